@@ -1,0 +1,31 @@
+"""The failures that end a command, split by whose fault they are.
+
+Each message is one line that says what, where and how to mend it; the command line prints it and
+exits with the class's code.
+"""
+
+from __future__ import annotations
+
+
+class DetectdError(Exception):
+    """A failure that the person at the command line can understand. Exit 1: failed while running."""
+
+    exit_code = 1
+
+
+class UsageError(DetectdError):
+    """The command line asks for something that is not there. Exit 2."""
+
+    exit_code = 2
+
+
+class RefusedError(DetectdError):
+    """The other side refused: credentials, access rights. Exit 77; systemd does not restart."""
+
+    exit_code = 77
+
+
+class ConfigError(DetectdError):
+    """The configuration cannot work. Exit 78; systemd does not restart."""
+
+    exit_code = 78

@@ -1,0 +1,79 @@
+"""The vocabulary: what flows through the service, from a source to a sink.
+
+Nothing here does anything. A source gives `Record`s, the pipeline turns each into exactly one
+`Outgoing`, and a sink writes those together with the `Position` that the source goes on from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Topic(StrEnum):
+    """The four outputs. The first three are verdicts."""
+
+    NORMAL = "normal"
+    ANOMALY = "anomaly"
+    ABSTAIN = "abstain"
+    DEAD_LETTER = "dead_letter"
+
+
+class Reason(StrEnum):
+    """Why the service abstained from a verdict."""
+
+    UNSTABLE = "unstable"
+    WARMING_UP = "warming_up"
+
+
+class Stage(StrEnum):
+    """Where a record failed to become a feature vector with a finite score."""
+
+    DECODE = "decode"
+    FEATURES = "features"
+    SCORE = "score"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Bytes as the source gave them.
+
+    `id` is the source position, unique in the stream: topic/partition/offset, or file:line.
+    `columns` is the header under which a CSV row stands; None means that the value is JSON.
+    `dropped` counts the bytes that the source left out because the record had no bearable size.
+    """
+
+    id: str
+    value: bytes | None
+    key: bytes | None = None
+    headers: tuple[tuple[str, bytes], ...] = ()
+    timestamp_ms: int | None = None
+    partition: int | None = None
+    columns: tuple[str, ...] | None = None
+    dropped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One output record: where it goes, and what a sink needs to write it."""
+
+    topic: Topic
+    value: bytes
+    key: bytes | None = None
+    headers: tuple[tuple[str, bytes], ...] = ()
+    timestamp_ms: int | None = None
+    partition: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far the stream has been answered, and what must be remembered with that.
+
+    Both parts are JSON objects. `source` is written and read by the source alone, `state` by the
+    service alone; a sink stores them in the same commit as the outputs, and looks into neither,
+    except that the Kafka sink recognises the offsets of a Kafka source.
+    """
+
+    source: dict[str, Any]
+    state: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,29 @@
+"""Where verdicts go: the contract that every sink keeps.
+
+Outputs and the source's position are one commit, and the sink makes it. After a crash at any
+moment the outputs hold exactly what the last finished `commit` had written, and `open` tells the
+position of that commit. Where the medium cannot do that (a pipe), the sink says so in the table of
+guarantees, `detectd.delivery`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from detectd.records import Outgoing, Position
+
+
+class Sink(Protocol):
+    """What the loop needs of an output."""
+
+    def open(self) -> Position | None:
+        """Undo what an unfinished commit left behind and tell the last finished one's position."""
+
+    def commit(self, outgoing: Sequence[Outgoing], position: Position) -> None:
+        """Write the records and the position: all of it, or nothing."""
+
+    def close(self) -> None:
+        """Let go of what the sink holds. May be called twice."""

@@ -1,0 +1,52 @@
+"""Where records come from: the contract that every source keeps.
+
+A source is told once where to go on (`start`), then gives batches in order. The position in a
+batch says where to go on after that batch, so whoever stores the position together with the
+batch's outputs has processed each record exactly once. A source forgets nothing by itself and
+stores nothing by itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from detectd.records import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Records in order, and where to go on after them.
+
+    `ended` says that a bounded source has given its last record; the batch may still hold some.
+    """
+
+    records: list[Record]
+    position: dict[str, Any]
+    ended: bool = False
+
+
+class Source(Protocol):
+    """What the loop needs of a stream."""
+
+    def start(self, position: dict[str, Any] | None) -> None:
+        """Go on from `position`, a `Batch.position` of an earlier run, or begin where None.
+
+        Raises ConfigError where the source cannot be read or is not the one of `position`.
+        """
+
+    def read(self, limit: int, wait: float) -> Batch:
+        """Up to `limit` records. Waits at most `wait` seconds for the first and for the rest.
+
+        An empty batch means that nothing came; it still has a position.
+        """
+
+    def acknowledge(self, position: dict[str, Any]) -> None:
+        """Take note that everything before `position` has been committed by the sink."""
+
+    def progress(self) -> float | None:
+        """The share of the input that has been read, in [0, 1]; None where there is no end."""
+
+    def close(self) -> None:
+        """Let go of what the source holds. May be called twice."""
