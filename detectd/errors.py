@@ -8,7 +8,7 @@ from __future__ import annotations
 
 
 class DetectdError(Exception):
-    """A failure that the person at the command line can understand. Exit 1: failed while running."""
+    """A failure that a person can understand and mend. Exit 1: failed while running."""
 
     exit_code = 1
 

@@ -1,0 +1,116 @@
+"""`detectd check`: all that can be known to be wrong before the service starts."""
+
+from __future__ import annotations
+
+import tempfile
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from detectd import wiring
+from detectd.decode import decode
+from detectd.delivery import guarantee
+from detectd.detectors.catalogue import check_params, find
+from detectd.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from detectd.settings import Settings
+
+# Enough to tell a configuration that does not fit from a stream with some bad records.
+FIRST_RECORDS = 100
+
+
+def check(settings: Settings) -> list[str]:
+    """What was found good, one line each.
+
+    Raises ConfigError with one line for each thing that is not.
+    """
+    good: list[str] = []
+    bad: list[str] = []
+    for look in (_detector, _source, _sink, _model):
+        try:
+            good += look(settings)
+        except ConfigError as mistake:
+            bad.append(str(mistake))
+    if bad:
+        raise ConfigError("\n".join(bad))
+    return good
+
+
+def _detector(settings: Settings) -> Iterator[str]:
+    detector = settings.detector
+    find(detector.name)
+    if detector.params:  # Only then is PyOD needed, and PyOD is slow to import.
+        check_params(detector.name, detector.params)
+    yield f"detector  {detector.name}, contamination {detector.contamination:g}"
+
+
+def _source(settings: Settings) -> Iterator[str]:
+    source = settings.source
+    if source.kind == "file" and not source.follow:
+        _try_first_records(settings)
+    yield f"source    {source.kind} {source.path or ' '.join(source.topics)}".rstrip()
+
+
+def _try_first_records(settings: Settings) -> None:
+    """Open the file as `run` would, and see whether any of its first records gives a row."""
+    source = wiring.source(settings)
+    try:
+        source.start(None)
+        records = source.read(FIRST_RECORDS, 0).records
+    finally:
+        source.close()
+    decoded = decode(records, wiring.schema(settings))
+    if decoded.dead and not decoded.sound:
+        raise ConfigError(
+            f"event: the first {len(records)} records of {settings.source.path} are all dead "
+            f"letters, the first because {decoded.dead[0].error}; mend [event] or the file"
+        )
+
+
+def _sink(settings: Settings) -> Iterator[str]:
+    directory = settings.sink.directory
+    if settings.sink.kind == "file" and directory is not None:
+        _require_writable("sink.directory", directory)
+    yield f"sink      {settings.sink.kind} {directory or ''}".rstrip()
+    yield f"delivery  {guarantee(settings.source.kind, settings.sink.kind)}"
+
+
+def _model(settings: Settings) -> Iterator[str]:
+    _require_writable("models.directory", settings.models.directory)
+    store = wiring.store(settings)
+    if store.active() is None:
+        yield f"model     none yet: the first {settings.training.warmup:,} events train one"
+        return
+    from detectd.serving import load_active, other_settings, serve
+
+    model = load_active(store, datetime.now(UTC))
+    assert model
+    promise = serve(model, settings).promise
+    yield f"model     {model.version}, {model.recipe.detector}"
+    yield (
+        f"promise   abstains from {promise.exact.expected_rejection_rate:.3%} of events, at most "
+        f"{promise.exact.rejection_rate_upper:.3%} with probability {1 - promise.exact.delta:g}"
+    )
+    for changed in other_settings(model, settings):
+        yield f"WARNING   the model was fitted with other settings: {changed}; `detectd fit` anew"
+    for warning in promise.warnings:
+        yield f"WARNING   {warning}"
+
+
+def _require_writable(key: str, directory: Path) -> None:
+    """The directory, or the nearest parent that is there and in which it will be made."""
+    nearest = directory
+    while not nearest.exists() and nearest != nearest.parent:
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        raise ConfigError(f"{key}: {nearest} is not a directory; name one")
+    try:
+        # Asking the kernel is the only answer that holds for root and read-only mounts alike.
+        tempfile.TemporaryFile(dir=nearest).close()
+    except OSError as refused:
+        raise ConfigError(
+            f"{key}: {nearest} cannot be written ({refused.strerror}); chown it or name another"
+        ) from None

@@ -1,0 +1,234 @@
+"""The command line: parses, dispatches, prints and exits. Nothing else in the package does.
+
+Slow libraries are imported by the command that needs them, so that `--help` and `check` are quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from detectd import __version__
+from detectd.errors import DetectdError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from detectd.settings import Settings
+
+DEFAULT_CONFIG = "/etc/detectd/detectd.toml"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    arguments = _parser().parse_args(argv)
+    try:
+        arguments.command(arguments)
+        sys.stdout.flush()
+    except DetectdError as error:
+        _complain(error, arguments.debug)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has gone; keep the interpreter from flushing into nothing.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as unforeseen:  # noqa: BLE001 - the last resort: one line, and exit 1
+        _complain(unforeseen, arguments.debug)
+        return 1
+    return 0
+
+
+def _complain(error: Exception, debug: bool) -> None:
+    if debug:
+        traceback.print_exception(error)
+        return
+    if isinstance(error, DetectdError):
+        for line in str(error).splitlines():
+            print(f"detectd: {line}", file=sys.stderr)
+        return
+    kind = type(error).__name__
+    print(f"detectd: {kind}: {error} (--debug shows the traceback)", file=sys.stderr)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """source -> verdicts -> sink, until SIGTERM or the end of a bounded source."""
+    settings = _settings(arguments)
+    from detectd.report.summary import summary_text
+    from detectd.service import Service, Stop
+    from detectd.telemetry import logs
+    from detectd.telemetry.progress import progress_bar
+
+    logs.configure(settings.log)
+    stop = Stop()
+    stop.listen()
+    with progress_bar("detectd run") as advance:
+        summary = Service(settings, stop, advance).run()
+    if settings.source.bounded:
+        # Verdicts may be on stdout; then the summary must not be among them.
+        print(
+            summary_text(summary),
+            file=sys.stderr if settings.sink.kind == "stdout" else sys.stdout,
+        )
+
+
+def check(arguments: argparse.Namespace) -> None:
+    """Validate config, detector, features, source, sink and store."""
+    settings = _settings(arguments)
+    from detectd.checks import check as checked
+
+    for line in checked(settings):
+        print(line)
+
+
+def fit(arguments: argparse.Namespace) -> None:
+    """Fit, calibrate, store and activate a model."""
+    settings = _settings(arguments)
+    from detectd.fitting import fit_file
+    from detectd.report.figures import figures
+    from detectd.report.text import text
+    from detectd.telemetry import logs
+    from detectd.telemetry.progress import progress_bar
+
+    logs.configure(settings.log)
+    with progress_bar("detectd fit") as advance:
+        fitted = fit_file(arguments.input, settings, advance)
+    for note in fitted.notes:
+        print(f"detectd: {note}", file=sys.stderr)
+    print(text(figures(fitted.serving, {})))
+
+
+def report(arguments: argparse.Namespace) -> None:
+    """The promise of the active model, paper and exact side by side, and what was observed."""
+    settings = _settings(arguments)
+    from detectd.report.active import active_figures
+    from detectd.report.text import text
+    from detectd.telemetry import logs
+
+    logs.configure(settings.log)
+    found = active_figures(settings)
+    rendered = json.dumps(found, indent=2) if arguments.format == "json" else text(found)
+    if arguments.output is None:
+        print(rendered)
+        return
+    try:
+        arguments.output.write_text(rendered + "\n", encoding="utf-8")
+    except OSError as refused:
+        raise UsageError(f"-o {arguments.output}: {refused.strerror}") from None
+
+
+def models_list(arguments: argparse.Namespace) -> None:
+    """One line a model, oldest first; the active one is starred."""
+    from detectd import wiring
+
+    store = wiring.store(_settings(arguments))
+    active = store.active()
+    for version in store.versions():
+        print("*" if version == active else " ", store.describe(version))
+
+
+def models_show(arguments: argparse.Namespace) -> None:
+    """A model's manifest."""
+    from detectd import wiring
+
+    store = wiring.store(_settings(arguments))
+    version = arguments.version or store.active()
+    if version is None:
+        raise UsageError(f"{store.directory}: no model is active; name a version")
+    print(json.dumps(store.manifest(version), indent=2))
+
+
+def models_activate(arguments: argparse.Namespace) -> None:
+    """Let a version answer from the next start on."""
+    from detectd import wiring
+
+    wiring.store(_settings(arguments)).activate(arguments.version)
+    print(f"active: {arguments.version}")
+
+
+def models_rollback(arguments: argparse.Namespace) -> None:
+    """Go back to the version that answered before."""
+    from detectd import wiring
+
+    print(f"active: {wiring.store(_settings(arguments)).rollback()}")
+
+
+def models_prune(arguments: argparse.Namespace) -> None:
+    """Remove old versions."""
+    from detectd import wiring
+
+    gone = wiring.store(_settings(arguments)).prune(arguments.keep)
+    for version in gone:
+        print(f"removed: {version}")
+
+
+def demo(arguments: argparse.Namespace) -> None:
+    """A first look, with no config, no Kafka and no data of one's own."""
+    from detectd.demo import run_demo
+    from detectd.telemetry.progress import progress_bar
+
+    run_demo(arguments.directory, arguments.events, progress_bar, print)
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    from detectd.loading import load
+
+    return load(arguments.config)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="detectd",
+        description="Scores event streams and answers normal, anomaly or abstain, with a promise.",
+    )
+    parser.add_argument("--version", action="version", version=f"detectd {__version__}")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    configured = argparse.ArgumentParser(add_help=False, parents=[common])
+    configured.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        default=Path(os.environ.get("DETECTD_CONFIG", DEFAULT_CONFIG)),
+        help=f"default: $DETECTD_CONFIG, then {DEFAULT_CONFIG}",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(
+        group: argparse._SubParsersAction[argparse.ArgumentParser],
+        name: str,
+        command: Callable[[argparse.Namespace], None],
+        parent: argparse.ArgumentParser = configured,
+    ) -> argparse.ArgumentParser:
+        described = group.add_parser(
+            name, parents=[parent], help=command.__doc__, description=command.__doc__
+        )
+        described.set_defaults(command=command)
+        return described
+
+    add(commands, "run", run)
+    add(commands, "check", check)
+    fitting = add(commands, "fit", fit)
+    fitting.add_argument("--input", type=Path, required=True, metavar="PATH", help="training rows")
+    reporting = add(commands, "report", report)
+    reporting.add_argument("--format", choices=("text", "json"), default="text")
+    reporting.add_argument("-o", dest="output", type=Path, metavar="FILE", help="write it there")
+    showing = add(commands, "demo", demo, common)
+    showing.add_argument("--directory", type=Path, default=Path("build/demo"), metavar="DIR")
+    showing.add_argument("--events", type=int, default=200_000, metavar="N")
+
+    models = commands.add_parser("models", help="The model store.")
+    actions = models.add_subparsers(required=True, metavar="ACTION")
+    add(actions, "list", models_list)
+    add(actions, "show", models_show).add_argument("version", nargs="?")
+    add(actions, "activate", models_activate).add_argument("version")
+    add(actions, "rollback", models_rollback)
+    pruning = add(actions, "prune", models_prune)
+    pruning.add_argument("--keep", type=int, default=5, metavar="N", help="the newest N (5)")
+    return parser

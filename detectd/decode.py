@@ -1,0 +1,247 @@
+"""From bytes to events to the matrix that a detector scores, or to dead letters.
+
+Every record ends either as one row of the matrix or as one dead letter; `Decoded.sound` and
+`Decoded.dead` together name each record once.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+import numpy as np
+
+from detectd.records import Record, Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+# Epoch times beyond this are milliseconds: as seconds they would lie after the year 5000.
+FIRST_MILLISECONDS = 1e11
+END_OF_TIME = 253_402_300_800_000
+
+# A CSV field may be as long as a record may; the reader's own limit is 128 KiB.
+csv.field_size_limit(2**31 - 1)
+
+# What line separators can stand for in JSON: nothing but white space between tokens.
+LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What of an event becomes the feature vector, and which fields give key and timestamp.
+
+    A feature is the name of a field, or a path into nested objects and arrays: `disk.0.busy`.
+    With `missing="median"` an absent or null feature becomes NaN, to be imputed by whoever knows
+    the training data.
+    """
+
+    features: tuple[str, ...]
+    key: str | None = None
+    timestamp: str | None = None
+    numeric_strings: bool = False
+    missing: Literal["dead_letter", "median"] = "dead_letter"
+    max_record_bytes: int = 1_048_576
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A decoded record: the original value as one line of JSON, its key and its timestamp."""
+
+    json: bytes
+    key: bytes | None
+    timestamp_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """The matrix (k, d), the k events behind its rows, and what could not become a row.
+
+    `sound[i]` is the place in the batch of the record behind row i; `dead` maps the other places
+    to the stage and the error.
+    """
+
+    rows: NDArray[np.float64]
+    events: list[Event]
+    sound: list[int]
+    dead: dict[int, Defect]
+
+
+class Defect(Exception):  # noqa: N818 - the defect is the record's, not the program's
+    """Why a record cannot become a feature vector."""
+
+    def __init__(self, stage: Stage, error: str) -> None:
+        super().__init__(error)
+        self.stage = stage
+        self.error = error
+
+
+def decode(records: Sequence[Record], schema: Schema) -> Decoded:
+    """Decode a batch; rows are float64 (k, d), finite but for features to be imputed."""
+    paths = [_path(feature) for feature in schema.features]
+    rows = np.empty((len(records), len(paths)))
+    events: list[Event] = []
+    sound: list[int] = []
+    dead: dict[int, Defect] = {}
+    for place, record in enumerate(records):
+        try:
+            fields, text = _fields(record, schema.max_record_bytes)
+            for column, path in enumerate(paths):
+                rows[len(sound), column] = _number(fields, path, schema, record.columns is not None)
+        except Defect as defect:
+            dead[place] = defect
+        else:
+            events.append(Event(text, _key(record, fields, schema), _time(record, fields, schema)))
+            sound.append(place)
+    return Decoded(rows[: len(sound)], events, sound, dead)
+
+
+def _fields(record: Record, max_bytes: int) -> tuple[Mapping[str, Any], bytes]:
+    """The event's fields, and its original value as one line of JSON."""
+    value = record.value
+    if value is None:
+        raise Defect(Stage.DECODE, "the record has no value (a tombstone)")
+    size = len(value) + record.dropped
+    if size > max_bytes:
+        kept = f"; its first {len(value)} are kept" if record.dropped else ""
+        raise Defect(Stage.DECODE, f"{size} bytes, more than max_record_bytes = {max_bytes}{kept}")
+    if not value.strip():
+        raise Defect(Stage.DECODE, "the record is empty")
+    try:
+        text = value.decode()
+    except UnicodeDecodeError as broken:
+        raise Defect(Stage.DECODE, f"not UTF-8: byte {broken.start}: {broken.reason}") from None
+    if record.columns is not None:
+        fields = _csv_fields(text, record.columns)
+        return fields, msgspec.json.encode(fields)
+    return _json_fields(value), value.translate(LINE_BREAKS)
+
+
+def _json_fields(value: bytes) -> dict[str, Any]:
+    try:
+        fields = msgspec.json.decode(value)
+    except msgspec.ValidationError:
+        raise Defect(Stage.DECODE, "a number is too large for a double") from None
+    except (ValueError, RecursionError) as broken:
+        raise Defect(Stage.DECODE, f"not JSON: {broken}") from None
+    if not isinstance(fields, dict):
+        raise Defect(Stage.DECODE, f"not a JSON object but {_kind(fields)}")
+    return fields
+
+
+def _csv_fields(text: str, columns: tuple[str, ...]) -> dict[str, str]:
+    try:
+        # Quoted line breaks are part of the record, so the text goes in whole, not line by line.
+        rows = list(csv.reader([text], strict=True))
+    except csv.Error as broken:
+        raise Defect(Stage.DECODE, f"not CSV: {broken}") from None
+    if len(rows) != 1 or len(rows[0]) != len(columns):
+        found = sum(map(len, rows))
+        raise Defect(Stage.DECODE, f"{found} fields under a header of {len(columns)}")
+    return dict(zip(columns, rows[0], strict=True))
+
+
+def _path(feature: str) -> tuple[str, ...]:
+    """The whole name first, since flat events may have dots in their names; then its parts."""
+    return (feature, *feature.replace("[", ".").replace("]", "").split("."))
+
+
+def _lookup(fields: Mapping[str, Any], path: tuple[str, ...]) -> Any:
+    """The value at the path, or None where there is nothing."""
+    if path[0] in fields:
+        return fields[path[0]]
+    here: Any = fields
+    for part in path[1:]:
+        if isinstance(here, dict):
+            here = here.get(part)
+        elif isinstance(here, list) and part.isdecimal() and int(part) < len(here):
+            here = here[int(part)]
+        else:
+            return None
+    return here
+
+
+def _number(fields: Mapping[str, Any], path: tuple[str, ...], schema: Schema, csv: bool) -> float:
+    """The feature as a finite double; NaN where it is missing and will be imputed."""
+    value = _lookup(fields, path)
+    if value is None or (csv and not value.strip()):
+        if schema.missing == "median":
+            return math.nan
+        raise Defect(Stage.FEATURES, f"feature {path[0]!r} is missing")
+    if isinstance(value, str):
+        value = _parsed(value, path[0], csv or schema.numeric_strings)
+    if not isinstance(value, int | float):
+        raise Defect(Stage.FEATURES, f"feature {path[0]!r} is {_kind(value)}, not a number")
+    try:
+        number = float(value)
+    except OverflowError:
+        raise Defect(Stage.FEATURES, f"feature {path[0]!r} is too large for a double") from None
+    if not math.isfinite(number):
+        raise Defect(Stage.FEATURES, f"feature {path[0]!r} is not finite")
+    return number
+
+
+def _parsed(text: str, feature: str, numeric: bool) -> float | bool:
+    word = text.strip().lower()
+    if numeric and word in {"true", "false"}:
+        return word == "true"
+    try:
+        # Python reads 1_000 as a number; no event means that.
+        if numeric and "_" not in word:
+            return float(word)
+    except ValueError:
+        pass
+    raise Defect(Stage.FEATURES, f"feature {feature!r} is text, not a number: {text[:40]!r}")
+
+
+def _kind(value: object) -> str:
+    names = {
+        dict: "an object",
+        list: "an array",
+        str: "text",
+        bool: "a boolean",
+        type(None): "null",
+    }
+    return names.get(type(value), "a number")
+
+
+def _key(record: Record, fields: Mapping[str, Any], schema: Schema) -> bytes | None:
+    """The record's own key, or the configured field's text."""
+    if record.key is not None or schema.key is None:
+        return record.key
+    value = _lookup(fields, _path(schema.key))
+    if value is None:
+        return None
+    return value.encode() if isinstance(value, str) else msgspec.json.encode(value)
+
+
+def _time(record: Record, fields: Mapping[str, Any], schema: Schema) -> int | None:
+    """Milliseconds since the epoch: the configured field where it can be read, else the record's.
+
+    Accepts ISO 8601 (UTC where no zone is named) and epoch seconds or milliseconds, from 1970 to
+    9999: Kafka knows no time before, and nobody means one after.
+    """
+    if schema.timestamp is None:
+        return record.timestamp_ms
+    value = _lookup(fields, _path(schema.timestamp))
+    milliseconds = -1.0
+    if isinstance(value, str):
+        milliseconds = _iso_milliseconds(value)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        milliseconds = value if value >= FIRST_MILLISECONDS else value * 1000.0
+    return round(milliseconds) if 0 <= milliseconds < END_OF_TIME else record.timestamp_ms
+
+
+def _iso_milliseconds(text: str) -> float:
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        return -1.0
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return moment.timestamp() * 1000

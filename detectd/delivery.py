@@ -1,0 +1,20 @@
+"""What each pair of source and sink guarantees. The guarantee belongs to the pair."""
+
+from __future__ import annotations
+
+EXACTLY_ONCE = {
+    ("file", "file"): "the input position is in the outputs' checkpoint",
+    ("kafka", "kafka"): "outputs and offsets are one transaction",
+    ("file", "kafka"): "the input position rides in the transaction",
+    ("kafka", "file"): "the offsets are in the outputs' checkpoint, and the consumer seeks to them",
+}
+
+
+def guarantee(source: str, sink: str) -> str:
+    """The delivery guarantee of a pair of kinds, in one line."""
+    how = EXACTLY_ONCE.get((source, sink))
+    if how:
+        return f"{source} to {sink}: exactly once ({how})"
+    if source == "stdin":
+        return f"stdin to {sink}: what a pipe can give (after a crash it cannot be read again)"
+    return f"{source} to stdout: at least once (a pipe cannot take back what it has passed on)"

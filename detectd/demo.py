@@ -1,0 +1,153 @@
+"""`detectd demo`: the real pipeline on a simulated fleet, and what became of the promise."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from detectd.errors import UsageError
+from detectd.fitting import fit_file
+from detectd.loading import load
+from detectd.report.summary import summary_text
+from detectd.service import Service, Stop
+from detectd.simulation import EVENTS_A_DAY, FEATURES, write_fleet
+from detectd.telemetry import logs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from detectd.settings import RejectorSettings
+    from detectd.telemetry.progress import Advance
+
+TRAINING_DAYS = 4
+SEED = 20_231_210
+MARKER = ".detectd-demo"
+
+CONFIG = """\
+# Written by `detectd demo`. Run it again by hand: detectd run --config {directory}/detectd.toml
+[source]
+kind = "file"
+path = "{directory}/stream.jsonl"
+
+[sink]
+kind = "file"
+directory = "{directory}/out"
+
+[event]
+features = {features}
+timestamp = "time"
+key = "host"
+
+[detector]
+name = "IForest"
+contamination = 0.02
+
+[rejector]
+T = 32
+cost_false_positive = 10  # someone is woken for nothing
+cost_false_negative = 10  # a fault is found by a customer
+cost_rejection = 1        # someone looks at it in the morning
+
+[models]
+directory = "{directory}/models"
+
+[log]
+level = "warning"
+"""
+
+
+class _Event(msgspec.Struct):
+    fault: bool
+
+
+class _Answer(msgspec.Struct):
+    event: _Event
+    log_p_anomaly: float
+    log_p_normal: float
+
+
+def run_demo(
+    directory: Path,
+    events: int,
+    progress: Callable[[str], AbstractContextManager[Advance]],
+    say: Callable[[str], None],
+) -> None:
+    """Simulate, fit, run, and tell through `say` what was promised and what happened."""
+    _prepare(directory)
+    training = EVENTS_A_DAY * TRAINING_DAYS
+    say(f"Simulating a fleet of hosts: {training:,} events to train on, then {events:,} to judge.")
+    write_fleet(directory / "training.jsonl", SEED, 0, training)
+    write_fleet(directory / "stream.jsonl", SEED, training, events)
+    config = directory / "detectd.toml"
+    config.write_text(
+        CONFIG.format(directory=directory, features=list(FEATURES)).replace("'", '"'),
+        encoding="utf-8",
+    )
+    settings = load(config)
+    logs.configure(settings.log)
+
+    with progress("fit") as advance:
+        exact = fit_file(directory / "training.jsonl", settings, advance).serving.promise.exact
+    say(
+        f"Before the first event, the promise: it will abstain from "
+        f"{exact.expected_rejection_rate:.2%} of events on average, from at most "
+        f"{exact.rejection_rate_upper:.2%} with probability {1 - exact.delta:g}; an event will "
+        f"cost at most {exact.cost_upper:.4f}.\n"
+    )
+    stop = Stop()
+    stop.listen()
+    with progress("run") as advance:
+        summary = Service(settings, stop, advance).run()
+    say(summary_text(summary))
+    say("\n" + _costs(directory / "out", settings.rejector, exact.cost_upper))
+    say(f"\nVerdicts:  {directory}/out/{{normal,anomaly,abstain,dead_letter}}.jsonl")
+    say(f"Config:    {config}")
+    say(f"Report:    detectd report --config {config}")
+
+
+def _prepare(directory: Path) -> None:
+    """An empty directory; one that an earlier demo has filled is emptied."""
+    if directory.exists() and not (directory / MARKER).exists() and any(directory.iterdir()):
+        raise UsageError(f"--directory {directory}: not empty, and not from a demo; name another")
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    (directory / MARKER).touch()
+
+
+def _costs(out: Path, prices: RejectorSettings, bound: float) -> str:
+    """The cost an event, from the truth: as it went, and had every event been given a verdict."""
+    assert prices.cost_rejection is not None
+    false_positive = false_negative = abstained = forced_positive = forced_negative = events = 0
+    for verdict in ("normal", "anomaly", "abstain"):
+        for answer in _answers(out / f"{verdict}.jsonl"):
+            events += 1
+            fault, leaning = answer.event.fault, answer.log_p_anomaly > answer.log_p_normal
+            forced_positive += leaning and not fault
+            forced_negative += fault and not leaning
+            abstained += verdict == "abstain"
+            false_positive += verdict == "anomaly" and not fault
+            false_negative += verdict == "normal" and fault
+    wrong = (
+        prices.cost_false_positive * false_positive + prices.cost_false_negative * false_negative
+    )
+    cost = (wrong + prices.cost_rejection * abstained) / events
+    forced = (
+        prices.cost_false_positive * forced_positive + prices.cost_false_negative * forced_negative
+    ) / events
+    return (
+        "From the truth, which the detector never saw:\n"
+        f"  abstaining   {false_positive:,} false alarms, {false_negative:,} missed faults, "
+        f"{abstained:,} left open: {cost:.4f} an event (promised at most {bound:.4f})\n"
+        f"  forced       {forced_positive:,} false alarms, {forced_negative:,} missed faults: "
+        f"{forced:.4f} an event, {forced / cost:.2f} times as much"
+    )
+
+
+def _answers(path: Path) -> list[_Answer]:
+    decode = msgspec.json.Decoder(_Answer).decode
+    with path.open("rb") as lines:
+        return [decode(line) for line in lines]

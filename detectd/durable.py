@@ -1,0 +1,35 @@
+"""Files that are either wholly there or not at all, whatever happens while they are written."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def write(path: Path, content: bytes, mode: int = 0o640) -> None:
+    """Create `path` with `content` on the disk itself, not only in its cache."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def replace(path: Path, content: bytes, mode: int = 0o640) -> None:
+    """Put `content` in the place of `path`: a reader sees the old file or the new one."""
+    beside = path.with_name(f".{path.name}.new")
+    write(beside, content, mode)
+    beside.replace(path)
+    sync_directory(path.parent)
+
+
+def sync_directory(directory: Path) -> None:
+    """Make renames, creations and removals in the directory outlive a power cut."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,89 @@
+"""`detectd fit`: from a file of training rows to an active model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+import structlog
+
+from detectd import serving, training, wiring
+from detectd.decode import decode
+from detectd.errors import ConfigError, DetectdError, UsageError
+from detectd.sources.file import FileSource
+from detectd.settings import row_format
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from detectd.decode import Schema
+    from detectd.serving import Serving
+    from detectd.settings import Settings
+    from detectd.telemetry.progress import Advance
+
+log = structlog.get_logger()
+
+CHUNK = 10_000
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What `fit` made, and what the operator should know of the rows."""
+
+    serving: Serving
+    notes: list[str]
+
+
+def fit_file(path: Path, settings: Settings, advance: Advance) -> Fitted:
+    """Train on the file at `path`, store the model and let it answer from now on.
+
+    Raises UsageError where the file cannot be read, DetectdError where its rows carry no model.
+    """
+    schema = wiring.schema(settings)
+    rows, dead = _read(path, schema, advance)
+    log.info("training.started", rows=len(rows), dead_letters=len(dead))
+    if not len(rows) and dead:
+        raise DetectdError(
+            f"--input {path}: none of its {len(dead)} records gives a feature vector, the first "
+            f"because {dead[0]}; see [event]"
+        )
+    now = datetime.now(UTC)
+    model = training.train(rows, wiring.recipe(settings), settings.event.features, now)
+    ready = serving.serve(model, settings)
+    store = wiring.store(settings)
+    store.save(model)
+    store.activate(model.version)
+    notes = []
+    if dead:
+        notes.append(f"{len(dead)} of the records were left out, the first because {dead[0]}")
+    if constant := training.constant_features(model):
+        notes.append(f"constant in training, so of no use to the detector: {', '.join(constant)}")
+    return Fitted(ready, notes)
+
+
+def _read(path: Path, schema: Schema, advance: Advance) -> tuple[NDArray[np.float64], list[str]]:
+    """All rows (N, d) of the file, and the error of each record that gives none."""
+    source = FileSource(
+        path, format=row_format(path), follow=False, max_record_bytes=schema.max_record_bytes
+    )
+    parts: list[NDArray[np.float64]] = [np.empty((0, len(schema.features)))]
+    dead: list[str] = []
+    try:
+        source.start(None)
+        ended = False
+        while not ended:
+            batch = source.read(CHUNK, 0)
+            decoded = decode(batch.records, schema)
+            parts.append(decoded.rows)
+            dead += [defect.error for defect in decoded.dead.values()]
+            advance(source.progress() or 0.0, sum(map(len, parts)))
+            ended = batch.ended
+    except ConfigError as refused:
+        raise UsageError(str(refused).replace("source.path:", "--input", 1)) from None
+    finally:
+        source.close()
+    return np.concatenate(parts), dead

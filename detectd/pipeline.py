@@ -1,0 +1,116 @@
+"""Records in, outgoing out: one pure function, and the law it keeps.
+
+The law: every record in yields exactly one record out, in order. A record becomes a verdict on
+one of three topics, or a dead letter with the reason; nothing is dropped, doubled or reordered.
+
+    decode   bytes -> events and their feature vectors, or dead letters
+    impute   features that are missing, where the configuration allows it
+    score    each row as if it were alone
+    judge    the score's rank among the calibration scores -> normal, anomaly or abstain
+    encode   verdict and original event -> the bytes that a sink writes
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from detectd.decode import Defect, decode
+from detectd.encode import dead_letter, envelope, warming_up
+from detectd.records import Outgoing, Reason, Stage, Topic
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from detectd.decode import Decoded, Schema
+    from detectd.detectors import Scorer
+    from detectd.records import Record
+    from detectd.rejection import Rejector
+
+# In the order of the rejector's verdict codes.
+VERDICTS = (Topic.NORMAL, Topic.ANOMALY, Topic.ABSTAIN)
+
+
+@dataclass(frozen=True)
+class Judge:
+    """What turns a feature vector into a verdict. `medians` (d,) stand in for missing features."""
+
+    version: str
+    scorer: Scorer
+    rejector: Rejector
+    medians: NDArray[np.float64]
+
+
+def judge_records(records: Sequence[Record], schema: Schema, judge: Judge) -> list[Outgoing]:
+    """A verdict or a dead letter for each record, in order."""
+    decoded = decode(records, schema)
+    rows, missing = _impute(decoded.rows, judge.medians)
+    scores = judge.scorer.score(rows) if len(rows) else np.empty(0)
+    finite = np.isfinite(scores)
+    verdicts = judge.rejector.judge(scores[finite])
+
+    outgoing: list[Outgoing | None] = _dead_letters(records, decoded)
+    judged = iter(zip(*(column.tolist() for column in verdicts.columns()), strict=True))
+    for i, place in enumerate(decoded.sound):
+        if not finite[i]:
+            defect = Defect(Stage.SCORE, f"the detector's score is {scores[i]}, not finite")
+            outgoing[place] = dead_letter(records[place], defect)
+            continue
+        code, rank, p_value, confidence, log_p_anomaly, log_p_normal = next(judged)
+        verdict = VERDICTS[code]
+        imputed = {"imputed": _names(schema, missing[i])} if missing[i].any() else {}
+        outgoing[place] = envelope(
+            verdict,
+            records[place],
+            decoded.events[i],
+            reason=Reason.UNSTABLE if verdict is Topic.ABSTAIN else None,
+            score=float(scores[i]),
+            rank=rank,
+            p_value=p_value,
+            confidence=confidence,
+            log_p_anomaly=log_p_anomaly,
+            log_p_normal=log_p_normal,
+            model=judge.version,
+            **imputed,
+        )
+    return _complete(outgoing)
+
+
+def collect_records(
+    records: Sequence[Record], schema: Schema
+) -> tuple[list[Outgoing], NDArray[np.float64]]:
+    """Without a model: abstain from every event, and give its rows (k, d) for training."""
+    decoded = decode(records, schema)
+    outgoing = _dead_letters(records, decoded)
+    for event, place in zip(decoded.events, decoded.sound, strict=True):
+        outgoing[place] = warming_up(records[place], event)
+    return _complete(outgoing), decoded.rows
+
+
+def _dead_letters(records: Sequence[Record], decoded: Decoded) -> list[Outgoing | None]:
+    dead = decoded.dead
+    return [
+        dead_letter(record, dead[place]) if place in dead else None
+        for place, record in enumerate(records)
+    ]
+
+
+def _impute(
+    rows: NDArray[np.float64], medians: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    missing = np.isnan(rows)
+    return np.where(missing, medians, rows), missing
+
+
+def _names(schema: Schema, missing: NDArray[np.bool_]) -> tuple[str, ...]:
+    return tuple(schema.features[column] for column in np.flatnonzero(missing))
+
+
+def _complete(outgoing: list[Outgoing | None]) -> list[Outgoing]:
+    complete = [out for out in outgoing if out is not None]
+    assert len(complete) == len(outgoing), "a record has no outcome"
+    return complete

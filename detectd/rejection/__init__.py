@@ -1,0 +1,67 @@
+"""When to abstain, and what that promises. Pure mathematics: numbers in, numbers out.
+
+    stability   how sure a verdict is at each rank among the calibration scores
+    kernels     its binomial tails in log space, compiled
+    zone        the ranks, and so the scores, at which to abstain; the verdict on a fresh score
+    exact       the promise for exchangeable scores: abstention rate and cost, exactly
+    quadrature  the integrals that takes
+    paper       the same promise by the paper's inequalities
+    budget      the T that an abstention rate allows, and the n that a T needs
+
+The method is that of L. Perini and J. Davis, "Unsupervised Anomaly Detection with Rejection",
+NeurIPS 2023, on the stability of L. Perini, V. Vercruyssen and J. Davis, "Quantifying the
+confidence of anomaly detectors in their example-wise predictions", ECML PKDD 2020 (ExCeeD).
+"""
+
+from detectd.rejection.budget import largest_T, reachability_warnings, smallest_n
+from detectd.rejection.exact import (
+    Costs,
+    ExactPromise,
+    exact_promise,
+    largest_width,
+    observed_inside,
+)
+from detectd.rejection.paper import PaperPromise, paper_promise
+from detectd.rejection.stability import (
+    Stability,
+    expected_anomalies,
+    log_tails,
+    require_anomalies,
+    stability,
+)
+from detectd.rejection.zone import (
+    ABSTAIN,
+    ANOMALY,
+    NORMAL,
+    Judgement,
+    Rejector,
+    Zone,
+    rejector,
+    zone,
+)
+
+__all__ = [
+    "ABSTAIN",
+    "ANOMALY",
+    "NORMAL",
+    "Costs",
+    "ExactPromise",
+    "Judgement",
+    "PaperPromise",
+    "Rejector",
+    "Stability",
+    "Zone",
+    "exact_promise",
+    "expected_anomalies",
+    "largest_T",
+    "largest_width",
+    "log_tails",
+    "observed_inside",
+    "paper_promise",
+    "reachability_warnings",
+    "rejector",
+    "require_anomalies",
+    "smallest_n",
+    "stability",
+    "zone",
+]

@@ -1,0 +1,216 @@
+"""The exact promise: what a fitted model abstains, and what its mistakes can cost.
+
+The n calibration scores and the stream's next score are exchangeable and continuous, so the n+1
+gaps between ordered calibration scores divide the stream's mass as Dirichlet(1, …, 1) does
+(S. S. Wilks, "Determination of sample sizes for setting tolerance limits", 1941). The masses
+(N, R, A) of normal, abstain and anomaly verdicts are sums of a, w and n+1−a−w of them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import optimize, special
+
+from detectd.errors import ConfigError
+from detectd.rejection.quadrature import beta_mean
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from detectd.rejection.zone import Zone
+
+    Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What one event costs: called an anomaly wrongly, called normal wrongly, or abstained.
+
+    Raises ConfigError where one is negative or not finite.
+    """
+
+    false_positive: float
+    false_negative: float
+    rejection: float
+
+    def __post_init__(self) -> None:
+        for name in ("false_positive", "false_negative", "rejection"):
+            if not 0.0 <= getattr(self, name) < math.inf:
+                raise ConfigError(
+                    f"cost_{name} is {getattr(self, name)}: it must be 0 or more, and finite"
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class ExactPromise:
+    """Figures per event; each `_upper` is exceeded by a share `delta` of fitted models."""
+
+    expected_rejection_rate: float
+    rejection_rate_upper: float
+    delta: float
+    expected_cost_bound: float
+    cost_upper: float
+
+
+def exact_promise(zone: Zone, contamination: float, delta: float, costs: Costs) -> ExactPromise:
+    """The promise of a zone of w ranks among n calibration scores.
+
+    The abstained mass is Beta(w, n+1−w). For masses (N, R, A) the cost is largest when the
+    anomalies, a share γ, lie in N first, then in R, and only the rest in A:
+        c_fn·min(γ, N) + c_fp·(A − max(0, γ − min(γ, N) − R)) + c_r·R.
+    For N ≥ γ the subtrahend is 0 and A ≤ 1−γ; otherwise it is max(0, A − (1−γ)), as N + R = 1 − A.
+    Both ways it is c_fn·min(γ, N) + c_fp·min(A, 1−γ) + c_r·R, which is what is computed.
+    Raises ConfigError where delta lies outside (0, 1).
+    """
+    require_delta(delta)
+    normal, rejected, anomaly = _gaps(zone)
+    g = contamination
+    return ExactPromise(
+        expected_rejection_rate=rejected / (zone.n + 1),
+        rejection_rate_upper=rate_upper(zone.n, rejected, delta),
+        delta=delta,
+        expected_cost_bound=(
+            costs.false_negative * _mean_of_smaller(g, normal, rejected + anomaly)
+            + costs.false_positive * _mean_of_smaller(1.0 - g, anomaly, normal + rejected)
+            + costs.rejection * rejected / (zone.n + 1)
+        ),
+        cost_upper=_cost_upper(zone, g, delta, costs),
+    )
+
+
+def rate_upper(n: int, width: int, delta: float) -> float:
+    """The (1−δ) quantile of the mass of `width` gaps among n calibration scores."""
+    if width == 0:
+        return 0.0
+    return float(special.betainccinv(width, n + 1 - width, delta)) if width <= n else 1.0
+
+
+def largest_width(n: int, max_rate: float, delta: float) -> int:
+    """The most ranks that can be rejected with `rate_upper` ≤ max_rate; 0..n+1."""
+    require_delta(delta)
+    low, high = 0, n + 2  # low always fits, high never does
+    while high - low > 1:
+        middle = (low + high) // 2
+        if rate_upper(n, middle, delta) <= max_rate:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def observed_inside(zone: Zone, events: int, abstained: int, delta: float) -> bool:
+    """Whether `abstained` of `events` is at most the (1−δ) quantile of what was promised.
+
+    The count is BetaBinomial(events, w, n+1−w). In the pooled order of calibration and stream it
+    reaches k iff the w-th calibration score is not among the first w+k−1 of all, as any w gaps
+    are alike: a hypergeometric tail, exact for a finite stream and summed without an integral.
+    Raises ConfigError where delta lies outside (0, 1).
+    """
+    require_delta(delta)
+    n, w = zone.n, zone.width
+    if abstained == 0 or w == n + 1:
+        return True
+    if w == 0:
+        return False
+    drawn = w + abstained - 1
+    # H calibration scores among the first `drawn`; its probabilities by their ratios, in logs.
+    first, last = max(0, drawn - events), min(n, drawn)
+    h = np.arange(first, last, dtype=np.float64)
+    ratios = (n - h) * (drawn - h) / ((h + 1.0) * (events - drawn + h + 1.0))
+    log_weight = np.concatenate([[0.0], np.cumsum(np.log(ratios))])
+    weight = np.exp(log_weight - log_weight.max())
+    reaches = weight[: max(0, w - first)].sum() / weight.sum()
+    return bool(reaches > delta)
+
+
+def require_delta(delta: float) -> None:
+    """Raise ConfigError unless 0 < δ < 1."""
+    if not 0.0 < delta < 1.0:
+        raise ConfigError(f"delta is {delta}: it must lie between 0 and 1")
+
+
+def _gaps(zone: Zone) -> tuple[int, int, int]:
+    return zone.rank_low, zone.width, zone.n - zone.rank_high
+
+
+def _mean_of_smaller(limit: float, alpha: int, beta: int) -> float:
+    """E[min(limit, X)] for X ~ Beta(alpha, beta); X is 0 or 1 where a parameter is 0."""
+    if alpha == 0 or beta == 0:
+        return 0.0 if alpha == 0 else min(limit, 1.0)
+    above = float(special.betaincc(alpha, beta, limit))
+    below = float(special.betainc(alpha + 1, beta, limit))
+    return limit * above + below * alpha / (alpha + beta)
+
+
+def _cost_upper(zone: Zone, contamination: float, delta: float, costs: Costs) -> float:
+    """The smallest t with P(cost > t) ≤ δ.
+
+    Let V = R + A ~ Beta(w+α, a) and B = R / V ~ Beta(w, α), α = n+1−a−w: independent. The cost is
+    the least of four functions, each linear in V and in B alone, so for one of the two given, cost
+    > t is an interval of the other. That one is the more telling of the two, which leaves a smooth
+    function to integrate over the less telling.
+    """
+    normal, rejected, anomaly = _gaps(zone)
+    v, b = (rejected + anomaly, normal), (rejected, anomaly)
+
+    def pieces(V: Array, B: Array) -> list[Array]:
+        misses = (costs.false_negative * contamination, costs.false_negative * (1.0 - V))
+        alarms = (
+            costs.false_positive * V * (1.0 - B),
+            costs.false_positive * (1.0 - contamination),
+        )
+        return [x + y + costs.rejection * V * B for x, y in itertools.product(misses, alarms)]
+
+    over_v = np.ptp(np.minimum.reduce(pieces(_around(v), _around(b)[:1])))
+    over_b = np.ptp(np.minimum.reduce(pieces(_around(v)[:1], _around(b))))
+    if 0 in v and 0 in b:
+        return float(np.minimum.reduce(pieces(_around(v), _around(b)))[0])
+    outer, inner = (b, v) if 0 in b or (over_v > over_b and 0 not in v) else (v, b)
+
+    def exceedance(t: float) -> float:
+        def given(x: Array) -> Array:
+            zeros, ones = np.zeros_like(x), np.ones_like(x)
+            at_0 = pieces(zeros, x) if inner is v else pieces(x, zeros)
+            at_1 = pieces(ones, x) if inner is v else pieces(x, ones)
+            low, high = _interval_above(t, at_0, at_1)
+            return np.maximum(_cdf(inner, high) - _cdf(inner, low), 0.0)
+
+        return beta_mean(given, *outer)
+
+    most = costs.false_negative * contamination
+    most += costs.false_positive * (1.0 - contamination) + costs.rejection
+    if exceedance(0.0) <= delta:
+        return 0.0
+    root = optimize.brentq(lambda t: exceedance(t) - delta, 0.0, most, xtol=1e-13 * most)
+    return float(root)
+
+
+def _interval_above(t: float, at_0: list[Array], at_1: list[Array]) -> tuple[Array, Array]:
+    """Where in [0, 1] all the lines, given by their ends, exceed t. Empty where low > high."""
+    low, high = np.zeros_like(at_0[0]), np.ones_like(at_0[0])
+    for start, end in zip(at_0, at_1, strict=True):
+        slope = end - start
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            crossing = (t - start) / slope
+        low = np.where(slope > 0.0, np.maximum(low, crossing), low)
+        high = np.where(slope < 0.0, np.minimum(high, crossing), high)
+        high = np.where((slope == 0.0) & (start <= t), -1.0, high)
+    return np.minimum(low, 1.0), np.clip(high, 0.0, 1.0)
+
+
+def _around(beta: tuple[int, int]) -> Array:
+    """The mean of a Beta distribution, and points up to two deviations to each side."""
+    mean = beta[0] / max(1, sum(beta))
+    deviation = math.sqrt(mean * (1.0 - mean) / (sum(beta) + 1))
+    return np.clip(mean + deviation * np.array([0.0, -2.0, -1.0, 1.0, 2.0]), 0.0, 1.0)
+
+
+def _cdf(beta: tuple[int, int], x: Array) -> Array:
+    """P(X ≤ x), x in [0, 1]."""
+    result: Array = special.betainc(*beta, x)
+    return result

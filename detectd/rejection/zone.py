@@ -1,0 +1,189 @@
+"""The zone: where the service abstains, as ranks and as scores.
+
+Perini and Davis, "Unsupervised Anomaly Detection with Rejection", NeurIPS 2023: reject where
+|2 P(anomaly) − 1| ≤ 1 − 2e^(−T), which is where neither probability falls below e^(−T). The first
+form cannot be told from 1 in doubles beyond T = 37; the second, in logs, holds for every T.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from detectd.errors import ConfigError
+from detectd.rejection.stability import require_anomalies, stability
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from detectd.rejection.stability import Stability
+
+NORMAL: Final = 0
+ANOMALY: Final = 1
+ABSTAIN: Final = 2
+
+
+def require_T(T: float) -> None:  # noqa: N802 - T is the symbol of the paper and of the config
+    """Raise ConfigError unless log 2 < T < ∞: at log 2 and below, nothing could be rejected."""
+    if not math.log(2.0) < T < math.inf:
+        raise ConfigError(f"T is {T}: it must be a finite number above log 2 = 0.6931...")
+
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """The ranks `rank_low`..`rank_high`, both included, that are rejected.
+
+    Ranks below are normal, ranks above are anomalies. An empty zone has
+    rank_high = rank_low − 1, and rank_low is then the first anomaly rank (n+1 where none is).
+    """
+
+    n: int
+    m: int
+    T: float
+    rank_low: int
+    rank_high: int
+
+    @property
+    def width(self) -> int:
+        """w, the number of rejected ranks, 0..n+1."""
+        return self.rank_high - self.rank_low + 1
+
+    @property
+    def empty(self) -> bool:
+        """Whether no rank is rejected."""
+        return self.width == 0
+
+    @property
+    def anomaly_reachable(self) -> bool:
+        """Whether any score at all can be called an anomaly."""
+        return self.rank_high < self.n
+
+    @property
+    def normal_reachable(self) -> bool:
+        """Whether any score at all can be called normal."""
+        return self.rank_low > 0
+
+
+def zone(stability: Stability, T: float) -> Zone:
+    """Reject rank c iff min(log P(anomaly | c), log P(normal | c)) ≥ −T.
+
+    One interval, since the first log rises with c and the second falls. No rank has both below −T,
+    as T > log 2, so that an empty zone separates normal from anomaly ranks exactly.
+    Raises ConfigError where T ≤ log 2.
+    """
+    require_T(T)
+    rank_low = int(np.count_nonzero(stability.log_p_anomaly < -T))
+    rank_high = int(np.count_nonzero(stability.log_p_normal >= -T)) - 1
+    return Zone(stability.n, stability.m, float(T), rank_low, rank_high)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judgement:
+    """The answers to k scores; every array is (k,).
+
+    `verdict` int8: NORMAL, ANOMALY or ABSTAIN; `rank` int64, c = #{calibration ≤ score};
+    `p_value` the conformal one, (1 + #{calibration ≥ score}) / (n+1), in (0, 1];
+    `log_p_anomaly` and `log_p_normal` at that rank; `confidence` the larger of the two
+    probabilities, in [0.5, 1].
+    """
+
+    verdict: npt.NDArray[np.int8]
+    rank: npt.NDArray[np.int64]
+    p_value: npt.NDArray[np.float64]
+    confidence: npt.NDArray[np.float64]
+    log_p_anomaly: npt.NDArray[np.float64]
+    log_p_normal: npt.NDArray[np.float64]
+
+    def columns(self) -> tuple[npt.NDArray[Any], ...]:
+        """The arrays in the order of their declaration: verdict, rank, p_value, confidence, logs."""
+        return (
+            self.verdict,
+            self.rank,
+            self.p_value,
+            self.confidence,
+            self.log_p_anomaly,
+            self.log_p_normal,
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rejector:
+    """All that a fresh score is judged by; built by `rejector`.
+
+    `scores` is sorted, read-only float64 (n,). Scores in [score_low, score_high] are rejected.
+    """
+
+    scores: npt.NDArray[np.float64]
+    stability: Stability
+    zone: Zone
+    score_low: float
+    score_high: float
+
+    def judge(self, scores: npt.NDArray[np.float64]) -> Judgement:
+        """Judge finite scores, (k,). Raises ValueError where one is not finite."""
+        _require_finite(scores, "a score")
+        below = np.searchsorted(self.scores, scores, side="left")
+        rank = np.searchsorted(self.scores, scores, side="right").astype(np.int64)
+        verdict = np.full(scores.shape, ABSTAIN, dtype=np.int8)
+        verdict[scores < self.score_low] = NORMAL
+        verdict[scores > self.score_high] = ANOMALY
+        n = self.zone.n
+        log_p_anomaly = self.stability.log_p_anomaly[rank]
+        log_p_normal = self.stability.log_p_normal[rank]
+        return Judgement(
+            verdict=verdict,
+            rank=rank,
+            p_value=(n + 1 - below) / (n + 1),
+            confidence=np.exp(np.maximum(log_p_anomaly, log_p_normal)),
+            log_p_anomaly=log_p_anomaly,
+            log_p_normal=log_p_normal,
+        )
+
+    @property
+    def plug_in_rejection_rate(self) -> float:
+        """The share of the calibration scores that would be rejected, ties and all."""
+        inside = (self.scores >= self.score_low) & (self.scores <= self.score_high)
+        return int(np.count_nonzero(inside)) / self.zone.n
+
+
+def rejector(
+    calibration_scores: npt.NDArray[np.float64], contamination: float, T: float
+) -> Rejector:
+    """The rejector of n calibration scores, (n,), in any order.
+
+    Let s_(k) be the k-th smallest, s_(0) = −∞, s_(n+1) = +∞, and [a, b] the zone. A verdict needs
+    c⁻ = #{calibration < s} and c = #{calibration ≤ s} to agree; c⁻ ≤ c, hence
+    normal  iff c < a,  which is s < s_(a), as c counts at least a scores iff s_(a) ≤ s;
+    anomaly iff c⁻ > b, which is s > s_(b+1), as c⁻ counts at least b+1 iff s_(b+1) < s.
+
+    Raises ConfigError where the scores are too few to expect one anomaly, or the contamination or
+    T lies out of range; ValueError where a score is not finite.
+    """
+    scores = np.sort(np.asarray(calibration_scores, dtype=np.float64))
+    _require_finite(scores, "a calibration score")
+    n = scores.shape[0]
+    tables = stability(n, require_anomalies(n, contamination))
+    ranks = zone(tables, T)
+    scores += 0.0  # −0.0 is not a score that anyone should read
+    scores.flags.writeable = False
+    return Rejector(
+        scores=scores,
+        stability=tables,
+        zone=ranks,
+        score_low=_order_statistic(scores, ranks.rank_low),
+        score_high=_order_statistic(scores, ranks.rank_high + 1),
+    )
+
+
+def _order_statistic(ascending: npt.NDArray[np.float64], k: int) -> float:
+    if k == 0:
+        return -math.inf
+    return float(ascending[k - 1]) if k <= ascending.shape[0] else math.inf
+
+
+def _require_finite(scores: npt.NDArray[np.float64], what: str) -> None:
+    if not np.isfinite(scores).all():
+        raise ValueError(f"{what} is not finite")

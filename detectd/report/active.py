@@ -1,0 +1,26 @@
+"""The report of the model that answers now, read from the store."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from detectd import wiring
+from detectd.errors import DetectdError
+from detectd.report.figures import figures
+from detectd.serving import load_active, serve
+
+if TYPE_CHECKING:
+    from detectd.settings import Settings
+
+
+def active_figures(settings: Settings) -> dict[str, Any]:
+    """The figures of the active model under the configured terms, and what it met so far."""
+    store = wiring.store(settings)
+    model = load_active(store, datetime.now(UTC))
+    if model is None:
+        raise DetectdError(
+            f"{store.directory}: no model is active; make one with `detectd fit --input PATH`, "
+            "or let `detectd run` warm up"
+        )
+    return figures(serve(model, settings), store.observed(model.version))

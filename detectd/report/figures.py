@@ -1,0 +1,80 @@
+"""The report as plain data; its field names are a contract with whoever reads the JSON."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from detectd.rejection import observed_inside
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from detectd.promise import Promise
+    from detectd.serving import Serving
+
+
+def figures(serving: Serving, observed: Mapping[str, int]) -> dict[str, Any]:
+    """The whole report. Scores at which the zone has no end are null."""
+    promise, zone = serving.promise, serving.promise.rejector.zone
+    return {
+        "model": {
+            "version": serving.model.version,
+            "created": serving.model.created,
+            "detector": serving.model.recipe.detector,
+            "features": list(serving.model.features),
+            "n": zone.n,
+            "contamination": promise.terms.contamination,
+            "m": zone.m,
+            "T": zone.T,
+            "calibration": serving.model.recipe.method,
+        },
+        "zone": {
+            "rank_low": None if zone.empty else zone.rank_low,
+            "rank_high": None if zone.empty else zone.rank_high,
+            "score_low": _finite(promise.rejector.score_low),
+            "score_high": _finite(promise.rejector.score_high),
+            "anomaly_reachable": zone.anomaly_reachable,
+            "normal_reachable": zone.normal_reachable,
+        },
+        "exact": _exact(promise),
+        "paper": {
+            "expected_rejection_rate": promise.paper.expected_rejection_rate,
+            "rejection_rate_upper": promise.paper.rejection_rate_upper,
+            "cost_upper": promise.paper.cost_upper,
+            "valid": promise.paper.valid,
+        },
+        "observed": _observed(promise, observed),
+        "warnings": promise.warnings,
+    }
+
+
+def _exact(promise: Promise) -> dict[str, float]:
+    exact = promise.exact
+    return {
+        "expected_rejection_rate": exact.expected_rejection_rate,
+        "rejection_rate_upper": exact.rejection_rate_upper,
+        "delta": exact.delta,
+        "expected_cost_bound": exact.expected_cost_bound,
+        "cost_upper": exact.cost_upper,
+        "plug_in_rejection_rate": promise.rejector.plug_in_rejection_rate,
+    }
+
+
+def _observed(promise: Promise, observed: Mapping[str, int]) -> dict[str, Any]:
+    counts = {name: observed.get(name, 0) for name in ("normal", "anomaly", "abstain")}
+    events = sum(counts.values())
+    inside = None
+    if events:
+        zone, delta = promise.rejector.zone, promise.exact.delta
+        inside = observed_inside(zone, events, counts["abstain"], delta)
+    return {
+        "events": events,
+        **counts,
+        "rejection_rate": counts["abstain"] / events if events else None,
+        "inside_promise": inside,
+    }
+
+
+def _finite(score: float) -> float | None:
+    return score if math.isfinite(score) else None

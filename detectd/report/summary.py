@@ -1,0 +1,46 @@
+"""What a bounded run did, held against the promise."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from detectd.rejection import observed_inside
+
+if TYPE_CHECKING:
+    from detectd.service import Summary
+
+
+def summary_text(summary: Summary) -> str:
+    """Counts per topic, abstention seen against promised, and the rate."""
+    total = summary.topics.total()
+    rate = total / summary.seconds if summary.seconds else 0.0
+    warming = f" ({summary.warming_up:,} while warming up)" if summary.warming_up else ""
+    lines = [
+        f"records   {total:,} in {summary.seconds:.1f} s, {rate:,.0f} a second",
+        *(f"{topic:12}{count:>12,}" for topic, count in _rows(summary)),
+    ]
+    lines[-2] += warming
+    if summary.serving:
+        lines += _against_promise(summary)
+    return "\n".join(lines)
+
+
+def _rows(summary: Summary) -> list[tuple[str, int]]:
+    names = ("normal", "anomaly", "abstain", "dead_letter")
+    return [(name, summary.topics[name]) for name in names]
+
+
+def _against_promise(summary: Summary) -> list[str]:
+    assert summary.serving
+    promise = summary.serving.promise
+    abstained = summary.topics["abstain"] - summary.warming_up
+    events = summary.topics["normal"] + summary.topics["anomaly"] + abstained
+    if not events:
+        return []
+    inside = observed_inside(promise.rejector.zone, events, abstained, promise.exact.delta)
+    return [
+        f"abstained   {abstained / events:.3%} of {events:,} judged events; promised "
+        f"{promise.exact.expected_rejection_rate:.3%} on average, at most "
+        f"{promise.exact.rejection_rate_upper:.3%} with probability {1 - promise.exact.delta:g}: "
+        f"{'kept' if inside else 'NOT KEPT'}"
+    ]

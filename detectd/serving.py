@@ -1,0 +1,100 @@
+"""The model that answers: loaded, fitted again where libraries have changed, and promised."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+
+from detectd import training, wiring
+from detectd.detectors import choose
+from detectd.errors import ConfigError
+from detectd.pipeline import Judge
+from detectd.promise import Promise, promise
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from detectd.model import Model
+    from detectd.settings import Settings
+    from detectd.store import Store
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Serving:
+    """A model, its promise under the configured terms, and what judges by it."""
+
+    model: Model
+    promise: Promise
+    judge: Judge
+
+
+def serve(model: Model, settings: Settings) -> Serving:
+    """Make `model` answer under the terms of `settings`.
+
+    Raises ConfigError where the configured features are not the model's.
+    """
+    if model.features != settings.event.features:
+        raise ConfigError(
+            f"event.features: {list(settings.event.features)} are not those of model "
+            f"{model.version}: {list(model.features)}; put them back, or fit anew with `detectd fit`"
+        )
+    promised = promise(model.calibration, wiring.terms(settings))
+    return Serving(
+        model=model,
+        promise=promised,
+        judge=Judge(
+            version=model.version,
+            scorer=choose(model.detector, training.complete_rows(model)),
+            rejector=promised.rejector,
+            medians=model.medians,
+        ),
+    )
+
+
+def load_active(store: Store, now: datetime) -> Model | None:
+    """The active model; None where there is none.
+
+    A model that other library versions have fitted is fitted again from its rows with its seed,
+    in memory: whoever is to keep it stores it under its new name.
+    """
+    version = store.active()
+    if version is None:
+        return None
+    loaded = store.load(version)
+    if not loaded.drift:
+        return loaded.model
+    model = training.refit(loaded.model, now)
+    log.warning(
+        "model.refitted",
+        was=version,
+        model=model.version,
+        why="fitted under other library versions",
+        **{name: f"{then} -> {today}" for name, (then, today) in loaded.drift.items()},
+    )
+    return model
+
+
+def other_settings(model: Model, settings: Settings) -> list[str]:
+    """The settings under which the model was fitted and which have changed since."""
+    then, now = model.recipe, wiring.recipe(settings)
+    return [
+        f"{key} was {getattr(then, name)!r}, is {getattr(now, name)!r}"
+        for key, name in RECIPE_KEYS.items()
+        if getattr(then, name) != getattr(now, name)
+    ]
+
+
+# The keys that take a new fit to change. Contamination is not among them: the zone is computed
+# from the calibration scores at every start.
+RECIPE_KEYS = {
+    "detector.name": "detector",
+    "detector.seed": "seed",
+    "detector.params": "params",
+    "calibration.method": "method",
+    "calibration.fraction": "fraction",
+    "calibration.folds": "folds",
+}

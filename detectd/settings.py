@@ -1,0 +1,211 @@
+"""The configuration, and nothing else: every option is declared here, once.
+
+Values come from one TOML file; the environment overrides them as `DETECTD_SECTION__KEY`. Unknown
+keys are errors. What needs more than the value itself (does PyOD have this detector, can this
+directory be written) is looked at by `detectd.checks`.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Name = Annotated[str, Field(min_length=1)]
+
+
+def row_format(path: Path) -> Literal["json", "csv"]:
+    """What the name of a file says of its lines: `.csv` and `.csv.gz` are CSV, all else JSON."""
+    return "csv" if ".csv" in path.suffixes[-2:] else "json"
+
+
+class Section(BaseModel):
+    """A table of the file. Booleans and numbers are not guessed from other types."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SourceSettings(Section):
+    """Where events come from."""
+
+    kind: Literal["file", "stdin", "kafka"]
+    path: Path | None = None
+    follow: bool = False
+    format: Literal["auto", "json", "csv"] = "auto"
+    topics: tuple[Name, ...] = ()
+    batch_records: int = Field(default=1000, ge=1, le=1_000_000)
+    batch_seconds: float = Field(default=1.0, gt=0, le=60)
+    max_record_bytes: int = Field(default=1_048_576, ge=2)
+
+    @model_validator(mode="after")
+    def _kind_has_what_it_needs(self) -> Self:
+        if self.kind == "file" and self.path is None:
+            raise ValueError('kind = "file" needs path')
+        if self.kind == "kafka" and not self.topics:
+            raise ValueError('kind = "kafka" needs topics, a list of the topics to read')
+        if self.kind == "kafka" and self.format == "csv":
+            raise ValueError('format = "csv" needs a header line, which Kafka records do not have')
+        return self
+
+    @property
+    def row_format(self) -> Literal["json", "csv"]:
+        """The format of a record: as configured, or by the name of the file."""
+        if self.format != "auto":
+            return self.format
+        return row_format(self.path) if self.path else "json"
+
+    @property
+    def bounded(self) -> bool:
+        """Whether the source comes to an end by itself."""
+        return self.kind == "stdin" or (self.kind == "file" and not self.follow)
+
+
+class SinkSettings(Section):
+    """Where verdicts go."""
+
+    kind: Literal["file", "stdout", "kafka"]
+    directory: Path | None = None
+    fsync: bool = True
+
+    @model_validator(mode="after")
+    def _kind_has_what_it_needs(self) -> Self:
+        if self.kind == "file" and self.directory is None:
+            raise ValueError('kind = "file" needs directory')
+        return self
+
+
+class TopicsSettings(Section):
+    """The names of the four outputs on Kafka."""
+
+    normal: Name = "detectd.normal"
+    anomaly: Name = "detectd.anomaly"
+    abstain: Name = "detectd.abstain"
+    dead_letter: Name = "detectd.dead_letter"
+
+    @model_validator(mode="after")
+    def _are_four(self) -> Self:
+        if len({self.normal, self.anomaly, self.abstain, self.dead_letter}) < 4:
+            raise ValueError("the four topics must have four different names")
+        return self
+
+
+class KafkaSettings(Section):
+    """How to reach the brokers, and who we are to them."""
+
+    bootstrap_servers: tuple[Name, ...] = ("localhost:9092",)
+    group_id: Name = "detectd"
+    client_id: Name = "detectd"
+    transactional_id: Name | None = None
+    auto_offset_reset: Literal["earliest", "latest"] = "earliest"
+
+
+class EventSettings(Section):
+    """How an event becomes a feature vector."""
+
+    features: Annotated[tuple[Name, ...], Field(min_length=1)]
+    timestamp: Name | None = None
+    key: Name | None = None
+    numeric_strings: bool = False
+    missing: Literal["dead_letter", "median"] = "dead_letter"
+
+    @field_validator("features")
+    @classmethod
+    def _features_differ(cls, features: tuple[str, ...]) -> tuple[str, ...]:
+        twice = sorted({name for name in features if features.count(name) > 1})
+        if twice:
+            raise ValueError(f"{twice[0]!r} is listed twice; list each feature once")
+        return features
+
+
+class DetectorSettings(Section):
+    """Which PyOD detector, and the share of anomalies expected."""
+
+    name: Name = "IForest"
+    contamination: float = Field(default=0.05, gt=0, le=0.5)
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    params: dict[str, Any] = Field(default_factory=dict)
+
+
+class RejectorSettings(Section):
+    """How reluctant the service is to answer, and what its mistakes cost."""
+
+    T: float = Field(default=32.0, gt=math.log(2), allow_inf_nan=False)
+    max_abstain_rate: Share | None = None
+    delta: Share = 0.1
+    cost_false_positive: Cost = 1.0
+    cost_false_negative: Cost = 1.0
+    cost_rejection: Cost | None = None
+
+    @model_validator(mode="after")
+    def _one_way_to_set_the_threshold(self) -> Self:
+        if self.max_abstain_rate is not None and "T" in self.model_fields_set:
+            raise ValueError("T and max_abstain_rate are both set; keep one of them")
+        return self
+
+
+class CalibrationSettings(Section):
+    """Where the calibration scores come from."""
+
+    method: Literal["holdout", "cross", "in_sample"] = "holdout"
+    fraction: Share = 0.5
+    folds: int = Field(default=5, ge=2, le=100)
+
+
+class TrainingSettings(Section):
+    """How a model comes about without `detectd fit`."""
+
+    warmup: int = Field(default=2000, ge=2, le=10_000_000)
+
+
+class ModelsSettings(Section):
+    """Where models live."""
+
+    directory: Path = Path("models")
+
+
+class LogSettings(Section):
+    """What goes to stderr, and in which form."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "console"] = "auto"
+
+
+class Settings(BaseSettings):
+    """The whole configuration."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="DETECTD_", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    source: SourceSettings
+    sink: SinkSettings
+    topics: TopicsSettings = TopicsSettings()
+    kafka: KafkaSettings = KafkaSettings()
+    event: EventSettings
+    detector: DetectorSettings = DetectorSettings()
+    rejector: RejectorSettings = RejectorSettings()
+    calibration: CalibrationSettings = CalibrationSettings()
+    training: TrainingSettings = TrainingSettings()
+    models: ModelsSettings = ModelsSettings()
+    log: LogSettings = LogSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is pydantic's
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment before what the file says, and nothing else."""
+        return (env_settings, init_settings)

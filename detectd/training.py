@@ -1,0 +1,181 @@
+"""From training rows to a model: impute, fit, calibrate, name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import platform
+import warnings
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from detectd.detectors import build, choose, fit, training_scores
+from detectd.errors import ConfigError, DetectdError
+from detectd.model import Model, Recipe
+from detectd.rejection import expected_anomalies
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from detectd.detectors import Scorer
+
+    Rows = NDArray[np.float64]
+
+# A model fitted under other versions of these is fitted again from its rows: their pickles and
+# their arithmetic may differ.
+LIBRARIES = ("numpy", "scipy", "scikit-learn", "pyod")
+
+
+def libraries() -> dict[str, str]:
+    """The versions that a fitted detector depends on."""
+    python = ".".join(platform.python_version_tuple()[:2])
+    return {"python": python} | {name: version(name) for name in LIBRARIES}
+
+
+def train(rows: Rows, recipe: Recipe, features: tuple[str, ...], created: datetime) -> Model:
+    """Fit and calibrate on `rows` (N, d), NaN where a feature is missing.
+
+    Raises DetectdError where the rows cannot carry a model: too few, all equal, a feature that
+    never has a value, scores that are not finite.
+    """
+    require_rows(rows, recipe, features)
+    medians = _medians(rows, features)
+    complete = np.where(np.isnan(rows), medians, rows)
+    if (complete == complete[0]).all():
+        raise DetectdError(
+            f"training: all {len(rows)} rows are equal, so no score can be ranked; "
+            "train on rows that differ"
+        )
+    detector, calibration = CALIBRATIONS[recipe.method](complete, recipe)
+    lost = int(np.count_nonzero(~np.isfinite(calibration)))
+    if lost:
+        raise DetectdError(
+            f"training: {recipe.detector} gave {lost} of {len(calibration)} calibration scores "
+            "that are not finite; use other features or another detector.name"
+        )
+    calibration = np.sort(calibration)
+    return Model(
+        version=_name(created, rows, calibration, recipe, features),
+        created=created.isoformat(timespec="seconds"),
+        recipe=recipe,
+        features=features,
+        libraries=libraries(),
+        detector=detector,
+        calibration=calibration,
+        medians=medians,
+        rows=rows,
+    )
+
+
+def complete_rows(model: Model) -> Rows:
+    """The training rows (N, d) as the detector saw them, missing features imputed."""
+    return np.where(np.isnan(model.rows), model.medians, model.rows)
+
+
+def refit(model: Model, created: datetime) -> Model:
+    """The same rows, recipe and seed under the libraries of today."""
+    return train(model.rows, model.recipe, model.features, created)
+
+
+def require_rows(rows: Rows, recipe: Recipe, features: Sequence[str]) -> None:
+    """Refuse row counts from which nothing can be promised, with the count that would do."""
+    total = len(rows)
+    if total < max(len(features), 2):
+        raise DetectdError(
+            f"training: {total} rows for {len(features)} features; "
+            f"give at least {max(len(features), 2)} rows"
+        )
+    if expected_anomalies(_calibration_size(total, recipe), recipe.contamination) < 1:
+        needed = math.ceil(1 / recipe.contamination)
+        while expected_anomalies(_calibration_size(needed, recipe), recipe.contamination) < 1:
+            needed += 1
+        raise DetectdError(
+            f"training: {total} rows leave {_calibration_size(total, recipe)} calibration scores, "
+            f"of which detector.contamination = {recipe.contamination} expects none to be an "
+            f"anomaly; give at least {needed} rows"
+        )
+
+
+def constant_features(model: Model) -> list[str]:
+    """Features that never changed in training: the detector learnt nothing from them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        still = np.nanmin(model.rows, axis=0) == np.nanmax(model.rows, axis=0)
+    return [name for name, constant in zip(model.features, still, strict=True) if constant]
+
+
+def _calibration_size(total: int, recipe: Recipe) -> int:
+    return round(total * recipe.fraction) if recipe.method == "holdout" else total
+
+
+def _medians(rows: Rows, features: Sequence[str]) -> Rows:
+    empty = np.isnan(rows).all(axis=0)
+    if empty.any():
+        name = features[int(np.flatnonzero(empty)[0])]
+        raise ConfigError(f"event.features: {name!r} has no value in any training row; drop it")
+    medians: Rows = np.nanmedian(rows, axis=0)
+    return medians
+
+
+def _fitted(rows: Rows, recipe: Recipe) -> tuple[Any, Scorer]:
+    detector = build(recipe.detector, recipe.contamination, recipe.seed, recipe.params)
+    fit(detector, rows)
+    return detector, choose(detector, rows)
+
+
+def _holdout(rows: Rows, recipe: Recipe) -> tuple[Any, Rows]:
+    """Fit on one part, rank against the rest: the scores of both the rest and the stream are then
+    those of rows that the detector has not seen, so they are exchangeable."""
+    order = np.random.default_rng(recipe.seed).permutation(len(rows))
+    held_out = _calibration_size(len(rows), recipe)
+    if len(rows) - held_out < 2:
+        raise ConfigError(
+            f"calibration.fraction: {recipe.fraction} of {len(rows)} rows leaves fewer than two "
+            "to fit; lower it or give more rows"
+        )
+    detector, scorer = _fitted(rows[order[held_out:]], recipe)
+    return detector, scorer.score(rows[order[:held_out]])
+
+
+def _cross(rows: Rows, recipe: Recipe) -> tuple[Any, Rows]:
+    """Each row's score by a detector fitted on the other folds; the model's is fitted on all."""
+    if recipe.folds > len(rows) // 2:
+        raise ConfigError(
+            f"calibration.folds: {recipe.folds} folds of {len(rows)} rows are too small; lower it"
+        )
+    order = np.random.default_rng(recipe.seed).permutation(len(rows))
+    scores = np.empty(len(rows))
+    for fold in np.array_split(order, recipe.folds):
+        others = np.setdiff1d(order, fold)
+        scores[fold] = _fitted(rows[others], recipe)[1].score(rows[fold])
+    return _fitted(rows, recipe)[0], scores
+
+
+def _in_sample(rows: Rows, recipe: Recipe) -> tuple[Any, Rows]:
+    """The training scores, as the paper and PyOD use them. Not exchangeable with the stream's."""
+    detector, _ = _fitted(rows, recipe)
+    return detector, training_scores(detector)
+
+
+CALIBRATIONS: dict[str, Callable[[Rows, Recipe], tuple[Any, Rows]]] = {
+    "holdout": _holdout,
+    "cross": _cross,
+    "in_sample": _in_sample,
+}
+
+
+def _name(
+    created: datetime, rows: Rows, calibration: Rows, recipe: Recipe, features: Sequence[str]
+) -> str:
+    """When it was made, and six digits of what it is."""
+    content = hashlib.sha256(rows.tobytes())
+    content.update(calibration.tobytes())
+    content.update(json.dumps([asdict(recipe), features], sort_keys=True).encode())
+    return f"{created.astimezone(UTC):%Y%m%dT%H%M%SZ}-{content.hexdigest()[:6]}"

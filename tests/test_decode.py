@@ -1,0 +1,155 @@
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detectd.decode import Schema, decode
+from detectd.records import Record, Stage
+
+
+def one(value, columns=None, **schema):
+    """Decode a single record; returns its row, or its defect."""
+    schema.setdefault("features", ("a",))
+    decoded = decode([Record("test:1", value, columns=columns)], Schema(**schema))
+    return decoded.dead[0] if decoded.dead else decoded.rows[0].tolist()
+
+
+@pytest.mark.parametrize(
+    ("value", "features", "row"),
+    [
+        (b'{"a": 1}', ("a",), [1.0]),
+        (b'{"a": -1.5e3, "b": true}', ("b", "a"), [1.0, -1500.0]),
+        (b'{"a": {"b": [{"c": 7}]}}', ("a.b.0.c",), [7.0]),
+        (b'{"a": {"b": [{"c": 7}]}}', ("a.b[0].c",), [7.0]),
+        (b'{"a.b": 1, "a": {"b": 2}}', ("a.b",), [1.0]),
+        (b'{"a": 9007199254740993}', ("a",), [9007199254740992.0]),
+        (b'{"a": 1, "a": 2}', ("a",), [2.0]),
+        (b' {"a"\r\n:\n1} ', ("a",), [1.0]),
+    ],
+)
+def test_features_are_read_by_name_and_by_path(value, features, row):
+    assert one(value, features=features) == row
+
+
+@pytest.mark.parametrize(
+    ("value", "stage", "error"),
+    [
+        (None, Stage.DECODE, "no value"),
+        (b"", Stage.DECODE, "empty"),
+        (b"  \t", Stage.DECODE, "empty"),
+        (b"nonsense", Stage.DECODE, "not JSON"),
+        (b'{"a": NaN}', Stage.DECODE, "not JSON"),
+        (b'{"a": 1} {"a": 2}', Stage.DECODE, "not JSON"),
+        (b"[" * 100_000, Stage.DECODE, "not JSON"),
+        (b"[1]", Stage.DECODE, "an array"),
+        (b"3", Stage.DECODE, "a number"),
+        (b'{"a": "\xff"}', Stage.DECODE, "not UTF-8"),
+        (b'{"a": 1e999}', Stage.DECODE, "too large"),
+        (b"{}", Stage.FEATURES, "missing"),
+        (b'{"a": null}', Stage.FEATURES, "missing"),
+        (b'{"a": {"b": 1}}', Stage.FEATURES, "an object"),
+        (b'{"a": [1]}', Stage.FEATURES, "an array"),
+        (b'{"a": "1.5"}', Stage.FEATURES, "text"),
+        (b'{"a": 1' + b"0" * 400 + b"}", Stage.FEATURES, "too large"),
+    ],
+)
+def test_a_record_that_gives_no_row_says_where_and_why(value, stage, error):
+    defect = one(value)
+    assert defect.stage is stage
+    assert error in defect.error
+    assert "\n" not in defect.error
+
+
+def test_a_record_over_the_limit_is_refused_with_both_sizes():
+    defect = one(b'{"a": 1}', max_record_bytes=7)
+    assert defect.error == "8 bytes, more than max_record_bytes = 7"
+    decoded = decode([Record("t:1", b"xx", dropped=98)], Schema(("a",), max_record_bytes=1))
+    assert decoded.dead[0].error.startswith("100 bytes")
+
+
+def test_numeric_text_counts_only_where_the_configuration_says_so():
+    assert one(b'{"a": " -1.5e3 "}', numeric_strings=True) == [-1500.0]
+    assert one(b'{"a": "true"}', numeric_strings=True) == [1.0]
+    for text in (b"nan", b"inf", b"-Infinity", b"1_000", b"0x10", b""):
+        assert one(b'{"a": "%s"}' % text, numeric_strings=True).stage is Stage.FEATURES
+
+
+def test_csv_rows_are_read_under_their_header():
+    columns = ("t", "a", "note")
+    assert one(b"2026-01-01,1.5,x", columns) == [1.5]
+    assert one(b'"a ""b""",True,"x,\ny"', columns) == [1.0]
+    assert one(b"1,2", columns).error == "2 fields under a header of 3"
+    assert one(b"1,,3", columns).error == "feature 'a' is missing"
+    assert one(b"1,nan,3", columns).error == "feature 'a' is not finite"
+    assert one(b'1,"2,3', columns).stage is Stage.DECODE
+
+
+def test_a_csv_event_keeps_every_field_as_it_stood():
+    decoded = decode([Record("t:1", b"007,1.50", columns=("code", "a"))], Schema(("a",)))
+    assert json.loads(decoded.events[0].json) == {"code": "007", "a": "1.50"}
+
+
+def test_missing_features_wait_for_the_median_where_configured():
+    schema = Schema(("a", "b"), missing="median")
+    rows = [b'{"a": 1}', b'{"a": null, "b": 2}', b'{"a": "x", "b": 2}']
+    decoded = decode([Record(str(i), row) for i, row in enumerate(rows)], schema)
+    assert np.array_equal(decoded.rows, [[1, math.nan], [math.nan, 2]], equal_nan=True)
+    assert list(decoded.dead) == [2]
+
+
+@pytest.mark.parametrize(
+    ("written", "milliseconds"),
+    [
+        ('"2026-01-01T00:00:00Z"', 1767225600000),
+        ('"2026-01-01 01:00:00.5+01:00"', 1767225600500),
+        ('"2026-01-01 00:00:00"', 1767225600000),
+        ("1767225600", 1767225600000),
+        ("1767225600.25", 1767225600250),
+        ("1767225600000", 1767225600000),
+        ('"yesterday"', 42),
+        ("null", 42),
+        ("true", 42),
+        ("1e300", 42),
+        ("-5", 42),
+        ('"0001-01-01T00:00:00+14:00"', 42),
+    ],
+)
+def test_the_time_of_an_event_is_the_fields_or_else_the_records(written, milliseconds):
+    record = Record("t:1", b'{"a": 1, "t": %s}' % written.encode(), timestamp_ms=42)
+    assert decode([record], Schema(("a",), timestamp="t")).events[0].timestamp_ms == milliseconds
+
+
+def test_the_key_of_a_record_goes_before_the_field():
+    schema = Schema(("a",), key="k")
+    value = b'{"a": 1, "k": 5}'
+    assert decode([Record("t:1", value)], schema).events[0].key == b"5"
+    assert decode([Record("t:1", value, key=b"own")], schema).events[0].key == b"own"
+    assert decode([Record("t:1", b'{"a": 1, "k": "x"}')], schema).events[0].key == b"x"
+    assert decode([Record("t:1", b'{"a": 1}')], schema).events[0].key is None
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner),
+    max_leaves=8,
+)
+
+
+@given(json_values.map(lambda value: json.dumps(value).encode()) | st.binary(max_size=60))
+def test_any_bytes_end_as_a_finite_row_or_as_a_defect(value):
+    schema = Schema(("", "0.a", "a"), max_record_bytes=50)
+    decoded = decode([Record("t:1", value)], schema)
+    assert len(decoded.rows) + len(decoded.dead) == 1
+    assert np.isfinite(decoded.rows).all()
+
+
+@given(st.binary(max_size=40))
+def test_any_bytes_under_a_csv_header_end_as_a_row_or_as_a_defect(value):
+    decoded = decode([Record("t:1", value, columns=("a", "b"))], Schema(("b",)))
+    assert len(decoded.rows) + len(decoded.dead) == 1
+    for event in decoded.events:
+        assert b"\n" not in event.json
+        assert set(json.loads(event.json)) == {"a", "b"}

@@ -1,0 +1,186 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from detectd.errors import ConfigError
+from detectd.loading import load
+from detectd.settings import Settings
+
+GOOD = """\
+[source]
+kind = "file"
+path = "events.jsonl"
+[sink]
+kind = "stdout"
+[event]
+features = ["a", "b"]
+"""
+
+
+@pytest.fixture(autouse=True)
+def no_inherited_settings(monkeypatch):
+    for name in [name for name in os.environ if name.startswith("DETECTD_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write_config(text):
+        path = tmp_path / "detectd.toml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write_config
+
+
+def mistakes(path):
+    with pytest.raises(ConfigError) as refused:
+        load(path)
+    return str(refused.value).splitlines()
+
+
+def test_the_smallest_configuration_is_enough(write):
+    settings = load(write(GOOD))
+    assert settings.source.path == Path("events.jsonl")
+    assert settings.event.features == ("a", "b")
+    assert settings.rejector.T == 32
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key", "mend"),
+    [
+        ('kind = "stdout"', 'kind = "stdot"', "sink.kind", "'file', 'stdout' or 'kafka'"),
+        ('kind = "stdout"', 'kind = "file"', "sink", "needs directory"),
+        ('path = "events.jsonl"', "", "source", "needs path"),
+        ('kind = "file"\npath = "events.jsonl"', 'kind = "kafka"', "source", "needs topics"),
+        ('path = "events.jsonl"', 'pth = "x"', "source.pth", "did you mean path?"),
+        ('path = "events.jsonl"', "path = 7", "source.path", "path"),
+        ('["a", "b"]', "[]", "event.features", "at least one"),
+        ('["a", "b"]', '["a", "b", "a"]', "event.features", "'a' is listed twice"),
+        ('["a", "b"]', '"a"', "event.features", "must be a list"),
+        ('["a", "b"]', '["a", 3]', "event.features.1", "must be text"),
+        ("[event]", "[evnt]", "evnt", "did you mean event?"),
+        ("[event]", "[source.extra]\nx = 1\n[event]", "source.extra", "unknown key"),
+    ],
+)
+def test_a_mistake_names_file_key_and_mend(write, old, new, key, mend):
+    assert old in GOOD
+    path = write(GOOD.replace(old, new, 1))
+    line = next(line for line in mistakes(path) if f" {key}:" in line)
+    assert line.startswith(f"{path}: {key}: ")
+    assert mend in line
+
+
+@pytest.mark.parametrize(
+    ("added", "key", "mend"),
+    [
+        ("[rejector]\nT = 0.69", "rejector.T", "greater than"),
+        ("[rejector]\nT = inf", "rejector.T", "finite"),
+        ('[rejector]\nT = "32"', "rejector.T", "without quotes"),
+        ("[rejector]\nT = 32\nmax_abstain_rate = 0.1", "rejector", "both set"),
+        ("[rejector]\nmax_abstain_rate = 1.0", "rejector.max_abstain_rate", "less than 1"),
+        ("[rejector]\ndelta = 0", "rejector.delta", "greater than 0"),
+        (
+            "[rejector]\ncost_rejection = -1",
+            "rejector.cost_rejection",
+            "greater than or equal to 0",
+        ),
+        ("[detector]\ncontamination = 0.6", "detector.contamination", "less than or equal to 0.5"),
+        ("[detector]\ncontamination = 0.0", "detector.contamination", "greater than 0"),
+        ("[detector]\ncontamination = nan", "detector.contamination", "it is NaN"),
+        ('[detector]\nseed = "7"', "detector.seed", "without quotes"),
+        ("[detector]\nseed = true", "detector.seed", "whole number"),
+        ("[detector]\nseed = -1", "detector.seed", "greater than or equal to 0"),
+        ("[detector]\nparams = 3", "detector.params", "table"),
+        ('[topics]\nnormal = "x"\nanomaly = "x"', "topics", "four different names"),
+        ("[training]\nwarmup = 1", "training.warmup", "greater than or equal to 2"),
+        ("[training]\nwarmup = 10.5", "training.warmup", "whole number"),
+        ('[calibration]\nmethod = "split"', "calibration.method", "'holdout', 'cross'"),
+        ("[calibration]\nfraction = 1", "calibration.fraction", "less than 1"),
+        ('[models]\ndirectory = ["x"]', "models.directory", "path"),
+        ('[log]\nlevel = "loud"', "log.level", "'debug', 'info'"),
+        ("log = 3", "log", "table"),
+        ("colour = 3", "colour", "unknown key"),
+    ],
+)
+def test_a_bad_value_names_file_key_and_mend(write, added, key, mend):
+    top_level = "[" not in added.splitlines()[0]
+    path = write(f"{added}\n{GOOD}" if top_level else f"{GOOD}\n{added}")
+    lines = mistakes(path)
+    assert len(lines) == 1
+    assert lines[0].startswith(f"{path}: {key}: ")
+    assert mend in lines[0]
+
+
+def test_every_mistake_gets_its_line(write):
+    lines = mistakes(write(GOOD + "[log]\nlevel = 3\ncolour = 1\n[training]\nwarmup = 0"))
+    assert len(lines) == 3
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"[source\nkind = 1", "not TOML"),
+        (b"[source]\nkind = 1\nkind = 2", "not TOML"),
+        (b"[source]\nkind = '\xff'", "not UTF-8"),
+    ],
+)
+def test_a_file_that_is_not_toml_says_so(tmp_path, content, words):
+    path = tmp_path / "bad.toml"
+    path.write_bytes(content)
+    (line,) = mistakes(path)
+    assert line.startswith(f"{path}: {words}")
+
+
+def test_a_missing_file_and_a_directory_are_named(tmp_path):
+    assert "there is no such file" in mistakes(tmp_path / "none.toml")[0]
+    assert "cannot be read" in mistakes(tmp_path)[0]
+
+
+def test_the_environment_overrides_the_file(write, monkeypatch):
+    monkeypatch.setenv("DETECTD_REJECTOR__T", "40")
+    monkeypatch.setenv("DETECTD_EVENT__FEATURES", '["c"]')
+    monkeypatch.setenv("DETECTD_SOURCE__FOLLOW", "true")
+    settings = load(write(GOOD + "[rejector]\nT = 12"))
+    assert settings.rejector.T == 40
+    assert settings.event.features == ("c",)
+    assert settings.source.follow
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("DETECTD_REJECTOR__T", "x", "rejector.T: must be a valid number"),
+        ("DETECTD_REJECTOR__TT", "4", "unknown key"),
+        ("DETECTD_REJCTOR__T", "4", "did you mean rejector?"),
+        ("DETECTD_EVENT__FEATURES", "a,b", "written as JSON"),
+    ],
+)
+def test_a_mistake_in_the_environment_names_the_variable(
+    write, monkeypatch, variable, value, words
+):
+    monkeypatch.setenv(variable, value)
+    (line,) = mistakes(write(GOOD))
+    assert line.startswith(f"${variable}: ")
+    assert words in line
+
+
+def test_the_reference_names_every_key_and_the_defaults():
+    path = Path(__file__).parent.parent / "config" / "reference.toml"
+    text = path.read_text(encoding="utf-8")
+    settings = load(path)
+    plain = Settings(source=settings.source.model_copy(), sink=settings.sink, event=settings.event)
+    assert settings == plain
+    for section, field in Settings.model_fields.items():
+        assert f"[{section}]" in text
+        body = text.split(f"[{section}]")[1].split("\n[")[0]
+        for key in field.annotation.model_fields:
+            assert f"{key} = " in body or f"[{section}.{key}]" in text, f"{section}.{key}"
+
+
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parent.parent / "config").glob("*.toml")), ids=lambda p: p.stem
+)
+def test_every_example_is_a_good_configuration(path):
+    load(path)
