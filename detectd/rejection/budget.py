@@ -9,28 +9,33 @@ import numpy as np
 from detectd.errors import ConfigError
 from detectd.rejection.exact import largest_width, rate_upper
 from detectd.rejection.stability import Stability, first_n_expecting, rank_log_tails
-from detectd.rejection.zone import Zone, require_T
-
-NARROWEST_T = math.nextafter(math.log(2.0), math.inf)
+from detectd.rejection.zone import Zone, require_threshold
 
 
 def largest_T(stability: Stability, max_rate: float, delta: float) -> float:  # noqa: N802
     """The largest T whose exact upper bound on the abstention rate, at 1−δ, stays within max_rate.
 
-    It is the double just below the margin at which the zone would grow by the first rank too many.
-    Where even a zone of all ranks is within, every T is; the answer is then the T that rejects all.
-    Raises ConfigError where the narrowest zone breaks the budget, with the rate or the n that
-    would do, or where delta lies outside (0, 1).
+    It is the double just below the margin at which the zone would grow by the first rank too many;
+    for a small enough max_rate the zone is empty. Where even a zone of all ranks is within, every
+    T is, and the answer is the first that rejects all.
+    Raises ConfigError where max_rate lies outside [0, 1], delta outside (0, 1), or where some rank
+    is so near a fair coin that every T rejects it.
     """
+    if not 0.0 <= max_rate <= 1.0:
+        raise ConfigError(f"the largest abstention rate is {max_rate}: it must lie in [0, 1]")
     n = stability.n
     width = largest_width(n, max_rate, delta)
     margins = np.sort(stability.margin)
-    narrowest = int(np.count_nonzero(margins <= NARROWEST_T))
-    if max_rate < 0.0 or width < narrowest:
-        raise ConfigError(_too_tight(n, narrowest, max_rate, delta))
     if width > n:
         return float(margins[-1])
-    return float(np.nextafter(margins[width], -math.inf))
+    largest = float(np.nextafter(margins[width], -math.inf))
+    if largest <= math.log(2.0):
+        least = rate_upper(n, width + 1, delta)
+        raise ConfigError(
+            f"an abstention rate of at most {max_rate:g} cannot be kept with {n} calibration "
+            f"scores: the narrowest zone abstains up to {least:.3g}; allow that much or use more"
+        )
+    return largest
 
 
 def smallest_n(contamination: float, T: float) -> int:
@@ -41,7 +46,7 @@ def smallest_n(contamination: float, T: float) -> int:
     probabilities", 1967), so the first n that expects m anomalies is the best for that m; and it
     falls as m grows. So the search is over m. Raises ConfigError where T or γ is out of range.
     """
-    require_T(T)
+    require_threshold(T)
 
     def reaches(m: int) -> bool:
         n = first_n_expecting(m, contamination)
@@ -80,15 +85,3 @@ def _never(verdict: str, zone: Zone, contamination: float, margin: float) -> str
         f"calibration scores ({zone.m} expected anomalies) is far enough out; "
         f"it needs n >= {needed}{cure}"
     )
-
-
-def _too_tight(n: int, narrowest: int, max_rate: float, delta: float) -> str:
-    least = rate_upper(n, narrowest, delta)
-    message = (
-        f"an abstention rate of at most {max_rate:g} cannot be kept with {n} calibration scores: "
-        f"the narrowest zone already abstains up to {least:.3g}; allow that much"
-    )
-    if 0.0 < max_rate < 1.0:
-        enough = math.ceil(math.log(delta) / math.log1p(-max_rate))  # a single rank, 1−δ^(1/n)
-        message += f", or calibrate on at least {narrowest * enough}"
-    return message

@@ -8,7 +8,7 @@ gaps between ordered calibration scores divide the stream's mass as Dirichlet(1,
 
 from __future__ import annotations
 
-import itertools
+import functools
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -150,47 +150,54 @@ def _mean_of_smaller(limit: float, alpha: int, beta: int) -> float:
 def _cost_upper(zone: Zone, contamination: float, delta: float, costs: Costs) -> float:
     """The smallest t with P(cost > t) ≤ δ.
 
-    Let V = R + A ~ Beta(w+α, a) and B = R / V ~ Beta(w, α), α = n+1−a−w: independent. The cost is
-    the least of four functions, each linear in V and in B alone, so for one of the two given, cost
-    > t is an interval of the other. That one is the more telling of the two, which leaves a smooth
-    function to integrate over the less telling.
+    Let V = R + A ~ Beta(w+α, a) and B = R / V ~ Beta(w, α), α = n+1−a−w: independent. For one of
+    the two given, cost > t is an interval of the other. That one is the more telling of the two,
+    which leaves a gentle function to integrate over the less telling. Every cost depends on V.
     """
     normal, rejected, anomaly = _gaps(zone)
     v, b = (rejected + anomaly, normal), (rejected, anomaly)
-
-    def pieces(V: Array, B: Array) -> list[Array]:
-        misses = (costs.false_negative * contamination, costs.false_negative * (1.0 - V))
-        alarms = (
-            costs.false_positive * V * (1.0 - B),
-            costs.false_positive * (1.0 - contamination),
-        )
-        return [x + y + costs.rejection * V * B for x, y in itertools.product(misses, alarms)]
-
-    over_v = np.ptp(np.minimum.reduce(pieces(_around(v), _around(b)[:1])))
-    over_b = np.ptp(np.minimum.reduce(pieces(_around(v)[:1], _around(b))))
+    pieces = functools.partial(_cost_pieces, costs, contamination)
+    over_v = np.min(pieces(_around(v), _around(b)[:1]), axis=0)
+    over_b = np.min(pieces(_around(v)[:1], _around(b)), axis=0)
     if 0 in v and 0 in b:
-        return float(np.minimum.reduce(pieces(_around(v), _around(b)))[0])
-    outer, inner = (b, v) if 0 in b or (over_v > over_b and 0 not in v) else (v, b)
+        return float(over_v[0])
+    given_b = 0 in b or (0 not in v and np.ptp(over_v) >= np.ptp(over_b))
+    outer, inner = (b, v) if given_b else (v, b)
 
     def exceedance(t: float) -> float:
         def given(x: Array) -> Array:
-            zeros, ones = np.zeros_like(x), np.ones_like(x)
-            at_0 = pieces(zeros, x) if inner is v else pieces(x, zeros)
-            at_1 = pieces(ones, x) if inner is v else pieces(x, ones)
+            ends = (np.zeros_like(x), np.ones_like(x))
+            at_0, at_1 = (pieces(end, x) if given_b else pieces(x, end) for end in ends)
             low, high = _interval_above(t, at_0, at_1)
-            return np.maximum(_cdf(inner, high) - _cdf(inner, low), 0.0)
+            mass: Array = special.betainc(*inner, high) - special.betainc(*inner, low)
+            return np.maximum(mass, 0.0)
 
         return beta_mean(given, *outer)
 
-    most = costs.false_negative * contamination
-    most += costs.false_positive * (1.0 - contamination) + costs.rejection
     if exceedance(0.0) <= delta:
         return 0.0
-    root = optimize.brentq(lambda t: exceedance(t) - delta, 0.0, most, xtol=1e-13 * most)
-    return float(root)
+    most = costs.false_negative + costs.false_positive + costs.rejection
+    return float(optimize.brentq(lambda t: exceedance(t) - delta, 0.0, most, xtol=1e-13 * most))
 
 
-def _interval_above(t: float, at_0: list[Array], at_1: list[Array]) -> tuple[Array, Array]:
+def _cost_pieces(costs: Costs, contamination: float, V: Array, B: Array) -> Array:
+    """(4, k): the cost is the least of four functions, each linear in V alone and in B alone."""
+    fewer_misses = costs.false_negative * (1.0 - V)
+    most_misses = costs.false_negative * contamination
+    fewer_alarms = costs.false_positive * V * (1.0 - B)
+    most_alarms = costs.false_positive * (1.0 - contamination)
+    pieces: Array = costs.rejection * V * B + np.stack(
+        np.broadcast_arrays(
+            fewer_misses + fewer_alarms,
+            fewer_misses + most_alarms,
+            most_misses + fewer_alarms,
+            most_misses + most_alarms,
+        )
+    )
+    return pieces
+
+
+def _interval_above(t: float, at_0: Array, at_1: Array) -> tuple[Array, Array]:
     """Where in [0, 1] all the lines, given by their ends, exceed t. Empty where low > high."""
     low, high = np.zeros_like(at_0[0]), np.ones_like(at_0[0])
     for start, end in zip(at_0, at_1, strict=True):
@@ -208,9 +215,3 @@ def _around(beta: tuple[int, int]) -> Array:
     mean = beta[0] / max(1, sum(beta))
     deviation = math.sqrt(mean * (1.0 - mean) / (sum(beta) + 1))
     return np.clip(mean + deviation * np.array([0.0, -2.0, -1.0, 1.0, 2.0]), 0.0, 1.0)
-
-
-def _cdf(beta: tuple[int, int], x: Array) -> Array:
-    """P(X ≤ x), x in [0, 1]."""
-    result: Array = special.betainc(*beta, x)
-    return result

@@ -1,9 +1,9 @@
 """The paper's promise, as "Unsupervised Anomaly Detection with Rejection" and PyOD state it.
 
-Perini and Davis, NeurIPS 2023: the expected rejection rate (theorem 3.5), its upper bound from
-Hoeffding's and the Dvoretzky-Kiefer-Wolfowitz inequality (theorem 3.6), and the bound on the
-expected cost (theorem 3.8). The figures are those of PyOD's `compute_rejection_stats` wherever
-that is numerically sound; the roots are found in log space, so that every T works.
+Perini and Davis, NeurIPS 2023: the expected rejection rate, its upper bound from Hoeffding's and
+the Dvoretzky-Kiefer-Wolfowitz inequality, and the bound on the expected cost. The figures are
+those of PyOD's `compute_rejection_stats` wherever that is numerically sound; the roots are found
+in log space, so that every T works.
 """
 
 from __future__ import annotations

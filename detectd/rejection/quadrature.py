@@ -1,7 +1,8 @@
-"""Means under a Beta distribution with whole parameters, to about twelve digits.
+"""Means under a Beta distribution with whole parameters, to nine digits and mostly twelve.
 
-Functions of interest have kinks and steep places whose position nobody wants to work out, so the
-panels of a Gauss-Legendre rule are halved where a panel and its two halves disagree.
+Functions of interest have kinks whose position nobody wants to work out, so the panels of a
+Gauss-Lobatto rule are halved where a panel and its two halves disagree. Its nodes
+include the ends of a panel, beside which a kink could hide from a Gauss-Legendre rule.
 """
 
 from __future__ import annotations
@@ -18,17 +19,21 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[np.float64]
 
-NODES, WEIGHTS = np.polynomial.legendre.leggauss(12)
+POINTS = 12
+LEGENDRE = np.polynomial.Legendre.basis(POINTS - 1)
+NODES: Array = np.concatenate([[-1.0], LEGENDRE.deriv().roots().real, [1.0]])
+WEIGHTS: Array = 2.0 / (POINTS * (POINTS - 1) * LEGENDRE(NODES) ** 2)
 PANELS = 48
-HALVINGS = 50
+HALVINGS = 40
 TOLERANCE = 1e-13
 TAIL = 1e-18
 
 
 def beta_mean(function: Callable[[Array], Array], alpha: int, beta: int) -> float:
-    """E[function(X)] for X ~ Beta(alpha, beta) and values in [0, 1]; X is 1 or 0 where one is 0.
+    """E[function(X)] for X ~ Beta(alpha, beta); X is 0 where alpha is 0, and 1 where beta is 0.
 
-    `function` maps (k,) to (k,). The absolute error is about 1e-12.
+    `function` maps (k,) to (k,), is continuous with values in [0, 1], and changes no faster than
+    the distribution itself. The absolute error is about 1e-12, and below 1e-9 for an awkward kink.
     """
     if alpha == 0 or beta == 0:
         return float(function(np.array([0.0 if alpha == 0 else 1.0]))[0])
@@ -40,8 +45,8 @@ def beta_mean(function: Callable[[Array], Array], alpha: int, beta: int) -> floa
     # Relative to the density at the mean, so that no Gamma function of a large number eats digits.
     def weighted(x: Array) -> Array:
         shift = x - centre
-        log_density = (alpha - 1) * np.log1p(shift / centre)
-        log_density += (beta - 1) * np.log1p(-shift / (1.0 - centre))
+        log_density = special.xlog1py(alpha - 1, shift / centre)
+        log_density += special.xlog1py(beta - 1, -shift / (1.0 - centre))
         density: Array = np.exp(log_density)
         return np.stack([density * function(x), density])
 
@@ -50,27 +55,32 @@ def beta_mean(function: Callable[[Array], Array], alpha: int, beta: int) -> floa
 
 
 def _integral(function: Callable[[Array], Array], low: float, width: float) -> Array:
-    """The integrals of two functions, relative to the width; both at once."""
-    starts = low + width * np.arange(PANELS) / PANELS
-    step = 1.0 / PANELS
+    """The integrals of two functions, both at once, in units of the width."""
+    starts, steps = np.arange(PANELS) / PANELS, np.full(PANELS, 1.0 / PANELS)
+
+    def scaled(x: Array) -> Array:
+        return function(low + width * x)
+
     total = np.zeros(2)
-    whole = _panels(function, starts, step, width)
+    whole = _panels(scaled, starts, steps)
     for _ in range(HALVINGS):
-        step /= 2.0
-        halves = np.stack([starts, starts + step * width], axis=1).ravel()
-        parts = _panels(function, halves, step, width)
-        finer: Array = parts.reshape(2, -1, 2).sum(axis=2)
-        open_ = np.abs(finer - whole).max(axis=0) > TOLERANCE
-        total += finer[:, ~open_].sum(axis=1)
-        if not open_.any():
-            return total
-        starts = halves.reshape(-1, 2)[open_].ravel()
-        whole = parts.reshape(2, -1, 2)[:, open_].reshape(2, -1)
-    return total + whole.sum(axis=1)
+        halves = np.repeat(steps / 2.0, 2)
+        begins = np.stack([starts, starts + steps / 2.0], axis=1).ravel()
+        finer = _panels(scaled, begins, halves)
+        sums = finer.reshape(2, -1, 2).sum(axis=2)
+        unsettled = np.abs(sums - whole).max(axis=0) > TOLERANCE
+        total += sums[:, ~unsettled].sum(axis=1)
+        again = np.repeat(unsettled, 2)
+        starts, steps, whole = begins[again], halves[again], finer[:, again]
+        if not starts.size:
+            break
+    total += whole.sum(axis=1)
+    return total
 
 
-def _panels(function: Callable[[Array], Array], starts: Array, step: float, width: float) -> Array:
-    points = starts[:, None] + (step * width / 2.0) * (NODES + 1.0)
+def _panels(function: Callable[[Array], Array], starts: Array, steps: Array) -> Array:
+    """Gauss-Lobatto sums, (2, k), over k panels."""
+    points = starts[:, None] + steps[:, None] * (NODES + 1.0) / 2.0
     values = function(points.ravel()).reshape(2, *points.shape)
-    result: Array = (values @ WEIGHTS) * (step / 2.0)
+    result: Array = (values @ WEIGHTS) * (steps / 2.0)
     return result

@@ -26,7 +26,7 @@ ANOMALY: Final = 1
 ABSTAIN: Final = 2
 
 
-def require_T(T: float) -> None:  # noqa: N802 - T is the symbol of the paper and of the config
+def require_threshold(T: float) -> None:
     """Raise ConfigError unless log 2 < T < ∞: at log 2 and below, nothing could be rejected."""
     if not math.log(2.0) < T < math.inf:
         raise ConfigError(f"T is {T}: it must be a finite number above log 2 = 0.6931...")
@@ -74,7 +74,7 @@ def zone(stability: Stability, T: float) -> Zone:
     as T > log 2, so that an empty zone separates normal from anomaly ranks exactly.
     Raises ConfigError where T ≤ log 2.
     """
-    require_T(T)
+    require_threshold(T)
     rank_low = int(np.count_nonzero(stability.log_p_anomaly < -T))
     rank_high = int(np.count_nonzero(stability.log_p_normal >= -T)) - 1
     return Zone(stability.n, stability.m, float(T), rank_low, rank_high)
@@ -98,7 +98,7 @@ class Judgement:
     log_p_normal: npt.NDArray[np.float64]
 
     def columns(self) -> tuple[npt.NDArray[Any], ...]:
-        """The arrays in the order of their declaration: verdict, rank, p_value, confidence, logs."""
+        """The arrays in the order of their declaration, verdict first."""
         return (
             self.verdict,
             self.rank,
