@@ -12,8 +12,8 @@ import structlog
 from detectd import serving, training, wiring
 from detectd.decode import decode
 from detectd.errors import ConfigError, DetectdError, UsageError
-from detectd.sources.file import FileSource
 from detectd.settings import row_format
+from detectd.sources.file import FileSource
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -43,5 +43,6 @@ class Probation:
         first = msgspec.json.decode(out.value, type=DeadLetter)
         return ConfigError(
             f"event: the first {self.limit} records are all dead letters, the first ({first.id}) "
-            f"because {first.error}; the configuration does not fit the stream; nothing was consumed"
+            f"because {first.error}; the configuration does not fit the stream, and nothing was "
+            "consumed"
         )

@@ -89,6 +89,7 @@ class Service:
         started = time.monotonic()
         try:
             self._start()
+            started = time.monotonic()
             while not self.stop.requested and not self._turn():
                 pass
         finally:

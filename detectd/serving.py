@@ -40,7 +40,7 @@ def serve(model: Model, settings: Settings) -> Serving:
     if model.features != settings.event.features:
         raise ConfigError(
             f"event.features: {list(settings.event.features)} are not those of model "
-            f"{model.version}: {list(model.features)}; put them back, or fit anew with `detectd fit`"
+            f"{model.version}: {list(model.features)}; put them back, or run `detectd fit`"
         )
     promised = promise(model.calibration, wiring.terms(settings))
     return Serving(

@@ -1,0 +1,7 @@
+"""`python -m detectd` is `detectd`."""
+
+import sys
+
+from detectd.cli import main
+
+sys.exit(main())

@@ -1,0 +1,323 @@
+"""The command as its users meet it: exit codes, one-line errors, outputs that add up."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from acceptance.command import TOPICS, World, detectd, events, start
+
+
+@pytest.fixture
+def world(tmp_path):
+    return World(tmp_path)
+
+
+@pytest.fixture
+def fitted(world):
+    done = world.fit()
+    assert done.returncode == 0, done.stderr
+    return world
+
+
+def one_line(done, code, *words):
+    """The command failed with `code` and one helpful line on stderr."""
+    complaints = [line for line in done.stderr.splitlines() if line.startswith("detectd: ")]
+    assert done.returncode == code, done.stderr
+    assert len(complaints) == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    for word in words:
+        assert str(word) in complaints[0]
+
+
+def test_help_and_usage():
+    assert detectd("--help").returncode == 0
+    assert detectd("--version").stdout.startswith("detectd ")
+    assert detectd().returncode == 2
+    assert detectd("dance").returncode == 2
+    assert detectd("fit").returncode == 2
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["check", "--config", "detectd.toml"]])
+def test_quick_commands_import_no_slow_library(world, arguments):
+    world.lines(world.events, events(10))
+    code = (
+        "import sys; from detectd.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit: pass\n"
+        "slow = {'pyod', 'numba', 'sklearn', 'scipy', 'kafka'} & set(sys.modules)\n"
+        "sys.exit(f'imported {slow}' if slow else 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=world.home, text=True, capture_output=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_check_tells_what_is_good(fitted):
+    fitted.lines(fitted.events, events(10))
+    done = fitted.run("check")
+    assert done.returncode == 0, done.stderr
+    for word in ("exactly once", "HBOS", "promise", "out"):
+        assert word in done.stdout
+
+
+def test_each_record_ends_on_one_topic_and_the_promise_is_kept(fitted):
+    lines = fitted.lines(fitted.events, events(5000, poison=0.02)).read_text().splitlines()
+    done = fitted.run("run")
+    assert done.returncode == 0, done.stderr
+    outputs = fitted.outputs()
+    assert sum(map(len, outputs.values())) == len(lines)
+    by_id = {record["id"]: record for records in outputs.values() for record in records}
+    assert set(by_id) == {f"events.jsonl:{i + 1}" for i in range(len(lines))}
+    for verdict in ("normal", "anomaly", "abstain"):
+        for record in outputs[verdict]:
+            assert record["verdict"] == verdict
+            assert record["event"] == json.loads(lines[record["event"]["n"]])
+    assert {record["raw"] for record in outputs["dead_letter"]} == {"poison"}
+    assert "kept" in done.stdout
+    report = json.loads(fitted.run("report", "--format", "json").stdout)
+    assert report["observed"]["events"] == 5000 - len(outputs["dead_letter"])
+    assert report["observed"]["abstain"] == len(outputs["abstain"])
+    assert report["observed"]["inside_promise"] is True
+
+
+def test_an_output_record_has_every_field_of_the_contract(fitted):
+    fitted.lines(fitted.events, events(300))
+    fitted.run("run")
+    record = fitted.outputs()["abstain"][0]
+    assert list(record) == [
+        "verdict", "reason", "score", "rank", "p_value", "confidence",
+        "log_p_anomaly", "log_p_normal", "model", "id", "event",
+    ]  # fmt: skip
+    assert record["reason"] == "unstable"
+    assert 0.5 <= record["confidence"] <= 1
+
+
+def test_a_second_run_finds_nothing_left_to_do(fitted):
+    fitted.lines(fitted.events, events(500))
+    fitted.run("run")
+    before = fitted.raw_outputs()
+    assert fitted.run("run").returncode == 0
+    assert fitted.raw_outputs() == before
+
+
+def test_the_report_has_every_field_of_the_contract(fitted):
+    report = json.loads(fitted.run("report", "--format", "json").stdout)
+    contract = {
+        "model": "version detector n contamination m T calibration",
+        "zone": "rank_low rank_high score_low score_high anomaly_reachable normal_reachable",
+        "exact": "expected_rejection_rate rejection_rate_upper delta expected_cost_bound "
+        "cost_upper plug_in_rejection_rate",
+        "paper": "expected_rejection_rate rejection_rate_upper cost_upper valid",
+        "observed": "events normal anomaly abstain rejection_rate inside_promise",
+    }
+    for part, fields in contract.items():
+        assert set(fields.split()) <= set(report[part]), part
+    assert report["model"]["n"] == 500
+    assert report["observed"]["rejection_rate"] is None
+    target = fitted.home / "report.txt"
+    assert fitted.run("report", "-o", target).returncode == 0
+    assert report["model"]["version"] in target.read_text()
+
+
+def test_without_a_model_run_warms_up_and_goes_on(world):
+    world.write(training={"warmup": 800})
+    world.lines(world.events, events(2000, poison=0.05))
+    done = world.run("run")
+    assert done.returncode == 0, done.stderr
+    outputs = world.outputs()
+    warming = [r for r in outputs["abstain"] if r["reason"] == "warming_up"]
+    assert len(warming) == 800
+    assert all(record["model"] is None and record["score"] is None for record in warming)
+    assert sum(map(len, outputs.values())) == 2000
+    judged = [r for topic in TOPICS[:3] for r in outputs[topic] if r["model"]]
+    assert len(judged) == 2000 - 800 - len(outputs["dead_letter"])
+    assert "* " in world.run("models", "list").stdout
+
+
+def test_a_model_that_cannot_say_anomaly_is_reported_loudly(world):
+    world.write(detector={"contamination": 0.01})
+    done = world.fit()
+    assert done.returncode == 0
+    assert "never say anomaly" in done.stdout
+    world.lines(world.events, events(10))
+    assert "never say anomaly" in world.run("check").stdout
+    report = json.loads(world.run("report", "--format", "json").stdout)
+    assert report["zone"]["anomaly_reachable"] is False
+    assert report["zone"]["score_high"] is None
+
+
+def test_models_are_listed_shown_activated_rolled_back_and_pruned(fitted):
+    first = fitted.run("models", "show").stdout
+    fitted.write(detector={"seed": 7})
+    assert fitted.fit(seed=2).returncode == 0
+    versions = fitted.run("models", "list").stdout.splitlines()
+    assert len(versions) == 2
+    newest = json.loads(fitted.run("models", "show").stdout)["version"]
+    oldest = json.loads(first)["version"]
+    assert newest != oldest
+    assert fitted.run("models", "rollback").stdout == f"active: {oldest}\n"
+    one_line(fitted.run("models", "rollback"), 1, "no earlier model")
+    assert fitted.run("models", "activate", newest).returncode == 0
+    one_line(fitted.run("models", "activate", "nope"), 2, "nope", "models list")
+    assert fitted.run("models", "prune", "--keep", 1).stdout == f"removed: {oldest}\n"
+    assert len(fitted.run("models", "list").stdout.splitlines()) == 1
+
+
+def test_all_bad_records_stop_the_run_before_anything_is_consumed(fitted):
+    fitted.lines(fitted.events, ['{"a": 1}'] * 1500)
+    one_line(fitted.run("run"), 78, "first 1000 records", "'b' is missing", "event")
+    assert sum(map(len, fitted.outputs().values())) == 0
+    fitted.write(event={"features": ["a"]})
+    one_line(fitted.run("run"), 78, "event.features")
+
+
+def test_a_small_file_of_bad_records_is_all_dead_letters(fitted):
+    fitted.lines(fitted.events, ["", "[]", "x"])
+    assert fitted.run("run").returncode == 0
+    assert len(fitted.outputs()["dead_letter"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda _: None, "does not exist"),
+        (lambda path: path.touch(), "empty"),
+        (lambda path: path.mkdir(), "directory"),
+    ],
+)
+def test_an_input_that_is_not_there_is_named(fitted, make, words):
+    make(fitted.events)
+    one_line(fitted.run("run"), 78, "source.path", words)
+    one_line(fitted.run("check"), 78, "source.path", words)
+    one_line(fitted.run("fit", "--input", fitted.events), 2, "--input", words)
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        (events(30), "give at least 39 rows"),
+        (['{"a": 1, "b": 2}'] * 500, "all 500 rows are equal"),
+        (['{"a": 1, "b": 2}'], "1 rows for 2 features"),
+        (["x"] * 10, "none of its 10 records"),
+    ],
+)
+def test_rows_that_cannot_carry_a_model_are_refused(world, lines, words):
+    training = world.lines(world.home / "training.jsonl", lines)
+    one_line(world.run("fit", "--input", training), 1, words)
+    assert world.run("models", "list").stdout == ""
+
+
+def test_a_constant_feature_is_pointed_out(world):
+    lines = [json.dumps({"a": float(i % 97), "b": 5}) for i in range(500)]
+    done = world.run("fit", "--input", world.lines(world.home / "t.jsonl", lines))
+    assert done.returncode == 0, done.stderr
+    assert "constant" in done.stderr
+    assert ": b" in done.stderr
+
+
+def test_missing_features_are_imputed_where_configured_and_named(world):
+    world.write(event={"missing": "median"})
+    assert world.fit().returncode == 0
+    world.lines(world.events, ['{"a": 0.1}', '{"a": 0.1, "b": 0.2}'])
+    assert world.run("run").returncode == 0
+    records = [r for topic in TOPICS[:3] for r in world.outputs()[topic]]
+    assert {record["id"]: record.get("imputed") for record in records} == {
+        "events.jsonl:1": ["b"],
+        "events.jsonl:2": None,
+    }
+
+
+def test_a_second_process_on_one_directory_refuses(fitted):
+    fitted.write(source={"follow": True})
+    fitted.lines(fitted.events, events(50))
+    with start("run", "--config", fitted.path) as first:
+        assert "service.started" in wait_for(first, "service.started")
+        one_line(fitted.run("run"), 1, fitted.out)
+        first.send_signal(signal.SIGTERM)
+        assert first.wait(timeout=30) == 0
+
+
+def wait_for(process, word):
+    """Read stderr up to the line with `word`."""
+    for line in process.stderr:
+        if word in line:
+            return line
+    raise AssertionError(f"{word} never came")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_finishes_the_batch_commits_and_exits_0(fitted, number):
+    fitted.write(source={"follow": True, "batch_seconds": 0.1})
+    fitted.lines(fitted.events, events(700))
+    with start("run", "--config", fitted.path) as service:
+        wait_for(service, '"batch"')
+        service.send_signal(number)
+        assert service.wait(timeout=30) == 0
+    assert sum(map(len, fitted.outputs().values())) == 700
+
+
+def test_systemd_is_told_when_the_service_is_ready(fitted, tmp_path):
+    import socket
+
+    address = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(address)
+        manager.settimeout(60)
+        fitted.lines(fitted.events, events(100))
+        assert fitted.run("run", env={"NOTIFY_SOCKET": address}).returncode == 0
+        assert "READY=1" in manager.recv(4096).decode()
+        assert "STOPPING=1" in manager.recv(4096).decode()
+
+
+def test_a_pipe_goes_from_stdin_to_stdout(fitted):
+    fitted.write(source={"kind": "stdin", "path": None}, sink={"kind": "stdout", "directory": None})
+    lines = events(200, poison=0.05)
+    done = fitted.run("run", input="\n".join(lines))
+    assert done.returncode == 0, done.stderr
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [record["id"] for record in records] == [f"stdin:{i + 1}" for i in range(200)]
+
+
+def test_a_reader_that_goes_away_ends_the_run_in_one_line(fitted):
+    fitted.write(source={"kind": "stdin", "path": None}, sink={"kind": "stdout", "directory": None})
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as nowhere:
+        done = subprocess.run(
+            [sys.executable, "-m", "detectd", "run", "--config", str(fitted.path)],
+            input="\n".join(events(10)), stdout=nowhere, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+    one_line(done, 1, "stdout")
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    done = detectd("check", "--config", tmp_path / "none.toml", "--debug")
+    assert done.returncode == 78
+    assert "Traceback" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"detector": {"name": "IFrest"}}, ["detector.name", "IForest"]),
+        ({"detector": {"name": "XGBOD"}}, ["detector.name"]),
+        ({"detector": {"name": "LOCI"}}, ["detector.name"]),
+        ({"detector": {"name": "AutoEncoder"}}, ["torch"]),
+        ({"detector": {"name": "KNN", "params": {"n_neighbours": 3}}}, ["n_neighbors"]),
+        ({"detector": {"params": {"contamination": 0.1}}}, ["detector.contamination"]),
+        ({"sink": {"directory": "/proc/nowhere"}}, ["sink.directory", "/proc"]),
+        ({"sink": {"directory": "/dev/null"}}, ["sink.directory", "not a directory"]),
+        ({"models": {"directory": "/proc/nowhere"}}, ["models.directory", "/proc"]),
+        ({"event": {"features": ["nope"]}}, ["event", "'nope' is missing"]),
+        ({"event": {"features": ["a", "b", "a"]}}, ["event.features", "twice"]),
+        ({"rejector": {"T": 3, "max_abstain_rate": 0.1}}, ["rejector", "both"]),
+    ],
+)
+def test_a_broken_configuration_is_one_line_and_78(world, changes, words):
+    world.lines(world.events, events(50))
+    world.write(**changes)
+    one_line(world.run("check"), 78, *words)

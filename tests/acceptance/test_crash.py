@@ -1,0 +1,101 @@
+"""Killed, or out of disk, at any moment: what is there in the end is what should be there."""
+
+import random
+import resource
+import signal
+import subprocess
+import time
+
+import pytest
+from acceptance.command import COMMAND, ENVIRONMENT, World, events
+
+EVENTS = 12_000
+
+
+@pytest.fixture
+def world(tmp_path):
+    world = World(tmp_path)
+    world.write(source={"batch_records": 200}, log={"level": "error"})
+    assert world.fit().returncode == 0
+    world.lines(world.events, events(EVENTS, poison=0.01))
+    return world
+
+
+def undisturbed(world):
+    """The outputs of a run that nobody interferes with, and how long it took."""
+    out = world.config["sink"]["directory"]
+    world.write(sink={"directory": f"{out}-undisturbed"})
+    started = time.monotonic()
+    assert world.run("run").returncode == 0
+    seconds = time.monotonic() - started
+    expected = {
+        path.name: path.read_bytes() for path in (world.home / "out-undisturbed").glob("*.jsonl")
+    }
+    world.write(sink={"directory": out})
+    return expected, seconds
+
+
+def outputs(world):
+    return {path.name: path.read_bytes() for path in world.out.glob("*.jsonl")}
+
+
+def test_killed_at_random_moments_the_outputs_are_byte_identical(world):
+    expected, seconds = undisturbed(world)
+    moments = random.Random(5)
+    kills = 0
+    for _ in range(100):
+        process = subprocess.Popen(
+            [*COMMAND, "run", "--config", str(world.path)],
+            env=ENVIRONMENT,
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            # The later half of a run is the loop; the earlier, imports.
+            process.wait(timeout=seconds * moments.uniform(0.5, 1.0))
+            break
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            kills += 1
+    assert kills >= 2
+    assert outputs(world) == expected
+
+
+def test_killed_while_warming_up_no_event_is_lost_and_the_model_is_the_same(world):
+    world.write(models={"directory": str(world.home / "fresh")}, training={"warmup": 5000})
+    expected, _ = undisturbed(world)
+    world.write(models={"directory": str(world.home / "again")})
+    process = subprocess.Popen(
+        [*COMMAND, "run", "--config", str(world.path)], env=ENVIRONMENT, stdout=subprocess.DEVNULL
+    )
+    abstain = world.out / "abstain.jsonl"
+    deadline = time.monotonic() + 60
+    while not (abstain.exists() and abstain.stat().st_size) and time.monotonic() < deadline:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert world.run("run").returncode == 0
+    (fresh,), (again,) = (versions(world, name) for name in ("fresh", "again"))
+    assert fresh.split("-")[1] == again.split("-")[1]
+    for name, content in outputs(world).items():
+        assert content.replace(again.encode(), fresh.encode()) == expected[name], name
+
+
+def versions(world, name):
+    return sorted(p.name for p in (world.home / name).iterdir() if p.is_dir())
+
+
+def test_a_full_disk_ends_the_run_and_a_rerun_completes_it(world):
+    """The limit on a file's size fails writes half-way, as a full disk does."""
+    expected, _ = undisturbed(world)
+    limit = len(expected["normal.jsonl"]) // 2
+    done = world.run(
+        "run", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    )
+    assert done.returncode == 1, done.stderr
+    complaint = [line for line in done.stderr.splitlines() if line.startswith("detectd: ")]
+    assert len(complaint) == 1
+    assert str(world.out) in complaint[0]
+    assert outputs(world) != expected
+    assert world.run("run").returncode == 0
+    assert outputs(world) == expected

@@ -1,0 +1,26 @@
+"""What all tests share: one Kafka for the session, started when the first test asks for it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from broker import Broker
+
+
+@pytest.fixture(scope="session")
+def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """A running Kafka. Without Java or Maven its tests are skipped, under CI=true they fail."""
+    import broker
+
+    try:
+        with broker.running(tmp_path_factory.mktemp("kafka")) as running:
+            yield running
+    except broker.UnavailableError as missing:
+        give_up = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        give_up(f"no Kafka to test with: {missing}, or set DETECTD_TEST_KAFKA=host:port")

@@ -1,0 +1,111 @@
+"""The law of the pipeline: every record in yields exactly one record out, in order."""
+
+import json
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from detectd.decode import Schema
+from detectd.detectors import choose
+from detectd.model import Recipe
+from detectd.pipeline import Judge, collect_records, judge_records
+from detectd.records import Record, Topic
+from detectd.rejection import rejector
+from detectd.training import complete_rows, train
+
+SCHEMA = Schema(("a", "b"), missing="median", max_record_bytes=200)
+
+
+@pytest.fixture(scope="module")
+def judge():
+    rows = np.random.default_rng(0).normal(size=(1000, 2))
+    model = train(rows, Recipe("HBOS", 0.1), ("a", "b"), datetime(2026, 1, 1, tzinfo=UTC))
+    return Judge(
+        model.version,
+        choose(model.detector, complete_rows(model)),
+        rejector(model.calibration, 0.1, 8.0),
+        model.medians,
+    )
+
+
+numbers = st.floats() | st.integers() | st.none() | st.booleans() | st.text(max_size=3)
+events = st.fixed_dictionaries({}, optional={"a": numbers, "b": numbers, "c": numbers})
+values = events.map(lambda event: json.dumps(event).encode()) | st.binary(max_size=250) | st.none()
+
+
+def identity(out):
+    return json.loads(out.value)["id"]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(values, max_size=8))
+def test_any_bytes_in_exactly_one_record_out_in_order(judge, batch):
+    records = [Record(f"t:{i}", value, key=b"k%d" % i) for i, value in enumerate(batch)]
+    for outgoing in (
+        judge_records(records, SCHEMA, judge),
+        collect_records(records, SCHEMA)[0],
+    ):
+        assert [identity(out) for out in outgoing] == [record.id for record in records]
+        assert [out.key for out in outgoing] == [record.key for record in records]
+        for out in outgoing:
+            assert b"\n" not in out.value
+            body = json.loads(out.value)
+            assert ("error" in body) == (out.topic is Topic.DEAD_LETTER)
+            assert body.get("verdict", "dead_letter") == out.topic
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(values, min_size=1, max_size=12), st.data())
+def test_a_verdict_does_not_depend_on_the_batch(judge, batch, data):
+    records = [Record(f"t:{i}", value) for i, value in enumerate(batch)]
+    cut = data.draw(st.integers(0, len(batch)))
+    whole = judge_records(records, SCHEMA, judge)
+    parts = [judge_records(part, SCHEMA, judge) for part in (records[:cut], records[cut:])]
+    assert whole == parts[0] + parts[1]
+
+
+def test_the_original_event_is_spliced_in_byte_for_byte(judge):
+    value = b'{"a": 1.50e0,\t"b":0.10, "big": 123456789012345678901, "s": "\\u00e9"}'
+    (out,) = judge_records([Record("t:1", value)], SCHEMA, judge)
+    assert out.value.endswith(b'"event":' + value + b"}")
+
+
+def test_headers_carry_the_verdict_beside_the_records_own(judge):
+    record = Record("t:1", b'{"a": 9, "b": 9}', headers=(("trace", b"x"),), timestamp_ms=5)
+    (out,) = judge_records([record], SCHEMA, judge)
+    body = json.loads(out.value)
+    assert dict(out.headers) == {
+        "trace": b"x",
+        "detectd-verdict": body["verdict"].encode(),
+        "detectd-score": repr(body["score"]).encode(),
+        "detectd-model": judge.version.encode(),
+    }
+    assert out.timestamp_ms == body["timestamp"] == 5
+
+
+class Hopeless:
+    """A detector's worst day: no score is finite."""
+
+    def score(self, rows):
+        return np.resize([np.nan, np.inf, -np.inf], len(rows))
+
+
+def test_a_score_that_is_not_finite_is_a_dead_letter(judge):
+    hopeless = Judge("v", Hopeless(), judge.rejector, judge.medians)
+    records = [Record(f"t:{i}", b'{"a": 1, "b": 2}') for i in range(3)]
+    outgoing = judge_records(records, SCHEMA, hopeless)
+    assert [json.loads(out.value)["stage"] for out in outgoing] == ["score"] * 3
+    assert "nan" in json.loads(outgoing[0].value)["error"]
+
+
+def test_imputed_features_are_named_and_take_the_median(judge):
+    given_, missing = (
+        judge_records([Record("t:1", value)], SCHEMA, judge)[0]
+        for value in (b'{"a": 0.5, "b": %r}' % float(judge.medians[1]), b'{"a": 0.5}')
+    )
+    assert json.loads(missing.value)["imputed"] == ["b"]
+    assert "imputed" not in json.loads(given_.value)
+    assert json.loads(missing.value)["score"] == json.loads(given_.value)["score"]

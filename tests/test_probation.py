@@ -1,0 +1,37 @@
+import pytest
+
+from detectd.decode import Defect
+from detectd.encode import dead_letter
+from detectd.errors import ConfigError
+from detectd.probation import Probation
+from detectd.records import Outgoing, Record, Stage, Topic
+
+GOOD = Outgoing(Topic.NORMAL, b"{}")
+BAD = dead_letter(Record("t:1", b"x"), Defect(Stage.DECODE, "not JSON"))
+
+
+def test_a_good_record_ends_the_probation():
+    probation = Probation(limit=4)
+    assert probation.pass_on([BAD, BAD], last=False) is None
+    assert probation.pass_on([], last=False) is None
+    assert probation.pass_on([BAD, GOOD], last=False) == [BAD, BAD, BAD, GOOD]
+    assert probation.pass_on([BAD] * 10, last=False) == [BAD] * 10
+
+
+def test_nothing_but_bad_records_is_refused_with_the_first_reason():
+    probation = Probation(limit=4)
+    probation.pass_on([BAD] * 3, last=False)
+    with pytest.raises(ConfigError, match=r"first 4 records.*t:1.*not JSON.*nothing was consumed"):
+        probation.pass_on([BAD], last=True)
+
+
+def test_good_records_after_the_limit_do_not_help():
+    with pytest.raises(ConfigError):
+        Probation(limit=2).pass_on([BAD, BAD, GOOD], last=False)
+
+
+def test_a_short_stream_of_bad_records_is_passed_on_at_its_end():
+    probation = Probation(limit=4)
+    assert probation.pass_on([BAD], last=False) is None
+    assert probation.pass_on([BAD], last=True) == [BAD, BAD]
+    assert Probation().pass_on([], last=True) == []

@@ -1,0 +1,162 @@
+import json
+import os
+import stat
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from detectd.errors import ConfigError, DetectdError, UsageError
+from detectd.model import Recipe
+from detectd.store import Store
+from detectd.training import train
+
+FEATURES = ("a", "b", "c")
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def model(seed=0, hour=12):
+    rows = np.random.default_rng(seed).normal(size=(400, 3))
+    return train(rows, Recipe("HBOS", 0.1, seed=seed), FEATURES, NOON.replace(hour=hour))
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "models")
+
+
+def test_a_stored_model_comes_back_and_scores_the_same(store):
+    saved = model()
+    store.save(saved)
+    loaded = store.load(saved.version)
+    assert not loaded.drift
+    rows = np.random.default_rng(9).normal(size=(50, 3))
+    assert np.array_equal(
+        loaded.model.detector.decision_function(rows), saved.detector.decision_function(rows)
+    )
+    assert np.array_equal(loaded.model.calibration, saved.calibration)
+    assert loaded.model.recipe == saved.recipe
+    assert loaded.model.features == FEATURES
+
+
+def test_the_version_tells_when_and_what():
+    assert model().version.startswith("20260301T120000Z-")
+    assert model().version == model().version
+    assert model(seed=1).version.split("-")[1] != model().version.split("-")[1]
+
+
+@pytest.mark.parametrize("name", ["detector.pkl", "calibration.npy", "medians.npy", "rows.npy"])
+@pytest.mark.parametrize("harm", ["flip", "cut", "remove"])
+def test_a_damaged_file_is_refused_by_name(store, name, harm):
+    saved = model()
+    store.save(saved)
+    path = store.directory / saved.version / name
+    content = bytearray(path.read_bytes())
+    if harm == "remove":
+        path.unlink()
+    else:
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content if harm == "flip" else content[:-1])
+    with pytest.raises(ConfigError, match=name) as refused:
+        store.load(saved.version)
+    assert "rollback" in str(refused.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"{}", b"[1]", b'{"version": "x"}'])
+def test_a_damaged_manifest_is_refused(store, content):
+    saved = model()
+    store.save(saved)
+    (store.directory / saved.version / "manifest.json").write_bytes(content)
+    with pytest.raises(ConfigError, match="manifest"):
+        store.load(saved.version)
+    assert "DAMAGED" in store.describe(saved.version)
+
+
+def test_rollback_works_when_the_active_model_is_damaged(store):
+    older, newer = model(hour=10), model(seed=1)
+    for each in (older, newer):
+        store.save(each)
+        store.activate(each.version)
+    (store.directory / newer.version / "detector.pkl").write_bytes(b"")
+    assert store.rollback() == older.version
+    assert store.load(store.active()).model.version == older.version
+    with pytest.raises(DetectdError, match="no earlier model"):
+        store.rollback()
+
+
+@pytest.mark.parametrize("mode", [stat.S_IWGRP, stat.S_IWOTH])
+@pytest.mark.parametrize("part", ["", "{version}", "{version}/detector.pkl"])
+def test_a_store_that_others_can_write_to_is_refused(store, part, mode):
+    saved = model()
+    store.save(saved)
+    path = store.directory / part.format(version=saved.version)
+    path.chmod(path.stat().st_mode | mode)
+    with pytest.raises(ConfigError, match="others can write"):
+        store.load(saved.version)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_model_of_another_user_is_refused(store):
+    saved = model()
+    store.save(saved)
+    os.chown(store.directory / saved.version / "detector.pkl", 12345, -1)
+    with pytest.raises(ConfigError, match="another user"):
+        store.load(saved.version)
+
+
+def test_nothing_is_unpickled_before_it_is_verified(store):
+    """A pickle that would leave a trace, put in place of the detector, leaves none."""
+    saved = model()
+    store.save(saved)
+    trace = store.directory / "trace"
+    command = f"touch {trace}".encode()
+    payload = b"cos\nsystem\n(S'" + command + b"'\ntR."
+    (store.directory / saved.version / "detector.pkl").write_bytes(payload)
+    with pytest.raises(ConfigError, match="sha256"):
+        store.load(saved.version)
+    assert not trace.exists()
+
+
+def test_other_library_versions_are_told_and_nothing_is_unpickled(store):
+    saved = model()
+    store.save(saved)
+    path = store.directory / saved.version / "manifest.json"
+    manifest = json.loads(path.read_bytes())
+    manifest["libraries"]["numpy"] = "1.0"
+    path.write_text(json.dumps(manifest))
+    loaded = store.load(saved.version)
+    assert set(loaded.drift) == {"numpy"}
+    assert loaded.drift["numpy"][0] == "1.0"
+    assert loaded.model.detector is None
+
+
+def test_prune_keeps_the_newest_and_the_active(store):
+    models = [model(seed=i, hour=i) for i in range(5)]
+    for each in models:
+        store.save(each)
+    store.activate(models[0].version)
+    gone = store.prune(keep=2)
+    assert gone == [m.version for m in models[1:3]]
+    assert store.versions() == [models[0].version, models[3].version, models[4].version]
+    assert store.active() == models[0].version
+    assert store.prune(keep=0) == [m.version for m in models[3:]]
+
+
+def test_an_unknown_version_is_a_mistake_of_the_command_line(store):
+    with pytest.raises(UsageError, match="no model 'x'"):
+        store.activate("x")
+
+
+def test_a_half_written_model_is_not_a_model(store):
+    saved = model()
+    store.save(saved)
+    beside = store.directory / ".20260101T000000Z-abcdef.new"
+    beside.mkdir()
+    (beside / "manifest.json").touch()
+    assert store.versions() == [saved.version]
+
+
+def test_observed_counts_belong_to_a_version(store):
+    store.record_observed("x", {"normal": 3})
+    assert store.observed("x") == {"normal": 3}
+    assert store.observed("y") == {}
