@@ -9,21 +9,23 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def write(path: Path, content: bytes, mode: int = 0o640) -> None:
-    """Create `path` with `content` on the disk itself, not only in its cache."""
+def write(path: Path, content: bytes, *, mode: int = 0o640, sync: bool = True) -> None:
+    """Create `path` with `content`; with `sync` on the disk itself, not only in its cache."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
         file.flush()
-        os.fsync(file.fileno())
+        if sync:
+            os.fsync(file.fileno())
 
 
-def replace(path: Path, content: bytes, mode: int = 0o640) -> None:
+def replace(path: Path, content: bytes, *, mode: int = 0o640, sync: bool = True) -> None:
     """Put `content` in the place of `path`: a reader sees the old file or the new one."""
     beside = path.with_name(f".{path.name}.new")
-    write(beside, content, mode)
+    write(beside, content, mode=mode, sync=sync)
     beside.replace(path)
-    sync_directory(path.parent)
+    if sync:
+        sync_directory(path.parent)
 
 
 def sync_directory(directory: Path) -> None:

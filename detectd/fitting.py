@@ -68,7 +68,7 @@ def fit_file(path: Path, settings: Settings, advance: Advance) -> Fitted:
 def _read(path: Path, schema: Schema, advance: Advance) -> tuple[NDArray[np.float64], list[str]]:
     """All rows (N, d) of the file, and the error of each record that gives none."""
     source = FileSource(
-        path, format=row_format(path), follow=False, max_record_bytes=schema.max_record_bytes
+        path, row_format=row_format(path), follow=False, max_record_bytes=schema.max_record_bytes
     )
     parts: list[NDArray[np.float64]] = [np.empty((0, len(schema.features)))]
     dead: list[str] = []

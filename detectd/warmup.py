@@ -53,7 +53,7 @@ class Warmup:
 
     def add(self, rows: NDArray[np.float64]) -> None:
         """Append rows (k, width), on the disk before the commit that counts them."""
-        content = memoryview(np.ascontiguousarray(rows)).cast("B")
+        content = memoryview(rows.tobytes())
         offset = self.collected * self.width * 8
         while content:
             written = os.pwrite(self._file, content, offset)

@@ -7,19 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from acceptance.command import TOPICS, World, detectd, events, start
-
-
-@pytest.fixture
-def world(tmp_path):
-    return World(tmp_path)
-
-
-@pytest.fixture
-def fitted(world):
-    done = world.fit()
-    assert done.returncode == 0, done.stderr
-    return world
+from acceptance.command import TOPICS, detectd, events, start
 
 
 def one_line(done, code, *words):

@@ -7,18 +7,16 @@ import subprocess
 import time
 
 import pytest
-from acceptance.command import COMMAND, ENVIRONMENT, World, events
+from acceptance.command import COMMAND, ENVIRONMENT, events
 
 EVENTS = 12_000
 
 
 @pytest.fixture
-def world(tmp_path):
-    world = World(tmp_path)
-    world.write(source={"batch_records": 200}, log={"level": "error"})
-    assert world.fit().returncode == 0
-    world.lines(world.events, events(EVENTS, poison=0.01))
-    return world
+def world(fitted):
+    fitted.write(source={"batch_records": 200}, log={"level": "error"})
+    fitted.lines(fitted.events, events(EVENTS, poison=0.01))
+    return fitted
 
 
 def undisturbed(world):

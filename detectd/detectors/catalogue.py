@@ -1,0 +1,172 @@
+"""Which PyOD detectors are offered, how each scores a row alone, and why some are refused.
+
+Tables only: PyOD is imported when a detector's parameters are looked at, or it is built.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import inspect
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from detectd.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Scoring(Enum):
+    """How to get the score that a detector gives a row alone."""
+
+    BATCH = "a batch gives each row the very bits that it gets alone"
+    ROW = "a batch rounds otherwise, so each row is scored in a call of its own"
+    TAILS = "a batch is scored against itself, so the score of one row is computed directly"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A detector on offer. Beyond `exact_to` features a batch goes through BLAS and rounds."""
+
+    module: str
+    scoring: Scoring = Scoring.BATCH
+    exact_to: int | None = None
+    torch: bool = False
+
+
+# Beyond 15 features scikit-learn's neighbour searches multiply matrices instead of walking trees,
+# and the last bits of a product depend on its shape.
+TREES_TO = 15
+
+CATALOGUE: dict[str, Entry] = {
+    "ABOD": Entry("abod", exact_to=TREES_TO),
+    "CBLOF": Entry("cblof"),
+    "COPOD": Entry("copod", Scoring.TAILS),
+    "ECOD": Entry("ecod", Scoring.TAILS),
+    "GMM": Entry("gmm", Scoring.ROW),
+    "HBOS": Entry("hbos"),
+    "HDBSCAN": Entry("hdbscan", exact_to=TREES_TO),
+    "IForest": Entry("iforest"),
+    "INNE": Entry("inne", Scoring.ROW),
+    "KDE": Entry("kde"),
+    "KNN": Entry("knn", exact_to=TREES_TO),
+    "KPCA": Entry("kpca", Scoring.ROW),
+    "LODA": Entry("loda", Scoring.ROW),
+    "LOF": Entry("lof", exact_to=TREES_TO),
+    "MAD": Entry("mad"),
+    "MCD": Entry("mcd"),
+    "OCSVM": Entry("ocsvm"),
+    "PCA": Entry("pca"),
+    "QMCD": Entry("qmcd"),
+    "Sampling": Entry("sampling"),
+    # Networks multiply matrices too.
+    "AE1SVM": Entry("ae1svm", Scoring.ROW, torch=True),
+    "ALAD": Entry("alad", Scoring.ROW, torch=True),
+    "AnoGAN": Entry("anogan", Scoring.ROW, torch=True),
+    "AutoEncoder": Entry("auto_encoder", Scoring.ROW, torch=True),
+    "DIF": Entry("dif", Scoring.ROW, torch=True),
+    "DeepSVDD": Entry("deep_svdd", Scoring.ROW, torch=True),
+    "LUNAR": Entry("lunar", Scoring.ROW, torch=True),
+    "MO_GAAL": Entry("mo_gaal", Scoring.ROW, torch=True),
+    "SO_GAAL": Entry("so_gaal", Scoring.ROW, torch=True),
+    "VAE": Entry("vae", Scoring.ROW, torch=True),
+}
+
+ITSELF = "scores a batch against itself, so an event's score would depend on its neighbours"
+LABELS = "learns from labels, and a stream has none"
+SERIES = "scores a time series as a whole, not an event"
+GRAPH = "scores the nodes of a graph, not events"
+MEDIA = "scores texts, images or sounds through an embedding, not feature vectors"
+OTHERS = "is put together from other detectors, which a configuration cannot name"
+
+REFUSED: dict[str, str] = {
+    **dict.fromkeys(("CD", "COF", "LMDD", "LOCI", "RGraph", "ROD", "SOD", "SOS"), ITSELF),
+    **dict.fromkeys(("DevNet", "XGBOD"), LABELS),
+    **dict.fromkeys(("FeatureBagging", "LSCP", "SUOD"), OTHERS),
+    **dict.fromkeys(("AudioAE", "EmbeddingOD", "MultiModalOD"), MEDIA),
+    **dict.fromkeys(
+        (
+            "AnomalyTransformer",
+            "KShape",
+            "LSTMAD",
+            "MatrixProfile",
+            "SAND",
+            "SpectralResidual",
+            "TimeSeriesOD",
+        ),
+        SERIES,
+    ),
+    **dict.fromkeys(
+        (
+            "ANOMALOUS",
+            "AnomalyDAE",
+            "CONAD",
+            "CoLA",
+            "DOMINANT",
+            "GUIDE",
+            "Radar",
+            "SCAN",
+        ),
+        GRAPH,
+    ),
+}
+
+# What the service sets itself, and the key that sets it.
+OURS = {"contamination": "detector.contamination", "random_state": "detector.seed"}
+
+
+def find(name: str) -> Entry:
+    """The detector of that name. Raises ConfigError with the nearest name, or with the reason."""
+    if name in CATALOGUE:
+        entry = CATALOGUE[name]
+        if entry.torch and importlib.util.find_spec("torch") is None:
+            raise ConfigError(
+                f"detector.name: {name} needs PyTorch; install it with pip install 'detectd[torch]'"
+            )
+        return entry
+    if name in REFUSED:
+        raise ConfigError(f"detector.name: {name} {REFUSED[name]}; choose another")
+    known = {candidate.lower(): candidate for candidate in (*CATALOGUE, *REFUSED)}
+    close = difflib.get_close_matches(name.lower(), known, n=1)
+    hint = f"did you mean {known[close[0]]!r}?" if close else f"there are {', '.join(CATALOGUE)}"
+    raise ConfigError(f"detector.name: PyOD has no detector {name!r}; {hint}")
+
+
+def check_params(name: str, params: Mapping[str, Any]) -> None:
+    """Raise ConfigError for a parameter that the detector does not have. Imports PyOD."""
+    known = set(inspect.signature(_class(name).__init__).parameters) - {"self", *OURS}
+    for param in params:
+        if param in OURS:
+            raise ConfigError(f"detector.params.{param}: set {OURS[param]} instead")
+        if param not in known:
+            close = difflib.get_close_matches(param, known, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(sorted(known))}"
+            raise ConfigError(f"detector.params: {name} has no parameter {param!r}; {hint}")
+
+
+def build(name: str, contamination: float, seed: int, params: Mapping[str, Any]) -> Any:
+    """An unfitted PyOD detector. Raises ConfigError where it cannot be made."""
+    check_params(name, params)
+    detector = _class(name)
+    accepted = inspect.signature(detector.__init__).parameters
+    ours = {"contamination": contamination, "random_state": seed}
+    given = {key: value for key, value in ours.items() if key in accepted}
+    try:
+        return detector(**given, **params)
+    except (TypeError, ValueError) as refused:
+        raise ConfigError(f"detector.params: {name} refuses them: {_line(refused)}") from None
+
+
+def _class(name: str) -> Any:
+    entry = find(name)
+    try:
+        return getattr(importlib.import_module(f"pyod.models.{entry.module}"), name)
+    except ImportError as missing:
+        raise ConfigError(f"detector.name: {name} cannot be imported: {_line(missing)}") from None
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())

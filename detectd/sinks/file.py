@@ -1,0 +1,152 @@
+"""Four files in a directory as a sink: `normal.jsonl`, `anomaly.jsonl`, and so on.
+
+`checkpoint.json` beside them holds the position of the last commit and how long each output was
+then. What a crash has left beyond those lengths is cut off at the next start, so the outputs and
+the position always belong together.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from detectd import durable
+from detectd.errors import ConfigError, DetectdError
+from detectd.records import Position, Topic
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from detectd.records import Outgoing
+
+CHECKPOINT = "checkpoint.json"
+
+
+class FileSink:
+    """Appends to the outputs under `directory`. One process at a time."""
+
+    def __init__(self, directory: Path, *, fsync: bool = True) -> None:
+        self.directory = directory
+        self._fsync = fsync
+        self._lock = -1
+        self._files: dict[Topic, int] = {}
+        self._lengths: dict[Topic, int] = {}
+        self._position: Position | None = None
+
+    def open(self) -> Position | None:
+        """See `Sink`. Raises ConfigError where the directory cannot be used as it is."""
+        try:
+            self.directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+            self._take_lock()
+            self._position, lengths = self._read_checkpoint()
+            # Before the first output: a crash in the first commit must find a checkpoint too.
+            self._write_checkpoint(self._position, lengths)
+            for topic in Topic:
+                self._files[topic] = os.open(
+                    self._path(topic), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640
+                )
+                self._lengths[topic] = self._cut_back(topic, lengths.get(topic, 0))
+            durable.sync_directory(self.directory)
+        except OSError as refused:
+            raise ConfigError(
+                f"sink.directory: {self.directory} cannot be used: {refused.strerror}"
+            ) from None
+        return self._position
+
+    def commit(self, outgoing: Sequence[Outgoing], position: Position) -> None:
+        """See `Sink`."""
+        if not outgoing and position == self._position:
+            return
+        content: dict[Topic, list[bytes]] = {}
+        for out in outgoing:
+            content.setdefault(out.topic, []).append(out.value + b"\n")
+        try:
+            # 1. The records behind those of the last commit; nobody counts on them yet.
+            lengths = self._lengths | {
+                topic: self._append(topic, b"".join(values)) for topic, values in content.items()
+            }
+            # 2. On the disk, before anything says that they are there.
+            if self._fsync:
+                for topic in content:
+                    os.fsync(self._files[topic])
+            # 3. The checkpoint: from here on they count, and the source goes on behind them.
+            self._write_checkpoint(position, lengths)
+        except OSError as failed:
+            raise DetectdError(
+                f"{self.directory}: cannot be written: {failed.strerror}; the outputs stay at the "
+                "last commit, and the next run completes them"
+            ) from None
+        self._lengths, self._position = lengths, position
+
+    def close(self) -> None:
+        """See `Sink`."""
+        for descriptor in (*self._files.values(), self._lock):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._files, self._lock = {}, -1
+
+    def _path(self, topic: Topic) -> Path:
+        return self.directory / f"{topic}.jsonl"
+
+    def _take_lock(self) -> None:
+        self._lock = os.open(self.directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(self._lock, 20, 0).decode().strip() or "unknown"
+            raise DetectdError(
+                f"sink.directory: {self.directory} is in use by process {holder}; "
+                "stop it, or name another"
+            ) from None
+        os.ftruncate(self._lock, 0)
+        os.pwrite(self._lock, b"%d\n" % os.getpid(), 0)
+
+    def _read_checkpoint(self) -> tuple[Position | None, dict[Topic, int]]:
+        path = self.directory / CHECKPOINT
+        try:
+            checkpoint: dict[str, Any] = json.loads(path.read_bytes())
+            lengths = {Topic(name): int(n) for name, n in checkpoint["lengths"].items()}
+            position = checkpoint["position"]
+            return Position(**position) if position else None, lengths
+        except FileNotFoundError:
+            there = [topic for topic in Topic if self._path(topic).exists()]
+            if any(self._path(topic).stat().st_size for topic in there):
+                raise ConfigError(
+                    f"sink.directory: {self.directory} holds outputs without a checkpoint, which "
+                    "would be overwritten; move them away or name another"
+                ) from None
+            return None, {}
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise ConfigError(
+                f"sink.directory: {path} is damaged; move the directory away or name another"
+            ) from None
+
+    def _cut_back(self, topic: Topic, length: int) -> int:
+        """Undo what came after the last commit. An output that was moved away begins anew."""
+        size = os.fstat(self._files[topic]).st_size
+        if 0 < size < length:
+            raise ConfigError(
+                f"sink.directory: {self._path(topic)} has {size} bytes, the checkpoint counts "
+                f"{length}; put it back, or move the directory away"
+            )
+        length = min(size, length)
+        os.ftruncate(self._files[topic], length)
+        return length
+
+    def _append(self, topic: Topic, content: bytes) -> int:
+        """Write behind the last commit, and tell the new length."""
+        rest, end = memoryview(content), self._lengths[topic]
+        while rest:
+            written = os.pwrite(self._files[topic], rest, end)
+            rest, end = rest[written:], end + written
+        return end
+
+    def _write_checkpoint(self, position: Position | None, lengths: dict[Topic, int]) -> None:
+        body = {"position": asdict(position) if position else None, "lengths": lengths}
+        durable.replace(
+            self.directory / CHECKPOINT, json.dumps(body).encode() + b"\n", sync=self._fsync
+        )

@@ -1,0 +1,242 @@
+"""A file of JSON lines or CSV as a source: read to its end, or followed like `tail -F`."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import time
+import zlib
+from typing import IO, TYPE_CHECKING, Any, Literal, cast
+
+import structlog
+
+from detectd.errors import ConfigError, DetectdError
+from detectd.sources import Batch
+from detectd.sources.identity import Identity, head_of, rotated_sibling
+from detectd.sources.lines import Cutter
+from detectd.sources.reader import BYTE_ORDER_MARK, Reader, header
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from detectd.records import Record
+
+log = structlog.get_logger()
+
+BLOCK = 1 << 18
+POLL_SECONDS = 0.05
+
+
+class FileSource:
+    """Records of one file. `follow` waits for more at its end, through rotation and truncation.
+
+    A record's id is `name:line`. After a rotation or truncation lines count from 1 again, and the
+    ids tell the generations apart: `name#1:line`.
+    """
+
+    _reader: Reader
+    _identity: Identity
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        row_format: Literal["json", "csv"],
+        follow: bool,
+        max_record_bytes: int,
+    ) -> None:
+        self.path = path
+        self.follow = follow
+        self._rows = row_format == "csv"
+        self._max_record_bytes = max_record_bytes
+        self._packed = path.suffix == ".gz"
+        if follow and self._packed:
+            raise ConfigError(f"source.follow: {path} is gzipped and cannot grow; set it to false")
+        self._file: IO[bytes] | None = None
+        self._generation = 0
+        self._rotated = False
+
+    def start(self, position: dict[str, Any] | None) -> None:
+        """See `Source`. A file that is followed may come into being later."""
+        if position is None:
+            if not self.follow:
+                self._require_content()
+            self._begin()
+            return
+        if position["path"] != str(self.path.absolute()):
+            raise ConfigError(
+                f"source.path: {self.path} is not the file whose outputs are in the sink, "
+                f"{position['path']}; name another sink.directory"
+            )
+        self._generation = position["generation"]
+        if self.follow and not position["offset"]:
+            self._begin()
+            return
+        place = self._place_of(Identity(**position["identity"]), position["offset"])
+        if place is None:
+            self._start_over()
+        else:
+            self._open(place, position["offset"], position["line"])
+
+    def read(self, limit: int, wait: float) -> Batch:
+        """See `Source`."""
+        deadline = time.monotonic() + wait
+        records: list[Record] = []
+        ended = False
+        while len(records) < limit and not ended:
+            if taken := self._reader.take(limit - len(records)):
+                records += taken
+            elif chunk := self._read_block():
+                self._reader.feed(chunk)
+            elif not self.follow:
+                ended = not self._reader.finish()
+            elif not self._moved_on():
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    break
+                time.sleep(min(left, POLL_SECONDS))
+        return Batch(records, self._position(), ended)
+
+    def acknowledge(self, position: dict[str, Any]) -> None:
+        """Nothing to do: the sink keeps the position."""
+
+    def progress(self) -> float | None:
+        """See `Source`; of a gzipped file, the share of its packed bytes."""
+        if self.follow or self._file is None:
+            return None
+        size = os.fstat(self._file.fileno()).st_size
+        packed = os.lseek(self._file.fileno(), 0, os.SEEK_CUR) if self._packed else 0
+        return min(1.0, (packed or self._reader.offset) / size) if size else 1.0
+
+    def close(self) -> None:
+        """See `Source`."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _read_block(self) -> bytes:
+        if self._file is None:
+            return b""
+        try:
+            return self._file.read(BLOCK)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as broken:
+            raise DetectdError(
+                f"{self.path}: damaged gzip after line {self._reader.line}: {broken}; get it anew"
+            ) from None
+
+    def _position(self) -> dict[str, Any]:
+        offset = self._reader.offset
+        if self._file is not None and self._identity.head_size < min(offset, Identity.LONGEST):
+            self._identity = head_of(self._file, offset, packed=self._packed)
+        return {
+            "path": str(self.path.absolute()),
+            "offset": offset,
+            "line": self._reader.line,
+            "generation": self._generation,
+            "identity": self._identity.as_dict(),
+        }
+
+    def _begin(self) -> None:
+        """The file from its start; where it is followed and not there yet, nothing for now."""
+        if self.follow and not self.path.exists():
+            log.info("source.waiting", path=str(self.path), why="it does not exist yet")
+            self._read_from(None, 0, 0)
+            return
+        self._open(self.path, 0, 0)
+
+    def _start_over(self) -> None:
+        self._generation += 1
+        self._begin()
+
+    def _open(self, place: Path, offset: int, line: int) -> None:
+        try:
+            # Closed by `close`: the file outlives this call.
+            opened = gzip.open(place) if self._packed else place.open("rb")  # noqa: SIM115
+        except FileNotFoundError:
+            raise
+        except OSError as refused:
+            raise ConfigError(f"source.path: {place} cannot be read: {refused.strerror}") from None
+        self._read_from(cast("IO[bytes]", opened), offset, line)
+
+    def _read_from(self, file: IO[bytes] | None, offset: int, line: int) -> None:
+        self.close()
+        self._file = file
+        self._rotated = False
+        self._identity = head_of(file, offset, packed=self._packed) if file else Identity()
+        columns = None
+        if file and offset:
+            columns = self._columns(file) if self._rows else None
+            file.seek(offset)
+        generation = f"#{self._generation}" if self._generation else ""
+        self._reader = Reader(
+            f"{self.path.name}{generation}",
+            self._max_record_bytes,
+            rows=self._rows,
+            offset=offset,
+            line=line,
+            columns=columns,
+        )
+
+    def _columns(self, file: IO[bytes]) -> tuple[str, ...]:
+        """The header, for whoever goes on in the middle of the file."""
+        cutter = Cutter(self._max_record_bytes, rows=True)
+        while not (cuts := cutter.feed(file.read(BLOCK))):
+            pass  # The position lies behind the header, so there is one.
+        return header(cuts[0].value.removeprefix(BYTE_ORDER_MARK), self.path.name)
+
+    def _require_content(self) -> None:
+        wrong = None
+        if not self.path.exists():
+            wrong = "does not exist"
+        elif self.path.is_dir():
+            wrong = "is a directory, not a file"
+        elif self.path.is_file() and not self.path.stat().st_size:
+            wrong = "is empty"
+        if wrong:
+            raise ConfigError(f"source.path: {self.path} {wrong}; name a file with records")
+
+    def _place_of(self, past: Identity, offset: int) -> Path | None:
+        """Where the file of an earlier run lies now; None where it is gone and a new one is due.
+
+        Raises ConfigError where a file that is not followed is no longer the one that was read.
+        """
+        if not self.follow:
+            self._require_content()
+            if past.is_still(self.path, offset, packed=self._packed):
+                return self.path
+            raise ConfigError(
+                f"source.path: {self.path} was replaced or cut since its first {offset} bytes were "
+                "processed; name another sink.directory, or put the file back"
+            )
+        if self.path.exists() and past.is_same_inode(self.path):
+            return self.path if past.is_still(self.path, offset) else None
+        sibling = rotated_sibling(self.path, past, offset)
+        if sibling is not None:
+            return sibling
+        # Restored from elsewhere: another inode, the same content.
+        known = self.path.exists() and offset > 0 and past.is_still(self.path, offset)
+        return self.path if known else None
+
+    def _moved_on(self) -> bool:
+        """At the end of a followed file: go over to the file that has taken its place, if any.
+
+        A rotated file is read to its end once more after the rotation was seen, since its writer
+        may have written until then.
+        """
+        try:
+            if self._file is None:
+                self._open(self.path, 0, 0)
+                return True
+            renamed = not self._identity.is_same_inode(self.path)
+            if not renamed and self._identity.is_still(self.path, self._reader.ahead):
+                return False
+        except FileNotFoundError:
+            return False
+        if renamed and not self._rotated:
+            self._rotated = True
+            return True
+        if self._reader.finish():
+            return True
+        log.info("source.rotated", path=str(self.path), lines=self._reader.line)
+        self._start_over()
+        return True

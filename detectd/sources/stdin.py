@@ -1,0 +1,64 @@
+"""Standard input as a source. It cannot be read again, so a position means nothing to it."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Literal
+
+from detectd.sources import Batch
+from detectd.sources.reader import Reader
+
+if TYPE_CHECKING:
+    from detectd.records import Record
+
+BLOCK = 1 << 16
+
+
+class StdinSource:
+    """Records of a pipe, `stdin:1` and on, until its writer closes it."""
+
+    def __init__(
+        self,
+        descriptor: int | None = None,
+        *,
+        row_format: Literal["json", "csv"],
+        max_record_bytes: int,
+    ) -> None:
+        self._descriptor = sys.stdin.fileno() if descriptor is None else descriptor
+        self._reader = Reader("stdin", max_record_bytes, rows=row_format == "csv")
+        self._closed = False
+
+    def start(self, position: dict[str, Any] | None) -> None:
+        """Nothing to go back to: begin with what comes."""
+
+    def read(self, limit: int, wait: float) -> Batch:
+        """See `Source`."""
+        deadline = time.monotonic() + wait
+        records: list[Record] = []
+        ended = False
+        while len(records) < limit and not ended:
+            if taken := self._reader.take(limit - len(records)):
+                records += taken
+            elif self._closed:
+                ended = not self._reader.finish()
+            else:
+                left = max(0.0, deadline - time.monotonic())
+                if not select.select([self._descriptor], [], [], left)[0]:
+                    break
+                chunk = os.read(self._descriptor, BLOCK)
+                self._closed = not chunk
+                self._reader.feed(chunk)
+        return Batch(records, {"line": self._reader.line}, ended)
+
+    def acknowledge(self, position: dict[str, Any]) -> None:
+        """Nothing to do: a pipe does not remember."""
+
+    def progress(self) -> float | None:
+        """A pipe does not tell how much is to come."""
+        return None
+
+    def close(self) -> None:
+        """Leave the pipe to whoever opened it."""
