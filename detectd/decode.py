@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 import numpy as np
 
-from detectd.records import Record, Stage
+from detectd.records import Defect, Event, Record, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,15 +51,6 @@ class Schema:
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
-    """A decoded record: the original value as one line of JSON, its key and its timestamp."""
-
-    json: bytes
-    key: bytes | None
-    timestamp_ms: int | None
-
-
-@dataclass(frozen=True, slots=True)
 class Decoded:
     """The matrix (k, d), the k events behind its rows, and what could not become a row.
 
@@ -71,15 +62,6 @@ class Decoded:
     events: list[Event]
     sound: list[int]
     dead: dict[int, Defect]
-
-
-class Defect(Exception):  # noqa: N818 - the defect is the record's, not the program's
-    """Why a record cannot become a feature vector."""
-
-    def __init__(self, stage: Stage, error: str) -> None:
-        super().__init__(error)
-        self.stage = stage
-        self.error = error
 
 
 def decode(records: Sequence[Record], schema: Schema) -> Decoded:

@@ -14,8 +14,7 @@ import msgspec
 from detectd.records import Outgoing, Reason, Topic
 
 if TYPE_CHECKING:
-    from detectd.decode import Defect, Event
-    from detectd.records import Record
+    from detectd.records import Defect, Event, Record
 
 
 class Envelope(msgspec.Struct):

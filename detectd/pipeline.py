@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from detectd.decode import Defect, decode
+from detectd.decode import decode
 from detectd.encode import dead_letter, envelope, warming_up
-from detectd.records import Outgoing, Reason, Stage, Topic
+from detectd.records import Defect, Outgoing, Reason, Stage, Topic
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

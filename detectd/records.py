@@ -55,6 +55,24 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
+class Event:
+    """A decoded record: the original value as one line of JSON, its key and its timestamp."""
+
+    json: bytes
+    key: bytes | None
+    timestamp_ms: int | None
+
+
+class Defect(Exception):  # noqa: N818 - the defect is the record's, not the program's
+    """Why a record cannot become a feature vector."""
+
+    def __init__(self, stage: Stage, error: str) -> None:
+        super().__init__(error)
+        self.stage = stage
+        self.error = error
+
+
+@dataclass(frozen=True, slots=True)
 class Outgoing:
     """One output record: where it goes, and what a sink needs to write it."""
 

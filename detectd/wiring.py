@@ -9,12 +9,12 @@ from detectd.errors import ConfigError
 from detectd.records import Topic
 
 if TYPE_CHECKING:
+    from detectd.brokers import KafkaClient
     from detectd.model import Recipe
     from detectd.promise import Terms
     from detectd.settings import Settings
     from detectd.sinks import Sink
     from detectd.sources import Source
-    from detectd.sources.kafka import KafkaClient
     from detectd.store import Store
 
 
@@ -115,6 +115,6 @@ def sink(settings: Settings) -> Sink:
 
 
 def _kafka_client(settings: Settings) -> KafkaClient:
-    from detectd.sources.kafka import KafkaClient
+    from detectd.brokers import KafkaClient
 
     return KafkaClient(**settings.kafka.model_dump())

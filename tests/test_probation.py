@@ -1,10 +1,9 @@
 import pytest
 
-from detectd.decode import Defect
 from detectd.encode import dead_letter
 from detectd.errors import ConfigError
 from detectd.probation import Probation
-from detectd.records import Outgoing, Record, Stage, Topic
+from detectd.records import Defect, Outgoing, Record, Stage, Topic
 
 GOOD = Outgoing(Topic.NORMAL, b"{}")
 BAD = dead_letter(Record("t:1", b"x"), Defect(Stage.DECODE, "not JSON"))
