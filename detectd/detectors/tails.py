@@ -33,10 +33,11 @@ class TailScorer:
         # In the order that they were given: the sign of a vanishing sum depends on it.
         self._given: Rows = np.asarray(detector.X_train, dtype=np.float64)
         self._extreme_tail = type(detector).__name__ == "ECOD"
-        self._mean = self._given.mean(axis=0)
-        shifted = self._given - self._mean
-        self._second = np.sum(shifted**2, axis=0)
-        self._third = np.sum(shifted**3, axis=0)
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._mean = self._given.mean(axis=0)
+            shifted = self._given - self._mean
+            self._second = np.sum(shifted**2, axis=0)
+            self._third = np.sum(shifted**3, axis=0)
 
     def score(self, rows: Rows) -> Rows:
         """See `Scorer`."""

@@ -1,0 +1,82 @@
+import ast
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from detectd.detectors import build, check_params, find
+from detectd.detectors.catalogue import CATALOGUE, REFUSED
+from detectd.errors import ConfigError
+
+MODELS = Path(importlib.util.find_spec("pyod").origin).parent / "models"
+NOT_DETECTORS = {"BaseDetector", "BaseDeepLearningDetector"}
+
+
+def detectors_of_pyod():
+    """Every public class in PyOD's models that descends from its base detector."""
+    for path in MODELS.glob("*.py"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            bases = [ast.unparse(base) for base in getattr(node, "bases", ())]
+            if any("Detector" in base for base in bases) and not node.name.startswith("_"):
+                yield node.name
+
+
+def test_every_detector_of_pyod_is_offered_or_refused_with_a_reason():
+    named = set(CATALOGUE) | set(REFUSED)
+    assert set(detectors_of_pyod()) - NOT_DETECTORS - named == set()
+    assert not set(CATALOGUE) & set(REFUSED)
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_every_detector_on_offer_is_where_the_catalogue_says(name):
+    source = (MODELS / f"{CATALOGUE[name].module}.py").read_text(encoding="utf-8")
+    assert f"class {name}(" in source
+    assert ("torch" in source) >= CATALOGUE[name].torch
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("IFrest", "did you mean 'IForest'?"),
+        ("iforest", "did you mean 'IForest'?"),
+        ("zzz", "there are "),
+        ("LOCI", "against itself"),
+        ("XGBOD", "labels"),
+        ("LSCP", "other detectors"),
+    ],
+)
+def test_an_unknown_or_refused_name_says_why_and_what_else(name, words):
+    with pytest.raises(ConfigError, match=r"detector\.name") as refused:
+        find(name)
+    assert words in str(refused.value)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torch") is not None, reason="torch is installed")
+def test_a_network_says_which_extra_to_install():
+    with pytest.raises(ConfigError, match=r"pip install 'detectd\[torch\]'"):
+        find("AutoEncoder")
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"n_neighbours": 3}, "did you mean 'n_neighbors'?"),
+        ({"zzz": 3}, "it has "),
+        ({"contamination": 0.1}, "set detector.contamination instead"),
+        ({"random_state": 1}, "set detector.seed instead"),
+    ],
+)
+def test_an_unknown_parameter_says_which_there_are(params, words):
+    with pytest.raises(ConfigError, match=r"detector\.params") as refused:
+        check_params("KNN", params)
+    assert words in str(refused.value)
+
+
+def test_a_value_that_pyod_refuses_is_one_line():
+    with pytest.raises(ConfigError, match=r"detector\.params: MAD refuses them"):
+        build("MAD", 0.1, 0, {"threshold": "high"})
+
+
+def test_the_seed_reaches_the_detectors_that_take_one():
+    assert build("IForest", 0.1, 7, {"n_estimators": 10}).random_state == 7
+    assert build("KNN", 0.2, 7, {}).contamination == 0.2

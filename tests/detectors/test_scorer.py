@@ -1,0 +1,147 @@
+"""The score of a row is the one that it gets alone, to the last bit."""
+
+import contextlib
+import io
+import warnings
+
+import numpy as np
+import pytest
+
+from detectd.detectors import build, choose, fit
+from detectd.detectors.catalogue import CATALOGUE, REFUSED, Scoring
+from detectd.detectors.scorer import BatchScorer, RowScorer
+from detectd.detectors.tails import TailScorer
+from detectd.errors import DetectdError
+
+OFFERED = [name for name, entry in CATALOGUE.items() if not entry.torch]
+SLOW = {"INNE": {"n_estimators": 20}, "IForest": {"n_estimators": 20}, "CBLOF": {"n_clusters": 2}}
+
+
+def data(d, n=150, k=60, seed=0):
+    """Training rows, and fresh rows: some from training, some far out, some equal."""
+    rng = np.random.default_rng(seed)
+    rows = rng.normal(size=(n, d))
+    rows[: n // 10] += 9  # a small cluster beside the large one, for CBLOF
+    fresh = np.vstack([rows[: k // 3], 3 * rng.normal(size=(k // 3, d)), np.zeros((k // 3, d))])
+    return rows, fresh
+
+
+def fitted(name, rows):
+    detector = build(name, 0.1, 0, SLOW.get(name, {}))
+    fit(detector, rows)
+    return detector
+
+
+def alone(detector, rows):
+    """What PyOD itself gives each row in a call of its own."""
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        return np.array([float(detector.decision_function(row[None])[0]) for row in rows])
+
+
+@pytest.mark.parametrize("d", [1, 4, 20])
+@pytest.mark.parametrize("name", OFFERED)
+def test_a_batch_gives_each_row_what_it_gets_alone(name, d):
+    if name == "MAD" and d > 1:
+        pytest.skip("MAD is for one feature")
+    rows, fresh = data(d)
+    detector = fitted(name, rows)
+    scorer = choose(detector, rows)
+    scores = scorer.score(fresh)
+    reference = alone(detector, fresh)
+    if CATALOGUE[name].scoring is Scoring.TAILS:
+        np.testing.assert_allclose(scores, reference, rtol=1e-12, atol=1e-12)
+    else:
+        assert scores.tobytes() == reference.tobytes()
+    order = np.random.default_rng(1).permutation(len(fresh))
+    assert scorer.score(fresh[order]).tobytes() == scores[order].tobytes()
+    parts = [scorer.score(part) for part in np.array_split(fresh, 7)]
+    assert np.concatenate(parts).tobytes() == scores.tobytes()
+
+
+@pytest.mark.parametrize("name", ["CD", "COF", "LMDD", "LOCI", "ROD", "SOD", "SOS"])
+def test_a_refused_detector_does_score_a_batch_against_itself(name):
+    """Measured, so that the table of the refused is true."""
+    import importlib
+
+    assert REFUSED[name].startswith("scores a batch against itself")
+    detector = getattr(importlib.import_module(f"pyod.models.{name.lower()}"), name)()
+    rows, _ = data(3, n=40)
+    fresh = np.random.default_rng(3).normal(size=(25, 3))
+    with (
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),
+        np.errstate(all="ignore"),
+    ):
+        warnings.simplefilter("ignore")
+        detector.fit(rows)
+        together = detector.decision_function(fresh)
+    try:
+        single = alone(detector, fresh)
+    except (IndexError, ValueError):
+        return  # It cannot score a row alone at all.
+    assert not np.allclose(single, together, equal_nan=False)
+
+
+@pytest.mark.parametrize("name", ["ECOD", "COPOD"])
+def test_pyod_scores_a_batch_of_these_against_itself(name):
+    rows, fresh = data(4)
+    detector = fitted(name, rows)
+    assert np.abs(detector.decision_function(fresh) - alone(detector, fresh)).max() > 0.1
+
+
+@pytest.mark.parametrize("name", ["ECOD", "COPOD"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda rng: rng.normal(size=(200, 3)),
+        lambda rng: rng.integers(0, 4, size=(200, 3)).astype(float),  # ties
+        lambda rng: np.repeat(rng.normal(size=(20, 3)), 10, axis=0),  # duplicates
+        lambda rng: np.column_stack([np.full(200, 7.0), rng.exponential(size=200)]),  # constant
+        lambda _: np.concatenate([-np.arange(1.0, 51), np.arange(1.0, 51)])[:, None],
+        lambda rng: rng.normal(size=(200, 2)) * [1e-300, 1e150],
+        lambda rng: 1e9 + 1e-3 * rng.normal(size=(200, 2)),
+        lambda rng: rng.normal(size=(3, 2)),
+    ],
+)
+def test_tail_scores_are_pyods_for_one_row(name, make):
+    rng = np.random.default_rng(5)
+    rows = make(rng)
+    fresh = np.vstack([rows[:20], rows[:20] * 1.5, -rows[:5], np.zeros((1, rows.shape[1]))])
+    detector = fitted(name, rows)
+    with np.errstate(all="ignore"):
+        expected = alone(detector, fresh)
+    np.testing.assert_allclose(TailScorer(detector).score(fresh), expected, rtol=1e-12, atol=1e-12)
+
+
+class Fragile:
+    """Fails on negative rows, and with them on every batch that holds one."""
+
+    def decision_function(self, rows):
+        if (rows < 0).any():
+            raise ValueError("negative")
+        return rows.sum(axis=1)
+
+
+@pytest.mark.parametrize("scorer", [BatchScorer, RowScorer])
+def test_a_row_on_which_the_detector_fails_gets_nan_and_the_others_their_scores(scorer):
+    scores = scorer(Fragile()).score(np.array([[1.0], [-1.0], [3.0]]))
+    assert np.array_equal(scores, [1, np.nan, 3], equal_nan=True)
+
+
+class Relative:
+    """Scores a batch against itself; its name is that of one that does not."""
+
+    def decision_function(self, rows):
+        return rows[:, 0] - rows[:, 0].mean()
+
+
+def test_a_batch_that_does_not_score_its_rows_as_alone_is_found_out():
+    HBOS = type("HBOS", (Relative,), {})
+    assert isinstance(choose(HBOS(), data(2)[0]), RowScorer)
+
+
+def test_rows_that_a_detector_cannot_be_fitted_to_are_one_line():
+    detector = build("MAD", 0.1, 0, {})
+    with pytest.raises(DetectdError, match=r"MAD cannot be fitted to 150 rows of 4 features"):
+        fit(detector, data(4)[0])
