@@ -115,7 +115,7 @@ class FileSource:
             self._file = None
 
     def _read_block(self) -> bytes:
-        if self._file is None:
+        if self._file is None or (self.follow and not self._is_intact(self._file)):
             return b""
         try:
             return self._file.read(BLOCK)
@@ -123,6 +123,10 @@ class FileSource:
             raise DetectdError(
                 f"{self.path}: damaged gzip after line {self._reader.line}: {broken}; get it anew"
             ) from None
+
+    def _is_intact(self, file: IO[bytes]) -> bool:
+        """Looked at before each block: a file that was truncated may have grown past us since."""
+        return self._identity.still_holds(file, self._reader.ahead)
 
     def _position(self) -> dict[str, Any]:
         offset = self._reader.offset
@@ -228,7 +232,7 @@ class FileSource:
                 self._open(self.path, 0, 0)
                 return True
             renamed = not self._identity.is_same_inode(self.path)
-            if not renamed and self._identity.is_still(self.path, self._reader.ahead):
+            if not renamed and self._is_intact(self._file):
                 return False
         except FileNotFoundError:
             return False

@@ -32,13 +32,19 @@ class Identity:
         status = path.stat()
         return (status.st_dev, status.st_ino) == (self.device, self.inode)
 
+    def still_holds(self, file: IO[bytes], offset: int) -> bool:
+        """Whether an open file still begins as it did and reaches to `offset` at least."""
+        descriptor = file.fileno()
+        begins = _sha256(os.pread(descriptor, self.head_size, 0)) == self.head
+        return begins and os.fstat(descriptor).st_size >= offset
+
     def is_still(self, path: Path, offset: int, *, packed: bool = False) -> bool:
-        """Whether `path` begins as this file did and reaches to `offset` at least."""
-        with gzip.open(path) if packed else path.open("rb") as file:
-            begins = _sha256(file.read(self.head_size)) == self.head
-            if packed:
-                return begins  # Only reading it all would tell how far it reaches.
-            return begins and os.fstat(file.fileno()).st_size >= offset
+        """Whether the file at `path` begins as this one did and reaches to `offset` at least."""
+        if packed:  # Only reading it all would tell how far it reaches.
+            with gzip.open(path) as packed_file:
+                return _sha256(packed_file.read(self.head_size)) == self.head
+        with path.open("rb") as file:
+            return self.still_holds(file, offset)
 
 
 def head_of(file: IO[bytes], offset: int, *, packed: bool) -> Identity:

@@ -1,0 +1,176 @@
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from detectd.errors import ConfigError, DetectdError
+from detectd.records import Outgoing, Position, Topic
+from detectd.sinks.file import FileSink
+
+
+def commit(sink, n):
+    sink.commit([Outgoing(Topic.NORMAL, b"%d" % n)], Position({"n": n}))
+
+
+@pytest.fixture
+def directory(tmp_path):
+    return tmp_path / "out"
+
+
+def test_what_follows_the_last_commit_is_cut_off(directory):
+    sink = FileSink(directory)
+    sink.open()
+    commit(sink, 1)
+    sink.close()
+    with (directory / "normal.jsonl").open("ab") as file:
+        file.write(b"half a rec")
+    with (directory / "anomaly.jsonl").open("ab") as file:
+        file.write(b"whole\n")
+    again = FileSink(directory)
+    assert again.open() == Position({"n": 1})
+    commit(again, 2)
+    again.close()
+    assert (directory / "normal.jsonl").read_bytes() == b"1\n2\n"
+    assert (directory / "anomaly.jsonl").read_bytes() == b""
+
+
+def test_the_first_commit_is_undone_like_any_other(directory):
+    sink = FileSink(directory)
+    sink.open()
+    sink.close()
+    (directory / "normal.jsonl").write_bytes(b"unfinished\n")
+    again = FileSink(directory)
+    assert again.open() is None
+    again.close()
+    assert (directory / "normal.jsonl").read_bytes() == b""
+
+
+def test_outputs_without_a_checkpoint_are_not_overwritten(directory):
+    directory.mkdir()
+    (directory / "abstain.jsonl").write_bytes(b"precious\n")
+    with pytest.raises(ConfigError, match="without a checkpoint"):
+        FileSink(directory).open()
+    assert (directory / "abstain.jsonl").read_bytes() == b"precious\n"
+
+
+def test_an_output_that_was_moved_away_begins_anew(directory):
+    sink = FileSink(directory)
+    sink.open()
+    commit(sink, 1)
+    sink.close()
+    (directory / "normal.jsonl").rename(directory / "yesterday.jsonl")
+    again = FileSink(directory)
+    again.open()
+    commit(again, 2)
+    again.close()
+    assert (directory / "normal.jsonl").read_bytes() == b"2\n"
+
+
+def test_an_output_that_was_shortened_is_refused(directory):
+    sink = FileSink(directory)
+    sink.open()
+    commit(sink, 123)
+    sink.close()
+    (directory / "normal.jsonl").write_bytes(b"1\n")
+    with pytest.raises(ConfigError, match=r"has 2 bytes, the checkpoint counts 4"):
+        FileSink(directory).open()
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"position": 3, "lengths": {}}'])
+def test_a_damaged_checkpoint_is_refused(directory, content):
+    directory.mkdir()
+    (directory / "checkpoint.json").write_bytes(content)
+    with pytest.raises(ConfigError, match="damaged"):
+        FileSink(directory).open()
+
+
+def test_a_second_process_is_told_who_holds_the_directory(directory):
+    sink = FileSink(directory)
+    sink.open()
+    other = FileSink(directory)
+    with pytest.raises(DetectdError, match=f"in use by process {os.getpid()}"):
+        other.open()
+    other.close()
+    sink.close()
+    third = FileSink(directory)
+    third.open()
+    third.close()
+
+
+def test_a_directory_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"sink\.directory"):
+        FileSink(tmp_path / "file" / "out").open()
+
+
+def test_a_commit_of_nothing_new_touches_nothing(directory):
+    sink = FileSink(directory)
+    sink.open()
+    commit(sink, 1)
+    before = (directory / "checkpoint.json").stat()
+    sink.commit([], Position({"n": 1}))
+    assert (directory / "checkpoint.json").stat() == before
+    sink.close()
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from detectd.records import Outgoing, Position, Topic
+from detectd.sinks.file import FileSink
+sink = FileSink(Path(sys.argv[1]))
+position = sink.open()
+begin = position.source["n"] if position else 0
+for n in range(begin, 3000, 10):
+    sink.commit(
+        [Outgoing(list(Topic)[i % 4], b"%d" % i) for i in range(n, n + 10)], Position({"n": n + 10})
+    )
+    print(n, flush=True)
+"""
+
+
+def write(directory, kill_at=None, **options):
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, directory],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        **options,
+    ) as process:
+        for line in process.stdout:
+            if kill_at is not None and int(line) >= kill_at:
+                process.send_signal(signal.SIGKILL)
+                break
+    return process.returncode
+
+
+def held(directory):
+    return {path.name: path.read_bytes() for path in directory.glob("*.jsonl")}
+
+
+def test_killed_in_the_middle_the_outputs_are_those_of_an_undisturbed_run(tmp_path):
+    assert write(tmp_path / "calm") == 0
+    for kill_at in (0, 10, 700, 720, 1500, 2500):
+        assert write(tmp_path / "killed", kill_at) == -signal.SIGKILL
+    assert write(tmp_path / "killed") == 0
+    assert held(tmp_path / "killed") == held(tmp_path / "calm")
+    lengths = json.loads((tmp_path / "killed" / "checkpoint.json").read_bytes())["lengths"]
+    assert lengths == {
+        name.removesuffix(".jsonl"): len(c) for name, c in held(tmp_path / "killed").items()
+    }
+
+
+def test_a_full_disk_leaves_the_last_commit_and_a_rerun_completes_it(tmp_path):
+    def little_space():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+
+    assert write(tmp_path / "calm") == 0
+    assert write(tmp_path / "full", preexec_fn=little_space) == 1
+    assert 0 < len(held(tmp_path / "full")["normal.jsonl"]) <= 2000
+    assert write(tmp_path / "full") == 0
+    assert held(tmp_path / "full") == held(tmp_path / "calm")
