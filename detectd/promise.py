@@ -57,10 +57,26 @@ def promise(calibration: NDArray[np.float64], terms: Terms) -> Promise:
         table = stability(n, require_anomalies(n, terms.contamination))
         T = largest_T(table, terms.max_abstain_rate, terms.delta)
     judge = rejector(calibration, terms.contamination, T)
+    exact = exact_promise(judge.zone, terms.contamination, terms.delta, terms.costs)
     return Promise(
         terms=terms,
         rejector=judge,
-        exact=exact_promise(judge.zone, terms.contamination, terms.delta, terms.costs),
+        exact=exact,
         paper=paper_promise(judge.zone, terms.contamination, terms.delta, terms.costs),
-        warnings=reachability_warnings(judge.zone, terms.contamination),
+        warnings=[
+            *reachability_warnings(judge.zone, terms.contamination),
+            *_tie_warnings(judge, exact),
+        ],
     )
+
+
+def _tie_warnings(judge: Rejector, exact: ExactPromise) -> list[str]:
+    """A verdict must not hang on how ties are broken, so ties at an edge are rejected too."""
+    plug_in = judge.plug_in_rejection_rate
+    if plug_in <= exact.rejection_rate_upper:
+        return []
+    return [
+        f"the calibration scores are tied: {plug_in:.3%} of them are rejected, more than the upper "
+        f"bound of {exact.rejection_rate_upper:.3%}, which holds for scores without ties; "
+        "expect the former, or choose a detector whose scores differ"
+    ]

@@ -25,8 +25,8 @@ import numpy as np
 
 from detectd import durable
 from detectd.errors import ConfigError, DetectdError, UsageError
+from detectd.libraries import libraries
 from detectd.model import Model, Recipe
-from detectd.training import libraries
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,17 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import platform
 import warnings
 from dataclasses import asdict
 from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from detectd.detectors import build, choose, fit, training_scores
 from detectd.errors import ConfigError, DetectdError
+from detectd.libraries import libraries
 from detectd.model import Model, Recipe
 from detectd.rejection import expected_anomalies
 
@@ -27,16 +26,6 @@ if TYPE_CHECKING:
     from detectd.detectors import Scorer
 
     Rows = NDArray[np.float64]
-
-# A model fitted under other versions of these is fitted again from its rows: their pickles and
-# their arithmetic may differ.
-LIBRARIES = ("numpy", "scipy", "scikit-learn", "pyod")
-
-
-def libraries() -> dict[str, str]:
-    """The versions that a fitted detector depends on."""
-    python = ".".join(platform.python_version_tuple()[:2])
-    return {"python": python} | {name: version(name) for name in LIBRARIES}
 
 
 def train(rows: Rows, recipe: Recipe, features: tuple[str, ...], created: datetime) -> Model:

@@ -69,7 +69,7 @@ class World:
             "source": {"kind": "file", "path": str(self.home / "events.jsonl")},
             "sink": {"kind": "file", "directory": str(self.home / "out")},
             "event": {"features": ["a", "b"]},
-            "detector": {"name": "HBOS", "contamination": 0.05},
+            "detector": {"name": "KNN", "contamination": 0.05},
             "models": {"directory": str(self.home / "models")},
         } | self.config
         self.write()

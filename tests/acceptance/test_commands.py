@@ -48,7 +48,7 @@ def test_check_tells_what_is_good(fitted):
     fitted.lines(fitted.events, events(10))
     done = fitted.run("check")
     assert done.returncode == 0, done.stderr
-    for word in ("exactly once", "HBOS", "promise", "out"):
+    for word in ("exactly once", "KNN", "promise", "out"):
         assert word in done.stdout
 
 
@@ -136,6 +136,12 @@ def test_a_model_that_cannot_say_anomaly_is_reported_loudly(world):
     report = json.loads(world.run("report", "--format", "json").stdout)
     assert report["zone"]["anomaly_reachable"] is False
     assert report["zone"]["score_high"] is None
+
+
+def test_tied_scores_are_pointed_out(world):
+    """HBOS gives every row of a bin one score; a tie across an edge of the zone is rejected."""
+    world.write(detector={"name": "HBOS"})
+    assert "scores are tied" in world.fit().stdout
 
 
 def test_models_are_listed_shown_activated_rolled_back_and_pruned(fitted):
