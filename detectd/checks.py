@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from detectd import wiring
 from detectd.decode import decode
 from detectd.delivery import guarantee
-from detectd.detectors.catalogue import check_params, find
+from detectd.detectors import find, try_params
 from detectd.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def _detector(settings: Settings) -> Iterator[str]:
     detector = settings.detector
     find(detector.name)
     if detector.params:  # Only then is PyOD needed, and PyOD is slow to import.
-        check_params(detector.name, detector.params)
+        try_params(detector.name, detector.params, len(settings.event.features))
     yield f"detector  {detector.name}, contamination {detector.contamination:g}"
 
 

@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
         arguments.command(arguments)
         sys.stdout.flush()
     except DetectdError as error:
-        _complain(error, arguments.debug)
+        _complain(error, arguments.debug, getattr(arguments, "config", None))
         return error.exit_code
     except KeyboardInterrupt:
         return 130
@@ -45,16 +45,24 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _complain(error: Exception, debug: bool) -> None:
+def _complain(error: Exception, debug: bool, config: Path | None = None) -> None:
     if debug:
         traceback.print_exception(error)
         return
     if isinstance(error, DetectdError):
         for line in str(error).splitlines():
-            print(f"detectd: {line}", file=sys.stderr)
+            print(f"detectd: {_located(line, config)}", file=sys.stderr)
         return
     kind = type(error).__name__
     print(f"detectd: {kind}: {error} (--debug shows the traceback)", file=sys.stderr)
+
+
+def _located(line: str, config: Path | None) -> str:
+    """A line that begins with a key gets the name of the file in which it is set."""
+    from detectd.settings import Settings
+
+    section = line.split(":", maxsplit=1)[0].split(".", maxsplit=1)[0]
+    return f"{config}: {line}" if config and section in Settings.model_fields else line
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -106,7 +107,7 @@ def run_demo(
     say("\n" + _costs(directory / "out", settings.rejector, exact.cost_upper))
     say(f"\nVerdicts:  {directory}/out/{{normal,anomaly,abstain,dead_letter}}.jsonl")
     say(f"Config:    {config}")
-    say(f"Report:    detectd report --config {config}")
+    say(f"Report:    {sys.argv[0]} report --config {config}")
 
 
 def _prepare(directory: Path) -> None:

@@ -96,7 +96,8 @@ def _wrong_types(written: Mapping[str, Any]) -> Iterable[ErrorDetails]:
 def _explain(errors: Iterable[ErrorDetails], path: Path) -> Iterable[str]:
     for error in errors:
         location = [str(part) for part in error["loc"]]
-        yield f"{_origin(location, path)}: {'.'.join(location)}: {_sentence(error, location)}"
+        key = f"{'.'.join(location)}: " if location else ""
+        yield f"{_origin(location, path)}: {key}{_sentence(error, location)}"
 
 
 def _origin(location: list[str], path: Path) -> str:

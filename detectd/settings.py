@@ -52,6 +52,8 @@ class SourceSettings(Section):
             raise ValueError('kind = "file" needs path')
         if self.kind == "kafka" and not self.topics:
             raise ValueError('kind = "kafka" needs topics, a list of the topics to read')
+        if self.follow and self.path is not None and self.path.suffix == ".gz":
+            raise ValueError(f"{self.path} is gzipped and cannot grow; set follow = false")
         if self.kind == "kafka" and self.format == "csv":
             raise ValueError('format = "csv" needs a header line, which Kafka records do not have')
         return self
@@ -197,6 +199,15 @@ class Settings(BaseSettings):
     training: TrainingSettings = TrainingSettings()
     models: ModelsSettings = ModelsSettings()
     log: LogSettings = LogSettings()
+
+    @model_validator(mode="after")
+    def _reads_not_what_it_writes(self) -> Self:
+        clash = sorted(set(self.topics.model_dump().values()) & set(self.source.topics))
+        if clash and self.sink.kind == "kafka":
+            raise ValueError(
+                f"source.topics: {clash[0]!r} is also an output in topics; name another"
+            )
+        return self
 
     @classmethod
     def settings_customise_sources(

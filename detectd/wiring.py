@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from detectd.decode import Schema
-from detectd.errors import ConfigError
 from detectd.records import Topic
 
 if TYPE_CHECKING:
@@ -108,9 +107,6 @@ def sink(settings: Settings) -> Sink:
     from detectd.sinks.kafka import KafkaSink
 
     names = {topic: getattr(settings.topics, topic) for topic in Topic}
-    clash = sorted(set(names.values()) & set(settings.source.topics))
-    if clash:
-        raise ConfigError(f"topics: {clash[0]!r} is also read by source.topics; name another")
     return KafkaSink(_kafka_client(settings), names)
 
 

@@ -60,6 +60,18 @@ def test_the_smallest_configuration_is_enough(write):
         ('["a", "b"]', '["a", "b", "a"]', "event.features", "'a' is listed twice"),
         ('["a", "b"]', '"a"', "event.features", "must be a list"),
         ('["a", "b"]', '["a", 3]', "event.features.1", "must be text"),
+        (
+            'path = "events.jsonl"',
+            'path = "events.jsonl.gz"\nfollow = true',
+            "source",
+            "set follow = false",
+        ),
+        (
+            'kind = "file"\npath = "events.jsonl"\n[sink]\nkind = "stdout"',
+            'kind = "kafka"\ntopics = ["detectd.normal"]\n[sink]\nkind = "kafka"',
+            "source.topics",
+            "also an output",
+        ),
         ("[event]", "[evnt]", "evnt", "did you mean event?"),
         ("[event]", "[source.extra]\nx = 1\n[event]", "source.extra", "unknown key"),
     ],

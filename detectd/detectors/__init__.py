@@ -5,7 +5,7 @@ scorer      one score a row, independent of the batch
 tails       ECOD and COPOD, which PyOD scores against their batch, computed directly
 """
 
-from detectd.detectors.catalogue import build, check_params, find
-from detectd.detectors.scorer import Scorer, choose, fit, training_scores
+from detectd.detectors.catalogue import build, find
+from detectd.detectors.scorer import Scorer, choose, fit, training_scores, try_params
 
-__all__ = ["Scorer", "build", "check_params", "choose", "find", "fit", "training_scores"]
+__all__ = ["Scorer", "build", "choose", "find", "fit", "training_scores", "try_params"]

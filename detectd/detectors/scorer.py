@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from detectd.detectors.catalogue import CATALOGUE, Scoring
+from detectd.detectors.catalogue import CATALOGUE, Scoring, build
 from detectd.detectors.tails import TailScorer
-from detectd.errors import DetectdError
+from detectd.errors import ConfigError, DetectdError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -96,6 +96,23 @@ def fit(detector: Any, rows: Rows) -> None:
             f"training: {name} cannot be fitted to {len(rows)} rows of {rows.shape[1]} features: "
             f"{reason}; see detector.params, or choose another detector.name"
         ) from failed
+
+
+def try_params(name: str, params: Mapping[str, Any], width: int) -> None:
+    """Raise ConfigError for parameters whose values only a fit finds out, by a small one.
+
+    What fails for other reasons may be the small data's fault and is passed over.
+    """
+    detector = build(name, 0.1, 0, params)
+    rows = np.random.default_rng(0).normal(size=(PROBES, width))
+    try:
+        with _quiet():
+            detector.fit(rows)
+    except TypeError as refused:  # scikit-learn's InvalidParameterError is one
+        reason = " ".join(str(refused).split())
+        raise ConfigError(f"detector.params: {name} refuses them: {reason}") from None
+    except Exception:  # noqa: BLE001, S110 - see above
+        pass
 
 
 def training_scores(detector: Any) -> Rows:

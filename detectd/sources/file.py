@@ -50,8 +50,6 @@ class FileSource:
         self._rows = row_format == "csv"
         self._max_record_bytes = max_record_bytes
         self._packed = path.suffix == ".gz"
-        if follow and self._packed:
-            raise ConfigError(f"source.follow: {path} is gzipped and cannot grow; set it to false")
         self._file: IO[bytes] | None = None
         self._generation = 0
         self._rotated = False

@@ -161,6 +161,41 @@ def test_models_are_listed_shown_activated_rolled_back_and_pruned(fitted):
     assert len(fitted.run("models", "list").stdout.splitlines()) == 1
 
 
+def test_a_damaged_model_is_refused_by_name_and_rollback_works(fitted):
+    good = json.loads(fitted.run("models", "show").stdout)["version"]
+    assert fitted.fit(seed=3).returncode == 0
+    bad = json.loads(fitted.run("models", "show").stdout)["version"]
+    (fitted.home / "models" / bad / "calibration.npy").write_bytes(b"")
+    fitted.lines(fitted.events, events(300))
+    one_line(fitted.run("run"), 78, bad, "calibration.npy", "rollback")
+    one_line(fitted.run("report"), 78, bad)
+    assert fitted.run("models", "rollback").stdout == f"active: {good}\n"
+    assert fitted.run("run").returncode == 0
+
+
+def test_a_model_of_other_library_versions_is_fitted_again_stored_and_said(fitted):
+    shown = json.loads(fitted.run("models", "show").stdout)
+    manifest = fitted.home / "models" / shown["version"] / "manifest.json"
+    shown["libraries"]["pyod"] = "0.1"
+    manifest.write_text(json.dumps(shown))
+    fitted.lines(fitted.events, events(300))
+    done = fitted.run("run")
+    assert done.returncode == 0, done.stderr
+    assert "0.1 -> " in done.stderr
+    again = json.loads(fitted.run("models", "show").stdout)
+    assert again["version"] != shown["version"]
+    assert again["files"]["calibration.npy"] == shown["files"]["calibration.npy"]
+
+
+def test_a_budget_chooses_the_threshold(fitted):
+    fitted.write(rejector={"max_abstain_rate": 0.05})
+    report = json.loads(fitted.run("report", "--format", "json").stdout)
+    assert report["exact"]["rejection_rate_upper"] <= 0.05
+    fitted.write(rejector={"max_abstain_rate": None, "T": report["model"]["T"] + 0.5})
+    wider = json.loads(fitted.run("report", "--format", "json").stdout)
+    assert wider["exact"]["rejection_rate_upper"] > 0.05
+
+
 def test_all_bad_records_stop_the_run_before_anything_is_consumed(fitted):
     fitted.lines(fitted.events, ['{"a": 1}'] * 1500)
     one_line(fitted.run("run"), 78, "first 1000 records", "'b' is missing", "event")

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from detectd.detectors import build, check_params, find
-from detectd.detectors.catalogue import CATALOGUE, REFUSED
+from detectd.detectors import build, find, try_params
+from detectd.detectors.catalogue import CATALOGUE, REFUSED, check_params
 from detectd.errors import ConfigError
 
 MODELS = Path(importlib.util.find_spec("pyod").origin).parent / "models"
@@ -75,6 +75,13 @@ def test_an_unknown_parameter_says_which_there_are(params, words):
 def test_a_value_that_pyod_refuses_is_one_line():
     with pytest.raises(ConfigError, match=r"detector\.params: MAD refuses them"):
         build("MAD", 0.1, 0, {"threshold": "high"})
+
+
+def test_a_value_that_only_a_fit_refuses_is_found_by_a_small_one():
+    with pytest.raises(ConfigError, match=r"detector\.params: IForest refuses .*n_estimators"):
+        try_params("IForest", {"n_estimators": "ten"}, 2)
+    try_params("IForest", {"n_estimators": 5}, 2)
+    try_params("KNN", {"n_neighbors": 5000}, 2)  # too many for so few rows, not in itself
 
 
 def test_the_seed_reaches_the_detectors_that_take_one():

@@ -158,11 +158,6 @@ def test_a_damaged_gzip_stops_with_the_line(tmp_path):
     source.close()
 
 
-def test_a_gzipped_file_cannot_be_followed(tmp_path):
-    with pytest.raises(ConfigError, match=r"source\.follow"):
-        open_source(tmp_path / "events.jsonl.gz")
-
-
 def test_progress_reaches_one(path):
     path.write_bytes(b"1\n" * 10)
     source = open_source(path, follow=False)
