@@ -77,7 +77,7 @@ def run(arguments: argparse.Namespace) -> None:
     stop = Stop()
     stop.listen()
     with progress_bar("detectd run") as advance:
-        summary = Service(settings, stop, advance).run()
+        summary = Service(settings, stop, advance if sys.stderr.isatty() else None).run()
     if settings.source.bounded:
         # Verdicts may be on stdout; then the summary must not be among them.
         print(

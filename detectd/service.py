@@ -213,11 +213,14 @@ class Service:
         return self.store.observed(version) if not state else {}
 
     def _tell(self, outgoing: Sequence[Outgoing], batch: Batch, seconds: float) -> None:
+        share = self.source.progress() if self.advance else None
+        if self.advance and share is not None:
+            self.advance(share, self.summary.topics.total())
         if outgoing:
             counts = Counter(out.topic.value for out in outgoing)
-            log.info("batch", records=len(outgoing), seconds=round(seconds, 4), **counts)
-        if self.advance and (share := self.source.progress()) is not None:
-            self.advance(share, self.summary.topics.total())
+            # Where a bar shows the progress, a line a batch would only tear it apart.
+            tell = log.info if share is None else log.debug
+            tell("batch", records=len(outgoing), seconds=round(seconds, 4), **counts)
         now = time.monotonic()
         if batch.ended or now - self._observed_written > OBSERVED_EVERY_SECONDS:
             self._observed_written = now

@@ -24,6 +24,7 @@ def progress_bar(title: str) -> Iterator[Advance]:
     """A bar that moves by shares; silent where stderr is no terminal."""
     with tqdm(
         total=1.0,
+        miniters=0,
         desc=title,
         file=sys.stderr,
         leave=False,
