@@ -10,6 +10,7 @@ import pytest
 from acceptance.command import COMMAND, ENVIRONMENT, events
 
 EVENTS = 12_000
+WELL_INTO_THE_WARMUP = 300_000  # bytes, of about 1,000,000
 
 
 @pytest.fixture
@@ -68,7 +69,8 @@ def test_killed_while_warming_up_no_event_is_lost_and_the_model_is_the_same(worl
     )
     abstain = world.out / "abstain.jsonl"
     deadline = time.monotonic() + 60
-    while not (abstain.exists() and abstain.stat().st_size) and time.monotonic() < deadline:
+    while not (abstain.exists() and abstain.stat().st_size > WELL_INTO_THE_WARMUP):
+        assert time.monotonic() < deadline
         time.sleep(0.002)
     process.send_signal(signal.SIGKILL)
     process.wait()
