@@ -67,15 +67,17 @@ def _located(line: str, config: Path | None) -> str:
 
 def run(arguments: argparse.Namespace) -> None:
     """source -> verdicts -> sink, until SIGTERM or the end of a bounded source."""
+    from detectd.signals import Stop
+
+    stop = Stop()
+    stop.listen()  # before the slow imports: a stop during them is a stop like any other
     settings = _settings(arguments)
     from detectd.report.summary import summary_text
-    from detectd.service import Service, Stop
+    from detectd.service import Service
     from detectd.telemetry import logs
     from detectd.telemetry.progress import progress_bar
 
     logs.configure(settings.log)
-    stop = Stop()
-    stop.listen()
     with progress_bar("detectd run") as advance:
         summary = Service(settings, stop, advance if sys.stderr.isatty() else None).run()
     if settings.source.bounded:

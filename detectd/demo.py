@@ -12,7 +12,8 @@ from detectd.errors import UsageError
 from detectd.fitting import fit_file
 from detectd.loading import load
 from detectd.report.summary import summary_text
-from detectd.service import Service, Stop
+from detectd.service import Service
+from detectd.signals import Stop
 from detectd.simulation import EVENTS_A_DAY, FEATURES, write_fleet
 from detectd.telemetry import logs
 

@@ -8,7 +8,6 @@ stop      at a signal or at the end of a bounded source, between two batches
 from __future__ import annotations
 
 import contextlib
-import signal
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from detectd.errors import ConfigError
 from detectd.pipeline import collect_records, judge_records
 from detectd.probation import Probation
 from detectd.records import Position, Topic
+from detectd.sources import Batch
 from detectd.telemetry.notify import notify
 from detectd.warmup import Warmup
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from detectd.records import Outgoing, Record
     from detectd.serving import Serving
     from detectd.settings import Settings
-    from detectd.sources import Batch
+    from detectd.signals import Stop
     from detectd.telemetry.progress import Advance
 
 log = structlog.get_logger()
@@ -39,21 +39,8 @@ log = structlog.get_logger()
 # How often `observed.json` follows the stream; the commit itself carries the exact counts.
 OBSERVED_EVERY_SECONDS = 1.0
 
-
-class Stop:
-    """A request to stop. The first signal asks for it, the second kills at once."""
-
-    def __init__(self) -> None:
-        self.requested = False
-
-    def listen(self) -> None:
-        """Take SIGTERM and SIGINT as requests."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_signal)
-
-    def _on_signal(self, number: int, _frame: object) -> None:
-        self.requested = True
-        signal.signal(number, signal.SIG_DFL)
+# How long a stop may have to wait for a silent source.
+SLICE_SECONDS = 0.5
 
 
 @dataclass
@@ -117,10 +104,7 @@ class Service:
             self._train(self.warmup)
         started = time.monotonic()
         # 1. Read, no further than the warm-up wants.
-        limit = self.settings.source.batch_records
-        if self.warmup:
-            limit = min(limit, self.warmup.remaining)
-        batch = self.source.read(limit, self.settings.source.batch_seconds)
+        batch = self._gather(self.warmup.remaining if self.warmup else None)
         # 2. Answer: one output for each record, in order.
         outgoing = self.probation.pass_on(self._answer(batch.records), last=batch.ended)
         if outgoing is None:
@@ -132,6 +116,20 @@ class Service:
         self.source.acknowledge(batch.position)
         self._tell(outgoing, batch, time.monotonic() - started)
         return batch.ended
+
+    def _gather(self, wanted: int | None) -> Batch:
+        """A batch bounded by size and time, in slices, so that a stop need not wait for it."""
+        asked = self.settings.source
+        limit = min(asked.batch_records, wanted or asked.batch_records)
+        deadline = time.monotonic() + asked.batch_seconds
+        records: list[Record] = []
+        while True:
+            left = max(0.0, deadline - time.monotonic())
+            batch = self.source.read(limit - len(records), min(left, SLICE_SECONDS))
+            records += batch.records
+            full = len(records) == limit or time.monotonic() >= deadline
+            if full or batch.ended or self.stop.requested:
+                return Batch(records, batch.position, batch.ended)
 
     def _answer(self, records: Sequence[Record]) -> list[Outgoing]:
         if self.serving:

@@ -280,13 +280,39 @@ def wait_for(process, word):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_finishes_the_batch_commits_and_exits_0(fitted, number):
-    fitted.write(source={"follow": True, "batch_seconds": 0.1})
+    """The batch in hand is not full, and would wait for a minute more."""
+    fitted.write(source={"follow": True, "batch_seconds": 60, "batch_records": 500})
     fitted.lines(fitted.events, events(700))
     with start("run", "--config", fitted.path) as service:
         wait_for(service, '"batch"')
         service.send_signal(number)
+        assert service.wait(timeout=10) == 0
+    # The signal found the service between two batches, or with the second in hand.
+    ids = [record["id"] for records in fitted.outputs().values() for record in records]
+    assert len(ids) == len(set(ids))
+    assert len(ids) in {500, 700}
+
+
+def test_a_signal_during_the_start_is_a_stop_like_any_other(fitted):
+    fitted.lines(fitted.events, events(200_000))
+    with start("run", "--config", fitted.path) as service:
+        wait_for(service, "model.serving")
+        service.send_signal(signal.SIGTERM)
         assert service.wait(timeout=30) == 0
-    assert sum(map(len, fitted.outputs().values())) == 700
+    assert sum(map(len, fitted.outputs().values())) < 200_000
+
+
+def test_a_second_signal_kills_at_once(world):
+    """A fit that takes long finishes before the first signal is heard; the second is not."""
+    world.write(training={"warmup": 20_000}, detector={"name": "ABOD"})
+    world.lines(world.events, events(20_000))
+    with start("run", "--config", world.path) as service:
+        wait_for(service, "training.started")
+        service.send_signal(signal.SIGTERM)
+        with pytest.raises(subprocess.TimeoutExpired):
+            service.wait(timeout=1)
+        service.send_signal(signal.SIGTERM)
+        assert service.wait(timeout=10) == -signal.SIGTERM
 
 
 def test_systemd_is_told_when_the_service_is_ready(fitted, tmp_path):
