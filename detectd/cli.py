@@ -5,30 +5,40 @@ Slow libraries are imported by the command that needs them, so that `--help` and
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
 import traceback
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from detectd import __version__
+from detectd.arguments import PLAN_KEYS, default_config, parser
 from detectd.errors import DetectdError, UsageError
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable
+    from pathlib import Path
 
     from detectd.settings import Settings
 
-DEFAULT_CONFIG = "/etc/detectd/detectd.toml"
+
+# Where there is no configuration yet, any source and features will do.
+ANY_STREAM: dict[str, Any] = {
+    "source": {"kind": "stdin"},
+    "sink": {"kind": "stdout"},
+    "event": {"features": ["any"]},
+}
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    arguments = _parser().parse_args(argv)
+    arguments = parser({name: does.__doc__ or "" for name, does in COMMANDS.items()}).parse_args(
+        argv
+    )
+    if getattr(arguments, "config", "") is None:
+        arguments.config = default_config()
     try:
-        arguments.command(arguments)
+        COMMANDS[arguments.name](arguments)
         sys.stdout.flush()
     except DetectdError as error:
         _complain(error, arguments.debug, getattr(arguments, "config", None))
@@ -122,15 +132,28 @@ def report(arguments: argparse.Namespace) -> None:
     from detectd.telemetry import logs
 
     logs.configure(settings.log)
-    found = active_figures(settings)
-    rendered = json.dumps(found, indent=2) if arguments.format == "json" else text(found)
-    if arguments.output is None:
-        print(rendered)
-        return
-    try:
-        arguments.output.write_text(rendered + "\n", encoding="utf-8")
-    except OSError as refused:
-        raise UsageError(f"-o {arguments.output}: {refused.strerror}") from None
+    _give(active_figures(settings), text, arguments)
+
+
+def plan(arguments: argparse.Namespace) -> None:
+    """What could be promised, before there is any data."""
+    from detectd import wiring
+    from detectd.loading import read, settle
+    from detectd.report.planning import SIZES, plan_figures, plan_text
+
+    written = read(arguments.config) if arguments.config.exists() else ANY_STREAM
+    asked: dict[str, dict[str, float]] = {}
+    for section, key in PLAN_KEYS.values():
+        value = getattr(arguments, f"{section}.{key}")
+        if value is not None:
+            asked.setdefault(section, {})[key] = value
+    for section, keys in asked.items():
+        # T and a budget imply each other: the one asked for here replaces the file's other.
+        replaced = {"T", "max_abstain_rate"} if keys.keys() & {"T", "max_abstain_rate"} else set()
+        kept = {k: v for k, v in written.get(section, {}).items() if k not in replaced}
+        written = written | {section: kept | keys}
+    found = plan_figures(wiring.terms(settle(written, "plan")), arguments.n or SIZES)
+    _give(found, plan_text, arguments)
 
 
 def models_list(arguments: argparse.Namespace) -> None:
@@ -186,59 +209,36 @@ def demo(arguments: argparse.Namespace) -> None:
     run_demo(arguments.directory, arguments.events, progress_bar, print)
 
 
+def _give(
+    found: dict[str, Any], text: Callable[[dict[str, Any]], str], arguments: argparse.Namespace
+) -> None:
+    """Print figures, or write them where -o says."""
+    rendered = json.dumps(found, indent=2) if arguments.format == "json" else text(found)
+    if arguments.output is None:
+        print(rendered)
+        return
+    try:
+        arguments.output.write_text(rendered + "\n", encoding="utf-8")
+    except OSError as refused:
+        raise UsageError(f"-o {arguments.output}: {refused.strerror}") from None
+
+
 def _settings(arguments: argparse.Namespace) -> Settings:
     from detectd.loading import load
 
     return load(arguments.config)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="detectd",
-        description="Scores event streams and answers normal, anomaly or abstain, with a promise.",
-    )
-    parser.add_argument("--version", action="version", version=f"detectd {__version__}")
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    configured = argparse.ArgumentParser(add_help=False, parents=[common])
-    configured.add_argument(
-        "--config",
-        type=Path,
-        metavar="FILE",
-        default=Path(os.environ.get("DETECTD_CONFIG", DEFAULT_CONFIG)),
-        help=f"default: $DETECTD_CONFIG, then {DEFAULT_CONFIG}",
-    )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    def add(
-        group: argparse._SubParsersAction[argparse.ArgumentParser],
-        name: str,
-        command: Callable[[argparse.Namespace], None],
-        parent: argparse.ArgumentParser = configured,
-    ) -> argparse.ArgumentParser:
-        described = group.add_parser(
-            name, parents=[parent], help=command.__doc__, description=command.__doc__
-        )
-        described.set_defaults(command=command)
-        return described
-
-    add(commands, "run", run)
-    add(commands, "check", check)
-    fitting = add(commands, "fit", fit)
-    fitting.add_argument("--input", type=Path, required=True, metavar="PATH", help="training rows")
-    reporting = add(commands, "report", report)
-    reporting.add_argument("--format", choices=("text", "json"), default="text")
-    reporting.add_argument("-o", dest="output", type=Path, metavar="FILE", help="write it there")
-    showing = add(commands, "demo", demo, common)
-    showing.add_argument("--directory", type=Path, default=Path("build/demo"), metavar="DIR")
-    showing.add_argument("--events", type=int, default=200_000, metavar="N")
-
-    models = commands.add_parser("models", help="The model store.")
-    actions = models.add_subparsers(required=True, metavar="ACTION")
-    add(actions, "list", models_list)
-    add(actions, "show", models_show).add_argument("version", nargs="?")
-    add(actions, "activate", models_activate).add_argument("version")
-    add(actions, "rollback", models_rollback)
-    pruning = add(actions, "prune", models_prune)
-    pruning.add_argument("--keep", type=int, default=5, metavar="N", help="the newest N (5)")
-    return parser
+COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
+    "run": run,
+    "check": check,
+    "fit": fit,
+    "report": report,
+    "plan": plan,
+    "models list": models_list,
+    "models show": models_show,
+    "models activate": models_activate,
+    "models rollback": models_rollback,
+    "models prune": models_prune,
+    "demo": demo,
+}

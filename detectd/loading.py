@@ -44,21 +44,25 @@ def load(path: Path) -> Settings:
     Raises ConfigError with one line per mistake, each naming the file (or the variable), the key
     and the mend.
     """
-    written = _read(path)
+    return settle(read(path), str(path))
 
+
+def settle(written: dict[str, Any], origin: str) -> Settings:
+    """The settings of what was written in a file, or on the command line. See `load`."""
     try:
         settings = Settings(**written)
     except ValidationError as invalid:
-        raise ConfigError("\n".join(_explain(invalid.errors(), path))) from None
+        raise ConfigError("\n".join(_explain(invalid.errors(), origin))) from None
     except SettingsError as unreadable:
         raise ConfigError(_not_json(str(unreadable))) from None
-    mistakes = [*_explain(_wrong_types(written), path), *_stray_variables()]
+    mistakes = [*_explain(_wrong_types(written), origin), *_stray_variables()]
     if mistakes:
         raise ConfigError("\n".join(mistakes))
     return settings
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file, not looked at yet. Raises ConfigError where it is none."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -93,17 +97,17 @@ def _wrong_types(written: Mapping[str, Any]) -> Iterable[ErrorDetails]:
                     yield {**error, "loc": tuple(location)}
 
 
-def _explain(errors: Iterable[ErrorDetails], path: Path) -> Iterable[str]:
+def _explain(errors: Iterable[ErrorDetails], origin: str) -> Iterable[str]:
     for error in errors:
         location = [str(part) for part in error["loc"]]
         key = f"{'.'.join(location)}: " if location else ""
-        yield f"{_origin(location, path)}: {key}{_sentence(error, location)}"
+        yield f"{_origin(location, origin)}: {key}{_sentence(error, location)}"
 
 
-def _origin(location: list[str], path: Path) -> str:
-    """The environment variable that set the key, else the file."""
+def _origin(location: list[str], written: str) -> str:
+    """The environment variable that set the key, else where it was written."""
     variable = _variable(location)
-    return f"${variable}" if variable else str(path)
+    return f"${variable}" if variable else written
 
 
 def _variable(location: list[str]) -> str | None:

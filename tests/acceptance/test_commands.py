@@ -196,6 +196,41 @@ def test_a_budget_chooses_the_threshold(fitted):
     assert wider["exact"]["rejection_rate_upper"] > 0.05
 
 
+def test_a_plan_needs_no_data_and_no_configuration(tmp_path):
+    nowhere = ("--config", tmp_path / "none.toml")
+    done = detectd("plan", *nowhere, "--contamination", 0.1, "--n", 1000, "--n", 5)
+    assert "814-958" in done.stdout
+    assert "14.486%" in done.stdout
+    assert "expect no anomaly" in done.stdout
+    asked = ("--contamination", 0.01, "--n", 1000, "--format", "json")
+    found = json.loads(detectd("plan", *nowhere, *asked).stdout)
+    assert found["plans"][0]["anomaly_reachable"] is False
+    assert found["smallest_n"] == 1700
+    assert detectd("plan", *nowhere, "--n", 0).returncode == 2
+    one_line(detectd("plan", *nowhere, "--T", 0.5), 78, "rejector.T")
+
+
+def test_a_plan_takes_the_terms_of_the_configuration_and_those_of_the_command_line(world):
+    world.write(detector={"contamination": 0.1}, rejector={"T": 8, "delta": 0.2})
+    found = json.loads(
+        world.run("plan", "--max-abstain-rate", 0.05, "--n", 1000, "--format", "json").stdout
+    )
+    assert (found["contamination"], found["delta"], found["max_abstain_rate"]) == (0.1, 0.2, 0.05)
+    assert found["plans"][0]["rejection_rate_upper"] <= 0.05
+
+
+def test_every_command_is_in_the_readme():
+    from pathlib import Path
+
+    from detectd.cli import COMMANDS
+
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    for name in COMMANDS:
+        group, _, action = name.rpartition(" ")
+        assert f"`detectd {group or action}" in readme
+        assert action in readme
+
+
 def test_all_bad_records_stop_the_run_before_anything_is_consumed(fitted):
     fitted.lines(fitted.events, ['{"a": 1}'] * 1500)
     one_line(fitted.run("run"), 78, "first 1000 records", "'b' is missing", "event")
