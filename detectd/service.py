@@ -70,6 +70,7 @@ class Service:
         self.observed: Counter[str] = Counter()
         self.summary = Summary()
         self._observed_written = 0.0
+        self._observed_pending = False
 
     def run(self) -> Summary:
         """Process the stream until it ends or a stop is requested."""
@@ -193,6 +194,7 @@ class Service:
         if self.serving:
             verdicts = {t: counts[t] for t in (Topic.NORMAL, Topic.ANOMALY, Topic.ABSTAIN)}
             self.observed.update(verdicts)
+            self._observed_pending = True
         else:
             self.summary.warming_up += counts[Topic.ABSTAIN]
 
@@ -225,8 +227,9 @@ class Service:
             self._write_observed()
 
     def _write_observed(self) -> None:
-        if self.serving:
+        if self.serving and self._observed_pending:
             self.store.record_observed(self.serving.model.version, dict(self.observed))
+            self._observed_pending = False
 
     def _close(self) -> None:
         # The commits carry the counts; a full disk must not hide why the run ended.

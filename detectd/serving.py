@@ -42,7 +42,10 @@ def serve(model: Model, settings: Settings) -> Serving:
             f"event.features: {list(settings.event.features)} are not those of model "
             f"{model.version}: {list(model.features)}; put them back, or run `detectd fit`"
         )
-    promised = promise(model.calibration, wiring.terms(settings))
+    try:
+        promised = promise(model.calibration, wiring.terms(settings))
+    except ConfigError as impossible:
+        raise ConfigError(f"rejector: {impossible}") from None
     return Serving(
         model=model,
         promise=promised,

@@ -58,17 +58,16 @@ class Store:
         if home.exists():
             return  # The name says what it holds.
         beside = self.directory / f".{model.version}.new"
-        shutil.rmtree(beside, ignore_errors=True)
-        beside.mkdir(mode=0o700)
-        files = {f"{name}.npy": _npy(getattr(model, name)) for name in ARRAYS}
-        files["detector.pkl"] = pickle.dumps(model.detector, protocol=5)
-        manifest = _manifest(model) | {"files": {name: _sha256(c) for name, c in files.items()}}
-        for name, content in files.items():
-            durable.write(beside / name, content, mode=0o600)
-        durable.write(beside / "manifest.json", _json(manifest), mode=0o600)
-        durable.sync_directory(beside)
-        beside.rename(home)
-        durable.sync_directory(self.directory)
+        try:
+            _write_model(model, beside)
+            beside.rename(home)
+            durable.sync_directory(self.directory)
+        except OSError as failed:
+            shutil.rmtree(beside, ignore_errors=True)
+            raise DetectdError(
+                f"models.directory: {self.directory}: the model cannot be stored: "
+                f"{failed.strerror}; the one before stays active"
+            ) from None
 
     def load(self, version: str) -> Loaded:
         """Read a model, checking every byte before any of it is unpickled.
@@ -215,6 +214,18 @@ class Store:
             raise UsageError(
                 f"{self.directory}: no model {version!r}; `detectd models list` shows what is there"
             )
+
+
+def _write_model(model: Model, home: Path) -> None:
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(mode=0o700)
+    files = {f"{name}.npy": _npy(getattr(model, name)) for name in ARRAYS}
+    files["detector.pkl"] = pickle.dumps(model.detector, protocol=5)
+    manifest = _manifest(model) | {"files": {name: _sha256(c) for name, c in files.items()}}
+    for name, content in files.items():
+        durable.write(home / name, content, mode=0o600)
+    durable.write(home / "manifest.json", _json(manifest), mode=0o600)
+    durable.sync_directory(home)
 
 
 def _manifest(model: Model) -> dict[str, Any]:

@@ -187,6 +187,26 @@ def test_a_model_of_other_library_versions_is_fitted_again_stored_and_said(fitte
     assert again["files"]["calibration.npy"] == shown["files"]["calibration.npy"]
 
 
+def test_terms_that_the_model_cannot_meet_are_one_line(fitted):
+    fitted.lines(fitted.events, events(10))
+    fitted.write(detector={"contamination": 0.001})
+    for command in ("check", "report", "run"):
+        one_line(fitted.run(command), 78, fitted.path, "rejector", "at least 1000")
+
+
+def test_a_full_disk_while_storing_leaves_the_model_before(fitted):
+    import resource
+
+    before = fitted.run("models", "list").stdout
+    training = fitted.lines(fitted.home / "training.jsonl", events(3000))
+    done = fitted.run(
+        "fit", "--input", training,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
+    )  # fmt: skip
+    one_line(done, 1, "models.directory", "cannot be stored")
+    assert fitted.run("models", "list").stdout == before
+
+
 def test_a_budget_chooses_the_threshold(fitted):
     fitted.write(rejector={"max_abstain_rate": 0.05})
     report = json.loads(fitted.run("report", "--format", "json").stdout)
@@ -300,9 +320,12 @@ def test_a_second_process_on_one_directory_refuses(fitted):
     fitted.lines(fitted.events, events(50))
     with start("run", "--config", fitted.path) as first:
         assert "service.started" in wait_for(first, "service.started")
+        wait_for(first, '"batch"')
         one_line(fitted.run("run"), 1, fitted.out)
+        observed = json.loads(fitted.run("report", "--format", "json").stdout)["observed"]
         first.send_signal(signal.SIGTERM)
         assert first.wait(timeout=30) == 0
+    assert observed["events"] == 50
 
 
 def wait_for(process, word):
