@@ -32,6 +32,10 @@ imports: $(READY)
 # Exactly what CI runs.
 check: lint types imports test
 
+# Ratios against PyOD, measured in one process.
+bench: $(READY)
+	$(BIN)/python -m benchmarks
+
 format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
