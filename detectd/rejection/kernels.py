@@ -51,7 +51,10 @@ STIRLING_ERROR = (
 
 def compiled(function: F) -> F:
     """Compile at the first call, keep the machine code on disk, and run without the GIL."""
-    return cast("F", numba.njit(nogil=True, cache=True)(function))
+    try:
+        return cast("F", numba.njit(nogil=True, cache=True)(function))
+    except RuntimeError:  # No directory can be written: compile anew in each process.
+        return cast("F", numba.njit(nogil=True)(function))
 
 
 @compiled

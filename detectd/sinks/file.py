@@ -7,6 +7,7 @@ the position always belong together.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -43,13 +44,14 @@ class FileSink:
             self.directory.mkdir(mode=0o750, parents=True, exist_ok=True)
             self._take_lock()
             self._position, lengths = self._read_checkpoint()
-            # Before the first output: a crash in the first commit must find a checkpoint too.
-            self._write_checkpoint(self._position, lengths)
             for topic in Topic:
                 self._files[topic] = os.open(
                     self._path(topic), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640
                 )
                 self._lengths[topic] = self._cut_back(topic, lengths.get(topic, 0))
+            # Before the first output: a crash in the first commit must find a checkpoint too, and
+            # in it that an output which was moved away has begun anew.
+            self._write_checkpoint(self._position, self._lengths)
             durable.sync_directory(self.directory)
         except OSError as refused:
             raise ConfigError(
@@ -58,11 +60,12 @@ class FileSink:
         return self._position
 
     def commit(self, outgoing: Sequence[Outgoing], position: Position) -> None:
-        """See `Sink`."""
+        """See `Sink`. Values hold no line breaks."""
         if not outgoing and position == self._position:
             return
         content: dict[Topic, list[bytes]] = {}
         for out in outgoing:
+            assert b"\n" not in out.value
             content.setdefault(out.topic, []).append(out.value + b"\n")
         try:
             # 1. The records behind those of the last commit; nobody counts on them yet.
@@ -76,9 +79,10 @@ class FileSink:
             # 3. The checkpoint: from here on they count, and the source goes on behind them.
             self._write_checkpoint(position, lengths)
         except OSError as failed:
+            self._undo()
             raise DetectdError(
                 f"{self.directory}: cannot be written: {failed.strerror}; the outputs stay at the "
-                "last commit, and the next run completes them"
+                "last commit; free space and run again"
             ) from None
         self._lengths, self._position = lengths, position
 
@@ -136,6 +140,16 @@ class FileSink:
         length = min(size, length)
         os.ftruncate(self._files[topic], length)
         return length
+
+    def _undo(self) -> None:
+        """Cut off what a failed commit has left, by the checkpoint that is there now.
+
+        Where the disk does not even allow that, the next `open` does it.
+        """
+        with contextlib.suppress(OSError, ConfigError):
+            _, lengths = self._read_checkpoint()
+            for topic in Topic:
+                self._cut_back(topic, lengths.get(topic, 0))
 
     def _append(self, topic: Topic, content: bytes) -> int:
         """Write behind the last commit, and tell the new length."""

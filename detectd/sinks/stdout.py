@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from detectd.errors import DetectdError
+from detectd.errors import ConfigError, DetectdError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +18,11 @@ class StdoutSink:
     """One JSON object a line. A pipe keeps no position, so `open` never tells one."""
 
     def __init__(self, descriptor: int | None = None) -> None:
-        self._descriptor = sys.stdout.fileno() if descriptor is None else descriptor
+        if descriptor is None:
+            if sys.stdout is None:  # Python leaves it out where it was closed at the start.
+                raise ConfigError("sink.kind: stdout is closed; redirect it, or name another sink")
+            descriptor = sys.stdout.fileno()
+        self._descriptor = descriptor
 
     def open(self) -> Position | None:
         """See `Sink`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import stat
 import time
 import zlib
 from typing import IO, TYPE_CHECKING, Any, Literal, cast
@@ -20,11 +21,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from detectd.records import Record
+    from detectd.sources.lines import Cut
 
 log = structlog.get_logger()
 
 BLOCK = 1 << 18
 POLL_SECONDS = 0.05
+DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error)
 
 
 class FileSource:
@@ -53,28 +56,24 @@ class FileSource:
         self._file: IO[bytes] | None = None
         self._generation = 0
         self._rotated = False
+        self._waiting: str | None = None
 
     def start(self, position: dict[str, Any] | None) -> None:
         """See `Source`. A file that is followed may come into being later."""
-        if position is None:
+        try:
             if not self.follow:
                 self._require_content()
-            self._begin()
-            return
-        if position["path"] != str(self.path.absolute()):
+            if position is None:
+                self._begin()
+            else:
+                self._resume(position)
+        except DAMAGED:
+            raise self._replaced() from None
+        except OSError as refused:
             raise ConfigError(
-                f"source.path: {self.path} is not the file whose outputs are in the sink, "
-                f"{position['path']}; name another sink.directory"
-            )
-        self._generation = position["generation"]
-        if self.follow and not position["offset"]:
-            self._begin()
-            return
-        place = self._place_of(Identity(**position["identity"]), position["offset"])
-        if place is None:
-            self._start_over()
-        else:
-            self._open(place, position["offset"], position["line"])
+                f"source.path: {self.path} cannot be read: {refused.strerror}; "
+                "name a file that this user can read"
+            ) from None
 
     def read(self, limit: int, wait: float) -> Batch:
         """See `Source`."""
@@ -113,13 +112,20 @@ class FileSource:
             self._file = None
 
     def _read_block(self) -> bytes:
-        if self._file is None or (self.follow and not self._is_intact(self._file)):
+        if self._file is None:
             return b""
         try:
+            if self.follow and not self._is_intact(self._file):
+                return b""
             return self._file.read(BLOCK)
-        except (EOFError, gzip.BadGzipFile, zlib.error) as broken:
+        except DAMAGED as broken:
             raise DetectdError(
                 f"{self.path}: damaged gzip after line {self._reader.line}: {broken}; get it anew"
+            ) from None
+        except OSError as failed:
+            raise DetectdError(
+                f"{self.path}: cannot be read after line {self._reader.line}: {failed.strerror}; "
+                "mend the disk and run again"
             ) from None
 
     def _is_intact(self, file: IO[bytes]) -> bool:
@@ -127,43 +133,75 @@ class FileSource:
         return self._identity.still_holds(file, self._reader.ahead)
 
     def _position(self) -> dict[str, Any]:
-        offset = self._reader.offset
-        if self._file is not None and self._identity.head_size < min(offset, Identity.LONGEST):
-            self._identity = head_of(self._file, offset, packed=self._packed)
+        # Of a line that has not ended yet, too: it may be all there is to know the file by.
+        known = min(self._reader.ahead, Identity.LONGEST)
+        if self._file is not None and self._identity.head_size < known:
+            self._identity = head_of(self._file, known, packed=self._packed)
         return {
             "path": str(self.path.absolute()),
-            "offset": offset,
+            "offset": self._reader.offset,
             "line": self._reader.line,
             "generation": self._generation,
             "identity": self._identity.as_dict(),
         }
 
+    def _resume(self, position: dict[str, Any]) -> None:
+        path, offset = position.get("path"), position.get("offset", 0)
+        if path != str(self.path.absolute()):
+            raise ConfigError(
+                f"source.path: {self.path} is not the file whose outputs are in the sink, "
+                f"{path or 'another kind of source'}; name another sink.directory"
+            )
+        self._generation = position["generation"]
+        past = Identity(**position["identity"])
+        if not past.inode:
+            self._begin()
+            return
+        place = self._place_of(past, offset)
+        if place is None:
+            log.warning("source.lost", path=path, line=position["line"], why="cut or gone since")
+            self._go_over_to(self._open_or_wait())
+            return
+        file = self._open(place)
+        self._read_from(file, offset, position["line"])
+        if self._packed and file.tell() < offset:
+            raise self._replaced()
+
     def _begin(self) -> None:
         """The file from its start; where it is followed and not there yet, nothing for now."""
-        if self.follow and not self.path.exists():
-            log.info("source.waiting", path=str(self.path), why="it does not exist yet")
-            self._read_from(None, 0, 0)
-            return
-        self._open(self.path, 0, 0)
+        self._read_from(self._open_or_wait(), 0, 0)
 
-    def _start_over(self) -> None:
+    def _go_over_to(self, file: IO[bytes] | None) -> None:
+        """The next file, from its start."""
         self._generation += 1
-        self._begin()
+        self._read_from(file, 0, 0)
 
-    def _open(self, place: Path, offset: int, line: int) -> None:
+    def _open(self, place: Path) -> IO[bytes]:
+        # Closed by `close`: the file outlives this call.
+        opened = gzip.open(place) if self._packed else place.open("rb")  # noqa: SIM115
+        return cast("IO[bytes]", opened)
+
+    def _open_or_wait(self) -> IO[bytes] | None:
         try:
-            # Closed by `close`: the file outlives this call.
-            opened = gzip.open(place) if self._packed else place.open("rb")  # noqa: SIM115
-        except FileNotFoundError:
-            raise
-        except OSError as refused:
-            raise ConfigError(f"source.path: {place} cannot be read: {refused.strerror}") from None
-        self._read_from(cast("IO[bytes]", opened), offset, line)
+            return self._open(self.path)
+        except FileNotFoundError as missing:
+            if not self.follow:
+                raise
+            self._wait_for(missing)
+            return None
+
+    def _wait_for(self, missing: OSError) -> None:
+        """Say why there is nothing to read, once."""
+        if self._waiting != missing.strerror:
+            self._waiting = missing.strerror
+            log.info("source.waiting", path=str(self.path), why=missing.strerror)
 
     def _read_from(self, file: IO[bytes] | None, offset: int, line: int) -> None:
         self.close()
         self._file = file
         self._rotated = False
+        if file:
+            self._waiting = None
         self._identity = head_of(file, offset, packed=self._packed) if file else Identity()
         columns = None
         if file and offset:
@@ -182,18 +220,23 @@ class FileSource:
     def _columns(self, file: IO[bytes]) -> tuple[str, ...]:
         """The header, for whoever goes on in the middle of the file."""
         cutter = Cutter(self._max_record_bytes, rows=True)
-        while not (cuts := cutter.feed(file.read(BLOCK))):
-            pass  # The position lies behind the header, so there is one.
-        return header(cuts[0].value.removeprefix(BYTE_ORDER_MARK), self.path.name)
+        cuts: list[Cut] = []
+        while not cuts and (block := file.read(BLOCK)):
+            cuts = cutter.feed(block)
+        first = next(iter(cuts or cutter.finish())).value
+        return header(first.removeprefix(BYTE_ORDER_MARK), self.path.name)
 
     def _require_content(self) -> None:
         wrong = None
-        if not self.path.exists():
+        try:
+            status = self.path.stat()
+        except FileNotFoundError:
             wrong = "does not exist"
-        elif self.path.is_dir():
-            wrong = "is a directory, not a file"
-        elif self.path.is_file() and not self.path.stat().st_size:
-            wrong = "is empty"
+        else:
+            if stat.S_ISDIR(status.st_mode):
+                wrong = "is a directory, not a file"
+            elif stat.S_ISREG(status.st_mode) and not status.st_size:
+                wrong = "is empty"
         if wrong:
             raise ConfigError(f"source.path: {self.path} {wrong}; name a file with records")
 
@@ -203,13 +246,9 @@ class FileSource:
         Raises ConfigError where a file that is not followed is no longer the one that was read.
         """
         if not self.follow:
-            self._require_content()
             if past.is_still(self.path, offset, packed=self._packed):
                 return self.path
-            raise ConfigError(
-                f"source.path: {self.path} was replaced or cut since its first {offset} bytes were "
-                "processed; name another sink.directory, or put the file back"
-            )
+            raise self._replaced()
         if self.path.exists() and past.is_same_inode(self.path):
             return self.path if past.is_still(self.path, offset) else None
         sibling = rotated_sibling(self.path, past, offset)
@@ -227,18 +266,26 @@ class FileSource:
         """
         try:
             if self._file is None:
-                self._open(self.path, 0, 0)
+                self._read_from(self._open(self.path), 0, 0)
                 return True
             renamed = not self._identity.is_same_inode(self.path)
             if not renamed and self._is_intact(self._file):
                 return False
-        except FileNotFoundError:
+            if renamed and not self._rotated:
+                self._rotated = True
+                return True
+            if self._reader.finish():
+                return True
+            file = self._open(self.path)
+        except OSError as missing:  # Whoever rotates may yet have to create it, or to hand it over.
+            self._wait_for(missing)
             return False
-        if renamed and not self._rotated:
-            self._rotated = True
-            return True
-        if self._reader.finish():
-            return True
         log.info("source.rotated", path=str(self.path), lines=self._reader.line)
-        self._start_over()
+        self._go_over_to(file)
         return True
+
+    def _replaced(self) -> ConfigError:
+        return ConfigError(
+            f"source.path: {self.path} was replaced or cut since it was processed; "
+            "name another sink.directory, or put the file back"
+        )

@@ -5,12 +5,20 @@ However the stream is chunked, the cuts are the same, and their sizes add up to 
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from typing import NamedTuple
 
 # A record over the limit is kept whole for the dead letter up to this many times the limit, so
 # that a file without line ends cannot fill the memory.
 BEARABLE = 16
+
+# A quote opens only where a field does, and two inside are one that is meant. Possessive, so that
+# no row can make the match go back on itself.
+_QUOTED_REST = rb'[^"]*+(?:""[^"]*+)*+"[^,]*+'
+_MORE_FIELDS = rb'(?:,(?:"' + _QUOTED_REST + rb'|[^",][^,]*+)?+)*+\Z'
+_CLOSED_FROM_INSIDE = re.compile(_QUOTED_REST + _MORE_FIELDS)
+_CLOSED_FROM_OUTSIDE = re.compile(rb'(?:"' + _QUOTED_REST + rb'|[^",][^,]*+)?+' + _MORE_FIELDS)
 
 
 class Cut(NamedTuple):
@@ -39,7 +47,9 @@ class Cutter:
         self._pieces: list[bytes] = []
         self._kept = 0
         self._dropped = 0
+        # The lines of a row that has not ended: after each of them a quoted field is open.
         self._open: deque[Cut] = deque()
+        self._open_size = 0
 
     def feed(self, chunk: bytes) -> list[Cut]:
         """The records that end in this chunk."""
@@ -53,9 +63,13 @@ class Cutter:
         for line in lines:
             if len(line) > self._longest:
                 self._extend(line)
-                self._line(self._ended(line_end=1), cuts)
+                cut = self._ended(line_end=1)
             else:
-                self._line(Cut(line.removesuffix(b"\r"), 0, len(line) + 1, 1), cuts)
+                cut = Cut(line.removesuffix(b"\r"), 0, len(line) + 1, 1)
+            if self._rows:
+                self._line(cut, cuts)
+            else:
+                cuts.append(cut)
         self._extend(rest)
         return cuts
 
@@ -86,54 +100,39 @@ class Cutter:
         if not self._rows or (not self._open and b'"' not in line.value):
             cuts.append(line)
             return
+        inside = bool(self._open)
         self._open.append(line)
-        if not ends_inside_quotes(self._joined()):
+        self._open_size += line.size
+        if not ends_inside_quotes(line.value, inside=inside):
             cuts.append(self._row())
-        elif self._joined_size() > self._patience:
+        while self._open_size > self._patience:
             self._give_up(cuts)
-
-    def _joined(self) -> bytes:
-        return b"\n".join(line.value for line in self._open)
-
-    def _joined_size(self) -> int:
-        return sum(line.size for line in self._open)
 
     def _row(self) -> Cut:
         row = Cut(
-            self._joined(),
+            b"\n".join(line.value for line in self._open),
             sum(line.dropped for line in self._open),
-            self._joined_size(),
+            self._open_size,
             len(self._open),
         )
         self._open.clear()
+        self._open_size = 0
         return row
 
     def _give_up(self, cuts: list[Cut]) -> None:
-        """The first open line stands alone; those after it are looked at again."""
-        cuts.append(self._open.popleft())
-        again, self._open = self._open, deque()
-        for line in again:
-            self._line(line, cuts)
+        """The first open line stands alone, and those after it up to the next open quote.
 
-
-def ends_inside_quotes(row: bytes) -> bool:
-    """Whether a CSV row breaks off within a quoted field. A quote opens only where a field does."""
-    at, end = 0, len(row)
-    while at < end:
-        if row[at : at + 1] != b'"':
-            comma = row.find(b",", at)
-            if comma < 0:
-                return False
-            at = comma + 1
-            continue
-        at += 1
+        Behind that quote all is as it was, so each line is looked at twice at most.
+        """
         while True:
-            close = row.find(b'"', at)
-            if close < 0:
-                return True
-            if row[close + 1 : close + 2] != b'"':
-                break
-            at = close + 2
-        comma = row.find(b",", close)
-        at = comma + 1 if comma >= 0 else end
-    return False
+            line = self._open.popleft()
+            self._open_size -= line.size
+            cuts.append(line)
+            if not self._open or ends_inside_quotes(self._open[0].value):
+                return
+
+
+def ends_inside_quotes(line: bytes, *, inside: bool = False) -> bool:
+    """Whether a line breaks off within a quoted field; `inside` says that it begins in one."""
+    closed = _CLOSED_FROM_INSIDE if inside else _CLOSED_FROM_OUTSIDE
+    return closed.match(line) is None

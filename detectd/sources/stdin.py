@@ -8,6 +8,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Literal
 
+from detectd.errors import ConfigError, DetectdError
 from detectd.sources import Batch
 from detectd.sources.reader import Reader
 
@@ -27,7 +28,11 @@ class StdinSource:
         row_format: Literal["json", "csv"],
         max_record_bytes: int,
     ) -> None:
-        self._descriptor = sys.stdin.fileno() if descriptor is None else descriptor
+        if descriptor is None:
+            if sys.stdin is None:  # Python leaves it out where it was closed at the start.
+                raise ConfigError("source.kind: stdin is closed; pipe records into the command")
+            descriptor = sys.stdin.fileno()
+        self._descriptor = descriptor
         self._reader = Reader("stdin", max_record_bytes, rows=row_format == "csv")
         self._closed = False
 
@@ -48,7 +53,12 @@ class StdinSource:
                 left = max(0.0, deadline - time.monotonic())
                 if not select.select([self._descriptor], [], [], left)[0]:
                     break
-                chunk = os.read(self._descriptor, BLOCK)
+                try:
+                    chunk = os.read(self._descriptor, BLOCK)
+                except OSError as failed:
+                    raise DetectdError(
+                        f"stdin cannot be read: {failed.strerror}; pipe records into the command"
+                    ) from None
                 self._closed = not chunk
                 self._reader.feed(chunk)
         return Batch(records, {"line": self._reader.line}, ended)

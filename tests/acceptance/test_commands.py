@@ -230,6 +230,12 @@ def test_a_plan_needs_no_data_and_no_configuration(tmp_path):
     one_line(detectd("plan", *nowhere, "--T", 0.5), 78, "rejector.T")
 
 
+def test_kernels_compile_where_no_cache_can_be_written(tmp_path):
+    nowhere = {"NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator", "NUMBA_CACHE_DIR": ""}
+    done = detectd("plan", "--config", tmp_path / "none.toml", "--n", 1000, env=nowhere)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_plan_takes_the_terms_of_the_configuration_and_those_of_the_command_line(world):
     world.write(detector={"contamination": 0.1}, rejector={"T": 8, "delta": 0.2})
     found = json.loads(

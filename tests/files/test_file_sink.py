@@ -1,9 +1,11 @@
 import json
 import os
+import random
 import resource
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -70,6 +72,25 @@ def test_an_output_that_was_moved_away_begins_anew(directory):
     assert (directory / "normal.jsonl").read_bytes() == b"2\n"
 
 
+@pytest.mark.parametrize("size", [20, 300])
+def test_a_crash_after_an_output_was_moved_away_leaves_nothing_in_it(directory, size):
+    """Whether less or more of the first commit was written than the old file had held."""
+    sink = FileSink(directory)
+    sink.open()
+    sink.commit([Outgoing(Topic.NORMAL, b"y" * 99)], Position({"n": 1}))
+    sink.close()
+    (directory / "normal.jsonl").rename(directory / "yesterday.jsonl")
+    sink = FileSink(directory)
+    sink.open()
+    with (directory / "normal.jsonl").open("ab") as file:
+        file.write(b"x" * size)
+    sink.close()
+    again = FileSink(directory)
+    assert again.open() == Position({"n": 1})
+    again.close()
+    assert (directory / "normal.jsonl").read_bytes() == b""
+
+
 def test_an_output_that_was_shortened_is_refused(directory):
     sink = FileSink(directory)
     sink.open()
@@ -127,13 +148,14 @@ position = sink.open()
 begin = position.source["n"] if position else 0
 for n in range(begin, 3000, 10):
     sink.commit(
-        [Outgoing(list(Topic)[i % 4], b"%d" % i) for i in range(n, n + 10)], Position({"n": n + 10})
+        [Outgoing(list(Topic)[i % 4], b"%040d" % i) for i in range(n, n + 10)],
+        Position({"n": n + 10}),
     )
     print(n, flush=True)
 """
 
 
-def write(directory, kill_at=None, **options):
+def write(directory, kill_at=None, delay=0.0, **options):
     with subprocess.Popen(
         [sys.executable, "-c", WRITER, directory],
         stdout=subprocess.PIPE,
@@ -143,6 +165,7 @@ def write(directory, kill_at=None, **options):
     ) as process:
         for line in process.stdout:
             if kill_at is not None and int(line) >= kill_at:
+                time.sleep(delay)
                 process.send_signal(signal.SIGKILL)
                 break
     return process.returncode
@@ -152,16 +175,24 @@ def held(directory):
     return {path.name: path.read_bytes() for path in directory.glob("*.jsonl")}
 
 
+def assert_at_the_last_commit(directory):
+    """Without another `open`: whoever reads the outputs now sees whole commits."""
+    lengths = json.loads((directory / "checkpoint.json").read_bytes())["lengths"]
+    assert {f"{topic}.jsonl": n for topic, n in lengths.items()} == {
+        name: len(content) for name, content in held(directory).items()
+    }
+    assert lengths["normal"] > 0
+
+
 def test_killed_in_the_middle_the_outputs_are_those_of_an_undisturbed_run(tmp_path):
     assert write(tmp_path / "calm") == 0
-    for kill_at in (0, 10, 700, 720, 1500, 2500):
-        assert write(tmp_path / "killed", kill_at) == -signal.SIGKILL
+    moments = random.Random(11)  # Within a commit, which takes one or two milliseconds.
+    for kill_at in (0, 10, 300, 320, 700, 1100, 1500, 1900):
+        delay = moments.uniform(0, 0.003)
+        assert write(tmp_path / "killed", kill_at, delay) == -signal.SIGKILL
     assert write(tmp_path / "killed") == 0
     assert held(tmp_path / "killed") == held(tmp_path / "calm")
-    lengths = json.loads((tmp_path / "killed" / "checkpoint.json").read_bytes())["lengths"]
-    assert lengths == {
-        name.removesuffix(".jsonl"): len(c) for name, c in held(tmp_path / "killed").items()
-    }
+    assert_at_the_last_commit(tmp_path / "killed")
 
 
 def test_a_full_disk_leaves_the_last_commit_and_a_rerun_completes_it(tmp_path):
@@ -171,6 +202,40 @@ def test_a_full_disk_leaves_the_last_commit_and_a_rerun_completes_it(tmp_path):
 
     assert write(tmp_path / "calm") == 0
     assert write(tmp_path / "full", preexec_fn=little_space) == 1
-    assert 0 < len(held(tmp_path / "full")["normal.jsonl"]) <= 2000
+    assert_at_the_last_commit(tmp_path / "full")
     assert write(tmp_path / "full") == 0
     assert held(tmp_path / "full") == held(tmp_path / "calm")
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 256 KiB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    options = ["-t", "tmpfs", "-o", "size=256k,mode=700", "tmpfs"]
+    try:
+        mounted = subprocess.run(["mount", *options, place], capture_output=True).returncode == 0
+    except FileNotFoundError:
+        mounted = False
+    if not mounted:
+        pytest.skip("file systems cannot be mounted here")
+    yield place
+    subprocess.run(["umount", place], check=True)
+
+
+def test_a_file_system_without_space_is_named_and_freed_space_completes_the_run(
+    tmp_path, small_disk
+):
+    assert write(tmp_path / "calm") == 0
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(bytes(192 * 1024))
+    out = small_disk / "out"
+    done = subprocess.run([sys.executable, "-c", WRITER, out], capture_output=True, text=True)
+    assert done.returncode == 1
+    error = done.stderr.splitlines()[-1]
+    assert f"{out}: cannot be written: No space left on device" in error
+    assert "free space and run again" in error
+    assert_at_the_last_commit(out)
+    ballast.unlink()
+    assert write(out) == 0
+    assert held(out) == held(tmp_path / "calm")

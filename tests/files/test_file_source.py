@@ -1,5 +1,10 @@
 import gzip
 import os
+import random
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -166,6 +171,144 @@ def test_progress_reaches_one(path):
     source.read(50, 0)
     assert source.progress() == 1
     source.close()
+
+
+def test_a_header_without_line_end_is_known_again(path):
+    path.write_bytes(b"a,b")
+    source = open_source(path, follow=False, row_format="csv")
+    batch = source.read(10, 0)
+    source.close()
+    assert (batch.records, batch.ended) == ([], True)
+    again = open_source(path, batch.position, follow=False, row_format="csv")
+    assert again.read(10, 0) == batch
+    again.close()
+
+
+def test_line_ends_and_a_byte_order_mark_are_no_part_of_a_record(path):
+    path.write_bytes(b"\xef\xbb\xbf1\r\n\r\n\n2")
+    source = open_source(path, follow=False)
+    batch = source.read(10, 0)
+    assert [record.value for record in batch.records] == [b"1", b"", b"", b"2"]
+    assert ids(batch) == [f"events.jsonl:{line}" for line in (1, 2, 3, 4)]
+    source.close()
+
+
+def test_a_huge_line_is_kept_in_part_and_counted_in_full(path):
+    path.write_bytes(b"x" * 3_000_000 + b"\n2\n")
+    source = open_source(path, follow=False, limit=1000)
+    huge, small = source.read(10, 0).records
+    assert (huge.value, huge.dropped) == (b"x" * 16_000, 2_984_000)
+    assert (small.value, small.dropped, small.id) == (b"2", 0, "events.jsonl:2")
+    source.close()
+
+
+def test_a_row_over_several_lines_is_one_record_where_it_starts(path):
+    path.write_bytes(b'a,b\n1,"x\ny"\n2,z\n')
+    source = open_source(path, follow=False, row_format="csv")
+    batch = source.read(10, 0)
+    assert [record.value for record in batch.records] == [b'1,"x\ny"', b"2,z"]
+    assert ids(batch) == ["events.jsonl:2", "events.jsonl:4"]
+    source.close()
+
+
+def test_a_file_that_was_empty_at_the_stop_is_found_after_its_rotation(path):
+    path.touch()
+    source = open_source(path)
+    _, position = values(source)
+    source.close()
+    path.write_bytes(b"old\n")
+    path.rename(path.with_name("events.jsonl.1"))
+    path.write_bytes(b"new\n")
+    again = open_source(path, position)
+    assert values(again, 0.5)[0] == [b"old", b"new"]
+    again.close()
+
+
+def test_a_truncation_is_seen_where_only_a_partial_line_was_read(path):
+    path.write_bytes(b"half a li")
+    source = open_source(path)
+    assert values(source)[0] == []
+    path.write_bytes(b"another line, and longer\n")
+    assert values(source, 0.5)[0] == [b"half a li", b"another line, and longer"]
+    source.close()
+
+
+def test_a_path_that_holds_no_file_for_now_does_not_end_the_reading(path):
+    path.write_bytes(b"1\n")
+    source = open_source(path)
+    values(source)
+    path.rename(path.with_name("events.jsonl.1"))
+    path.mkdir()  # As little readable as a file that is not handed over yet, for root too.
+    assert values(source)[0] == []
+    path.rmdir()
+    path.write_bytes(b"new\n")
+    assert values(source, 0.5)[0] == [b"new"]
+    source.close()
+
+
+@pytest.mark.parametrize("change", [lambda old: old[: len(old) // 2], lambda _: b"plain\n"])
+def test_a_gzip_that_was_damaged_since_is_refused(tmp_path, change):
+    path = tmp_path / "events.jsonl.gz"
+    path.write_bytes(gzip.compress(random.Random(3).randbytes(50_000).hex().encode() + b"\n1\n"))
+    source = open_source(path, follow=False)
+    position = source.read(1, 0).position
+    source.close()
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(ConfigError, match="replaced or cut"):
+        open_source(path, position, follow=False)
+
+
+def test_a_gzip_that_has_become_shorter_is_refused(tmp_path):
+    path = tmp_path / "events.jsonl.gz"
+    path.write_bytes(gzip.compress(b"1234567\n" * 1000))
+    source = open_source(path, follow=False)
+    position = source.read(900, 0).position
+    source.close()
+    path.write_bytes(gzip.compress(b"1234567\n" * 500))
+    with pytest.raises(ConfigError, match="replaced or cut"):
+        open_source(path, position, follow=False)
+
+
+@pytest.mark.parametrize("follow", [True, False])
+def test_the_position_of_another_kind_of_source_is_refused(path, follow):
+    path.write_bytes(b"1\n")
+    with pytest.raises(ConfigError, match="another kind of source"):
+        open_source(path, {"line": 3}, follow=follow)
+
+
+UNREADABLE = """
+import os, sys
+from pathlib import Path
+from detectd.errors import ConfigError
+from detectd.sources.file import FileSource
+os.setgid(65534)
+os.setuid(65534)
+for follow in (False, True):
+    source = FileSource(
+        Path(sys.argv[1]), row_format="json", follow=follow, max_record_bytes=1000
+    )
+    try:
+        source.start(None)
+    except ConfigError as refused:
+        print(refused)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize("closed", ["file", "directory"])
+def test_what_this_user_may_not_read_is_named(closed):
+    # Not under tmp_path, which other users cannot enter.
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        path = directory / "events.jsonl"
+        path.write_bytes(b"1\n")
+        path.chmod(0o600 if closed == "file" else 0o644)
+        directory.chmod(0o700 if closed == "directory" else 0o755)
+        done = subprocess.run(
+            [sys.executable, "-c", UNREADABLE, path], capture_output=True, text=True
+        )
+    refusal = f"source.path: {path} cannot be read: Permission denied"
+    assert [line.startswith(refusal) for line in done.stdout.splitlines()] == [True, True], done
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")

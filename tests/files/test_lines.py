@@ -2,6 +2,7 @@
 
 import csv
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,6 +31,62 @@ def plain_lines(stream):
 @given(text.map(b"".join), st.lists(st.integers(0, 9), max_size=20))
 def test_lines_are_those_of_split_however_the_stream_is_chunked(stream, sizes):
     assert cut(stream, sizes, rows=False) == plain_lines(stream)
+
+
+def quoted_to_the_end(row):
+    """The CSV rules, one character at a time."""
+    state = "start"
+    for char in row.decode():
+        if state == "start":
+            state = {'"': "quoted", ",": "start"}.get(char, "plain")
+        elif state == "quoted":
+            state = "quote" if char == '"' else "quoted"
+        elif state == "quote" and char == '"':
+            state = "quoted"
+        else:
+            state = "start" if char == "," else "plain"
+    return state == "quoted"
+
+
+def plain_rows(stream, limit):
+    """Each row by trying one line, two, and so on; one alone where none of them ends a row."""
+    lines, rows = plain_lines(stream), []
+    while lines:
+        taken = next((n for n in range(1, len(lines) + 1) if closes(lines[:n])), 1)
+        if any(size_of(lines[:n]) > limit for n in range(1, taken)):
+            taken = 1
+        row = lines[:taken]
+        rows.append(Cut(b"\n".join(line.value for line in row), 0, size_of(row), taken))
+        lines = lines[taken:]
+    return rows
+
+
+def closes(lines):
+    return not quoted_to_the_end(b"\n".join(line.value for line in lines))
+
+
+def size_of(lines):
+    return sum(line.size for line in lines)
+
+
+@given(text.map(b"".join), st.integers(2, 30))
+def test_rows_are_those_of_a_plain_reading(stream, limit):
+    assert cut(stream, [3, 5], rows=True, limit=limit) == plain_rows(stream, limit)
+
+
+@given(text.map(b"".join), st.booleans())
+def test_quotes_are_followed_from_either_side(line, inside):
+    expected = quoted_to_the_end((b'"' if inside else b"") + line)
+    assert ends_inside_quotes(line, inside=inside) == expected
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("line", [b"1,2,3\n", b'1,2""\n', b'b",c,"d\n'])
+def test_a_stray_quote_takes_time_in_proportion(line):
+    stream = b'a,"open\n' + line * 150_000
+    cuts = cut(stream, [], rows=True, limit=1 << 20)
+    assert sum(each.size for each in cuts) == len(stream)
+    assert sum(each.lines for each in cuts) == 150_001
 
 
 @given(text.map(b"".join), st.lists(st.integers(0, 9), max_size=20), st.integers(2, 30))
