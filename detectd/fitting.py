@@ -12,7 +12,6 @@ import structlog
 from detectd import serving, training, wiring
 from detectd.decode import decode
 from detectd.errors import ConfigError, DetectdError, UsageError
-from detectd.settings import row_format
 from detectd.sources.file import FileSource
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
     from detectd.decode import Schema
     from detectd.serving import Serving
-    from detectd.settings import Settings
+    from detectd.settings import RowFormat, Settings
     from detectd.telemetry.progress import Advance
 
 log = structlog.get_logger()
@@ -44,7 +43,7 @@ def fit_file(path: Path, settings: Settings, advance: Advance) -> Fitted:
     Raises UsageError where the file cannot be read, DetectdError where its rows carry no model.
     """
     schema = wiring.schema(settings)
-    rows, dead = _read(path, schema, advance)
+    rows, dead = _read(path, settings.source.row_format(path), schema, advance)
     log.info("training.started", rows=len(rows), dead_letters=len(dead))
     if not len(rows) and dead:
         raise DetectdError(
@@ -65,10 +64,12 @@ def fit_file(path: Path, settings: Settings, advance: Advance) -> Fitted:
     return Fitted(ready, notes)
 
 
-def _read(path: Path, schema: Schema, advance: Advance) -> tuple[NDArray[np.float64], list[str]]:
+def _read(
+    path: Path, row_format: RowFormat, schema: Schema, advance: Advance
+) -> tuple[NDArray[np.float64], list[str]]:
     """All rows (N, d) of the file, and the error of each record that gives none."""
     source = FileSource(
-        path, row_format=row_format(path), follow=False, max_record_bytes=schema.max_record_bytes
+        path, row_format=row_format, follow=False, max_record_bytes=schema.max_record_bytes
     )
     parts: list[NDArray[np.float64]] = [np.empty((0, len(schema.features)))]
     dead: list[str] = []

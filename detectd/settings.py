@@ -23,9 +23,13 @@ Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1)]
 
 
-def row_format(path: Path) -> Literal["json", "csv"]:
-    """What the name of a file says of its lines: `.csv` and `.csv.gz` are CSV, all else JSON."""
-    return "csv" if ".csv" in path.suffixes[-2:] else "json"
+RowFormat = Literal["json", "csv"]
+SUFFIXES: dict[str, RowFormat] = {
+    ".json": "json",
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".csv": "csv",
+}
 
 
 class Section(BaseModel):
@@ -58,12 +62,13 @@ class SourceSettings(Section):
             raise ValueError('format = "csv" needs a header line, which Kafka records do not have')
         return self
 
-    @property
-    def row_format(self) -> Literal["json", "csv"]:
-        """The format of a record: as configured, or by the name of the file."""
-        if self.format != "auto":
+    def row_format(self, path: Path | None) -> RowFormat:
+        """The format of a file's records: by its name, else as configured, else JSON."""
+        suffixes = path.suffixes if path else []
+        named = next((SUFFIXES[end] for end in reversed(suffixes) if end in SUFFIXES), None)
+        if self.format != "auto" and (path == self.path or named is None):
             return self.format
-        return row_format(self.path) if self.path else "json"
+        return named or "json"
 
     @property
     def bounded(self) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from detectd.errors import DetectdError
+from detectd.errors import ConfigError, DetectdError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +28,12 @@ class Warmup:
         self.width = width
         self.wanted = wanted
         self.collected = 0
-        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as refused:
+            raise ConfigError(
+                f"models.directory: {directory} cannot be written: {refused.strerror}"
+            ) from None
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

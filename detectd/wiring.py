@@ -78,14 +78,16 @@ def source(settings: Settings) -> Source:
         assert asked.path is not None
         return FileSource(
             asked.path,
-            row_format=asked.row_format,
+            row_format=asked.row_format(asked.path),
             follow=asked.follow,
             max_record_bytes=asked.max_record_bytes,
         )
     if asked.kind == "stdin":
         from detectd.sources.stdin import StdinSource
 
-        return StdinSource(row_format=asked.row_format, max_record_bytes=asked.max_record_bytes)
+        return StdinSource(
+            row_format=asked.row_format(asked.path), max_record_bytes=asked.max_record_bytes
+        )
     from detectd.sources.kafka import KafkaSource
 
     return KafkaSource(

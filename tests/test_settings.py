@@ -150,6 +150,23 @@ def test_a_missing_file_and_a_directory_are_named(tmp_path):
     assert "cannot be read" in mistakes(tmp_path)[0]
 
 
+@pytest.mark.parametrize(
+    ("configured", "path", "expected"),
+    [
+        ("auto", "a.csv", "csv"),
+        ("auto", "a.csv.gz", "csv"),
+        ("auto", "a.jsonl.1", "json"),
+        ("auto", "a.log", "json"),
+        ("csv", "a.log", "csv"),
+        ("csv", "a.jsonl", "json"),  # the name of another file than the source's
+        ("csv", "events.jsonl", "csv"),  # the source's own
+    ],
+)
+def test_the_format_of_a_file_is_its_names_or_as_configured(write, configured, path, expected):
+    settings = load(write(GOOD.replace("[sink]", f'format = "{configured}"\n[sink]')))
+    assert settings.source.row_format(Path(path)) == expected
+
+
 def test_the_environment_overrides_the_file(write, monkeypatch):
     monkeypatch.setenv("DETECTD_REJECTOR__T", "40")
     monkeypatch.setenv("DETECTD_EVENT__FEATURES", '["c"]')
