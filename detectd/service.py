@@ -45,10 +45,14 @@ SLICE_SECONDS = 0.5
 
 @dataclass
 class Summary:
-    """What a run did: outputs per topic, warm-up events among the abstained, and how long."""
+    """What a run did: outputs per topic, warm-up events among the abstained, and how long.
+
+    `still_wanted` counts the events that the warm-up lacks; `serving` is what answered last.
+    """
 
     topics: Counter[str] = field(default_factory=Counter)
     warming_up: int = 0
+    still_wanted: int = 0
     seconds: float = 0.0
     serving: Serving | None = None
 
@@ -85,6 +89,7 @@ class Service:
             self._close()
         self.summary.seconds = time.monotonic() - started
         self.summary.serving = self.serving
+        self.summary.still_wanted = self.warmup.remaining if self.warmup else 0
         return self.summary
 
     def _start(self) -> None:
@@ -96,13 +101,12 @@ class Service:
         else:
             self._begin_warmup(state.get("warmup", 0))
         self.source.start(position.source if position else None)
+        self._train_when_complete()  # where the last run ended just before
         log.info("service.started", resumed=position is not None)
         notify(READY=1, STATUS="processing")
 
     def _turn(self) -> bool:
         """One batch. True when a bounded source has ended."""
-        if self.warmup and not self.warmup.remaining:
-            self._train(self.warmup)
         started = time.monotonic()
         # 1. Read, no further than the warm-up wants.
         batch = self._gather(self.warmup.remaining if self.warmup else None)
@@ -116,6 +120,7 @@ class Service:
         # 4. Tell the source, and whoever watches.
         self.source.acknowledge(batch.position)
         self._tell(outgoing, batch, time.monotonic() - started)
+        self._train_when_complete()
         return batch.ended
 
     def _gather(self, wanted: int | None) -> Batch:
@@ -176,7 +181,10 @@ class Service:
             log.warning("warmup.restarted", why="the collected rows are gone")
         log.info("warmup.started", collected=self.warmup.collected, wanted=wanted)
 
-    def _train(self, warmup: Warmup) -> None:
+    def _train_when_complete(self) -> None:
+        warmup = self.warmup
+        if warmup is None or warmup.remaining:
+            return
         rows = warmup.rows()
         log.info("training.started", rows=len(rows))
         features = self.schema.features

@@ -16,6 +16,7 @@ from detectd.sources import Batch
 from detectd.sources.identity import Identity, head_of, rotated_sibling
 from detectd.sources.lines import Cutter
 from detectd.sources.reader import BYTE_ORDER_MARK, Reader, header
+from detectd.sources.rotation import successor
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -276,11 +277,12 @@ class FileSource:
                 return True
             if self._reader.finish():
                 return True
-            file = self._open(self.path)
+            place = successor(self.path, self._identity) if renamed else self.path
+            file = self._open(place)
         except OSError as missing:  # Whoever rotates may yet have to create it, or to hand it over.
             self._wait_for(missing)
             return False
-        log.info("source.rotated", path=str(self.path), lines=self._reader.line)
+        log.info("source.rotated", path=str(self.path), lines=self._reader.line, next=place.name)
         self._go_over_to(file)
         return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import gzip
 import hashlib
 import os
@@ -61,7 +62,7 @@ def head_of(file: IO[bytes], offset: int, *, packed: bool) -> Identity:
 
 def rotated_sibling(path: Path, past: Identity, offset: int) -> Path | None:
     """The file beside `path` that it was renamed to."""
-    for sibling in sorted(path.parent.glob(f"{path.name}*")):
+    for sibling in sorted(path.parent.glob(f"{glob.escape(path.name)}*")):
         if sibling != path and sibling.is_file() and past.is_same_inode(sibling):
             return sibling if past.is_still(sibling, offset) else None
     return None

@@ -126,6 +126,17 @@ def test_without_a_model_run_warms_up_and_goes_on(world):
     assert "* " in world.run("models", "list").stdout
 
 
+def test_a_warm_up_that_is_not_complete_says_what_it_wants_and_goes_on(world):
+    world.write(training={"warmup": 800}, source={"follow": False})
+    world.lines(world.events, events(500))
+    assert "300 more events are wanted" in world.run("run").stdout
+    with world.events.open("a") as file:
+        file.writelines(f"{line}\n" for line in events(300, seed=2))
+    done = world.run("run")
+    assert "wanted" not in done.stdout
+    assert "* " in world.run("models", "list").stdout
+
+
 def test_a_model_that_cannot_say_anomaly_is_reported_loudly(world):
     world.write(detector={"contamination": 0.01})
     done = world.fit()

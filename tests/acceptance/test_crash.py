@@ -21,17 +21,27 @@ def world(fitted):
 
 
 def undisturbed(world):
-    """The outputs of a run that nobody interferes with, and how long it took."""
+    """The outputs of a run that nobody interferes with."""
     out = world.config["sink"]["directory"]
     world.write(sink={"directory": f"{out}-undisturbed"})
-    started = time.monotonic()
     assert world.run("run").returncode == 0
-    seconds = time.monotonic() - started
-    expected = {
-        path.name: path.read_bytes() for path in (world.home / "out-undisturbed").glob("*.jsonl")
-    }
+    calm = world.home / "out-undisturbed"
+    expected = {path.name: path.read_bytes() for path in calm.glob("*.jsonl")}
     world.write(sink={"directory": out})
-    return expected, seconds
+    return expected
+
+
+def kill_at(world, size):
+    """Run until the outputs have `size` bytes, committed or not, then kill -9. True if killed."""
+    with subprocess.Popen(
+        [*COMMAND, "run", "--config", str(world.path)], env=ENVIRONMENT, stdout=subprocess.DEVNULL
+    ) as process:
+        deadline = time.monotonic() + 60
+        while process.poll() is None:
+            assert time.monotonic() < deadline
+            if sum(path.stat().st_size for path in world.out.glob("*.jsonl")) >= size:
+                process.send_signal(signal.SIGKILL)
+    return process.returncode == -signal.SIGKILL
 
 
 def outputs(world):
@@ -39,41 +49,21 @@ def outputs(world):
 
 
 def test_killed_at_random_moments_the_outputs_are_byte_identical(world):
-    expected, seconds = undisturbed(world)
+    expected = undisturbed(world)
+    total = sum(map(len, expected.values()))
     moments = random.Random(5)
-    kills = 0
-    for _ in range(100):
-        process = subprocess.Popen(
-            [*COMMAND, "run", "--config", str(world.path)],
-            env=ENVIRONMENT,
-            stdout=subprocess.DEVNULL,
-        )
-        try:
-            # The later half of a run is the loop; the earlier, imports.
-            process.wait(timeout=seconds * moments.uniform(0.5, 1.0))
-            break
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            kills += 1
-    assert kills >= 2
+    sizes = sorted([1, *(moments.randrange(total) for _ in range(4))])
+    kills = sum(kill_at(world, size) for size in sizes)
+    assert kills >= 3  # one may come when the run has just ended
+    assert world.run("run").returncode == 0
     assert outputs(world) == expected
 
 
 def test_killed_while_warming_up_no_event_is_lost_and_the_model_is_the_same(world):
     world.write(models={"directory": str(world.home / "fresh")}, training={"warmup": 5000})
-    expected, _ = undisturbed(world)
+    expected = undisturbed(world)
     world.write(models={"directory": str(world.home / "again")})
-    process = subprocess.Popen(
-        [*COMMAND, "run", "--config", str(world.path)], env=ENVIRONMENT, stdout=subprocess.DEVNULL
-    )
-    abstain = world.out / "abstain.jsonl"
-    deadline = time.monotonic() + 60
-    while not (abstain.exists() and abstain.stat().st_size > WELL_INTO_THE_WARMUP):
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    assert kill_at(world, WELL_INTO_THE_WARMUP)
     assert world.run("run").returncode == 0
     (fresh,), (again,) = (versions(world, name) for name in ("fresh", "again"))
     assert fresh.split("-")[1] == again.split("-")[1]
@@ -87,7 +77,7 @@ def versions(world, name):
 
 def test_a_full_disk_ends_the_run_and_a_rerun_completes_it(world):
     """The limit on a file's size fails writes half-way, as a full disk does."""
-    expected, _ = undisturbed(world)
+    expected = undisturbed(world)
     limit = len(expected["normal.jsonl"]) // 2
     done = world.run(
         "run", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))

@@ -211,6 +211,40 @@ def test_a_row_over_several_lines_is_one_record_where_it_starts(path):
     source.close()
 
 
+ROTATED = {
+    "numbered": (".3", ".2", ".1"),
+    "dated": ("-20261121", "-20261122", "-20261123"),
+}
+
+
+@pytest.mark.parametrize("suffixes", ROTATED.values(), ids=ROTATED)
+def test_after_several_rotations_no_file_is_left_out(path, suffixes):
+    path.write_bytes(b"1\n2\n")
+    source = open_source(path)
+    first = source.read(1, 0.2)
+    source.close()
+    path.rename(f"{path}{suffixes[0]}")
+    for n, suffix in enumerate(suffixes[1:]):
+        path.with_name(path.name + suffix).write_bytes(b"between %d\n" % n)
+    for stranger in (".4", "-20261120", ".bak", ".1.gz", "x.1"):
+        path.with_name(path.name + stranger).write_bytes(b"read already, or never to be read\n")
+    path.write_bytes(b"new\n")
+    expected = [b"2", b"between 0", b"between 1", b"new"]
+    # In one go, and stopped after each record.
+    source = open_source(path, first.position)
+    batch = source.read(4, 5)
+    source.close()
+    assert [record.value for record in batch.records] == expected
+    position, one_by_one = first.position, []
+    for _ in expected:
+        source = open_source(path, position)
+        batch = source.read(1, 5)
+        source.close()
+        position = batch.position
+        one_by_one += [record.value for record in batch.records]
+    assert one_by_one == expected
+
+
 def test_a_file_that_was_empty_at_the_stop_is_found_after_its_rotation(path):
     path.touch()
     source = open_source(path)
