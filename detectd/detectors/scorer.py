@@ -14,6 +14,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from detectd.detectors.catalogue import CATALOGUE, Scoring, build
 from detectd.detectors.tails import TailScorer
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 # Enough rows to see a batch that rounds otherwise in one row out of a hundred.
 PROBES = 512
+SIZES = (1, 2, 3, 7, 64)
 
 
 class Scorer(Protocol):
@@ -79,15 +81,21 @@ def choose(detector: Any, rows: Rows) -> Scorer:
     if entry.scoring is Scoring.TAILS:
         return TailScorer(detector)
     wide = entry.exact_to is not None and rows.shape[1] > entry.exact_to
-    if entry.scoring is Scoring.ROW or wide or not _batches_are_exact(detector, rows[:PROBES]):
+    if entry.scoring is Scoring.ROW or wide or _multiplies(detector):
+        return RowScorer(detector)
+    if not _batches_are_exact(detector, rows[:PROBES]):
         return RowScorer(detector)
     return BatchScorer(detector)
 
 
 def fit(detector: Any, rows: Rows) -> None:
-    """Fit on rows (N, d). Raises DetectdError where the detector cannot be fitted to them."""
+    """Fit on rows (N, d). Raises DetectdError where the detector cannot be fitted to them.
+
+    On one OpenMP thread: KMeans adds up its centres in the order in which threads finish, so the
+    same rows and seed would give another model from run to run.
+    """
     try:
-        with _quiet():
+        with _quiet(), threadpool_limits(1, user_api="openmp"):
             detector.fit(rows)
     except Exception as failed:
         name = type(detector).__name__
@@ -120,17 +128,33 @@ def training_scores(detector: Any) -> Rows:
     return np.asarray(detector.decision_scores_, dtype=np.float64)
 
 
+def _multiplies(detector: Any) -> bool:
+    """Whether one of scikit-learn's neighbour searches has settled on products of matrices.
+
+    It does so beyond 15 features, but also where the neighbours asked for are half the rows, and
+    for metrics that no tree knows.
+    """
+    parts = vars(detector).values()
+    return any(getattr(part, "_fit_method", None) == "brute" for part in parts)
+
+
 def _batches_are_exact(detector: Any, rows: Rows) -> bool:
-    """Whether rows get the same bits alone, in a batch, and elsewhere in another batch.
+    """Whether rows get the same bits alone, in a batch, and elsewhere in batches of other sizes.
 
     This catches parameters that bring BLAS in where the defaults do without.
     """
-    whole = BatchScorer(detector).score(rows)
+    batch = BatchScorer(detector)
     order = np.random.default_rng(0).permutation(len(rows))
-    shuffled = BatchScorer(detector).score(rows[order])
-    some = order[: max(1, PROBES // 16)]
-    alone = RowScorer(detector).score(rows[some])
-    return _same_bits(whole[order], shuffled) and _same_bits(whole[some], alone)
+    whole, mixed = batch.score(rows)[order], rows[order]
+    if not _same_bits(whole, batch.score(mixed)):
+        return False
+    for size in SIZES:
+        some = max(size, PROBES // 16)
+        parts = [batch.score(mixed[i : i + size]) for i in range(0, min(some, len(rows)), size)]
+        scores = np.concatenate(parts)
+        if not _same_bits(scores, whole[: len(scores)]):
+            return False
+    return True
 
 
 def _same_bits(a: Rows, b: Rows) -> bool:
@@ -145,6 +169,11 @@ def _decide(detector: Any, rows: Rows) -> Rows:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """PyOD and its libraries print and warn; a service's output is its own."""
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+    nowhere = io.StringIO()
+    with (
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(nowhere),
+        contextlib.redirect_stderr(nowhere),
+    ):
         warnings.simplefilter("ignore")
         yield

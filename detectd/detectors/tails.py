@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Rows = NDArray[np.float64]
 
-# A third moment this small against the second is rounding: its sign is PyOD's to decide.
+# A skewness this small is rounding: its sign is PyOD's to decide.
 ROUNDING = 1e-6
 
 
@@ -29,10 +29,13 @@ class TailScorer:
     """A fitted ECOD or COPOD, by its training rows (N, d)."""
 
     def __init__(self, detector: Any) -> None:
-        self._columns: Rows = np.sort(np.asarray(detector.X_train, dtype=np.float64), axis=0).T
         # In the order that they were given: the sign of a vanishing sum depends on it.
         self._given: Rows = np.asarray(detector.X_train, dtype=np.float64)
+        self._columns: Rows = np.sort(self._given, axis=0).T
         self._extreme_tail = type(detector).__name__ == "ECOD"
+        size = len(self._given) + 1
+        # By count, once: a logarithm's last bit could depend on where in a batch it is taken.
+        self._depth: Rows = -np.log(np.arange(1, size + 1) / size)
         with np.errstate(over="ignore", invalid="ignore"):
             self._mean = self._given.mean(axis=0)
             shifted = self._given - self._mean
@@ -43,42 +46,54 @@ class TailScorer:
         """See `Scorer`."""
         scores = np.zeros(len(rows))
         size = len(self._given) + 1
+        skewed = self._skew_signs(rows)
+        # Column by column: the order of additions is then the same for any number of rows.
         for j, column in enumerate(self._columns):
             x = rows[:, j]
-            at_most = np.searchsorted(column, x, side="right") + 1
-            at_least = size - np.searchsorted(column, x, side="left")
-            left, right = -np.log(at_most / size), -np.log(at_least / size)
-            skewed = self._skew_sign(x, j)
-            towards = np.where(skewed < 0, left, np.where(skewed > 0, right, left + right))
+            left = self._depth[np.searchsorted(column, x, side="right")]
+            right = self._depth[size - np.searchsorted(column, x, side="left") - 1]
+            sign = skewed[:, j]
+            towards = np.where(sign < 0, left, np.where(sign > 0, right, left + right))
             if self._extreme_tail:
                 scores += np.maximum(towards, np.maximum(left, right))
             else:
                 scores += np.maximum(towards, (left + right) / 2)
         return scores + 0.0
 
-    def _skew_sign(self, x: Rows, j: int) -> Rows:
-        """The sign of the skewness of feature j over the training rows and each of x (k,)."""
+    def _skew_signs(self, rows: Rows) -> Rows:
+        """The sign of the skewness of each feature over the training rows and one of rows (k, d).
+
+        The moments of the training rows are updated by the one row (Pebay, "Formulas for robust,
+        one-pass parallel computation of covariances and arbitrary-order statistical moments",
+        2008).
+        """
         n = len(self._given)
-        with np.errstate(over="ignore", invalid="ignore"):
-            step = x - self._mean[j]
-            second = self._second[j] + step**2 * (n / (n + 1))
+        with np.errstate(all="ignore"):
+            step = rows - self._mean
+            second = self._second + step * step * (n / (n + 1))
             third = (
-                self._third[j]
-                + step**3 * (n * (n - 1) / (n + 1) ** 2)
-                - 3 * step * self._second[j] / (n + 1)
+                self._third
+                + step * step * step * (n * (n - 1) / (n + 1) ** 2)
+                - 3 * step * self._second / (n + 1)
             )
             scale = second**1.5 / np.sqrt(n + 1)
-            clear = np.isfinite(third) & np.isfinite(scale) & (np.abs(third) > ROUNDING * scale)
-        sign: Rows = np.sign(third)
-        for i in np.flatnonzero(~clear):
-            sign[i] = self._skew_sign_as_pyod(x[i], j)
-        return sign
+            # PyOD's mean may be off by n roundings, which counts where features are far from zero.
+            spread = np.sqrt(second / (n + 1))
+            blur = ROUNDING + 4 * n * np.finfo(np.float64).eps * np.abs(self._mean) / spread
+            clear = np.isfinite(third) & np.isfinite(scale) & (np.abs(third) > blur * scale)
+        # The value of a feature that never changed has no tails, whichever way they point.
+        clear |= (rows == self._columns[:, 0]) & (rows == self._columns[:, -1])
+        signs: Rows = np.sign(third)
+        for i in np.flatnonzero(~clear.all(axis=1)):
+            signs[i] = self._skew_signs_as_pyod(rows[i])
+        return signs
 
-    def _skew_sign_as_pyod(self, value: np.float64, j: int) -> float:
-        """PyOD's own sum, where the sign hangs on its rounding or the moments overflow."""
+    def _skew_signs_as_pyod(self, row: Rows) -> Rows:
+        """PyOD's own sums, where a sign hangs on their rounding or the moments overflow."""
         from scipy import stats  # slow to import, and rarely needed
 
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            skew = stats.skew(np.append(self._given[:, j], value))
-        return float(np.sign(np.nan_to_num(skew)))
+            skew = stats.skew(np.concatenate((self._given, row[None])), axis=0)
+        signs: Rows = np.sign(np.nan_to_num(skew))
+        return signs

@@ -43,6 +43,9 @@ def test_every_detector_on_offer_is_where_the_catalogue_says(name):
         ("LOCI", "against itself"),
         ("XGBOD", "labels"),
         ("LSCP", "other detectors"),
+        ("FeatureBagging", "combo"),
+        ("VAE", "at random"),
+        ("DIF", "against itself"),
     ],
 )
 def test_an_unknown_or_refused_name_says_why_and_what_else(name, words):
@@ -64,12 +67,22 @@ def test_a_network_says_which_extra_to_install():
         ({"zzz": 3}, "it has "),
         ({"contamination": 0.1}, "set detector.contamination instead"),
         ({"random_state": 1}, "set detector.seed instead"),
+        ({"verbose": 1}, "leave it out"),
     ],
 )
 def test_an_unknown_parameter_says_which_there_are(params, words):
     with pytest.raises(ConfigError, match=r"detector\.params") as refused:
         check_params("KNN", params)
     assert words in str(refused.value)
+
+
+def test_the_networks_that_are_refused_do_in_pyod_what_the_reason_says():
+    """Read, not measured: without PyTorch they do not run."""
+    source = {name: (MODELS / f"{name}.py").read_text() for name in ("vae", "alad", "dif")}
+    assert "torch.randn_like" in source["vae"]
+    assert "nn.Dropout" in source["alad"]
+    assert ".eval()" not in source["alad"]
+    assert "StandardScaler().fit_transform(x_reduced)" in source["dif"]
 
 
 def test_a_value_that_pyod_refuses_is_one_line():

@@ -2,6 +2,10 @@
 
 import contextlib
 import io
+import os
+import pickle
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -39,7 +43,7 @@ def alone(detector, rows):
         return np.array([float(detector.decision_function(row[None])[0]) for row in rows])
 
 
-@pytest.mark.parametrize("d", [1, 4, 20])
+@pytest.mark.parametrize("d", [1, 3, 8, 20])
 @pytest.mark.parametrize("name", OFFERED)
 def test_a_batch_gives_each_row_what_it_gets_alone(name, d):
     if name == "MAD" and d > 1:
@@ -59,7 +63,7 @@ def test_a_batch_gives_each_row_what_it_gets_alone(name, d):
     assert np.concatenate(parts).tobytes() == scores.tobytes()
 
 
-@pytest.mark.parametrize("name", ["CD", "COF", "LMDD", "LOCI", "ROD", "SOD", "SOS"])
+@pytest.mark.parametrize("name", ["CD", "COF", "LMDD", "LOCI", "RGraph", "ROD", "SOD", "SOS"])
 def test_a_refused_detector_does_score_a_batch_against_itself(name):
     """Measured, so that the table of the refused is true."""
     import importlib
@@ -90,6 +94,11 @@ def test_pyod_scores_a_batch_of_these_against_itself(name):
     assert np.abs(detector.decision_function(fresh) - alone(detector, fresh)).max() > 0.1
 
 
+def mirrored(rng):
+    half = rng.normal(size=(100, 3))
+    return np.concatenate([half, -half])
+
+
 @pytest.mark.parametrize("name", ["ECOD", "COPOD"])
 @pytest.mark.parametrize(
     "make",
@@ -101,6 +110,11 @@ def test_pyod_scores_a_batch_of_these_against_itself(name):
         lambda _: np.concatenate([-np.arange(1.0, 51), np.arange(1.0, 51)])[:, None],
         lambda rng: rng.normal(size=(200, 2)) * [1e-300, 1e150],
         lambda rng: 1e9 + 1e-3 * rng.normal(size=(200, 2)),
+        lambda rng: 1.7e9 + 1e-6 * mirrored(rng),  # a skewness of nothing but rounding
+        lambda rng: 1e12 + 1e-3 * mirrored(rng),
+        lambda rng: np.asfortranarray(1.7e9 + 1e-3 * mirrored(rng)),
+        lambda rng: np.where(rng.random((200, 3)) < 0.3, np.nextafter(1, 2), 1),
+        lambda _: 1e12 + 1e-3 * np.arange(200.0)[:, None] * [1, 2, 3],
         lambda rng: rng.normal(size=(3, 2)),
     ],
 )
@@ -145,3 +159,102 @@ def test_rows_that_a_detector_cannot_be_fitted_to_are_one_line():
     detector = build("MAD", 0.1, 0, {})
     with pytest.raises(DetectdError, match=r"MAD cannot be fitted to 150 rows of 4 features"):
         fit(detector, data(4)[0])
+
+
+def test_rows_midway_between_clusters_score_as_alone():
+    """Centres that are permutations of each other are equally far from a row of equal values."""
+    rng = np.random.default_rng(50)
+    base = rng.normal(size=50)
+    centres = np.array([rng.permutation(base) for _ in range(8)])
+    sizes = (300, 250, 200, 60, 50, 30, 20, 15)
+    rows = np.repeat(centres, sizes, axis=0)
+    rows += 0.01 * rng.normal(size=rows.shape)
+    detector = build("CBLOF", 0.1, 0, {})
+    fit(detector, rows)
+    detector.clustering_estimator_.cluster_centers_ = centres
+    detector.cluster_centers_ = centres
+    fresh = np.outer(rng.normal(size=300), np.ones(50))
+    scores = choose(detector, rows).score(fresh)
+    assert scores.tobytes() == alone(detector, fresh).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "n", "params"),
+    [
+        ("LOF", 30, {}),  # 20 neighbours of 30 rows
+        ("KNN", 150, {"algorithm": "brute"}),
+        ("LOF", 150, {"metric": "cosine"}),
+    ],
+)
+def test_a_neighbour_search_by_products_of_matrices_goes_row_by_row(name, n, params):
+    rows, _ = data(3, n=n)
+    detector = build(name, 0.1, 0, params)
+    fit(detector, rows)
+    assert isinstance(choose(detector, rows), RowScorer)
+
+
+class Unaligned(Relative):
+    """Rounds otherwise in batches of seven, as vector code does with a remainder."""
+
+    def decision_function(self, rows):
+        return rows[:, 0] * (1 + (len(rows) == 7) * 1e-15)
+
+
+def test_a_batch_size_that_rounds_otherwise_is_found_out():
+    HBOS = type("HBOS", (Unaligned,), {})
+    assert isinstance(choose(HBOS(), data(2)[0]), RowScorer)
+
+
+@pytest.mark.parametrize("name", ["IForest", "KNN", "ECOD", "GMM"])
+def test_a_detector_that_was_stored_scores_as_before(name):
+    rows, fresh = data(4)
+    detector = fitted(name, rows)
+    again = pickle.loads(pickle.dumps(detector))
+    before, after = choose(detector, rows), choose(again, rows)
+    assert type(before) is type(after)
+    assert before.score(fresh).tobytes() == after.score(fresh).tobytes()
+
+
+FITS = """
+import numpy as np
+from detectd.detectors import build, fit
+rng = np.random.default_rng(0)
+centres = 6 * rng.normal(size=(8, 6))
+rows = np.repeat(centres, (6000, 5000, 4000, 600, 500, 300, 200, 150), axis=0)
+rows += rng.normal(size=rows.shape)
+models = set()
+for _ in range(8):
+    detector = build("CBLOF", 0.1, 0, {})
+    fit(detector, rows)
+    models.add(detector.decision_scores_.tobytes())
+print(len(models))
+"""
+
+
+def test_the_same_rows_and_seed_fit_the_same_detector_on_many_threads():
+    done = subprocess.run(
+        [sys.executable, "-c", FITS],
+        env={**os.environ, "OMP_NUM_THREADS": "8"},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.stdout.strip(), done.returncode) == ("1", 0), done.stderr
+
+
+class Noisy:
+    """Talks while it fits and scores."""
+
+    def fit(self, rows):
+        sys.stdout.write("fitting")
+        sys.stderr.write("fitting")
+        warnings.warn("fitting", stacklevel=1)
+
+    def decision_function(self, rows):
+        self.fit(rows)
+        return rows[:, 0]
+
+
+def test_what_a_detector_prints_does_not_reach_the_services_output(capfd):
+    fit(Noisy(), np.ones((3, 1)))
+    BatchScorer(Noisy()).score(np.ones((3, 1)))
+    assert capfd.readouterr() == ("", "")
