@@ -10,7 +10,7 @@ from detectd import wiring
 from detectd.decode import decode
 from detectd.delivery import guarantee
 from detectd.detectors import find, try_params
-from detectd.errors import ConfigError
+from detectd.errors import ConfigError, DetectdError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,7 @@ def check(settings: Settings) -> list[str]:
     for look in (_detector, _source, _sink, _model):
         try:
             good += look(settings)
-        except ConfigError as mistake:
+        except DetectdError as mistake:
             bad.append(str(mistake))
     if bad:
         raise ConfigError("\n".join(bad))
@@ -82,6 +82,7 @@ def _model(settings: Settings) -> Iterator[str]:
     _require_writable("models.directory", settings.models.directory)
     store = wiring.store(settings)
     if store.active() is None:
+        require_trainable_warmup(settings)
         yield f"model     none yet: the first {settings.training.warmup:,} events train one"
         return
     from detectd.serving import load_active, other_settings, serve
@@ -98,6 +99,17 @@ def _model(settings: Settings) -> Iterator[str]:
         yield f"WARNING   the model was fitted with other settings: {changed}; `detectd fit` anew"
     for warning in promise.warnings:
         yield f"WARNING   {warning}"
+
+
+def require_trainable_warmup(settings: Settings) -> None:
+    """Raise ConfigError where so few events, however good, could not train a model."""
+    from detectd.training import require_rows
+
+    warmup, features = settings.training.warmup, settings.event.features
+    try:
+        require_rows(warmup, wiring.recipe(settings), features)
+    except DetectdError as too_few:
+        raise ConfigError(str(too_few).replace("training:", "training.warmup:", 1)) from None
 
 
 def _require_writable(key: str, directory: Path) -> None:

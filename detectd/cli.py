@@ -39,7 +39,8 @@ def main(argv: list[str] | None = None) -> int:
         arguments.config = default_config()
     try:
         COMMANDS[arguments.name](arguments)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # closed by the caller
+            sys.stdout.flush()
     except DetectdError as error:
         _complain(error, arguments.debug, getattr(arguments, "config", None))
         return error.exit_code

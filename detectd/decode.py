@@ -216,7 +216,8 @@ def _time(record: Record, fields: Mapping[str, Any], schema: Schema) -> int | No
     if isinstance(value, str):
         milliseconds = _iso_milliseconds(value)
     elif isinstance(value, int | float) and not isinstance(value, bool):
-        milliseconds = value if value >= FIRST_MILLISECONDS else value * 1000.0
+        # A negative time is none, and may be an integer too large to multiply.
+        milliseconds = value if value >= FIRST_MILLISECONDS or value < 0 else value * 1000.0
     return round(milliseconds) if 0 <= milliseconds < END_OF_TIME else record.timestamp_ms
 
 

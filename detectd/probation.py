@@ -21,6 +21,10 @@ class Probation:
         self.limit = limit
         self._held: list[Outgoing] | None = []
 
+    def end(self) -> None:
+        """This configuration has been seen to fit the stream."""
+        self._held = None
+
     def pass_on(self, outgoing: list[Outgoing], *, last: bool) -> list[Outgoing] | None:
         """What may be committed now; None while that is undecided.
 
@@ -36,7 +40,8 @@ class Probation:
                 raise self._refusal(tried[0])
             if not last:
                 return None
-        passed, self._held = self._held, None
+        passed = self._held
+        self.end()
         return passed
 
     def _refusal(self, out: Outgoing) -> ConfigError:

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from detectd import serving, training, wiring
+from detectd.checks import require_trainable_warmup
 from detectd.errors import ConfigError
 from detectd.pipeline import collect_records, judge_records
 from detectd.probation import Probation
 from detectd.records import Position, Topic
-from detectd.sources import Batch
+from detectd.sources import BATCH_BYTES, Batch, weight
 from detectd.telemetry.notify import notify
 from detectd.warmup import Warmup
 
@@ -65,6 +66,7 @@ class Service:
         self.stop = stop
         self.advance = advance
         self.schema = wiring.schema(settings)
+        self.events = wiring.event_fingerprint(settings)
         self.store = wiring.store(settings)
         self.source = wiring.source(settings)
         self.sink = wiring.sink(settings)
@@ -99,7 +101,9 @@ class Service:
         if self.serving:
             self.observed.update(self._counts_so_far(state, self.serving.model.version))
         else:
-            self._begin_warmup(state.get("warmup", 0))
+            self._begin_warmup(state)
+        if state.get("events") == self.events:
+            self.probation.end()
         self.source.start(position.source if position else None)
         self._train_when_complete()  # where the last run ended just before
         log.info("service.started", resumed=position is not None)
@@ -129,11 +133,13 @@ class Service:
         limit = min(asked.batch_records, wanted or asked.batch_records)
         deadline = time.monotonic() + asked.batch_seconds
         records: list[Record] = []
+        room = BATCH_BYTES
         while True:
             left = max(0.0, deadline - time.monotonic())
             batch = self.source.read(limit - len(records), min(left, SLICE_SECONDS))
             records += batch.records
-            full = len(records) == limit or time.monotonic() >= deadline
+            room -= weight(batch.records)
+            full = len(records) == limit or room <= 0 or time.monotonic() >= deadline
             if full or batch.ended or self.stop.requested:
                 return Batch(records, batch.position, batch.ended)
 
@@ -173,8 +179,11 @@ class Service:
             delta=exact.delta,
         )
 
-    def _begin_warmup(self, collected: int) -> None:
+    def _begin_warmup(self, state: dict[str, Any]) -> None:
+        require_trainable_warmup(self.settings)
         wanted = self.settings.training.warmup
+        # Rows of other features are none of this model's.
+        collected = state.get("warmup", 0) if state.get("events") == self.events else 0
         self.store.make()
         self.warmup = Warmup(self.store.directory, len(self.schema.features), wanted)
         if not self.warmup.resume(min(collected, wanted)):
@@ -209,9 +218,13 @@ class Service:
     def _state(self) -> dict[str, Any]:
         """What a restart must know, as part of the commit."""
         if self.warmup:
-            return {"warmup": self.warmup.collected}
+            return {"events": self.events, "warmup": self.warmup.collected}
         assert self.serving
-        return {"model": self.serving.model.version, "observed": dict(self.observed)}
+        return {
+            "events": self.events,
+            "model": self.serving.model.version,
+            "observed": dict(self.observed),
+        }
 
     def _counts_so_far(self, state: dict[str, Any], version: str) -> dict[str, int]:
         """From the commit where the sink keeps it, else what was last written for reports."""
@@ -232,7 +245,11 @@ class Service:
         now = time.monotonic()
         if batch.ended or now - self._observed_written > OBSERVED_EVERY_SECONDS:
             self._observed_written = now
-            self._write_observed()
+            try:
+                self._write_observed()
+            except (OSError, ConfigError) as failed:
+                # The commits carry the counts: a report that lags is no reason to stop.
+                log.warning("observed.not_written", why=str(failed))
 
     def _write_observed(self) -> None:
         if self.serving and self._observed_pending:

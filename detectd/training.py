@@ -34,7 +34,7 @@ def train(rows: Rows, recipe: Recipe, features: tuple[str, ...], created: dateti
     Raises DetectdError where the rows cannot carry a model: too few, all equal, a feature that
     never has a value, scores that are not finite.
     """
-    require_rows(rows, recipe, features)
+    require_rows(len(rows), recipe, features)
     medians = _medians(rows, features)
     complete = np.where(np.isnan(rows), medians, rows)
     if (complete == complete[0]).all():
@@ -73,18 +73,18 @@ def refit(model: Model, created: datetime) -> Model:
     return train(model.rows, model.recipe, model.features, created)
 
 
-def require_rows(rows: Rows, recipe: Recipe, features: Sequence[str]) -> None:
+def require_rows(total: int, recipe: Recipe, features: Sequence[str]) -> None:
     """Refuse row counts from which nothing can be promised, with the count that would do."""
-    total = len(rows)
     if total < max(len(features), 2):
         raise DetectdError(
             f"training: {total} rows for {len(features)} features; "
             f"give at least {max(len(features), 2)} rows"
         )
     if expected_anomalies(_calibration_size(total, recipe), recipe.contamination) < 1:
-        needed = math.ceil(1 / recipe.contamination)
+        share = recipe.fraction if recipe.method == "holdout" else 1.0
+        needed = max(1, math.floor((1 / recipe.contamination - 1) / share))
         while expected_anomalies(_calibration_size(needed, recipe), recipe.contamination) < 1:
-            needed += 1
+            needed += 1  # A few steps: rounding is all that is left.
         raise DetectdError(
             f"training: {total} rows leave {_calibration_size(total, recipe)} calibration scores, "
             f"of which detector.contamination = {recipe.contamination} expects none to be an "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 from detectd.decode import Schema
@@ -28,6 +29,11 @@ def schema(settings: Settings) -> Schema:
         missing=event.missing,
         max_record_bytes=settings.source.max_record_bytes,
     )
+
+
+def event_fingerprint(settings: Settings) -> str:
+    """Sixteen digits that change when events are read otherwise."""
+    return hashlib.sha256(settings.event.model_dump_json().encode()).hexdigest()[:16]
 
 
 def recipe(settings: Settings) -> Recipe:

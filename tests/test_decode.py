@@ -114,6 +114,7 @@ def test_missing_features_wait_for_the_median_where_configured():
         ("true", 42),
         ("1e300", 42),
         ("-5", 42),
+        pytest.param("-1" + "0" * 310, 42, id="beyond any double"),
         ('"0001-01-01T00:00:00+14:00"', 42),
     ],
 )

@@ -102,11 +102,11 @@ def test_constant_features_are_named():
 def test_the_row_count_that_a_refusal_names_is_the_first_that_will_do(method, contamination):
     recipe = Recipe("HBOS", contamination, method=method)
     with pytest.raises(DetectdError, match="give at least") as refused:
-        training.require_rows(rows(1), recipe, ("a",))
+        training.require_rows(1, recipe, ("a",))
     assert "2 rows" in str(refused.value)
     for n in range(2, 400):
         try:
-            training.require_rows(rows(n), recipe, ("a",))
+            training.require_rows(n, recipe, ("a",))
         except DetectdError as few:
             named = int(str(few).split("at least ")[1].split()[0])
             assert named > n

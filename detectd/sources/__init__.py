@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from detectd.records import Record
 
 
@@ -27,6 +29,15 @@ class Batch:
     ended: bool = False
 
 
+# What the values of a batch may weigh before it is full, however few its records are.
+BATCH_BYTES = 32 << 20
+
+
+def weight(records: Sequence[Record]) -> int:
+    """The bytes of the records' values."""
+    return sum(len(record.value or b"") for record in records)
+
+
 class Source(Protocol):
     """What the loop needs of a stream."""
 
@@ -37,9 +48,10 @@ class Source(Protocol):
         """
 
     def read(self, limit: int, wait: float) -> Batch:
-        """Up to `limit` records. Waits at most `wait` seconds for the first and for the rest.
+        """Up to `limit` records, fewer where they weigh `BATCH_BYTES`.
 
-        An empty batch means that nothing came; it still has a position.
+        Waits at most `wait` seconds for the first and for the rest. An empty batch means that
+        nothing came; it still has a position.
         """
 
     def acknowledge(self, position: dict[str, Any]) -> None:

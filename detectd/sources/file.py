@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal, cast
 import structlog
 
 from detectd.errors import ConfigError, DetectdError
-from detectd.sources import Batch
+from detectd.sources import BATCH_BYTES, Batch, weight
 from detectd.sources.identity import Identity, head_of, rotated_sibling
 from detectd.sources.lines import Cutter
 from detectd.sources.reader import BYTE_ORDER_MARK, Reader, header
@@ -81,9 +81,11 @@ class FileSource:
         deadline = time.monotonic() + wait
         records: list[Record] = []
         ended = False
-        while len(records) < limit and not ended:
+        room = BATCH_BYTES
+        while len(records) < limit and room > 0 and not ended:
             if taken := self._reader.take(limit - len(records)):
                 records += taken
+                room -= weight(taken)
             elif chunk := self._read_block():
                 self._reader.feed(chunk)
             elif not self.follow:

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any, Literal
 
 from detectd.errors import ConfigError, DetectdError
-from detectd.sources import Batch
+from detectd.sources import BATCH_BYTES, Batch, weight
 from detectd.sources.reader import Reader
 
 if TYPE_CHECKING:
@@ -44,9 +44,11 @@ class StdinSource:
         deadline = time.monotonic() + wait
         records: list[Record] = []
         ended = False
-        while len(records) < limit and not ended:
+        room = BATCH_BYTES
+        while len(records) < limit and room > 0 and not ended:
             if taken := self._reader.take(limit - len(records)):
                 records += taken
+                room -= weight(taken)
             elif self._closed:
                 ended = not self._reader.finish()
             else:

@@ -276,6 +276,49 @@ def test_all_bad_records_stop_the_run_before_anything_is_consumed(fitted):
     one_line(fitted.run("run"), 78, "event.features")
 
 
+def test_a_stretch_of_bad_records_does_not_stop_a_stream_that_has_been_read(fitted):
+    fitted.lines(fitted.events, events(600))
+    assert fitted.run("run").returncode == 0
+    with fitted.events.open("a") as file:
+        file.write('{"a": null}\n' * 1000)
+    done = fitted.run("run")
+    assert done.returncode == 0, done.stderr
+    assert len(fitted.outputs()["dead_letter"]) == 1000
+
+
+def test_rows_of_other_features_do_not_train_a_model(world):
+    world.write(training={"warmup": 400})
+    world.lines(world.events, events(200))
+    world.run("run")
+    world.write(event={"features": ["b", "a"]})
+    with world.events.open("a") as file:
+        file.writelines(f"{line}\n" for line in events(300, seed=2))
+    assert "100 more events are wanted" in world.run("run").stdout
+
+
+def test_a_warm_up_that_could_never_train_is_refused_before_anything_is_read(world):
+    world.write(training={"warmup": 20})
+    world.lines(world.events, events(50))
+    for command in ("check", "run"):
+        one_line(world.run(command), 78, "training.warmup", "at least 39 rows")
+    assert sum(map(len, world.outputs().values())) == 0
+
+
+def test_check_tells_all_that_is_wrong(world):
+    world.write(detector={"name": "Nope"}, source={"path": str(world.home / "e.jsonl.gz")})
+    (world.home / "e.jsonl.gz").write_bytes(b"no gzip")
+    done = world.run("check")
+    assert done.returncode == 78
+    assert "Nope" in done.stderr
+    assert "gzip" in done.stderr
+
+
+def test_a_closed_stdout_is_no_failure(fitted):
+    fitted.lines(fitted.events, events(50))
+    line = f"{sys.executable} -m detectd run --config {fitted.path} >&-"
+    assert subprocess.run(["sh", "-c", line], stderr=subprocess.DEVNULL).returncode == 0
+
+
 def test_a_small_file_of_bad_records_is_all_dead_letters(fitted):
     fitted.lines(fitted.events, ["", "[]", "x"])
     assert fitted.run("run").returncode == 0

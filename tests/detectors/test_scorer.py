@@ -63,6 +63,17 @@ def test_a_batch_gives_each_row_what_it_gets_alone(name, d):
     assert np.concatenate(parts).tobytes() == scores.tobytes()
 
 
+SCORERS = {Scoring.BATCH: BatchScorer, Scoring.ROW: RowScorer, Scoring.TAILS: TailScorer}
+
+
+@pytest.mark.parametrize("name", OFFERED)
+def test_a_detector_is_scored_as_the_catalogue_says(name):
+    """Where a batch is not what the catalogue takes it for, rows go one by one: right, but slow."""
+    rows, _ = data(1 if name == "MAD" else 3)
+    scorer = choose(fitted(name, rows), rows)
+    assert isinstance(scorer, SCORERS[CATALOGUE[name].scoring])
+
+
 @pytest.mark.parametrize("name", ["CD", "COF", "LMDD", "LOCI", "RGraph", "ROD", "SOD", "SOS"])
 def test_a_refused_detector_does_score_a_batch_against_itself(name):
     """Measured, so that the table of the refused is true."""
@@ -89,6 +100,7 @@ def test_a_refused_detector_does_score_a_batch_against_itself(name):
 
 @pytest.mark.parametrize("name", ["ECOD", "COPOD"])
 def test_pyod_scores_a_batch_of_these_against_itself(name):
+    assert CATALOGUE[name].scoring is Scoring.TAILS
     rows, fresh = data(4)
     detector = fitted(name, rows)
     assert np.abs(detector.decision_function(fresh) - alone(detector, fresh)).max() > 0.1
