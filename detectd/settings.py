@@ -21,6 +21,7 @@ from pydantic_settings import (
 Share = Annotated[float, Field(gt=0, lt=1)]
 Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 RowFormat = Literal["json", "csv"]
@@ -44,11 +45,12 @@ class SourceSettings(Section):
     kind: Literal["file", "stdin", "kafka"]
     path: Path | None = None
     follow: bool = False
-    format: Literal["auto", "json", "csv"] = "auto"
+    format: Literal["auto", "json", "csv", "avro"] = "auto"
     topics: tuple[Name, ...] = ()
     batch_records: int = Field(default=1000, ge=1, le=1_000_000)
     batch_seconds: float = Field(default=1.0, gt=0, le=60)
     max_record_bytes: int = Field(default=1_048_576, ge=2)
+    stale_after: Seconds | None = None
 
     @model_validator(mode="after")
     def _kind_has_what_it_needs(self) -> Self:
@@ -106,13 +108,62 @@ class TopicsSettings(Section):
 
 
 class KafkaSettings(Section):
-    """How to reach the brokers, and who we are to them."""
+    """How to reach the brokers, who we are to them, and what they do for us.
 
-    bootstrap_servers: tuple[Name, ...] = ("localhost:9092",)
-    group_id: Name = "detectd"
+    Secrets are in files; a relative name is looked up in systemd's credentials directory first.
+    """
+
+    bootstrap_servers: Annotated[tuple[Name, ...], Field(min_length=1)] = ("localhost:9092",)
+    client: Literal["kafka-python", "confluent"] = "kafka-python"
     client_id: Name = "detectd"
+    group_id: Name = "detectd"
+    static_membership: bool = False
     transactional_id: Name | None = None
+    delivery: Literal["exactly_once", "at_least_once"] = "exactly_once"
     auto_offset_reset: Literal["earliest", "latest"] = "earliest"
+    preserve_partition: bool = False
+    compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = "none"
+    models_topic: Name | None = None
+
+    create_topics: bool = False
+    partitions: int | None = Field(default=None, ge=1)
+    replication_factor: int | None = Field(default=None, ge=1)
+
+    fetch_bytes: int = Field(default=32 << 20, ge=1 << 20)
+    session_timeout_seconds: Seconds = 45.0
+    max_poll_interval_seconds: Seconds = 300.0
+    transaction_timeout_seconds: Seconds = 60.0
+    retry_seconds: Seconds = 300.0
+
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    ssl_ca_file: Path | None = None
+    ssl_certificate_file: Path | None = None
+    ssl_key_file: Path | None = None
+    ssl_key_password_file: Path | None = None
+    ssl_check_hostname: bool = True
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] | None = None
+    sasl_username: Name | None = None
+    sasl_password_file: Path | None = None
+    sasl_token_file: Path | None = None
+    sasl_token_url: Name | None = None
+    sasl_client_id: Name | None = None
+    sasl_client_secret_file: Path | None = None
+    sasl_scope: Name | None = None
+
+
+class SchemaRegistrySettings(Section):
+    """Where the schemas of Avro records are."""
+
+    url: Name | None = None
+    username: Name | None = None
+    password_file: Path | None = None
+    ca_file: Path | None = None
+
+
+class OutputSettings(Section):
+    """What an output record looks like."""
+
+    value: Literal["envelope", "original"] = "envelope"
 
 
 class EventSettings(Section):
@@ -179,6 +230,13 @@ class ModelsSettings(Section):
     directory: Path = Path("models")
 
 
+class ServerSettings(Section):
+    """Where the service shows how it is doing: `address:port`, `unix:/path`, or nowhere."""
+
+    listen: str = "127.0.0.1:9464"
+    token_file: Path | None = None
+
+
 class LogSettings(Section):
     """What goes to stderr, and in which form."""
 
@@ -197,12 +255,15 @@ class Settings(BaseSettings):
     sink: SinkSettings
     topics: TopicsSettings = TopicsSettings()
     kafka: KafkaSettings = KafkaSettings()
+    schema_registry: SchemaRegistrySettings = SchemaRegistrySettings()
     event: EventSettings
+    output: OutputSettings = OutputSettings()
     detector: DetectorSettings = DetectorSettings()
     rejector: RejectorSettings = RejectorSettings()
     calibration: CalibrationSettings = CalibrationSettings()
     training: TrainingSettings = TrainingSettings()
     models: ModelsSettings = ModelsSettings()
+    server: ServerSettings = ServerSettings()
     log: LogSettings = LogSettings()
 
     @model_validator(mode="after")
