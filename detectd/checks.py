@@ -56,7 +56,7 @@ def _source(settings: Settings) -> Iterator[str]:
 
 def _try_first_records(settings: Settings) -> None:
     """Open the file as `run` would, and see whether any of its first records gives a row."""
-    source = wiring.source(settings)
+    source = wiring.source(settings, None)
     try:
         source.start(None)
         records = source.read(FIRST_RECORDS, 0).records

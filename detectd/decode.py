@@ -10,6 +10,7 @@ import csv
 import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -18,9 +19,11 @@ import numpy as np
 from detectd.records import Defect, Event, Record, Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
+
+    Read = Callable[[bytes], tuple[Mapping[str, Any], bytes]]
 
 # Epoch times beyond this are milliseconds: as seconds they would lie after the year 5000.
 FIRST_MILLISECONDS = 1e11
@@ -32,6 +35,10 @@ csv.field_size_limit(2**31 - 1)
 # What line separators can stand for in JSON: nothing but white space between tokens.
 LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
 
+# JSON gives no Decimal, other formats do.
+NUMBERS = (float, int, Decimal)
+to_json = msgspec.json.Encoder(decimal_format="number").encode
+
 
 @dataclass(frozen=True, slots=True)
 class Schema:
@@ -39,7 +46,8 @@ class Schema:
 
     A feature is the name of a field, or a path into nested objects and arrays: `disk.0.busy`.
     With `missing="median"` an absent or null feature becomes NaN, to be imputed by whoever knows
-    the training data.
+    the training data. `read` is for values that are not JSON: it gives an event's fields and the
+    same as one line of JSON, or raises Defect.
     """
 
     features: tuple[str, ...]
@@ -48,6 +56,7 @@ class Schema:
     numeric_strings: bool = False
     missing: Literal["dead_letter", "median"] = "dead_letter"
     max_record_bytes: int = 1_048_576
+    read: Read | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +82,7 @@ def decode(records: Sequence[Record], schema: Schema) -> Decoded:
     dead: dict[int, Defect] = {}
     for place, record in enumerate(records):
         try:
-            fields, text = _fields(record, schema.max_record_bytes)
+            fields, text = _fields(record, schema)
             for column, path in enumerate(paths):
                 rows[len(sound), column] = _number(fields, path, schema, record.columns is not None)
         except Defect as defect:
@@ -84,17 +93,19 @@ def decode(records: Sequence[Record], schema: Schema) -> Decoded:
     return Decoded(rows[: len(sound)], events, sound, dead)
 
 
-def _fields(record: Record, max_bytes: int) -> tuple[Mapping[str, Any], bytes]:
+def _fields(record: Record, schema: Schema) -> tuple[Mapping[str, Any], bytes]:
     """The event's fields, and its original value as one line of JSON."""
     value = record.value
     if value is None:
         raise Defect(Stage.DECODE, "the record has no value (a tombstone)")
-    size = len(value) + record.dropped
+    size, max_bytes = len(value) + record.dropped, schema.max_record_bytes
     if size > max_bytes:
         kept = f"; its first {len(value)} are kept" if record.dropped else ""
         raise Defect(Stage.DECODE, f"{size} bytes, more than max_record_bytes = {max_bytes}{kept}")
     if not value.strip():
         raise Defect(Stage.DECODE, "the record is empty")
+    if schema.read is not None:
+        return schema.read(value)
     try:
         text = value.decode()
     except UnicodeDecodeError as broken:
@@ -113,7 +124,7 @@ def _json_fields(value: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError) as broken:
         raise Defect(Stage.DECODE, f"not JSON: {broken}") from None
     if not isinstance(fields, dict):
-        raise Defect(Stage.DECODE, f"not a JSON object but {_kind(fields)}")
+        raise Defect(Stage.DECODE, f"not a JSON object but {kind_of(fields)}")
     return fields
 
 
@@ -158,8 +169,8 @@ def _number(fields: Mapping[str, Any], path: tuple[str, ...], schema: Schema, cs
         raise Defect(Stage.FEATURES, f"feature {path[0]!r} is missing")
     if isinstance(value, str):
         value = _parsed(value, path[0], csv or schema.numeric_strings)
-    if not isinstance(value, int | float):
-        raise Defect(Stage.FEATURES, f"feature {path[0]!r} is {_kind(value)}, not a number")
+    if not isinstance(value, NUMBERS):
+        raise Defect(Stage.FEATURES, f"feature {path[0]!r} is {kind_of(value)}, not a number")
     try:
         number = float(value)
     except OverflowError:
@@ -182,7 +193,8 @@ def _parsed(text: str, feature: str, numeric: bool) -> float | bool:
     raise Defect(Stage.FEATURES, f"feature {feature!r} is text, not a number: {text[:40]!r}")
 
 
-def _kind(value: object) -> str:
+def kind_of(value: object) -> str:
+    """What JSON calls a value of that type."""
     names = {
         dict: "an object",
         list: "an array",
@@ -200,7 +212,7 @@ def _key(record: Record, fields: Mapping[str, Any], schema: Schema) -> bytes | N
     value = _lookup(fields, _path(schema.key))
     if value is None:
         return None
-    return value.encode() if isinstance(value, str) else msgspec.json.encode(value)
+    return value.encode() if isinstance(value, str) else to_json(value)
 
 
 def _time(record: Record, fields: Mapping[str, Any], schema: Schema) -> int | None:
@@ -215,7 +227,8 @@ def _time(record: Record, fields: Mapping[str, Any], schema: Schema) -> int | No
     milliseconds = -1.0
     if isinstance(value, str):
         milliseconds = _iso_milliseconds(value)
-    elif isinstance(value, int | float) and not isinstance(value, bool):
+    elif isinstance(value, NUMBERS) and not isinstance(value, bool):
+        value = float(value) if isinstance(value, Decimal) else value
         # A negative time is none, and may be an integer too large to multiply.
         milliseconds = value if value >= FIRST_MILLISECONDS or value < 0 else value * 1000.0
     return round(milliseconds) if 0 <= milliseconds < END_OF_TIME else record.timestamp_ms

@@ -29,3 +29,11 @@ class ConfigError(DetectdError):
     """The configuration cannot work. Exit 78; systemd does not restart."""
 
     exit_code = 78
+
+
+class Interrupted(DetectdError):  # noqa: N818 - what happened, not what is wrong
+    """The other side is away, and will be back. The service goes on from the last commit."""
+
+
+class Revoked(DetectdError):  # noqa: N818
+    """Partitions went to another member before their records were committed: read again."""

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from detectd.errors import ConfigError
-from detectd.settings import Section, Settings
+from detectd.settings import Settings
+from detectd.settings.section import Section
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

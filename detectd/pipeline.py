@@ -7,22 +7,23 @@ one of three topics, or a dead letter with the reason; nothing is dropped, doubl
     impute   features that are missing, where the configuration allows it
     score    each row as if it were alone
     judge    the score's rank among the calibration scores -> normal, anomaly or abstain
-    encode   verdict and original event -> the bytes that a sink writes
+    encode   verdict and original event -> the bytes that a sink writes, as far as they fit
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from detectd.decode import decode
-from detectd.encode import dead_letter, envelope, warming_up
+from detectd.encode import dead_letter, envelope, size, too_large, warming_up
 from detectd.records import Defect, Outgoing, Reason, Stage, Topic
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -45,8 +46,13 @@ class Judge:
     medians: NDArray[np.float64]
 
 
-def judge_records(records: Sequence[Record], schema: Schema, judge: Judge) -> list[Outgoing]:
-    """A verdict or a dead letter for each record, in order."""
+def judge_records(
+    records: Sequence[Record], schema: Schema, judge: Judge, *, original: bool = False
+) -> list[Outgoing]:
+    """A verdict or a dead letter for each record, in order.
+
+    With `original` the value stays what it was, and the verdict is in the headers alone.
+    """
     decoded = decode(records, schema)
     rows, missing = _impute(decoded.rows, judge.medians)
     scores = judge.scorer.score(rows) if len(rows) else np.empty(0)
@@ -67,6 +73,7 @@ def judge_records(records: Sequence[Record], schema: Schema, judge: Judge) -> li
             verdict,
             records[place],
             decoded.events[i],
+            original=original,
             reason=Reason.UNSTABLE if verdict is Topic.ABSTAIN else None,
             score=float(scores[i]),
             rank=rank,
@@ -81,14 +88,28 @@ def judge_records(records: Sequence[Record], schema: Schema, judge: Judge) -> li
 
 
 def collect_records(
-    records: Sequence[Record], schema: Schema
+    records: Sequence[Record], schema: Schema, *, original: bool = False
 ) -> tuple[list[Outgoing], NDArray[np.float64]]:
     """Without a model: abstain from every event, and give its rows (k, d) for training."""
     decoded = decode(records, schema)
     outgoing = _dead_letters(records, decoded)
     for event, place in zip(decoded.events, decoded.sound, strict=True):
-        outgoing[place] = warming_up(records[place], event)
+        outgoing[place] = warming_up(records[place], event, original=original)
     return _complete(outgoing), decoded.rows
+
+
+def within_limits(
+    records: Sequence[Record], outgoing: Sequence[Outgoing], limits: Mapping[Topic, int]
+) -> list[Outgoing]:
+    """The outputs, those larger than `limits` (bytes) replaced by dead letters that say so."""
+    return (
+        [
+            out if size(out) <= limits.get(out.topic, math.inf) else too_large(record, out, limits)
+            for record, out in zip(records, outgoing, strict=True)
+        ]
+        if limits
+        else list(outgoing)
+    )
 
 
 def _dead_letters(records: Sequence[Record], decoded: Decoded) -> list[Outgoing | None]:

@@ -25,6 +25,11 @@ class Probation:
         """This configuration has been seen to fit the stream."""
         self._held = None
 
+    def begin_again(self) -> None:
+        """What was held back will be answered again."""
+        if self._held is not None:
+            self._held = []
+
     def pass_on(self, outgoing: list[Outgoing], *, last: bool) -> list[Outgoing] | None:
         """What may be committed now; None while that is undecided.
 

@@ -28,11 +28,12 @@ class Reason(StrEnum):
 
 
 class Stage(StrEnum):
-    """Where a record failed to become a feature vector with a finite score."""
+    """Where a record failed to become a feature vector with a finite score, or an output."""
 
     DECODE = "decode"
     FEATURES = "features"
     SCORE = "score"
+    ENCODE = "encode"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import signal
+import threading
 
 
 class Stop:
     """A request to stop. The second signal finds the default handlers, and kills."""
 
     def __init__(self) -> None:
-        self.requested = False
+        self._requested = threading.Event()
+
+    @property
+    def requested(self) -> bool:
+        """Whether a stop was asked for."""
+        return self._requested.is_set()
+
+    def wait(self, seconds: float) -> None:
+        """Wait so long, or until a stop is asked for."""
+        self._requested.wait(max(0.0, seconds))
 
     def listen(self) -> None:
         """Take SIGTERM and SIGINT as requests."""
@@ -17,5 +27,5 @@ class Stop:
             signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, _frame: object) -> None:
-        self.requested = True
+        self._requested.set()
         signal.signal(number, signal.SIG_DFL)

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+class Busy(DetectdError):  # noqa: N818 - the directory is
+    """Another process is collecting rows in the directory."""
+
+
 class Warmup:
     """Collects `wanted` rows of `width` features in `directory`."""
 
@@ -38,7 +42,7 @@ class Warmup:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(self._file)
-            raise DetectdError(
+            raise Busy(
                 f"{directory}: another detectd is collecting training rows here; wait until it has "
                 "its model, or set another models.directory"
             ) from None

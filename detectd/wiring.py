@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from detectd.decode import Schema
 from detectd.records import Topic
 
 if TYPE_CHECKING:
+    from detectd.avro import Registry
     from detectd.brokers import KafkaClient
+    from detectd.brokers.topics import Creation
     from detectd.model import Recipe
     from detectd.promise import Terms
     from detectd.settings import Settings
@@ -29,6 +32,25 @@ def schema(settings: Settings) -> Schema:
         missing=event.missing,
         max_record_bytes=settings.source.max_record_bytes,
     )
+
+
+def stream_schema(settings: Settings) -> Schema:
+    """As `schema`, for records of the source: files are JSON or CSV, Kafka's may be Avro."""
+    plain = schema(settings)
+    if settings.source.format != "avro":
+        return plain
+    from detectd import avro
+
+    return replace(plain, read=avro.reader(schema_registry(settings)))
+
+
+def schema_registry(settings: Settings) -> Registry:
+    """Where Avro's schemas are asked for."""
+    from detectd.avro import Registry
+
+    asked = settings.schema_registry
+    assert asked.url is not None
+    return Registry(asked.url, asked.username, None, asked.ca_file)
 
 
 def event_fingerprint(settings: Settings) -> str:
@@ -75,7 +97,7 @@ def store(settings: Settings) -> Store:
     return Store(settings.models.directory)
 
 
-def source(settings: Settings) -> Source:
+def source(settings: Settings, client: KafkaClient | None) -> Source:
     """The configured source, not started."""
     asked = settings.source
     if asked.kind == "file":
@@ -96,12 +118,18 @@ def source(settings: Settings) -> Source:
         )
     from detectd.sources.kafka import KafkaSource
 
+    assert client
+    at_least_once = settings.sink.kind == "kafka" and not _transactional(settings)
     return KafkaSource(
-        _kafka_client(settings), asked.topics, acknowledges=settings.sink.kind != "kafka"
+        client,
+        asked.topics,
+        acknowledges=settings.sink.kind != "kafka" or at_least_once,
+        group_decides=at_least_once,
+        creation=creation(settings),
     )
 
 
-def sink(settings: Settings) -> Sink:
+def sink(settings: Settings, client: KafkaClient | None) -> Sink:
     """The configured sink, not opened."""
     if settings.sink.kind == "file":
         from detectd.sinks.file import FileSink
@@ -114,11 +142,60 @@ def sink(settings: Settings) -> Sink:
         return StdoutSink()
     from detectd.sinks.kafka import KafkaSink
 
-    names = {topic: getattr(settings.topics, topic) for topic in Topic}
-    return KafkaSink(_kafka_client(settings), names)
+    assert client
+    return KafkaSink(
+        client,
+        output_topics(settings),
+        transactional=_transactional(settings),
+        preserve_partition=settings.kafka.preserve_partition,
+        creation=creation(settings),
+    )
 
 
-def _kafka_client(settings: Settings) -> KafkaClient:
+def output_topics(settings: Settings) -> dict[Topic, str]:
+    """The names of the four outputs on Kafka."""
+    return {topic: getattr(settings.topics, topic) for topic in Topic}
+
+
+def creation(settings: Settings) -> Creation | None:
+    """How missing topics are made; None where that is not asked for."""
+    from detectd.brokers.topics import Creation
+
+    asked = settings.kafka
+    return Creation(asked.partitions, asked.replication_factor) if asked.create_topics else None
+
+
+def kafka_client(settings: Settings) -> KafkaClient | None:
+    """Who we are to the brokers, for as long as the process runs; None where there are none.
+
+    Many processes may share a Kafka source, so each has an identity. A file has one reader, whose
+    position is found again under the transactional id: that one stays the same on any host.
+    """
+    if "kafka" not in (settings.source.kind, settings.sink.kind):
+        return None
     from detectd.brokers import KafkaClient
+    from detectd.brokers.identity import Identity
 
-    return KafkaClient(**settings.kafka.model_dump())
+    asked = settings.kafka
+    prefix = asked.transactional_id or asked.group_id
+    identity = Identity(prefix) if settings.source.kind == "kafka" else None
+    static = f"{asked.group_id}-{identity.name}" if identity and asked.static_membership else None
+    return KafkaClient(
+        bootstrap_servers=asked.bootstrap_servers,
+        library=asked.client,
+        group_id=asked.group_id,
+        group_instance_id=static,
+        client_id=asked.client_id,
+        transactional_id=f"{prefix}-{identity.name}" if identity else prefix,
+        identity=identity,
+        auto_offset_reset=asked.auto_offset_reset,
+        compression=asked.compression,
+        fetch_bytes=asked.fetch_bytes,
+        session_timeout=asked.session_timeout_seconds,
+        max_poll_interval=asked.max_poll_interval_seconds,
+        transaction_timeout=asked.transaction_timeout_seconds,
+    )
+
+
+def _transactional(settings: Settings) -> bool:
+    return settings.kafka.delivery == "exactly_once"

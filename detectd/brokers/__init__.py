@@ -1,60 +1,110 @@
-"""What all of Kafka's clients share: how to reach the brokers, and what their errors mean here."""
+"""Kafka's brokers: how to reach them, who we are to them, and what they can be asked to do.
+
+`kafka_python` and `confluent` are two transports with the same two classes, `Consumer` and
+`Producer`; whatever is not on a record's way (topics, offsets of a group) is asked here, through
+kafka-python.
+"""
 
 from __future__ import annotations
 
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from kafka import KafkaAdminClient
 from kafka import errors as kafka_errors
 
-from detectd.errors import ConfigError, DetectdError, RefusedError
+from detectd.brokers.failures import REFUSALS, explained, one_line
+from detectd.errors import ConfigError, Interrupted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
+    from types import ModuleType
+
+    from detectd.records import Outgoing, Record
 
 T = TypeVar("T")
 
 CLOSE_SECONDS = 5.0
 RETRY_SECONDS = 0.1
 
-REFUSALS = (
-    kafka_errors.AuthorizationError,
-    kafka_errors.SaslAuthenticationFailedError,
-    kafka_errors.UnsupportedSaslMechanismError,
-    kafka_errors.IllegalSaslStateError,
-)
+Place = tuple[str, int]  # topic and partition
 
-MENDS = {
-    kafka_errors.ProducerFencedError: "another process with this transactional id took over; "
-    "give each process its own kafka.transactional_id",
-    kafka_errors.CommitFailedError: "the group gave the partitions to others before the commit; "
-    "a restart goes on from the last one",
-    kafka_errors.MessageSizeTooLargeError: "raise max.message.bytes of the output topics",
-    kafka_errors.UnsupportedCodecError: "install the library of that compression",
-}
+
+class Run(NamedTuple):
+    """Records of one partition in order, the offset of the first and the one after the last."""
+
+    place: Place
+    first: int
+    after: int
+    records: list[Record]
+
+
+class Addressed(NamedTuple):
+    """An output and where it goes; None leaves the partition to the key, the time to the clock."""
+
+    out: Outgoing
+    topic: str
+    partition: int | None
+    timestamp_ms: int | None
+
+
+@dataclass
+class Membership:
+    """As whom the consumer read what is to be committed next: the brokers fence all others.
+
+    The source writes it and the sink reads it. What it holds is the transport's own.
+    """
+
+    member: Any = None
 
 
 @dataclass(frozen=True, slots=True)
 class KafkaClient:
     """How to reach the brokers, and who we are to them.
 
-    `extra` holds further options of kafka-python, for every kind of client (`security_protocol`,
-    `ssl_cafile`, ...). `patience` bounds in seconds how long a start waits for the brokers.
+    `extra` holds options of kafka-python for every kind of client (`security_protocol`, ...), and
+    `native` those of librdkafka. All times are in seconds; `patience` bounds how long one attempt
+    waits for the brokers. `identity` is kept as long as the client: it is what makes
+    `transactional_id` ours alone.
     """
 
     bootstrap_servers: Sequence[str]
+    library: str = "kafka-python"
     group_id: str = "detectd"
+    group_instance_id: str | None = None
     client_id: str = "detectd"
     transactional_id: str | None = None
+    identity: object = None
     auto_offset_reset: str = "earliest"
-    patience: float = 30.0
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    compression: str = "none"
+    fetch_bytes: int = 32 << 20
+    session_timeout: float = 45.0
+    max_poll_interval: float = 300.0
+    transaction_timeout: float = 60.0
+    patience: float = 10.0
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    native: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    membership: Membership = field(default_factory=Membership)
+
+    @property
+    def transport(self) -> ModuleType:
+        """The module with the `Consumer` and the `Producer` of the library asked for."""
+        if self.library == "confluent":
+            from detectd.brokers import confluent
+
+            return confluent
+        from detectd.brokers import kafka_python
+
+        return kafka_python
 
     def connect(self, kind: Callable[..., T], **options: object) -> T:
-        """A client of that kind, connected. Raises DetectdError where no broker answers in time."""
+        """A client of kafka-python of that kind, connected.
+
+        Raises Interrupted where no broker answers in time, RefusedError where it refuses us, and
+        ConfigError where an option is wrong.
+        """
         servers = ", ".join(self.bootstrap_servers)
         common = {
             "bootstrap_servers": list(self.bootstrap_servers),
@@ -67,11 +117,11 @@ class KafkaClient:
         except kafka_errors.KafkaTimeoutError:
             # kafka-python takes a failed login for a lost connection, and tries on.
             login = " or the credentials" if "sasl_mechanism" in self.extra else ""
-            raise DetectdError(
+            raise Interrupted(
                 f"kafka.bootstrap_servers: no answer from {servers} within {self.patience:g} s; "
                 f"start the brokers, or correct the addresses{login}"
             ) from None
-        except (kafka_errors.KafkaConfigurationError, ValueError) as wrong:
+        except (kafka_errors.KafkaConfigurationError, ValueError, AssertionError) as wrong:
             raise ConfigError(f"kafka: {one_line(wrong)}; correct the options") from wrong
 
     def partitions(self, topics: Collection[str]) -> dict[str, int]:
@@ -97,27 +147,3 @@ class KafkaClient:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(RETRY_SECONDS)
-
-
-@contextmanager
-def explained(doing: str) -> Iterator[None]:
-    """Turn kafka-python's errors into those of `detectd.errors`, in one line."""
-    try:
-        yield
-    except kafka_errors.KafkaError as error:
-        # An earlier error that broke the client comes wrapped in the error of the next call.
-        inner = [cause for cause in error.args if isinstance(cause, kafka_errors.KafkaError)]
-        cause = inner[0] if inner else error
-        if isinstance(cause, REFUSALS):
-            raise RefusedError(
-                f"the brokers refuse us, {doing}: {one_line(cause)}; grant the right, "
-                "or correct the credentials"
-            ) from error
-        mend = MENDS.get(type(cause), "a restart goes on from the last commit")
-        raise DetectdError(f"Kafka failed, {doing}: {one_line(cause)}; {mend}") from error
-
-
-def one_line(error: BaseException) -> str:
-    """The error's class, if its text does not name it, and its text."""
-    name, text = type(error).__name__, " ".join(str(error).split())
-    return text if name in text else f"{name}: {text}".removesuffix(": ")

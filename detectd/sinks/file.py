@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from detectd import durable
 from detectd.errors import ConfigError, DetectdError
 from detectd.records import Position, Topic
+from detectd.sinks import Sink
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 CHECKPOINT = "checkpoint.json"
 
 
-class FileSink:
+class FileSink(Sink):
     """Appends to the outputs under `directory`. One process at a time."""
 
     def __init__(self, directory: Path, *, fsync: bool = True) -> None:

@@ -7,34 +7,36 @@ is written as committed offsets, since these are what a Kafka transaction can ho
     Kafka    the source's group, as they are  the service's state
     other    a group of our own, one          the source's position and the service's state
              partition (`own_place`)
+
+Without a transactional id it writes at least once: the source tells the group where it is when
+the brokers have the records, and what is in between after a crash is written again.
 """
 
 from __future__ import annotations
 
 import json
-import threading
 import time
-from concurrent.futures import Future, wait
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
-from kafka import errors as kafka_errors
-from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata
+import structlog
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 
-from detectd.brokers import CLOSE_SECONDS, explained
-from detectd.errors import ConfigError
+from detectd.brokers import Addressed
+from detectd.brokers import topics as broker_topics
+from detectd.brokers.failures import Fenced, explained
+from detectd.errors import ConfigError, DetectdError, Revoked
 from detectd.records import Position, Topic
+from detectd.sinks import Sink
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from detectd.brokers import KafkaClient
+    from detectd.brokers import KafkaClient, Place
+    from detectd.brokers.topics import Creation
     from detectd.records import Outgoing
 
-# How long a commit may take, brokers that fail over included; kafka-python itself waits for ever.
-DELIVERY_SECONDS = 60.0
-COMMIT_SECONDS = 90.0
+log = structlog.get_logger()
 
 # Brokers forget offsets and transactional ids that nobody has written for a week.
 REFRESH_SECONDS = 3600.0
@@ -42,25 +44,37 @@ REFRESH_SECONDS = 3600.0
 # Brokers refuse timestamps that lie further ahead of their clock than an hour.
 AHEAD_MS = 3_500_000
 
-# The brokers finish a transaction after they have acknowledged its commit, and let the next one
-# begin when they have; kafka-python waits so long between its tries.
-RETRY_MS = 20
-
-# A single output may be large; the topic's max.message.bytes decides, not the client.
-MAX_REQUEST_BYTES = 64 * 1024 * 1024
+# What the brokers' default allows a record to have, and what a batch of one adds to its bytes.
+DEFAULT_LIMIT = 1_048_588
+BATCH_OVERHEAD = 200
 
 
-class KafkaSink:
-    """The topics named by `topics`, one for each `Topic`."""
+class KafkaSink(Sink):
+    """The topics named by `topics`, one for each `Topic`.
 
-    def __init__(self, client: KafkaClient, topics: Mapping[Topic, str]) -> None:
+    An output goes to the partition of its key, or with `preserve_partition` to the one that its
+    record was read from.
+    """
+
+    def __init__(
+        self,
+        client: KafkaClient,
+        topics: Mapping[Topic, str],
+        *,
+        transactional: bool = True,
+        preserve_partition: bool = False,
+        creation: Creation | None = None,
+    ) -> None:
         self._client = client
         self._topics = topics
-        self._id = client.transactional_id or client.group_id
+        self._id = (client.transactional_id or client.group_id) if transactional else None
         self._own_group = f"{self._id}.position"
-        self._own_place = TopicPartition(topics[Topic.NORMAL], 0)
+        self._own_place = (topics[Topic.NORMAL], 0)
+        self._preserve_partition = preserve_partition
+        self._creation = creation
         self._producer: Any = None
         self._partitions: dict[str, int] = {}
+        self._limits: dict[Topic, int] = {}
         self._commits = 0
         self._committed: Position | None = None
         self._committed_at = 0.0
@@ -69,29 +83,18 @@ class KafkaSink:
         """Take over the transactional id, and tell the position of its last finished commit.
 
         After a commit from Kafka `source` holds no offsets: the group has them.
-        Raises ConfigError where a topic does not exist, DetectdError where no broker answers,
+        Raises ConfigError where a topic does not exist, Interrupted where no broker answers,
         RefusedError where a broker refuses us.
         """
-        self._partitions = self._client.partitions(list(self._topics.values()))
-        missing = [
-            f"{key} = {name!r}" for key, name in self._topics.items() if not self._partitions[name]
-        ]
-        if missing:
-            raise ConfigError(
-                f"topics: {', '.join(missing)}: no such topic; create it, or name another"
-            )
-        self._producer = self._client.connect(
-            KafkaProducer,
-            transactional_id=self._id,
-            acks="all",
-            delivery_timeout_ms=DELIVERY_SECONDS * 1000,
-            max_block_ms=self._client.patience * 1000,
-            max_request_size=MAX_REQUEST_BYTES,
-            retry_backoff_ms=RETRY_MS,
-            allow_auto_create_topics=False,
+        names = {f"{key} = {name!r}": name for key, name in self._topics.items()}
+        self._partitions = broker_topics.require(self._client, "topics", names, self._creation)
+        self._limits = self._look_for_limits()
+        self._producer = self._client.transport.Producer(
+            self._client, self._id, min(self._limits.values())
         )
-        with explained("taking over the transactional id"):
-            self._producer.init_transactions()
+        if self._id is None:
+            return None
+        self._producer.take_over()
         # Only now is the last transaction of a predecessor either committed or aborted.
         with explained("looking for the last commit"):
             last = max(self._marks(), key=_number, default=None)
@@ -100,92 +103,104 @@ class KafkaSink:
             self._committed = Position(last["source"], last["state"])
         return self._committed
 
+    def limits(self) -> Mapping[Topic, int]:
+        """See `Sink`. What the topics' `max.message.bytes` leave for key, value and headers."""
+        return self._limits
+
     def commit(self, outgoing: Sequence[Outgoing], position: Position) -> None:
         """Write the records and the position in one transaction.
 
-        Raises DetectdError where that fails; the sink is then of no further use, and what the
-        transaction held is or will be aborted, unless only the answer to its commit got lost:
-        `open` of a successor tells.
+        Raises as `Sink` says, and DetectdError where another process uses this transactional id.
         """
-        offsets, group = self._offsets(position)
+        offsets = self._offsets(position)
         fresh = time.monotonic() - self._committed_at < REFRESH_SECONDS
         if not outgoing and (not offsets or (fresh and position == self._committed)):
             return
-        with explained(f"committing as transactional id {self._id!r}"):
-            _within(COMMIT_SECONDS, lambda: self._transact(outgoing, offsets, group))
+        outputs = self._addressed(outgoing)
+        if self._id is None:
+            self._producer.write(outputs)
+        else:
+            self._transact(outputs, offsets, position.source.get("group"))
         self._commits += 1
         self._committed = position
         self._committed_at = time.monotonic()
 
     def close(self) -> None:
         """Close the connection; an unfinished transaction is left to be aborted."""
-        if self._producer is not None:
-            producer, self._producer = self._producer, None
-            with suppress(kafka_errors.KafkaError):
-                producer.close(timeout=CLOSE_SECONDS)
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            producer.close()
 
     def _transact(
         self,
-        outgoing: Sequence[Outgoing],
-        offsets: dict[TopicPartition, OffsetAndMetadata],
-        group: ConsumerGroupMetadata,
+        outputs: Sequence[Addressed],
+        offsets: Mapping[Place, tuple[int, str]],
+        group: str | None,
     ) -> None:
-        producer = self._producer
-        latest = time.time() * 1000 + AHEAD_MS
         try:
             # 1. Begin.
-            producer.begin_transaction()
-            # 2. Hand over the records.
-            sent = [
-                producer.send(
-                    self._topics[out.topic],
-                    value=out.value,
-                    key=out.key,
-                    headers=list(out.headers),
-                    partition=self._partition(out),
-                    timestamp_ms=_timestamp(out, latest),
-                )
-                for out in outgoing
-            ]
-            # 3. See that the brokers have every one. The commit would wait for that too, but a
-            #    batch that fails while kafka-python completes a transaction can go unreported.
-            producer.flush(timeout=DELIVERY_SECONDS)
-            for future in sent:
-                future.get(timeout=0)
-            # 4. Add how far the stream has been answered.
-            producer.send_offsets_to_transaction(offsets, group)
-            # 5. Make it all visible at once.
-            producer.commit_transaction()
-        except Exception:
-            # Readers wait behind an open transaction: end it now, not when the next process starts.
-            with suppress(kafka_errors.KafkaError):
-                producer.abort_transaction()
+            self._producer.begin()
+            # 2. Hand over the records, and see that the brokers have every one.
+            self._producer.write(outputs)
+            # 3. Add how far the stream has been answered, as whoever read it: the brokers refuse
+            #    it where the partitions have gone to another member since.
+            if group is None:
+                self._producer.add_offsets(offsets, self._own_group, None)
+            else:
+                self._producer.add_offsets(offsets, group, self._client.membership.member)
+            # 4. Make it all visible at once.
+            self._producer.commit()
+        except Revoked:
+            # Nothing is wrong with us: the producer goes on, if it can take this back.
+            self._producer.abort()
             raise
+        except Fenced:
+            if self._client.identity is None:
+                raise DetectdError(
+                    f"kafka.transactional_id: {self._id!r}: another process with this "
+                    "transactional id took over; run one process, or give each an id of its own"
+                ) from None
+            raise
+        except DetectdError:
+            # Readers wait behind an open transaction: end it now, not when the next one begins.
+            with suppress(DetectdError):
+                self._producer.abort()
+            raise
+
+    def _addressed(self, outgoing: Sequence[Outgoing]) -> list[Addressed]:
+        latest = time.time() * 1000 + AHEAD_MS
+        return [
+            Addressed(out, self._topics[out.topic], self._partition(out), _timestamp(out, latest))
+            for out in outgoing
+        ]
 
     def _partition(self, out: Outgoing) -> int | None:
         """By key, as Kafka's clients do; without one as in the source, which keeps the order."""
-        if out.key is not None:
+        if out.key is not None and not self._preserve_partition:
             return None
-        return (out.partition or 0) % self._partitions[self._topics[out.topic]]
+        partition, there = out.partition or 0, self._partitions[self._topics[out.topic]]
+        if self._preserve_partition and partition >= there:
+            raise ConfigError(
+                f"topics.{out.topic}: {self._topics[out.topic]!r} has {there} partitions, and a "
+                f"record came from partition {partition}; add partitions, or set "
+                "kafka.preserve_partition = false"
+            )
+        return partition % there
 
-    def _offsets(
-        self, position: Position
-    ) -> tuple[dict[TopicPartition, OffsetAndMetadata], ConsumerGroupMetadata]:
-        """The offsets that say `position`, and the group to which they belong."""
+    def _offsets(self, position: Position) -> dict[Place, tuple[int, str]]:
+        """The offsets that say `position`, each with its metadata."""
         group = position.source.get("group")
         number = self._commits + 1
-        source = position.source if group is None else {"group": {"group_id": group["group_id"]}}
+        source = position.source if group is None else {"group": group}
         mark = {"by": self._id, "commit": number, "source": source, "state": position.state}
         memo = json.dumps(mark, separators=(",", ":"))
         if group is None:
-            own = ConsumerGroupMetadata(self._own_group)
-            return {self._own_place: OffsetAndMetadata(number, memo, -1)}, own
-        offsets = {
-            TopicPartition(topic, int(partition)): OffsetAndMetadata(offset, memo, -1)
+            return {self._own_place: (number, memo)}
+        return {
+            (topic, int(partition)): (offset, memo)
             for topic, partitions in position.source["offsets"].items()
             for partition, offset in partitions.items()
         }
-        return offsets, ConsumerGroupMetadata(**group)
 
     def _marks(self) -> list[dict[str, Any]]:
         """What earlier commits under this transactional id have left with the offsets."""
@@ -198,7 +213,9 @@ class KafkaSink:
         )
         with closing(reader):
             own = reader.committed(
-                self._own_place, metadata=True, timeout_ms=self._client.patience * 1000
+                TopicPartition(*self._own_place),
+                metadata=True,
+                timeout_ms=self._client.patience * 1000,
             )
         group = self._client.group_id
         with closing(self._client.connect(KafkaAdminClient)) as admin:
@@ -207,11 +224,22 @@ class KafkaSink:
         memos += [offset.metadata for offset in offsets.values()]
         return [mark for mark in map(_mark, memos) if mark.get("by") == self._id]
 
+    def _look_for_limits(self) -> dict[Topic, int]:
+        known = broker_topics.size_limits(self._client, list(self._topics.values()))
+        unknown = sorted(set(self._topics.values()) - known.keys())
+        if unknown:
+            log.warning("sink.limits_unknown", topics=unknown, mend="grant DescribeConfigs")
+        return {
+            topic: known.get(name, DEFAULT_LIMIT) - BATCH_OVERHEAD
+            for topic, name in self._topics.items()
+        }
+
 
 def _mark(memo: str | None) -> dict[str, Any]:
     """The mark in an offset's metadata; empty where somebody else wrote it."""
     try:
-        mark = json.loads(memo or "{}")
+        # librdkafka hands over the end of its string with it.
+        mark = json.loads((memo or "{}").rstrip("\0"))
     except ValueError:
         return {}
     return mark if isinstance(mark, dict) else {}
@@ -225,20 +253,3 @@ def _timestamp(out: Outgoing, latest: float) -> int | None:
     """The timestamp where a broker takes it; None leaves it to the client's clock."""
     stamp = out.timestamp_ms
     return stamp if stamp is not None and 0 <= stamp <= latest else None
-
-
-def _within(seconds: float, do: Callable[[], None]) -> None:
-    """Do it, or raise KafkaTimeoutError after so many seconds: some calls have no limit."""
-    outcome: Future[None] = Future()
-
-    def run() -> None:
-        try:
-            do()
-            outcome.set_result(None)
-        except BaseException as error:  # noqa: BLE001 - it is raised below
-            outcome.set_exception(error)
-
-    threading.Thread(target=run, name="kafka-commit", daemon=True).start()
-    if not wait([outcome], seconds).done:
-        raise kafka_errors.KafkaTimeoutError(f"no answer for {seconds:g} s")
-    outcome.result()

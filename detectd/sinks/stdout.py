@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from detectd.errors import ConfigError, DetectdError
+from detectd.sinks import Sink
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from detectd.records import Outgoing, Position
 
 
-class StdoutSink:
+class StdoutSink(Sink):
     """One JSON object a line. A pipe keeps no position, so `open` never tells one."""
 
     def __init__(self, descriptor: int | None = None) -> None:

@@ -29,6 +29,18 @@ class Batch:
     ended: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """A partition of ours: records not read yet, the last one's timestamp, seconds since it came.
+
+    None where that is not known yet.
+    """
+
+    lag: int | None
+    timestamp_ms: int | None
+    silent: float
+
+
 # What the values of a batch may weigh before it is full, however few its records are.
 BATCH_BYTES = 32 << 20
 
@@ -39,7 +51,7 @@ def weight(records: Sequence[Record]) -> int:
 
 
 class Source(Protocol):
-    """What the loop needs of a stream."""
+    """What the loop needs of a stream. The methods with a body are for streams that are shared."""
 
     def start(self, position: dict[str, Any] | None) -> None:
         """Go on from `position`, a `Batch.position` of an earlier run, or begin where None.
@@ -51,11 +63,24 @@ class Source(Protocol):
         """Up to `limit` records, fewer where they weigh `BATCH_BYTES`.
 
         Waits at most `wait` seconds for the first and for the rest. An empty batch means that
-        nothing came; it still has a position.
+        nothing came; it still has a position. Raises Interrupted where the source is away, and
+        Revoked where records that it gave are no longer ours to answer.
         """
 
     def acknowledge(self, position: dict[str, Any]) -> None:
         """Take note that everything before `position` has been committed by the sink."""
+
+    def rewind(self) -> None:
+        """After Revoked: go back to the first record that has not been acknowledged."""
+        raise AssertionError("nobody can take this source's records away")
+
+    def hold(self) -> None:
+        """While the service is busy: show the others that we live. May wait a little."""
+        return
+
+    def partitions(self) -> dict[str, Partition]:
+        """What is ours now, by topic/partition; empty where a source has no partitions."""
+        return {}
 
     def progress(self) -> float | None:
         """The share of the input that has been read, in [0, 1]; None where there is no end."""

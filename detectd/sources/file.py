@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal, cast
 import structlog
 
 from detectd.errors import ConfigError, DetectdError
-from detectd.sources import BATCH_BYTES, Batch, weight
+from detectd.sources import BATCH_BYTES, Batch, Source, weight
 from detectd.sources.identity import Identity, head_of, rotated_sibling
 from detectd.sources.lines import Cutter
 from detectd.sources.reader import BYTE_ORDER_MARK, Reader, header
@@ -31,7 +31,7 @@ POLL_SECONDS = 0.05
 DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error)
 
 
-class FileSource:
+class FileSource(Source):
     """Records of one file. `follow` waits for more at its end, through rotation and truncation.
 
     A record's id is `name:line`. After a rotation or truncation lines count from 1 again, and the

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any, Literal
 
 from detectd.errors import ConfigError, DetectdError
-from detectd.sources import BATCH_BYTES, Batch, weight
+from detectd.sources import BATCH_BYTES, Batch, Source, weight
 from detectd.sources.reader import Reader
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 BLOCK = 1 << 16
 
 
-class StdinSource:
+class StdinSource(Source):
     """Records of a pipe, `stdin:1` and on, until its writer closes it."""
 
     def __init__(

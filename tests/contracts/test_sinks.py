@@ -71,6 +71,7 @@ class KafkaTopics:
     """Transactions, seen as a subscriber sees them."""
 
     remembers = True
+    library = "kafka-python"
 
     def __init__(self, tmp_path, request):
         self.broker = request.getfixturevalue("kafka_broker")
@@ -83,7 +84,11 @@ class KafkaTopics:
 
         name = self.topics[Topic.NORMAL]
         client = KafkaClient(
-            self.broker.servers, group_id=name, transactional_id=name, extra=self.broker.options
+            self.broker.servers,
+            library=self.library,
+            group_id=name,
+            transactional_id=name,
+            extra=self.broker.options,
         )
         return KafkaSink(client, self.topics)
 
@@ -92,7 +97,14 @@ class KafkaTopics:
         return {topic: [r.value for r in found[name]] for topic, name in self.topics.items()}
 
 
-@pytest.fixture(params=[Directories, Pipes, KafkaTopics], ids=lambda adapter: adapter.__name__)
+class KafkaTopicsByConfluent(KafkaTopics):
+    library = "confluent"
+
+
+@pytest.fixture(
+    params=[Directories, Pipes, KafkaTopics, KafkaTopicsByConfluent],
+    ids=lambda adapter: adapter.__name__,
+)
 def world(request, tmp_path):
     return request.param(tmp_path, request)
 

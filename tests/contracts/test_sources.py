@@ -70,6 +70,7 @@ class KafkaTopics:
     """One partition, so that there is one order. Joining a group takes a while."""
 
     resumes, stops = True, 4
+    library = "kafka-python"
 
     def __init__(self, tmp_path, request):
         self.broker = request.getfixturevalue("kafka_broker")
@@ -80,12 +81,29 @@ class KafkaTopics:
         from detectd.brokers import KafkaClient
         from detectd.sources.kafka import KafkaSource
 
-        client = KafkaClient(self.broker.servers, group_id=self.topic, extra=self.broker.options)
+        client = KafkaClient(
+            self.broker.servers,
+            library=self.library,
+            group_id=self.topic,
+            extra=self.broker.options,
+        )
         return KafkaSource(client, [self.topic], acknowledges=True)
 
 
+class KafkaTopicsByConfluent(KafkaTopics):
+    library = "confluent"
+
+
 @pytest.fixture(
-    params=[Files, GzippedFiles, CsvFiles, FollowedFiles, Pipes, KafkaTopics],
+    params=[
+        Files,
+        GzippedFiles,
+        CsvFiles,
+        FollowedFiles,
+        Pipes,
+        KafkaTopics,
+        KafkaTopicsByConfluent,
+    ],
     ids=lambda adapter: adapter.__name__,
 )
 def world(request, tmp_path):

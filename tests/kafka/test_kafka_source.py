@@ -7,19 +7,22 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from kafka import KafkaProducer
 
-from detectd.brokers import KafkaClient
-from detectd.errors import ConfigError, DetectdError
+from detectd.brokers import KafkaClient, Membership
+from detectd.errors import ConfigError, Revoked
 from detectd.sources.kafka import KafkaSource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from broker import Broker
 
@@ -28,8 +31,47 @@ if TYPE_CHECKING:
 SECONDS = 20.0
 
 
-def client_of(broker: Broker, group: str = "readers", **settings: Any) -> KafkaClient:
-    return KafkaClient(broker.servers, group_id=f"{group}-{os.urandom(4).hex()}", **settings)
+@pytest.fixture(params=["kafka-python", "confluent"])
+def library(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def client_of(broker: Broker, library: str = "kafka-python", **settings: Any) -> KafkaClient:
+    group = f"readers-{os.urandom(4).hex()}"
+    return KafkaClient(broker.servers, library=library, group_id=group, **settings)
+
+
+def another(client: KafkaClient) -> KafkaClient:
+    """The same group, another member."""
+    return replace(client, membership=Membership())
+
+
+@contextmanager
+def living(client: KafkaClient, *topics: str, acknowledges: bool = True) -> Iterator[list[str]]:
+    """Another member, which reads in a thread of its own. Gives the ids of what it has read."""
+    seen: list[str] = []
+    stop = threading.Event()
+
+    def live() -> None:
+        with started(client, *topics, acknowledges=acknowledges) as source:
+            while not stop.is_set():
+                batch = source.read(100, wait=0.1)
+                source.acknowledge(batch.position)
+                seen.extend(record.id for record in batch.records)
+
+    with ThreadPoolExecutor(1) as aside:
+        life = aside.submit(live)
+        try:
+            yield seen
+        finally:
+            stop.set()
+    life.result()
+
+
+def until(true: Callable[[], object]) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not true():
+        assert time.monotonic() < deadline
 
 
 @contextmanager
@@ -56,12 +98,14 @@ def read(source: KafkaSource, count: int) -> tuple[list[Record], dict[str, Any]]
         assert time.monotonic() < deadline, f"only {len(records)} of {count} records came"
 
 
-def test_records_keep_value_key_headers_timestamp_and_place(kafka_broker: Broker) -> None:
+def test_records_keep_value_key_headers_timestamp_and_place(
+    kafka_broker: Broker, library: str
+) -> None:
     (topic,) = kafka_broker.create_topics("kept")
     headers = [("trace", b"\x00\xff"), ("trace", b"again")]
     sent = {"value": b"{}", "key": b"k", "headers": headers, "timestamp_ms": 1234}
     kafka_broker.produce(topic, sent, {"value": None, "key": b"gone"}, b"\xff\x00")
-    with started(client_of(kafka_broker), topic) as source:
+    with started(client_of(kafka_broker, library), topic) as source:
         (full, tombstone, bare), position = read(source, 3)
     assert (full.value, full.key, full.timestamp_ms) == (b"{}", b"k", 1234)
     assert full.headers == tuple(headers)
@@ -71,10 +115,10 @@ def test_records_keep_value_key_headers_timestamp_and_place(kafka_broker: Broker
     assert position["offsets"] == {topic: {"0": 3}}
 
 
-def test_limit_bounds_a_batch_and_nothing_is_skipped(kafka_broker: Broker) -> None:
+def test_limit_bounds_a_batch_and_nothing_is_skipped(kafka_broker: Broker, library: str) -> None:
     (topic,) = kafka_broker.create_topics("limit", partitions=3)
     kafka_broker.produce(topic, *({"value": b"%d" % n, "partition": n % 3} for n in range(100)))
-    with started(client_of(kafka_broker), topic) as source:
+    with started(client_of(kafka_broker, library), topic) as source:
         sizes, seen = [], []
         while len(seen) < 100:
             batch = source.read(7, wait=0.5)
@@ -97,27 +141,30 @@ def test_a_batch_of_several_fetches_keeps_the_limit(kafka_broker: Broker) -> Non
         assert len(source.read(7, wait=1).records) == 6
 
 
-def test_a_position_holds_only_partitions_of_this_member(kafka_broker: Broker) -> None:
+def test_a_position_holds_only_partitions_of_this_member(
+    kafka_broker: Broker, library: str
+) -> None:
     (topic,) = kafka_broker.create_topics("moved", partitions=2)
     kafka_broker.produce(topic, *({"value": b"", "partition": p} for p in range(2)))
-    client = client_of(kafka_broker)
+    client = client_of(kafka_broker, library)
     with started(client, topic, acknowledges=False) as first:
         _, position = read(first, 2)
         assert position["offsets"] == {topic: {"0": 1, "1": 1}}
-        with started(client, topic, acknowledges=False) as second:
-            deadline = time.monotonic() + SECONDS
-            while len(position["offsets"][topic]) == 2:
-                assert time.monotonic() < deadline
-                first.acknowledge(position)
-                second.read(10, wait=0.05)
-                position = first.read(10, wait=0.05).position
-    assert len(position["offsets"][topic]) == 1
+        first.acknowledge(position)
+        with living(another(client), topic, acknowledges=False):
+            until(lambda: not first.read(1, wait=0.1).records and len(first.partitions()) == 1)
+            kafka_broker.produce(topic, *({"value": b"", "partition": p} for p in range(2)))
+            _, position = read(first, 1)
+    ((_, offset),) = position["offsets"][topic].items()
+    assert offset == 2
 
 
-def test_records_of_an_open_or_aborted_transaction_are_not_read(kafka_broker: Broker) -> None:
+def test_records_of_an_open_or_aborted_transaction_are_not_read(
+    kafka_broker: Broker, library: str
+) -> None:
     (topic,) = kafka_broker.create_topics("isolation")
     writer = kafka_broker.client(KafkaProducer, transactional_id=f"other-{topic}")
-    with closing(writer), started(client_of(kafka_broker), topic) as source:
+    with closing(writer), started(client_of(kafka_broker, library), topic) as source:
         writer.init_transactions()
         writer.begin_transaction()
         writer.send(topic, b"taken back").get(SECONDS)
@@ -128,10 +175,10 @@ def test_records_of_an_open_or_aborted_transaction_are_not_read(kafka_broker: Br
     assert record.value == b"kept"
 
 
-def test_a_position_is_where_each_partition_goes_on(kafka_broker: Broker) -> None:
+def test_a_position_is_where_each_partition_goes_on(kafka_broker: Broker, library: str) -> None:
     (topic,) = kafka_broker.create_topics("resume", partitions=3)
     kafka_broker.produce(topic, *({"value": b"%d" % n, "partition": n // 10} for n in range(30)))
-    client = client_of(kafka_broker)
+    client = client_of(kafka_broker, library)
     position = {"group": {"group_id": "x"}, "offsets": {topic: {"0": 4, "1": 9}}}
     with started(client, topic, position=position) as source:
         records, after = read(source, 17)
@@ -149,10 +196,12 @@ def test_a_position_keeps_partitions_that_have_not_been_read_again(kafka_broker:
     assert after["offsets"] == {topic: {"0": 5, "1": 5}}
 
 
-def test_without_a_position_the_offsets_of_the_group_hold(kafka_broker: Broker) -> None:
+def test_without_a_position_the_offsets_of_the_group_hold(
+    kafka_broker: Broker, library: str
+) -> None:
     (topic,) = kafka_broker.create_topics("group")
     kafka_broker.produce(topic, b"0", b"1", b"2")
-    client = client_of(kafka_broker)
+    client = client_of(kafka_broker, library)
     with started(client, topic) as source:
         _, position = read(source, 2)
         source.acknowledge(position)
@@ -188,47 +237,60 @@ def test_latest_begins_with_what_comes_after_the_start(kafka_broker: Broker) -> 
     assert (records[0].value or b"").startswith(b"new")
 
 
-def test_two_members_share_the_partitions_without_loss_or_repetition(kafka_broker: Broker) -> None:
+def test_two_members_share_the_partitions_without_loss_or_repetition(
+    kafka_broker: Broker, library: str
+) -> None:
     (topic,) = kafka_broker.create_topics("shared", partitions=4)
-    client = client_of(kafka_broker)
-    seen: list[str] = []
-    read_by: list[set[int | None]] = [set(), set()]
+    client = client_of(kafka_broker, library)
     produced = 0
-    deadline = time.monotonic() + SECONDS
-    with started(client, topic) as first, started(client, topic) as second:
-        while len(read_by[1]) < 2 or len(set(seen)) < produced:
-            assert time.monotonic() < deadline
-            if len(read_by[1]) < 2:
-                kafka_broker.produce(topic, *({"value": b"", "partition": p} for p in range(4)))
-                produced += 4
+    with started(client, topic) as first:
+        mine: list[str] = []
+        with living(another(client), topic) as theirs:
             # The second one joins when the first has begun.
-            for number, member in enumerate([first, second] if seen else [first]):
-                batch = member.read(100, wait=0.05)
-                member.acknowledge(batch.position)
-                seen += [record.id for record in batch.records]
-                read_by[number] |= {record.partition for record in batch.records}
-    assert len(seen) == len(set(seen)) == produced
-    # Neither has told the group an old offset of a partition that the other had read further.
-    offsets = kafka_broker.committed_offsets(client.group_id).values()
-    assert [offset.offset for offset in offsets] == [produced // 4] * 4
-    assert read_by[0] == {0, 1, 2, 3}
+            while len({name.split("/")[1] for name in theirs}) < 2 or len(mine + theirs) < produced:
+                if len(theirs) < 2:
+                    kafka_broker.produce(topic, *({"value": b"", "partition": p} for p in range(4)))
+                    produced += 4
+                batch = first.read(100, wait=0.1)
+                first.acknowledge(batch.position)
+                mine += [record.id for record in batch.records]
+            # Neither tells the group an old offset of a partition that the other has read further.
+            until(
+                lambda: (
+                    first.acknowledge(first.read(100, wait=0.1).position) is None
+                    and offsets_of(kafka_broker, client) == [produced // 4] * 4
+                )
+            )
+    assert len(mine + theirs) == len({*mine, *theirs}) == produced
+    assert offsets_of(kafka_broker, client) == [produced // 4] * 4
 
 
-def test_partitions_that_leave_with_uncommitted_records_end_the_run(kafka_broker: Broker) -> None:
+def offsets_of(broker: Broker, client: KafkaClient) -> list[int]:
+    return [told.offset for told in broker.committed_offsets(client.group_id).values()]
+
+
+def test_partitions_that_leave_with_unanswered_records_take_them_along(
+    kafka_broker: Broker, library: str
+) -> None:
     (topic,) = kafka_broker.create_topics("taken", partitions=2)
     kafka_broker.produce(topic, *({"value": b"", "partition": p} for p in range(2)))
-    client = client_of(kafka_broker)
-    with started(client, topic) as first, started(client, topic) as second:
+    client = client_of(kafka_broker, library)
+    with started(client, topic) as first:
         read(first, 2)
-        with pytest.raises(DetectdError, match=f"{topic}/. went to another member"):
-            share_until_error(first, second)
+        with living(another(client), topic) as theirs:
+            with pytest.raises(Revoked, match=f"{topic}/. went to another member"):
+                read(first, 10)
+            # What has stayed is read again, and what has gone is not.
+            first.rewind()
+            mine: list[str] = []
+            until(lambda: mine.extend(take(first)) or len(mine + theirs) >= 2)
+    assert sorted(mine + theirs) == [f"{topic}/0/0", f"{topic}/1/0"]
 
 
-def share_until_error(first: KafkaSource, second: KafkaSource) -> None:
-    deadline = time.monotonic() + SECONDS
-    while time.monotonic() < deadline:
-        second.read(10, wait=0.05)
-        first.read(10, wait=0.05)
+def take(source: KafkaSource) -> list[str]:
+    batch = source.read(10, wait=0.1)
+    source.acknowledge(batch.position)
+    return [record.id for record in batch.records]
 
 
 def test_a_silent_broker_gives_an_empty_batch_in_time(kafka_broker: Broker) -> None:

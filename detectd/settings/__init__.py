@@ -11,32 +11,23 @@ import math
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
 
-Share = Annotated[float, Field(gt=0, lt=1)]
-Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Name = Annotated[str, Field(min_length=1)]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+from detectd.settings.kafka import KafkaSettings, SchemaRegistrySettings
+from detectd.settings.section import Cost, Name, Seconds, Section, Share
 
-
-RowFormat = Literal["json", "csv"]
+RowFormat = Literal["json", "csv"]  # of files and pipes
 SUFFIXES: dict[str, RowFormat] = {
     ".json": "json",
     ".jsonl": "json",
     ".ndjson": "json",
     ".csv": "csv",
 }
-
-
-class Section(BaseModel):
-    """A table of the file. Booleans and numbers are not guessed from other types."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class SourceSettings(Section):
@@ -60,6 +51,8 @@ class SourceSettings(Section):
             raise ValueError('kind = "kafka" needs topics, a list of the topics to read')
         if self.follow and self.path is not None and self.path.suffix == ".gz":
             raise ValueError(f"{self.path} is gzipped and cannot grow; set follow = false")
+        if self.kind != "kafka" and self.format == "avro":
+            raise ValueError('format = "avro" is how Kafka records are written; set kind = "kafka"')
         if self.kind == "kafka" and self.format == "csv":
             raise ValueError('format = "csv" needs a header line, which Kafka records do not have')
         return self
@@ -68,7 +61,7 @@ class SourceSettings(Section):
         """The format of a file's records: by its name, else as configured, else JSON."""
         suffixes = path.suffixes if path else []
         named = next((SUFFIXES[end] for end in reversed(suffixes) if end in SUFFIXES), None)
-        if self.format != "auto" and (path == self.path or named is None):
+        if self.format in ("json", "csv") and (path == self.path or named is None):
             return self.format
         return named or "json"
 
@@ -107,65 +100,6 @@ class TopicsSettings(Section):
         return self
 
 
-class KafkaSettings(Section):
-    """How to reach the brokers, who we are to them, and what they do for us.
-
-    Secrets are in files; a relative name is looked up in systemd's credentials directory first.
-    """
-
-    bootstrap_servers: Annotated[tuple[Name, ...], Field(min_length=1)] = ("localhost:9092",)
-    client: Literal["kafka-python", "confluent"] = "kafka-python"
-    client_id: Name = "detectd"
-    group_id: Name = "detectd"
-    static_membership: bool = False
-    transactional_id: Name | None = None
-    delivery: Literal["exactly_once", "at_least_once"] = "exactly_once"
-    auto_offset_reset: Literal["earliest", "latest"] = "earliest"
-    preserve_partition: bool = False
-    compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = "none"
-    models_topic: Name | None = None
-
-    create_topics: bool = False
-    partitions: int | None = Field(default=None, ge=1)
-    replication_factor: int | None = Field(default=None, ge=1)
-
-    fetch_bytes: int = Field(default=32 << 20, ge=1 << 20)
-    session_timeout_seconds: Seconds = 45.0
-    max_poll_interval_seconds: Seconds = 300.0
-    transaction_timeout_seconds: Seconds = 60.0
-    retry_seconds: Seconds = 300.0
-
-    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    ssl_ca_file: Path | None = None
-    ssl_certificate_file: Path | None = None
-    ssl_key_file: Path | None = None
-    ssl_key_password_file: Path | None = None
-    ssl_check_hostname: bool = True
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] | None = None
-    sasl_username: Name | None = None
-    sasl_password_file: Path | None = None
-    sasl_token_file: Path | None = None
-    sasl_token_url: Name | None = None
-    sasl_client_id: Name | None = None
-    sasl_client_secret_file: Path | None = None
-    sasl_scope: Name | None = None
-
-
-class SchemaRegistrySettings(Section):
-    """Where the schemas of Avro records are."""
-
-    url: Name | None = None
-    username: Name | None = None
-    password_file: Path | None = None
-    ca_file: Path | None = None
-
-
-class OutputSettings(Section):
-    """What an output record looks like."""
-
-    value: Literal["envelope", "original"] = "envelope"
-
-
 class EventSettings(Section):
     """How an event becomes a feature vector."""
 
@@ -182,6 +116,12 @@ class EventSettings(Section):
         if twice:
             raise ValueError(f"{twice[0]!r} is listed twice; list each feature once")
         return features
+
+
+class OutputSettings(Section):
+    """What an output record looks like."""
+
+    value: Literal["envelope", "original"] = "envelope"
 
 
 class DetectorSettings(Section):
@@ -265,6 +205,20 @@ class Settings(BaseSettings):
     models: ModelsSettings = ModelsSettings()
     server: ServerSettings = ServerSettings()
     log: LogSettings = LogSettings()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.source.format == "avro" and self.schema_registry.url is None:
+            raise ValueError('schema_registry.url: source.format = "avro" needs it')
+        both = self.source.kind == "kafka" == self.sink.kind
+        if self.kafka.delivery == "at_least_once" and not both:
+            raise ValueError("kafka.delivery: at_least_once is between two Kafka ends; remove it")
+        if self.output.value == "original" and self.sink.kind != "kafka":
+            raise ValueError(
+                f'output.value: "original" has the verdict in headers, and a {self.sink.kind} '
+                'has none; set "envelope"'
+            )
+        return self
 
     @model_validator(mode="after")
     def _reads_not_what_it_writes(self) -> Self:

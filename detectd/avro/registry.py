@@ -1,0 +1,229 @@
+"""The schema registry, as far as a reader needs it: Confluent's HTTP interface.
+
+GET /schemas/ids/{id}                   a schema, and what it refers to
+GET /subjects/{name}/versions/{number}  what another refers to
+GET /schemas/types                      whether there is a registry at all
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+import ssl
+import time
+from dataclasses import dataclass
+from http.client import HTTPException
+from typing import TYPE_CHECKING, Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import quote, urlsplit
+from urllib.request import HTTPSHandler, Request, build_opener
+
+from detectd.errors import ConfigError, Interrupted, RefusedError
+from detectd.records import Defect, Stage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ACCEPT = "application/vnd.schemaregistry.v1+json, application/json"
+
+# The registry's own word for no such subject, version or schema. A 404 without it comes from
+# something that is no registry, and says nothing of the record.
+UNKNOWN = range(40400, 40500)
+REFUSALS = (401, 403)
+TOO_MANY = 429
+PAUSE_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A schema as parsed JSON, and the ones it refers to, each after those that it needs."""
+
+    id: int
+    schema: Any
+    referenced: tuple[Any, ...] = ()
+
+
+class Registry:
+    """A schema registry at `url`, with basic authentication where there is a username.
+
+    One question is asked up to `attempts` times of a registry that is away or failing, with at
+    most `timeout` seconds for each step of an answer. Raises ConfigError where the url or the
+    ca_file cannot be used.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        username: str | None = None,
+        password: str | None = None,
+        ca_file: Path | None = None,
+        *,
+        timeout: float = 5.0,
+        attempts: int = 3,
+    ) -> None:
+        self.url = _checked(url)
+        self._headers = {"Accept": ACCEPT, "User-Agent": "detectd"}
+        self._credentials = None
+        if username is not None:
+            pair = f"{username}:{password or ''}".encode()
+            self._credentials = f"Basic {base64.b64encode(pair).decode()}"
+        self._opener = build_opener(HTTPSHandler(context=_trust(ca_file)))
+        self._timeout = timeout
+        self._attempts = attempts
+
+    def schema(self, number: int) -> Registered:
+        """The schema with that id, and all that it refers to.
+
+        Raises Defect where the registry does not have it or it is not Avro, Interrupted where the
+        registry is away, RefusedError where it refuses us, and ConfigError where it is none.
+        """
+        answer = self._ask(f"/schemas/ids/{number}", f"schema {number}")
+        kind = answer.get("schemaType", "AVRO")
+        if kind != "AVRO":
+            raise Defect(Stage.DECODE, f"schema {number} is {str(kind)[:40]}, not Avro")
+        found: dict[str, Any] = {}
+        self._follow(answer, number, found)
+        return Registered(number, self._parsed(answer), tuple(found.values()))
+
+    def check(self) -> None:
+        """Return where a registry answers us. Raises as `schema` does, but never Defect."""
+        try:
+            kinds = self._get("/schemas/types")
+        except LookupError:
+            kinds = None
+        if not isinstance(kinds, list):
+            raise self._no_registry("has no list of schema types")
+
+    def _follow(self, answer: dict[str, Any], number: int, found: dict[str, Any]) -> None:
+        """Add to `found`, depth first, what the schema in the answer refers to."""
+        try:
+            places = [(one["subject"], one["version"]) for one in answer.get("references") or ()]
+        except (KeyError, TypeError):
+            raise self._no_registry("gives references that lead nowhere") from None
+        for subject, version in places:
+            path = f"/subjects/{quote(str(subject), safe='')}/versions/{version}"
+            if path in found:
+                continue
+            other = self._ask(path, f"schema {number} refers to {subject} version {version}, which")
+            self._follow(other, number, found)
+            found[path] = self._parsed(other)
+
+    def _parsed(self, answer: dict[str, Any]) -> Any:
+        try:
+            return json.loads(answer["schema"])
+        except (KeyError, TypeError, ValueError, RecursionError):
+            raise self._no_registry("gives a schema that is not JSON") from None
+
+    def _ask(self, path: str, what: str) -> dict[str, Any]:
+        try:
+            answer = self._get(path)
+        except LookupError:
+            raise Defect(Stage.DECODE, f"{what} is not in the registry") from None
+        if not isinstance(answer, dict):
+            raise self._no_registry("does not answer with an object")
+        return answer
+
+    def _get(self, path: str) -> Any:
+        """The JSON at the path. Raises LookupError where the registry has no such thing."""
+        for attempt in range(self._attempts):
+            if attempt:
+                # Not all processes at once, when a registry comes back.
+                time.sleep(PAUSE_SECONDS * 2**attempt * random.random())  # noqa: S311
+            try:
+                return self._once(path)
+            except Interrupted as away:
+                last = away
+        raise last
+
+    def _once(self, path: str) -> Any:
+        # The scheme has been checked, and credentials must not follow a redirection elsewhere.
+        request = Request(self.url + path, headers=self._headers)  # noqa: S310
+        if self._credentials:
+            request.add_unredirected_header("Authorization", self._credentials)
+        try:
+            with self._opener.open(request, timeout=self._timeout) as answer:
+                body = answer.read()
+        except HTTPError as refused:
+            with refused:
+                raise self._meaning(refused) from None
+        except (OSError, HTTPException) as failed:
+            raise self._failure(failed) from None
+        try:
+            return json.loads(body)
+        except (ValueError, RecursionError):
+            raise self._no_registry("does not answer with JSON") from None
+
+    def _meaning(self, answer: HTTPError) -> Exception:
+        """What an answer other than 200 is to us."""
+        said = f"{answer.code} {_one_line(answer.reason)}".strip()
+        if answer.code in REFUSALS:
+            return RefusedError(
+                f"schema_registry: {self.url} refuses us ({said}); correct schema_registry."
+                "username and password_file, or grant the right to read schemas"
+            )
+        if answer.code >= 500 or answer.code == TOO_MANY:
+            return Interrupted(f"schema_registry: {self.url} cannot answer now ({said})")
+        if answer.code == 404 and _error_code(answer) in UNKNOWN:
+            return LookupError(said)
+        return self._no_registry(f"answers {said}")
+
+    def _failure(self, failed: Exception) -> Exception:
+        """What it is to us that there was no answer, or half of one."""
+        reason = failed.reason if isinstance(failed, URLError) else failed
+        why = _one_line(reason) or type(reason).__name__
+        if isinstance(reason, ssl.SSLCertVerificationError):
+            return ConfigError(
+                f"schema_registry.ca_file: {self.url} is not to be trusted: {why}; name the file "
+                "with the certificate of its authority"
+            )
+        return Interrupted(
+            f"schema_registry.url: no answer from {self.url}: {why}; start the registry, or "
+            "correct the address"
+        )
+
+    def _no_registry(self, what: str) -> ConfigError:
+        return ConfigError(
+            f"schema_registry.url: {self.url} {what}, so it is no schema registry; correct the "
+            "address, with its path if it has one"
+        )
+
+
+def _checked(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        sound = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        sound = False
+    if not sound or not url.isascii() or any(map(str.isspace, url)):
+        raise ConfigError("schema_registry.url: not an address; write it as https://host:port")
+    if "@" in parts.netloc:
+        raise ConfigError(
+            "schema_registry.url: credentials do not belong here; set schema_registry.username "
+            "and password_file"
+        )
+    if parts.query or parts.fragment:
+        raise ConfigError(f"schema_registry.url: {url} has more than a path; leave the rest out")
+    return url.rstrip("/")
+
+
+def _trust(ca_file: Path | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as unusable:  # SSLError is one
+        why = unusable.strerror or _one_line(unusable)
+        raise ConfigError(
+            f"schema_registry.ca_file: {ca_file}: {why}; name a file of PEM certificates"
+        ) from None
+
+
+def _error_code(answer: HTTPError) -> object:
+    try:
+        said = json.loads(answer.read())
+    except (OSError, HTTPException, ValueError, RecursionError):
+        return None
+    return said.get("error_code") if isinstance(said, dict) else None
+
+
+def _one_line(what: object) -> str:
+    return " ".join(str(what).split())[:200]

@@ -1,0 +1,311 @@
+"""The faster transport: librdkafka, by the confluent-kafka package (an extra)."""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from detectd.brokers import Run
+from detectd.brokers.failures import Fenced
+from detectd.errors import ConfigError, DetectdError, Interrupted, RefusedError, Revoked
+from detectd.records import Record
+
+try:
+    from confluent_kafka import Consumer as NativeConsumer
+    from confluent_kafka import KafkaException, TopicPartition
+    from confluent_kafka import Producer as NativeProducer
+except ImportError:
+    raise ConfigError(
+        "kafka.client: \"confluent\" needs a package: pip install 'detectd[confluent]'"
+    ) from None
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from detectd.brokers import Addressed, KafkaClient, Place
+    from detectd.brokers.kafka_python import Listener
+
+LINGER_MS = 5
+MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+
+REFUSED = ("AUTHORIZATION_FAILED", "AUTHENTICATION")
+REVOKED = ("ILLEGAL_GENERATION", "UNKNOWN_MEMBER_ID", "REBALANCE_IN_PROGRESS", "FENCED_INSTANCE_ID")
+FENCED = ("_FENCED", "PRODUCER_FENCED", "INVALID_PRODUCER_EPOCH")
+
+# librdkafka tells of each lost connection; whether that matters is seen by what fails after it.
+log = logging.getLogger("kafka.librdkafka")
+
+
+class Consumer:
+    """A member of a group that shares its partitions cooperatively."""
+
+    def __init__(self, client: KafkaClient, topics: Sequence[str], listener: Listener) -> None:
+        self._listener = listener
+        # Where partitions that are just being assigned begin, if not where the group says.
+        self._beginnings: dict[Place, int] | None = None
+        options = {
+            "group.id": client.group_id,
+            "auto.offset.reset": client.auto_offset_reset,
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+            "allow.auto.create.topics": False,
+            "partition.assignment.strategy": "cooperative-sticky",
+            "fetch.max.bytes": client.fetch_bytes,
+            "queued.max.messages.kbytes": client.fetch_bytes // 1024,
+            "session.timeout.ms": int(client.session_timeout * 1000),
+            "heartbeat.interval.ms": int(min(1.0, client.session_timeout / 4) * 1000),
+            "max.poll.interval.ms": int(client.max_poll_interval * 1000),
+        }
+        if client.group_instance_id:
+            options["group.instance.id"] = client.group_instance_id
+        with _explained("joining the group"):
+            self._consumer: Any = NativeConsumer(_common(client) | options, logger=log)
+            self._consumer.subscribe(
+                list(topics), on_assign=self._assigned, on_revoke=self._gone, on_lost=self._gone
+            )
+
+    def poll(self, limit: int, wait: float) -> list[Run]:
+        """Up to `limit` records within `wait` seconds."""
+        with _explained("reading"):
+            messages = self._consumer.consume(limit, wait)
+            for message in messages:
+                if message.error():
+                    raise KafkaException(message.error())
+        places: dict[Place, list[Any]] = {}
+        for message in messages:
+            places.setdefault((message.topic(), message.partition()), []).append(message)
+        return [
+            Run(place, found[0].offset(), found[-1].offset() + 1, _records(*place, found))
+            for place, found in places.items()
+        ]
+
+    def member(self) -> object:
+        """As whom we own our partitions now; None where the group has put us out."""
+        member: object = self._consumer.consumer_group_metadata()
+        return member if self._consumer.memberid() else None
+
+    def seek(self, place: Place, offset: int) -> None:
+        """Go on there."""
+        if self._beginnings is not None:
+            self._beginnings[place] = offset
+        else:
+            with _explained("rewinding"):
+                self._consumer.seek(TopicPartition(*place, offset))
+
+    def commit(self, offsets: Mapping[Place, int], *, wait: bool) -> None:
+        """Tell the group where we are, as well as it goes."""
+        told = [TopicPartition(*place, offset) for place, offset in offsets.items()]
+        with suppress(KafkaException):
+            if told:
+                self._consumer.commit(offsets=told, asynchronous=not wait)
+
+    def hold(self, wait: float) -> None:
+        """Take part in the group's life without taking records."""
+        with _explained("waiting"):
+            owned = self._consumer.assignment()
+            self._consumer.pause(owned)
+        for run in self.poll(1, wait):  # came during the poll
+            self.seek(run.place, run.first)
+        with _explained("waiting"):
+            self._consumer.resume(self._consumer.assignment())
+
+    def end(self, place: Place) -> int | None:
+        """The offset after the last record that the brokers have, as far as they have told."""
+        with suppress(KafkaException):
+            _, high = self._consumer.get_watermark_offsets(TopicPartition(*place), cached=True)
+            return high if high >= 0 else None
+        return None
+
+    def probe(self, seconds: float) -> None:
+        """Raise Interrupted where the brokers do not answer in time."""
+        with _explained("asking whether the brokers are there"):
+            self._consumer.list_topics(timeout=seconds)
+
+    def close(self) -> None:
+        """Leave the group."""
+        with suppress(KafkaException):
+            self._consumer.close()
+
+    def _assigned(self, _: object, partitions: Sequence[TopicPartition]) -> None:
+        self._beginnings = {}
+        self._listener.assigned([(each.topic, each.partition) for each in partitions])
+        begin, self._beginnings = self._beginnings, None
+        for each in partitions:
+            each.offset = begin.get((each.topic, each.partition), each.offset)
+        self._consumer.incremental_assign(partitions)
+
+    def _gone(self, _: object, partitions: Sequence[TopicPartition]) -> None:
+        self._listener.revoked([(each.topic, each.partition) for each in partitions])
+
+
+class Producer:
+    """Writes records, in transactions where there is a transactional id.
+
+    Each call may raise DetectdError; an open transaction is then to be aborted. `largest` bounds
+    the bytes of a batch where the topics allow less than usual.
+    """
+
+    def __init__(self, client: KafkaClient, transactional_id: str | None, largest: int) -> None:
+        self._client = client
+        self._seconds = client.transaction_timeout
+        self._failures: list[Any] = []
+        self._groups: dict[str, Any] = {}
+        options: dict[str, object] = {
+            "enable.idempotence": True,
+            "linger.ms": LINGER_MS,
+            "batch.size": min(1_000_000, largest),
+            "message.max.bytes": MAX_MESSAGE_BYTES,
+            "delivery.timeout.ms": int(client.transaction_timeout * 1000),
+            "compression.type": client.compression,
+            "delivery.report.only.error": True,
+            # As Kafka's own clients do it, and kafka-python; librdkafka's default differs.
+            "partitioner": "murmur2_random",
+        }
+        if transactional_id:
+            options["transactional.id"] = transactional_id
+            options["transaction.timeout.ms"] = int(client.transaction_timeout * 1000)
+        with _explained("connecting"):
+            self._producer: Any = NativeProducer(_common(client) | options, logger=log)
+
+    def take_over(self) -> None:
+        """Fence whoever had the transactional id, and end its last transaction."""
+        with _explained("taking over the transactional id"):
+            self._producer.init_transactions(self._seconds)
+
+    def begin(self) -> None:
+        """Begin a transaction."""
+        with _explained("beginning a transaction"):
+            self._producer.begin_transaction()
+
+    def write(self, outputs: Sequence[Addressed]) -> None:
+        """Hand over the records, and see that the brokers have every one."""
+        deadline = time.monotonic() + self._seconds
+        self._failures.clear()
+        with _explained("writing"):
+            for output in outputs:
+                self._hand_over(output, deadline)
+            left = self._producer.flush(max(0.0, deadline - time.monotonic()))
+            if self._failures:
+                raise KafkaException(self._failures[0])
+        if left:
+            raise Interrupted(f"Kafka failed, writing: no answer for {self._seconds:g} s")
+
+    def add_offsets(
+        self, offsets: Mapping[Place, tuple[int, str]], group: str, member: object
+    ) -> None:
+        """Make the offsets and their metadata part of the transaction.
+
+        `member` is what `Consumer.member` gave, None where nobody reads as this group.
+        """
+        told = [TopicPartition(*place, at, memo) for place, (at, memo) in offsets.items()]
+        with _explained("committing the offsets"):
+            whom = member or self._member_of(group)
+            self._producer.send_offsets_to_transaction(told, whom, self._seconds)
+
+    def commit(self) -> None:
+        """Make it all visible at once."""
+        with _explained("committing"):
+            self._producer.commit_transaction(self._seconds)
+
+    def abort(self) -> None:
+        """Take it all back."""
+        with _explained("aborting"):
+            self._producer.abort_transaction(self._seconds)
+
+    def close(self) -> None:
+        """Close the connection; an unfinished transaction is left to be aborted."""
+        for reader in self._groups.values():
+            reader.close()
+        self._groups.clear()
+        with suppress(KafkaException):
+            self._producer.purge()
+            self._producer.flush(0)
+
+    def _hand_over(self, output: Addressed, deadline: float) -> None:
+        out, topic, partition, timestamp_ms = output
+        where = {} if partition is None else {"partition": partition}
+        while True:
+            try:
+                self._producer.produce(
+                    topic,
+                    value=out.value,
+                    key=out.key,
+                    headers=list(out.headers),
+                    timestamp=timestamp_ms or 0,
+                    on_delivery=self._failed,
+                    **where,
+                )
+            except BufferError:
+                # The queue is full: wait until the brokers have taken some of it.
+                self._producer.poll(0.1)
+                if time.monotonic() > deadline:
+                    raise Interrupted("Kafka failed, writing: the brokers take nothing") from None
+            else:
+                return
+
+    def _failed(self, error: Any, _: object) -> None:
+        if error:
+            self._failures.append(error)
+
+    def _member_of(self, group: str) -> object:
+        if group not in self._groups:
+            self._groups[group] = NativeConsumer(_common(self._client) | {"group.id": group})
+        return self._groups[group].consumer_group_metadata()
+
+
+def _common(client: KafkaClient) -> dict[str, Any]:
+    return {
+        "bootstrap.servers": ",".join(client.bootstrap_servers),
+        "client.id": client.client_id,
+        "reconnect.backoff.max.ms": 1000,
+        **client.native,
+    }
+
+
+def _records(topic: str, partition: int, messages: Sequence[Any]) -> list[Record]:
+    found = []
+    for message in messages:
+        kind, stamp = message.timestamp()
+        found.append(
+            Record(
+                id=f"{topic}/{partition}/{message.offset()}",
+                value=message.value(),
+                key=message.key(),
+                headers=tuple((name, value or b"") for name, value in message.headers() or ()),
+                timestamp_ms=stamp if kind and stamp >= 0 else None,
+                partition=partition,
+            )
+        )
+    return found
+
+
+@contextmanager
+def _explained(doing: str) -> Iterator[None]:
+    """Turn librdkafka's errors into those of `detectd.errors`, in one line."""
+    try:
+        yield
+    except KafkaException as failed:
+        raise _meaning(failed.args[0], doing) from failed
+    except SystemError as failed:
+        # A fatal error that comes with failed deliveries reaches us wrapped.
+        if not isinstance(failed.__cause__, KafkaException):
+            raise
+        raise _meaning(failed.__cause__.args[0], doing) from failed
+
+
+def _meaning(error: Any, doing: str) -> DetectdError:
+    name, text = error.name(), " ".join(str(error.str()).split())
+    what = f"{name}: {text}"
+    if any(part in name for part in REFUSED):
+        return RefusedError(
+            f"the brokers refuse us, {doing}: {what}; grant the right, or correct the credentials"
+        )
+    if name in REVOKED:
+        return Revoked(f"the group has gone on without us, {doing}: {what}")
+    if name in FENCED:
+        return Fenced(f"the brokers have ended our transaction, {doing}: {what}")
+    if name == "_INVALID_ARG":
+        return ConfigError(f"kafka: {doing}: {what}; correct the options")
+    return Interrupted(f"Kafka failed, {doing}: {what}")

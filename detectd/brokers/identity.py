@@ -1,0 +1,48 @@
+"""A name that no other running process has, and that a restarted process has again.
+
+The same configuration runs on every host, yet each process needs a transactional id of its own.
+It is the host's name, its machine id and the first free number on that host. The number is held
+as a socket address in Linux's abstract namespace: the kernel gives it up with the process,
+however that ends, and a frozen process keeps it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+from pathlib import Path
+
+MACHINE_ID = Path("/etc/machine-id")
+MOST_PROCESSES = 1000
+
+
+class Identity:
+    """The first free number among the processes of this host that share `scope`."""
+
+    def __init__(self, scope: str) -> None:
+        digest = hashlib.sha256(scope.encode()).hexdigest()[:16]
+        self._held, number = _first_free(f"\0detectd-{digest}")
+        self.name = "-".join([socket.gethostname(), *_machine(), str(number)])
+
+    def release(self) -> None:
+        """Let another process have the number."""
+        self._held.close()
+
+
+def _first_free(prefix: str) -> tuple[socket.socket, int]:
+    held = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+    for number in range(MOST_PROCESSES):
+        try:
+            held.bind(f"{prefix}-{number}")
+        except OSError:
+            continue
+        return held, number
+    raise AssertionError(f"{MOST_PROCESSES} processes share one configuration on this host")
+
+
+def _machine() -> list[str]:
+    """The beginning of the machine id; hosts that are called alike differ in it."""
+    try:
+        return [MACHINE_ID.read_text().strip()[:8]]
+    except OSError:
+        return []

@@ -1,0 +1,280 @@
+"""The transport that is always there: kafka-python."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import Future, wait
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Protocol
+
+from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import errors as kafka_errors
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.structs import ConsumerGroupMetadata, MemberState, OffsetAndMetadata
+
+from detectd.brokers import CLOSE_SECONDS, Run
+from detectd.brokers.failures import explained
+from detectd.records import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
+    from detectd.brokers import Addressed, KafkaClient, Place
+
+# The brokers finish a transaction after they have acknowledged its commit, and let the next one
+# begin when they have; kafka-python waits so long between its tries.
+RETRY_MS = 20
+
+# By a heartbeat a member learns that the group is sharing out its partitions anew.
+HEARTBEAT_SECONDS = 1.0
+
+# A stop waits so long while the group shares out its partitions.
+JOIN_SECONDS = 3.0
+
+# Larger requests cost less a record; a flush does not wait for one to fill.
+BATCH_BYTES = 256 * 1024
+LINGER_MS = 20
+
+# A single output may be large; the topic's max.message.bytes decides, not the client.
+MAX_REQUEST_BYTES = 64 * 1024 * 1024
+
+
+class Listener(Protocol):
+    """Who is told which partitions come and go. May be called from a thread of the library."""
+
+    def assigned(self, places: Collection[Place]) -> None:
+        """These are ours now."""
+
+    def revoked(self, places: Collection[Place]) -> None:
+        """These are no longer ours."""
+
+
+class Consumer:
+    """A member of a group that shares its partitions cooperatively."""
+
+    def __init__(self, client: KafkaClient, topics: Sequence[str], listener: Listener) -> None:
+        self._consumer: Any = client.connect(
+            KafkaConsumer,
+            group_id=client.group_id,
+            group_instance_id=client.group_instance_id,
+            auto_offset_reset=client.auto_offset_reset,
+            enable_auto_commit=False,
+            isolation_level="read_committed",
+            allow_auto_create_topics=False,
+            partition_assignment_strategy=(CooperativeStickyAssignor,),
+            fetch_max_bytes=client.fetch_bytes,
+            session_timeout_ms=int(client.session_timeout * 1000),
+            heartbeat_interval_ms=int(min(HEARTBEAT_SECONDS, client.session_timeout / 4) * 1000),
+            max_poll_interval_ms=int(client.max_poll_interval * 1000),
+            metrics_enabled=False,
+        )
+        self._consumer.subscribe(list(topics), listener=_Rebalances(listener))
+
+    def poll(self, limit: int, wait: float) -> list[Run]:
+        """Up to `limit` records, as soon as there are any.
+
+        Waits longer while the group shares out its partitions: kafka-python forgets a join that
+        is completed while nobody polls, joins anew, and so disturbs the group for ever.
+        """
+        deadline = time.monotonic() + JOIN_SECONDS
+        with explained("reading"):
+            polled = self._consumer.poll(wait * 1000, max_records=limit)
+            while not polled and self._joining() and time.monotonic() < deadline:
+                polled = self._consumer.poll(JOIN_SECONDS * 1000, max_records=limit)
+        return [
+            Run(
+                (place.topic, place.partition),
+                found[0].offset,
+                found[-1].offset + 1,
+                _records(found),
+            )
+            for place, found in polled.items()
+        ]
+
+    def _joining(self) -> bool:
+        return bool(self._consumer.group_metadata().state == MemberState.REBALANCING)
+
+    def member(self) -> ConsumerGroupMetadata | None:
+        """As whom we own our partitions now; None where the group has put us out."""
+        member = self._consumer.group_metadata()
+        return member if member.generation_id >= 0 else None
+
+    def seek(self, place: Place, offset: int) -> None:
+        """Go on there."""
+        self._consumer.seek(TopicPartition(*place), offset)
+
+    def commit(self, offsets: Mapping[Place, int], *, wait: bool) -> None:
+        """Tell the group where we are, as well as it goes."""
+        told = {
+            TopicPartition(*place): OffsetAndMetadata(at, "", -1) for place, at in offsets.items()
+        }
+        with suppress(kafka_errors.KafkaError):
+            if wait:
+                self._consumer.commit(told, timeout_ms=CLOSE_SECONDS * 1000)
+            else:
+                self._consumer.commit_async(told)
+
+    def hold(self, wait: float) -> None:
+        """Take part in the group's life without taking records."""
+        with explained("waiting"):
+            self._consumer.pause(*self._consumer.assignment())
+            for place, found in self._consumer.poll(wait * 1000).items():  # came during the poll
+                self._consumer.seek(place, found[0].offset)
+            self._consumer.resume(*self._consumer.paused())
+
+    def end(self, place: Place) -> int | None:
+        """The offset after the last record that the brokers have, as far as they have told."""
+        high: int | None = self._consumer.highwater(TopicPartition(*place))
+        return high
+
+    def probe(self, seconds: float) -> None:
+        """Raise Interrupted where the brokers do not answer in time."""
+        with explained("asking whether the brokers are there"):
+            self._consumer.end_offsets(list(self._consumer.assignment()), timeout_ms=seconds * 1000)
+
+    def close(self) -> None:
+        """Leave the group."""
+        with suppress(kafka_errors.KafkaError):
+            self._consumer.close(autocommit=False, timeout_ms=CLOSE_SECONDS * 1000)
+
+
+class Producer:
+    """Writes records, in transactions where there is a transactional id.
+
+    `largest` bounds the bytes of a batch where the topics allow less than usual.
+
+    Each call may raise DetectdError; an open transaction is then to be aborted. kafka-python has
+    no time limit for most of them, so they have it here.
+    """
+
+    def __init__(self, client: KafkaClient, transactional_id: str | None, largest: int) -> None:
+        self._seconds = client.transaction_timeout
+        options: dict[str, object] = {}
+        if transactional_id:
+            options["transactional_id"] = transactional_id
+            options["transaction_timeout_ms"] = int(client.transaction_timeout * 1000)
+        if client.compression != "none":
+            options["compression_type"] = client.compression
+        self._producer: Any = client.connect(
+            KafkaProducer,
+            acks="all",
+            batch_size=min(BATCH_BYTES, largest),
+            linger_ms=LINGER_MS,
+            delivery_timeout_ms=int(client.transaction_timeout * 1000),
+            request_timeout_ms=int(client.transaction_timeout * 500),
+            max_block_ms=int(client.patience * 1000),
+            max_request_size=MAX_REQUEST_BYTES,
+            retry_backoff_ms=RETRY_MS,
+            allow_auto_create_topics=False,
+            metrics_enabled=False,
+            **options,
+        )
+
+    def take_over(self) -> None:
+        """Fence whoever had the transactional id, and end its last transaction."""
+        with explained("taking over the transactional id"):
+            self._within(self._producer.init_transactions)
+
+    def begin(self) -> None:
+        """Begin a transaction."""
+        with explained("beginning a transaction"):
+            self._producer.begin_transaction()
+
+    def write(self, outputs: Sequence[Addressed]) -> None:
+        """Hand over the records, and see that the brokers have every one."""
+        with explained("writing"):
+            send = self._producer.send
+            sent = [
+                send(
+                    topic,
+                    value=out.value,
+                    key=out.key,
+                    headers=list(out.headers),
+                    partition=partition,
+                    timestamp_ms=timestamp_ms,
+                )
+                for out, topic, partition, timestamp_ms in outputs
+            ]
+            # A commit would wait for that too, but a batch that fails while kafka-python completes
+            # a transaction can go unreported.
+            self._producer.flush(timeout=self._seconds)
+            for future in sent:
+                future.get(timeout=0)
+
+    def add_offsets(
+        self, offsets: Mapping[Place, tuple[int, str]], group: str, member: object
+    ) -> None:
+        """Make the offsets and their metadata part of the transaction.
+
+        `member` is what `Consumer.member` gave, None where nobody reads as this group.
+        """
+        told = {
+            TopicPartition(*place): OffsetAndMetadata(offset, memo, -1)
+            for place, (offset, memo) in offsets.items()
+        }
+        whom = member or ConsumerGroupMetadata(group)
+        with explained("committing the offsets"):
+            self._within(lambda: self._producer.send_offsets_to_transaction(told, whom))
+
+    def commit(self) -> None:
+        """Make it all visible at once."""
+        with explained("committing"):
+            self._within(self._producer.commit_transaction)
+
+    def abort(self) -> None:
+        """Take it all back."""
+        with explained("aborting"):
+            self._within(self._producer.abort_transaction)
+
+    def close(self) -> None:
+        """Close the connection; an unfinished transaction is left to be aborted."""
+        with suppress(kafka_errors.KafkaError):
+            self._producer.close(timeout=CLOSE_SECONDS)
+
+    def _within(self, do: Callable[[], None]) -> None:
+        outcome: Future[None] = Future()
+
+        def run() -> None:
+            try:
+                do()
+                outcome.set_result(None)
+            except BaseException as error:  # noqa: BLE001 - it is raised below
+                outcome.set_exception(error)
+
+        threading.Thread(target=run, name="kafka-transaction", daemon=True).start()
+        if not wait([outcome], self._seconds).done:
+            raise kafka_errors.KafkaTimeoutError(f"no answer for {self._seconds:g} s")
+        outcome.result()
+
+
+class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+
+    def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
+        """Added to what we have."""
+        self._listener.assigned([tuple(place) for place in assigned])
+
+    def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
+        """Taken from what we have."""
+        self._listener.revoked([tuple(place) for place in revoked])
+
+    def on_partitions_lost(self, lost: Collection[TopicPartition]) -> None:
+        """The group went on without us, and others may have read these partitions since."""
+        self.on_partitions_revoked(lost)
+
+
+def _records(consumed: Sequence[Any]) -> list[Record]:
+    return [
+        Record(
+            id=f"{each.topic}/{each.partition}/{each.offset}",
+            value=each.value,
+            key=each.key,
+            # A header may have no value; the client that writes it again knows only empty ones.
+            headers=tuple((name, value or b"") for name, value in each.headers),
+            timestamp_ms=each.timestamp if each.timestamp >= 0 else None,
+            partition=each.partition,
+        )
+        for each in consumed
+    ]

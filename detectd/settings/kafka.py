@@ -1,0 +1,78 @@
+"""The options of Kafka and what stands beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from detectd.settings.section import Name, Seconds, Section
+
+
+class KafkaSettings(Section):
+    """How to reach the brokers, who we are to them, and what they do for us.
+
+    Secrets are in files; a relative name is looked up in systemd's credentials directory first.
+    """
+
+    bootstrap_servers: Annotated[tuple[Name, ...], Field(min_length=1)] = ("localhost:9092",)
+    client: Literal["kafka-python", "confluent"] = "kafka-python"
+    client_id: Name = "detectd"
+    group_id: Name = "detectd"
+    static_membership: bool = False
+    transactional_id: Name | None = None
+    delivery: Literal["exactly_once", "at_least_once"] = "exactly_once"
+    auto_offset_reset: Literal["earliest", "latest"] = "earliest"
+    preserve_partition: bool = False
+    compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = "none"
+    models_topic: Name | None = None
+
+    create_topics: bool = False
+    partitions: int | None = Field(default=None, ge=1)
+    replication_factor: int | None = Field(default=None, ge=1)
+
+    fetch_bytes: int = Field(default=32 << 20, ge=1 << 20)
+    session_timeout_seconds: Seconds = 45.0
+    max_poll_interval_seconds: Seconds = 300.0
+    transaction_timeout_seconds: Seconds = 60.0
+    retry_seconds: Seconds = 300.0
+
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    ssl_ca_file: Path | None = None
+    ssl_certificate_file: Path | None = None
+    ssl_key_file: Path | None = None
+    ssl_key_password_file: Path | None = None
+    ssl_check_hostname: bool = True
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] | None = None
+    sasl_username: Name | None = None
+    sasl_password_file: Path | None = None
+    sasl_token_file: Path | None = None
+    sasl_token_url: Name | None = None
+    sasl_client_id: Name | None = None
+    sasl_client_secret_file: Path | None = None
+    sasl_scope: Name | None = None
+
+    @model_validator(mode="after")
+    def _times_fit(self) -> Self:
+        if 2 * self.transaction_timeout_seconds > self.max_poll_interval_seconds:
+            raise ValueError(
+                "transaction_timeout_seconds must be at most half of max_poll_interval_seconds, "
+                "or a slow commit puts the process out of its group"
+            )
+        return self
+
+
+class SchemaRegistrySettings(Section):
+    """Where the schemas of Avro records are."""
+
+    url: Name | None = None
+    username: Name | None = None
+    password_file: Path | None = None
+    ca_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _credentials_are_whole(self) -> Self:
+        if (self.username is None) != (self.password_file is None):
+            raise ValueError("username and password_file go together; set both or neither")
+        return self

@@ -1,0 +1,18 @@
+"""What every section of the configuration is, and the values that several have."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Name = Annotated[str, Field(min_length=1)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Section(BaseModel):
+    """A table of the file. Booleans and numbers are not guessed from other types."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
