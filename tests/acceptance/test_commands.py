@@ -408,7 +408,8 @@ def test_a_signal_finishes_the_batch_commits_and_exits_0(fitted, number):
     # The signal found the service between two batches, or with the second in hand.
     ids = [record["id"] for records in fitted.outputs().values() for record in records]
     assert len(ids) == len(set(ids))
-    assert len(ids) in {500, 700}
+    # It begins with few records, to learn how long they take.
+    assert len(ids) in {64, 64 + 256, 700}
 
 
 def test_a_signal_during_the_start_is_a_stop_like_any_other(fitted):

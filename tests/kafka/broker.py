@@ -5,38 +5,26 @@ from __future__ import annotations
 import base64
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
 import uuid
 import xml.etree.ElementTree as ET
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import RetriableError
+from node import HOST, START_SECONDS, STOP_SECONDS, Node, free_ports, java, listens, spawn, tail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 POM = Path(__file__).with_name("pom.xml")
-HOST = "127.0.0.1"
 CLUSTER = base64.urlsafe_b64encode(b"detectd-tests-01")[:22].decode()
-START_SECONDS = 60.0
-STOP_SECONDS = 10.0
 READ_SECONDS = 20.0
-
-# Kafka starts faster with the quick compiler and the plain collector, and a test needs no more.
-JVM = (
-    "-Xmx512m",
-    "-XX:TieredStopAtLevel=1",
-    "-XX:+UseSerialGC",
-    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
-    "-Dorg.slf4j.simpleLogger.showDateTime=true",
-)
 
 
 class UnavailableError(Exception):
@@ -47,12 +35,17 @@ class UnavailableError(Exception):
 class Broker:
     """A running Kafka, and what tests do with one.
 
-    `pids` are its processes where it is our own; `options` is what its clients need to get in.
+    `nodes` are its brokers where they are our own; `options` is what its clients need to get in.
     """
 
     servers: tuple[str, ...]
-    pids: tuple[int, ...] = ()
+    nodes: tuple[Node, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The processes of the brokers, none where they are not our own."""
+        return tuple(node.process.pid for node in self.nodes)
 
     def create_topics(self, *names: str, partitions: int = 1) -> list[str]:
         """Create a topic for each name, made unique, and wait until each has its leaders."""
@@ -170,9 +163,9 @@ def cluster(
     `protocol` is what clients speak, with what it takes on either side: `properties` of the
     brokers (which may set anything else as well) and `options` of the clients.
     """
-    ports = _free_ports(3 * nodes)
+    ports = free_ports(3 * nodes)
     listeners = list(zip(ports[:nodes], ports[nodes : 2 * nodes], ports[2 * nodes :], strict=True))
-    processes: list[subprocess.Popen[bytes]] = []
+    started: list[Node] = []
     try:
         for number in range(1, nodes + 1):
             home = directory / f"node-{number}"
@@ -180,29 +173,22 @@ def cluster(
             config = home / "server.properties"
             lines = _properties(number, listeners, home, protocol) | dict(properties or {})
             config.write_text("".join(f"{key}={value}\n" for key, value in lines.items()))
-            _java(
-                jars, home, "kafka.tools.StorageTool", "format", "-t", CLUSTER, "-c", config
-            ).wait()
-            processes.append(_java(jars, home, "kafka.Kafka", config))
-        servers = tuple(f"{HOST}:{client}" for client, _, _ in listeners)
-        broker = Broker(servers, tuple(process.pid for process in processes), options or {})
-        _await_ready(broker, processes, directory)
+            storage = java(jars, "kafka.tools.StorageTool", "format", "-t", CLUSTER, "-c", config)
+            spawn(storage, home).wait()
+            command = java(jars, "kafka.Kafka", config)
+            server = f"{HOST}:{listeners[number - 1][0]}"
+            started.append(Node(server, home, command, spawn(command, home)))
+        broker = Broker(tuple(node.server for node in started), tuple(started), options or {})
+        _await_ready(broker)
         yield broker
     finally:
-        _stop(processes)
+        _kill(started)
 
 
 def _version() -> str:
     version = ET.parse(POM).findtext("{*}properties/{*}kafka.version")
     assert version
     return version
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago, all different."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server((HOST, 0))) for _ in range(count)]
-        return [listening.getsockname()[1] for listening in sockets]
 
 
 def _properties(
@@ -235,41 +221,23 @@ def _properties(
     }
 
 
-def _java(jars: Path, home: Path, main: str, *arguments: object) -> subprocess.Popen[bytes]:
-    command = ["java", *JVM, "-cp", f"{jars}/*", main, *map(str, arguments)]
-    with (home / "log").open("ab") as log:
-        return subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-
-
-def _await_ready(
-    broker: Broker, processes: Sequence[subprocess.Popen[bytes]], directory: Path
-) -> None:
+def _await_ready(broker: Broker) -> None:
     """Return when every node answers and knows of all the others."""
     deadline = time.monotonic() + START_SECONDS
-    while not all(map(_listens, broker.servers)):
-        dead = [process for process in processes if process.poll() is not None]
-        if dead or time.monotonic() > deadline:
-            logs = "".join(path.read_text()[-4000:] for path in directory.glob("node-*/log"))
+    while not all(map(listens, broker.servers)):
+        if not all(node.running for node in broker.nodes) or time.monotonic() > deadline:
+            logs = "".join(tail(node.home) for node in broker.nodes)
             raise RuntimeError(f"Kafka does not start:\n{logs}")
         time.sleep(0.05)
     with closing(broker.client(KafkaAdminClient)) as admin:
-        while len(admin.describe_cluster()["brokers"]) < len(processes):
+        while len(admin.describe_cluster()["brokers"]) < len(broker.nodes):
             assert time.monotonic() < deadline, "the brokers do not find each other"
             time.sleep(0.05)
 
 
-def _listens(server: str) -> bool:
-    host, port = server.split(":")
-    try:
-        socket.create_connection((host, int(port)), timeout=1).close()
-    except OSError:
-        return False
-    return True
-
-
-def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+def _kill(nodes: Sequence[Node]) -> None:
     # Nothing that the brokers hold is wanted any more, so there is no need to let them tidy up.
-    for process in processes:
-        process.kill()
-    for process in processes:
-        process.wait(STOP_SECONDS)
+    for node in nodes:
+        node.process.kill()
+    for node in nodes:
+        node.process.wait(STOP_SECONDS)
