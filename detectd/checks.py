@@ -75,7 +75,9 @@ def _sink(settings: Settings) -> Iterator[str]:
     if settings.sink.kind == "file" and directory is not None:
         _require_writable("sink.directory", directory)
     yield f"sink      {settings.sink.kind} {directory or ''}".rstrip()
-    yield f"delivery  {guarantee(settings.source.kind, settings.sink.kind)}"
+    transactional = settings.kafka.delivery == "exactly_once"
+    promised = guarantee(settings.source.kind, settings.sink.kind, transactional=transactional)
+    yield f"delivery  {promised}"
 
 
 def _model(settings: Settings) -> Iterator[str]:

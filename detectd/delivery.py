@@ -10,8 +10,10 @@ EXACTLY_ONCE = {
 }
 
 
-def guarantee(source: str, sink: str) -> str:
+def guarantee(source: str, sink: str, *, transactional: bool = True) -> str:
     """The delivery guarantee of a pair of kinds, in one line."""
+    if not transactional:
+        return f"{source} to {sink}: at least once (the offsets follow the outputs)"
     how = EXACTLY_ONCE.get((source, sink))
     if how:
         return f"{source} to {sink}: exactly once ({how})"

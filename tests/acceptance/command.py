@@ -34,7 +34,7 @@ def start(*arguments, **options):
     return subprocess.Popen(
         [*COMMAND, *map(str, arguments)],
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=options.pop("stderr", subprocess.PIPE),
         text=True,
         env=ENVIRONMENT | options.pop("env", {}),
         **options,

@@ -1,0 +1,218 @@
+"""What the service is doing: told by the loop, read by whoever asks.
+
+Each call replaces one immutable `State`. A reader sees one moment and never waits for the loop, nor
+the loop for a reader. Time is the monotonic clock's, so that a clock set back or forth alarms
+nobody.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from detectd.serving import Serving
+    from detectd.sources import Partition
+
+
+class Hindrance(NamedTuple):
+    """Why the service is not ready: the state in one word, and the sentence for a person."""
+
+    state: str
+    why: str
+
+
+class Warming(NamedTuple):
+    """How far a warm-up is, in events."""
+
+    collected: int
+    wanted: int
+
+
+class Interruption(NamedTuple):
+    """The other side is away."""
+
+    why: str
+    since: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """One moment of the service. All times are of the clock that `Health` was given.
+
+    `partitions` is None while no source is assigned; a member of a group that owns none has joined
+    all the same. `serving` and `warming` are both None where another process collects the rows.
+    """
+
+    watchdog_seconds: float
+    stale_after: float | None
+    shared: bool
+    delivery: str
+    started: float
+    turned: float
+    allowed: float
+    partitions: Mapping[str, Partition] | None = None
+    assigned: float = 0.0
+    serving: Serving | None = None
+    observed: Mapping[str, int] = field(default_factory=dict)
+    warming: Warming | None = None
+    interruption: Interruption | None = None
+    interruptions: int = 0
+    rewinds: int = 0
+    evidence: float | None = None
+    alarms: Sequence[Mapping[str, Any]] = ()
+    stopping: bool = False
+
+    def healthy(self, now: float) -> bool:
+        """Whether the loop has turned within its watchdog."""
+        return now - self.turned <= self.allowed
+
+    def silent(self, now: float) -> dict[str, float]:
+        """Seconds since a record last came, by topic/partition."""
+        since = now - self.assigned
+        return {name: p.silent + since for name, p in (self.partitions or {}).items()}
+
+    def stale(self, now: float) -> dict[str, float]:
+        """The part of `silent` that lasts longer than `stale_after`."""
+        if self.stale_after is None:
+            return {}
+        limit = self.stale_after
+        return {name: silent for name, silent in self.silent(now).items() if silent > limit}
+
+    def hindrances(self, now: float) -> list[Hindrance]:
+        """Why the service is not ready, the most telling first; empty where it is."""
+        return list(self._hindrances(now))
+
+    @property
+    def standby(self) -> bool:
+        """Whether other members of the group own all partitions."""
+        return self.shared and self.partitions is not None and not self.partitions
+
+    def word(self, now: float) -> str:
+        """The state in one word."""
+        first = next(self._hindrances(now), None)
+        return first.state if first else "standby" if self.standby else "ready"
+
+    def _hindrances(self, now: float) -> Iterator[Hindrance]:
+        if self.stopping:
+            yield Hindrance("stopping", "the service is stopping")
+        if not self.healthy(now):
+            yield Hindrance("stalled", self.pulse(now))
+        if self.interruption:
+            away = now - self.interruption.since
+            yield Hindrance("interrupted", f"interrupted for {away:.1f} s: {self.interruption.why}")
+        elif self.partitions is None:
+            yield Hindrance("starting", "no source is assigned yet")
+        if self.serving is None:
+            yield _no_model(self.warming)
+        for name, silent in self.stale(now).items():
+            yield Hindrance(
+                "stale",
+                f"{name}: no record for {silent:.1f} s, source.stale_after is "
+                f"{self.stale_after:g} s",
+            )
+
+    def pulse(self, now: float) -> str:
+        """When the loop last turned, held against its watchdog."""
+        since = now - self.turned
+        if self.healthy(now):
+            return f"the loop turned {since:.1f} s ago"
+        return f"the loop last turned {since:.1f} s ago, its watchdog allows {self.allowed:g} s"
+
+
+def _no_model(warming: Warming | None) -> Hindrance:
+    if warming is None:
+        return Hindrance("starting", "no model answers yet")
+    collected, wanted = warming
+    so_far = f"no model answers yet: warming up, {collected:,} of {wanted:,} events are collected"
+    left = wanted - collected
+    rest = f"{left:,} are left" if left > 0 else "the model is being trained"
+    return Hindrance("warming_up", f"{so_far}, {rest}")
+
+
+class Health:
+    """Where the loop tells what it does. Every method may be called from any thread.
+
+    The loop is healthy while it turns at least once in `watchdog_seconds`; making a `Health` counts
+    as the first turn. `shared` says that the source is a group's, whose members own partitions or
+    none; `delivery` is the guarantee of source and sink, for people.
+    """
+
+    def __init__(
+        self,
+        watchdog_seconds: float,
+        *,
+        stale_after: float | None = None,
+        shared: bool = False,
+        delivery: str = "",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.clock = clock
+        self._lock = threading.Lock()
+        now = clock()
+        self.state = State(
+            watchdog_seconds=watchdog_seconds,
+            stale_after=stale_after,
+            shared=shared,
+            delivery=delivery,
+            started=now,
+            turned=now,
+            allowed=watchdog_seconds,
+        )
+
+    def turned(self, within: float | None = None) -> None:
+        """The loop is alive. The next turn may take `within` seconds where that is the longer."""
+        allowed = max(self.state.watchdog_seconds, within or 0.0)
+        self._change(turned=self.clock(), allowed=allowed)
+
+    def opened(self) -> None:
+        """Source and sink are open; a shared source is assigned later."""
+        with self._lock:
+            partitions = None if self.state.shared else {}
+            self.state = replace(self.state, partitions=partitions, interruption=None)
+
+    def assigned(self, partitions: Mapping[str, Partition] | None) -> None:
+        """What is ours now, as the source tells it; None while we are in no group."""
+        ours = None if partitions is None else dict(partitions)
+        self._change(partitions=ours, assigned=self.clock())
+
+    def answering(self, serving: Serving, observed: Mapping[str, int]) -> None:
+        """A model answers, and these are its verdicts so far."""
+        self._change(serving=serving, observed=dict(observed), warming=None)
+
+    def warming_up(self, collected: int, wanted: int) -> None:
+        """No model answers; its training rows are being collected."""
+        self._change(serving=None, observed={}, warming=Warming(collected, wanted))
+
+    def interrupted(self, why: str) -> None:
+        """The other side is away, until `opened`. Told again and again, it is one interruption."""
+        now = self.clock()
+        with self._lock:
+            before = self.state.interruption
+            self.state = replace(
+                self.state,
+                interruption=Interruption(why, before.since if before else now),
+                interruptions=self.state.interruptions + (before is None),
+                partitions=None,
+            )
+
+    def rewound(self) -> None:
+        """Partitions went to another member; what is left is read again."""
+        with self._lock:
+            self.state = replace(self.state, rewinds=self.state.rewinds + 1)
+
+    def watched(self, evidence: float, alarms: Sequence[Mapping[str, Any]]) -> None:
+        """The evidence against the promise, and what was raised because of it."""
+        self._change(evidence=evidence, alarms=tuple(alarms))
+
+    def stopping(self) -> None:
+        """The service ends after this batch."""
+        self._change(stopping=True)
+
+    def _change(self, **changes: Any) -> None:
+        with self._lock:
+            self.state = replace(self.state, **changes)

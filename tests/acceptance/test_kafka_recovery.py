@@ -1,0 +1,158 @@
+"""Brokers that go and come, processes that freeze: the service goes on where it was."""
+
+import json
+import signal
+import time
+from collections import Counter
+from contextlib import contextmanager, suppress
+
+import pytest
+from acceptance.command import TOPICS, events, start
+from acceptance.test_kafka_records import settle
+
+SECONDS = 60
+
+
+@pytest.fixture(scope="module")
+def mortal(kafka_broker, tmp_path_factory):
+    """A broker that may be stopped."""
+    if not kafka_broker.nodes:
+        pytest.skip("stops a broker, which must be our own")
+    from broker import cluster, fetch
+
+    with cluster(fetch(), tmp_path_factory.mktemp("mortal")) as broker:
+        yield broker
+
+
+@pytest.fixture
+def world(fitted, mortal):
+    """A configuration between new topics of the mortal broker, in haste."""
+    source, *sinks = mortal.create_topics("in", *TOPICS, partitions=4)
+    fitted.source, fitted.sinks = source, dict(zip(TOPICS, sinks, strict=True))
+    times = {
+        "session_timeout_seconds": 6,
+        "transaction_timeout_seconds": 8,
+        "max_poll_interval_seconds": 20,
+        "retry_seconds": 60,
+    }
+    settle(fitted, mortal, source, fitted.sinks, kafka=times)
+    fitted.write(source={"batch_records": 200})
+    return fitted
+
+
+@contextmanager
+def service(world):
+    """The running command; its stderr goes to a file, so that nothing waits for us to read it."""
+    path = world.home / f"stderr-{time.monotonic_ns()}"
+    with path.open("wb") as stderr:
+        process = start("run", "--config", world.path, stderr=stderr)
+    process.log = path
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            process.send_signal(signal.SIGCONT)
+            process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def told(process, event):
+    return sum(json.loads(line)["event"] == event for line in process.log.read_text().splitlines())
+
+
+def until(true, seconds=SECONDS):
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def committed(broker, world):
+    return sum(mark.offset for mark in broker.committed_offsets(world.source).values())
+
+
+def assert_each_once(broker, world, count):
+    found = broker.read_committed(*world.sinks.values())
+    ids = Counter(json.loads(r.value)["id"] for records in found.values() for r in records)
+    assert len(ids) == count
+    assert set(ids.values()) == {1}
+
+
+def produce(broker, world, count):
+    lines = events(count)
+    broker.produce(
+        world.source, *({"value": v.encode(), "partition": i % 4} for i, v in enumerate(lines))
+    )
+
+
+def stop(process):
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=30) == 0, process.log.read_text()
+
+
+def test_a_broker_that_is_away_is_waited_for_and_told_of_once(world, mortal):
+    produce(mortal, world, 1000)
+    (node,) = mortal.nodes
+    node.stop()
+    with service(world) as running:
+        until(lambda: told(running, "service.interrupted"))
+        node.start()
+        until(lambda: committed(mortal, world) == 1000)
+        assert told(running, "service.interrupted") == 1
+        # Once more, in mid-run and without a warning.
+        node.stop(signal.SIGKILL)
+        until(lambda: told(running, "service.interrupted") == 2)
+        node.start()
+        produce(mortal, world, 1000)
+        until(lambda: committed(mortal, world) == 2000)
+        stop(running)
+        levels = Counter(json.loads(line)["level"] for line in running.log.read_text().splitlines())
+    assert_each_once(mortal, world, 2000)
+    assert levels.keys() <= {"info", "warning"}
+    assert levels["warning"] <= 3
+
+
+def test_patience_ends_with_one_line_and_a_stop_need_not_wait_for_it(world, mortal):
+    (node,) = mortal.nodes
+    node.stop()
+    try:
+        with service(world) as running:
+            until(lambda: told(running, "service.interrupted"))
+            stop(running)
+        world.write(kafka={"retry_seconds": 1})
+        with service(world) as running:
+            assert running.wait(timeout=60) == 1
+            last = running.log.read_text().splitlines()[-1]
+    finally:
+        node.start()
+    assert last.startswith("detectd: ")
+    assert "no answer from" in last
+
+
+@pytest.mark.parametrize("library", ["kafka-python", "confluent"])
+def test_a_frozen_process_is_replaced_and_finds_its_way_back(world, mortal, library):
+    world.write(kafka={"client": library})
+    produce(mortal, world, 4000)
+    with service(world) as frozen:
+        until(lambda: committed(mortal, world) >= 200)
+        frozen.send_signal(signal.SIGSTOP)
+        with service(world) as other:
+            until(lambda: committed(mortal, world) == 4000)
+            frozen.send_signal(signal.SIGCONT)
+            produce(mortal, world, 1000)
+            until(lambda: committed(mortal, world) == 5000)
+            # Both live, and share the work again.
+            until(lambda: shares(frozen, mortal, world) and shares(other, mortal, world))
+            stop(frozen)
+            stop(other)
+    count = committed(mortal, world)
+    assert_each_once(mortal, world, count)
+
+
+def shares(process, broker, world):
+    """Whether the process answers something of what comes now."""
+    before = told(process, "batch")
+    produce(broker, world, 40)
+    time.sleep(0.5)
+    return told(process, "batch") > before
