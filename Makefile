@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check lint types imports format bench clean
+.PHONY: demo test check lint types imports format bench chaos clean
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -35,6 +35,10 @@ check: lint types imports test
 # Ratios against PyOD, measured in one process.
 bench: $(READY)
 	$(BIN)/python -m benchmarks
+
+# Minutes: processes and brokers killed, frozen and restarted; each record answered once.
+chaos: $(READY)
+	PYTHONPATH=tests:tests/kafka $(BIN)/python -m chaos.campaign
 
 format: $(READY)
 	$(BIN)/ruff format .

@@ -20,8 +20,11 @@ def write(path: Path, content: bytes, *, mode: int = 0o640, sync: bool = True) -
 
 
 def replace(path: Path, content: bytes, *, mode: int = 0o640, sync: bool = True) -> None:
-    """Put `content` in the place of `path`: a reader sees the old file or the new one."""
-    beside = path.with_name(f".{path.name}.new")
+    """Put `content` in the place of `path`: a reader sees the old file or the new one.
+
+    Several processes may do so at once; the last one's content stays.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
     write(beside, content, mode=mode, sync=sync)
     beside.replace(path)
     if sync:

@@ -115,6 +115,8 @@ class Service:
             self.answerer.rewind()
             self.probation.begin_again()
             self.source.rewind()
+            # Until the next heartbeat we may take ourselves for a member that we no longer are.
+            self.stop.wait(self.backoff.pause(time.monotonic()))
         except Interrupted as away:
             self._open_patiently(away)
         return False

@@ -15,6 +15,7 @@ from kafka.structs import ConsumerGroupMetadata, MemberState, OffsetAndMetadata
 
 from detectd.brokers import CLOSE_SECONDS, Run
 from detectd.brokers.failures import explained
+from detectd.errors import Interrupted
 from detectd.records import Record
 
 if TYPE_CHECKING:
@@ -69,7 +70,8 @@ class Consumer:
             max_poll_interval_ms=int(client.max_poll_interval * 1000),
             metrics_enabled=False,
         )
-        self._consumer.subscribe(list(topics), listener=_Rebalances(listener))
+        self._rebalances = _Rebalances(listener, self._consumer)
+        self._consumer.subscribe(list(topics), listener=self._rebalances)
 
     def poll(self, limit: int, wait: float) -> list[Run]:
         """Up to `limit` records, as soon as there are any.
@@ -82,6 +84,7 @@ class Consumer:
             polled = self._consumer.poll(wait * 1000, max_records=limit)
             while not polled and self._joining() and time.monotonic() < deadline:
                 polled = self._consumer.poll(JOIN_SECONDS * 1000, max_records=limit)
+            self._rebalances.check()
         return [
             Run(
                 (place.topic, place.partition),
@@ -226,6 +229,8 @@ class Producer:
         """Take it all back."""
         with explained("aborting"):
             self._within(self._producer.abort_transaction)
+        # kafka-python keeps the offsets of an aborted transaction, and adds them to the next one.
+        self._producer._transaction_manager._pending_txn_offset_commits.clear()  # noqa: SLF001
 
     def close(self) -> None:
         """Close the connection; an unfinished transaction is left to be aborted."""
@@ -249,20 +254,44 @@ class Producer:
 
 
 class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
-    def __init__(self, listener: Listener) -> None:
+    """Passes on what the group decides, and mends what kafka-python 3.0 makes of it."""
+
+    def __init__(self, listener: Listener, consumer: Any) -> None:
         self._listener = listener
+        self._consumer = consumer
+        # As which member we were given each partition.
+        self._given: dict[TopicPartition, str] = {}
 
     def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         """Added to what we have."""
+        # It keeps answers of the group that came too late for the poll that had asked. When the
+        # same partitions come again it takes such an answer, however old, for where they stand.
+        self._consumer._coordinator._offset_fetch_futures.clear()  # noqa: SLF001
+        self._given |= dict.fromkeys(assigned, self._member_id())
         self._listener.assigned([tuple(place) for place in assigned])
 
     def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
         """Taken from what we have."""
+        for place in revoked:
+            self._given.pop(place, None)
         self._listener.revoked([tuple(place) for place in revoked])
 
     def on_partitions_lost(self, lost: Collection[TopicPartition]) -> None:
         """The group went on without us, and others may have read these partitions since."""
         self.on_partitions_revoked(lost)
+
+    def check(self) -> None:
+        """Raise Interrupted where partitions are left from a membership that has ended.
+
+        A process that was frozen while it joined is put out of the group without being told so,
+        and would read partitions that come back to it from where it once was.
+        """
+        member = self._member_id()
+        if member and any(then != member for then in list(self._given.values())):
+            raise Interrupted("Kafka failed, reading: the group took us for dead")
+
+    def _member_id(self) -> str:
+        return str(self._consumer.group_metadata().member_id)
 
 
 def _records(consumed: Sequence[Any]) -> list[Record]:

@@ -3,7 +3,7 @@
 import json
 import signal
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from contextlib import contextmanager, suppress
 
 import pytest
@@ -74,9 +74,12 @@ def committed(broker, world):
 
 def assert_each_once(broker, world, count):
     found = broker.read_committed(*world.sinks.values())
-    ids = Counter(json.loads(r.value)["id"] for records in found.values() for r in records)
-    assert len(ids) == count
-    assert set(ids.values()) == {1}
+    where = defaultdict(list)
+    for records in found.values():
+        for record in records:
+            where[json.loads(record.value)["id"]].append((record.partition, record.offset))
+    assert len(where) == count
+    assert not {name: places for name, places in where.items() if len(places) > 1}
 
 
 def produce(broker, world, count):

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from kafka.errors import KafkaError
+from kafka.structs import ConsumerGroupMetadata
 from test_kafka_source import living
 
-from detectd.brokers import KafkaClient, Membership
+from detectd.brokers import KafkaClient, Membership, confluent, kafka_python
 from detectd.errors import ConfigError, DetectdError, Revoked
 from detectd.records import Outgoing, Position, Topic
 from detectd.sinks.kafka import KafkaSink
@@ -224,6 +225,32 @@ def test_missing_topics_are_named_with_their_keys(kafka_broker: Broker) -> None:
     with pytest.raises(ConfigError, match=r"^topics: anomaly = 'nowhere': no such topic"):
         sink.open()
     sink.close()
+
+
+@pytest.mark.parametrize("transport", [kafka_python, confluent], ids=lambda each: each.__name__)
+def test_what_was_taken_back_does_not_come_with_the_next_transaction(
+    kafka_broker: Broker, transport: Any
+) -> None:
+    (events,) = kafka_broker.create_topics("events", partitions=2)
+    client = client_of(kafka_broker)
+    producer = transport.Producer(client, client.transactional_id, 1_000_000)
+    with closing(producer):
+        producer.take_over()
+        producer.begin()
+        producer.add_offsets({(events, 1): (500, "")}, client.group_id, None)
+        producer.abort()
+        # Refused, since nobody with this name is in the group: taken back as well.
+        producer.begin()
+        if transport is kafka_python:
+            gone = ConsumerGroupMetadata(client.group_id, 7, "gone")
+            with pytest.raises(Revoked):
+                producer.add_offsets({(events, 1): (600, "")}, client.group_id, gone)
+        producer.abort()
+        producer.begin()
+        producer.add_offsets({(events, 0): (10, "")}, client.group_id, None)
+        producer.commit()
+    offsets = kafka_broker.committed_offsets(client.group_id)
+    assert {place.partition: mark.offset for place, mark in offsets.items()} == {0: 10}
 
 
 # Kafka to Kafka

@@ -1,0 +1,222 @@
+"""What a scrape sees."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections import Counter
+
+import pytest
+from exposition import families, problems
+
+from detectd.encode import dead_letter
+from detectd.records import Defect, Outgoing, Record, Stage, Topic
+from detectd.sources import Partition
+from detectd.telemetry.health import Health
+from detectd.telemetry.metrics import METRICS, Metrics, stages
+
+# What dashboards and alerts are written against.
+CONTRACT = {
+    "detectd_events_total": ("verdict",),
+    "detectd_last_record_timestamp_seconds": ("partition",),
+    "detectd_warmup_progress_ratio": (),
+    "detectd_model_age_seconds": (),
+    "detectd_dead_letters_total": ("stage",),
+    "detectd_batch_seconds": (),
+    "detectd_expected_rejection_ratio": (),
+    "detectd_rejection_ratio_upper": (),
+    "detectd_observed_rejection_ratio": (),
+    "detectd_drift_evidence": (),
+    "detectd_model_info": ("version", "detector"),
+    "detectd_consumer_lag_records": ("partition",),
+    "detectd_stale_partitions": (),
+    "detectd_interruptions_total": (),
+    "detectd_rewinds_total": (),
+    "detectd_ready": (),
+    "detectd_batch_records": (),
+    "detectd_assigned_partitions": (),
+    "detectd_build_info": ("version",),
+}
+
+
+def scraped(metrics):
+    return families(metrics.exposition().decode())
+
+
+def value(metrics, name, **labels):
+    """The value of the sample, None where there is none."""
+    family = scraped(metrics)[name.removesuffix("_sum").removesuffix("_bucket")]
+    found = [s.value for s in family.samples if s.name == name and s.labels == labels]
+    assert len(found) <= 1
+    return found[0] if found else None
+
+
+def test_every_metric_of_the_contract_is_declared_once_with_its_labels():
+    assert {metric.name: metric.labels for metric in METRICS} == CONTRACT
+    assert len(METRICS) == len(CONTRACT)
+
+
+def test_the_exposition_has_what_is_declared_with_its_help_and_its_type(metrics, answer):
+    answer()
+    metrics.batch({"normal": 1}, {}, 0.1)
+    seen = {n: f for n, f in scraped(metrics).items() if n.startswith("detectd_")}
+    declared = {metric.name: (metric.help, metric.kind) for metric in METRICS}
+    assert {n: (f.documentation, f.type) for n, f in seen.items()} == declared
+    for metric in METRICS:
+        labels = {label for s in seen[metric.name].samples for label in s.labels} - {"le"}
+        assert labels <= set(metric.labels)
+        assert seen[metric.name].samples or metric.name == "detectd_drift_evidence"
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_the_exposition_passes_the_linter(metrics, answer, begun):
+    if begun:
+        answer()
+        metrics.batch({"normal": 7, "dead_letter": 1}, {"decode": 1}, 0.1)
+    assert problems(metrics.exposition().decode()) == []
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_the_exposition_passes_promtool(metrics, answer, begun):
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("there is no promtool here; Debian's package prometheus has it")
+    if begun:
+        answer()
+    linted = subprocess.run(
+        [promtool, "check", "metrics"], input=metrics.exposition(), capture_output=True
+    )
+    assert (linted.returncode, linted.stdout + linted.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("# HELP a_total a\n# TYPE a_total gauge\na_total 1\n", "a_total: a gauge"),
+        ("# HELP a a\n# TYPE a counter\na 1\n", "a: a counter"),
+        ("# TYPE a gauge\na 1\n", "a: no help"),
+        ("# HELP a_percent a\n# TYPE a_percent gauge\na_percent 1\n", "a_percent: not a base unit"),
+        ("# HELP a_ms a\n# TYPE a_ms gauge\na_ms 1\n", "a_ms: an abbreviated unit"),
+        ("# HELP aB a\n# TYPE aB gauge\naB 1\n", "aB: not snake_case"),
+    ],
+)
+def test_the_linter_finds_what_promtool_would_find(text, problem):
+    assert problem in problems(text)
+
+
+def test_counters_are_there_before_anything_happens(metrics):
+    for verdict in ("normal", "anomaly", "abstain"):
+        assert value(metrics, "detectd_events_total", verdict=verdict) == 0
+    for stage in Stage:
+        assert value(metrics, "detectd_dead_letters_total", stage=stage.value) == 0
+
+
+def test_batches_add_up(metrics):
+    metrics.batch(Counter(normal=90, abstain=8, dead_letter=2), {"decode": 2}, 0.3)
+    metrics.batch(Counter(normal=1, dead_letter=1), {"score": 1}, 0.01)
+    assert value(metrics, "detectd_events_total", verdict="normal") == 91
+    assert value(metrics, "detectd_events_total", verdict="abstain") == 8
+    assert value(metrics, "detectd_events_total", verdict="dead_letter") is None
+    assert value(metrics, "detectd_dead_letters_total", stage="decode") == 2
+    assert value(metrics, "detectd_dead_letters_total", stage="score") == 1
+    assert value(metrics, "detectd_batch_seconds_sum") == pytest.approx(0.31)
+    assert value(metrics, "detectd_batch_records_sum") == 102
+    assert metrics.outputs() == {"normal": 91, "anomaly": 0, "abstain": 8, "dead_letter": 3}
+
+
+def test_a_duration_is_counted_in_every_bucket_that_it_fits(metrics):
+    for seconds in (0.005, 0.0051, 1000.0):
+        metrics.batch({"normal": 1}, {}, seconds)
+    family = scraped(metrics)["detectd_batch_seconds"]
+    buckets = {s.labels["le"]: s.value for s in family.samples if s.name.endswith("_bucket")}
+    assert (buckets["0.005"], buckets["0.01"], buckets["60.0"], buckets["+Inf"]) == (1, 2, 2, 3)
+    assert [s.value for s in family.samples if s.name.endswith("_count")] == [3]
+
+
+def test_a_batch_without_records_is_no_batch(metrics):
+    metrics.batch({}, {}, 1.0)
+    assert value(metrics, "detectd_batch_seconds_sum") == 0
+
+
+def test_dead_letters_are_counted_by_the_stage_that_they_carry():
+    forged = Record("a:1", b"x", headers=(("detectd-stage", b"score"),))
+    outgoing = [
+        dead_letter(Record("a:0", b"x"), Defect(Stage.DECODE, "not JSON")),
+        dead_letter(forged, Defect(Stage.FEATURES, "no b")),
+        Outgoing(Topic.NORMAL, b"{}", headers=(("detectd-stage", b"decode"),)),
+    ]
+    assert stages(outgoing) == {"decode": 1, "features": 1}
+
+
+def test_lag_and_timestamp_are_shown_where_they_are_known(metrics, answer):
+    answer()
+    assert value(metrics, "detectd_consumer_lag_records", partition="events/0") == 12
+    assert value(metrics, "detectd_consumer_lag_records", partition="events/1") is None
+    stamp = value(metrics, "detectd_last_record_timestamp_seconds", partition="events/0")
+    assert stamp == 1_700_000_000.5
+    assert value(metrics, "detectd_assigned_partitions") == 2
+
+
+def test_a_partition_that_went_to_another_process_is_no_longer_shown(metrics, health, answer):
+    answer()
+    assert b'"events/0"' in metrics.exposition()
+    health.assigned({"events/1": Partition(1, 1, 0.0)})
+    assert b'"events/0"' not in metrics.exposition()
+    assert b'"events/1"' in metrics.exposition()
+    health.interrupted("gone")
+    assert b'"events/' not in metrics.exposition()
+
+
+def test_topics_may_have_any_name(metrics, health):
+    health.assigned({'od"d\\\n/0': Partition(3, 1, 0.0)})
+    assert value(metrics, "detectd_consumer_lag_records", partition='od"d\\\n/0') == 3
+
+
+def test_the_promise_is_shown_beside_what_was_observed(metrics, answer, serving):
+    answer()
+    exact = serving.promise.exact
+    assert value(metrics, "detectd_expected_rejection_ratio") == exact.expected_rejection_rate
+    assert value(metrics, "detectd_rejection_ratio_upper") == exact.rejection_rate_upper
+    assert value(metrics, "detectd_observed_rejection_ratio") == 0.05
+    assert value(metrics, "detectd_model_age_seconds") == 3600
+    model = {"version": serving.model.version, "detector": "IForest"}
+    assert value(metrics, "detectd_model_info", **model) == 1
+
+
+def test_before_the_first_verdict_there_is_no_observed_ratio(metrics, health, serving):
+    health.answering(serving, {})
+    assert value(metrics, "detectd_observed_rejection_ratio") is None
+
+
+def test_a_clock_set_back_makes_no_model_younger_than_new(health, answer):
+    answer()
+    assert value(Metrics(health, now=lambda: 0.0), "detectd_model_age_seconds") == 0
+
+
+def test_a_warm_up_shows_its_share_and_a_model_all_of_it(metrics, health, serving):
+    assert value(metrics, "detectd_warmup_progress_ratio") is None
+    health.warming_up(500, 2000)
+    assert value(metrics, "detectd_warmup_progress_ratio") == 0.25
+    health.answering(serving, {})
+    assert value(metrics, "detectd_warmup_progress_ratio") == 1
+
+
+def test_readiness_and_its_troubles_are_shown(metrics, health, answer, clock):
+    assert value(metrics, "detectd_ready") == 0
+    answer()
+    assert value(metrics, "detectd_ready") == 1
+    clock.now += 29.5
+    assert (value(metrics, "detectd_ready"), value(metrics, "detectd_stale_partitions")) == (0, 2)
+    health.interrupted("gone")
+    health.rewound()
+    assert value(metrics, "detectd_interruptions_total") == 1
+    assert value(metrics, "detectd_rewinds_total") == 1
+    health.watched(3.5, [])
+    assert value(metrics, "detectd_drift_evidence") == 3.5
+
+
+def test_each_run_has_a_registry_of_its_own(metrics):
+    metrics.batch({"normal": 5}, {}, 0.1)
+    other = Metrics(Health(60.0))
+    assert value(other, "detectd_events_total", verdict="normal") == 0
+    assert value(other, "detectd_assigned_partitions") is None
