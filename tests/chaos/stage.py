@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from acceptance.command import TOPICS, World
 from broker import cluster, fetch
-from chaos.faults import SESSION_SECONDS
+from chaos.faults import BROKER_SESSION_SECONDS, SESSION_SECONDS
 from chaos.stream import FEATURES, Stream, encode
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
@@ -33,6 +33,8 @@ TICK = 0.2
 
 BROKERS = {
     "min.insync.replicas": 2,
+    "broker.session.timeout.ms": int(BROKER_SESSION_SECONDS * 1000),
+    "broker.heartbeat.interval.ms": 500,
     # Brokers look every ten seconds for transactions of the dead; a campaign can wait for less.
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": 1000,
 }
