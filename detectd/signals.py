@@ -17,6 +17,10 @@ class Stop:
         """Whether a stop was asked for."""
         return self._requested.is_set()
 
+    def request(self) -> None:
+        """Ask for a stop, as the first signal does."""
+        self._requested.set()
+
     def wait(self, seconds: float) -> None:
         """Wait so long, or until a stop is asked for."""
         self._requested.wait(max(0.0, seconds))
@@ -27,5 +31,5 @@ class Stop:
             signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, _frame: object) -> None:
-        self._requested.set()
+        self.request()
         signal.signal(number, signal.SIG_DFL)

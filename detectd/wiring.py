@@ -47,10 +47,13 @@ def stream_schema(settings: Settings) -> Schema:
 def schema_registry(settings: Settings) -> Registry:
     """Where Avro's schemas are asked for."""
     from detectd.avro import Registry
+    from detectd.brokers.security import read_secret
 
     asked = settings.schema_registry
     assert asked.url is not None
-    return Registry(asked.url, asked.username, None, asked.ca_file)
+    password = asked.password_file
+    secret = read_secret("schema_registry.password_file", password) if password else None
+    return Registry(asked.url, asked.username, secret, asked.ca_file)
 
 
 def event_fingerprint(settings: Settings) -> str:
@@ -175,6 +178,7 @@ def kafka_client(settings: Settings) -> KafkaClient | None:
         return None
     from detectd.brokers import KafkaClient
     from detectd.brokers.identity import Identity
+    from detectd.brokers.security import confluent_options, kafka_python_options
 
     asked = settings.kafka
     prefix = asked.transactional_id or asked.group_id
@@ -194,6 +198,8 @@ def kafka_client(settings: Settings) -> KafkaClient | None:
         session_timeout=asked.session_timeout_seconds,
         max_poll_interval=asked.max_poll_interval_seconds,
         transaction_timeout=asked.transaction_timeout_seconds,
+        extra=kafka_python_options(asked),
+        native=confluent_options(asked),
     )
 
 

@@ -16,6 +16,7 @@ from kafka import KafkaAdminClient
 from kafka import errors as kafka_errors
 
 from detectd.brokers.failures import REFUSALS, explained, one_line
+from detectd.brokers.login import log_in
 from detectd.errors import ConfigError, Interrupted
 
 if TYPE_CHECKING:
@@ -54,10 +55,12 @@ class Addressed(NamedTuple):
 class Membership:
     """As whom the consumer read what is to be committed next: the brokers fence all others.
 
-    The source writes it and the sink reads it. What it holds is the transport's own.
+    The source writes `member` and the sink reads it; what it holds is the transport's own.
+    `admitted` says that some broker has let us in.
     """
 
     member: Any = None
+    admitted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +108,8 @@ class KafkaClient:
         Raises Interrupted where no broker answers in time, RefusedError where it refuses us, and
         ConfigError where an option is wrong.
         """
-        servers = ", ".join(self.bootstrap_servers)
+        if not self.membership.admitted:
+            self._log_in()
         common = {
             "bootstrap_servers": list(self.bootstrap_servers),
             "bootstrap_timeout_ms": self.patience * 1000,
@@ -115,14 +119,26 @@ class KafkaClient:
         try:
             return kind(**common, **self.extra, **options)
         except kafka_errors.KafkaTimeoutError:
-            # kafka-python takes a failed login for a lost connection, and tries on.
-            login = " or the credentials" if "sasl_mechanism" in self.extra else ""
+            servers = ", ".join(self.bootstrap_servers)
             raise Interrupted(
                 f"kafka.bootstrap_servers: no answer from {servers} within {self.patience:g} s; "
-                f"start the brokers, or correct the addresses{login}"
+                "start the brokers, or correct the addresses"
             ) from None
         except (kafka_errors.KafkaConfigurationError, ValueError, AssertionError) as wrong:
             raise ConfigError(f"kafka: {one_line(wrong)}; correct the options") from wrong
+
+    def _log_in(self) -> None:
+        """See whether any of the brokers lets us in. Raises as `log_in`."""
+        reasons = []
+        for server in self.bootstrap_servers:
+            try:
+                log_in(server, self.extra, self.patience / 2)
+            except Interrupted as away:
+                reasons.append(str(away))
+            else:
+                self.membership.admitted = True
+                return
+        raise Interrupted(f"{reasons[0]}; start the brokers, or correct the addresses")
 
     def partitions(self, topics: Collection[str]) -> dict[str, int]:
         """How many partitions each topic has, 0 where there is no such topic.

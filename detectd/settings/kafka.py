@@ -62,6 +62,35 @@ class KafkaSettings(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _login_is_whole(self) -> Self:
+        tls, sasl = "SSL" in self.security_protocol, "SASL" in self.security_protocol
+        if not tls and (self.ssl_ca_file or self.ssl_certificate_file or self.ssl_key_file):
+            raise ValueError('ssl_* keys need security_protocol = "SSL" or "SASL_SSL"')
+        if (self.ssl_certificate_file is None) != (self.ssl_key_file is None):
+            raise ValueError("ssl_certificate_file and ssl_key_file go together; set both")
+        if sasl != (self.sasl_mechanism is not None):
+            raise ValueError(
+                'sasl_mechanism goes with security_protocol = "SASL_SSL" or "SASL_PLAINTEXT"'
+            )
+        if sasl and self.sasl_mechanism != "OAUTHBEARER":
+            if self.sasl_username is None or self.sasl_password_file is None:
+                raise ValueError(
+                    f"sasl_mechanism {self.sasl_mechanism} needs sasl_username, sasl_password_file"
+                )
+        elif sasl:
+            self._require_one_source_of_tokens()
+        return self
+
+    def _require_one_source_of_tokens(self) -> None:
+        grant = (self.sasl_token_url, self.sasl_client_id, self.sasl_client_secret_file)
+        if (self.sasl_token_file is None) == (self.sasl_token_url is None):
+            raise ValueError("OAUTHBEARER needs either sasl_token_file or sasl_token_url")
+        if self.sasl_token_url is not None and None in grant:
+            raise ValueError("sasl_token_url needs sasl_client_id and sasl_client_secret_file")
+        if self.sasl_token_url and not self.sasl_token_url.startswith(("https://", "http://")):
+            raise ValueError(f"sasl_token_url: {self.sasl_token_url!r} is no http(s) address")
+
 
 class SchemaRegistrySettings(Section):
     """Where the schemas of Avro records are."""

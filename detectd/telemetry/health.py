@@ -171,9 +171,7 @@ class Health:
 
     def opened(self) -> None:
         """Source and sink are open; a shared source is assigned later."""
-        with self._lock:
-            partitions = None if self.state.shared else {}
-            self.state = replace(self.state, partitions=partitions, interruption=None)
+        self._change(partitions=None if self.state.shared else {}, interruption=None)
 
     def assigned(self, partitions: Mapping[str, Partition] | None) -> None:
         """What is ours now, as the source tells it; None while we are in no group."""

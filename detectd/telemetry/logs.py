@@ -43,7 +43,8 @@ def configure(settings: LogSettings) -> None:
     root.handlers[:] = [handler]
     # Libraries speak of their own affairs at INFO; an operator wants to hear of their troubles.
     root.setLevel(max(level, logging.WARNING))
-    # Kafka's clients complain of each try while a broker is away; the service says so once.
-    clients = logging.DEBUG if level == logging.DEBUG else logging.CRITICAL
+    # Kafka's clients complain of each try while a broker is away; the service says so once. What
+    # they tell below INFO has the bytes of logins in it.
+    clients = logging.INFO if level == logging.DEBUG else logging.CRITICAL
     logging.getLogger("kafka").setLevel(clients)
     logging.captureWarnings(capture=True)

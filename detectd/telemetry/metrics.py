@@ -11,7 +11,6 @@ import threading
 import time
 from bisect import bisect_left
 from collections import Counter
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
@@ -23,6 +22,7 @@ from prometheus_client.core import (
     HistogramMetricFamily,
 )
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from detectd import __version__
 from detectd.records import Stage, Topic
@@ -33,16 +33,14 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
     from detectd.records import Outgoing
+    from detectd.serving import Serving
     from detectd.telemetry.health import Health, State
 
 VERDICTS = (Topic.NORMAL, Topic.ANOMALY, Topic.ABSTAIN)
 
-# The header by which a dead letter names its stage. It is the last one.
-STAGE_HEADER = "detectd-stage"
-
 
 class Declared(NamedTuple):
-    """A metric's name and help; a histogram has `buckets`, their upper bounds in ascending order."""
+    """A metric's name and help; a histogram has `buckets`, their ascending upper bounds."""
 
     name: str
     help: str
@@ -57,16 +55,8 @@ class Declared(NamedTuple):
         return "counter" if self.name.endswith("_total") else "gauge"
 
 
-BATCH_SECONDS = Declared(
-    "detectd_batch_seconds",
-    "How long a batch took, from the first read to the commit.",
-    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
-)
-BATCH_RECORDS = Declared(
-    "detectd_batch_records",
-    "How many records a batch had.",
-    buckets=(1, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000, 1_000_000),
-)
+BATCH_SECONDS = "detectd_batch_seconds"
+BATCH_RECORDS = "detectd_batch_records"
 
 METRICS = (
     Declared("detectd_build_info", "Always 1; the version that runs.", ("version",)),
@@ -76,8 +66,16 @@ METRICS = (
         "Records that could not become a feature vector with a finite score, or an output.",
         ("stage",),
     ),
-    BATCH_SECONDS,
-    BATCH_RECORDS,
+    Declared(
+        BATCH_SECONDS,
+        "How long a batch took, from the first read to the commit.",
+        buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+    ),
+    Declared(
+        BATCH_RECORDS,
+        "How many records a batch had.",
+        buckets=(1, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000, 1_000_000),
+    ),
     Declared("detectd_ready", "1 where a model answers an assigned source that is not stale."),
     Declared("detectd_assigned_partitions", "Partitions that this process owns."),
     Declared(
@@ -92,9 +90,7 @@ METRICS = (
     Declared("detectd_interruptions_total", "How often the brokers were away."),
     Declared("detectd_rewinds_total", "How often partitions went before a commit."),
     Declared("detectd_warmup_progress_ratio", "Share of the warm-up that is collected."),
-    Declared(
-        "detectd_model_info", "Always 1; the model that answers.", ("version", "detector")
-    ),
+    Declared("detectd_model_info", "Always 1; the model that answers.", ("version", "detector")),
     Declared("detectd_model_age_seconds", "How long ago the model was trained."),
     Declared(
         "detectd_expected_rejection_ratio", "The share of events from which abstaining is promised."
@@ -109,46 +105,55 @@ METRICS = (
     Declared(
         "detectd_drift_evidence", "Evidence that the stream no longer is what the model knows."
     ),
-)  # fmt: skip
+)
 
 # Label values -> value, in the order of the declared labels.
 Values = dict[tuple[str, ...], float]
 
 
-@dataclass
 class Distribution:
-    """Observations, counted in buckets."""
+    """Observations, counted in the buckets of a declared histogram."""
 
-    bounds: tuple[float, ...]
-    counts: list[int]
-    total: float = 0.0
+    def __init__(self, metric: Declared) -> None:
+        self._metric = metric
+        self._counts = [0] * (len(metric.buckets) + 1)
+        self._sum = 0.0
 
     def add(self, value: float) -> None:
         """One more observation."""
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.total += value
+        self._counts[bisect_left(self._metric.buckets, value)] += 1
+        self._sum += value
+
+    def family(self) -> Metric:
+        """The histogram as it is now."""
+        bounds = [*map(floatToGoString, self._metric.buckets), "+Inf"]
+        buckets = list(zip(bounds, map(float, accumulate(self._counts)), strict=True))
+        return HistogramMetricFamily(
+            self._metric.name, self._metric.help, buckets=buckets, sum_value=self._sum
+        )
 
 
 def stages(outgoing: Iterable[Outgoing]) -> Counter[str]:
-    """How many dead letters there are of each stage."""
+    """How many dead letters there are of each stage; its header is the last one."""
     return Counter(
         out.headers[-1][1].decode() for out in outgoing if out.topic is Topic.DEAD_LETTER
     )
 
 
-class Metrics:
+class Metrics(Collector):
     """The metrics of one run, in a registry of their own. `now` gives seconds since the epoch."""
 
     def __init__(self, health: Health, now: Callable[[], float] = time.time) -> None:
         self._health = health
         self._now = now
         self._lock = threading.Lock()
-        self._events: Counter[str] = Counter()
+        self._outputs: Counter[str] = Counter()
         self._dead: Counter[str] = Counter()
-        self._seconds = _empty(BATCH_SECONDS)
-        self._records = _empty(BATCH_RECORDS)
+        self._distributions = {
+            metric.name: Distribution(metric) for metric in METRICS if metric.buckets
+        }
         self.registry = CollectorRegistry(auto_describe=False)
-        self.registry.register(_Scrape(self))
+        self.registry.register(self)
         ProcessCollector(registry=self.registry)
 
     def batch(self, counts: Mapping[str, int], dead: Mapping[str, int], seconds: float) -> None:
@@ -160,37 +165,83 @@ class Metrics:
         if not records:
             return
         with self._lock:
-            self._events.update(counts)
+            self._outputs.update(counts)
             self._dead.update(dead)
-            self._seconds.add(seconds)
-            self._records.add(records)
+            self._distributions[BATCH_SECONDS].add(seconds)
+            self._distributions[BATCH_RECORDS].add(records)
 
-    def events(self) -> dict[str, int]:
-        """Outputs by topic since the start."""
+    def outputs(self) -> dict[str, int]:
+        """How many outputs there were since the start, by topic."""
         with self._lock:
-            return {topic.value: self._events[topic.value] for topic in Topic}
+            return {topic.value: self._outputs[topic] for topic in Topic}
 
     def exposition(self) -> bytes:
         """All metrics in Prometheus's text format."""
         return generate_latest(self.registry)
 
     def collect(self) -> Iterator[Metric]:
-        """Every declared metric; one without a value now has its help and its type alone."""
+        """Every declared metric; one that has no value now gives its help and its type alone."""
         health = self._health
-        values = _state_values(health.state, health.clock(), self._now())
+        values = _of_state(health.state, health.clock(), self._now())
         with self._lock:
-            values["detectd_events_total"] = {(v,): self._events[v] for v in VERDICTS}
-            values["detectd_dead_letters_total"] = {(s,): self._dead[s] for s in Stage}
-            observed = {
-                BATCH_SECONDS: _histogram(BATCH_SECONDS, self._seconds),
-                BATCH_RECORDS: _histogram(BATCH_RECORDS, self._records),
-            }
+            values["detectd_events_total"] = {(v.value,): self._outputs[v] for v in VERDICTS}
+            values["detectd_dead_letters_total"] = {(s.value,): self._dead[s] for s in Stage}
+            families = {name: one.family() for name, one in self._distributions.items()}
         for metric in METRICS:
-            yield observed.get(metric) or _family(metric, values.get(metric.name, {}))
+            yield families.get(metric.name) or _family(metric, values.get(metric.name, {}))
 
 
-class _Scrape(Collector):
-    """The registry's view of `Metrics`."""
+def _family(metric: Declared, values: Values) -> Metric:
+    kind = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
+    family = kind(metric.name, metric.help, labels=metric.labels)
+    for labels, value in values.items():
+        family.add_metric(labels, value)
+    return family
 
-    def __init__(self, metrics: Metrics) -> None:
-        self.collect = metrics.collect  # type: ignore[method-assign]
+
+def _of_state(state: State, now: float, epoch: float) -> dict[str, Values]:
+    """The metrics that the state of the service gives, by name."""
+    partitions = state.partitions or {}
+    values: dict[str, Values] = {
+        "detectd_build_info": {(__version__,): 1},
+        "detectd_ready": {(): not state.hindrances(now)},
+        "detectd_consumer_lag_records": {
+            (name,): p.lag for name, p in partitions.items() if p.lag is not None
+        },
+        "detectd_last_record_timestamp_seconds": {
+            (name,): p.timestamp_ms / 1000
+            for name, p in partitions.items()
+            if p.timestamp_ms is not None
+        },
+        "detectd_stale_partitions": {(): len(state.stale(now))},
+        "detectd_interruptions_total": {(): state.interruptions},
+        "detectd_rewinds_total": {(): state.rewinds},
+    }
+    if state.shared:
+        values["detectd_assigned_partitions"] = {(): len(partitions)}
+    if state.evidence is not None:
+        values["detectd_drift_evidence"] = {(): state.evidence}
+    if state.warming:
+        progress = state.warming.collected / state.warming.wanted
+        values["detectd_warmup_progress_ratio"] = {(): progress}
+    if state.serving:
+        values |= _of_model(state.serving, state.observed, epoch)
+    return values
+
+
+def _of_model(serving: Serving, observed: Mapping[str, int], epoch: float) -> dict[str, Values]:
+    model, exact = serving.model, serving.promise.exact
+    # A clock that was set back must not make a model younger than new.
+    age = max(0.0, epoch - datetime.fromisoformat(model.created).timestamp())
+    values: dict[str, Values] = {
+        "detectd_warmup_progress_ratio": {(): 1},
+        "detectd_model_info": {(model.version, model.recipe.detector): 1},
+        "detectd_model_age_seconds": {(): age},
+        "detectd_expected_rejection_ratio": {(): exact.expected_rejection_rate},
+        "detectd_rejection_ratio_upper": {(): exact.rejection_rate_upper},
+    }
+    events = sum(observed.get(verdict, 0) for verdict in VERDICTS)
+    if events:
+        ratio = observed.get(Topic.ABSTAIN, 0) / events
+        values["detectd_observed_rejection_ratio"] = {(): ratio}
+    return values

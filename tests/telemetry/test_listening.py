@@ -7,7 +7,7 @@ import socket
 import stat
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 
@@ -79,51 +79,48 @@ def test_what_is_no_address_is_refused_in_one_line(listen):
     assert "\n" not in str(refused.value)
 
 
-def free_run(stack):
-    """A port that is taken, with free ones above it."""
-    while True:
-        taken = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-        port = taken.getsockname()[1]
-        if port + MORE_PORTS < 65535:
-            return port
+def taken(*ports):
+    """Sockets that listen on all of these ports; OSError where one cannot be had."""
+    with ExitStack() as stack:
+        for port in ports:
+            stack.enter_context(socket.create_server(("127.0.0.1", port)))
+        return stack.pop_all()
+
+
+def run_of_ports():
+    """Ports in a row that nobody has, below those that the kernel gives to clients."""
+    for first in range(20_000, 30_000, MORE_PORTS + 1):
+        ports = range(first, first + MORE_PORTS + 1)
+        with suppress(OSError), taken(*ports):
+            return ports
+    raise AssertionError("no ports are free")
 
 
 def test_where_the_port_is_taken_the_next_free_one_is():
-    with ExitStack() as stack:
-        port = free_run(stack)
-        for _ in range(2):
-            bound = listener(Tcp("127.0.0.1", port))
-            stack.enter_context(bound.socket)
-            number = int(bound.address.rpartition(":")[2])
-            assert port < number <= port + MORE_PORTS
-            assert bound.socket.getsockname()[1] == number
+    first, second, third, *_ = run_of_ports()
+    with taken(first, second):
+        bound = listener(Tcp("127.0.0.1", first))
+        with bound.socket:
+            assert bound.address == f"127.0.0.1:{third}"
+            assert bound.socket.getsockname()[1] == third
 
 
 def test_where_all_ports_are_taken_nothing_listens():
-    with ExitStack() as stack:
-        port = free_run(stack)
-        for number in range(port + 1, port + MORE_PORTS + 1):
-            other = stack.enter_context(socket.socket())
-            try:
-                other.bind(("127.0.0.1", number))
-            except OSError:
-                continue  # Somebody else has it: taken all the same.
-            other.listen()
-        with pytest.raises(NotListening, match=rf"ports {port} to {port + MORE_PORTS} are taken"):
-            listener(Tcp("127.0.0.1", port))
+    ports = run_of_ports()
+    first, last = ports[0], ports[-1]
+    with (
+        taken(*ports),
+        pytest.raises(NotListening, match=rf"ports {first} to {last} are taken"),
+    ):
+        listener(Tcp("127.0.0.1", first))
 
 
 def test_above_the_last_port_there_is_none():
-    with ExitStack() as stack:
-        for number in (65534, 65535):
-            holder = stack.enter_context(socket.socket())
-            try:
-                holder.bind(("127.0.0.1", number))
-                holder.listen()
-            except OSError:
-                continue
-        with pytest.raises(NotListening, match="ports 65534 to 65535 are taken"):
-            listener(Tcp("127.0.0.1", 65534))
+    with (
+        taken(65534, 65535),
+        pytest.raises(NotListening, match="ports 65534 to 65535 are taken"),
+    ):
+        listener(Tcp("127.0.0.1", 65534))
 
 
 def test_an_address_of_another_host_cannot_be_bound():

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
+import gc
 import http.client
 import json
 import resource
@@ -18,7 +18,6 @@ from exposition import families
 
 from detectd.errors import ConfigError
 from detectd.sources import Partition
-from detectd.telemetry.health import Health
 from detectd.telemetry.metrics import Metrics
 from detectd.telemetry.server import PLACES, serve
 
@@ -113,7 +112,7 @@ def test_other_methods_are_not_allowed(address, method):
 
 
 def test_an_unread_body_does_not_cost_the_client_its_answer(address):
-    body = b"x" * 200_000
+    body = b"x" * 8_000_000
     head = b"POST /metrics HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(body)
     assert send(address, head + body)[0] == 405
 
@@ -147,16 +146,15 @@ def test_a_failing_page_is_told_to_the_client_and_to_the_log(health, told):
     ]
 
 
-def test_a_frozen_loop_turns_healthz_to_503_and_a_turn_turns_it_back():
-    health = Health(0.3)
-    with serve("127.0.0.1:0", None, health, Metrics(health)) as address:
-        assert ask(address, "/healthz")[0] == 200
-        deadline = time.monotonic() + 10
-        while ask(address, "/healthz")[0] == 200:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        health.turned()
-        assert ask(address, "/healthz")[0] == 200
+def test_a_frozen_loop_turns_healthz_to_503_and_a_turn_turns_it_back(address, health, clock):
+    assert ask(address, "/healthz")[0] == 200
+    clock.now += 60.5
+    assert ask(address, "/healthz")[:2] == (
+        503,
+        b"the loop last turned 60.5 s ago, its watchdog allows 60 s\n",
+    )
+    health.turned()
+    assert ask(address, "/healthz")[0] == 200
 
 
 def test_a_token_is_asked_for_on_every_page(health, metrics):
@@ -227,6 +225,7 @@ def test_ipv6(health, metrics):
 
 def test_after_it_nothing_listens_and_no_thread_or_file_is_left(health, metrics):
     def left():
+        gc.collect()
         return threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
 
     with serve("127.0.0.1:0", None, health, metrics):
@@ -249,14 +248,14 @@ def test_clients_that_hang_do_not_keep_the_others_waiting(health, metrics, many_
         address = stack.enter_context(serve("127.0.0.1:0", None, health, metrics))
         ask(address, "/healthz")
         threads = threading.active_count()
-        for i in range(PLACES + 300):
+        for i in range(2 * PLACES):
             client = stack.enter_context(connect(address))
             if i % 2:
                 client.sendall(b"GET /metrics HTTP/1.1\r\n")
         started = time.monotonic()
         for _ in range(20):
             assert ask(address, "/healthz")[0] == 200
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 4
         assert threading.active_count() == threads
 
 
@@ -287,18 +286,14 @@ def test_a_client_has_little_time(address, monkeypatch):
 def test_a_thousand_scrapes_at_once_are_all_answered(address, answer, many_files):
     answer()
     threads = threading.active_count()
-    host, _, port = address.rpartition(":")
-
-    async def scrape():
-        reader, writer = await asyncio.open_connection(host, int(port))
-        writer.write(b"GET /metrics HTTP/1.1\r\n\r\n")
-        answer = await reader.read()
-        writer.close()
-        await writer.wait_closed()
-        return answer.startswith(b"HTTP/1.1 200 ") and answer.endswith(b"\n")
-
-    async def all_at_once():
-        return await asyncio.gather(*(scrape() for _ in range(1000)))
-
-    assert all(asyncio.run(all_at_once()))
+    with contextlib.ExitStack() as stack:
+        clients = []
+        for _ in range(1000):
+            clients.append(stack.enter_context(connect(address)))
+            clients[-1].sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
+        for client in clients:
+            with client, client.makefile("rb") as received:
+                page = received.read()
+            assert page.startswith(b"HTTP/1.1 200 ")
+            assert b"detectd_ready 1.0" in page
     assert threading.active_count() == threads

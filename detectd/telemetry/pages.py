@@ -1,0 +1,128 @@
+"""What the service shows of itself.
+
+/metrics   every metric, in Prometheus's text format
+/healthz   200 while the loop turns within its watchdog, else 503
+/readyz    200 where events are being answered or this is a standby, else 503, a reason a line
+/status    all of it, as JSON
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from detectd import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from detectd.telemetry.health import Health, State
+    from detectd.telemetry.metrics import Metrics
+
+PLAIN = "text/plain; charset=utf-8"
+EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
+JSON = "application/json"
+
+
+class Page(NamedTuple):
+    """An answer without its protocol."""
+
+    status: int
+    content_type: str
+    body: bytes
+
+
+def pages(health: Health, metrics: Metrics) -> Mapping[str, Callable[[], Page]]:
+    """What each path shows at the moment of the call."""
+    return {
+        "/metrics": lambda: Page(200, EXPOSITION, metrics.exposition()),
+        "/healthz": lambda: healthz(health.state, health.clock()),
+        "/readyz": lambda: readyz(health.state, health.clock()),
+        "/status": lambda: Page(
+            200, JSON, _json(status(health.state, health.clock(), time.time(), metrics.outputs()))
+        ),
+    }
+
+
+def healthz(state: State, now: float) -> Page:
+    """Whether the loop lives."""
+    return _lines(200 if state.healthy(now) else 503, state.pulse(now))
+
+
+def readyz(state: State, now: float) -> Page:
+    """Whether events are being answered."""
+    hindrances = state.hindrances(now)
+    if hindrances:
+        return _lines(503, *(hindrance.why for hindrance in hindrances))
+    if state.standby:
+        return _lines(200, "ready as a standby: other members of the group own all partitions")
+    return _lines(200, "ready")
+
+
+def status(state: State, now: float, epoch: float, outputs: Mapping[str, int]) -> dict[str, Any]:
+    """Everything. Where the report has the same figure, it has the same name here."""
+    uptime = now - state.started
+    stale = state.stale(now)
+    hindrances = state.hindrances(now)
+    return {
+        "version": __version__,
+        "state": state.word(now),
+        "ready": not hindrances,
+        "healthy": state.healthy(now),
+        "why_not_ready": [hindrance.why for hindrance in hindrances],
+        "started": datetime.fromtimestamp(epoch - uptime, UTC).isoformat(timespec="seconds"),
+        "uptime_seconds": uptime,
+        "turned_seconds_ago": now - state.turned,
+        "delivery": state.delivery,
+        "outputs": dict(outputs),
+        **_promised(state),
+        "warmup": state.warming._asdict() if state.warming else None,
+        "partitions": _partitions(state, now),
+        "stale": stale,
+        "interrupted": _interrupted(state, now),
+        "interruptions": state.interruptions,
+        "rewinds": state.rewinds,
+        "drift_evidence": state.evidence,
+        "alarms": list(state.alarms),
+    }
+
+
+def _promised(state: State) -> dict[str, Any]:
+    if state.serving is None:
+        return {"model": None, "promise": None, "observed": None}
+    from detectd.report.figures import figures
+
+    report = figures(state.serving, state.observed)
+    promise = {name: report[name] for name in ("zone", "exact", "paper", "warnings")}
+    return {"model": report["model"], "promise": promise, "observed": report["observed"]}
+
+
+def _partitions(state: State, now: float) -> dict[str, Any] | None:
+    if state.partitions is None:
+        return None
+    silent = state.silent(now)
+    return {
+        name: {
+            "lag": partition.lag,
+            "timestamp_ms": partition.timestamp_ms,
+            "silent_seconds": silent[name],
+        }
+        for name, partition in sorted(state.partitions.items())
+    }
+
+
+def _interrupted(state: State, now: float) -> dict[str, Any] | None:
+    if state.interruption is None:
+        return None
+    return {"why": state.interruption.why, "seconds": now - state.interruption.since}
+
+
+def _lines(status: int, *lines: str) -> Page:
+    return Page(status, PLAIN, "".join(f"{line}\n" for line in lines).encode())
+
+
+def _json(what: dict[str, Any]) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(what), indent=2) + b"\n"

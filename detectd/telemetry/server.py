@@ -1,0 +1,228 @@
+"""A small HTTP server on a thread of its own: it shows `pages`, and takes nothing.
+
+One thread serves all connections, whatever they do. Each has one answer and little time; where all
+places are taken, whoever has been there the longest gives way to the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import socket
+import threading
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import structlog
+
+from detectd.telemetry.listening import NotListening, listener, parse
+from detectd.telemetry.pages import PLAIN, Page, pages
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from detectd.telemetry.health import Health
+    from detectd.telemetry.listening import Listener
+    from detectd.telemetry.metrics import Metrics
+
+log = structlog.get_logger()
+
+PLACES = 100
+HEAD_BYTES = 16 << 10
+READS = ("GET", "HEAD")
+
+# For a whole exchange, for the client to close after it, and for both where others wait.
+EXCHANGE_SECONDS = 5.0
+LINGER_SECONDS = 1.0
+GRACE_SECONDS = 0.5
+PAUSE_SECONDS = 0.05
+
+STOP_SECONDS = 2.0
+
+
+@contextlib.contextmanager
+def serve(listen: str, token: str | None, health: Health, metrics: Metrics) -> Iterator[str | None]:
+    """Show `health` and `metrics` at `listen`; gives the address that was bound, None if nowhere.
+
+    Raises ConfigError as `parse` does. An address that cannot be bound is a warning: the service
+    is worth more than its figures.
+    """
+    address = parse(listen, token)
+    if address is None:
+        yield None
+        return
+    try:
+        bound = listener(address)
+    except NotListening as failed:
+        log.warning("server.not_listening", why=str(failed), mend=failed.mend)
+        yield None
+        return
+    server = Server(bound, token, pages(health, metrics))
+    log.info("server.listening", address=bound.address)
+    try:
+        yield bound.address
+    finally:
+        server.stop()
+
+
+class Server:
+    """Answers on a daemon thread from now on, until `stop`."""
+
+    def __init__(
+        self, bound: Listener, token: str | None, shown: Mapping[str, Callable[[], Page]]
+    ) -> None:
+        self._bound = bound
+        self._token = None if token is None else token.strip().encode()
+        self._shown = shown
+        self._loop = asyncio.new_event_loop()
+        self._accepting = self._loop.create_task(self._accept())
+        self._thread = threading.Thread(target=self._run, name="server", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Close all connections and give the address back."""
+        with contextlib.suppress(RuntimeError):  # It has ended by itself.
+            self._loop.call_soon_threadsafe(self._accepting.cancel)
+        self._thread.join(STOP_SECONDS)
+        self._bound.remove()
+
+    def _run(self) -> None:
+        with (
+            contextlib.closing(self._loop),
+            self._bound.socket,
+            contextlib.suppress(asyncio.CancelledError),
+        ):
+            self._loop.run_until_complete(self._accepting)
+
+    async def _accept(self) -> None:
+        self._bound.socket.setblocking(False)
+        clients: dict[asyncio.Task[None], float] = {}
+        try:
+            while True:
+                await _make_place(clients)
+                await self._somebody()
+                try:
+                    client, _ = self._bound.socket.accept()
+                except OSError:  # Gone already, or no file descriptor is free.
+                    await asyncio.sleep(PAUSE_SECONDS)
+                    continue
+                client.setblocking(False)
+                exchange = self._loop.create_task(self._exchange(client))
+                clients[exchange] = self._loop.time()
+                exchange.add_done_callback(clients.pop)
+        finally:
+            for exchange in clients:
+                exchange.cancel()
+            await asyncio.gather(*clients, return_exceptions=True)
+
+    async def _somebody(self) -> None:
+        """Wait for a client. (The loop's sock_accept, when cancelled, may lose the one it has.)"""
+        knock = asyncio.Event()
+        self._loop.add_reader(self._bound.socket, knock.set)
+        try:
+            await knock.wait()
+        finally:
+            self._loop.remove_reader(self._bound.socket)
+
+    async def _exchange(self, client: socket.socket) -> None:
+        """One request, one answer."""
+        with client, contextlib.suppress(OSError):
+            async with asyncio.timeout(EXCHANGE_SECONDS):
+                head = await self._head(client)
+                if not head:
+                    return
+                await self._loop.sock_sendall(client, self._answer(head))
+            # Closed with bytes unread, the client could lose the answer on its way.
+            client.shutdown(socket.SHUT_WR)
+            async with asyncio.timeout(LINGER_SECONDS):
+                while await self._loop.sock_recv(client, HEAD_BYTES):
+                    pass
+
+    async def _head(self, client: socket.socket) -> bytes:
+        """The request up to its empty line; as much as there is where it has none."""
+        head = b""
+        while b"\r\n\r\n" not in head and len(head) < HEAD_BYTES:
+            more = await self._loop.sock_recv(client, HEAD_BYTES)
+            if not more:
+                break
+            head += more
+        return head
+
+    def _answer(self, head: bytes) -> bytes:
+        request, complete, _ = head.partition(b"\r\n\r\n")
+        line, *fields = request.decode("latin-1").split("\r\n")
+        words = line.split(" ")
+        if not complete or len(words) != 3 or not words[2].startswith("HTTP/1."):
+            return _response(_says(HTTPStatus.BAD_REQUEST, "this is no HTTP request"))
+        method, target, _ = words
+        page, *header = self._page(method, target, fields)
+        return _response(page, *header, body=method != "HEAD")
+
+    def _page(self, method: str, target: str, fields: list[str]) -> tuple[Page, *tuple[str, ...]]:
+        """What to show, and a header that belongs to it."""
+        if not self._admits(fields):
+            page = _says(HTTPStatus.UNAUTHORIZED, "send the bearer token of server.token_file")
+            return page, "WWW-Authenticate: Bearer"
+        path = _path(target)
+        show = self._shown.get(path)
+        if show is None:
+            return (_says(HTTPStatus.NOT_FOUND, f"there is {' '.join(self._shown)}"),)
+        if method not in READS:
+            page = _says(HTTPStatus.METHOD_NOT_ALLOWED, "this can be read, and no more")
+            return page, f"Allow: {', '.join(READS)}"
+        try:
+            return (show(),)
+        except Exception:
+            log.exception("server.failed", path=path)
+            return (_says(HTTPStatus.INTERNAL_SERVER_ERROR, "this failed; the log says why"),)
+
+    def _admits(self, fields: list[str]) -> bool:
+        """Whether the token was sent, found out in a time that tells nothing of it."""
+        if self._token is None:
+            return True
+        named = (field.partition(":") for field in fields)
+        sent = (value for name, _, value in named if name.lower() == "authorization")
+        scheme, _, token = next(sent, "").strip().partition(" ")
+        same = hmac.compare_digest(token.strip().encode("latin-1"), self._token)
+        return same and scheme.lower() == "bearer"
+
+
+async def _make_place(clients: Mapping[asyncio.Task[None], float]) -> None:
+    """Where there are too many clients: until one has finished, or the oldest has had its time."""
+    while len(clients) >= PLACES:
+        oldest, since = next(iter(clients.items()))
+        patience = since + GRACE_SECONDS - asyncio.get_running_loop().time()
+        if patience > 0:
+            await asyncio.wait(clients, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+        else:
+            oldest.cancel()
+            await asyncio.wait([oldest])
+
+
+def _path(target: str) -> str:
+    try:
+        return urlsplit(target).path
+    except ValueError:
+        return ""
+
+
+def _says(status: HTTPStatus, what: str) -> Page:
+    return Page(status, PLAIN, f"{what}\n".encode())
+
+
+def _response(page: Page, *header: str, body: bool = True) -> bytes:
+    head = (
+        f"HTTP/1.1 {page.status} {HTTPStatus(page.status).phrase}",
+        f"Date: {formatdate(usegmt=True)}",
+        f"Content-Type: {page.content_type}",
+        f"Content-Length: {len(page.body)}",
+        "Cache-Control: no-store",
+        "Connection: close",
+        *header,
+        "",
+        "",
+    )
+    return "\r\n".join(head).encode() + (page.body if body else b"")

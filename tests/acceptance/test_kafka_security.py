@@ -1,0 +1,319 @@
+"""Brokers that speak TLS and want to know who we are, and what is said to those kept out."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+import time
+from contextlib import closing
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from acceptance.command import TOPICS, detectd, events
+from acceptance.test_kafka_service import run_until
+from broker import Broker, cluster, fetch
+from certificates import PASSWORD, Authority, authority
+from kafka import KafkaAdminClient
+from kafka.admin import UserScramCredentialUpsertion
+
+from detectd.brokers.security import Tokens
+from detectd.errors import ConfigError, Interrupted, RefusedError
+from detectd.settings.kafka import KafkaSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SECRET = "correct-horse-battery-staple"
+MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER")
+
+
+@pytest.fixture(scope="module")
+def trusted(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return authority(tmp_path_factory.mktemp("tls") / "ca")
+
+
+def tls(trusted: Authority, **more: object) -> dict[str, object]:
+    store = {
+        "ssl.keystore.type": "PKCS12",
+        "ssl.keystore.location": trusted.store("broker"),
+        "ssl.keystore.password": PASSWORD,
+        "ssl.key.password": PASSWORD,
+        "ssl.truststore.type": "PEM",
+        "ssl.truststore.location": trusted.certificate,
+    }
+    return {f"listener.name.client.{key}": value for key, value in (store | more).items()}
+
+
+def unsecured_token(name: str) -> str:
+    """A token that says who we are and is signed by nobody, as Kafka's own validator takes it."""
+    claims = {"sub": name, "iat": int(time.time()), "exp": int(time.time()) + 600}
+    parts = ({"alg": "none"}, claims)
+    coded = [base64.urlsafe_b64encode(json.dumps(p).encode()).decode().rstrip("=") for p in parts]
+    return ".".join([*coded, ""])
+
+
+@pytest.fixture(scope="module")
+def guarded(
+    kafka_broker: Broker, trusted: Authority, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Broker]:
+    """A broker behind TLS that takes every login there is."""
+    if not kafka_broker.nodes:
+        pytest.skip("only a broker of our own may have other rules")
+    login = "org.apache.kafka.common.security"
+    jaas = {
+        "plain": f'{login}.plain.PlainLoginModule required user_admin="admin" '
+        f'user_detectd="{SECRET}";',
+        "scram-sha-256": f"{login}.scram.ScramLoginModule required;",
+        "scram-sha-512": f"{login}.scram.ScramLoginModule required;",
+        "oauthbearer": f"{login}.oauthbearer.OAuthBearerLoginModule required "
+        'unsecuredLoginStringClaim_sub="broker";',
+    }
+    properties: dict[str, object] = tls(trusted)
+    properties["listener.name.client.sasl.enabled.mechanisms"] = ",".join(MECHANISMS)
+    for mechanism, how in jaas.items():
+        properties[f"listener.name.client.{mechanism}.sasl.jaas.config"] = how
+    admin = {
+        "security_protocol": "SASL_SSL",
+        "ssl_cafile": str(trusted.certificate),
+        "sasl_mechanism": "PLAIN",
+        "sasl_plain_username": "admin",
+        "sasl_plain_password": "admin",
+    }
+    home = tmp_path_factory.mktemp("guarded")
+    with cluster(fetch(), home, 1, "SASL_SSL", properties, admin) as broker:
+        with closing(broker.client(KafkaAdminClient)) as client:
+            for mechanism in MECHANISMS[1:3]:
+                client.alter_user_scram_credentials(
+                    [UserScramCredentialUpsertion("detectd", mechanism, SECRET)]
+                )
+        yield broker
+
+
+@pytest.fixture
+def world(fitted: Any, guarded: Broker, trusted: Authority) -> Any:
+    source, *sinks = guarded.create_topics("in", *TOPICS, partitions=2)
+    fitted.source, fitted.sinks = source, dict(zip(TOPICS, sinks, strict=True))
+    (fitted.home / "password").write_text(SECRET + "\n")
+    (fitted.home / "token").write_text(unsecured_token("detectd"))
+    fitted.write(
+        source={"kind": "kafka", "path": None, "topics": [source], "batch_seconds": 0.2},
+        sink={"kind": "kafka", "directory": None},
+        topics=fitted.sinks,
+        server={"listen": ""},
+        kafka={
+            "bootstrap_servers": list(guarded.servers),
+            "group_id": source,
+            "security_protocol": "SASL_SSL",
+            "ssl_ca_file": str(trusted.certificate),
+            "sasl_mechanism": "SCRAM-SHA-512",
+            "sasl_username": "detectd",
+            "sasl_password_file": "password",
+            "retry_seconds": 20,
+        },
+    )
+    return fitted
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "library"),
+    [
+        ("SCRAM-SHA-512", "kafka-python"),
+        ("SCRAM-SHA-256", "confluent"),
+        ("PLAIN", "confluent"),
+        ("OAUTHBEARER", "kafka-python"),
+        ("OAUTHBEARER", "confluent"),
+    ],
+)
+def test_the_service_logs_in_and_tells_nobody_its_secret(
+    world: Any, guarded: Broker, mechanism: str, library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = {"sasl_token_file": "token", "sasl_username": None, "sasl_password_file": None}
+    changes = token if mechanism == "OAUTHBEARER" else {}
+    world.write(
+        kafka={"sasl_mechanism": mechanism, "client": library} | changes, log={"level": "debug"}
+    )
+    guarded.produce(world.source, *(line.encode() for line in events(200)))
+    environment = {"CREDENTIALS_DIRECTORY": str(world.home)}
+    monkeypatch.setattr("acceptance.command.ENVIRONMENT", _environment() | environment)
+
+    def answered() -> bool:
+        marks = guarded.committed_offsets(world.source).values()
+        return sum(mark.offset for mark in marks) == 200
+
+    told = run_until(world, answered)
+    checked = world.run("check", env=environment)
+    assert checked.returncode == 0
+    secrets = (
+        SECRET,
+        (world.home / "token").read_text(),
+        base64.b64encode(SECRET.encode()).decode(),
+    )
+    for output in (told, checked.stdout, checked.stderr):
+        assert not any(secret in output for secret in secrets)
+
+
+def _environment() -> dict[str, str]:
+    from acceptance.command import ENVIRONMENT
+
+    return dict(ENVIRONMENT)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "words"),
+    [
+        ({"sasl_username": "nobody"}, 77, "refuses our login by SCRAM-SHA-512"),
+        ({"sasl_mechanism": "PLAIN", "sasl_username": "nobody"}, 77, "refuses our login by PLAIN"),
+        ({"sasl_password_file": "nothing"}, 78, "kafka.sasl_password_file"),
+        ({"ssl_ca_file": None}, 78, "name the authority that signed it in kafka.ssl_ca_file"),
+        ({"ssl_ca_file": "nowhere.pem"}, 78, "kafka.ssl_ca_file: nowhere.pem cannot be read"),
+    ],
+)
+def test_what_keeps_us_out_is_one_line_and_soon(
+    world: Any, changes: dict[str, Any], code: int, words: str
+) -> None:
+    world.write(kafka=changes)
+    began = time.monotonic()
+    done = detectd("run", "--config", world.path, cwd=world.home)
+    assert (done.returncode, len(done.stderr.splitlines()[-1:])) == (code, 1), done.stderr
+    assert words in done.stderr.splitlines()[-1]
+    assert SECRET not in done.stderr
+    assert time.monotonic() - began < 15
+
+
+def test_another_host_s_certificate_is_not_enough(world: Any, guarded: Broker) -> None:
+    port = guarded.servers[0].split(":")[1]
+    world.write(kafka={"bootstrap_servers": [f"localhost:{port}"]})
+    done = detectd("run", "--config", world.path, cwd=world.home)
+    assert done.returncode == 78
+    assert "kafka.ssl_check_hostname = false" in done.stderr
+
+
+def test_plain_text_to_tls_and_tls_to_plain_text_are_told_apart(
+    world: Any, guarded: Broker, kafka_broker: Broker
+) -> None:
+    world.write(kafka={"bootstrap_servers": list(kafka_broker.servers), "retry_seconds": 1})
+    done = detectd("run", "--config", world.path, cwd=world.home)
+    assert done.returncode in {1, 78}
+    assert "kafka.security_protocol" in done.stderr.splitlines()[-1]
+    plain = dict.fromkeys(("sasl_mechanism", "ssl_ca_file", "security_protocol"))
+    world.write(kafka=plain | {"bootstrap_servers": list(guarded.servers)})
+    done = detectd("run", "--config", world.path, cwd=world.home)
+    assert done.returncode == 1
+    assert "PLAINTEXT may not be what it speaks there" in done.stderr.splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def mutual(
+    kafka_broker: Broker, trusted: Authority, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Broker]:
+    """A broker that knows its clients by their certificates."""
+    if not kafka_broker.nodes:
+        pytest.skip("only a broker of our own may have other rules")
+    pem, key = trusted.signed("admin")
+    ours = {
+        "security_protocol": "SSL",
+        "ssl_cafile": str(trusted.certificate),
+        "ssl_certfile": str(pem),
+        "ssl_keyfile": str(key),
+        "ssl_password": PASSWORD,
+    }
+    properties = tls(trusted, **{"ssl.client.auth": "required"})
+    home = tmp_path_factory.mktemp("mutual")
+    with cluster(fetch(), home, 1, "SSL", properties, ours) as broker:
+        yield broker
+
+
+@pytest.mark.parametrize("library", ["kafka-python", "confluent"])
+def test_a_certificate_of_ours_lets_us_in(
+    fitted: Any, mutual: Broker, trusted: Authority, library: str
+) -> None:
+    source, *sinks = mutual.create_topics("in", *TOPICS)
+    pem, key = trusted.signed("detectd")
+    (fitted.home / "key-password").write_text(PASSWORD)
+    fitted.write(
+        source={"kind": "kafka", "path": None, "topics": [source], "batch_seconds": 0.2},
+        sink={"kind": "kafka", "directory": None},
+        topics=dict(zip(TOPICS, sinks, strict=True)),
+        server={"listen": ""},
+        kafka={
+            "bootstrap_servers": list(mutual.servers),
+            "client": library,
+            "group_id": source,
+            "security_protocol": "SSL",
+            "ssl_ca_file": str(trusted.certificate),
+            "ssl_certificate_file": str(pem),
+            "ssl_key_file": str(key),
+            "ssl_key_password_file": str(fitted.home / "key-password"),
+        },
+    )
+    mutual.produce(source, *(line.encode() for line in events(100)))
+    run_until(
+        fitted,
+        lambda: sum(m.offset for m in mutual.committed_offsets(source).values()) == 100,
+    )
+    without = dict.fromkeys(("ssl_certificate_file", "ssl_key_file", "ssl_key_password_file"))
+    fitted.write(kafka=without)
+    done = fitted.run("run")
+    assert done.returncode == 78
+    assert "wants to know us by a certificate" in done.stderr
+    (fitted.home / "key-password").write_text("wrong")
+    fitted.write(
+        kafka={
+            "ssl_certificate_file": str(pem),
+            "ssl_key_file": str(key),
+            "ssl_key_password_file": str(fitted.home / "key-password"),
+        }
+    )
+    done = fitted.run("run")
+    assert done.returncode == 78
+    assert "or its password" in done.stderr
+
+
+class Grants(BaseHTTPRequestHandler):
+    """Answers as `answer` says, and counts."""
+
+    answer: tuple[int, bytes] = (200, b"{}")
+    asked = 0
+
+    def do_POST(self) -> None:
+        type(self).asked += 1
+        self.rfile.read(int(self.headers["Content-Length"]))
+        code, body = self.answer
+        self.send_response(code)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_tokens_are_granted_kept_and_refused(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text(SECRET)
+    with HTTPServer(("127.0.0.1", 0), Grants) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        asked = KafkaSettings(
+            security_protocol="SASL_SSL",
+            sasl_mechanism="OAUTHBEARER",
+            sasl_token_url=f"http://127.0.0.1:{server.server_port}/token",
+            sasl_client_id="detectd",
+            sasl_client_secret_file=secret,
+        )
+        Grants.answer = (200, b'{"access_token": "abc", "expires_in": 600}')
+        tokens = Tokens(asked)
+        assert [tokens.token(), tokens.token()] == ["abc", "abc"]
+        assert Grants.asked == 1
+        for answer, error in [
+            ((401, b""), RefusedError),
+            ((503, b""), Interrupted),
+            ((200, b"<html>"), ConfigError),
+        ]:
+            Grants.answer = answer
+            with pytest.raises(error, match=r"kafka\.sasl_token_url"):
+                Tokens(asked).token()
+        server.shutdown()
+    with pytest.raises(Interrupted, match="does not answer"):
+        Tokens(asked).token()
