@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from detectd import wiring
 from detectd.decode import decode
-from detectd.delivery import guarantee
 from detectd.detectors import find, try_params
 from detectd.errors import ConfigError, DetectdError
 
@@ -29,7 +28,7 @@ def check(settings: Settings) -> list[str]:
     """
     good: list[str] = []
     bad: list[str] = []
-    for look in (_detector, _source, _sink, _model):
+    for look in (_detector, _source, _sink, _server, _model):
         try:
             good += look(settings)
         except DetectdError as mistake:
@@ -75,9 +74,14 @@ def _sink(settings: Settings) -> Iterator[str]:
     if settings.sink.kind == "file" and directory is not None:
         _require_writable("sink.directory", directory)
     yield f"sink      {settings.sink.kind} {directory or ''}".rstrip()
-    transactional = settings.kafka.delivery == "exactly_once"
-    promised = guarantee(settings.source.kind, settings.sink.kind, transactional=transactional)
-    yield f"delivery  {promised}"
+    yield f"delivery  {wiring.delivery(settings)}"
+
+
+def _server(settings: Settings) -> Iterator[str]:
+    from detectd.telemetry.listening import parse
+
+    parse(settings.server.listen, wiring.server_token(settings))
+    yield f"server    {settings.server.listen or 'nowhere'}"
 
 
 def _model(settings: Settings) -> Iterator[str]:

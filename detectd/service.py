@@ -24,7 +24,10 @@ from detectd.pipeline import within_limits
 from detectd.probation import Probation
 from detectd.records import Position
 from detectd.sources import BATCH_BYTES, Batch, weight
+from detectd.telemetry.health import Health
+from detectd.telemetry.metrics import Metrics, stages
 from detectd.telemetry.notify import notify
+from detectd.telemetry.server import serve
 
 if TYPE_CHECKING:
     from detectd.records import Record
@@ -39,7 +42,7 @@ log = structlog.get_logger()
 SLICE_SECONDS = 0.5
 
 # Each try to reach the brokers takes less than this.
-EXTENSION_USEC = 90_000_000
+EXTENSION_SECONDS = 90
 
 
 @dataclass
@@ -74,21 +77,31 @@ class Service:
         )
         self.backoff = Backoff()
         self.summary = Summary()
+        self.health = Health(
+            self._watchdog_seconds(),
+            stale_after=settings.source.stale_after,
+            shared=settings.source.kind == "kafka",
+            delivery=wiring.delivery(settings),
+        )
+        self.metrics = Metrics(self.health)
 
     def run(self) -> Summary:
         """Process the stream until it ends or a stop is requested."""
         started = time.monotonic()
-        try:
-            self.answerer.load()
-            self._open_patiently(None)
-            started = time.monotonic()
-            while not self.stop.requested and not self._turn_or_recover():
-                pass
-        finally:
-            notify(STOPPING=1)
-            self.answerer.close()
-            self.source.close()
-            self.sink.close()
+        listen, token = self.settings.server.listen, wiring.server_token(self.settings)
+        with serve(listen, token, self.health, self.metrics):
+            try:
+                self.answerer.load()
+                self._open_patiently(None)
+                started = time.monotonic()
+                while not self.stop.requested and not self._turn_or_recover():
+                    self._tell()
+            finally:
+                notify(STOPPING=1)
+                self.health.stopping()
+                self.answerer.close()
+                self.source.close()
+                self.sink.close()
         self.summary.seconds = time.monotonic() - started
         self.summary.serving = self.answerer.serving
         self.summary.still_wanted = self.answerer.wanted or 0
@@ -102,7 +115,8 @@ class Service:
         if state.get("events") == self.answerer.events:
             self.probation.end()
         self.source.start(position.source if position else None)
-        self.answerer.advance(self.source.hold)  # where the last run ended just before
+        self.answerer.advance(self._hold)  # where the last run ended just before
+        self.health.opened()
         log.info("service.started", resumed=position is not None)
         notify(READY=1, STATUS="processing")
 
@@ -112,6 +126,7 @@ class Service:
             return self._turn()
         except Revoked as revoked:
             log.info("service.rewound", why=str(revoked))
+            self.health.rewound()
             self.answerer.rewind()
             self.probation.begin_again()
             self.source.rewind()
@@ -139,7 +154,8 @@ class Service:
         # 4. Tell the source, and whoever watches.
         self.source.acknowledge(batch.position)
         self._committed(counts, batch, time.monotonic() - started)
-        self.answerer.advance(self.source.hold)
+        self.metrics.batch(counts, stages(passed), time.monotonic() - started)
+        self.answerer.advance(self._hold)
         return batch.ended
 
     def _gather(self, wanted: int | None) -> Batch:
@@ -171,7 +187,9 @@ class Service:
                     told = True
                 elif time.monotonic() > deadline:
                     raise away
-                notify(STATUS=f"waiting: {away}", EXTEND_TIMEOUT_USEC=EXTENSION_USEC)
+                self.health.interrupted(str(away))
+                self.health.turned(within=EXTENSION_SECONDS)
+                notify(STATUS=f"waiting: {away}", EXTEND_TIMEOUT_USEC=EXTENSION_SECONDS * 1_000_000)
                 self._renew_ends()
                 self.stop.wait(self.backoff.pause(time.monotonic()))
             try:
@@ -180,6 +198,27 @@ class Service:
                 away = again
             else:
                 return
+
+    def _tell(self) -> None:
+        """Let whoever asks see how it is going."""
+        self.health.assigned(self.source.partitions())
+        if self.answerer.serving:
+            self.health.answering(self.answerer.serving, self.answerer.observed)
+        elif self.answerer.warmup:
+            self.health.warming_up(self.answerer.warmup.collected, self.answerer.warmup.wanted)
+        self.health.turned()
+
+    def _hold(self) -> None:
+        """While a model is being trained: show the group, and whoever watches, that we live."""
+        self.source.hold()
+        self.health.turned()
+
+    def _watchdog_seconds(self) -> float:
+        """A turn that takes longer hangs: it has read, answered and committed long since."""
+        asked = self.settings
+        answering = asked.kafka.max_poll_interval_seconds / 4
+        committing = asked.kafka.transaction_timeout_seconds
+        return asked.source.batch_seconds + answering + committing + 60
 
     def _renew_ends(self) -> None:
         self.source.close()

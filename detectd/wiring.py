@@ -47,7 +47,7 @@ def stream_schema(settings: Settings) -> Schema:
 def schema_registry(settings: Settings) -> Registry:
     """Where Avro's schemas are asked for."""
     from detectd.avro import Registry
-    from detectd.brokers.security import read_secret
+    from detectd.secrets import read_secret
 
     asked = settings.schema_registry
     assert asked.url is not None
@@ -153,6 +153,22 @@ def sink(settings: Settings, client: KafkaClient | None) -> Sink:
         preserve_partition=settings.kafka.preserve_partition,
         creation=creation(settings),
     )
+
+
+def delivery(settings: Settings) -> str:
+    """What the pair of source and sink guarantees."""
+    from detectd.delivery import guarantee
+
+    kinds = settings.source.kind, settings.sink.kind
+    return guarantee(*kinds, transactional=_transactional(settings))
+
+
+def server_token(settings: Settings) -> str | None:
+    """What a client of the endpoints must send, where that is asked for."""
+    from detectd.secrets import read_secret
+
+    path = settings.server.token_file
+    return None if path is None else read_secret("server.token_file", path)
 
 
 def output_topics(settings: Settings) -> dict[Topic, str]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from detectd.brokers import Run
-from detectd.brokers.failures import Fenced
-from detectd.errors import ConfigError, DetectdError, Interrupted, RefusedError, Revoked
+from detectd.errors import ConfigError, Interrupted
 from detectd.records import Record
 
 try:
@@ -21,18 +20,16 @@ except ImportError:
         "kafka.client: \"confluent\" needs a package: pip install 'detectd[confluent]'"
     ) from None
 
+from detectd.brokers.native import explained
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from detectd.brokers import Addressed, KafkaClient, Place
-    from detectd.brokers.kafka_python import Listener
+    from detectd.brokers.rebalances import Listener
 
 LINGER_MS = 5
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
-
-REFUSED = ("AUTHORIZATION_FAILED", "AUTHENTICATION")
-REVOKED = ("ILLEGAL_GENERATION", "UNKNOWN_MEMBER_ID", "REBALANCE_IN_PROGRESS", "FENCED_INSTANCE_ID")
-FENCED = ("_FENCED", "PRODUCER_FENCED", "INVALID_PRODUCER_EPOCH")
 
 # librdkafka tells of each lost connection; whether that matters is seen by what fails after it.
 log = logging.getLogger("kafka.librdkafka")
@@ -60,7 +57,7 @@ class Consumer:
         }
         if client.group_instance_id:
             options["group.instance.id"] = client.group_instance_id
-        with _explained("joining the group"):
+        with explained("joining the group"):
             self._consumer: Any = NativeConsumer(_common(client) | options, logger=log)
             self._consumer.subscribe(
                 list(topics), on_assign=self._assigned, on_revoke=self._gone, on_lost=self._gone
@@ -68,7 +65,7 @@ class Consumer:
 
     def poll(self, limit: int, wait: float) -> list[Run]:
         """Up to `limit` records within `wait` seconds."""
-        with _explained("reading"):
+        with explained("reading"):
             messages = self._consumer.consume(limit, wait)
             for message in messages:
                 if message.error():
@@ -91,7 +88,7 @@ class Consumer:
         if self._beginnings is not None:
             self._beginnings[place] = offset
         else:
-            with _explained("rewinding"):
+            with explained("rewinding"):
                 self._consumer.seek(TopicPartition(*place, offset))
 
     def commit(self, offsets: Mapping[Place, int], *, wait: bool) -> None:
@@ -103,12 +100,12 @@ class Consumer:
 
     def hold(self, wait: float) -> None:
         """Take part in the group's life without taking records."""
-        with _explained("waiting"):
+        with explained("waiting"):
             owned = self._consumer.assignment()
             self._consumer.pause(owned)
         for run in self.poll(1, wait):  # came during the poll
             self.seek(run.place, run.first)
-        with _explained("waiting"):
+        with explained("waiting"):
             self._consumer.resume(self._consumer.assignment())
 
     def end(self, place: Place) -> int | None:
@@ -120,7 +117,7 @@ class Consumer:
 
     def probe(self, seconds: float) -> None:
         """Raise Interrupted where the brokers do not answer in time."""
-        with _explained("asking whether the brokers are there"):
+        with explained("asking whether the brokers are there"):
             self._consumer.list_topics(timeout=seconds)
 
     def close(self) -> None:
@@ -166,24 +163,24 @@ class Producer:
         if transactional_id:
             options["transactional.id"] = transactional_id
             options["transaction.timeout.ms"] = int(client.transaction_timeout * 1000)
-        with _explained("connecting"):
+        with explained("connecting"):
             self._producer: Any = NativeProducer(_common(client) | options, logger=log)
 
     def take_over(self) -> None:
         """Fence whoever had the transactional id, and end its last transaction."""
-        with _explained("taking over the transactional id"):
+        with explained("taking over the transactional id"):
             self._producer.init_transactions(self._seconds)
 
     def begin(self) -> None:
         """Begin a transaction."""
-        with _explained("beginning a transaction"):
+        with explained("beginning a transaction"):
             self._producer.begin_transaction()
 
     def write(self, outputs: Sequence[Addressed]) -> None:
         """Hand over the records, and see that the brokers have every one."""
         deadline = time.monotonic() + self._seconds
         self._failures.clear()
-        with _explained("writing"):
+        with explained("writing"):
             for output in outputs:
                 self._hand_over(output, deadline)
             left = self._producer.flush(max(0.0, deadline - time.monotonic()))
@@ -200,18 +197,18 @@ class Producer:
         `member` is what `Consumer.member` gave, None where nobody reads as this group.
         """
         told = [TopicPartition(*place, at, memo) for place, (at, memo) in offsets.items()]
-        with _explained("committing the offsets"):
+        with explained("committing the offsets"):
             whom = member or self._member_of(group)
             self._producer.send_offsets_to_transaction(told, whom, self._seconds)
 
     def commit(self) -> None:
         """Make it all visible at once."""
-        with _explained("committing"):
+        with explained("committing"):
             self._producer.commit_transaction(self._seconds)
 
     def abort(self) -> None:
         """Take it all back."""
-        with _explained("aborting"):
+        with explained("aborting"):
             self._producer.abort_transaction(self._seconds)
 
     def close(self) -> None:
@@ -279,33 +276,3 @@ def _records(topic: str, partition: int, messages: Sequence[Any]) -> list[Record
             )
         )
     return found
-
-
-@contextmanager
-def _explained(doing: str) -> Iterator[None]:
-    """Turn librdkafka's errors into those of `detectd.errors`, in one line."""
-    try:
-        yield
-    except KafkaException as failed:
-        raise _meaning(failed.args[0], doing) from failed
-    except SystemError as failed:
-        # A fatal error that comes with failed deliveries reaches us wrapped.
-        if not isinstance(failed.__cause__, KafkaException):
-            raise
-        raise _meaning(failed.__cause__.args[0], doing) from failed
-
-
-def _meaning(error: Any, doing: str) -> DetectdError:
-    name, text = error.name(), " ".join(str(error.str()).split())
-    what = f"{name}: {text}"
-    if any(part in name for part in REFUSED):
-        return RefusedError(
-            f"the brokers refuse us, {doing}: {what}; grant the right, or correct the credentials"
-        )
-    if name in REVOKED:
-        return Revoked(f"the group has gone on without us, {doing}: {what}")
-    if name in FENCED:
-        return Fenced(f"the brokers have ended our transaction, {doing}: {what}")
-    if name == "_INVALID_ARG":
-        return ConfigError(f"kafka: {doing}: {what}; correct the options")
-    return Interrupted(f"Kafka failed, {doing}: {what}")

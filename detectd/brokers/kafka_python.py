@@ -6,22 +6,24 @@ import threading
 import time
 from concurrent.futures import Future, wait
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka import errors as kafka_errors
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.structs import ConsumerGroupMetadata, MemberState, OffsetAndMetadata
 
 from detectd.brokers import CLOSE_SECONDS, Run
 from detectd.brokers.failures import explained
+from detectd.brokers.rebalances import Rebalances
 from detectd.errors import Interrupted
 from detectd.records import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from detectd.brokers import Addressed, KafkaClient, Place
+    from detectd.brokers.rebalances import Listener
 
 # The brokers finish a transaction after they have acknowledged its commit, and let the next one
 # begin when they have; kafka-python waits so long between its tries.
@@ -33,22 +35,15 @@ HEARTBEAT_SECONDS = 1.0
 # A stop waits so long while the group shares out its partitions.
 JOIN_SECONDS = 3.0
 
+# Joining may take long, but the coordinator gives each member its name at once.
+NAMELESS_SECONDS = 15.0
+
 # Larger requests cost less a record; a flush does not wait for one to fill.
 BATCH_BYTES = 256 * 1024
 LINGER_MS = 20
 
 # A single output may be large; the topic's max.message.bytes decides, not the client.
 MAX_REQUEST_BYTES = 64 * 1024 * 1024
-
-
-class Listener(Protocol):
-    """Who is told which partitions come and go. May be called from a thread of the library."""
-
-    def assigned(self, places: Collection[Place]) -> None:
-        """These are ours now."""
-
-    def revoked(self, places: Collection[Place]) -> None:
-        """These are no longer ours."""
 
 
 class Consumer:
@@ -70,7 +65,8 @@ class Consumer:
             max_poll_interval_ms=int(client.max_poll_interval * 1000),
             metrics_enabled=False,
         )
-        self._rebalances = _Rebalances(listener, self._consumer)
+        self._named = time.monotonic()
+        self._rebalances = Rebalances(listener, self._consumer)
         self._consumer.subscribe(list(topics), listener=self._rebalances)
 
     def poll(self, limit: int, wait: float) -> list[Run]:
@@ -85,6 +81,7 @@ class Consumer:
             while not polled and self._joining() and time.monotonic() < deadline:
                 polled = self._consumer.poll(JOIN_SECONDS * 1000, max_records=limit)
             self._rebalances.check()
+        self._require_coordinator()
         return [
             Run(
                 (place.topic, place.partition),
@@ -94,6 +91,17 @@ class Consumer:
             )
             for place, found in polled.items()
         ]
+
+    def _require_coordinator(self) -> None:
+        """Raise Interrupted where no coordinator gives us a name for too long.
+
+        Seen over TLS: kafka-python asks for the coordinator, and never takes note of the answer.
+        """
+        now = time.monotonic()
+        if self._consumer.group_metadata().member_id:
+            self._named = now
+        elif now - self._named > NAMELESS_SECONDS:
+            raise Interrupted("Kafka failed, joining the group: its coordinator does not answer")
 
     def _joining(self) -> bool:
         return bool(self._consumer.group_metadata().state == MemberState.REBALANCING)
@@ -251,47 +259,6 @@ class Producer:
         if not wait([outcome], self._seconds).done:
             raise kafka_errors.KafkaTimeoutError(f"no answer for {self._seconds:g} s")
         outcome.result()
-
-
-class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Passes on what the group decides, and mends what kafka-python 3.0 makes of it."""
-
-    def __init__(self, listener: Listener, consumer: Any) -> None:
-        self._listener = listener
-        self._consumer = consumer
-        # As which member we were given each partition.
-        self._given: dict[TopicPartition, str] = {}
-
-    def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
-        """Added to what we have."""
-        # It keeps answers of the group that came too late for the poll that had asked. When the
-        # same partitions come again it takes such an answer, however old, for where they stand.
-        self._consumer._coordinator._offset_fetch_futures.clear()  # noqa: SLF001
-        self._given |= dict.fromkeys(assigned, self._member_id())
-        self._listener.assigned([tuple(place) for place in assigned])
-
-    def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
-        """Taken from what we have."""
-        for place in revoked:
-            self._given.pop(place, None)
-        self._listener.revoked([tuple(place) for place in revoked])
-
-    def on_partitions_lost(self, lost: Collection[TopicPartition]) -> None:
-        """The group went on without us, and others may have read these partitions since."""
-        self.on_partitions_revoked(lost)
-
-    def check(self) -> None:
-        """Raise Interrupted where partitions are left from a membership that has ended.
-
-        A process that was frozen while it joined is put out of the group without being told so,
-        and would read partitions that come back to it from where it once was.
-        """
-        member = self._member_id()
-        if member and any(then != member for then in list(self._given.values())):
-            raise Interrupted("Kafka failed, reading: the group took us for dead")
-
-    def _member_id(self) -> str:
-        return str(self._consumer.group_metadata().member_id)
 
 
 def _records(consumed: Sequence[Any]) -> list[Record]:

@@ -43,7 +43,7 @@ def log_in(server: str, options: Mapping[str, Any], seconds: float) -> Admitted:
     except ValueError:
         raise ConfigError(f"kafka.bootstrap_servers: {server!r} is not host:port") from None
     except OSError as away:
-        raise Interrupted(f"kafka.bootstrap_servers: {server}: {away.strerror or away}") from None
+        raise Interrupted(f"kafka.bootstrap_servers: no answer from {server}: {away.strerror or away}") from None
     with closing(plain):
         connection = _secure(plain, host, server, options) if "SSL" in protocol else plain
         try:
@@ -51,12 +51,12 @@ def log_in(server: str, options: Mapping[str, Any], seconds: float) -> Admitted:
                 talk = _Talk(connection)
                 if "SASL" in protocol:
                     _authenticate(talk, host, server, options)
-                talk.ask(ApiVersionsRequest(max_version=0))
+                talk.ask(ApiVersionsRequest(version=0))
                 tls = connection.version() if isinstance(connection, ssl.SSLSocket) else None
                 return Admitted(tls, options.get("sasl_mechanism"))
         except ssl.SSLError as refused:
-            raise _alert(server, refused) from None
-        except (OSError, EOFError):
+            raise _alert(server, refused, options) from None
+        except (OSError, EOFError, kafka_errors.KafkaError):
             raise Interrupted(
                 f"kafka.security_protocol: {server} closes the connection; {protocol} may not be "
                 "what it speaks there"
@@ -111,14 +111,14 @@ def _secure(
             f"{distrusted.verify_message}; {mend}"
         ) from None
     except ssl.SSLError as wrong:
-        raise _alert(server, wrong) from None
+        raise _alert(server, wrong, options) from None
     except OSError as away:
-        raise Interrupted(f"kafka.bootstrap_servers: {server}: {away}") from None
+        raise Interrupted(f"kafka.bootstrap_servers: no answer from {server}: {away}") from None
 
 
-def _alert(server: str, refused: ssl.SSLError) -> Exception:
+def _alert(server: str, refused: ssl.SSLError, options: Mapping[str, Any]) -> Exception:
     reason = (refused.reason or str(refused)).replace("_", " ").lower()
-    if "certificate required" in reason or "handshake failure" in reason:
+    if "alert" in reason and not options.get("ssl_certfile"):
         return ConfigError(
             f"kafka.ssl_certificate_file: {server} wants to know us by a certificate; name ours"
         )
@@ -135,7 +135,7 @@ def _alert(server: str, refused: ssl.SSLError) -> Exception:
 
 def _authenticate(talk: _Talk, host: str, server: str, options: Mapping[str, Any]) -> None:
     mechanism = options["sasl_mechanism"]
-    greeted = talk.ask(SaslHandshakeRequest(mechanism=mechanism, max_version=1))
+    greeted = talk.ask(SaslHandshakeRequest(version=1, mechanism=mechanism))
     if kafka_errors.for_code(greeted.error_code) is not kafka_errors.NoError:
         raise RefusedError(
             f"kafka.sasl_mechanism: {server} does not take {mechanism}, but "
@@ -144,7 +144,7 @@ def _authenticate(talk: _Talk, host: str, server: str, options: Mapping[str, Any
     exchange = get_sasl_mechanism(mechanism)(host=host, **options)
     try:
         while not exchange.is_done():
-            answer = talk.ask(SaslAuthenticateRequest(exchange.auth_bytes()))
+            answer = talk.ask(SaslAuthenticateRequest(version=1, auth_bytes=exchange.auth_bytes()))
             if kafka_errors.for_code(answer.error_code) is not kafka_errors.NoError:
                 raise _refused(server, mechanism)
             exchange.receive(answer.auth_bytes)

@@ -11,14 +11,16 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kafka.net.sasl.oauth import AbstractTokenProvider
 
 from detectd.errors import ConfigError, Interrupted, RefusedError
+from detectd.secrets import read_secret
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from detectd.settings.kafka import KafkaSettings
 
 TOKEN_SECONDS = 10.0
@@ -26,25 +28,6 @@ TOKEN_SECONDS = 10.0
 # A token is asked for anew when this share of its life has passed.
 LIFE_SHARE = 0.8
 REFUSED = (400, 401, 403)
-
-
-def read_secret(key: str, path: Path) -> str:
-    """The secret in the file, looked up among systemd's credentials first.
-
-    Raises ConfigError, which names the `key` of the configuration but nothing of the secret.
-    """
-    home = os.environ.get("CREDENTIALS_DIRECTORY")
-    there = Path(home) / path if home and (Path(home) / path).is_file() else path
-    try:
-        secret = there.read_text(encoding="utf-8").removesuffix("\n")
-    except (OSError, UnicodeDecodeError) as failed:
-        why = failed.strerror if isinstance(failed, OSError) else "it is not UTF-8 text"
-        raise ConfigError(
-            f"{key}: {there} cannot be read: {why}; name a file that this user can read"
-        ) from None
-    if not secret:
-        raise ConfigError(f"{key}: {there} is empty; put the secret into it")
-    return secret
 
 
 def kafka_python_options(kafka: KafkaSettings) -> dict[str, Any]:

@@ -78,8 +78,11 @@ class Source(Protocol):
         """While the service is busy: show the others that we live. May wait a little."""
         return
 
-    def partitions(self) -> dict[str, Partition]:
-        """What is ours now, by topic/partition; empty where a source has no partitions."""
+    def partitions(self) -> dict[str, Partition] | None:
+        """What is ours now, by topic/partition; empty where a source has none.
+
+        None while we are not in the group that shares them.
+        """
         return {}
 
     def progress(self) -> float | None:

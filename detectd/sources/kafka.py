@@ -134,8 +134,10 @@ class KafkaSource:
         """Stay in the group without reading."""
         self._consumer.hold(HOLD_SECONDS)
 
-    def partitions(self) -> dict[str, Partition]:
+    def partitions(self) -> dict[str, Partition] | None:
         """What is ours, by topic/partition: the lag, and when a record last came."""
+        if self._consumer is None or self._client.membership.member is None:
+            return None
         now = time.monotonic()
         with self._lock:
             owned = dict(self._next)

@@ -41,11 +41,11 @@ def world(fitted, mortal):
 
 
 @contextmanager
-def service(world):
+def service(world, **options):
     """The running command; its stderr goes to a file, so that nothing waits for us to read it."""
     path = world.home / f"stderr-{time.monotonic_ns()}"
     with path.open("wb") as stderr:
-        process = start("run", "--config", world.path, stderr=stderr)
+        process = start("run", "--config", world.path, stderr=stderr, **options)
     process.log = path
     try:
         yield process

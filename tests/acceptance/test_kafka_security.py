@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from acceptance.command import TOPICS, detectd, events
-from acceptance.test_kafka_service import run_until
+from acceptance.test_kafka_recovery import committed, service, stop, until
 from broker import Broker, cluster, fetch
 from certificates import PASSWORD, Authority, authority
 from kafka import KafkaAdminClient
@@ -93,7 +93,7 @@ def guarded(
 
 
 @pytest.fixture
-def world(fitted: Any, guarded: Broker, trusted: Authority) -> Any:
+def inside(fitted: Any, guarded: Broker, trusted: Authority) -> Any:
     source, *sinks = guarded.create_topics("in", *TOPICS, partitions=2)
     fitted.source, fitted.sinks = source, dict(zip(TOPICS, sinks, strict=True))
     (fitted.home / "password").write_text(SECRET + "\n")
@@ -128,37 +128,24 @@ def world(fitted: Any, guarded: Broker, trusted: Authority) -> Any:
     ],
 )
 def test_the_service_logs_in_and_tells_nobody_its_secret(
-    world: Any, guarded: Broker, mechanism: str, library: str, monkeypatch: pytest.MonkeyPatch
+    inside: Any, guarded: Broker, mechanism: str, library: str
 ) -> None:
     token = {"sasl_token_file": "token", "sasl_username": None, "sasl_password_file": None}
     changes = token if mechanism == "OAUTHBEARER" else {}
-    world.write(
+    inside.write(
         kafka={"sasl_mechanism": mechanism, "client": library} | changes, log={"level": "debug"}
     )
-    guarded.produce(world.source, *(line.encode() for line in events(200)))
-    environment = {"CREDENTIALS_DIRECTORY": str(world.home)}
-    monkeypatch.setattr("acceptance.command.ENVIRONMENT", _environment() | environment)
-
-    def answered() -> bool:
-        marks = guarded.committed_offsets(world.source).values()
-        return sum(mark.offset for mark in marks) == 200
-
-    told = run_until(world, answered)
-    checked = world.run("check", env=environment)
+    guarded.produce(inside.source, *(line.encode() for line in events(200)))
+    environment = {"CREDENTIALS_DIRECTORY": str(inside.home)}
+    with service(inside, env=environment) as running:
+        until(lambda: committed(guarded, inside) == 200)
+        stop(running)
+    checked = inside.run("check", env=environment)
     assert checked.returncode == 0
-    secrets = (
-        SECRET,
-        (world.home / "token").read_text(),
-        base64.b64encode(SECRET.encode()).decode(),
-    )
-    for output in (told, checked.stdout, checked.stderr):
+    token_of_ours = (inside.home / "token").read_text()
+    secrets = (SECRET, token_of_ours, base64.b64encode(SECRET.encode()).decode())
+    for output in (running.log.read_text(), checked.stdout, checked.stderr):
         assert not any(secret in output for secret in secrets)
-
-
-def _environment() -> dict[str, str]:
-    from acceptance.command import ENVIRONMENT
-
-    return dict(ENVIRONMENT)
 
 
 @pytest.mark.parametrize(
@@ -172,35 +159,35 @@ def _environment() -> dict[str, str]:
     ],
 )
 def test_what_keeps_us_out_is_one_line_and_soon(
-    world: Any, changes: dict[str, Any], code: int, words: str
+    inside: Any, changes: dict[str, Any], code: int, words: str
 ) -> None:
-    world.write(kafka=changes)
+    inside.write(kafka=changes)
     began = time.monotonic()
-    done = detectd("run", "--config", world.path, cwd=world.home)
+    done = detectd("run", "--config", inside.path, cwd=inside.home)
     assert (done.returncode, len(done.stderr.splitlines()[-1:])) == (code, 1), done.stderr
     assert words in done.stderr.splitlines()[-1]
     assert SECRET not in done.stderr
     assert time.monotonic() - began < 15
 
 
-def test_another_host_s_certificate_is_not_enough(world: Any, guarded: Broker) -> None:
+def test_another_host_s_certificate_is_not_enough(inside: Any, guarded: Broker) -> None:
     port = guarded.servers[0].split(":")[1]
-    world.write(kafka={"bootstrap_servers": [f"localhost:{port}"]})
-    done = detectd("run", "--config", world.path, cwd=world.home)
+    inside.write(kafka={"bootstrap_servers": [f"localhost:{port}"]})
+    done = detectd("run", "--config", inside.path, cwd=inside.home)
     assert done.returncode == 78
     assert "kafka.ssl_check_hostname = false" in done.stderr
 
 
 def test_plain_text_to_tls_and_tls_to_plain_text_are_told_apart(
-    world: Any, guarded: Broker, kafka_broker: Broker
+    inside: Any, guarded: Broker, kafka_broker: Broker
 ) -> None:
-    world.write(kafka={"bootstrap_servers": list(kafka_broker.servers), "retry_seconds": 1})
-    done = detectd("run", "--config", world.path, cwd=world.home)
+    inside.write(kafka={"bootstrap_servers": list(kafka_broker.servers), "retry_seconds": 1})
+    done = detectd("run", "--config", inside.path, cwd=inside.home)
     assert done.returncode in {1, 78}
     assert "kafka.security_protocol" in done.stderr.splitlines()[-1]
     plain = dict.fromkeys(("sasl_mechanism", "ssl_ca_file", "security_protocol"))
-    world.write(kafka=plain | {"bootstrap_servers": list(guarded.servers)})
-    done = detectd("run", "--config", world.path, cwd=world.home)
+    inside.write(kafka=plain | {"bootstrap_servers": list(guarded.servers)})
+    done = detectd("run", "--config", inside.path, cwd=inside.home)
     assert done.returncode == 1
     assert "PLAINTEXT may not be what it speaks there" in done.stderr.splitlines()[-1]
 
@@ -250,10 +237,10 @@ def test_a_certificate_of_ours_lets_us_in(
         },
     )
     mutual.produce(source, *(line.encode() for line in events(100)))
-    run_until(
-        fitted,
-        lambda: sum(m.offset for m in mutual.committed_offsets(source).values()) == 100,
-    )
+    fitted.source = source
+    with service(fitted) as running:
+        until(lambda: committed(mutual, fitted) == 100)
+        stop(running)
     without = dict.fromkeys(("ssl_certificate_file", "ssl_key_file", "ssl_key_password_file"))
     fitted.write(kafka=without)
     done = fitted.run("run")
