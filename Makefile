@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check lint types imports format bench chaos clean
+.PHONY: demo test check lint types imports format bench bench-kafka chaos clean
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -35,6 +35,10 @@ check: lint types imports test
 # Ratios against PyOD, measured in one process.
 bench: $(READY)
 	$(BIN)/python -m benchmarks
+
+# The service between Kafka topics, against passing the records through.
+bench-kafka: $(READY)
+	$(BIN)/python -m benchmarks.kafka
 
 # Minutes: processes and brokers killed, frozen and restarted; each record answered once.
 chaos: $(READY)

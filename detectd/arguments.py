@@ -71,6 +71,8 @@ def _own_arguments(name: str, command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     if name == "fit":
         add("--input", type=Path, required=True, metavar="PATH", help="the training rows")
+    elif name == "check":
+        add("--connect", action="store_true", help="also try brokers, login, topics and rights")
     elif name in {"report", "plan"}:
         add("--format", choices=("text", "json"), default="text")
         add("-o", dest="output", type=Path, metavar="FILE", help="write it there")

@@ -106,6 +106,16 @@ def check(arguments: argparse.Namespace) -> None:
 
     for line in checked(settings):
         print(line)
+    if arguments.connect:
+        from detectd.connecting import connect_check
+        from detectd.telemetry import logs
+
+        logs.configure(settings.log)
+        table = connect_check(settings)
+        print(*table.lines(), sep="\n")
+        failed = table.verdict()
+        if failed:
+            raise failed
 
 
 def fit(arguments: argparse.Namespace) -> None:

@@ -43,7 +43,9 @@ def log_in(server: str, options: Mapping[str, Any], seconds: float) -> Admitted:
     except ValueError:
         raise ConfigError(f"kafka.bootstrap_servers: {server!r} is not host:port") from None
     except OSError as away:
-        raise Interrupted(f"kafka.bootstrap_servers: no answer from {server}: {away.strerror or away}") from None
+        raise Interrupted(
+            f"kafka.bootstrap_servers: no answer from {server}: {away.strerror or away}"
+        ) from None
     with closing(plain):
         connection = _secure(plain, host, server, options) if "SSL" in protocol else plain
         try:

@@ -354,7 +354,9 @@ except DetectdError as error:
     assert line.startswith("1 kafka.bootstrap_servers: no answer from 127.0.0.1:1: Connection re")
 
 
-def test_an_option_that_kafka_does_not_know_is_the_configuration_s_fault() -> None:
-    client = KafkaClient(["127.0.0.1:1"], patience=0.5, extra={"colour": "red"})
+def test_an_option_that_kafka_does_not_know_is_the_configuration_s_fault(
+    kafka_broker: Broker,
+) -> None:
+    client = KafkaClient(kafka_broker.servers, extra={"colour": "red"})
     with pytest.raises(ConfigError, match="colour"):
         KafkaSource(client, ["events"], acknowledges=True).start(None)
