@@ -215,6 +215,10 @@ class Answerer:
         self.store.save(model)
         self.store.activate(model.version)
         self._serve(ready)
+        try:
+            wiring.publish(self.settings, model.version)
+        except DetectdError as failed:
+            log.warning("models.not_published", model=model.version, why=str(failed))
 
     def _with(self, counts: Counter[str]) -> Counter[str]:
         return self.observed + Counter({topic.value: counts[topic.value] for topic in VERDICTS})

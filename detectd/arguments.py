@@ -79,7 +79,7 @@ def _own_arguments(name: str, command: argparse.ArgumentParser) -> None:
     elif name == "demo":
         add("--directory", type=Path, default=Path("build/demo"), metavar="DIR")
         add("--events", type=_positive, default=200_000, metavar="N")
-    elif name == "models show":
+    elif name in {"models show", "models publish"}:
         add("version", nargs="?", help="default: the active one")
     elif name == "models activate":
         add("version")

@@ -133,6 +133,7 @@ def fit(arguments: argparse.Namespace) -> None:
     for note in fitted.notes:
         print(f"detectd: {note}", file=sys.stderr)
     print(text(figures(fitted.serving, {})))
+    _publish(settings, fitted.serving.model.version)
 
 
 def report(arguments: argparse.Namespace) -> None:
@@ -189,18 +190,36 @@ def models_show(arguments: argparse.Namespace) -> None:
 
 
 def models_activate(arguments: argparse.Namespace) -> None:
-    """Let a version answer from the next start on."""
+    """Let a version answer from now on."""
     from detectd import wiring
 
-    wiring.store(_settings(arguments)).activate(arguments.version)
+    settings = _settings(arguments)
+    wiring.store(settings).activate(arguments.version)
     print(f"active: {arguments.version}")
+    _publish(settings, arguments.version)
 
 
 def models_rollback(arguments: argparse.Namespace) -> None:
     """Go back to the version that answered before."""
     from detectd import wiring
 
-    print(f"active: {wiring.store(_settings(arguments)).rollback()}")
+    settings = _settings(arguments)
+    version = wiring.store(settings).rollback()
+    print(f"active: {version}")
+    _publish(settings, version)
+
+
+def models_publish(arguments: argparse.Namespace) -> None:
+    """Let every host that reads kafka.models_topic answer with a model."""
+    from detectd import wiring
+
+    settings = _settings(arguments)
+    version = arguments.version or wiring.store(settings).active()
+    if version is None:
+        raise UsageError(f"{settings.models.directory}: no model is active; name a version")
+    if settings.kafka.models_topic is None:
+        raise UsageError("kafka.models_topic is not set; name the topic for models")
+    _publish(settings, version)
 
 
 def models_prune(arguments: argparse.Namespace) -> None:
@@ -234,6 +253,16 @@ def _give(
         raise UsageError(f"-o {arguments.output}: {refused.strerror}") from None
 
 
+def _publish(settings: Settings, version: str) -> None:
+    from detectd import wiring
+    from detectd.telemetry import logs
+
+    logs.configure(settings.log)
+    topic = wiring.publish(settings, version)
+    if topic:
+        print(f"published: {version} on {topic}")
+
+
 def _settings(arguments: argparse.Namespace) -> Settings:
     from detectd.loading import load
 
@@ -250,6 +279,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
     "models show": models_show,
     "models activate": models_activate,
     "models rollback": models_rollback,
+    "models publish": models_publish,
     "models prune": models_prune,
     "demo": demo,
 }

@@ -31,6 +31,7 @@ from detectd.telemetry.server import serve
 
 if TYPE_CHECKING:
     from detectd.records import Record
+    from detectd.replication import Feed
     from detectd.serving import Serving
     from detectd.settings import Settings
     from detectd.signals import Stop
@@ -40,6 +41,9 @@ log = structlog.get_logger()
 
 # How long a stop may have to wait for a silent source.
 SLICE_SECONDS = 0.5
+
+# How long a start waits for a published model.
+FEED_SECONDS = 30.0
 
 # Each try to reach the brokers takes less than this.
 EXTENSION_SECONDS = 90
@@ -71,6 +75,7 @@ class Service:
         self.source = wiring.source(settings, self.client)
         self.sink = wiring.sink(settings, self.client)
         self.answerer = Answerer(settings, self.schema)
+        self.feed: Feed | None = None
         self.probation = Probation()
         self.pace = Pace(
             settings.source.batch_records, settings.kafka.max_poll_interval_seconds / 4
@@ -91,6 +96,7 @@ class Service:
         listen, token = self.settings.server.listen, wiring.server_token(self.settings)
         with serve(listen, token, self.health, self.metrics):
             try:
+                self._receive_models()
                 self.answerer.load()
                 self._open_patiently(None)
                 started = time.monotonic()
@@ -99,6 +105,8 @@ class Service:
             finally:
                 notify(STOPPING=1)
                 self.health.stopping()
+                if self.feed:
+                    self.feed.stop()
                 self.answerer.close()
                 self.source.close()
                 self.sink.close()
@@ -106,6 +114,15 @@ class Service:
         self.summary.serving = self.answerer.serving
         self.summary.still_wanted = self.answerer.wanted or 0
         return self.summary
+
+    def _receive_models(self) -> None:
+        """Begin with the model that is published, where models are."""
+        try:
+            self.feed = wiring.feed(self.settings, self.client)
+            if self.feed:
+                self.feed.start(FEED_SECONDS)
+        except Interrupted as away:
+            log.warning("models.feed_interrupted", why=str(away))
 
     def _open(self) -> None:
         position = self.sink.open()

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from detectd.decode import Schema
+from detectd.errors import ConfigError
 from detectd.records import Topic
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from detectd.brokers.topics import Creation
     from detectd.model import Recipe
     from detectd.promise import Terms
+    from detectd.replication import Feed
     from detectd.settings import Settings
     from detectd.sinks import Sink
     from detectd.sources import Source
@@ -217,6 +219,30 @@ def kafka_client(settings: Settings) -> KafkaClient | None:
         extra=kafka_python_options(asked),
         native=confluent_options(asked),
     )
+
+
+def feed(settings: Settings, client: KafkaClient | None) -> Feed | None:
+    """What brings published models into the store; None where there is no topic for them."""
+    if settings.kafka.models_topic is None or client is None:
+        return None
+    from detectd.replication import Feed, require
+
+    require(client, settings.kafka.models_topic, creation(settings))
+    return Feed(client, settings.kafka.models_topic, store(settings))
+
+
+def publish(settings: Settings, version: str) -> str | None:
+    """Publish a stored model for the other hosts, and tell the topic; None where there is none."""
+    topic = settings.kafka.models_topic
+    if topic is None:
+        return None
+    from detectd.replication import publish
+
+    client = kafka_client(settings)
+    if client is None:
+        raise ConfigError("kafka.models_topic: neither source nor sink is Kafka; remove it")
+    publish(client, topic, store(settings), version, creation(settings))
+    return topic
 
 
 def _transactional(settings: Settings) -> bool:

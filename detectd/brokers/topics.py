@@ -81,16 +81,24 @@ def create(client: KafkaClient, topics: Collection[str], creation: Creation) -> 
 
 def size_limits(client: KafkaClient, topics: Collection[str]) -> dict[str, int]:
     """How many bytes a record of each topic may have; none of those we may not look at."""
-    asked = [
-        ConfigResource(ConfigResourceType.TOPIC, topic, configs={LIMIT: None}) for topic in topics
-    ]
+    return {topic: int(value) for topic, value in _configs(client, topics, LIMIT).items()}
+
+
+def config(client: KafkaClient, topic: str, name: str) -> str | None:
+    """One setting of a topic; None where we may not look at it."""
+    return _configs(client, [topic], name).get(topic)
+
+
+def _configs(client: KafkaClient, topics: Collection[str], name: str) -> dict[str, str]:
+    kind = ConfigResourceType.TOPIC
+    asked = [ConfigResource(kind, topic, configs={name: None}) for topic in topics]
     with closing(client.connect(KafkaAdminClient)) as admin, explained("asking for the limits"):
         try:
             found = client.patiently(lambda: admin.describe_configs(asked, config_filter="all"))
         except kafka_errors.AuthorizationError:
             return {}
     return {
-        topic: int(configs[LIMIT]["value"])
+        topic: configs[name]["value"]
         for topic, configs in found.get("topic", {}).items()
-        if LIMIT in configs
+        if name in configs
     }

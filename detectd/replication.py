@@ -1,0 +1,218 @@
+"""One model for all hosts: published on a compacted topic, fed into each host's own store.
+
+    key               value
+    <version>/<n>     the n-th piece of the model's archive
+    active            {"version", "pieces", "sha256"}: which one answers
+
+All of it is one transaction, so a reader sees a model whole or not at all. A detector is a pickle,
+and a pickle is code: whoever may write to the topic runs code on every host. The hash guards
+against damage, not against them; grant Write on the topic to whoever publishes, and to nobody else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+
+from detectd import archive, durable
+from detectd.brokers import CLOSE_SECONDS
+from detectd.brokers import topics as broker_topics
+from detectd.brokers.failures import explained
+from detectd.brokers.topics import Creation
+from detectd.errors import ConfigError, DetectdError
+from detectd.pace import Backoff
+
+if TYPE_CHECKING:
+    from detectd.brokers import KafkaClient
+    from detectd.store import Store
+
+log = structlog.get_logger()
+
+# A record of this size passes where max.message.bytes is the brokers' default.
+PIECE_BYTES = 512 * 1024
+ACTIVE = b"active"
+READ_SECONDS = 60.0
+
+
+def publish(
+    client: KafkaClient, topic: str, store: Store, version: str, creation: Creation | None
+) -> None:
+    """Let every host that reads `topic` answer with this model.
+
+    Raises ConfigError where the topic is missing or not one that keeps models, and as
+    `KafkaClient.connect`.
+    """
+    require(client, topic, creation)
+    packed = archive.pack(store, version)
+    pieces = [packed[at : at + PIECE_BYTES] for at in range(0, len(packed), PIECE_BYTES)]
+    digest = hashlib.sha256(packed).hexdigest()
+    announced = {"version": version, "pieces": len(pieces), "sha256": digest}
+    gone = _superseded(client, topic, version)
+    producer: Any = client.connect(
+        KafkaProducer,
+        transactional_id=f"{client.transactional_id}.models",
+        acks="all",
+        max_request_size=2 * PIECE_BYTES,
+        compression_type="gzip",
+        allow_auto_create_topics=False,
+    )
+    with closing(producer), explained("publishing the model"):
+        producer.init_transactions()
+        producer.begin_transaction()
+        sent = [producer.send(topic, key=key, value=None, partition=0) for key in gone]
+        for number, piece in enumerate(pieces):
+            key = f"{version}/{number}".encode()
+            sent.append(producer.send(topic, key=key, value=piece, partition=0))
+        value = json.dumps(announced).encode()
+        sent.append(producer.send(topic, key=ACTIVE, value=value, partition=0))
+        producer.flush(timeout=client.transaction_timeout)
+        for future in sent:
+            future.get(timeout=0)
+        producer.commit_transaction()
+    log.info("models.published", model=version, topic=topic, bytes=len(packed))
+
+
+def require(client: KafkaClient, topic: str, creation: Creation | None) -> None:
+    """Raise ConfigError unless the topic is there, has one partition, and is compacted."""
+    compacted = (("cleanup.policy", "compact"),)
+    made = creation and Creation(1, creation.replication_factor, compacted)
+    names = {topic: topic}
+    partitions = broker_topics.require(client, "kafka.models_topic", names, made)[topic]
+    if partitions != 1:
+        raise ConfigError(
+            f"kafka.models_topic: {topic} has {partitions} partitions; models need an order, so "
+            "create it with one"
+        )
+    policy = broker_topics.config(client, topic, "cleanup.policy")
+    if policy is not None and "compact" not in policy:
+        raise ConfigError(
+            f"kafka.models_topic: {topic} has cleanup.policy={policy}, and would forget its "
+            "model; set it to compact"
+        )
+
+
+class Feed:
+    """Puts what is published on the topic into the store, and lets it answer."""
+
+    def __init__(self, client: KafkaClient, topic: str, store: Store) -> None:
+        self._client = client
+        self._topic = topic
+        self._store = store
+        self._applied = store.directory / "feed.json"
+        self._pieces: dict[bytes, bytes] = {}
+        self._caught_up = threading.Event()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="models-feed", daemon=True)
+
+    def start(self, patience: float) -> None:
+        """Begin, and wait until all that is published by now is in the store."""
+        self._thread.start()
+        self._caught_up.wait(patience)
+
+    def stop(self) -> None:
+        """End the feed. May be called twice."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(CLOSE_SECONDS)
+
+    def _run(self) -> None:
+        backoff, told = Backoff(), False
+        while not self._stop.is_set():
+            try:
+                self._follow()
+            except DetectdError as failed:
+                if not told:
+                    log.warning("models.feed_interrupted", why=str(failed))
+                told = True
+                self._stop.wait(backoff.pause(time.monotonic()))
+
+    def _follow(self) -> None:
+        with closing(_reader(self._client)) as reader, explained("reading the models topic"):
+            place = TopicPartition(self._topic, 0)
+            reader.assign([place])
+            reader.seek_to_beginning()
+            end = reader.end_offsets([place])[place]
+            self._pieces.clear()
+            while not self._stop.is_set():
+                for found in reader.poll(timeout_ms=500).values():
+                    for record in found:
+                        self._take(record)
+                if reader.position(place) >= end:
+                    self._caught_up.set()
+
+    def _take(self, record: Any) -> None:
+        if record.value is None:
+            self._pieces.pop(record.key, None)
+        elif record.key == ACTIVE:
+            self._apply(record)
+            self._pieces.clear()
+        else:
+            self._pieces[record.key] = record.value
+
+    def _apply(self, record: Any) -> None:
+        """Store and activate, but only once: an operator may have gone back since."""
+        if record.offset <= self._last_applied():
+            return
+        version = "?"
+        try:
+            announced = json.loads(record.value)
+            version = str(announced["version"])
+            keys = [f"{version}/{n}".encode() for n in range(announced["pieces"])]
+            packed = b"".join(self._pieces[key] for key in keys)
+            if hashlib.sha256(packed).hexdigest() != announced["sha256"]:
+                raise ConfigError("its sha256 is not the one announced")
+            archive.unpack(self._store, version, packed)
+            self._store.activate(version)
+        except (DetectdError, ValueError, KeyError, TypeError) as refused:
+            log.warning("models.refused", model=version, why=str(refused) or repr(refused))
+            return
+        durable.replace(self._applied, json.dumps({"offset": record.offset}).encode())
+        log.info("models.received", model=version)
+
+    def _last_applied(self) -> int:
+        try:
+            return int(json.loads(self._applied.read_bytes())["offset"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return -1
+
+
+def _reader(client: KafkaClient) -> Any:
+    return client.connect(
+        KafkaConsumer,
+        enable_auto_commit=False,
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
+        allow_auto_create_topics=False,
+        metrics_enabled=False,
+    )
+
+
+def _superseded(client: KafkaClient, topic: str, version: str) -> list[bytes]:
+    """The pieces on the topic of models that neither answer now nor shall."""
+    keys: dict[bytes, bool] = {}
+    announced = b"{}"
+    with closing(_reader(client)) as reader, explained("reading the models topic"):
+        place = TopicPartition(topic, 0)
+        reader.assign([place])
+        reader.seek_to_beginning()
+        end = reader.end_offsets([place])[place]
+        deadline = time.monotonic() + READ_SECONDS
+        while reader.position(place) < end and time.monotonic() < deadline:
+            for record in (r for found in reader.poll(timeout_ms=200).values() for r in found):
+                if record.key == ACTIVE:
+                    announced = record.value or b"{}"
+                elif record.key is not None:
+                    keys[record.key] = record.value is not None
+    try:
+        active = str(json.loads(announced)["version"])
+    except (ValueError, KeyError, TypeError):
+        active = version  # Nobody could read it, so nobody needs it.
+    kept = tuple(f"{each}/".encode() for each in (active, version))
+    return [key for key, there in keys.items() if there and not key.startswith(kept)]

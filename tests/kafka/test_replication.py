@@ -1,0 +1,182 @@
+"""Models on a compacted topic: one host publishes, the others answer with the same bytes."""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from kafka import KafkaProducer
+from test_kafka_sink import client_of
+
+from detectd import archive, training
+from detectd.brokers.topics import Creation
+from detectd.errors import ConfigError
+from detectd.model import Recipe
+from detectd.replication import Feed, publish, require
+from detectd.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from broker import Broker
+
+    from detectd.brokers import KafkaClient
+
+SECONDS = 20.0
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "ours")
+
+
+def model_in(store: Store, seed: int) -> str:
+    rows = np.random.default_rng(seed).normal(size=(400, 3))
+    recipe = Recipe("HBOS", 0.05, seed, {}, "holdout", 0.5, 5)
+    made = datetime(2026, 3, 1, tzinfo=UTC).replace(second=seed % 60)
+    model = training.train(rows, recipe, ("a", "b", "c"), made)
+    store.save(model)
+    store.activate(model.version)
+    return model.version
+
+
+def models_topic(broker: Broker, client: KafkaClient) -> str:
+    topic = f"{client.group_id}.models"
+    require(client, topic, Creation())
+    return topic
+
+
+@contextmanager
+def fed(client: KafkaClient, topic: str, directory: Path) -> Iterator[Store]:
+    there = Store(directory)
+    there.make()
+    feed = Feed(client, topic, there)
+    feed.start(SECONDS)
+    try:
+        yield there
+    finally:
+        feed.stop()
+
+
+def until(true: Callable[[], object]) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_another_host_gets_the_same_bytes_at_once_and_as_they_come(
+    kafka_broker: Broker, store: Store, tmp_path: Path
+) -> None:
+    client = client_of(kafka_broker)
+    topic = models_topic(kafka_broker, client)
+    first = model_in(store, 1)
+    publish(client, topic, store, first, None)
+    with fed(client, topic, tmp_path / "theirs") as theirs:
+        assert theirs.active() == first
+        assert archive.pack(theirs, first) == archive.pack(store, first)
+        ours, got = store.load(first).model, theirs.load(first).model
+        rows = np.random.default_rng(9).normal(size=(50, 3))
+        scores = [each.detector.decision_function(rows) for each in (ours, got)]
+        assert (scores[0] == scores[1]).all()
+        second = model_in(store, 2)
+        publish(client, topic, store, second, None)
+        until(lambda: theirs.active() == second)
+        # Going back here is not undone by reading the same announcement again.
+        assert theirs.rollback() == first
+    with fed(client, topic, tmp_path / "theirs") as theirs:
+        assert theirs.active() == first
+
+
+def test_a_third_model_takes_the_first_one_s_place_on_the_topic(
+    kafka_broker: Broker, store: Store, tmp_path: Path
+) -> None:
+    client = client_of(kafka_broker)
+    topic = models_topic(kafka_broker, client)
+    versions = [model_in(store, seed) for seed in (1, 2, 3)]
+    for version in versions:
+        publish(client, topic, store, version, None)
+    (records,) = kafka_broker.read_committed(topic).values()
+    state: dict[bytes, Any] = {record.key: record.value for record in records}
+    there = {key.split(b"/")[0].decode() for key, value in state.items() if value and b"/" in key}
+    assert there == set(versions[1:])
+    with fed(client, topic, tmp_path / "theirs") as theirs:
+        assert theirs.active() == versions[-1]
+
+
+def announce(broker: Broker, topic: str, value: bytes) -> None:
+    broker.produce(topic, {"key": b"active", "value": value})
+
+
+@pytest.mark.parametrize("harm", ["flipped", "missing", "foreign", "no archive"])
+def test_a_damaged_model_is_refused_and_the_active_one_stays(
+    kafka_broker: Broker, store: Store, tmp_path: Path, harm: str
+) -> None:
+    client = client_of(kafka_broker)
+    topic = models_topic(kafka_broker, client)
+    good = model_in(store, 1)
+    publish(client, topic, store, good, None)
+    with fed(client, topic, tmp_path / "theirs") as theirs:
+        if harm == "flipped":
+            kafka_broker.produce(topic, {"key": b"v/0", "value": b"damaged"})
+            announce(kafka_broker, topic, b'{"version": "v", "pieces": 1, "sha256": "0"}')
+        elif harm == "missing":
+            announce(kafka_broker, topic, b'{"version": "v", "pieces": 3, "sha256": "0"}')
+        elif harm == "foreign":
+            kafka_broker.produce(topic, {"key": b"?", "value": b"\xff"})
+            announce(kafka_broker, topic, b"not JSON")
+        else:
+            digest = "5e2bf57d3f40c4b6df69daf1936cb766f832374b4fc0259a7cbff06e2f70f269"
+            kafka_broker.produce(topic, {"key": b"v/0", "value": b"no"})
+            announce(
+                kafka_broker,
+                topic,
+                json.dumps({"version": "v", "pieces": 1, "sha256": digest}).encode(),
+            )
+        better = model_in(store, 2)
+        publish(client, topic, store, better, None)
+        until(lambda: theirs.active() == better)
+        assert set(theirs.versions()) == {good, better}
+
+
+def test_a_publication_that_is_not_committed_is_not_seen(
+    kafka_broker: Broker, store: Store, tmp_path: Path
+) -> None:
+    client = client_of(kafka_broker)
+    topic = models_topic(kafka_broker, client)
+    version = model_in(store, 1)
+    writer = kafka_broker.client(KafkaProducer, transactional_id=f"{topic}-writer")
+    with closing(writer), fed(client, topic, tmp_path / "theirs") as theirs:
+        writer.init_transactions()
+        writer.begin_transaction()
+        writer.send(topic, key=b"active", value=b"{}").get(SECONDS)
+        writer.abort_transaction()
+        publish(client, topic, store, version, None)
+        until(lambda: theirs.active() == version)
+
+
+def test_a_topic_that_would_forget_models_is_refused(kafka_broker: Broker) -> None:
+    client = client_of(kafka_broker)
+    (plain,) = kafka_broker.create_topics("models")
+    with pytest.raises(ConfigError, match=r"cleanup\.policy=delete"):
+        require(client, plain, None)
+    (wide,) = kafka_broker.create_topics("models", partitions=2)
+    with pytest.raises(ConfigError, match="has 2 partitions"):
+        require(client, wide, None)
+    with pytest.raises(ConfigError, match="no such topic"):
+        require(client, "nowhere", None)
+
+
+def test_an_archive_writes_nothing_outside_of_its_model(store: Store) -> None:
+    version = model_in(store, 1)
+    packed = archive.pack(store, version).replace(b"manifest.json", b"../anifest.js", 1)
+    other = Store(store.directory.parent / "theirs")
+    with pytest.raises(ConfigError, match="damaged"):
+        archive.unpack(other, version, packed)
+    assert other.versions() == []
