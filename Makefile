@@ -42,7 +42,7 @@ bench-kafka: $(READY)
 
 # Minutes: processes and brokers killed, frozen and restarted; each record answered once.
 chaos: $(READY)
-	PYTHONPATH=tests:tests/kafka $(BIN)/python -m chaos.campaign $(if $(SEED),--seed $(SEED))
+	PYTHONPATH=tests:tests/kafka $(BIN)/python -m chaos.campaign $(if $(SEED),--seed $(SEED)) $(if $(CLIENT),--client $(CLIENT))
 
 format: $(READY)
 	$(BIN)/ruff format .

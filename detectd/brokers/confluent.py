@@ -148,6 +148,8 @@ class Producer:
         self._client = client
         self._seconds = client.transaction_timeout
         self._failures: list[Any] = []
+        # A commit fails where a record did; without one, that has to be reported.
+        self._reports = {} if transactional_id else {"on_delivery": self._failed}
         self._groups: dict[str, Any] = {}
         options: dict[str, object] = {
             "enable.idempotence": True,
@@ -231,7 +233,7 @@ class Producer:
                     key=out.key,
                     headers=list(out.headers),
                     timestamp=timestamp_ms or 0,
-                    on_delivery=self._failed,
+                    **self._reports,
                     **where,
                 )
             except BufferError:

@@ -25,11 +25,6 @@ def explained(doing: str) -> Iterator[None]:
         yield
     except KafkaException as failed:
         raise _meaning(failed.args[0], doing) from failed
-    except SystemError as failed:
-        # A fatal error that comes with failed deliveries reaches us wrapped.
-        if not isinstance(failed.__cause__, KafkaException):
-            raise
-        raise _meaning(failed.__cause__.args[0], doing) from failed
 
 
 def _meaning(error: Any, doing: str) -> DetectdError:

@@ -3,6 +3,8 @@
 import json
 import signal
 import time
+import urllib.error
+import urllib.request
 from collections import Counter, defaultdict
 from contextlib import contextmanager, suppress
 
@@ -94,14 +96,33 @@ def stop(process):
     assert process.wait(timeout=30) == 0, process.log.read_text()
 
 
+def ready(process):
+    """The answer of /readyz: its code, and its text."""
+    logged = map(json.loads, process.log.read_text().splitlines())
+    (address,) = (line["address"] for line in logged if line["event"] == "server.listening")
+    try:
+        with urllib.request.urlopen(f"http://{address}/readyz", timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as refused:
+        with refused:
+            return refused.code, refused.read().decode()
+
+
 def test_a_broker_that_is_away_is_waited_for_and_told_of_once(world, mortal):
+    world.write(server={"listen": "127.0.0.1:0"}, source={"stale_after": 3})
     produce(mortal, world, 1000)
     (node,) = mortal.nodes
     node.stop()
     with service(world) as running:
         until(lambda: told(running, "service.interrupted"))
+        code, text = ready(running)
+        assert (code, "interrupted" in text) == (503, True)
         node.start()
         until(lambda: committed(mortal, world) == 1000)
+        until(lambda: ready(running)[0] == 200)
+        # Fed nothing, it is not healthy in silence.
+        until(lambda: ready(running)[0] == 503)
+        assert "no record for" in ready(running)[1]
         assert told(running, "service.interrupted") == 1
         # Once more, in mid-run and without a warning.
         node.stop(signal.SIGKILL)

@@ -85,6 +85,7 @@ class Campaign:
     processes: int
     directory: Path
     tell: Callable[[str], None] = print
+    client: str = "kafka-python"
     began: float = field(default_factory=time.monotonic)
 
     def run(self) -> Report:
@@ -92,6 +93,7 @@ class Campaign:
         with stage.brokers(self.directory / "kafka") as broker:
             (source,) = broker.create_topics("in", partitions=stage.PARTITIONS)
             play = stage.make(broker, self.directory, source, self.directory / "models")
+            play.world.write(kafka={"client": self.client})
             self._say("fit")
             stage.fit(play, self.seed + 2)
             self._say("produce")
@@ -212,11 +214,14 @@ def main() -> int:
     parser.add_argument("--events", type=int, default=300_000)
     parser.add_argument("--seconds", type=float, default=240.0, help="how long faults happen")
     parser.add_argument("--processes", type=int, default=4)
+    parser.add_argument("--client", choices=("kafka-python", "confluent"), default="kafka-python")
     parser.add_argument("--directory", type=Path, help="kept; by default only after a failure")
     asked = parser.parse_args()
     directory = asked.directory or Path(tempfile.mkdtemp(prefix="detectd-chaos-"))
     directory.mkdir(parents=True, exist_ok=True)
-    report = Campaign(asked.seed, asked.events, asked.seconds, asked.processes, directory).run()
+    campaign = Campaign(asked.seed, asked.events, asked.seconds, asked.processes, directory)
+    campaign.client = asked.client
+    report = campaign.run()
     lines = report.lines()
     if not report.clean:
         lines.append(f"logs of the processes, Kafka's data and config: {directory}")
