@@ -35,8 +35,8 @@ HEARTBEAT_SECONDS = 1.0
 # A stop waits so long while the group shares out its partitions.
 JOIN_SECONDS = 3.0
 
-# Joining may take long, but the coordinator gives each member its name at once.
-NAMELESS_SECONDS = 15.0
+# The group waits no longer than a session for members that are gone.
+LEAST_PATIENCE_SECONDS = 10.0
 
 # Larger requests cost less a record; a flush does not wait for one to fill.
 BATCH_BYTES = 256 * 1024
@@ -65,7 +65,8 @@ class Consumer:
             max_poll_interval_ms=int(client.max_poll_interval * 1000),
             metrics_enabled=False,
         )
-        self._named = time.monotonic()
+        self._patience = max(LEAST_PATIENCE_SECONDS, 1.2 * client.session_timeout)
+        self._stable = time.monotonic()
         self._rebalances = Rebalances(listener, self._consumer)
         self._consumer.subscribe(list(topics), listener=self._rebalances)
 
@@ -81,7 +82,7 @@ class Consumer:
             while not polled and self._joining() and time.monotonic() < deadline:
                 polled = self._consumer.poll(JOIN_SECONDS * 1000, max_records=limit)
             self._rebalances.check()
-        self._require_coordinator()
+        self._require_progress()
         return [
             Run(
                 (place.topic, place.partition),
@@ -92,15 +93,15 @@ class Consumer:
             for place, found in polled.items()
         ]
 
-    def _require_coordinator(self) -> None:
-        """Raise Interrupted where no coordinator gives us a name for too long.
+    def _require_progress(self) -> None:
+        """Raise Interrupted where joining takes longer than the brokers wait for the dead.
 
-        Seen over TLS: kafka-python asks for the coordinator, and never takes note of the answer.
+        Seen over TLS: kafka-python never takes note of an answer of the coordinator's.
         """
         now = time.monotonic()
-        if self._consumer.group_metadata().member_id:
-            self._named = now
-        elif now - self._named > NAMELESS_SECONDS:
+        if self._consumer.group_metadata().state == MemberState.STABLE:
+            self._stable = now
+        elif now - self._stable > self._patience:
             raise Interrupted("Kafka failed, joining the group: its coordinator does not answer")
 
     def _joining(self) -> bool:

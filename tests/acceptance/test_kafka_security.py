@@ -112,6 +112,7 @@ def inside(fitted: Any, guarded: Broker, trusted: Authority) -> Any:
             "sasl_username": "detectd",
             "sasl_password_file": "password",
             "retry_seconds": 20,
+            "session_timeout_seconds": 6,
         },
     )
     return fitted
@@ -229,6 +230,7 @@ def test_a_certificate_of_ours_lets_us_in(
             "bootstrap_servers": list(mutual.servers),
             "client": library,
             "group_id": source,
+            "session_timeout_seconds": 6,
             "security_protocol": "SSL",
             "ssl_ca_file": str(trusted.certificate),
             "ssl_certificate_file": str(pem),
