@@ -237,9 +237,7 @@ def test_latest_begins_with_what_comes_after_the_start(kafka_broker: Broker) -> 
     assert (records[0].value or b"").startswith(b"new")
 
 
-def test_two_members_share_the_partitions_without_loss_or_repetition(
-    kafka_broker: Broker, library: str
-) -> None:
+def test_two_members_share_the_partitions_without_loss(kafka_broker: Broker, library: str) -> None:
     (topic,) = kafka_broker.create_topics("shared", partitions=4)
     client = client_of(kafka_broker, library)
     produced = 0
@@ -261,7 +259,8 @@ def test_two_members_share_the_partitions_without_loss_or_repetition(
                     and offsets_of(kafka_broker, client) == [produced // 4] * 4
                 )
             )
-    assert len(mine + theirs) == len({*mine, *theirs}) == produced
+    # What is only told to the group may be read again when a partition moves; it is never skipped.
+    assert len({*mine, *theirs}) == produced
     assert offsets_of(kafka_broker, client) == [produced // 4] * 4
 
 
