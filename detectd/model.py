@@ -15,7 +15,7 @@ class Recipe:
     """All that decides what training rows become: the detector and the calibration.
 
     `fraction` is the share of rows held out for calibration (`holdout`), `folds` the number of
-    parts (`cross`).
+    parts (`cross`), `compiled` whether kernels may score in PyOD's place.
     """
 
     detector: str
@@ -25,6 +25,7 @@ class Recipe:
     method: Literal["holdout", "cross", "in_sample"] = "holdout"
     fraction: float = 0.5
     folds: int = 5
+    compiled: bool = True
 
 
 @dataclass(frozen=True)

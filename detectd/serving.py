@@ -46,12 +46,16 @@ def serve(model: Model, settings: Settings) -> Serving:
         promised = promise(model.calibration, wiring.terms(settings))
     except ConfigError as impossible:
         raise ConfigError(f"rejector: {impossible}") from None
+    rows, kernels = training.complete_rows(model), settings.detector.compiled
+    scorer = choose(model.detector, rows, kernels=kernels)
+    if scorer.doubt is not None:
+        log.warning("detector.not_compiled", detector=model.recipe.detector, why=scorer.doubt)
     return Serving(
         model=model,
         promise=promised,
         judge=Judge(
             version=model.version,
-            scorer=choose(model.detector, training.complete_rows(model)),
+            scorer=scorer,
             rejector=promised.rejector,
             medians=model.medians,
         ),
@@ -97,6 +101,7 @@ RECIPE_KEYS = {
     "detector.name": "detector",
     "detector.seed": "seed",
     "detector.params": "params",
+    "detector.compiled": "compiled",
     "calibration.method": "method",
     "calibration.fraction": "fraction",
     "calibration.folds": "folds",

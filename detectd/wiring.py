@@ -76,6 +76,7 @@ def recipe(settings: Settings) -> Recipe:
         method=calibration.method,
         fraction=calibration.fraction,
         folds=calibration.folds,
+        compiled=detector.compiled,
     )
 
 

@@ -1,11 +1,14 @@
 """Feature vectors to scores: which PyOD detectors there are, and how each scores a row alone.
 
 catalogue   the detectors on offer, and why others are refused
-scorer      one score a row, independent of the batch
+scorer      fitting, and one score a row, independent of the batch, by PyOD
 tails       ECOD and COPOD, which PyOD scores against their batch, computed directly
+compiled    the same scores by kernels of our own
+choice      which of these scores, held against PyOD
 """
 
 from detectd.detectors.catalogue import build, find
-from detectd.detectors.scorer import Scorer, choose, fit, training_scores, try_params
+from detectd.detectors.choice import choose
+from detectd.detectors.scorer import Scorer, fit, training_scores, try_params
 
 __all__ = ["Scorer", "build", "choose", "find", "fit", "training_scores", "try_params"]

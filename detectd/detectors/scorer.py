@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from detectd.detectors.catalogue import CATALOGUE, Scoring, build
-from detectd.detectors.tails import TailScorer
+from detectd.detectors.catalogue import build
 from detectd.errors import ConfigError, DetectdError
 
 if TYPE_CHECKING:
@@ -27,13 +26,20 @@ if TYPE_CHECKING:
 
     Rows = NDArray[np.float64]
 
-# Enough rows to see a batch that rounds otherwise in one row out of a hundred.
-PROBES = 512
-SIZES = (1, 2, 3, 7, 64)
+# Rows enough for a detector to be tried on.
+TRIAL_ROWS = 512
 
 
 class Scorer(Protocol):
     """What the pipeline needs of a detector."""
+
+    @property
+    def how(self) -> str:
+        """What scores: detectd's own kernel, or PyOD, and then in what calls."""
+
+    @property
+    def doubt(self) -> str | None:
+        """Why this is not a kernel though there is one for the detector."""
 
     def score(self, rows: Rows) -> Rows:
         """One score for each row of (k, d), higher is more anomalous: that of the row alone.
@@ -44,6 +50,9 @@ class Scorer(Protocol):
 
 class BatchScorer:
     """For detectors whose batches give each row the bits that it gets alone."""
+
+    how = "PyOD, a batch a call"
+    doubt: str | None = None
 
     def __init__(self, detector: Any) -> None:
         self._detector = detector
@@ -60,6 +69,9 @@ class BatchScorer:
 class RowScorer:
     """For all others: one call a row."""
 
+    how = "PyOD, a row a call"
+    doubt: str | None = None
+
     def __init__(self, detector: Any) -> None:
         self._detector = detector
 
@@ -70,22 +82,6 @@ class RowScorer:
             with contextlib.suppress(Exception):
                 scores[i] = _decide(self._detector, rows[i : i + 1])[0]
         return scores
-
-
-def choose(detector: Any, rows: Rows) -> Scorer:
-    """The fastest scorer of a fitted detector that is true to the row alone.
-
-    `rows` (N, d) are training rows, on which a batch is held against single rows.
-    """
-    entry = CATALOGUE[type(detector).__name__]
-    if entry.scoring is Scoring.TAILS:
-        return TailScorer(detector)
-    wide = entry.exact_to is not None and rows.shape[1] > entry.exact_to
-    if entry.scoring is Scoring.ROW or wide or _multiplies(detector):
-        return RowScorer(detector)
-    if not _batches_are_exact(detector, rows[:PROBES]):
-        return RowScorer(detector)
-    return BatchScorer(detector)
 
 
 def fit(detector: Any, rows: Rows) -> None:
@@ -112,7 +108,7 @@ def try_params(name: str, params: Mapping[str, Any], width: int) -> None:
     What fails for other reasons may be the small data's fault and is passed over.
     """
     detector = build(name, 0.1, 0, params)
-    rows = np.random.default_rng(0).normal(size=(PROBES, width))
+    rows = np.random.default_rng(0).normal(size=(TRIAL_ROWS, width))
     try:
         with _quiet():
             detector.fit(rows)
@@ -126,39 +122,6 @@ def try_params(name: str, params: Mapping[str, Any], width: int) -> None:
 def training_scores(detector: Any) -> Rows:
     """The scores (N,) of the rows that the detector was fitted on."""
     return np.asarray(detector.decision_scores_, dtype=np.float64)
-
-
-def _multiplies(detector: Any) -> bool:
-    """Whether one of scikit-learn's neighbour searches has settled on products of matrices.
-
-    It does so beyond 15 features, but also where the neighbours asked for are half the rows, and
-    for metrics that no tree knows.
-    """
-    parts = vars(detector).values()
-    return any(getattr(part, "_fit_method", None) == "brute" for part in parts)
-
-
-def _batches_are_exact(detector: Any, rows: Rows) -> bool:
-    """Whether rows get the same bits alone, in a batch, and elsewhere in batches of other sizes.
-
-    This catches parameters that bring BLAS in where the defaults do without.
-    """
-    batch = BatchScorer(detector)
-    order = np.random.default_rng(0).permutation(len(rows))
-    whole, mixed = batch.score(rows)[order], rows[order]
-    if not _same_bits(whole, batch.score(mixed)):
-        return False
-    for size in SIZES:
-        some = max(size, PROBES // 16)
-        parts = [batch.score(mixed[i : i + size]) for i in range(0, min(some, len(rows)), size)]
-        scores = np.concatenate(parts)
-        if not _same_bits(scores, whole[: len(scores)]):
-            return False
-    return True
-
-
-def _same_bits(a: Rows, b: Rows) -> bool:
-    return a.tobytes() == b.tobytes()
 
 
 def _decide(detector: Any, rows: Rows) -> Rows:

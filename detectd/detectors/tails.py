@@ -28,6 +28,9 @@ ROUNDING = 1e-6
 class TailScorer:
     """A fitted ECOD or COPOD, by its training rows (N, d)."""
 
+    how = "numpy, a batch a call"
+    doubt: str | None = None
+
     def __init__(self, detector: Any) -> None:
         # In the order that they were given: the sign of a vanishing sum depends on it.
         self._given: Rows = np.asarray(detector.X_train, dtype=np.float64)

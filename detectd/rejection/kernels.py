@@ -12,18 +12,13 @@ the continued fraction DLMF 8.17.22, whose terms are all positive where k exceed
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING
 
-import numba
+from detectd.jit import compiled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
-
     import numpy as np
     import numpy.typing as npt
-
-F = TypeVar("F", bound="Callable[..., Any]")
 
 LOG_2PI = math.log(2.0 * math.pi)
 ROUNDING = 2.0**-52
@@ -47,14 +42,6 @@ STIRLING_ERROR = (
     0.005554733551962801371,
     0.005207655919609640440,
 )
-
-
-def compiled(function: F) -> F:
-    """Compile at the first call, keep the machine code on disk, and run without the GIL."""
-    try:
-        return cast("F", numba.njit(nogil=True, cache=True)(function))
-    except RuntimeError:  # No directory can be written: compile anew in each process.
-        return cast("F", numba.njit(nogil=True)(function))
 
 
 @compiled

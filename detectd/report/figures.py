@@ -22,6 +22,7 @@ def figures(serving: Serving, observed: Mapping[str, int]) -> dict[str, Any]:
             "version": serving.model.version,
             "created": serving.model.created,
             "detector": serving.model.recipe.detector,
+            "scoring": serving.judge.scorer.how,
             "features": list(serving.model.features),
             "n": zone.n,
             "contamination": promise.terms.contamination,

@@ -12,6 +12,7 @@ def text(report: dict[str, Any]) -> str:
         f"model     {model['version']}  {model['detector']} on {', '.join(model['features'])}",
         f"          n = {model['n']:,} calibration scores ({model['calibration']}), "
         f"contamination {model['contamination']:g}, m = {model['m']:,}, T = {model['T']:.6g}",
+        f"          scored by {_scoring(model['scoring'])}",
         f"zone      {_zone(zone)}",
         f"promise   abstains from {exact['expected_rejection_rate']:.3%} of events on average, "
         f"at most {exact['rejection_rate_upper']:.3%} with probability {1 - exact['delta']:g}",
@@ -22,6 +23,10 @@ def text(report: dict[str, Any]) -> str:
         *(f"WARNING   {warning}" for warning in report["warnings"]),
     ]
     return "\n".join(lines)
+
+
+def _scoring(how: str) -> str:
+    return "detectd's own kernel" if how == "compiled" else how
 
 
 def _zone(zone: dict[str, Any]) -> str:

@@ -130,6 +130,7 @@ class DetectorSettings(Section):
     name: Name = "IForest"
     contamination: float = Field(default=0.05, gt=0, le=0.5)
     seed: int = Field(default=0, ge=0, lt=2**32)
+    compiled: bool = True
     params: dict[str, Any] = Field(default_factory=dict)
 
 

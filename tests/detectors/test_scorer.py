@@ -50,7 +50,7 @@ def test_a_batch_gives_each_row_what_it_gets_alone(name, d):
         pytest.skip("MAD is for one feature")
     rows, fresh = data(d)
     detector = fitted(name, rows)
-    scorer = choose(detector, rows)
+    scorer = choose(detector, rows, kernels=False)
     scores = scorer.score(fresh)
     reference = alone(detector, fresh)
     if CATALOGUE[name].scoring is Scoring.TAILS:
@@ -70,7 +70,7 @@ SCORERS = {Scoring.BATCH: BatchScorer, Scoring.ROW: RowScorer, Scoring.TAILS: Ta
 def test_a_detector_is_scored_as_the_catalogue_says(name):
     """Where a batch is not what the catalogue takes it for, rows go one by one: right, but slow."""
     rows, _ = data(1 if name == "MAD" else 3)
-    scorer = choose(fitted(name, rows), rows)
+    scorer = choose(fitted(name, rows), rows, kernels=False)
     assert isinstance(scorer, SCORERS[CATALOGUE[name].scoring])
 
 
@@ -164,7 +164,7 @@ class Relative:
 
 def test_a_batch_that_does_not_score_its_rows_as_alone_is_found_out():
     HBOS = type("HBOS", (Relative,), {})
-    assert isinstance(choose(HBOS(), data(2)[0]), RowScorer)
+    assert isinstance(choose(HBOS(), data(2)[0], kernels=False), RowScorer)
 
 
 def test_rows_that_a_detector_cannot_be_fitted_to_are_one_line():
@@ -186,7 +186,7 @@ def test_rows_midway_between_clusters_score_as_alone():
     detector.clustering_estimator_.cluster_centers_ = centres
     detector.cluster_centers_ = centres
     fresh = np.outer(rng.normal(size=300), np.ones(50))
-    scores = choose(detector, rows).score(fresh)
+    scores = choose(detector, rows, kernels=False).score(fresh)
     assert scores.tobytes() == alone(detector, fresh).tobytes()
 
 
@@ -202,7 +202,7 @@ def test_a_neighbour_search_by_products_of_matrices_goes_row_by_row(name, n, par
     rows, _ = data(3, n=n)
     detector = build(name, 0.1, 0, params)
     fit(detector, rows)
-    assert isinstance(choose(detector, rows), RowScorer)
+    assert isinstance(choose(detector, rows, kernels=False), RowScorer)
 
 
 class Unaligned(Relative):
@@ -214,7 +214,7 @@ class Unaligned(Relative):
 
 def test_a_batch_size_that_rounds_otherwise_is_found_out():
     HBOS = type("HBOS", (Unaligned,), {})
-    assert isinstance(choose(HBOS(), data(2)[0]), RowScorer)
+    assert isinstance(choose(HBOS(), data(2)[0], kernels=False), RowScorer)
 
 
 @pytest.mark.parametrize("name", ["IForest", "KNN", "ECOD", "GMM"])

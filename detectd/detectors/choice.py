@@ -1,0 +1,118 @@
+"""The fastest way to score with a fitted detector that is true to the row alone.
+
+First choice is a kernel of our own, held against PyOD on training rows and on rows far outside;
+then PyOD in batches, where they are seen to give each row its own bits; then PyOD row by row.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from detectd.detectors.catalogue import CATALOGUE, Scoring
+from detectd.detectors.compiled import Unsupported, compiled
+from detectd.detectors.scorer import BatchScorer, RowScorer
+from detectd.detectors.tails import TailScorer
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from detectd.detectors.compiled import Compiled
+    from detectd.detectors.scorer import Scorer
+
+    Rows = NDArray[np.float64]
+
+# Enough rows to see a batch that rounds otherwise in one row out of a hundred.
+PROBES = 512
+SIZES = (1, 2, 3, 7, 64)
+# Where PyOD takes a call for each row, and for ECOD and COPOD all training rows in each call.
+FEW_PROBES = {Scoring.BATCH: PROBES, Scoring.ROW: 48, Scoring.TAILS: 16}
+# How far a kernel may be from PyOD: by this share of the score, and of the scores' spread.
+RELATIVE = 1e-9
+ABSOLUTE = 1e-12
+
+
+def choose(detector: Any, rows: Rows, *, kernels: bool = True) -> Scorer:
+    """The scorer of a fitted detector; where its kernel will not do, PyOD with the `doubt`.
+
+    `rows` (N, d) are training rows, on which kernels and batches are tried.
+    """
+    pyod = _as_pyod(detector, rows)
+    if not kernels:
+        return pyod
+    try:
+        kernel = compiled(detector)
+        pyod.doubt = _difference(kernel, pyod, _probes(detector, rows))
+    except Unsupported:
+        return pyod
+    except Exception as unknown:  # noqa: BLE001 - the insides of another version can be anything
+        pyod.doubt = f"{type(unknown).__name__}: {' '.join(str(unknown).split())}"
+    return kernel if pyod.doubt is None else pyod
+
+
+def _probes(detector: Any, rows: Rows) -> Rows:
+    """Training rows, and rows outside of them on either side."""
+    few = rows[: FEW_PROBES[CATALOGUE[type(detector).__name__].scoring]]
+    low, high = rows.min(axis=0), rows.max(axis=0)
+    with np.errstate(over="ignore"):
+        outside = np.vstack([low, high, high + (high - low), low - 1e3 * (high - low)])
+    return np.vstack([few, outside[np.isfinite(outside).all(axis=1)]])
+
+
+def _difference(kernel: Compiled, pyod: Scorer, probes: Rows) -> str | None:
+    """How the kernel's scores differ from PyOD's, None where they do not."""
+    ours, theirs = kernel.score(probes), pyod.score(probes)
+    finite = theirs[np.isfinite(theirs)]
+    spread = float(np.ptp(finite)) if len(finite) else 0.0
+    same = np.isclose(ours, theirs, rtol=RELATIVE, atol=ABSOLUTE * spread, equal_nan=True)
+    if same.all():
+        return None
+    worst = int(np.flatnonzero(~same)[0])
+    return f"a training row scores {ours[worst]!r}, by PyOD {theirs[worst]!r}"
+
+
+def _as_pyod(detector: Any, rows: Rows) -> BatchScorer | RowScorer | TailScorer:
+    """PyOD itself, in batches where their bits are those of the row alone."""
+    entry = CATALOGUE[type(detector).__name__]
+    if entry.scoring is Scoring.TAILS:
+        return TailScorer(detector)
+    wide = entry.exact_to is not None and rows.shape[1] > entry.exact_to
+    if entry.scoring is Scoring.ROW or wide or _multiplies(detector):
+        return RowScorer(detector)
+    if not _batches_are_exact(detector, rows[:PROBES]):
+        return RowScorer(detector)
+    return BatchScorer(detector)
+
+
+def _multiplies(detector: Any) -> bool:
+    """Whether one of scikit-learn's neighbour searches has settled on products of matrices.
+
+    It does so beyond 15 features, but also where the neighbours asked for are half the rows, and
+    for metrics that no tree knows.
+    """
+    parts = vars(detector).values()
+    return any(getattr(part, "_fit_method", None) == "brute" for part in parts)
+
+
+def _batches_are_exact(detector: Any, rows: Rows) -> bool:
+    """Whether rows get the same bits alone, in a batch, and elsewhere in batches of other sizes.
+
+    This catches parameters that bring BLAS in where the defaults do without.
+    """
+    batch = BatchScorer(detector)
+    order = np.random.default_rng(0).permutation(len(rows))
+    whole, mixed = batch.score(rows)[order], rows[order]
+    if not _same_bits(whole, batch.score(mixed)):
+        return False
+    for size in SIZES:
+        some = max(size, PROBES // 16)
+        parts = [batch.score(mixed[i : i + size]) for i in range(0, min(some, len(rows)), size)]
+        scores = np.concatenate(parts)
+        if not _same_bits(scores, whole[: len(scores)]):
+            return False
+    return True
+
+
+def _same_bits(a: Rows, b: Rows) -> bool:
+    return a.tobytes() == b.tobytes()
