@@ -16,9 +16,9 @@ import structlog
 
 from detectd import serving, training, wiring
 from detectd.checks import require_trainable_warmup
+from detectd.encode import VERDICTS
 from detectd.errors import ConfigError, DetectdError
 from detectd.pipeline import collect_records, judge_records
-from detectd.records import Topic
 from detectd.warmup import Busy, Warmup
 
 if TYPE_CHECKING:
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from detectd.settings import Settings
 
 log = structlog.get_logger()
-
-VERDICTS = (Topic.NORMAL, Topic.ANOMALY, Topic.ABSTAIN)
 
 # How often `observed.json` follows the stream, and how soon another active model answers.
 LOOK_SECONDS = 1.0

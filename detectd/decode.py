@@ -9,35 +9,27 @@ from __future__ import annotations
 import csv
 import math
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from decimal import Decimal
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import numpy as np
 
-from detectd.records import Defect, Event, Record, Stage
+from detectd.records import Defect, Event, Stage
+from detectd.stamps import NUMBERS, key_bytes, milliseconds
+from detectd.typed import on_one_line, typed_reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    Read = Callable[[bytes], tuple[Mapping[str, Any], bytes]]
+    from detectd.records import Record
 
-# Epoch times beyond this are milliseconds: as seconds they would lie after the year 5000.
-FIRST_MILLISECONDS = 1e11
-END_OF_TIME = 253_402_300_800_000
+    Read = Callable[[bytes], tuple[Mapping[str, Any], bytes]]
 
 # A CSV field may be as long as a record may; the reader's own limit is 128 KiB.
 csv.field_size_limit(2**31 - 1)
-
-# What line separators can stand for in JSON: nothing but white space between tokens.
-LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
-
-# JSON gives no Decimal, other formats do.
-NUMBERS = (float, int, Decimal)
-to_json = msgspec.json.Encoder(decimal_format="number").encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,22 +67,29 @@ class Decoded:
 
 def decode(records: Sequence[Record], schema: Schema) -> Decoded:
     """Decode a batch; rows are float64 (k, d), finite but for features to be imputed."""
-    paths = [_path(feature) for feature in schema.features]
-    rows = np.empty((len(records), len(paths)))
+    read = typed_reader(schema)
+    numbers: list[float] = []
     events: list[Event] = []
     sound: list[int] = []
     dead: dict[int, Defect] = {}
     for place, record in enumerate(records):
         try:
-            fields, text = _fields(record, schema)
-            for column, path in enumerate(paths):
-                rows[len(sound), column] = _number(fields, path, schema, record.columns is not None)
+            event = read and read(record, numbers)
+            events.append(event or _event(record, schema, numbers))
         except Defect as defect:
             dead[place] = defect
         else:
-            events.append(Event(text, _key(record, fields, schema), _time(record, fields, schema)))
             sound.append(place)
-    return Decoded(rows[: len(sound)], events, sound, dead)
+    rows = np.array(numbers, dtype=np.float64).reshape(len(events), len(schema.features))
+    return Decoded(rows, events, sound, dead)
+
+
+def _event(record: Record, schema: Schema, numbers: list[float]) -> Event:
+    """Whatever the typed reader leaves: append the features, or raise Defect."""
+    fields, text = _fields(record, schema)
+    csv = record.columns is not None
+    numbers += [_number(fields, _path(feature), schema, csv) for feature in schema.features]
+    return Event(text, _key(record, fields, schema), _time(record, fields, schema))
 
 
 def _fields(record: Record, schema: Schema) -> tuple[Mapping[str, Any], bytes]:
@@ -113,7 +112,7 @@ def _fields(record: Record, schema: Schema) -> tuple[Mapping[str, Any], bytes]:
     if record.columns is not None:
         fields = _csv_fields(text, record.columns)
         return fields, msgspec.json.encode(fields)
-    return _json_fields(value), value.translate(LINE_BREAKS)
+    return _json_fields(value), on_one_line(value)
 
 
 def _json_fields(value: bytes) -> dict[str, Any]:
@@ -140,6 +139,7 @@ def _csv_fields(text: str, columns: tuple[str, ...]) -> dict[str, str]:
     return dict(zip(columns, rows[0], strict=True))
 
 
+@lru_cache(4096)
 def _path(feature: str) -> tuple[str, ...]:
     """The whole name first, since flat events may have dots in their names; then its parts."""
     return (feature, *feature.replace("[", ".").replace("]", "").split("."))
@@ -209,35 +209,12 @@ def _key(record: Record, fields: Mapping[str, Any], schema: Schema) -> bytes | N
     """The record's own key, or the configured field's text."""
     if record.key is not None or schema.key is None:
         return record.key
-    value = _lookup(fields, _path(schema.key))
-    if value is None:
-        return None
-    return value.encode() if isinstance(value, str) else to_json(value)
+    return key_bytes(_lookup(fields, _path(schema.key)))
 
 
 def _time(record: Record, fields: Mapping[str, Any], schema: Schema) -> int | None:
-    """Milliseconds since the epoch: the configured field where it can be read, else the record's.
-
-    Accepts ISO 8601 (UTC where no zone is named) and epoch seconds or milliseconds, from 1970 to
-    9999: Kafka knows no time before, and nobody means one after.
-    """
+    """The configured field where it holds a time, else the record's own timestamp."""
     if schema.timestamp is None:
         return record.timestamp_ms
-    value = _lookup(fields, _path(schema.timestamp))
-    milliseconds = -1.0
-    if isinstance(value, str):
-        milliseconds = _iso_milliseconds(value)
-    elif isinstance(value, NUMBERS) and not isinstance(value, bool):
-        value = float(value) if isinstance(value, Decimal) else value
-        # A negative time is none, and may be an integer too large to multiply.
-        milliseconds = value if value >= FIRST_MILLISECONDS or value < 0 else value * 1000.0
-    return round(milliseconds) if 0 <= milliseconds < END_OF_TIME else record.timestamp_ms
-
-
-def _iso_milliseconds(text: str) -> float:
-    try:
-        moment = datetime.fromisoformat(text.strip())
-    except ValueError:
-        return -1.0
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return moment.timestamp() * 1000
+    found = milliseconds(_lookup(fields, _path(schema.timestamp)))
+    return record.timestamp_ms if found is None else found

@@ -1,13 +1,14 @@
 """From verdicts and dead letters to the JSON of the four topics.
 
 The original event is spliced in as it came, never decoded and encoded again, so no digit of it
-changes on the way through.
+changes on the way through. Nor is the rest encoded for each event: what follows from the rank alone
+is encoded once a rank, and the score, the id and the event are put between its pieces.
 """
 
 from __future__ import annotations
 
 import base64
-from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,13 +16,21 @@ import msgspec
 from detectd.records import Defect, Outgoing, Reason, Stage, Topic
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Mapping
 
     from detectd.records import Event, Record
+    from detectd.rejection import Rejector
+
+# In the order of the rejector's verdict codes.
+VERDICTS = (Topic.NORMAL, Topic.ANOMALY, Topic.ABSTAIN)
+
+to_json = msgspec.json.Encoder().encode
+
+Header = tuple[str, bytes]
 
 
 class Envelope(msgspec.Struct):
-    """The value of an output record. A field is null where it does not apply."""
+    """The value of an output record up to the event. Null is what does not apply."""
 
     verdict: str
     reason: str | None
@@ -34,15 +43,15 @@ class Envelope(msgspec.Struct):
     model: str | None
     id: str
     event: msgspec.Raw
+
+
+class Rest(msgspec.Struct):
+    """What follows the event, where it applies."""
+
     imputed: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
     key: str | msgspec.UnsetType = msgspec.UNSET
     key_base64: str | msgspec.UnsetType = msgspec.UNSET
     timestamp: int | msgspec.UnsetType = msgspec.UNSET
-
-
-# The fields of an envelope that are headers too, and those that are when the value is the record's.
-HEADERS = ("verdict", "score", "model")
-ALL_HEADERS = (*HEADERS, "reason", "rank", "p_value", "confidence", "id")
 
 
 class DeadLetter(msgspec.Struct):
@@ -55,41 +64,119 @@ class DeadLetter(msgspec.Struct):
     raw_encoding: str
 
 
+class Answer(msgspec.Struct, frozen=True):
+    """What all events at one rank share: the bytes before the score and the id, and headers."""
+
+    topic: Topic
+    before_score: bytes
+    before_id: bytes
+    verdict: Header
+    model: Header
+    figures: tuple[Header, ...]
+
+
+# With continuous scores there are n+1 answers; the least used are forgotten beyond this many.
+@lru_cache(16_384)
+def answer(rejector: Rejector, model: str, code: int, rank: int, below: int) -> Answer:
+    """The answer to scores with that verdict code, rank and count of scores below."""
+    topic = VERDICTS[code]
+    reason = Reason.UNSTABLE if topic is Topic.ABSTAIN else None
+    p_value, confidence, log_p_anomaly, log_p_normal = rejector.figures(rank, below)
+    frame = Envelope(
+        verdict=topic,
+        reason=reason,
+        score=0.0,
+        rank=rank,
+        p_value=p_value,
+        confidence=confidence,
+        log_p_anomaly=log_p_anomaly,
+        log_p_normal=log_p_normal,
+        model=model,
+        id="",
+        event=msgspec.Raw(b"null"),
+    )
+    head, score, rest = to_json(frame).partition(b'"score":0.0')
+    figures = {"reason": reason, "rank": rank, "p_value": p_value, "confidence": confidence}
+    return Answer(
+        topic=topic,
+        before_score=head + score.removesuffix(b"0.0"),
+        before_id=rest.removesuffix(b'"","event":null}'),
+        verdict=_header("verdict", topic),
+        model=_header("model", model),
+        figures=tuple(_header(name, value) for name, value in figures.items() if value is not None),
+    )
+
+
 def envelope(
-    verdict: Topic, record: Record, event: Event, *, original: bool = False, **figures: object
+    answer: Answer,
+    score: bytes,
+    record: Record,
+    event: Event,
+    imputed: tuple[str, ...] = (),
+    *,
+    original: bool = False,
 ) -> Outgoing:
-    """One verdict as an output record; `figures` are the remaining fields of `Envelope`.
+    """One verdict as an output record; `score` as JSON writes it.
 
     With `original` the value is the record's own, byte for byte, and the figures are headers.
     """
-    fields = dict.fromkeys(Envelope.__struct_fields__[1:9]) | figures
-    if event.key is not None:
-        text, encoding = _text(event.key)
-        fields["key" if encoding == "utf-8" else "key_base64"] = text
-    if event.timestamp_ms is not None:
-        fields["timestamp"] = event.timestamp_ms
-    body = Envelope(verdict=verdict, id=record.id, event=msgspec.Raw(event.json), **fields)  # type: ignore[arg-type]
+    headers: tuple[Header, ...] = (answer.verdict, ("detectd-score", score), answer.model)
+    if original:
+        headers = (*headers, *answer.figures, _header("id", record.id))
+        value = record.value or b""
+    else:
+        identity, rest = to_json(record.id), _rest(event, imputed)
+        pieces = (answer.before_score, score, answer.before_id, identity)
+        value = b"".join((*pieces, b',"event":', event.json, rest))
+    if record.headers:
+        headers = record.headers + headers
+    return Outgoing(answer.topic, value, event.key, headers, event.timestamp_ms, record.partition)
+
+
+def as_json(scores: list[float]) -> list[bytes]:
+    """Each of the finite scores as JSON writes it."""
+    return to_json(scores)[1:-1].split(b",")
+
+
+def warming_up(record: Record, event: Event, *, original: bool = False) -> Outgoing:
+    """The answer while there is no model yet."""
+    verdict, reason = Topic.ABSTAIN, Reason.WARMING_UP
+    nothing = dict.fromkeys(Envelope.__struct_fields__[2:9])
+    body = Envelope(verdict, reason, id=record.id, event=msgspec.Raw(event.json), **nothing)
+    headers: tuple[Header, ...] = (_header("verdict", verdict),)
+    if original:
+        headers = (*headers, _header("reason", reason), _header("id", record.id))
     return Outgoing(
         topic=verdict,
-        value=(record.value or b"") if original else msgspec.json.encode(body),
+        value=(record.value or b"") if original else to_json(body)[:-1] + _rest(event, ()),
         key=event.key,
-        headers=(*record.headers, *_headers(body, ALL_HEADERS if original else HEADERS)),
+        headers=record.headers + headers,
         timestamp_ms=event.timestamp_ms,
         partition=record.partition,
     )
 
 
-def _headers(body: Envelope, fields: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-    for field in fields:
-        figure = getattr(body, field)
-        if figure is not None:
-            text = figure if isinstance(figure, str) else repr(figure)
-            yield f"detectd-{field.replace('_', '-')}", text.encode()
+def _rest(event: Event, imputed: tuple[str, ...]) -> bytes:
+    """The end of an envelope, behind the event."""
+    if event.key is None and event.timestamp_ms is None and not imputed:
+        return b"}"
+    rest = Rest()
+    if imputed:
+        rest.imputed = imputed
+    if event.key is not None:
+        text, encoding = _text(event.key)
+        if encoding == "utf-8":
+            rest.key = text
+        else:
+            rest.key_base64 = text
+    if event.timestamp_ms is not None:
+        rest.timestamp = event.timestamp_ms
+    return b"," + to_json(rest)[1:]
 
 
-def warming_up(record: Record, event: Event, *, original: bool = False) -> Outgoing:
-    """The answer while there is no model yet."""
-    return envelope(Topic.ABSTAIN, record, event, original=original, reason=Reason.WARMING_UP)
+def _header(name: str, figure: str | float) -> Header:
+    text = figure if isinstance(figure, str) else repr(figure)
+    return f"detectd-{name.replace('_', '-')}", text.encode()
 
 
 def dead_letter(record: Record, defect: Defect) -> Outgoing:
@@ -98,7 +185,7 @@ def dead_letter(record: Record, defect: Defect) -> Outgoing:
     body = DeadLetter(record.id, defect.stage, defect.error, raw, encoding)
     return Outgoing(
         topic=Topic.DEAD_LETTER,
-        value=msgspec.json.encode(body),
+        value=to_json(body),
         key=record.key,
         headers=(*record.headers, ("detectd-stage", defect.stage.encode())),
         timestamp_ms=record.timestamp_ms,
@@ -108,8 +195,10 @@ def dead_letter(record: Record, defect: Defect) -> Outgoing:
 
 def size(out: Outgoing) -> int:
     """The bytes that key, value and headers take, with room for the lengths between them."""
-    headers = sum(len(name) + len(value) + 10 for name, value in out.headers)
-    return len(out.value) + len(out.key or b"") + headers
+    total = len(out.value) + len(out.key or b"")
+    for name, value in out.headers:
+        total += len(name) + len(value) + 10
+    return total
 
 
 def too_large(record: Record, out: Outgoing, limits: Mapping[Topic, int]) -> Outgoing:
@@ -127,7 +216,8 @@ def too_large(record: Record, out: Outgoing, limits: Mapping[Topic, int]) -> Out
         return whole
     rest = f"{defect.error}; the record's bytes have no room here and are at the source still"
     return dead_letter(
-        replace(record, value=None, key=None, headers=()), Defect(defect.stage, rest)
+        msgspec.structs.replace(record, value=None, key=None, headers=()),
+        Defect(defect.stage, rest),
     )
 
 

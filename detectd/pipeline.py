@@ -14,26 +14,33 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from detectd.decode import decode
-from detectd.encode import dead_letter, envelope, size, too_large, warming_up
-from detectd.records import Defect, Outgoing, Reason, Stage, Topic
+from detectd.encode import (
+    answer,
+    as_json,
+    dead_letter,
+    envelope,
+    size,
+    too_large,
+    warming_up,
+)
+from detectd.records import Defect, Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from detectd.decode import Decoded, Schema
     from detectd.detectors import Scorer
-    from detectd.records import Record
+    from detectd.encode import Answer
+    from detectd.records import Outgoing, Record, Topic
     from detectd.rejection import Rejector
-
-# In the order of the rejector's verdict codes.
-VERDICTS = (Topic.NORMAL, Topic.ANOMALY, Topic.ABSTAIN)
 
 
 @dataclass(frozen=True)
@@ -57,34 +64,27 @@ def judge_records(
     rows, missing = _impute(decoded.rows, judge.medians)
     scores = judge.scorer.score(rows) if len(rows) else np.empty(0)
     finite = np.isfinite(scores)
-    verdicts = judge.rejector.judge(scores[finite])
-
-    outgoing: list[Outgoing | None] = _dead_letters(records, decoded)
-    judged = iter(zip(*(column.tolist() for column in verdicts.columns()), strict=True))
-    for i, place in enumerate(decoded.sound):
-        if not finite[i]:
+    outgoing = _dead_letters(records, decoded)
+    judged = _answers(judge, scores[finite])
+    for i, (place, sound) in enumerate(zip(decoded.sound, finite.tolist(), strict=True)):
+        if not sound:
             defect = Defect(Stage.SCORE, f"the detector's score is {scores[i]}, not finite")
             outgoing[place] = dead_letter(records[place], defect)
             continue
-        code, rank, p_value, confidence, log_p_anomaly, log_p_normal = next(judged)
-        verdict = VERDICTS[code]
-        imputed = {"imputed": _names(schema, missing[i])} if missing[i].any() else {}
+        imputed = _names(schema, missing[i]) if missing is not None else ()
+        known, score = next(judged)
         outgoing[place] = envelope(
-            verdict,
-            records[place],
-            decoded.events[i],
-            original=original,
-            reason=Reason.UNSTABLE if verdict is Topic.ABSTAIN else None,
-            score=float(scores[i]),
-            rank=rank,
-            p_value=p_value,
-            confidence=confidence,
-            log_p_anomaly=log_p_anomaly,
-            log_p_normal=log_p_normal,
-            model=judge.version,
-            **imputed,
+            known, score, records[place], decoded.events[i], imputed, original=original
         )
     return _complete(outgoing)
+
+
+def _answers(judge: Judge, scores: NDArray[np.float64]) -> Iterator[tuple[Answer, bytes]]:
+    """For each finite score the answer at its rank, and the score as JSON writes it."""
+    found = judge.rejector.judge(scores)
+    places = (found.verdict.tolist(), found.rank.tolist(), found.below.tolist())
+    answers = map(partial(answer, judge.rejector, judge.version), *places)
+    return zip(answers, as_json(scores.tolist()), strict=False)
 
 
 def collect_records(
@@ -114,6 +114,8 @@ def within_limits(
 
 def _dead_letters(records: Sequence[Record], decoded: Decoded) -> list[Outgoing | None]:
     dead = decoded.dead
+    if not dead:
+        return [None] * len(records)
     return [
         dead_letter(record, dead[place]) if place in dead else None
         for place, record in enumerate(records)
@@ -122,8 +124,10 @@ def _dead_letters(records: Sequence[Record], decoded: Decoded) -> list[Outgoing 
 
 def _impute(
     rows: NDArray[np.float64], medians: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+) -> tuple[NDArray[np.float64], NDArray[np.bool_] | None]:
     missing = np.isnan(rows)
+    if not missing.any():
+        return rows, None
     return np.where(missing, medians, rows), missing
 
 

@@ -2,6 +2,8 @@
 
 Nothing here does anything. A source gives `Record`s, the pipeline turns each into exactly one
 `Outgoing`, and a sink writes those together with the `Position` that the source goes on from.
+What there is one of for every event is a msgspec struct: made in a tenth of a dataclass's time,
+and nothing that the garbage collector need look at, as none of it can be part of a cycle.
 """
 
 from __future__ import annotations
@@ -9,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
+
+import msgspec
 
 
 class Topic(StrEnum):
@@ -36,8 +40,7 @@ class Stage(StrEnum):
     ENCODE = "encode"
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(msgspec.Struct, frozen=True, gc=False):
     """Bytes as the source gave them.
 
     `id` is the source position, unique in the stream: topic/partition/offset, or file:line.
@@ -55,8 +58,7 @@ class Record:
     dropped: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True, gc=False):
     """A decoded record: the original value as one line of JSON, its key and its timestamp."""
 
     json: bytes
@@ -73,8 +75,7 @@ class Defect(Exception):  # noqa: N818 - the defect is the record's, not the pro
         self.error = error
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(msgspec.Struct, frozen=True, gc=False):
     """One output record: where it goes, and what a sink needs to write it."""
 
     topic: Topic

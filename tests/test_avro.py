@@ -24,8 +24,8 @@ from detectd.avro import reader
 from detectd.avro.registry import Registered
 from detectd.avro.schemas import MAX_LEVELS
 from detectd.decode import Decoded, Schema, decode
-from detectd.encode import envelope
-from detectd.records import Defect, Record, Stage, Topic
+from detectd.encode import warming_up
+from detectd.records import Defect, Record, Stage
 
 Typed = st.SearchStrategy[tuple[Any, Any, Any]]
 
@@ -440,7 +440,7 @@ def test_the_envelope_holds_the_event_as_json() -> None:
     value = {"a": 1, "amount": Decimal("1.00000000000000000001")}
     record = Record("t/0/1", written(schema, value))
     (event,) = decode([record], Schema(("a",), read=read_of(schema))).events
-    text = envelope(Topic.NORMAL, record, event).value.decode()
+    text = warming_up(record, event).value.decode()
     assert '"event":{"a":1,"amount":1.00000000000000000001}' in text
 
 

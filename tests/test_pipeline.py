@@ -2,7 +2,9 @@
 
 import json
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 from detectd.decode import Schema
 from detectd.detectors import choose
+from detectd.encode import Envelope
 from detectd.model import Recipe
 from detectd.pipeline import Judge, collect_records, judge_records
 from detectd.records import Record, Topic
@@ -71,6 +74,55 @@ def test_the_original_event_is_spliced_in_byte_for_byte(judge):
     value = b'{"a": 1.50e0,\t"b":0.10, "big": 123456789012345678901, "s": "\\u00e9"}'
     (out,) = judge_records([Record("t:1", value)], SCHEMA, judge)
     assert out.value.endswith(b'"event":' + value + b"}")
+
+
+def plain(record, event_json, judged, version, **rest):
+    """An output's value by encoding all of it, as nothing but a test need do."""
+    topic = (Topic.NORMAL, Topic.ANOMALY, Topic.ABSTAIN)[judged.verdict[0]]
+    frame = Envelope(
+        verdict=topic,
+        reason="unstable" if topic is Topic.ABSTAIN else None,
+        score=float(judged.scores[0]),
+        rank=int(judged.rank[0]),
+        p_value=float(judged.p_value[0]),
+        confidence=float(judged.confidence[0]),
+        log_p_anomaly=float(judged.log_p_anomaly[0]),
+        log_p_normal=float(judged.log_p_normal[0]),
+        model=version,
+        id=record.id,
+        event=msgspec.Raw(event_json),
+    )
+    return msgspec.json.encode(msgspec.structs.asdict(frame) | rest)
+
+
+texts = st.text(st.characters(codec="utf-8"), max_size=8)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_a_spliced_record_is_the_encoded_one_byte_for_byte(judge, data):
+    numbers = st.floats(-5, 5, allow_subnormal=False)
+    event = {"a": data.draw(numbers), "b": data.draw(numbers)}
+    value = json.dumps(event).encode()
+    record = Record(
+        data.draw(texts),
+        value,
+        key=data.draw(
+            st.none() | st.text(st.characters(codec="utf-8"), max_size=4).map(str.encode)
+        ),
+        timestamp_ms=data.draw(st.none() | st.integers(0, 10**13)),
+    )
+    scores = judge.scorer.score(np.array([[event["a"], event["b"]]]))
+    judged = SimpleNamespace(scores=scores, **attributes(judge.rejector.judge(scores)))
+    rest = {} if record.key is None else {"key": record.key.decode()}
+    rest |= {} if record.timestamp_ms is None else {"timestamp": record.timestamp_ms}
+    (out,) = judge_records([record], SCHEMA, judge)
+    assert out.value == plain(record, value, judged, judge.version, **rest)
+
+
+def attributes(judgement):
+    names = ("verdict", "rank", "p_value", "confidence", "log_p_anomaly", "log_p_normal")
+    return {name: getattr(judgement, name) for name in names}
 
 
 def test_headers_carry_the_verdict_beside_the_records_own(judge):

@@ -14,9 +14,10 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from detectd.avro.registry import Registry
-from detectd.decode import kind_of, to_json
+from detectd.decode import kind_of
 from detectd.errors import ConfigError
 from detectd.records import Defect, Stage
+from detectd.stamps import to_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable

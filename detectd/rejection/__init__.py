@@ -2,6 +2,7 @@
 
     stability   how sure a verdict is at each rank among the calibration scores
     kernels     its binomial tails in log space, compiled
+    ranking     where a fresh score stands among the calibration scores, compiled
     zone        the ranks, and so the scores, at which to abstain; the verdict on a fresh score
     exact       the promise for exchangeable scores: abstention rate and cost, exactly
     quadrature  the integrals that takes

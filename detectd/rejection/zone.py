@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from detectd.errors import ConfigError
+from detectd.rejection.ranking import rank_and_verdict, ranking
 from detectd.rejection.stability import require_anomalies, stability
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from detectd.rejection.ranking import Ranking
     from detectd.rejection.stability import Stability
 
 NORMAL: Final = 0
@@ -85,28 +87,33 @@ class Judgement:
     """The answers to k scores; every array is (k,).
 
     `verdict` int8: NORMAL, ANOMALY or ABSTAIN; `rank` int64, c = #{calibration ≤ score};
-    `p_value` the conformal one, (1 + #{calibration ≥ score}) / (n+1), in (0, 1];
-    `log_p_anomaly` and `log_p_normal` at that rank; `confidence` the larger of the two
-    probabilities, in [0.5, 1].
+    `below` int64, #{calibration < score}. The other figures follow from these.
     """
 
     verdict: npt.NDArray[np.int8]
     rank: npt.NDArray[np.int64]
-    p_value: npt.NDArray[np.float64]
-    confidence: npt.NDArray[np.float64]
-    log_p_anomaly: npt.NDArray[np.float64]
-    log_p_normal: npt.NDArray[np.float64]
+    below: npt.NDArray[np.int64]
+    stability: Stability
 
-    def columns(self) -> tuple[npt.NDArray[Any], ...]:
-        """The arrays in the order of their declaration, verdict first."""
-        return (
-            self.verdict,
-            self.rank,
-            self.p_value,
-            self.confidence,
-            self.log_p_anomaly,
-            self.log_p_normal,
-        )
+    @property
+    def p_value(self) -> npt.NDArray[np.float64]:
+        """The conformal p-value, (1 + #{calibration ≥ score}) / (n+1), in (0, 1]."""
+        return np.asarray(_p_value(self.below, self.stability.n))
+
+    @property
+    def log_p_anomaly(self) -> npt.NDArray[np.float64]:
+        """log P(anomaly) at the rank."""
+        return self.stability.log_p_anomaly[self.rank]
+
+    @property
+    def log_p_normal(self) -> npt.NDArray[np.float64]:
+        """log P(normal) at the rank."""
+        return self.stability.log_p_normal[self.rank]
+
+    @property
+    def confidence(self) -> npt.NDArray[np.float64]:
+        """The larger of the two probabilities, in [0.5, 1]."""
+        return np.asarray(_confidence(self.log_p_anomaly, self.log_p_normal))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,26 +128,36 @@ class Rejector:
     zone: Zone
     score_low: float
     score_high: float
+    ranking: Ranking
 
     def judge(self, scores: npt.NDArray[np.float64]) -> Judgement:
         """Judge finite scores, (k,). Raises ValueError where one is not finite."""
-        _require_finite(scores, "a score")
-        below = np.searchsorted(self.scores, scores, side="left")
-        rank = np.searchsorted(self.scores, scores, side="right").astype(np.int64)
-        verdict = np.full(scores.shape, ABSTAIN, dtype=np.int8)
-        verdict[scores < self.score_low] = NORMAL
-        verdict[scores > self.score_high] = ANOMALY
-        n = self.zone.n
-        log_p_anomaly = self.stability.log_p_anomaly[rank]
-        log_p_normal = self.stability.log_p_normal[rank]
-        return Judgement(
-            verdict=verdict,
-            rank=rank,
-            p_value=(n + 1 - below) / (n + 1),
-            confidence=np.exp(np.maximum(log_p_anomaly, log_p_normal)),
-            log_p_anomaly=log_p_anomaly,
-            log_p_normal=log_p_normal,
-        )
+        scores = np.ascontiguousarray(scores, dtype=np.float64)
+        ranks = np.empty((2, len(scores)), dtype=np.int64)
+        verdict = np.empty(len(scores), dtype=np.int8)
+        index = self.ranking
+        if not rank_and_verdict(
+            scores,
+            index.scores,
+            index.starts,
+            index.first,
+            index.origin,
+            index.scale,
+            self.score_low,
+            self.score_high,
+            ranks,
+            verdict,
+        ):
+            raise ValueError("a score is not finite")
+        return Judgement(verdict, ranks[0], ranks[1], self.stability)
+
+    def figures(self, rank: int, below: int) -> tuple[float, float, float, float]:
+        """The p-value, confidence, log P(anomaly) and log P(normal) of a score that has `below`
+        calibration scores under it and `rank` that are not above it."""
+        anomaly = self.stability.log_p_anomaly[rank]
+        normal = self.stability.log_p_normal[rank]
+        p_value = _p_value(below, self.stability.n)
+        return float(p_value), float(_confidence(anomaly, normal)), float(anomaly), float(normal)
 
     @property
     def plug_in_rejection_rate(self) -> float:
@@ -168,14 +185,26 @@ def rejector(
     tables = stability(n, require_anomalies(n, contamination))
     ranks = zone(tables, T)
     scores += 0.0  # −0.0 is not a score that anyone should read
+    index = ranking(scores)
     scores.flags.writeable = False
-    return Rejector(
+    judge = Rejector(
         scores=scores,
         stability=tables,
         zone=ranks,
         score_low=_order_statistic(scores, ranks.rank_low),
         score_high=_order_statistic(scores, ranks.rank_high + 1),
+        ranking=index,
     )
+    judge.judge(np.zeros(1))  # Compiles: the first event is not to wait for it.
+    return judge
+
+
+def _p_value(below: Any, n: int) -> Any:
+    return (n + 1 - below) / (n + 1)
+
+
+def _confidence(log_p_anomaly: Any, log_p_normal: Any) -> Any:
+    return np.exp(np.maximum(log_p_anomaly, log_p_normal))
 
 
 def _order_statistic(ascending: npt.NDArray[np.float64], k: int) -> float:

@@ -153,15 +153,47 @@ def test_a_judgement_gives_ranks_p_values_and_confidence():
     assert (judged.confidence >= 0.5).all()
     assert judged.rank.dtype == np.int64
     assert judged.verdict.dtype == np.int8
-    assert [column is getattr(judged, name) for name, column in zip(
-        ("verdict", "rank", "p_value", "confidence", "log_p_anomaly", "log_p_normal"),
-        judged.columns(), strict=True,
-    )] == [True] * 6  # fmt: skip
+    assert judged.below.tolist() == [0, 1, 9, 10]
+    for i, (rank, below) in enumerate(zip(judged.rank, judged.below, strict=True)):
+        figures = (judged.p_value, judged.confidence, judged.log_p_anomaly, judged.log_p_normal)
+        assert fit.figures(rank, below) == tuple(column[i] for column in figures)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda rng, n: rng.normal(size=n),
+        lambda rng, n: rng.standard_cauchy(size=n),  # far tails stretch the buckets
+        lambda rng, n: np.exp(30 * rng.normal(size=n)),
+        lambda rng, n: np.round(rng.normal(size=n), 1),  # ties
+        lambda rng, n: np.full(n, 3.0),
+        lambda rng, n: 1e308 * rng.uniform(-1, 1, size=n),  # a range that is no double
+        lambda rng, n: 5e-324 * rng.integers(0, 9, size=n),
+        lambda rng, n: np.concatenate([np.zeros(n - 1), [1e300]]),
+    ],
+)
+@pytest.mark.parametrize("n", [10, 11, 999, 10_000])
+def test_ranks_and_verdicts_are_those_of_a_plain_search(make, n):
+    rng = np.random.default_rng(n)
+    fit = rejector(make(rng, n), 0.1, 3.0)
+    own = fit.scores
+    fresh = np.concatenate(
+        [own, np.nextafter(own, np.inf), make(rng, n), [0.0, -0.0, 1.7e308, -1.7e308, 5e-324]]
+    )
+    fresh = fresh[np.isfinite(fresh)]
+    judged = fit.judge(fresh)
+    assert np.array_equal(judged.rank, np.searchsorted(own, fresh, side="right"))
+    assert np.array_equal(judged.below, np.searchsorted(own, fresh, side="left"))
+    plain = np.full(len(fresh), ABSTAIN)
+    plain[fresh < fit.score_low] = NORMAL
+    plain[fresh > fit.score_high] = ANOMALY
+    assert np.array_equal(judged.verdict, plain)
 
 
 def test_no_scores_give_no_answers():
     judged = rejector(np.arange(10.0), 0.2, 2.0).judge(np.empty(0))
-    assert [column.shape for column in judged.columns()] == [(0,)] * 6
+    figures = (judged.verdict, judged.rank, judged.p_value, judged.confidence)
+    assert [column.shape for column in figures] == [(0,)] * 4
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])

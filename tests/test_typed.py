@@ -1,0 +1,114 @@
+"""The typed reader takes an event only where the general decoder would give the very same."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from detectd import decode as general
+from detectd.decode import Schema, decode
+from detectd.records import Record
+from detectd.typed import typed_reader
+
+SCHEMAS = [
+    Schema(("a", "é b"), max_record_bytes=300),
+    Schema(("a", "é b"), missing="median"),
+    Schema(("a", "é b"), key="host", timestamp="at"),
+    Schema(("a", "é b"), numeric_strings=True, timestamp="at", missing="median"),
+]
+names = st.sampled_from(["a", "é b", "host", "at", "other", "a.b"])
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.integers(-(10**40), 10**40)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=6)
+)
+anything = st.recursive(
+    scalars, lambda some: st.lists(some, max_size=3) | st.dictionaries(names, some, max_size=3)
+)
+objects = st.dictionaries(names, anything, max_size=6)
+texts = objects.flatmap(
+    lambda event: st.sampled_from(
+        [
+            json.dumps(event).encode(),
+            json.dumps(event, ensure_ascii=False).encode("utf-8", "surrogatepass"),
+            json.dumps(event, indent=1).encode(),
+            json.dumps({"a": 1, "é b": 2.5} | event).encode(),
+        ]
+    )
+)
+
+
+@st.composite
+def damaged(draw):
+    """A JSON text with some bytes replaced."""
+    text = bytearray(draw(texts))
+    for _ in range(draw(st.integers(0, 3))):
+        text[draw(st.integers(0, len(text) - 1))] = draw(
+            st.sampled_from(b'{}[]",:\\u0e9\xff\xc3 \n-+t')
+        )
+    return bytes(text)
+
+
+def both(record, schema, monkeypatch):
+    fast = decode([record], schema)
+    monkeypatch.setattr(general, "typed_reader", lambda _: None)
+    slow = decode([record], schema)
+    monkeypatch.undo()
+    return fast, slow
+
+
+@pytest.mark.parametrize("schema", SCHEMAS)
+@settings(max_examples=400, deadline=None)
+@given(value=damaged() | texts | st.binary(max_size=40))
+@example(value=b'{"a":1,"\xc3\xa9 b":2,"x":"\xff"}')
+@example(value=b'{"a":1,"\xc3\xa9 b":2,"x":"\xed\xa0\x80"}')
+@example(value=b'{"a":1,"\xc3\xa9 b":2,"x":"\\ud800"}')
+@example(value=b'{"a":1,"\xc3\xa9 b":2,"x":"\\udc00\\ud800"}')
+@example(value=b'{"a":1,"a":2,"\xc3\xa9 b":9007199254740993}')
+@example(value=b'{"a":-0,"\xc3\xa9 b":1e-400,"at":"2026-01-01T00:00:00Z"}')
+@example(value=b'{"a":1,"\xc3\xa9 b":2}\r\n')
+def test_it_gives_what_the_general_decoder_gives(schema, value):
+    with pytest.MonkeyPatch.context() as patch:
+        record = Record("t:1", value, timestamp_ms=7)
+        fast, slow = both(record, schema, patch)
+        assert {k: str(v) for k, v in fast.dead.items()} == {
+            k: str(v) for k, v in slow.dead.items()
+        }
+        assert fast.events == slow.events
+        assert np.array_equal(fast.rows, slow.rows, equal_nan=True)
+
+
+def test_a_number_too_large_for_a_double_matters_only_where_it_is_asked_for():
+    schema = Schema(("a",))
+    good, bad = (
+        decode([Record("t:1", value)], schema)
+        for value in (b'{"a":1,"unasked":1e999}', b'{"a":1e999,"unasked":1}')
+    )
+    assert good.rows.tolist() == [[1.0]]
+    assert "too large for a double" in str(bad.dead[0])
+
+
+@pytest.mark.parametrize(
+    "schema", [Schema(("a", "b.c")), Schema(("a",), key="a"), Schema(("a",), timestamp="t[0]")]
+)
+def test_there_is_none_for_paths_and_for_features_that_are_keys(schema):
+    assert typed_reader(schema) is None
+
+
+def test_it_does_take_ordinary_events():
+    """Else the tests above would compare the general decoder with itself."""
+    for schema in SCHEMAS:
+        numbers = []
+        event = typed_reader(schema)(Record("t:1", '{"a":1,"é b":2.5}'.encode()), numbers)
+        assert numbers == [1.0, 2.5]
+        assert event.json == '{"a":1,"é b":2.5}'.encode()
+    numbers = []
+    assert typed_reader(SCHEMAS[1])(Record("t:1", b'{"a":null}'), numbers)
+    assert all(map(math.isnan, numbers))
+    assert len(numbers) == 2
