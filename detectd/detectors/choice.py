@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 # Enough rows to see a batch that rounds otherwise in one row out of a hundred.
 PROBES = 512
 SIZES = (1, 2, 3, 7, 64)
-# Where PyOD takes a call for each row, and for ECOD and COPOD all training rows in each call.
-FEW_PROBES = {Scoring.BATCH: PROBES, Scoring.ROW: 48, Scoring.TAILS: 16}
+# How many rows a kernel is tried on: few where PyOD takes a call for each, and fewer where ECOD and
+# COPOD look at all training rows in each call.
+TRIED = {Scoring.BATCH: PROBES, Scoring.ROW: 48, Scoring.TAILS: 16}
 # How far a kernel may be from PyOD: by this share of the score, and of the scores' spread.
 RELATIVE = 1e-9
 ABSOLUTE = 1e-12
@@ -38,30 +39,31 @@ def choose(detector: Any, rows: Rows, *, kernels: bool = True) -> Scorer:
 
     `rows` (N, d) are training rows, on which kernels and batches are tried.
     """
+    doubt = None
+    if kernels:
+        try:
+            kernel = compiled(detector)
+            doubt = _difference(kernel, detector, rows)
+        except Unsupported:
+            return _as_pyod(detector, rows)
+        except Exception as unknown:  # noqa: BLE001 - another version's insides can be anything
+            doubt = f"{type(unknown).__name__}: {' '.join(str(unknown).split())}"
+        else:
+            if doubt is None:
+                return kernel
     pyod = _as_pyod(detector, rows)
-    if not kernels:
-        return pyod
-    try:
-        kernel = compiled(detector)
-        pyod.doubt = _difference(kernel, pyod, _probes(detector, rows))
-    except Unsupported:
-        return pyod
-    except Exception as unknown:  # noqa: BLE001 - the insides of another version can be anything
-        pyod.doubt = f"{type(unknown).__name__}: {' '.join(str(unknown).split())}"
-    return kernel if pyod.doubt is None else pyod
+    pyod.doubt = doubt
+    return pyod
 
 
-def _probes(detector: Any, rows: Rows) -> Rows:
-    """Training rows, and rows outside of them on either side."""
-    few = rows[: FEW_PROBES[CATALOGUE[type(detector).__name__].scoring]]
+def _difference(kernel: Compiled, detector: Any, rows: Rows) -> str | None:
+    """How the kernel's scores differ from PyOD's on training rows and on rows outside of them."""
+    scoring = CATALOGUE[type(detector).__name__].scoring
     low, high = rows.min(axis=0), rows.max(axis=0)
     with np.errstate(over="ignore"):
         outside = np.vstack([low, high, high + (high - low), low - 1e3 * (high - low)])
-    return np.vstack([few, outside[np.isfinite(outside).all(axis=1)]])
-
-
-def _difference(kernel: Compiled, pyod: Scorer, probes: Rows) -> str | None:
-    """How the kernel's scores differ from PyOD's, None where they do not."""
+    probes = np.vstack([rows[: TRIED[scoring]], outside[np.isfinite(outside).all(axis=1)]])
+    pyod = BatchScorer(detector) if scoring is Scoring.BATCH else RowScorer(detector)
     ours, theirs = kernel.score(probes), pyod.score(probes)
     finite = theirs[np.isfinite(theirs)]
     spread = float(np.ptp(finite)) if len(finite) else 0.0
@@ -69,7 +71,7 @@ def _difference(kernel: Compiled, pyod: Scorer, probes: Rows) -> str | None:
     if same.all():
         return None
     worst = int(np.flatnonzero(~same)[0])
-    return f"a training row scores {ours[worst]!r}, by PyOD {theirs[worst]!r}"
+    return f"a training row scores {float(ours[worst])}, by PyOD {float(theirs[worst])}"
 
 
 def _as_pyod(detector: Any, rows: Rows) -> BatchScorer | RowScorer | TailScorer:
