@@ -39,6 +39,30 @@ class Ranking:
     origin: float
     scale: float
 
+    def judge(
+        self, fresh: Floats, score_low: float, score_high: float
+    ) -> tuple[npt.NDArray[np.int8], Ints]:
+        """Verdicts (k,) and ranks (2, k) of `fresh` (k,), C-contiguous; see `rank_and_verdict`.
+
+        Raises ValueError where a score is not finite.
+        """
+        ranks = np.empty((2, len(fresh)), dtype=np.int64)
+        verdict = np.empty(len(fresh), dtype=np.int8)
+        if not rank_and_verdict(
+            fresh,
+            self.scores,
+            self.starts,
+            self.first,
+            self.origin,
+            self.scale,
+            score_low,
+            score_high,
+            ranks,
+            verdict,
+        ):
+            raise ValueError("a score is not finite")
+        return verdict, ranks
+
 
 def ranking(scores: Floats) -> Ranking:
     """Index finite ascending scores, (n,)."""

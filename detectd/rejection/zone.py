@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from detectd.errors import ConfigError
-from detectd.rejection.ranking import rank_and_verdict, ranking
 from detectd.rejection.stability import require_anomalies, stability
 
 if TYPE_CHECKING:
@@ -133,22 +132,7 @@ class Rejector:
     def judge(self, scores: npt.NDArray[np.float64]) -> Judgement:
         """Judge finite scores, (k,). Raises ValueError where one is not finite."""
         scores = np.ascontiguousarray(scores, dtype=np.float64)
-        ranks = np.empty((2, len(scores)), dtype=np.int64)
-        verdict = np.empty(len(scores), dtype=np.int8)
-        index = self.ranking
-        if not rank_and_verdict(
-            scores,
-            index.scores,
-            index.starts,
-            index.first,
-            index.origin,
-            index.scale,
-            self.score_low,
-            self.score_high,
-            ranks,
-            verdict,
-        ):
-            raise ValueError("a score is not finite")
+        verdict, ranks = self.ranking.judge(scores, self.score_low, self.score_high)
         return Judgement(verdict, ranks[0], ranks[1], self.stability)
 
     def figures(self, rank: int, below: int) -> tuple[float, float, float, float]:
@@ -179,6 +163,10 @@ def rejector(
     Raises ConfigError where the scores are too few to expect one anomaly, or the contamination or
     T lies out of range; ValueError where a score is not finite.
     """
+    from detectd.rejection.ranking import (
+        ranking,
+    )  # Loads the compiler, which a check has no use for.
+
     scores = np.sort(np.asarray(calibration_scores, dtype=np.float64))
     _require_finite(scores, "a calibration score")
     n = scores.shape[0]
