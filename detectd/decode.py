@@ -7,6 +7,7 @@ Every record ends either as one row of the matrix or as one dead letter; `Decode
 from __future__ import annotations
 
 import csv
+import itertools
 import math
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from detectd.records import Record
+    from detectd.typed import Figures
 
     Read = Callable[[bytes], tuple[Mapping[str, Any], bytes]]
 
@@ -61,35 +63,38 @@ class Decoded:
 
     rows: NDArray[np.float64]
     events: list[Event]
-    sound: list[int]
+    sound: Sequence[int]
     dead: dict[int, Defect]
 
 
 def decode(records: Sequence[Record], schema: Schema) -> Decoded:
     """Decode a batch; rows are float64 (k, d), finite but for features to be imputed."""
-    read = typed_reader(schema)
-    numbers: list[float] = []
-    events: list[Event] = []
-    sound: list[int] = []
+    known: list[Event | None] = [None] * len(records)
+    figures: list[Figures | None] = [None] * len(records)
+    read_typed = typed_reader(schema)
+    if read_typed:
+        read_typed(records, known, figures)
     dead: dict[int, Defect] = {}
-    for place, record in enumerate(records):
-        try:
-            event = read and read(record, numbers)
-            events.append(event or _event(record, schema, numbers))
-        except Defect as defect:
-            dead[place] = defect
-        else:
-            sound.append(place)
-    rows = np.array(numbers, dtype=np.float64).reshape(len(events), len(schema.features))
-    return Decoded(rows, events, sound, dead)
+    for place, event in enumerate(known):
+        if event is None:
+            try:
+                known[place], figures[place] = _event(records[place], schema)
+            except Defect as defect:
+                dead[place] = defect
+    events = [event for event in known if event is not None]
+    width = len(schema.features)
+    numbers = itertools.chain.from_iterable(filter(None, figures))
+    rows = np.fromiter(numbers, np.float64, len(events) * width).reshape(len(events), width)
+    sound = range(len(records))
+    return Decoded(rows, events, [i for i in sound if i not in dead] if dead else sound, dead)
 
 
-def _event(record: Record, schema: Schema, numbers: list[float]) -> Event:
-    """Whatever the typed reader leaves: append the features, or raise Defect."""
+def _event(record: Record, schema: Schema) -> tuple[Event, Figures]:
+    """Whatever the typed reader leaves: the event and its features, or Defect."""
     fields, text = _fields(record, schema)
     csv = record.columns is not None
-    numbers += [_number(fields, _path(feature), schema, csv) for feature in schema.features]
-    return Event(text, _key(record, fields, schema), _time(record, fields, schema))
+    figures = tuple(_number(fields, _path(name), schema, csv) for name in schema.features)
+    return Event(text, _key(record, fields, schema), _time(record, fields, schema)), figures
 
 
 def _fields(record: Record, schema: Schema) -> tuple[Mapping[str, Any], bytes]:

@@ -27,6 +27,7 @@ VERDICTS = (Topic.NORMAL, Topic.ANOMALY, Topic.ABSTAIN)
 to_json = msgspec.json.Encoder().encode
 
 Header = tuple[str, bytes]
+EVENT = b',"event":'
 
 
 class Envelope(msgspec.Struct):
@@ -125,9 +126,10 @@ def envelope(
         headers = (*headers, *answer.figures, _header("id", record.id))
         value = record.value or b""
     else:
-        identity, rest = to_json(record.id), _rest(event, imputed)
-        pieces = (answer.before_score, score, answer.before_id, identity)
-        value = b"".join((*pieces, b',"event":', event.json, rest))
+        end = _end(event, imputed)
+        identity = to_json(record.id)
+        parts = (answer.before_score, score, answer.before_id, identity, EVENT, event.json, end)
+        value = b"".join(parts)
     if record.headers:
         headers = record.headers + headers
     return Outgoing(answer.topic, value, event.key, headers, event.timestamp_ms, record.partition)
@@ -148,7 +150,7 @@ def warming_up(record: Record, event: Event, *, original: bool = False) -> Outgo
         headers = (*headers, _header("reason", reason), _header("id", record.id))
     return Outgoing(
         topic=verdict,
-        value=(record.value or b"") if original else to_json(body)[:-1] + _rest(event, ()),
+        value=(record.value or b"") if original else to_json(body)[:-1] + _end(event, ()),
         key=event.key,
         headers=record.headers + headers,
         timestamp_ms=event.timestamp_ms,
@@ -156,7 +158,7 @@ def warming_up(record: Record, event: Event, *, original: bool = False) -> Outgo
     )
 
 
-def _rest(event: Event, imputed: tuple[str, ...]) -> bytes:
+def _end(event: Event, imputed: tuple[str, ...]) -> bytes:
     """The end of an envelope, behind the event."""
     if event.key is None and event.timestamp_ms is None and not imputed:
         return b"}"

@@ -23,6 +23,8 @@ class Topic(StrEnum):
     ABSTAIN = "abstain"
     DEAD_LETTER = "dead_letter"
 
+    __hash__ = str.__hash__  # An Enum's own is a call in Python for each look-up.
+
 
 class Reason(StrEnum):
     """Why the service abstained from a verdict."""

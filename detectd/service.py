@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import structlog
@@ -22,7 +23,7 @@ from detectd.errors import Interrupted, Revoked
 from detectd.pace import Backoff, Pace
 from detectd.pipeline import within_limits
 from detectd.probation import Probation
-from detectd.records import Position
+from detectd.records import Position, Topic
 from detectd.sources import BATCH_BYTES, Batch, weight
 from detectd.telemetry.health import Health
 from detectd.telemetry.metrics import Metrics, stages
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from detectd.telemetry.progress import Advance
 
 log = structlog.get_logger()
+
+TOPIC = attrgetter("topic")
 
 # How long a stop may have to wait for a silent source.
 SLICE_SECONDS = 0.5
@@ -166,12 +169,13 @@ class Service:
         if passed is None:
             return batch.ended
         # 3. Commit the outputs and the position together.
-        counts = Counter(out.topic.value for out in passed)
+        counts = Counter[str](map(TOPIC, passed))
         self.sink.commit(passed, Position(batch.position, self.answerer.state(counts)))
         # 4. Tell the source, and whoever watches.
         self.source.acknowledge(batch.position)
         self._committed(counts, batch, time.monotonic() - started)
-        self.metrics.batch(counts, stages(passed), time.monotonic() - started)
+        dead = stages(passed) if counts[Topic.DEAD_LETTER] else {}
+        self.metrics.batch(counts, dead, time.monotonic() - started)
         self.answerer.advance(self._hold)
         return batch.ended
 

@@ -17,27 +17,31 @@ from detectd.records import Event
 from detectd.stamps import key_bytes, milliseconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from detectd.decode import Schema
     from detectd.records import Record
 
-    Read = Callable[[Record, list[float]], Event | None]
+    Figures = tuple[float, ...]
+    Events = list[Event | None]
+    Read = Callable[[Sequence[Record], Events, list[Figures | None]], None]
 
 # What line separators can stand for in JSON: nothing but white space between tokens.
 LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
+# As integers: Python finds a byte in bytes five times faster so than as bytes of length one.
+NEWLINE, RETURN = b"\n\r"
 
 
 def on_one_line(value: bytes) -> bytes:
     """JSON without line breaks."""
-    return value.translate(LINE_BREAKS) if b"\n" in value or b"\r" in value else value
+    return value.translate(LINE_BREAKS) if NEWLINE in value or RETURN in value else value
 
 
 @lru_cache(8)
 def typed_reader(schema: Schema) -> Read | None:
-    """A function that appends a record's features to a list and gives its event.
+    """A function that puts the event and the features of each record into two lists.
 
-    It gives None, and appends nothing, where the general decoder has to look; there is none at all
+    It leaves both as they are where the general decoder has to look; there is no function at all
     for schemas with paths, or values that are not JSON. It accepts one thing more than the general
     one: numbers too large for a double in fields that nobody asked for.
     """
@@ -48,24 +52,27 @@ def typed_reader(schema: Schema) -> Read | None:
     imputes, keyed, timed = schema.missing == "median", schema.key, schema.timestamp
     as_tuple, decode = msgspec.structs.astuple, decoder.decode
 
-    def read(record: Record, numbers: list[float]) -> Event | None:
-        value, key, moment = record.value, record.key, record.timestamp_ms
-        if value is None or record.columns is not None or record.dropped or len(value) > max_bytes:
-            return None
-        try:
-            if not value.isascii():
-                value.decode()  # The decoder looks at no text that it skips.
-            row = decode(value)
-        except (ValueError, RecursionError):
-            return None
-        if keyed is not None and key is None:
-            key = key_bytes(row.key)
-        if timed is not None:
-            stamp = milliseconds(row.time)
-            moment = moment if stamp is None else stamp
-        figures = as_tuple(row)[:width]
-        numbers += [math.nan if x is None else x for x in figures] if imputes else figures
-        return Event(on_one_line(value), key, moment)
+    def read(records: Sequence[Record], events: Events, figures: list[Figures | None]) -> None:
+        for place, record in enumerate(records):
+            value, key, moment = record.value, record.key, record.timestamp_ms
+            if value is None or record.columns or record.dropped or len(value) > max_bytes:
+                continue
+            try:
+                if not value.isascii():
+                    value.decode()  # The decoder looks at no text that it skips.
+                row = decode(value)
+            except (ValueError, RecursionError):
+                continue
+            if keyed is not None and key is None:
+                key = key_bytes(row.key)
+            if timed is not None:
+                stamp = milliseconds(row.time)
+                moment = moment if stamp is None else stamp
+            found = as_tuple(row)[:width]
+            figures[place] = (
+                tuple(math.nan if x is None else x for x in found) if imputes else found
+            )
+            events[place] = Event(on_one_line(value), key, moment)
 
     return read
 

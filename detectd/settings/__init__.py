@@ -38,7 +38,7 @@ class SourceSettings(Section):
     follow: bool = False
     format: Literal["auto", "json", "csv", "avro"] = "auto"
     topics: tuple[Name, ...] = ()
-    batch_records: int = Field(default=1000, ge=1, le=1_000_000)
+    batch_records: int = Field(default=2000, ge=1, le=1_000_000)
     batch_seconds: float = Field(default=1.0, gt=0, le=60)
     max_record_bytes: int = Field(default=1_048_576, ge=2)
     stale_after: Seconds | None = None

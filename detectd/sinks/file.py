@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import json
 import os
+from collections import defaultdict
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -64,14 +65,13 @@ class FileSink(Sink):
         """See `Sink`. Values hold no line breaks."""
         if not outgoing and position == self._position:
             return
-        content: dict[Topic, list[bytes]] = {}
+        content: defaultdict[Topic, list[bytes]] = defaultdict(list)
         for out in outgoing:
-            assert b"\n" not in out.value
-            content.setdefault(out.topic, []).append(out.value + b"\n")
+            content[out.topic].append(out.value)
         try:
             # 1. The records behind those of the last commit; nobody counts on them yet.
             lengths = self._lengths | {
-                topic: self._append(topic, b"".join(values)) for topic, values in content.items()
+                topic: self._append(topic, _lines(values)) for topic, values in content.items()
             }
             # 2. On the disk, before anything says that they are there.
             if self._fsync:
@@ -165,3 +165,9 @@ class FileSink(Sink):
         durable.replace(
             self.directory / CHECKPOINT, json.dumps(body).encode() + b"\n", sync=self._fsync
         )
+
+
+def _lines(values: list[bytes]) -> bytes:
+    lines = b"\n".join([*values, b""])
+    assert lines.count(b"\n") == len(values), "a value has a line break"
+    return lines

@@ -9,6 +9,7 @@ stores nothing by itself.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -45,9 +46,12 @@ class Partition:
 BATCH_BYTES = 32 << 20
 
 
+VALUE = attrgetter("value")
+
+
 def weight(records: Sequence[Record]) -> int:
     """The bytes of the records' values."""
-    return sum(len(record.value or b"") for record in records)
+    return sum(map(len, filter(None, map(VALUE, records))))
 
 
 class Source(Protocol):

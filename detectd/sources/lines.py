@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from typing import NamedTuple
+
+import msgspec
 
 # A record over the limit is kept whole for the dead letter up to this many times the limit, so
 # that a file without line ends cannot fill the memory.
@@ -21,7 +22,7 @@ _CLOSED_FROM_INSIDE = re.compile(_QUOTED_REST + _MORE_FIELDS)
 _CLOSED_FROM_OUTSIDE = re.compile(rb'(?:"' + _QUOTED_REST + rb'|[^",][^,]*+)?+' + _MORE_FIELDS)
 
 
-class Cut(NamedTuple):
+class Cut(msgspec.Struct, frozen=True, gc=False):
     """One record: its bytes without the line end, how many more there were, what it took up.
 
     `size` counts the bytes of the stream that it covers, line ends included, `lines` its lines.
@@ -60,16 +61,17 @@ class Cutter:
             return cuts
         self._line(self._ended(line_end=1), cuts)
         rest = lines.pop()
-        for line in lines:
-            if len(line) > self._longest:
-                self._extend(line)
-                cut = self._ended(line_end=1)
-            else:
-                cut = Cut(line.removesuffix(b"\r"), 0, len(line) + 1, 1)
-            if self._rows:
+        whole = [
+            Cut(line.removesuffix(b"\r"), 0, len(line) + 1, 1)
+            if len(line) <= self._longest
+            else self._shortened(line)
+            for line in lines
+        ]
+        if self._rows:
+            for cut in whole:
                 self._line(cut, cuts)
-            else:
-                cuts.append(cut)
+        else:
+            cuts += whole
         self._extend(rest)
         return cuts
 
@@ -88,6 +90,10 @@ class Cutter:
             self._pieces.append(piece[:room])
             self._kept += min(room, len(piece))
             self._dropped += max(0, len(piece) - room)
+
+    def _shortened(self, line: bytes) -> Cut:
+        self._extend(line)
+        return self._ended(line_end=1)
 
     def _ended(self, line_end: int) -> Cut:
         value = b"".join(self._pieces)

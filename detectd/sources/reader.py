@@ -6,6 +6,8 @@ import csv
 from collections import deque
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from detectd.errors import ConfigError
 from detectd.records import Record
 from detectd.sources.lines import Cutter
@@ -55,18 +57,27 @@ class Reader:
 
         Raises ConfigError where the first line of a CSV stream is no header.
         """
+        if self._cuts and not self.offset:
+            self._look_at_the_first(self._cuts.popleft())
+        name, columns, line, taken = self.name, self._columns, self.line, 0
         records: list[Record] = []
-        while self._cuts and len(records) < limit:
+        for _ in range(min(limit, len(self._cuts))):
             cut = self._cuts.popleft()
-            value = cut.value if self.offset else cut.value.removeprefix(BYTE_ORDER_MARK)
-            if self._rows and self._columns is None:
-                self._columns = header(value, self.name)
-            else:
-                name = f"{self.name}:{self.line + 1}"
-                records.append(Record(name, value, columns=self._columns, dropped=cut.dropped))
-            self.offset += cut.size
-            self.line += cut.lines
+            record = (f"{name}:{line + 1}", cut.value, None, (), None, None, columns, cut.dropped)
+            records.append(Record(*record))
+            line += cut.lines
+            taken += cut.size
+        self.line, self.offset = line, self.offset + taken
         return records
+
+    def _look_at_the_first(self, cut: Cut) -> None:
+        """Take off a byte order mark, and in a CSV stream the header."""
+        value = cut.value.removeprefix(BYTE_ORDER_MARK)
+        if self._rows and self._columns is None:
+            self._columns = header(value, self.name)
+            self.offset, self.line = cut.size, cut.lines
+        else:
+            self._cuts.appendleft(msgspec.structs.replace(cut, value=value))
 
 
 def header(value: bytes, name: str) -> tuple[str, ...]:
