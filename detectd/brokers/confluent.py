@@ -267,14 +267,15 @@ def _records(topic: str, partition: int, messages: Sequence[Any]) -> list[Record
     found = []
     for message in messages:
         kind, stamp = message.timestamp()
+        headers = message.headers()
         found.append(
             Record(
-                id=f"{topic}/{partition}/{message.offset()}",
-                value=message.value(),
-                key=message.key(),
-                headers=tuple((name, value or b"") for name, value in message.headers() or ()),
-                timestamp_ms=stamp if kind and stamp >= 0 else None,
-                partition=partition,
+                f"{topic}/{partition}/{message.offset()}",
+                message.value(),
+                message.key(),
+                tuple((name, value or b"") for name, value in headers) if headers else (),
+                stamp if kind and stamp >= 0 else None,
+                partition,
             )
         )
     return found

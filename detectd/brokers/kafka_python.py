@@ -212,7 +212,8 @@ class Producer:
             # a transaction can go unreported.
             self._producer.flush(timeout=self._seconds)
             for future in sent:
-                future.get(timeout=0)
+                if not future.succeeded():
+                    future.get(timeout=0)
 
     def add_offsets(
         self, offsets: Mapping[Place, tuple[int, str]], group: str, member: object
@@ -263,15 +264,16 @@ class Producer:
 
 
 def _records(consumed: Sequence[Any]) -> list[Record]:
+    place = f"{consumed[0].topic}/{consumed[0].partition}/"
     return [
         Record(
-            id=f"{each.topic}/{each.partition}/{each.offset}",
-            value=each.value,
-            key=each.key,
+            f"{place}{each.offset}",
+            each.value,
+            each.key,
             # A header may have no value; the client that writes it again knows only empty ones.
-            headers=tuple((name, value or b"") for name, value in each.headers),
-            timestamp_ms=each.timestamp if each.timestamp >= 0 else None,
-            partition=each.partition,
+            tuple((name, value or b"") for name, value in each.headers) if each.headers else (),
+            each.timestamp if each.timestamp >= 0 else None,
+            each.partition,
         )
         for each in consumed
     ]

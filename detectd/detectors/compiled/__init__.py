@@ -6,6 +6,9 @@ BLAS or reorders a sum, so a row gets the same bits in any batch.
 
 forest       IForest
 histograms   HBOS
+linear       PCA, MCD
+mixtures     GMM
+projections  LODA
 """
 
 from __future__ import annotations
@@ -29,8 +32,12 @@ if TYPE_CHECKING:
 
 # The detector and the module whose `build` takes it apart.
 MODULES = {
+    "GMM": "mixtures",
     "HBOS": "histograms",
     "IForest": "forest",
+    "LODA": "projections",
+    "MCD": "linear",
+    "PCA": "linear",
 }
 
 # Below this, handing rows to another thread costs more than scoring them.
