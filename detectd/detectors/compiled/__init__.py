@@ -1,8 +1,9 @@
 """Detectors as machine code: built from what PyOD has fitted, held against PyOD, then used.
 
 Each module takes the arrays of one family of fitted detectors apart and gives a `Compiled`: a
-kernel over bare arrays, and the same in plain numpy for the reader and the tests. No kernel uses
-BLAS or reorders a sum, so a row gets the same bits in any batch.
+kernel over bare arrays, and the same in plain numpy for the reader and the tests. No kernel orders
+a sum by the number of rows, and where one leaves a hard row to BLAS it does so with that row alone,
+so a row gets the same bits in any batch.
 
 forest       IForest
 histograms   HBOS

@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from detectd.detectors.compiled import Compiled
+from detectd.detectors.compiled.sums import add_up
 from detectd.jit import compiled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Rows = NDArray[np.float64]
-
-# numpy adds up to so many numbers in one block, eight sums side by side.
-BLOCK = 128
 
 
 def build(detector: Any) -> Compiled:
@@ -65,26 +63,7 @@ def score(
                 low > bins[j] and not x - ends[j, bins[j]] <= slack[j, 1]
             )
             cells[j] = scores[j, -1] if far else scores[j, low]
-        out[i] = -_total(cells, width)
-
-
-@compiled
-def _total(cells: Rows, width: int) -> float:
-    """The first `width` cells, in the order in which numpy adds a row of up to 128."""
-    total = 0.0
-    done = 0
-    if 8 <= width <= BLOCK:
-        a, b, c, d = cells[0], cells[1], cells[2], cells[3]
-        e, f, g, h = cells[4], cells[5], cells[6], cells[7]
-        done = width - width % 8
-        for j in range(8, done, 8):
-            a, b, c, d = a + cells[j], b + cells[j + 1], c + cells[j + 2], d + cells[j + 3]
-            e, f = e + cells[j + 4], f + cells[j + 5]
-            g, h = g + cells[j + 6], h + cells[j + 7]
-        total = ((a + b) + (c + d)) + ((e + f) + (g + h))
-    for j in range(done, width):
-        total += cells[j]
-    return total
+        out[i] = -add_up(cells, width)
 
 
 def reference(rows: Rows, ends: Rows, scores: Rows, slack: Rows, bins: NDArray[np.int64]) -> Rows:
