@@ -1,0 +1,249 @@
+"""Watching the promise: evidence that the stream's ranks are no longer those that were promised.
+
+While stream and calibration scores are exchangeable, the ranks of the stream follow a Pólya urn:
+of n calibration scores and t events so far, the next falls into a bin of w of the n+1 gaps, and of
+k events, with probability (w+k) / (n+1+t). Against that stands an alternative that believes in
+what came lately: half the urn, half frequencies that forget. The product of their likelihood
+ratios, with a new one begun at every event, is an e-detector (J. Shin, A. Ramdas and A. Rinaldo,
+"E-detectors: a nonparametric framework for sequential change detection", 2023): R ← (R + 1)·L. Its
+mean after t events is t, so an alarm at R ≥ A is false at most once in A events on average,
+whatever the scores' distribution. The same holds for the mean of two of them, one that forgets fast
+and sees large changes soon, one that forgets slowly and sees small ones at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from detectd.jit import compiled
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from detectd.rejection.zone import Rejector
+
+    Floats = npt.NDArray[np.float64]
+    Ints = npt.NDArray[np.int64]
+
+# Bins of about equal width, beside those that the ends of the zone cut.
+BINS = 20
+
+# What the frequencies of each forget at each event: they remember about 100 and 500.
+FORGETTING = np.array([0.01, 0.002])
+
+# How many times as many events as expected are worth a word.
+CLEARLY = 1.4
+
+# Beyond this the weight of the latest event is divided out of all weights.
+LARGE = 1e100
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """The evidence reached the average run length at event `event` since the model began to serve.
+
+    `recent` and `expected` are the shares of normal, abstain and anomaly ranks among recent events
+    and under the promise; `moved` says in words what differs. `number` counts from 1.
+    """
+
+    number: int
+    event: int
+    after: int
+    moved: str
+    recent: tuple[float, float, float]
+    expected: tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Watched:
+    """What the watch remembers; no array is changed in place.
+
+    `events` were watched in all, `since` after the last alarm; `counts` (bins,) are the latter.
+    `R` (2,) are the two e-detectors, `recent` (2, bins) their frequencies times `weight` (2,).
+    """
+
+    events: int
+    since: int
+    alarms: int
+    counts: Ints
+    R: Floats
+    weight: Floats
+    recent: Floats
+
+    @property
+    def evidence(self) -> float:
+        """What is held against the average run length."""
+        return float(self.R.mean())
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON; floats come back to the last bit."""
+        numbers = {"events": self.events, "since": self.since, "alarms": self.alarms}
+        return numbers | {name: getattr(self, name).tolist() for name in ARRAYS}
+
+
+ARRAYS = {"counts": np.int64, "R": np.float64, "weight": np.float64, "recent": np.float64}
+
+
+class Watch:
+    """Turns ranks into evidence; `average_run_length` is A, events from one false alarm to another.
+
+    A score that equals calibration scores takes a place among them by lot, the same lot in every
+    replay; without that, ties would pile up in one bin and look like drift.
+    """
+
+    def __init__(self, rejector: Rejector, average_run_length: float) -> None:
+        zone, n = rejector.zone, rejector.zone.n
+        self.average_run_length = average_run_length
+        cuts = {round(i * (n + 1) / BINS) for i in range(BINS + 1)}
+        cuts |= {zone.rank_low, zone.rank_high + 1}
+        edges = np.array(sorted(cuts), dtype=np.int64)
+        self._widths = np.diff(edges)
+        self._expected = self._widths / (n + 1)
+        self._bin = np.repeat(np.arange(len(self._widths), dtype=np.int16), self._widths)
+        self._lots = _lots(rejector.scores)
+        # 0 for bins of normal ranks, 1 for those of the zone, 2 for anomaly ranks.
+        self._side = (edges[:-1] >= zone.rank_low) + 1 * (edges[:-1] > zone.rank_high)
+
+    def begin(self) -> Watched:
+        """Nothing seen yet."""
+        return self._afresh(0, 0)
+
+    def resume(self, past: dict[str, Any]) -> Watched:
+        """From what `Watched.as_dict` gave; from the beginning where its bins are not ours."""
+        if len(past.get("counts", ())) != len(self._widths):
+            return self.begin()
+        arrays: dict[str, Any] = {k: np.array(past[k], dtype=kind) for k, kind in ARRAYS.items()}
+        return Watched(past["events"], past["since"], past["alarms"], **arrays)
+
+    def advance(self, was: Watched, below: Ints, rank: Ints) -> tuple[Watched, list[Alarm]]:
+        """Watch k events whose scores have `below` (k,) calibration scores under them and `rank`
+        (k,) not above them. After an alarm the watch begins anew."""
+        alarms: list[Alarm] = []
+        done, now = 0, was
+        while done < len(rank):
+            state: dict[str, Any] = {name: getattr(now, name).copy() for name in ARRAYS}
+            taken = _advance(
+                below[done:],
+                rank[done:],
+                self._bin,
+                self._widths,
+                self._lots,
+                now.events,
+                now.since,
+                self.average_run_length,
+                FORGETTING,
+                **state,
+            )
+            done += taken
+            now = Watched(now.events + taken, now.since + taken, now.alarms, **state)
+            if now.evidence >= self.average_run_length:
+                alarms.append(self._alarm(now))
+                now = self._afresh(now.events, now.alarms + 1)
+        return now, alarms
+
+    def _afresh(self, events: int, alarms: int) -> Watched:
+        return Watched(
+            events,
+            0,
+            alarms,
+            counts=np.zeros_like(self._widths),
+            R=np.zeros(len(FORGETTING)),
+            weight=np.ones(len(FORGETTING)),
+            recent=np.tile(self._expected, (len(FORGETTING), 1)),
+        )
+
+    def _alarm(self, now: Watched) -> Alarm:
+        telling = int(now.R.argmax())
+        recent = now.recent[telling] / now.weight[telling]
+        return Alarm(
+            number=now.alarms + 1,
+            event=now.events,
+            after=now.since,
+            moved=_moved(recent, self._expected, self._side),
+            recent=self._shares(recent),
+            expected=self._shares(self._expected),
+        )
+
+    def _shares(self, masses: Floats) -> tuple[float, float, float]:
+        normal, abstain, anomaly = (float(masses[self._side == side].sum()) for side in range(3))
+        return normal, abstain, anomaly
+
+
+def _moved(recent: Floats, expected: Floats, side: Ints) -> str:
+    """What differs, in words: where the recent events are that should not be so many there."""
+    low, high = recent[0] / expected[0], recent[-1] / expected[-1]
+    if min(low, high) > CLEARLY:
+        return "both ends: scores spread wider than in calibration"
+    more = [
+        recent[side == part].sum() / max(expected[side == part].sum(), 1e-300) for part in (1, 2)
+    ]
+    if max(more) > CLEARLY:
+        return "more abstaining" if more[0] > more[1] else "more anomalies"
+    middle = np.cumsum(expected).searchsorted(0.5) + 1
+    higher = recent[:middle].sum() < expected[:middle].sum()
+    return "higher scores than in calibration" if higher else "lower scores than in calibration"
+
+
+def _lots(scores: Floats) -> Floats:
+    """A lot for each of the ascending scores, ascending among equal ones."""
+    lots = np.random.default_rng(0).random(len(scores))
+    return lots[np.lexsort((lots, scores))]
+
+
+@compiled
+def _lot(event: int) -> float:
+    """A number in [0, 1) for the event, always the same (splitmix64)."""
+    z = np.uint64(event) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    z = z ^ (z >> np.uint64(31))
+    return float(z >> np.uint64(11)) * 2.0**-53
+
+
+@compiled
+def _advance(
+    below: Ints,
+    rank: Ints,
+    bins: npt.NDArray[np.int16],
+    widths: Ints,
+    lots: Floats,
+    events: int,
+    since: int,
+    limit: float,
+    forgetting: Floats,
+    counts: Ints,
+    R: Floats,
+    weight: Floats,
+    recent: Floats,
+) -> int:
+    """How many events were taken: all, or those up to the one that brought the evidence to `limit`.
+
+    The last four are changed in place.
+    """
+    gaps = bins.shape[0]
+    detectors = forgetting.shape[0]
+    taken = 0
+    while taken < rank.shape[0]:
+        place = rank[taken]
+        if below[taken] < place:
+            lot = _lot(events + taken)
+            place = below[taken] + np.searchsorted(lots[below[taken] : place], lot)
+        here = bins[place]
+        urn = (widths[here] + counts[here]) / (gaps + since + taken)
+        counts[here] += 1
+        taken += 1
+        evidence = 0.0
+        for i in range(detectors):
+            R[i] = (R[i] + 1.0) * (0.5 + 0.5 * (recent[i, here] / weight[i]) / urn)
+            evidence += R[i]
+            weight[i] /= 1.0 - forgetting[i]
+            recent[i, here] += weight[i] * forgetting[i]
+            if weight[i] > LARGE:
+                recent[i] /= weight[i]
+                weight[i] = 1.0
+        if evidence / detectors >= limit:
+            break
+    return taken
