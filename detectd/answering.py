@@ -1,25 +1,25 @@
 """Who answers: the active model, or a warm-up that collects the rows for the first one.
 
-What it counts and collects becomes true with the commit of the outputs, and is taken back with it.
+What they learn from a batch becomes true with the commit of its outputs, and is taken back with it.
+Between two batches another model may take over: trained here, activated by an operator, or
+published by another host.
 """
 
 from __future__ import annotations
 
 import contextlib
-import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from detectd import serving, training, wiring
-from detectd.checks import require_trainable_warmup
-from detectd.encode import VERDICTS
+from detectd import serving, wiring
 from detectd.errors import ConfigError, DetectdError
-from detectd.pipeline import collect_records, judge_records
-from detectd.warmup import Busy, Warmup
+from detectd.incumbent import Incumbent
+from detectd.shadow import Shadow
+from detectd.succession import Succession
+from detectd.warming import Warming
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-# How often `observed.json` follows the stream, and how soon another active model answers.
-LOOK_SECONDS = 1.0
-
 
 class Answerer:
     """Gives each record its output, and keeps what must be remembered beside the outputs."""
@@ -44,14 +41,27 @@ class Answerer:
         self.schema = schema
         self.store = wiring.store(settings)
         self.events = wiring.event_fingerprint(settings)
-        self.original = settings.output.value == "original"
-        self.serving: Serving | None = None
-        self.warmup: Warmup | None = None
-        self.observed: Counter[str] = Counter()
-        self._committed_rows = 0
+        self.warming: Warming | None = None
+        self.incumbent: Incumbent | None = None
+        self.shadow: Shadow | None = None
+        self._succession = Succession(self.store)
+        self._look = False
         self._unwritten = False
-        self._looked_at = 0.0
-        self._refused: str | None = None
+
+    @property
+    def serving(self) -> Serving | None:
+        """The model that answers, with its promise."""
+        return self.incumbent.serving if self.incumbent else None
+
+    @property
+    def wanted(self) -> int | None:
+        """How many events the warm-up still wants; None where there is none."""
+        return self.warming.remaining if self.warming else None
+
+    @property
+    def holding(self) -> bool:
+        """Whether nothing may be committed yet."""
+        return self.warming is not None and self.warming.holding
 
     def load(self) -> None:
         """Let the active model answer, if there is one."""
@@ -61,69 +71,103 @@ class Answerer:
 
     def resume(self, state: dict[str, Any]) -> None:
         """Go on from what the last commit remembers; call it again to take everything back."""
-        same_events = state.get("events") == self.events
-        if self.serving:
-            self.observed = Counter(self._counts_so_far(state))
+        if self.incumbent:
+            if state:
+                self.incumbent.resume(state)
+            else:  # A pipe keeps none, so what was last written for reports has to do.
+                self.incumbent.resume_counts(self.store.observed(self.incumbent.version))
+            self._look_for_a_candidate()
+            if self.shadow:
+                self.shadow.resume(state.get("shadow", {}))
         else:
             # Rows of other features are none of this model's.
+            same_events = state.get("events") == self.events
             self._collect(state.get("warmup", 0) if same_events else 0)
-
-    @property
-    def wanted(self) -> int | None:
-        """How many events the warm-up still wants; None where there is none."""
-        return self.warmup.remaining if self.warmup else None
 
     def answer(self, records: Sequence[Record]) -> list[Outgoing]:
         """One output for each record, in order."""
-        if self.serving:
-            judge = self.serving.judge
-            return judge_records(records, self.schema, judge, original=self.original)
-        outgoing, rows = collect_records(records, self.schema, original=self.original)
-        if self.warmup:
-            self.warmup.add(rows)
-        return outgoing
+        if self.warming:
+            return self.warming.answer(records)
+        assert self.incumbent
+        judged = self.incumbent.answer(records)
+        if self.shadow:
+            self.shadow.see(judged)
+        return judged.outgoing
+
+    def alerts(self) -> list[Outgoing]:
+        """Records that tell of the promise rather than of an event, for the next commit."""
+        wanted = self.incumbent and self.settings.topics.alerts is not None
+        return self.incumbent.vigil.alerts() if self.incumbent and wanted else []
 
     def state(self, counts: Counter[str]) -> dict[str, Any]:
         """What a restart must know once outputs with these counts are committed."""
-        if not self.serving:
-            collected = self.warmup.collected if self.warmup else 0
-            return {"events": self.events, "warmup": collected}
-        version, observed = self.serving.model.version, dict(self._with(counts))
-        return {"events": self.events, "model": version, "observed": observed}
+        state: dict[str, Any] = {"events": self.events}
+        if self.warming:
+            return state | self.warming.state()
+        assert self.incumbent
+        if self.shadow:
+            state["shadow"] = self.shadow.state()
+        return state | self.incumbent.state(counts)
 
     def committed(self, counts: Counter[str]) -> None:
         """The outputs with these counts have been committed."""
-        if self.serving:
-            self.observed = self._with(counts)
+        if self.warming:
+            self.warming.committed()
+        if self.incumbent:
+            self.incumbent.committed(counts)
             self._unwritten = True
-        elif self.warmup:
-            self._committed_rows = self.warmup.collected
+        if self.shadow:
+            self.shadow.committed()
 
     def rewind(self) -> None:
         """What was answered since the last commit will be answered again."""
-        if self.warmup:
-            self.warmup.resume(self._committed_rows)
+        for part in (self.warming, self.incumbent, self.shadow):
+            if part:
+                part.rewind()
 
-    def advance(self, hold: Callable[[], None]) -> None:
+    def release(self) -> None:
+        """The stream has ended: what is held back is answered without a model."""
+        assert self.warming
+        self.warming.release()
+
+    def restless(self) -> bool:
+        """Whether another model waits to take over, so that a batch need not wait for more."""
+        if self._succession.due():
+            self._look = self._waiting()
+        return self._look
+
+    def advance(self, hold: Callable[[], None]) -> bool:
         """Between two batches: train when the warm-up is complete, or let another model answer.
 
-        Calls `hold` again and again while that takes long.
+        Calls `hold` again and again while that takes long. True where what was held back until now
+        is to be read again, and answered.
         """
-        if self.warmup and not self.warmup.remaining:
-            self._train(hold)
-        elif time.monotonic() - self._looked_at > LOOK_SECONDS:
-            self._looked_at = time.monotonic()
+        held = self.holding
+        if self.warming and self.warming.remaining == 0:
+            self._adopt_trained(self.warming.train(hold))
+        elif self._look or self._succession.due():
+            self._look = False
             self._look_for_another_model()
-            if not self.serving and not self.warmup:
-                self._collect(0)
+            self._look_for_a_candidate()
+            if self.warming and self.warming.remaining is None:
+                self.warming.resume(0)  # Whoever was collecting may be gone.
             self.write_observed()
+        return held and not self.holding
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Go on under other terms. Raises ConfigError where they cannot be, and changes nothing."""
+        if self.incumbent:
+            past = self.incumbent
+            self._serve(serving.serve(past.serving.model, settings), settings)
+            self.incumbent.resume(past.state(Counter()))
+        self.settings = settings
 
     def write_observed(self) -> None:
         """Let reports see the counts. The commits carry them: failing is no reason to stop."""
-        if not self.serving or not self._unwritten:
+        if not self.incumbent or not self._unwritten:
             return
         try:
-            self.store.record_observed(self.serving.model.version, dict(self.observed))
+            self.store.record_observed(self.incumbent.version, dict(self.incumbent.observed))
             self._unwritten = False
         except (OSError, ConfigError) as failed:
             log.warning("observed.not_written", why=str(failed))
@@ -132,39 +176,78 @@ class Answerer:
         """Let go of the warm-up's rows, and leave the counts."""
         with contextlib.suppress(OSError, ConfigError):
             self.write_observed()
-        if self.warmup:
-            self.warmup.close()
+        if self.warming:
+            self.warming.close()
+
+    def _collect(self, collected: int) -> None:
+        if not self.warming:
+            self.warming = Warming(self.settings, self.schema, self.store)
+        self.warming.resume(collected)
+
+    def _answers(self) -> str | None:
+        return self.incumbent.version if self.incumbent else None
+
+    def _waiting(self) -> bool:
+        shadows = self.shadow.version if self.shadow else None
+        active = self._succession.active(self._answers())
+        return active is not None or self._succession.candidate(shadows) != shadows
 
     def _look_for_another_model(self) -> None:
-        try:
-            active = self.store.active()
-            serves = self.serving.model.version if self.serving else None
-            if active is None or active in (serves, self._refused):
-                return
-            model = serving.load_active(self.store, datetime.now(UTC))
-        except DetectdError as failed:
-            self._refused = active
-            log.warning("model.refused", model=active, why=str(failed))
-            return
+        version = self._succession.active(self._answers())
+        model = self._succession.load(version) if version else None
         if model is not None:
             self.write_observed()
-            self._adopt(model)
-            self.observed = Counter(self.store.observed(model.version))
+            try:
+                self._adopt(model)
+            except DetectdError as failed:
+                self._succession.refuse(model.version, str(failed))
+        elif self.incumbent:
+            self._succession.keep(self.incumbent.serving.model)
+
+    def _look_for_a_candidate(self) -> None:
+        if not self.incumbent:
+            return
+        shadows = self.shadow.version if self.shadow else None
+        version = self._succession.candidate(shadows)
+        if version == shadows:
+            return
+        self.shadow = None
+        model = self._succession.load(version) if version else None
+        if model is None:
+            return
+        try:
+            self.shadow = Shadow(serving.serve(model, self.settings), self.incumbent.version)
+        except DetectdError as failed:
+            self._succession.refuse(model.version, str(failed))
+        else:
+            log.info("model.shadowing", model=model.version)
+
+    def _adopt_trained(self, model: Model) -> None:
+        ready = serving.serve(model, self.settings)
+        self.store.save(model)
+        self.store.activate(model.version)
+        self._serve(ready, self.settings)
+        try:
+            wiring.publish(self.settings, model.version)
+        except DetectdError as failed:
+            log.warning("models.not_published", model=model.version, why=str(failed))
 
     def _adopt(self, model: Model) -> None:
+        ready = serving.serve(model, self.settings)
         if model.version != self.store.active():
             self.store.save(model)
             self.store.activate(model.version)
         changed = serving.other_settings(model, self.settings)
-        self._serve(serving.serve(model, self.settings))
+        self._serve(ready, self.settings)
         if changed:
             log.warning("model.other_settings", model=model.version, changed=changed, mend="fit")
 
-    def _serve(self, ready: Serving) -> None:
-        if self.warmup:
-            self.warmup.done()
-            self.warmup = None
-        self.serving = ready
+    def _serve(self, ready: Serving, settings: Settings) -> None:
+        if self.warming:
+            self.warming.done()
+            self.warming = None
+        self.incumbent = Incumbent(ready, self.schema, settings)
+        self.shadow = None
         for warning in ready.promise.warnings:
             log.warning("promise.unreachable", warning=warning)
         exact = ready.promise.exact
@@ -178,54 +261,3 @@ class Answerer:
             rejection_rate_upper=exact.rejection_rate_upper,
             delta=exact.delta,
         )
-
-    def _collect(self, collected: int) -> None:
-        """Collect rows, unless another process of this group does so for all of us."""
-        require_trainable_warmup(self.settings)
-        wanted = self.settings.training.warmup
-        if not self.warmup:
-            self.store.make()
-            try:
-                width = len(self.schema.features)
-                self.warmup = Warmup(self.store.directory, width, wanted)
-            except Busy:
-                if self.settings.source.kind != "kafka":
-                    raise
-                log.debug("warmup.elsewhere")
-                return
-        self._committed_rows = min(collected, wanted)
-        if not self.warmup.resume(self._committed_rows):
-            self._committed_rows = 0
-            log.warning("warmup.restarted", why="the collected rows are gone")
-        log.info("warmup.started", collected=self.warmup.collected, wanted=wanted)
-
-    def _train(self, hold: Callable[[], None]) -> None:
-        assert self.warmup
-        rows, recipe = self.warmup.rows(), wiring.recipe(self.settings)
-        log.info("training.started", rows=len(rows))
-        with ThreadPoolExecutor(1, "training") as aside:
-            features = self.schema.features
-            trained = aside.submit(training.train, rows, recipe, features, datetime.now(UTC))
-            while not wait([trained], 0.1).done:
-                hold()
-            model = trained.result()
-        ready = serving.serve(model, self.settings)
-        self.store.save(model)
-        self.store.activate(model.version)
-        self._serve(ready)
-        try:
-            wiring.publish(self.settings, model.version)
-        except DetectdError as failed:
-            log.warning("models.not_published", model=model.version, why=str(failed))
-
-    def _with(self, counts: Counter[str]) -> Counter[str]:
-        return self.observed + Counter({topic.value: counts[topic.value] for topic in VERDICTS})
-
-    def _counts_so_far(self, state: dict[str, Any]) -> dict[str, int]:
-        """From the commit where the sink keeps it, else what was last written for reports."""
-        assert self.serving
-        version = self.serving.model.version
-        if state.get("model") == version:
-            counts: dict[str, int] = state["observed"]
-            return counts
-        return self.store.observed(version) if not state else {}

@@ -81,6 +81,8 @@ def _own_arguments(name: str, command: argparse.ArgumentParser) -> None:
         add("--events", type=_positive, default=200_000, metavar="N")
     elif name in {"models show", "models publish"}:
         add("version", nargs="?", help="default: the active one")
+    elif name == "models shadow":
+        add("version", nargs="?", help="default: none, which ends it")
     elif name == "models activate":
         add("version")
     elif name == "models prune":

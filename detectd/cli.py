@@ -90,7 +90,8 @@ def run(arguments: argparse.Namespace) -> None:
 
     logs.configure(settings.log)
     with progress_bar("detectd run") as advance:
-        summary = Service(settings, stop, advance if sys.stderr.isatty() else None).run()
+        shown = advance if sys.stderr.isatty() else None
+        summary = Service(settings, stop, shown, lambda: _settings(arguments)).run()
     if settings.source.bounded:
         # Verdicts may be on stdout; then the summary must not be among them.
         print(
@@ -209,6 +210,14 @@ def models_rollback(arguments: argparse.Namespace) -> None:
     _publish(settings, version)
 
 
+def models_shadow(arguments: argparse.Namespace) -> None:
+    """Let a version score along without being heard, for comparison; none: end that."""
+    from detectd import wiring
+
+    wiring.store(_settings(arguments)).nominate(arguments.version)
+    print(f"candidate: {arguments.version or 'none'}")
+
+
 def models_publish(arguments: argparse.Namespace) -> None:
     """Let every host that reads kafka.models_topic answer with a model."""
     from detectd import wiring
@@ -279,6 +288,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
     "models show": models_show,
     "models activate": models_activate,
     "models rollback": models_rollback,
+    "models shadow": models_shadow,
     "models publish": models_publish,
     "models prune": models_prune,
     "demo": demo,

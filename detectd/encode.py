@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from detectd.records import Event, Record
     from detectd.rejection import Rejector
+    from detectd.rejection.drift import Alarm
 
 # In the order of the rejector's verdict codes.
 VERDICTS = (Topic.NORMAL, Topic.ANOMALY, Topic.ABSTAIN)
@@ -140,9 +141,11 @@ def as_json(scores: list[float]) -> list[bytes]:
     return to_json(scores)[1:-1].split(b",")
 
 
-def warming_up(record: Record, event: Event, *, original: bool = False) -> Outgoing:
+def warming_up(
+    record: Record, event: Event, verdict: Topic = Topic.ABSTAIN, *, original: bool = False
+) -> Outgoing:
     """The answer while there is no model yet."""
-    verdict, reason = Topic.ABSTAIN, Reason.WARMING_UP
+    reason = Reason.WARMING_UP
     nothing = dict.fromkeys(Envelope.__struct_fields__[2:9])
     body = Envelope(verdict, reason, id=record.id, event=msgspec.Raw(event.json), **nothing)
     headers: tuple[Header, ...] = (_header("verdict", verdict),)
@@ -192,6 +195,23 @@ def dead_letter(record: Record, defect: Defect) -> Outgoing:
         headers=(*record.headers, ("detectd-stage", defect.stage.encode())),
         timestamp_ms=record.timestamp_ms,
         partition=record.partition,
+    )
+
+
+def alert(model: str, alarm: Alarm) -> Outgoing:
+    """An alarm as a record for the alerts topic."""
+    body = {"alert": "drift", "model": model} | alarm.as_dict() | {"why": explain(alarm)}
+    return Outgoing(Topic.ALERTS, to_json(body), key=model.encode())
+
+
+def explain(alarm: Alarm) -> str:
+    """An alarm in words: what moved, by how much, and what that can mean."""
+    (_, abstain, anomaly), (_, abstained, anomalies) = alarm.recent, alarm.expected
+    return (
+        f"{alarm.moved}: of the latest events {abstain:.1%} fall where the model abstains and "
+        f"{anomaly:.1%} where it sees anomalies, {abstained:.1%} and {anomalies:.1%} were to be "
+        f"expected. The stream has left what the model was trained on, and the promise no longer "
+        "holds; or neighbouring events depend on each other (bursts, trends), which looks the same."
     )
 
 

@@ -29,7 +29,7 @@ from detectd.encode import (
     too_large,
     warming_up,
 )
-from detectd.records import Defect, Stage
+from detectd.records import Defect, Stage, Topic
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from detectd.decode import Decoded, Schema
     from detectd.detectors import Scorer
     from detectd.encode import Answer
-    from detectd.records import Outgoing, Record, Topic
-    from detectd.rejection import Rejector
+    from detectd.records import Outgoing, Record
+    from detectd.rejection import Judgement, Rejector
 
 
 @dataclass(frozen=True)
@@ -53,19 +53,32 @@ class Judge:
     medians: NDArray[np.float64]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """The outputs of a batch, one a record, in order, and what there is to learn from it.
+
+    `rows` (k, d) are those with a finite score, as they came: NaN where a feature was missing.
+    `scores` (k,) are theirs, and `found` the answers to these.
+    """
+
+    outgoing: list[Outgoing]
+    rows: NDArray[np.float64]
+    scores: NDArray[np.float64]
+    found: Judgement
+
+
 def judge_records(
     records: Sequence[Record], schema: Schema, judge: Judge, *, original: bool = False
-) -> list[Outgoing]:
-    """A verdict or a dead letter for each record, in order.
+) -> Judged:
+    """A verdict or a dead letter for each record.
 
     With `original` the value stays what it was, and the verdict is in the headers alone.
     """
     decoded = decode(records, schema)
-    rows, missing = _impute(decoded.rows, judge.medians)
-    scores = judge.scorer.score(rows) if len(rows) else np.empty(0)
-    finite = np.isfinite(scores)
+    scores, finite, found = judge_rows(decoded.rows, judge)
+    missing = np.isnan(decoded.rows) if np.isnan(decoded.rows).any() else None
     outgoing = _dead_letters(records, decoded)
-    judged = _answers(judge, scores[finite])
+    judged = _answers(judge, found, scores[finite])
     for i, (place, sound) in enumerate(zip(decoded.sound, finite.tolist(), strict=True)):
         if not sound:
             defect = Defect(Stage.SCORE, f"the detector's score is {scores[i]}, not finite")
@@ -76,25 +89,47 @@ def judge_records(
         outgoing[place] = envelope(
             known, score, records[place], decoded.events[i], imputed, original=original
         )
-    return _complete(outgoing)
+    whole = finite.all()
+    return Judged(
+        outgoing=_complete(outgoing),
+        rows=decoded.rows if whole else decoded.rows[finite],
+        scores=scores if whole else scores[finite],
+        found=found,
+    )
 
 
-def _answers(judge: Judge, scores: NDArray[np.float64]) -> Iterator[tuple[Answer, bytes]]:
+def judge_rows(
+    rows: NDArray[np.float64], judge: Judge
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], Judgement]:
+    """The scores (k,) of rows (k, d), which of them are finite, and the answers to those."""
+    missing = np.isnan(rows)
+    complete = np.where(missing, judge.medians, rows) if missing.any() else rows
+    scores = judge.scorer.score(complete) if len(rows) else np.empty(0)
+    finite = np.isfinite(scores)
+    return scores, finite, judge.rejector.judge(scores[finite])
+
+
+def _answers(
+    judge: Judge, found: Judgement, scores: NDArray[np.float64]
+) -> Iterator[tuple[Answer, bytes]]:
     """For each finite score the answer at its rank, and the score as JSON writes it."""
-    found = judge.rejector.judge(scores)
     places = (found.verdict.tolist(), found.rank.tolist(), found.below.tolist())
     answers = map(partial(answer, judge.rejector, judge.version), *places)
     return zip(answers, as_json(scores.tolist()), strict=False)
 
 
 def collect_records(
-    records: Sequence[Record], schema: Schema, *, original: bool = False
+    records: Sequence[Record],
+    schema: Schema,
+    verdict: Topic = Topic.ABSTAIN,
+    *,
+    original: bool = False,
 ) -> tuple[list[Outgoing], NDArray[np.float64]]:
-    """Without a model: abstain from every event, and give its rows (k, d) for training."""
+    """Without a model: the same verdict for every event, and its rows (k, d) for training."""
     decoded = decode(records, schema)
     outgoing = _dead_letters(records, decoded)
     for event, place in zip(decoded.events, decoded.sound, strict=True):
-        outgoing[place] = warming_up(records[place], event, original=original)
+        outgoing[place] = warming_up(records[place], event, verdict, original=original)
     return _complete(outgoing), decoded.rows
 
 
@@ -120,15 +155,6 @@ def _dead_letters(records: Sequence[Record], decoded: Decoded) -> list[Outgoing 
         dead_letter(record, dead[place]) if place in dead else None
         for place, record in enumerate(records)
     ]
-
-
-def _impute(
-    rows: NDArray[np.float64], medians: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.bool_] | None]:
-    missing = np.isnan(rows)
-    if not missing.any():
-        return rows, None
-    return np.where(missing, medians, rows), missing
 
 
 def _names(schema: Schema, missing: NDArray[np.bool_]) -> tuple[str, ...]:

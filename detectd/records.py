@@ -16,18 +16,22 @@ import msgspec
 
 
 class Topic(StrEnum):
-    """The four outputs. The first three are verdicts."""
+    """Where outputs go. Each record ends on one of `OUTCOMES`; the first three are verdicts."""
 
     NORMAL = "normal"
     ANOMALY = "anomaly"
     ABSTAIN = "abstain"
     DEAD_LETTER = "dead_letter"
+    ALERTS = "alerts"
 
     __hash__ = str.__hash__  # An Enum's own is a call in Python for each look-up.
 
 
+OUTCOMES = (Topic.NORMAL, Topic.ANOMALY, Topic.ABSTAIN, Topic.DEAD_LETTER)
+
+
 class Reason(StrEnum):
-    """Why the service abstained from a verdict."""
+    """Why the service abstained from a verdict, or gave one without having judged."""
 
     UNSTABLE = "unstable"
     WARMING_UP = "warming_up"

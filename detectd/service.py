@@ -2,7 +2,8 @@
 
 open      where the last commit left the stream
 turn      read, answer, commit: one batch, in one visible block
-rewind    partitions went to another member: read again what is left
+again     partitions went to another member, or a warm-up held records back: read again what is left
+reload    at SIGHUP: other terms between two batches, all of them or none
 recover   a broker is away: close both ends, and open them again when it is back
 stop      at a signal or at the end of a bounded source, between two batches
 """
@@ -19,18 +20,23 @@ import structlog
 
 from detectd import wiring
 from detectd.answering import Answerer
-from detectd.errors import Interrupted, Revoked
+from detectd.errors import DetectdError, Interrupted, Revoked
 from detectd.pace import Backoff, Pace
 from detectd.pipeline import within_limits
 from detectd.probation import Probation
 from detectd.records import Position, Topic
+from detectd.reloading import changed
+from detectd.signals import Reload
 from detectd.sources import BATCH_BYTES, Batch, weight
+from detectd.telemetry import logs
 from detectd.telemetry.health import Health
 from detectd.telemetry.metrics import Metrics, stages
 from detectd.telemetry.notify import notify
 from detectd.telemetry.server import serve
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from detectd.records import Record
     from detectd.replication import Feed
     from detectd.serving import Serving
@@ -69,9 +75,17 @@ class Summary:
 class Service:
     """One run over one source. Use `run` once."""
 
-    def __init__(self, settings: Settings, stop: Stop, advance: Advance | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        stop: Stop,
+        advance: Advance | None = None,
+        reread: Callable[[], Settings] | None = None,
+    ) -> None:
         self.settings = settings
         self.stop = stop
+        self.reload = Reload()
+        self.reread = reread
         self.advance = advance
         self.schema = wiring.stream_schema(settings)
         self.client = wiring.kafka_client(settings)
@@ -80,9 +94,7 @@ class Service:
         self.answerer = Answerer(settings, self.schema)
         self.feed: Feed | None = None
         self.probation = Probation()
-        self.pace = Pace(
-            settings.source.batch_records, settings.kafka.max_poll_interval_seconds / 4
-        )
+        self.pace = self._new_pace()
         self.backoff = Backoff()
         self.summary = Summary()
         self.health = Health(
@@ -96,6 +108,8 @@ class Service:
     def run(self) -> Summary:
         """Process the stream until it ends or a stop is requested."""
         started = time.monotonic()
+        if self.reread:
+            self.reload.listen()
         listen, token = self.settings.server.listen, wiring.server_token(self.settings)
         with serve(listen, token, self.health, self.metrics):
             try:
@@ -104,6 +118,8 @@ class Service:
                 self._open_patiently(None)
                 started = time.monotonic()
                 while not self.stop.requested and not self._turn_or_recover():
+                    if self.reload.take():
+                        self._reload()
                     self._tell()
             finally:
                 notify(STOPPING=1)
@@ -147,9 +163,7 @@ class Service:
         except Revoked as revoked:
             log.info("service.rewound", why=str(revoked))
             self.health.rewound()
-            self.answerer.rewind()
-            self.probation.begin_again()
-            self.source.rewind()
+            self._again()
             # Until the next heartbeat we may take ourselves for a member that we no longer are.
             self.stop.wait(self.backoff.pause(time.monotonic()))
         except Interrupted as away:
@@ -166,11 +180,15 @@ class Service:
         outgoing = within_limits(batch.records, outgoing, self.sink.limits())
         self.pace.took(len(batch.records), time.monotonic() - answered)
         passed = self.probation.pass_on(outgoing, last=batch.ended)
+        if self.answerer.holding:
+            return self._hold_back(batch)
         if passed is None:
+            self.answerer.advance(self._hold)
             return batch.ended
         # 3. Commit the outputs and the position together.
         counts = Counter[str](map(TOPIC, passed))
-        self.sink.commit(passed, Position(batch.position, self.answerer.state(counts)))
+        position = Position(batch.position, self.answerer.state(counts))
+        self.sink.commit(passed + self.answerer.alerts(), position)
         # 4. Tell the source, and whoever watches.
         self.source.acknowledge(batch.position)
         self._committed(counts, batch, time.monotonic() - started)
@@ -178,6 +196,21 @@ class Service:
         self.metrics.batch(counts, dead, time.monotonic() - started)
         self.answerer.advance(self._hold)
         return batch.ended
+
+    def _hold_back(self, batch: Batch) -> bool:
+        """Commit nothing while the warm-up collects; then answer it all from the beginning."""
+        if self.answerer.advance(self._hold):
+            self._again()
+        elif batch.ended:
+            self.answerer.release()
+            self._again()
+        return False
+
+    def _again(self) -> None:
+        """Read again, and answer anew, what has not been committed."""
+        self.answerer.rewind()
+        self.probation.begin_again()
+        self.source.rewind()
 
     def _gather(self, wanted: int | None) -> Batch:
         """A batch bounded by size and time, in slices, so that a stop need not wait for it."""
@@ -191,8 +224,12 @@ class Service:
             records += batch.records
             room -= weight(batch.records)
             full = len(records) == limit or room <= 0 or time.monotonic() >= deadline
-            if full or batch.ended or self.stop.requested:
+            if full or batch.ended or self._interrupted():
                 return Batch(records, batch.position, batch.ended)
+
+    def _interrupted(self) -> bool:
+        """Whether something else is to be done before more is read."""
+        return self.stop.requested or self.reload.requested or self.answerer.restless()
 
     def _open_patiently(self, away: Interrupted | None) -> None:
         """Open both ends; after an interruption new ones, as soon as the brokers let us.
@@ -223,16 +260,39 @@ class Service:
     def _tell(self) -> None:
         """Let whoever asks see how it is going."""
         self.health.assigned(self.source.partitions())
-        if self.answerer.serving:
-            self.health.answering(self.answerer.serving, self.answerer.observed)
-        elif self.answerer.warmup:
-            self.health.warming_up(self.answerer.warmup.collected, self.answerer.warmup.wanted)
+        if incumbent := self.answerer.incumbent:
+            self.health.answering(incumbent.serving, incumbent.observed)
+            self.health.watched(incumbent.vigil.evidence, incumbent.vigil.told)
+        elif self.answerer.warming:
+            self.health.warming_up(self.answerer.warming.progress)
         self.health.turned()
 
     def _hold(self) -> None:
         """While a model is being trained: show the group, and whoever watches, that we live."""
         self.source.hold()
         self.health.turned()
+
+    def _reload(self) -> None:
+        """Take over what a new configuration changes: all of it, or nothing."""
+        assert self.reread
+        since = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        notify(RELOADING=1, MONOTONIC_USEC=since)
+        try:
+            fresh = self.reread()
+            keys = changed(self.settings, fresh)
+            self.answerer.reconfigure(fresh)
+        except DetectdError as refused:
+            log.warning("config.refused", why=str(refused), mend="the old one stays in force")
+        else:
+            self.settings = fresh
+            self.pace = self._new_pace()
+            logs.configure(fresh.log)
+            log.info("config.reloaded", changed=keys)
+        notify(READY=1)
+
+    def _new_pace(self) -> Pace:
+        asked = self.settings
+        return Pace(asked.source.batch_records, asked.kafka.max_poll_interval_seconds / 4)
 
     def _watchdog_seconds(self) -> float:
         """A turn that takes longer hangs: it has read, answered and committed long since."""

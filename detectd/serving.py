@@ -63,14 +63,17 @@ def serve(model: Model, settings: Settings) -> Serving:
 
 
 def load_active(store: Store, now: datetime) -> Model | None:
-    """The active model; None where there is none.
-
-    A model that other library versions have fitted is fitted again from its rows with its seed,
-    in memory: whoever is to keep it stores it under its new name.
-    """
+    """The active model; None where there is none."""
     version = store.active()
-    if version is None:
-        return None
+    return None if version is None else load(store, version, now)
+
+
+def load(store: Store, version: str, now: datetime) -> Model:
+    """A stored model.
+
+    One that other library versions have fitted is fitted again from its rows with its seed, in
+    memory: whoever is to keep it stores it under its new name.
+    """
     loaded = store.load(version)
     if not loaded.drift:
         return loaded.model

@@ -1,4 +1,8 @@
-"""SIGTERM and SIGINT: asked once, the service ends between two batches; asked twice, at once."""
+"""What the service is asked for by signals, and does between two batches.
+
+SIGTERM, SIGINT   asked once, it ends; asked twice, at once
+SIGHUP            it reads its configuration again
+"""
 
 from __future__ import annotations
 
@@ -33,3 +37,22 @@ class Stop:
     def _on_signal(self, number: int, _frame: object) -> None:
         self.request()
         signal.signal(number, signal.SIG_DFL)
+
+
+class Reload:
+    """A request to read the configuration again."""
+
+    def __init__(self) -> None:
+        self.requested = False
+
+    def take(self) -> bool:
+        """Whether it was asked for; it is done with then."""
+        asked, self.requested = self.requested, False
+        return asked
+
+    def listen(self) -> None:
+        """Take SIGHUP as a request."""
+        signal.signal(signal.SIGHUP, self._on_signal)
+
+    def _on_signal(self, _number: int, _frame: object) -> None:
+        self.requested = True

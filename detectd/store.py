@@ -3,6 +3,7 @@
     <directory>/
       20261123T101500Z-3f2a9c/   manifest.json detector.pkl calibration.npy medians.npy rows.npy
       active.json                which one answers, and which ones did before
+      candidate.json             which one scores along without being heard
       observed.json              what the stream made of the promise
 
 A detector is a pickle, and a pickle is code: nothing is loaded that another user could have
@@ -147,9 +148,11 @@ class Store:
         return history[-1] if history else None
 
     def activate(self, version: str) -> None:
-        """Let `version` answer from the next start on."""
+        """Let `version` answer from now on; a running service goes over to it within a second."""
         self._require(version)
         self._write_history([v for v in self._history() if v != version] + [version])
+        if self.candidate() == version:
+            self.nominate(None)
 
     def rollback(self) -> str:
         """Activate the version that answered before, and tell its name."""
@@ -160,10 +163,28 @@ class Store:
         self._write_history(earlier)
         return earlier[-1]
 
+    def candidate(self) -> str | None:
+        """The version that scores along; None where there is none, or it is gone."""
+        try:
+            version: str | None = json.loads(self._candidate.read_bytes())["version"]
+        except (FileNotFoundError, KeyError, ValueError, TypeError):
+            return None
+        return version if version in self.versions() else None
+
+    def nominate(self, version: str | None) -> None:
+        """Let `version` score along with the one that answers; None ends that."""
+        if version is None:
+            self._candidate.unlink(missing_ok=True)
+            return
+        self._require(version)
+        if version == self.active():
+            raise UsageError(f"{version} answers already; name another as the candidate")
+        durable.replace(self._candidate, _json({"version": version}))
+
     def prune(self, keep: int) -> list[str]:
-        """Remove all but the newest `keep` models and the active one; tell which went."""
-        active = self.active()
-        gone = [v for v in self.versions()[: -keep or None] if v != active]
+        """Remove all but the newest `keep` models, the active one and the candidate; tell which."""
+        spared = {self.active(), self.candidate()}
+        gone = [v for v in self.versions()[: -keep or None] if v not in spared]
         for version in gone:
             shutil.rmtree(self.directory / version)
         self._write_history([v for v in self._history() if v not in gone])
@@ -181,6 +202,10 @@ class Store:
         """Keep the verdicts counted under `version` for `detectd report`."""
         self.make()
         durable.replace(self._observed, _json({version: counts}))
+
+    @property
+    def _candidate(self) -> Path:
+        return self.directory / "candidate.json"
 
     @property
     def _observed(self) -> Path:

@@ -141,7 +141,8 @@ def sink(settings: Settings, client: KafkaClient | None) -> Sink:
         from detectd.sinks.file import FileSink
 
         assert settings.sink.directory is not None
-        return FileSink(settings.sink.directory, fsync=settings.sink.fsync)
+        topics = output_topics(settings)
+        return FileSink(settings.sink.directory, topics, fsync=settings.sink.fsync)
     if settings.sink.kind == "stdout":
         from detectd.sinks.stdout import StdoutSink
 
@@ -175,8 +176,9 @@ def server_token(settings: Settings) -> str | None:
 
 
 def output_topics(settings: Settings) -> dict[Topic, str]:
-    """The names of the four outputs on Kafka."""
-    return {topic: getattr(settings.topics, topic) for topic in Topic}
+    """The outputs that are written, and their names on Kafka."""
+    names = {topic: getattr(settings.topics, topic) for topic in Topic}
+    return {topic: name for topic, name in names.items() if name is not None}
 
 
 def creation(settings: Settings) -> Creation | None:

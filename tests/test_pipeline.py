@@ -48,7 +48,7 @@ def identity(out):
 def test_any_bytes_in_exactly_one_record_out_in_order(judge, batch):
     records = [Record(f"t:{i}", value, key=b"k%d" % i) for i, value in enumerate(batch)]
     for outgoing in (
-        judge_records(records, SCHEMA, judge),
+        judge_records(records, SCHEMA, judge).outgoing,
         collect_records(records, SCHEMA)[0],
     ):
         assert [identity(out) for out in outgoing] == [record.id for record in records]
@@ -65,14 +65,14 @@ def test_any_bytes_in_exactly_one_record_out_in_order(judge, batch):
 def test_a_verdict_does_not_depend_on_the_batch(judge, batch, data):
     records = [Record(f"t:{i}", value) for i, value in enumerate(batch)]
     cut = data.draw(st.integers(0, len(batch)))
-    whole = judge_records(records, SCHEMA, judge)
-    parts = [judge_records(part, SCHEMA, judge) for part in (records[:cut], records[cut:])]
+    whole = judge_records(records, SCHEMA, judge).outgoing
+    parts = [judge_records(part, SCHEMA, judge).outgoing for part in (records[:cut], records[cut:])]
     assert whole == parts[0] + parts[1]
 
 
 def test_the_original_event_is_spliced_in_byte_for_byte(judge):
     value = b'{"a": 1.50e0,\t"b":0.10, "big": 123456789012345678901, "s": "\\u00e9"}'
-    (out,) = judge_records([Record("t:1", value)], SCHEMA, judge)
+    (out,) = judge_records([Record("t:1", value)], SCHEMA, judge).outgoing
     assert out.value.endswith(b'"event":' + value + b"}")
 
 
@@ -116,7 +116,7 @@ def test_a_spliced_record_is_the_encoded_one_byte_for_byte(judge, data):
     judged = SimpleNamespace(scores=scores, **attributes(judge.rejector.judge(scores)))
     rest = {} if record.key is None else {"key": record.key.decode()}
     rest |= {} if record.timestamp_ms is None else {"timestamp": record.timestamp_ms}
-    (out,) = judge_records([record], SCHEMA, judge)
+    (out,) = judge_records([record], SCHEMA, judge).outgoing
     assert out.value == plain(record, value, judged, judge.version, **rest)
 
 
@@ -127,7 +127,7 @@ def attributes(judgement):
 
 def test_headers_carry_the_verdict_beside_the_records_own(judge):
     record = Record("t:1", b'{"a": 9, "b": 9}', headers=(("trace", b"x"),), timestamp_ms=5)
-    (out,) = judge_records([record], SCHEMA, judge)
+    (out,) = judge_records([record], SCHEMA, judge).outgoing
     body = json.loads(out.value)
     assert dict(out.headers) == {
         "trace": b"x",
@@ -148,14 +148,14 @@ class Hopeless:
 def test_a_score_that_is_not_finite_is_a_dead_letter(judge):
     hopeless = Judge("v", Hopeless(), judge.rejector, judge.medians)
     records = [Record(f"t:{i}", b'{"a": 1, "b": 2}') for i in range(3)]
-    outgoing = judge_records(records, SCHEMA, hopeless)
+    outgoing = judge_records(records, SCHEMA, hopeless).outgoing
     assert [json.loads(out.value)["stage"] for out in outgoing] == ["score"] * 3
     assert "nan" in json.loads(outgoing[0].value)["error"]
 
 
 def test_imputed_features_are_named_and_take_the_median(judge):
     given_, missing = (
-        judge_records([Record("t:1", value)], SCHEMA, judge)[0]
+        judge_records([Record("t:1", value)], SCHEMA, judge).outgoing[0]
         for value in (b'{"a": 0.5, "b": %r}' % float(judge.medians[1]), b'{"a": 0.5}')
     )
     assert json.loads(missing.value)["imputed"] == ["b"]

@@ -105,7 +105,7 @@ def test_a_mistake_names_file_key_and_mend(write, old, new, key, mend):
         ("[detector]\nseed = true", "detector.seed", "whole number"),
         ("[detector]\nseed = -1", "detector.seed", "greater than or equal to 0"),
         ("[detector]\nparams = 3", "detector.params", "table"),
-        ('[topics]\nnormal = "x"\nanomaly = "x"', "topics", "four different names"),
+        ('[topics]\nnormal = "x"\nanomaly = "x"', "topics", "different names"),
         ("[training]\nwarmup = 1", "training.warmup", "greater than or equal to 2"),
         ("[training]\nwarmup = 10.5", "training.warmup", "whole number"),
         ('[calibration]\nmethod = "split"', "calibration.method", "'holdout', 'cross'"),

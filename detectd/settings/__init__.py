@@ -20,6 +20,7 @@ from pydantic_settings import (
 
 from detectd.settings.kafka import KafkaSettings, SchemaRegistrySettings
 from detectd.settings.section import Cost, Name, Seconds, Section, Share
+from detectd.settings.training import DriftSettings, TrainingSettings
 
 RowFormat = Literal["json", "csv"]  # of files and pipes
 SUFFIXES: dict[str, RowFormat] = {
@@ -86,17 +87,19 @@ class SinkSettings(Section):
 
 
 class TopicsSettings(Section):
-    """The names of the four outputs on Kafka."""
+    """The names of the four outputs on Kafka, and of the one for alarms where it is wanted."""
 
     normal: Name = "detectd.normal"
     anomaly: Name = "detectd.anomaly"
     abstain: Name = "detectd.abstain"
     dead_letter: Name = "detectd.dead_letter"
+    alerts: Name | None = None
 
     @model_validator(mode="after")
-    def _are_four(self) -> Self:
-        if len({self.normal, self.anomaly, self.abstain, self.dead_letter}) < 4:
-            raise ValueError("the four topics must have four different names")
+    def _differ(self) -> Self:
+        names = [name for name in self.model_dump().values() if name is not None]
+        if len(set(names)) < len(names):
+            raise ValueError("the topics must have different names")
         return self
 
 
@@ -159,12 +162,6 @@ class CalibrationSettings(Section):
     folds: int = Field(default=5, ge=2, le=100)
 
 
-class TrainingSettings(Section):
-    """How a model comes about without `detectd fit`."""
-
-    warmup: int = Field(default=2000, ge=2, le=10_000_000)
-
-
 class ModelsSettings(Section):
     """Where models live."""
 
@@ -203,6 +200,7 @@ class Settings(BaseSettings):
     rejector: RejectorSettings = RejectorSettings()
     calibration: CalibrationSettings = CalibrationSettings()
     training: TrainingSettings = TrainingSettings()
+    drift: DriftSettings = DriftSettings()
     models: ModelsSettings = ModelsSettings()
     server: ServerSettings = ServerSettings()
     log: LogSettings = LogSettings()
@@ -211,6 +209,11 @@ class Settings(BaseSettings):
     def _fits_together(self) -> Self:
         if self.source.format == "avro" and self.schema_registry.url is None:
             raise ValueError('schema_registry.url: source.format = "avro" needs it')
+        if self.training.on_warmup == "hold" and self.source.kind == "stdin":
+            raise ValueError(
+                'training.on_warmup: "hold" reads the stream again, and stdin cannot be; '
+                'set "abstain" or "pass"'
+            )
         both = self.source.kind == "kafka" == self.sink.kind
         if self.kafka.delivery == "at_least_once" and not both:
             raise ValueError("kafka.delivery: at_least_once is between two Kafka ends; remove it")

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 from detectd import durable
 from detectd.errors import ConfigError, DetectdError
-from detectd.records import Position, Topic
+from detectd.records import OUTCOMES, Position, Topic
 from detectd.sinks import Sink
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from detectd.records import Outgoing
@@ -32,8 +32,11 @@ CHECKPOINT = "checkpoint.json"
 class FileSink(Sink):
     """Appends to the outputs under `directory`. One process at a time."""
 
-    def __init__(self, directory: Path, *, fsync: bool = True) -> None:
+    def __init__(
+        self, directory: Path, topics: Collection[Topic] = OUTCOMES, *, fsync: bool = True
+    ) -> None:
         self.directory = directory
+        self._topics = topics
         self._fsync = fsync
         self._lock = -1
         self._files: dict[Topic, int] = {}
@@ -46,7 +49,7 @@ class FileSink(Sink):
             self.directory.mkdir(mode=0o750, parents=True, exist_ok=True)
             self._take_lock()
             self._position, lengths = self._read_checkpoint()
-            for topic in Topic:
+            for topic in self._topics:
                 self._files[topic] = os.open(
                     self._path(topic), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640
                 )
@@ -118,7 +121,7 @@ class FileSink(Sink):
             position = checkpoint["position"]
             return Position(**position) if position else None, lengths
         except FileNotFoundError:
-            there = [topic for topic in Topic if self._path(topic).exists()]
+            there = [topic for topic in self._topics if self._path(topic).exists()]
             if any(self._path(topic).stat().st_size for topic in there):
                 raise ConfigError(
                     f"sink.directory: {self.directory} holds outputs without a checkpoint, which "
@@ -149,7 +152,7 @@ class FileSink(Sink):
         """
         with contextlib.suppress(OSError, ConfigError):
             _, lengths = self._read_checkpoint()
-            for topic in Topic:
+            for topic in self._topics:
                 self._cut_back(topic, lengths.get(topic, 0))
 
     def _append(self, topic: Topic, content: bytes) -> int:

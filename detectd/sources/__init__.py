@@ -75,8 +75,8 @@ class Source(Protocol):
         """Take note that everything before `position` has been committed by the sink."""
 
     def rewind(self) -> None:
-        """After Revoked: go back to the first record that has not been acknowledged."""
-        raise AssertionError("nobody can take this source's records away")
+        """Go back to the first record that has not been acknowledged."""
+        raise AssertionError("this source cannot be read again, and nobody takes its records away")
 
     def hold(self) -> None:
         """While the service is busy: show the others that we live. May wait a little."""

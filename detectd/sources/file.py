@@ -58,13 +58,16 @@ class FileSource(Source):
         self._generation = 0
         self._rotated = False
         self._waiting: str | None = None
+        self._acknowledged: dict[str, Any] | None = None
 
     def start(self, position: dict[str, Any] | None) -> None:
         """See `Source`. A file that is followed may come into being later."""
+        self._acknowledged = position
         try:
             if not self.follow:
                 self._require_content()
             if position is None:
+                self._generation = 0
                 self._begin()
             else:
                 self._resume(position)
@@ -98,7 +101,12 @@ class FileSource(Source):
         return Batch(records, self._position(), ended)
 
     def acknowledge(self, position: dict[str, Any]) -> None:
-        """Nothing to do: the sink keeps the position."""
+        """The sink keeps the position; here it is known for a `rewind`."""
+        self._acknowledged = position
+
+    def rewind(self) -> None:
+        """See `Source`."""
+        self.start(self._acknowledged)
 
     def progress(self) -> float | None:
         """See `Source`; of a gzipped file, the share of its packed bytes."""

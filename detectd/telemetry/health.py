@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from detectd.serving import Serving
     from detectd.sources import Partition
+    from detectd.warming import Progress
 
 
 class Hindrance(NamedTuple):
@@ -24,13 +25,6 @@ class Hindrance(NamedTuple):
 
     state: str
     why: str
-
-
-class Warming(NamedTuple):
-    """How far a warm-up is, in events."""
-
-    collected: int
-    wanted: int
 
 
 class Interruption(NamedTuple):
@@ -59,7 +53,7 @@ class State:
     assigned: float = 0.0
     serving: Serving | None = None
     observed: Mapping[str, int] = field(default_factory=dict)
-    warming: Warming | None = None
+    warming: Progress | None = None
     interruption: Interruption | None = None
     interruptions: int = 0
     rewinds: int = 0
@@ -124,13 +118,14 @@ class State:
         return f"the loop last turned {since:.1f} s ago, its watchdog allows {self.allowed:g} s"
 
 
-def _no_model(warming: Warming | None) -> Hindrance:
+def _no_model(warming: Progress | None) -> Hindrance:
     if warming is None:
         return Hindrance("starting", "no model answers yet")
-    collected, wanted = warming
+    collected, wanted, seconds = warming
     so_far = f"no model answers yet: warming up, {collected:,} of {wanted:,} events are collected"
     left = wanted - collected
-    rest = f"{left:,} are left" if left > 0 else "the model is being trained"
+    soon = f", about {seconds:,.0f} s at the rate so far" if seconds is not None else ""
+    rest = f"{left:,} are left{soon}" if left > 0 else "the model is being trained"
     return Hindrance("warming_up", f"{so_far}, {rest}")
 
 
@@ -182,9 +177,9 @@ class Health:
         """A model answers, and these are its verdicts so far."""
         self._change(serving=serving, observed=dict(observed), warming=None)
 
-    def warming_up(self, collected: int, wanted: int) -> None:
-        """No model answers; its training rows are being collected."""
-        self._change(serving=None, observed={}, warming=Warming(collected, wanted))
+    def warming_up(self, progress: Progress | None) -> None:
+        """No model answers; its training rows are being collected, None where elsewhere."""
+        self._change(serving=None, observed={}, warming=progress)
 
     def interrupted(self, why: str) -> None:
         """The other side is away, until `opened`. Told again and again, it is one interruption."""

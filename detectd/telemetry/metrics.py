@@ -25,7 +25,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from detectd import __version__
-from detectd.records import Stage, Topic
+from detectd.records import OUTCOMES, Stage, Topic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -173,7 +173,7 @@ class Metrics(Collector):
     def outputs(self) -> dict[str, int]:
         """How many outputs there were since the start, by topic."""
         with self._lock:
-            return {topic.value: self._outputs[topic] for topic in Topic}
+            return {topic.value: self._outputs[topic] for topic in OUTCOMES}
 
     def exposition(self) -> bytes:
         """All metrics in Prometheus's text format."""

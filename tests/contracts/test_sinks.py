@@ -5,13 +5,13 @@ import threading
 
 import pytest
 
-from detectd.records import Outgoing, Position, Topic
+from detectd.records import OUTCOMES, Outgoing, Position, Topic
 from detectd.sinks.file import FileSink
 from detectd.sinks.stdout import StdoutSink
 
 
 def outputs(start, count):
-    topics = list(Topic)
+    topics = list(OUTCOMES)
     return [Outgoing(topics[n % 4], b'{"n":%d}' % n) for n in range(start, start + count)]
 
 
@@ -21,7 +21,7 @@ def position(n):
 
 def expected(*groups):
     """The values that each topic must hold."""
-    held = {topic: [] for topic in Topic}
+    held = {topic: [] for topic in OUTCOMES}
     for group in groups:
         for out in group:
             held[out.topic].append(out.value)
@@ -40,7 +40,9 @@ class Directories:
         return FileSink(self.path, fsync=False)
 
     def held(self):
-        return {topic: (self.path / f"{topic}.jsonl").read_bytes().splitlines() for topic in Topic}
+        return {
+            topic: (self.path / f"{topic}.jsonl").read_bytes().splitlines() for topic in OUTCOMES
+        }
 
 
 class Pipes:
@@ -75,7 +77,7 @@ class KafkaTopics:
 
     def __init__(self, tmp_path, request):
         self.broker = request.getfixturevalue("kafka_broker")
-        names = self.broker.create_topics(*(f"contract.{topic}" for topic in Topic))
+        names = self.broker.create_topics(*(f"contract.{topic}" for topic in OUTCOMES))
         self.topics = dict(zip(Topic, names, strict=True))
 
     def sink(self):

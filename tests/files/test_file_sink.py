@@ -141,14 +141,14 @@ def test_a_commit_of_nothing_new_touches_nothing(directory):
 WRITER = """
 import sys
 from pathlib import Path
-from detectd.records import Outgoing, Position, Topic
+from detectd.records import OUTCOMES, Outgoing, Position, Topic
 from detectd.sinks.file import FileSink
 sink = FileSink(Path(sys.argv[1]))
 position = sink.open()
 begin = position.source["n"] if position else 0
 for n in range(begin, 3000, 10):
     sink.commit(
-        [Outgoing(list(Topic)[i % 4], b"%040d" % i) for i in range(n, n + 10)],
+        [Outgoing(OUTCOMES[i % 4], b"%040d" % i) for i in range(n, n + 10)],
         Position({"n": n + 10}),
     )
     print(n, flush=True)

@@ -17,7 +17,7 @@ from test_kafka_source import living
 
 from detectd.brokers import KafkaClient, Membership, confluent, kafka_python
 from detectd.errors import ConfigError, DetectdError, Revoked
-from detectd.records import Outgoing, Position, Topic
+from detectd.records import OUTCOMES, Outgoing, Position, Topic
 from detectd.sinks.kafka import KafkaSink
 from detectd.sources.kafka import KafkaSource
 
@@ -43,7 +43,7 @@ def client_of(broker: Broker, library: str = "kafka-python") -> KafkaClient:
 
 
 def four_topics(broker: Broker, partitions: int = 1) -> dict[Topic, str]:
-    names = [topic.value for topic in Topic]
+    names = [topic.value for topic in OUTCOMES]
     return dict(zip(Topic, broker.create_topics(*names, partitions=partitions), strict=True))
 
 
@@ -63,7 +63,7 @@ def test_a_commit_writes_each_topic_with_key_headers_and_timestamp(
     topics = four_topics(kafka_broker)
     headers = (("trace", b"\x00"), ("detectd-verdict", b"normal"), ("trace", b"again"))
     full = Outgoing(Topic.NORMAL, b"{}", key=b"k", headers=headers, timestamp_ms=1234)
-    others = [Outgoing(topic, topic.encode()) for topic in Topic if topic is not Topic.NORMAL]
+    others = [Outgoing(topic, topic.encode()) for topic in OUTCOMES if topic is not Topic.NORMAL]
     with opened(client_of(kafka_broker, library), topics) as (sink, position):
         assert position is None
         sink.commit([full, *others], file_position(4))
@@ -129,7 +129,7 @@ def test_a_failure_between_records_and_position_leaves_neither(
 
 KILLED = """
 import sys, time
-from detectd.records import Outgoing, Position, Topic
+from detectd.records import OUTCOMES, Outgoing, Position, Topic
 from detectd.sinks.kafka import KafkaSink
 from detectd.brokers import KafkaClient
 

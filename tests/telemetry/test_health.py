@@ -12,6 +12,7 @@ from detectd.report.figures import figures
 from detectd.sources import Partition
 from detectd.telemetry.health import Health
 from detectd.telemetry.pages import healthz, readyz, status
+from detectd.warming import Progress
 
 
 def ready(health):
@@ -53,13 +54,13 @@ def test_nothing_is_ready_before_a_source_is_assigned_and_a_model_answers(health
 def test_a_warm_up_is_not_ready_and_says_how_many_events_are_left(health):
     health.opened()
     health.assigned({"events/0": Partition(0, None, 0.0)})
-    health.warming_up(1200, 2000)
+    health.warming_up(Progress(1200, 2000))
     assert ready(health) == (
         503,
         ["no model answers yet: warming up, 1,200 of 2,000 events are collected, 800 are left"],
     )
-    assert shown(health)["warmup"] == {"collected": 1200, "wanted": 2000}
-    health.warming_up(2000, 2000)
+    assert shown(health)["warmup"] == {"collected": 1200, "wanted": 2000, "seconds_left": None}
+    health.warming_up(Progress(2000, 2000))
     assert ready(health)[1][0].endswith("the model is being trained")
 
 

@@ -14,6 +14,7 @@ from detectd.records import Defect, Outgoing, Record, Stage, Topic
 from detectd.sources import Partition
 from detectd.telemetry.health import Health
 from detectd.telemetry.metrics import METRICS, Metrics, stages
+from detectd.warming import Progress
 
 # What dashboards and alerts are written against.
 CONTRACT = {
@@ -195,7 +196,7 @@ def test_a_clock_set_back_makes_no_model_younger_than_new(health, answer):
 
 def test_a_warm_up_shows_its_share_and_a_model_all_of_it(metrics, health, serving):
     assert value(metrics, "detectd_warmup_progress_ratio") is None
-    health.warming_up(500, 2000)
+    health.warming_up(Progress(500, 2000))
     assert value(metrics, "detectd_warmup_progress_ratio") == 0.25
     health.answering(serving, {})
     assert value(metrics, "detectd_warmup_progress_ratio") == 1

@@ -1,0 +1,86 @@
+"""Which model should answer, and which score along, as the store says it while the service runs."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import structlog
+
+from detectd import serving
+from detectd.errors import DetectdError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from detectd.model import Model
+    from detectd.store import Store
+
+log = structlog.get_logger()
+
+# How soon what an operator does with the store takes effect.
+LOOK_SECONDS = 0.5
+
+
+class Succession:
+    """Looks into the store now and then. A version that cannot be loaded is refused once."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._looked_at = 0.0
+        self._refused: set[str] = set()
+        self._told: str | None = None
+
+    def due(self) -> bool:
+        """Whether it is time for a look; the next is due half a second later."""
+        now = time.monotonic()
+        if now - self._looked_at <= LOOK_SECONDS:
+            return False
+        self._looked_at = now
+        return True
+
+    def active(self, answers: str | None) -> str | None:
+        """The version that should answer where that is another than `answers`."""
+        return self._another(self._store.active, answers)
+
+    def candidate(self, shadows: str | None) -> str | None:
+        """The version that should score along where that is another than `shadows`."""
+        return self._another(self._store.candidate, shadows)
+
+    def load(self, version: str) -> Model | None:
+        """The model; None where it cannot answer, which is told once."""
+        try:
+            return serving.load(self._store, version, datetime.now(UTC))
+        except DetectdError as failed:
+            self.refuse(version, str(failed))
+            return None
+
+    def refuse(self, version: str, why: str) -> None:
+        """Do not try this version again."""
+        self._refused.add(version)
+        log.warning("model.refused", model=version, why=why)
+
+    def keep(self, model: Model) -> None:
+        """Write down the model that answers, where the store has been deleted under it."""
+        try:
+            if self._store.active() is None:
+                self._store.save(model)
+                self._store.activate(model.version)
+                log.warning("models.rewritten", model=model.version, why="the store was gone")
+                self._told = None
+        except (DetectdError, OSError) as failed:
+            self._tell(str(failed))
+
+    def _another(self, look: Callable[[], str | None], than: str | None) -> str | None:
+        try:
+            found = look()
+        except (DetectdError, OSError) as failed:
+            self._tell(str(failed))
+            return None
+        return None if found in (None, than, *self._refused) else found
+
+    def _tell(self, why: str) -> None:
+        if why != self._told:
+            log.warning("models.unreadable", why=why)
+        self._told = why

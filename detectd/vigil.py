@@ -1,0 +1,79 @@
+"""The promise watched while it is served: evidence after each batch, and alarms.
+
+What is seen counts with the commit of the batch's outputs, and is taken back with it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from detectd.encode import alert
+from detectd.rejection.drift import Watch
+
+if TYPE_CHECKING:
+    from detectd.records import Outgoing
+    from detectd.rejection import Judgement
+    from detectd.rejection.drift import Alarm
+    from detectd.serving import Serving
+
+# How many alarms are kept for whoever asks.
+KEPT = 20
+
+
+class Vigil:
+    """Watches one model under one zone; an alarm is expected once in `average_run_length` events.
+
+    Where a change lasts, the watch begins anew after each alarm and soon raises the next. All are
+    counted, but only the first, second, fourth, eighth and so on are worth telling.
+    """
+
+    def __init__(self, serving: Serving, average_run_length: float) -> None:
+        self.average_run_length = average_run_length
+        self._version = serving.model.version
+        self._watch = Watch(serving.promise.rejector, average_run_length)
+        self._watched = self._seen = self._watch.begin()
+        self._raised: list[Alarm] = []
+        self.told: deque[dict[str, Any]] = deque(maxlen=KEPT)
+
+    def resume(self, past: dict[str, Any]) -> None:
+        """Go on from a `state` of this model and zone; from the beginning where it is empty."""
+        self._watched = self._watch.resume(past)
+        self.rewind()
+
+    def see(self, found: Judgement) -> None:
+        """Take the answers to a batch into account."""
+        self._seen, alarms = self._watch.advance(self._seen, found.below, found.rank)
+        self._raised += alarms
+
+    def alerts(self) -> list[Outgoing]:
+        """The alarms worth telling since the last commit, as records for it."""
+        return [alert(self._version, alarm) for alarm in self._worth_telling()]
+
+    def state(self) -> dict[str, Any]:
+        """What a restart must know once the batch's outputs are committed."""
+        return self._seen.as_dict()
+
+    def committed(self) -> list[Alarm]:
+        """The outputs have been committed; returns the alarms worth telling."""
+        told = self._worth_telling()
+        self.told += [{"model": self._version} | alarm.as_dict() for alarm in told]
+        self._watched, self._raised = self._seen, []
+        return told
+
+    def rewind(self) -> None:
+        """What was seen since the last commit will be seen again."""
+        self._seen, self._raised = self._watched, []
+
+    @property
+    def evidence(self) -> float:
+        """What is held against the average run length."""
+        return self._watched.evidence
+
+    @property
+    def alarms(self) -> int:
+        """How many there were in all."""
+        return self._watched.alarms
+
+    def _worth_telling(self) -> list[Alarm]:
+        return [alarm for alarm in self._raised if alarm.number.bit_count() == 1]

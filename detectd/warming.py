@@ -1,0 +1,162 @@
+"""What answers while there is no model yet, and collects the rows for the first one.
+
+What it collects counts with the commit of the outputs, and is taken back with it. With
+`training.on_warmup = "hold"` nothing is committed at all before there is a model: then the stream
+is read again, and every event gets a verdict.
+"""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor, wait
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import structlog
+
+from detectd import training, wiring
+from detectd.checks import require_trainable_warmup
+from detectd.pipeline import collect_records
+from detectd.records import Topic
+from detectd.warmup import Busy, Warmup
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from detectd.decode import Schema
+    from detectd.model import Model
+    from detectd.records import Outgoing, Record
+    from detectd.settings import Settings
+    from detectd.store import Store
+
+log = structlog.get_logger()
+
+VERDICTS = {"abstain": Topic.ABSTAIN, "pass": Topic.NORMAL, "hold": Topic.ABSTAIN}
+
+# A line in the log for each tenth of the way.
+TOLD = 10
+
+
+class Progress(NamedTuple):
+    """How far a warm-up is, in events, and how long the rest takes at the rate so far."""
+
+    collected: int
+    wanted: int
+    seconds_left: float | None = None
+
+
+class Warming:
+    """Answers without a model. The first process on a store collects; others wait for its model."""
+
+    def __init__(self, settings: Settings, schema: Schema, store: Store) -> None:
+        require_trainable_warmup(settings)
+        self._settings = settings
+        self._schema = schema
+        self._store = store
+        self._rows: Warmup | None = None
+        self._committed = 0
+        self._began = (time.monotonic(), 0)
+        self._told = 0
+        self.holding = settings.training.on_warmup == "hold"
+
+    @property
+    def remaining(self) -> int | None:
+        """How many events are still wanted; None where another process collects them."""
+        return self._rows.remaining if self._rows else None
+
+    def resume(self, collected: int) -> None:
+        """Go on with the first `collected` rows, unless another process of this group collects."""
+        if not self._rows and not self._open():
+            return
+        assert self._rows
+        self._committed = 0 if self.holding else min(collected, self._rows.wanted)
+        if not self._rows.resume(self._committed):
+            self._committed = 0
+            log.warning("warmup.restarted", why="the collected rows are gone")
+        self._began = (time.monotonic(), self._rows.collected)
+        log.info("warmup.started", collected=self._rows.collected, wanted=self._rows.wanted)
+
+    def answer(self, records: Sequence[Record]) -> list[Outgoing]:
+        """One output for each record, in order: no verdict of a model, or a dead letter."""
+        verdict = VERDICTS[self._settings.training.on_warmup]
+        original = self._settings.output.value == "original"
+        outgoing, rows = collect_records(records, self._schema, verdict, original=original)
+        if self._rows:
+            self._rows.add(rows)
+        self._tell()
+        return outgoing
+
+    def state(self) -> dict[str, Any]:
+        """What a restart must know once the outputs are committed."""
+        return {"warmup": self._rows.collected if self._rows else 0}
+
+    def committed(self) -> None:
+        """The outputs have been committed."""
+        if self._rows:
+            self._committed = self._rows.collected
+
+    def rewind(self) -> None:
+        """What was answered since the last commit will be answered again."""
+        if self._rows:
+            self._rows.resume(self._committed)
+
+    def release(self) -> None:
+        """The stream has ended too soon: what is held gets its answer without a model."""
+        log.warning("warmup.incomplete", wanted=self.remaining, why="the stream has ended")
+        self.holding = False
+
+    @property
+    def progress(self) -> Progress | None:
+        """None where another process collects."""
+        if not self._rows:
+            return None
+        since, had = self._began
+        gained = self._rows.collected - had
+        seconds = (time.monotonic() - since) * self._rows.remaining / gained if gained else None
+        return Progress(self._rows.collected, self._rows.wanted, seconds)
+
+    def train(self, hold: Callable[[], None]) -> Model:
+        """The first model; calls `hold` again and again while that takes long."""
+        assert self._rows
+        rows, recipe = self._rows.rows(), wiring.recipe(self._settings)
+        log.info("training.started", rows=len(rows))
+        with ThreadPoolExecutor(1, "training") as aside:
+            features = self._schema.features
+            trained = aside.submit(training.train, rows, recipe, features, datetime.now(UTC))
+            while not wait([trained], 0.1).done:
+                hold()
+            return trained.result()
+
+    def done(self) -> None:
+        """There is a model; where it was made here, the rows are in it."""
+        if self._rows:
+            self._rows.done()
+
+    def close(self) -> None:
+        """Let go of the rows. May be called twice."""
+        if self._rows:
+            self._rows.close()
+
+    def _open(self) -> bool:
+        self._store.make()
+        width, wanted = len(self._schema.features), self._settings.training.warmup
+        try:
+            self._rows = Warmup(self._store.directory, width, wanted)
+        except Busy:
+            if self._settings.source.kind != "kafka":
+                raise
+            log.debug("warmup.elsewhere")
+        return self._rows is not None
+
+    def _tell(self) -> None:
+        progress = self.progress
+        if progress and progress.collected * TOLD // progress.wanted > self._told:
+            self._told = progress.collected * TOLD // progress.wanted
+            left = progress.seconds_left
+            seconds = None if left is None else round(left, 1)
+            log.info(
+                "warmup.progress",
+                collected=progress.collected,
+                wanted=progress.wanted,
+                seconds_left=seconds,
+            )

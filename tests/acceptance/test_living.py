@@ -1,0 +1,191 @@
+"""What can be changed while the service runs, by whom, and what stays as it was."""
+
+import json
+import shutil
+
+import pytest
+from acceptance.command import events
+from acceptance.live import running
+
+UNCHANGEABLE = [
+    ("source", "path", "elsewhere.jsonl"),
+    ("source", "max_record_bytes", 99),
+    ("sink", "directory", "elsewhere"),
+    ("topics", "normal", "other"),
+    ("event", "features", ["a"]),
+    ("detector", "name", "HBOS"),
+    ("detector", "seed", 7),
+    ("models", "directory", "elsewhere"),
+    ("server", "listen", "127.0.0.1:1"),
+    ("calibration", "method", "cross"),
+]
+WRONG = [
+    ("rejector", "T", 0.5),
+    ("rejector", "delta", 2.0),
+    ("rejector", "max_abstain_rate", 0.0),
+    ("drift", "average_run_length", 3),
+    ("source", "batch_records", 0),
+    ("log", "level", "loud"),
+]
+GOOD = [
+    ("rejector", {"T": 8.0}),
+    ("rejector", {"T": None, "max_abstain_rate": 0.05}),
+    ("rejector", {"delta": 0.2}),
+    ("rejector", {"cost_false_negative": 9.0}),
+    ("drift", {"average_run_length": 1000.0}),
+    ("source", {"batch_records": 10}),
+    ("log", {"level": "debug"}),
+]
+
+
+def test_a_hangup_applies_what_can_change_and_refuses_the_rest_by_name(fitted):
+    with running(fitted) as live:
+        live.feed(events(50))
+        for section, key, value in UNCHANGEABLE + WRONG:
+            before = json.loads(json.dumps(fitted.config))
+            said = live.hang_up(**{section: {key: value}})
+            assert said["event"] == "config.refused", (key, said)
+            # A change that cannot be goes with one that could: neither takes effect.
+            assert f"{section}.{key}" in said["why"] or section == "rejector", said
+            fitted.config = before
+        fitted.config["rejector"] = {}
+        for section, keys in GOOD:
+            said = live.hang_up(**{section: keys})
+            assert said["event"] == "config.reloaded", said
+            assert said["changed"] == [f"{section}.{key}" for key in sorted(keys)], said
+        live.feed(events(50, seed=3))
+    assert sum(map(len, fitted.outputs().values())) == 100
+
+
+def test_a_refused_change_takes_nothing_else_with_it(fitted):
+    with running(fitted) as live:
+        said = live.hang_up(rejector={"T": 8.0}, detector={"seed": 9})
+        assert said["event"] == "config.refused"
+        assert "detector.seed" in said["why"]
+        assert "rejector.T" not in said["why"]
+        said = live.hang_up(detector={"seed": None})
+        assert said["changed"] == ["rejector.T"]
+
+
+def test_a_new_threshold_moves_the_zone_and_counts_anew(fitted):
+    with running(fitted) as live:
+        live.feed(events(300))
+        zone = live.hang_up(rejector={"T": 4.0})
+        assert zone["event"] == "config.reloaded"
+        live.feed(events(300, seed=4))
+    report = json.loads(fitted.run("report", "--format", "json").stdout)
+    assert report["model"]["T"] == 4.0
+    assert report["observed"]["events"] == 300
+    with running(fitted) as live:
+        live.hang_up(rejector={"cost_rejection": 0.5})
+        live.feed(events(10, seed=5))
+    report = json.loads(fitted.run("report", "--format", "json").stdout)
+    assert report["observed"]["events"] == 310  # the zone is the same
+
+
+def test_activate_and_rollback_take_effect_in_a_running_service(fitted):
+    first = fitted.run("models", "list").stdout.split()[1]
+    with running(fitted) as live:
+        assert fitted.fit(seed=9).returncode == 0
+        second = live.until("model.serving")["model"]
+        assert second != first
+        live.feed(events(40))
+        assert fitted.run("models", "rollback").returncode == 0
+        live.until("model.serving", model=first)
+        live.feed(events(40, seed=2))
+    models = [out["model"] for outs in fitted.outputs().values() for out in outs]
+    assert sorted(models) == sorted([second] * 40 + [first] * 40)
+
+
+def test_a_candidate_scores_along_and_is_compared(fitted):
+    fitted.fit(seed=9)
+    listed = fitted.run("models", "list").stdout.splitlines()
+    active = next(line[2:].split()[0] for line in listed if line.startswith("*"))
+    candidate = next(line[2:].split()[0] for line in listed if not line.startswith("*"))
+    with running(fitted) as live:
+        assert fitted.run("models", "shadow", candidate).returncode == 0
+        live.until("model.shadowing", model=candidate)
+        live.feed(events(200))
+        assert fitted.run("models", "activate", candidate).returncode == 0
+        live.until("model.serving", model=candidate)
+    assert {out["model"] for outs in fitted.outputs().values() for out in outs} == {active}
+
+
+def test_a_store_deleted_under_a_running_service_is_written_again(fitted):
+    with running(fitted) as live:
+        live.feed(events(20))
+        shutil.rmtree(fitted.home / "models")
+        live.until("models.rewritten")
+        live.feed(events(20, seed=2))
+    assert fitted.run("report").returncode == 0
+
+
+@pytest.mark.parametrize("mode", ["abstain", "hold", "pass"])
+def test_what_an_event_is_answered_before_there_is_a_model(world, mode):
+    world.write(training={"warmup": 600, "on_warmup": mode})
+    world.lines(world.events, events(1000, poison=0.01))
+    done = world.run("run")
+    assert done.returncode == 0, done.stderr
+    outputs = world.outputs()
+    assert sum(map(len, outputs.values())) == 1000
+    warming = {
+        topic: sum(out.get("reason") == "warming_up" for out in outs)
+        for topic, outs in outputs.items()
+    }
+    expected = {"abstain": {"abstain": 600}, "pass": {"normal": 600}, "hold": {}}[mode]
+    assert {topic: count for topic, count in warming.items() if count} == expected
+
+
+def test_what_is_held_is_answered_without_a_model_where_the_stream_ends_too_soon(world):
+    world.write(training={"warmup": 600, "on_warmup": "hold"})
+    world.lines(world.events, events(500))
+    done = world.run("run")
+    assert done.returncode == 0, done.stderr
+    assert len(world.outputs()["abstain"]) == 500
+
+
+def test_a_held_stream_that_is_stopped_begins_again(world):
+    world.write(training={"warmup": 600, "on_warmup": "hold"})
+    lines = events(1000)
+    with running(world) as live:
+        with world.events.open("a", encoding="utf-8") as file:
+            file.writelines(f"{line}\n" for line in lines[:300])
+        live.until("warmup.progress")
+    assert not any(world.outputs().values())
+    with running(world) as live:
+        live.feed(lines[300:], answers=1000)
+    assert sum(map(len, world.outputs().values())) == 1000
+
+
+def test_alarms_are_told_in_words_and_as_records(fitted):
+    fitted.write(drift={"average_run_length": 10_000.0}, topics={"alerts": "alerts"})
+    fitted.lines(fitted.events, events(600) + events(1500, seed=3, anomalies=0.4))
+    done = fitted.run("run")
+    assert done.returncode == 0, done.stderr
+    alerts = [json.loads(line) for line in (fitted.out / "alerts.jsonl").read_text().splitlines()]
+    assert [alert["number"] for alert in alerts][:2] == [1, 2]
+    assert alerts[0]["moved"] == "more anomalies"
+    assert 600 < alerts[0]["event"] < 1000
+    assert "depend on each other" in alerts[0]["why"]
+    assert "promise.alarm" in done.stderr
+    assert sum(map(len, fitted.outputs().values())) == 2100
+
+
+def test_evidence_survives_a_restart(fitted):
+    fitted.write(
+        source={"batch_records": 100},
+        drift={"average_run_length": 1e5},
+        topics={"alerts": "alerts"},
+        detector={"contamination": 0.05},
+    )
+    lines = events(600) + events(600, seed=3, anomalies=0.4)
+    fitted.lines(fitted.events, lines)
+    fitted.run("run")
+    whole = (fitted.out / "alerts.jsonl").read_bytes()
+    assert whole
+    fitted.write(sink={"directory": str(fitted.home / "again")}, source={"follow": True})
+    fitted.events.unlink()
+    for part in (lines[:650], lines[650:]):
+        with running(fitted) as live:
+            live.feed(part)
+    assert (fitted.home / "again" / "alerts.jsonl").read_bytes() == whole
