@@ -86,7 +86,11 @@ def status(state: State, now: float, epoch: float, outputs: Mapping[str, int]) -
         "interruptions": state.interruptions,
         "rewinds": state.rewinds,
         "drift_evidence": state.evidence,
+        "average_run_length": state.average_run_length,
+        "alarm_count": state.alarm_count,
         "alarms": list(state.alarms),
+        "refitting": state.refitting,
+        "refits": dict(state.refits),
     }
 
 
