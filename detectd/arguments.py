@@ -68,6 +68,7 @@ ARGUMENTS: Mapping[str, tuple[Argument, ...]] = {
     "fit": (
         _argument("--input", type=Path, required=True, metavar="PATH", help="the training rows"),
     ),
+    "status": (FORMAT,),
     "report": (FORMAT, OUTPUT),
     "plan": (
         FORMAT,

@@ -24,9 +24,7 @@ def main(argv: list[str] | None = None) -> int:
     if getattr(arguments, "config", "") is None:
         arguments.config = default_config()
     try:
-        COMMANDS[arguments.name](arguments, Console(say=print, note=_note))
-        if sys.stdout is not None:  # closed by the caller
-            sys.stdout.flush()
+        COMMANDS[arguments.name](arguments, Console(say=_say, note=_note))
     except DetectdError as error:
         _complain(error, arguments.debug, getattr(arguments, "config", None))
         return error.exit_code
@@ -40,6 +38,10 @@ def main(argv: list[str] | None = None) -> int:
         _complain(unforeseen, arguments.debug)
         return 1
     return 0
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
 
 
 def _note(line: str) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from detectd.commands import check, demo, fit, models, plan, report, run
+from detectd.commands import check, demo, fit, models, plan, report, run, status
 
 if TYPE_CHECKING:
     import argparse
@@ -19,6 +19,7 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace, Console], None]] = {
     "run": run.run,
     "check": check.check,
     "fit": fit.fit,
+    "status": status.status,
     "report": report.report,
     "plan": plan.plan,
     "models list": models.list_,

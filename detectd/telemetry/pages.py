@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -69,6 +70,7 @@ def status(state: State, now: float, epoch: float, outputs: Mapping[str, int]) -
     hindrances = state.hindrances(now)
     return {
         "version": __version__,
+        "pid": os.getpid(),
         "state": state.word(now),
         "ready": not hindrances,
         "healthy": state.healthy(now),
