@@ -1,11 +1,11 @@
-"""The arguments of each command, and nothing else: what a command does is in `detectd.cli`."""
+"""The arguments of each command, and nothing else: what a command does is in `commands/`."""
 
 from __future__ import annotations
 
 import argparse
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from detectd import __version__
 
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DEFAULT_CONFIG = Path("/etc/detectd/detectd.toml")
+
+# What can be said of the things whose commands are two words.
+GROUPS = {"models": "The model store."}
 
 # The keys that `plan` takes from the command line, and their flags.
 PLAN_KEYS = {
@@ -24,6 +27,79 @@ PLAN_KEYS = {
     "--cost-false-negative": ("rejector", "cost_false_negative"),
     "--cost-rejection": ("rejector", "cost_rejection"),
 }
+
+
+class Argument(NamedTuple):
+    """What `ArgumentParser.add_argument` takes."""
+
+    names: tuple[str, ...]
+    options: dict[str, Any]
+
+
+def _argument(*names: str, **options: Any) -> Argument:
+    return Argument(names, options)
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not a positive number")
+    return number
+
+
+DEBUG = _argument("--debug", action="store_true", help="show the traceback of an error")
+CONFIG = _argument(
+    "--config",
+    type=Path,
+    metavar="FILE",
+    help=f"default: $DETECTD_CONFIG, then {DEFAULT_CONFIG}",
+)
+FORMAT = _argument("--format", choices=("text", "json"), default="text")
+OUTPUT = _argument("-o", dest="output", type=Path, metavar="FILE", help="write it there")
+A_VERSION = _argument("version", nargs="?", help="default: the active one")
+
+# Beside --debug, and --config where the command has a configuration.
+ARGUMENTS: Mapping[str, tuple[Argument, ...]] = {
+    "check": (
+        _argument(
+            "--connect", action="store_true", help="also try brokers, login, topics and rights"
+        ),
+    ),
+    "fit": (
+        _argument("--input", type=Path, required=True, metavar="PATH", help="the training rows"),
+    ),
+    "status": (FORMAT,),
+    "report": (FORMAT, OUTPUT),
+    "plan": (
+        FORMAT,
+        OUTPUT,
+        _argument(
+            "--n",
+            type=_positive,
+            action="append",
+            metavar="N",
+            help="calibration scores, repeatable",
+        ),
+        *(
+            _argument(
+                flag, dest=".".join(key), type=float, metavar="X", help=f"for {'.'.join(key)}"
+            )
+            for flag, key in PLAN_KEYS.items()
+        ),
+    ),
+    "models show": (A_VERSION,),
+    "models activate": (_argument("version"),),
+    "models shadow": (_argument("version", nargs="?", help="default: none, which ends it"),),
+    "models publish": (A_VERSION,),
+    "models prune": (
+        _argument("--keep", type=_positive, default=5, metavar="N", help="the newest N (5)"),
+    ),
+    "demo": (
+        _argument("--directory", type=Path, default=Path("build/demo"), metavar="DIR"),
+        _argument("--events", type=_positive, default=200_000, metavar="N"),
+    ),
+}
+WITHOUT_CONFIG = {"demo"}
 
 
 def default_config() -> Path:
@@ -39,61 +115,14 @@ def parser(commands: Mapping[str, str]) -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"detectd {__version__}")
     groups = {"": top.add_subparsers(required=True, metavar="COMMAND")}
-    groups["models"] = (
-        groups[""]
-        .add_parser("models", help="The model store.")
-        .add_subparsers(required=True, metavar="ACTION")
-    )
+    for group, holds in GROUPS.items():
+        of_group = groups[""].add_parser(group, help=holds)
+        groups[group] = of_group.add_subparsers(required=True, metavar="ACTION")
     for name, does in commands.items():
         group, _, action = name.rpartition(" ")
         each = groups[group].add_parser(action, help=does, description=does)
         each.set_defaults(name=name)
-        each.add_argument("--debug", action="store_true", help="show the traceback of an error")
-        if name != "demo":
-            each.add_argument(
-                "--config",
-                type=Path,
-                metavar="FILE",
-                help=f"default: $DETECTD_CONFIG, then {DEFAULT_CONFIG}",
-            )
-        _own_arguments(name, each)
+        common = (DEBUG,) if name in WITHOUT_CONFIG else (DEBUG, CONFIG)
+        for argument in (*common, *ARGUMENTS.get(name, ())):
+            each.add_argument(*argument.names, **argument.options)
     return top
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is not a positive number")
-    return number
-
-
-def _own_arguments(name: str, command: argparse.ArgumentParser) -> None:
-    add = command.add_argument
-    if name == "fit":
-        add("--input", type=Path, required=True, metavar="PATH", help="the training rows")
-    elif name == "check":
-        add("--connect", action="store_true", help="also try brokers, login, topics and rights")
-    elif name in {"report", "plan"}:
-        add("--format", choices=("text", "json"), default="text")
-        add("-o", dest="output", type=Path, metavar="FILE", help="write it there")
-    elif name == "demo":
-        add("--directory", type=Path, default=Path("build/demo"), metavar="DIR")
-        add("--events", type=_positive, default=200_000, metavar="N")
-    elif name in {"models show", "models publish"}:
-        add("version", nargs="?", help="default: the active one")
-    elif name == "models shadow":
-        add("version", nargs="?", help="default: none, which ends it")
-    elif name == "models activate":
-        add("version")
-    elif name == "models prune":
-        add("--keep", type=_positive, default=5, metavar="N", help="the newest N (5)")
-    if name == "plan":
-        add(
-            "--n",
-            type=_positive,
-            action="append",
-            metavar="N",
-            help="calibration scores, repeatable",
-        )
-        for flag, key in PLAN_KEYS.items():
-            add(flag, dest=".".join(key), type=float, metavar="X", help=f"for {'.'.join(key)}")

@@ -262,7 +262,13 @@ class Service:
         self.health.assigned(self.source.partitions())
         if incumbent := self.answerer.incumbent:
             self.health.answering(incumbent.serving, incumbent.observed)
-            self.health.watched(incumbent.vigil.evidence, incumbent.vigil.told)
+            vigil = incumbent.vigil
+            self.health.watched(
+                vigil.evidence,
+                vigil.told,
+                alarm_count=vigil.alarms,
+                average_run_length=vigil.average_run_length,
+            )
         elif self.answerer.warming:
             self.health.warming_up(self.answerer.warming.progress)
         self.health.turned()

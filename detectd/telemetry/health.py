@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from detectd.warming import Progress
 
 
+# How a refit ends: its model answers, its model was not good enough, or there is no model.
+OUTCOMES = ("accepted", "refused", "failed")
+
+
 class Hindrance(NamedTuple):
     """Why the service is not ready: the state in one word, and the sentence for a person."""
 
@@ -40,6 +44,8 @@ class State:
 
     `partitions` is None while no source is assigned; a member of a group that owns none has joined
     all the same. `serving` and `warming` are both None where another process collects the rows.
+    `alarm_count` counts the alarms of the run, `alarms` tells of the latest; `refits` counts by
+    `OUTCOMES`.
     """
 
     watchdog_seconds: float
@@ -58,7 +64,11 @@ class State:
     interruptions: int = 0
     rewinds: int = 0
     evidence: float | None = None
+    average_run_length: float | None = None
+    alarm_count: int = 0
     alarms: Sequence[Mapping[str, Any]] = ()
+    refitting: bool = False
+    refits: Mapping[str, int] = field(default_factory=dict)
     stopping: bool = False
 
     def healthy(self, now: float) -> bool:
@@ -198,9 +208,31 @@ class Health:
         with self._lock:
             self.state = replace(self.state, rewinds=self.state.rewinds + 1)
 
-    def watched(self, evidence: float, alarms: Sequence[Mapping[str, Any]]) -> None:
+    def watched(
+        self,
+        evidence: float,
+        alarms: Sequence[Mapping[str, Any]],
+        *,
+        alarm_count: int | None = None,
+        average_run_length: float | None = None,
+    ) -> None:
         """The evidence against the promise, and what was raised because of it."""
-        self._change(evidence=evidence, alarms=tuple(alarms))
+        self._change(
+            evidence=evidence,
+            alarms=tuple(alarms),
+            alarm_count=len(alarms) if alarm_count is None else alarm_count,
+            average_run_length=average_run_length,
+        )
+
+    def refitting(self) -> None:
+        """A model is being fitted to replace the one that answers."""
+        self._change(refitting=True)
+
+    def refitted(self, outcome: str) -> None:
+        """That has ended, in one of `OUTCOMES`."""
+        with self._lock:
+            refits = {**self.state.refits, outcome: self.state.refits.get(outcome, 0) + 1}
+            self.state = replace(self.state, refits=refits, refitting=False)
 
     def stopping(self) -> None:
         """The service ends after this batch."""

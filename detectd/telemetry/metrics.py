@@ -11,7 +11,6 @@ import threading
 import time
 from bisect import bisect_left
 from collections import Counter
-from datetime import datetime
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,8 +23,9 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from detectd import __version__
+from detectd.encode import VERDICTS
 from detectd.records import OUTCOMES, Stage, Topic
+from detectd.telemetry.readings import readings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -33,10 +33,8 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
     from detectd.records import Outgoing
-    from detectd.serving import Serving
-    from detectd.telemetry.health import Health, State
-
-VERDICTS = (Topic.NORMAL, Topic.ANOMALY, Topic.ABSTAIN)
+    from detectd.telemetry.health import Health
+    from detectd.telemetry.readings import Values
 
 
 class Declared(NamedTuple):
@@ -103,12 +101,20 @@ METRICS = (
         "detectd_observed_rejection_ratio", "The share of events from which this model abstained."
     ),
     Declared(
+        "detectd_promise_kept",
+        "1 where the abstentions so far are within the promise, as the report has it, else 0.",
+    ),
+    Declared(
         "detectd_drift_evidence", "Evidence that the stream no longer is what the model knows."
     ),
+    Declared(
+        "detectd_drift_average_run_length",
+        "The evidence that raises an alarm; at most one false alarm in so many events.",
+    ),
+    Declared("detectd_drift_alarms_total", "Alarms that the stream is no longer what it was."),
+    Declared("detectd_refits_total", "Refits that have ended, by their outcome.", ("outcome",)),
+    Declared("detectd_refit_running", "1 while a model is being fitted to replace this one."),
 )
-
-# Label values -> value, in the order of the declared labels.
-Values = dict[tuple[str, ...], float]
 
 
 class Distribution:
@@ -182,7 +188,7 @@ class Metrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """Every declared metric; one that has no value now gives its help and its type alone."""
         health = self._health
-        values = _of_state(health.state, health.clock(), self._now())
+        values = readings(health.state, health.clock(), self._now())
         with self._lock:
             values["detectd_events_total"] = {(v.value,): self._outputs[v] for v in VERDICTS}
             values["detectd_dead_letters_total"] = {(s.value,): self._dead[s] for s in Stage}
@@ -197,51 +203,3 @@ def _family(metric: Declared, values: Values) -> Metric:
     for labels, value in values.items():
         family.add_metric(labels, value)
     return family
-
-
-def _of_state(state: State, now: float, epoch: float) -> dict[str, Values]:
-    """The metrics that the state of the service gives, by name."""
-    partitions = state.partitions or {}
-    values: dict[str, Values] = {
-        "detectd_build_info": {(__version__,): 1},
-        "detectd_ready": {(): not state.hindrances(now)},
-        "detectd_consumer_lag_records": {
-            (name,): p.lag for name, p in partitions.items() if p.lag is not None
-        },
-        "detectd_last_record_timestamp_seconds": {
-            (name,): p.timestamp_ms / 1000
-            for name, p in partitions.items()
-            if p.timestamp_ms is not None
-        },
-        "detectd_stale_partitions": {(): len(state.stale(now))},
-        "detectd_interruptions_total": {(): state.interruptions},
-        "detectd_rewinds_total": {(): state.rewinds},
-    }
-    if state.shared:
-        values["detectd_assigned_partitions"] = {(): len(partitions)}
-    if state.evidence is not None:
-        values["detectd_drift_evidence"] = {(): state.evidence}
-    if state.warming:
-        progress = state.warming.collected / state.warming.wanted
-        values["detectd_warmup_progress_ratio"] = {(): progress}
-    if state.serving:
-        values |= _of_model(state.serving, state.observed, epoch)
-    return values
-
-
-def _of_model(serving: Serving, observed: Mapping[str, int], epoch: float) -> dict[str, Values]:
-    model, exact = serving.model, serving.promise.exact
-    # A clock that was set back must not make a model younger than new.
-    age = max(0.0, epoch - datetime.fromisoformat(model.created).timestamp())
-    values: dict[str, Values] = {
-        "detectd_warmup_progress_ratio": {(): 1},
-        "detectd_model_info": {(model.version, model.recipe.detector): 1},
-        "detectd_model_age_seconds": {(): age},
-        "detectd_expected_rejection_ratio": {(): exact.expected_rejection_rate},
-        "detectd_rejection_ratio_upper": {(): exact.rejection_rate_upper},
-    }
-    events = sum(observed.get(verdict, 0) for verdict in VERDICTS)
-    if events:
-        ratio = observed.get(Topic.ABSTAIN, 0) / events
-        values["detectd_observed_rejection_ratio"] = {(): ratio}
-    return values

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -69,6 +70,7 @@ def status(state: State, now: float, epoch: float, outputs: Mapping[str, int]) -
     hindrances = state.hindrances(now)
     return {
         "version": __version__,
+        "pid": os.getpid(),
         "state": state.word(now),
         "ready": not hindrances,
         "healthy": state.healthy(now),
@@ -86,7 +88,11 @@ def status(state: State, now: float, epoch: float, outputs: Mapping[str, int]) -
         "interruptions": state.interruptions,
         "rewinds": state.rewinds,
         "drift_evidence": state.evidence,
+        "average_run_length": state.average_run_length,
+        "alarm_count": state.alarm_count,
         "alarms": list(state.alarms),
+        "refitting": state.refitting,
+        "refits": dict(state.refits),
     }
 
 

@@ -167,6 +167,11 @@ def test_alarms_are_shown_with_their_evidence(health):
     health.watched(12.5, [{"kind": "drift"}])
     told = shown(health)
     assert (told["drift_evidence"], told["alarms"]) == (12.5, [{"kind": "drift"}])
+    assert (told["alarm_count"], told["average_run_length"]) == (1, None)
+    health.refitting()
+    assert (shown(health)["refitting"], shown(health)["refits"]) == (True, {})
+    health.refitted("failed")
+    assert (shown(health)["refitting"], shown(health)["refits"]) == (False, {"failed": 1})
 
 
 def test_a_later_state_leaves_an_earlier_one_as_it_was(health):

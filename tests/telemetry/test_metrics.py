@@ -11,8 +11,9 @@ from exposition import families, problems
 
 from detectd.encode import dead_letter
 from detectd.records import Defect, Outgoing, Record, Stage, Topic
+from detectd.report.figures import figures
 from detectd.sources import Partition
-from detectd.telemetry.health import Health
+from detectd.telemetry.health import OUTCOMES, Health
 from detectd.telemetry.metrics import METRICS, Metrics, stages
 from detectd.warming import Progress
 
@@ -27,7 +28,12 @@ CONTRACT = {
     "detectd_expected_rejection_ratio": (),
     "detectd_rejection_ratio_upper": (),
     "detectd_observed_rejection_ratio": (),
+    "detectd_promise_kept": (),
     "detectd_drift_evidence": (),
+    "detectd_drift_average_run_length": (),
+    "detectd_drift_alarms_total": (),
+    "detectd_refits_total": ("outcome",),
+    "detectd_refit_running": (),
     "detectd_model_info": ("version", "detector"),
     "detectd_consumer_lag_records": ("partition",),
     "detectd_stale_partitions": (),
@@ -57,8 +63,9 @@ def test_every_metric_of_the_contract_is_declared_once_with_its_labels():
     assert len(METRICS) == len(CONTRACT)
 
 
-def test_the_exposition_has_what_is_declared_with_its_help_and_its_type(metrics, answer):
+def test_the_exposition_has_what_is_declared_with_its_help_and_its_type(metrics, health, answer):
     answer()
+    health.watched(0.5, [], average_run_length=1e6)
     metrics.batch({"normal": 1}, {}, 0.1)
     seen = {n: f for n, f in scraped(metrics).items() if n.startswith("detectd_")}
     declared = {metric.name: (metric.help, metric.kind) for metric in METRICS}
@@ -66,7 +73,7 @@ def test_the_exposition_has_what_is_declared_with_its_help_and_its_type(metrics,
     for metric in METRICS:
         labels = {label for s in seen[metric.name].samples for label in s.labels} - {"le"}
         assert labels <= set(metric.labels)
-        assert seen[metric.name].samples or metric.name == "detectd_drift_evidence"
+        assert seen[metric.name].samples
 
 
 @pytest.mark.parametrize("begun", [False, True])
@@ -187,6 +194,7 @@ def test_the_promise_is_shown_beside_what_was_observed(metrics, answer, serving)
 def test_before_the_first_verdict_there_is_no_observed_ratio(metrics, health, serving):
     health.answering(serving, {})
     assert value(metrics, "detectd_observed_rejection_ratio") is None
+    assert value(metrics, "detectd_promise_kept") is None
 
 
 def test_a_clock_set_back_makes_no_model_younger_than_new(health, answer):
@@ -212,8 +220,39 @@ def test_readiness_and_its_troubles_are_shown(metrics, health, answer, clock):
     health.rewound()
     assert value(metrics, "detectd_interruptions_total") == 1
     assert value(metrics, "detectd_rewinds_total") == 1
-    health.watched(3.5, [])
+
+
+def test_the_watch_is_shown_once_there_is_one(metrics, health):
+    assert value(metrics, "detectd_drift_alarms_total") == 0
+    for absent in ("detectd_drift_evidence", "detectd_drift_average_run_length"):
+        assert value(metrics, absent) is None
+    health.watched(3.5, [{"number": 7}], alarm_count=7, average_run_length=1e6)
     assert value(metrics, "detectd_drift_evidence") == 3.5
+    assert value(metrics, "detectd_drift_average_run_length") == 1e6
+    assert value(metrics, "detectd_drift_alarms_total") == 7
+
+
+def test_refits_are_counted_by_how_they_end(metrics, health):
+    for outcome in OUTCOMES:
+        assert value(metrics, "detectd_refits_total", outcome=outcome) == 0
+    health.refitting()
+    assert value(metrics, "detectd_refit_running") == 1
+    health.refitted("refused")
+    assert value(metrics, "detectd_refit_running") == 0
+    health.refitted("refused")
+    health.refitted("accepted")
+    assert value(metrics, "detectd_refits_total", outcome="refused") == 2
+    assert value(metrics, "detectd_refits_total", outcome="accepted") == 1
+    assert value(metrics, "detectd_refits_total", outcome="failed") == 0
+
+
+def test_whether_the_promise_is_kept_is_what_the_report_says(metrics, health, serving):
+    for abstained in (0, 500, 1000):
+        observed = {"normal": 1000 - abstained, "abstain": abstained}
+        health.answering(serving, observed)
+        inside = figures(serving, observed)["observed"]["inside_promise"]
+        assert value(metrics, "detectd_promise_kept") == inside
+    assert inside is False
 
 
 def test_each_run_has_a_registry_of_its_own(metrics):

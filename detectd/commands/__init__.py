@@ -1,0 +1,33 @@
+"""What each command does, one module a noun. A command prints nothing: it tells the `Console`.
+
+Slow libraries are imported by the command that needs them, so that `--help` and `check` are quick.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from detectd.commands import check, demo, fit, models, plan, report, run, status
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Mapping
+
+    from detectd.commands.console import Console
+
+COMMANDS: Mapping[str, Callable[[argparse.Namespace, Console], None]] = {
+    "run": run.run,
+    "check": check.check,
+    "fit": fit.fit,
+    "status": status.status,
+    "report": report.report,
+    "plan": plan.plan,
+    "models list": models.list_,
+    "models show": models.show,
+    "models activate": models.activate,
+    "models rollback": models.rollback,
+    "models shadow": models.shadow,
+    "models publish": models.publish,
+    "models prune": models.prune,
+    "demo": demo.demo,
+}

@@ -1,0 +1,31 @@
+"""`detectd check`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+
+    from detectd.commands.console import Console
+
+
+def check(arguments: argparse.Namespace, console: Console) -> None:
+    """Validate config, detector, features, source, sink and store."""
+    from detectd.loading import load
+
+    settings = load(arguments.config)
+    from detectd.checks import check as checked
+
+    for line in checked(settings):
+        console.say(line)
+    if arguments.connect:
+        from detectd.connecting import connect_check
+        from detectd.telemetry import logs
+
+        logs.configure(settings.log)
+        table = connect_check(settings)
+        console.say("\n".join(table.lines()))
+        failed = table.verdict()
+        if failed:
+            raise failed

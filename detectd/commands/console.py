@@ -1,0 +1,36 @@
+"""What a command has instead of `print`."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from detectd.errors import UsageError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+
+class Console(NamedTuple):
+    """Where lines go: `say` is the result, `note` is for whoever watches."""
+
+    say: Callable[[str], None]
+    note: Callable[[str], None]
+
+
+def give(
+    found: dict[str, Any],
+    text: Callable[[dict[str, Any]], str],
+    arguments: argparse.Namespace,
+    console: Console,
+) -> None:
+    """Say figures in the form of --format, or write them where -o says."""
+    rendered = json.dumps(found, indent=2) if arguments.format == "json" else text(found)
+    if arguments.output is None:
+        console.say(rendered)
+        return
+    try:
+        arguments.output.write_text(rendered + "\n", encoding="utf-8")
+    except OSError as refused:
+        raise UsageError(f"-o {arguments.output}: {refused.strerror}") from None

@@ -1,0 +1,105 @@
+"""`detectd models`: the model store."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from detectd.errors import UsageError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from detectd.commands.console import Console
+    from detectd.settings import Settings
+
+
+def list_(arguments: argparse.Namespace, console: Console) -> None:
+    """One line a model, oldest first; the active one is starred."""
+    from detectd import wiring
+
+    store = wiring.store(_settings(arguments))
+    active = store.active()
+    for version in store.versions():
+        console.say(f"{'*' if version == active else ' '} {store.describe(version)}")
+
+
+def show(arguments: argparse.Namespace, console: Console) -> None:
+    """A model's manifest."""
+    from detectd import wiring
+
+    settings = _settings(arguments)
+    manifest = wiring.store(settings).manifest(arguments.version or _active(settings))
+    console.say(json.dumps(manifest, indent=2))
+
+
+def activate(arguments: argparse.Namespace, console: Console) -> None:
+    """Let a version answer from now on."""
+    from detectd import wiring
+
+    settings = _settings(arguments)
+    wiring.store(settings).activate(arguments.version)
+    console.say(f"active: {arguments.version}")
+    to_other_hosts(settings, arguments.version, console)
+
+
+def rollback(arguments: argparse.Namespace, console: Console) -> None:
+    """Go back to the version that answered before."""
+    from detectd import wiring
+
+    settings = _settings(arguments)
+    version = wiring.store(settings).rollback()
+    console.say(f"active: {version}")
+    to_other_hosts(settings, version, console)
+
+
+def shadow(arguments: argparse.Namespace, console: Console) -> None:
+    """Let a version score along without being heard, for comparison; none ends that."""
+    from detectd import wiring
+
+    wiring.store(_settings(arguments)).nominate(arguments.version)
+    console.say(f"candidate: {arguments.version or 'none'}")
+
+
+def publish(arguments: argparse.Namespace, console: Console) -> None:
+    """Let every host that reads kafka.models_topic answer with a model."""
+    settings = _settings(arguments)
+    version = arguments.version or _active(settings)
+    if settings.kafka.models_topic is None:
+        raise UsageError("kafka.models_topic is not set; name the topic for models")
+    to_other_hosts(settings, version, console)
+
+
+def prune(arguments: argparse.Namespace, console: Console) -> None:
+    """Remove old versions."""
+    from detectd import wiring
+
+    gone = wiring.store(_settings(arguments)).prune(arguments.keep)
+    for version in gone:
+        console.say(f"removed: {version}")
+
+
+def to_other_hosts(settings: Settings, version: str, console: Console) -> None:
+    """Publish a model where the configuration names a topic for models."""
+    from detectd import wiring
+    from detectd.telemetry import logs
+
+    logs.configure(settings.log)
+    topic = wiring.publish(settings, version)
+    if topic:
+        console.say(f"published: {version} on {topic}")
+
+
+def _active(settings: Settings) -> str:
+    from detectd import wiring
+
+    version = wiring.store(settings).active()
+    if version is None:
+        raise UsageError(f"{settings.models.directory}: no model is active; name a version")
+    return version
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    from detectd.loading import load
+
+    return load(arguments.config)

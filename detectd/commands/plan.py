@@ -1,0 +1,41 @@
+"""`detectd plan`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from detectd.arguments import PLAN_KEYS
+from detectd.commands.console import give
+
+if TYPE_CHECKING:
+    import argparse
+
+    from detectd.commands.console import Console
+
+# Where there is no configuration yet, any source and features will do.
+ANY_STREAM: dict[str, Any] = {
+    "source": {"kind": "stdin"},
+    "sink": {"kind": "stdout"},
+    "event": {"features": ["any"]},
+}
+
+
+def plan(arguments: argparse.Namespace, console: Console) -> None:
+    """What could be promised, before there is any data."""
+    from detectd import wiring
+    from detectd.loading import read, settle
+    from detectd.report.planning import SIZES, plan_figures, plan_text
+
+    written = read(arguments.config) if arguments.config.exists() else ANY_STREAM
+    asked: dict[str, dict[str, float]] = {}
+    for section, key in PLAN_KEYS.values():
+        value = getattr(arguments, f"{section}.{key}")
+        if value is not None:
+            asked.setdefault(section, {})[key] = value
+    for section, keys in asked.items():
+        # T and a budget imply each other: the one asked for here replaces the file's other.
+        replaced = {"T", "max_abstain_rate"} if keys.keys() & {"T", "max_abstain_rate"} else set()
+        kept = {k: v for k, v in written.get(section, {}).items() if k not in replaced}
+        written = written | {section: kept | keys}
+    found = plan_figures(wiring.terms(settle(written, "plan")), arguments.n or SIZES)
+    give(found, plan_text, arguments, console)

@@ -1,0 +1,25 @@
+"""`detectd report`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from detectd.commands.console import give
+
+if TYPE_CHECKING:
+    import argparse
+
+    from detectd.commands.console import Console
+
+
+def report(arguments: argparse.Namespace, console: Console) -> None:
+    """The promise of the active model, paper and exact side by side, and what was observed."""
+    from detectd.loading import load
+
+    settings = load(arguments.config)
+    from detectd.report.active import active_figures
+    from detectd.report.text import text
+    from detectd.telemetry import logs
+
+    logs.configure(settings.log)
+    give(active_figures(settings), text, arguments, console)

@@ -1,0 +1,35 @@
+"""`detectd run`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+
+    from detectd.commands.console import Console
+
+
+def run(arguments: argparse.Namespace, console: Console) -> None:
+    """source -> verdicts -> sink, until SIGTERM or the end of a bounded source."""
+    from detectd.signals import Stop
+
+    stop = Stop()
+    stop.listen()  # before the slow imports: a stop during them is a stop like any other
+    from detectd.loading import load
+
+    settings = load(arguments.config)
+    from detectd.report.summary import summary_text
+    from detectd.service import Service
+    from detectd.telemetry import logs
+    from detectd.telemetry.progress import progress_bar
+
+    logs.configure(settings.log)
+    with progress_bar("detectd run") as advance:
+        shown = advance if sys.stderr.isatty() else None
+        summary = Service(settings, stop, shown, lambda: load(arguments.config)).run()
+    if settings.source.bounded:
+        # Verdicts may be on stdout; then the summary must not be among them.
+        tell = console.note if settings.sink.kind == "stdout" else console.say
+        tell(summary_text(summary))

@@ -1,0 +1,32 @@
+"""`detectd status`."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+
+    from detectd.commands.console import Console
+
+
+def status(arguments: argparse.Namespace, console: Console) -> None:
+    """How the running service is doing: its promise, what it observed, lag, model, alarms."""
+    from detectd import wiring
+    from detectd.loading import load
+
+    settings = load(arguments.config)
+    from detectd.report.status import status_text
+    from detectd.telemetry.asking import running
+
+    told = running(settings.server.listen, wiring.server_token(settings))
+    apart = ""
+    for address, page, why in told:
+        if page is None:
+            console.note(f"detectd: {address}: {why}")
+        elif arguments.format == "json":
+            console.say(json.dumps({"address": address, **page}))
+        else:
+            console.say(apart + status_text(address, page))
+            apart = "\n"

@@ -1,0 +1,105 @@
+"""A running service for a person at a terminal: what `/status` says, in a screenful."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# So many partitions are named; of more, those with the largest lag.
+NAMED = 4
+
+
+def status_text(address: str, told: dict[str, Any]) -> str:
+    """One process: a line for each thing that an operator asks first."""
+    rows = [
+        ("service", f"{told['state']}, up {_span(told['uptime_seconds'])}"),
+        ("", f"detectd {told['version']}, process {told['pid']}, at {address}"),
+        *(("NOT READY", why) for why in told["why_not_ready"]),
+        ("delivery", told["delivery"]),
+        *_model(told),
+        ("outputs", ", ".join(f"{n:,} {topic}" for topic, n in told["outputs"].items())),
+        *_stream(told),
+        *_watch(told),
+    ]
+    return "\n".join(f"{name:12}{what}" for name, what in rows)
+
+
+def _model(told: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    if told["warmup"]:
+        collected, wanted = told["warmup"]["collected"], told["warmup"]["wanted"]
+        yield "warm-up", f"{collected:,} of {wanted:,} events, {collected / wanted:.0%}"
+    model = told["model"]
+    if model is None:
+        yield "model", "none yet"
+        return
+    started = datetime.fromisoformat(told["started"]) + timedelta(seconds=told["uptime_seconds"])
+    age = (started - datetime.fromisoformat(model["created"])).total_seconds()
+    yield "model", f"{model['version']}, {_span(age)} old"
+    yield (
+        "",
+        (
+            f"{model['detector']}, n = {model['n']:,}, contamination {model['contamination']:g}, "
+            f"T = {model['T']:.6g}"
+        ),
+    )
+    exact, seen = told["promise"]["exact"], told["observed"]
+    yield (
+        "promise",
+        (
+            f"abstains from {exact['expected_rejection_rate']:.3%} of events on average, at most "
+            f"{exact['rejection_rate_upper']:.3%} with probability {1 - exact['delta']:g}"
+        ),
+    )
+    yield "observed", _observed(seen)
+    for warning in told["promise"]["warnings"]:
+        yield "WARNING", warning
+
+
+def _observed(seen: dict[str, Any]) -> str:
+    if not seen["events"]:
+        return "nothing yet"
+    kept = "inside the promise" if seen["inside_promise"] else "OUTSIDE the promise"
+    return f"{seen['rejection_rate']:.3%} of {seen['events']:,} events, {kept}"
+
+
+def _stream(told: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    if told["partitions"]:
+        known = {p: has["lag"] for p, has in told["partitions"].items() if has["lag"] is not None}
+        most = sorted(known.items(), key=lambda item: (-item[1], item[0]))[:NAMED]
+        named = ", ".join(f"{partition} {lag:,}" for partition, lag in most)
+        more = ", …" if len(told["partitions"]) > len(most) else ""
+        yield "lag", f"{sum(known.values()):,} records; {named}{more}" if known else "not known yet"
+    for partition, seconds in told["stale"].items():
+        yield "SILENT", f"{partition} for {_span(seconds)}"
+    if told["interruptions"] or told["rewinds"]:
+        yield "trouble", f"{told['interruptions']} interruptions, {told['rewinds']} rewinds"
+
+
+def _watch(told: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    alarms, evidence = told["alarm_count"], told["drift_evidence"]
+    against = told["average_run_length"]
+    weighed = "" if evidence is None else f"evidence {evidence:.3g}"
+    weighed += f" of {against:.3g}" if weighed and against else ""
+    if alarms:
+        yield "ALARMS", f"{alarms:,}{f'; {weighed}' if weighed else ''}"
+    else:
+        yield "alarms", f"none{f'; {weighed}' if weighed else ''}"
+    if told["refitting"]:
+        yield "refit", "running"
+    if told["refits"]:
+        yield "refits", ", ".join(f"{n:,} {outcome}" for outcome, n in told["refits"].items())
+
+
+def _span(seconds: float) -> str:
+    """The two largest units of a duration."""
+    whole = round(max(0.0, seconds))
+    units = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
+    parts: list[str] = []
+    for unit, size in units:
+        count, whole = divmod(whole, size)
+        if count or parts:
+            parts.append(f"{count} {unit}")
+    return " ".join(parts[:2]) or "0 s"

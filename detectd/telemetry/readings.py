@@ -1,0 +1,83 @@
+"""What the state of the service says in numbers, by the names of `metrics.METRICS`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from detectd import __version__
+from detectd.encode import VERDICTS
+from detectd.records import Topic
+from detectd.rejection import observed_inside
+from detectd.telemetry.health import OUTCOMES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from detectd.serving import Serving
+    from detectd.telemetry.health import State
+
+# Label values -> value, in the order of the declared labels.
+Values = dict[tuple[str, ...], float]
+
+
+def readings(state: State, now: float, epoch: float) -> dict[str, Values]:
+    """The metrics that have a value at this moment; `now` is the state's clock, `epoch` Unix's."""
+    partitions = state.partitions or {}
+    values: dict[str, Values] = {
+        "detectd_build_info": {(__version__,): 1},
+        "detectd_ready": {(): not state.hindrances(now)},
+        "detectd_consumer_lag_records": {
+            (name,): p.lag for name, p in partitions.items() if p.lag is not None
+        },
+        "detectd_last_record_timestamp_seconds": {
+            (name,): p.timestamp_ms / 1000
+            for name, p in partitions.items()
+            if p.timestamp_ms is not None
+        },
+        "detectd_stale_partitions": {(): len(state.stale(now))},
+        "detectd_interruptions_total": {(): state.interruptions},
+        "detectd_rewinds_total": {(): state.rewinds},
+    }
+    if state.shared:
+        values["detectd_assigned_partitions"] = {(): len(partitions)}
+    if state.warming:
+        progress = state.warming.collected / state.warming.wanted
+        values["detectd_warmup_progress_ratio"] = {(): progress}
+    if state.serving:
+        values |= _of_model(state.serving, state.observed, epoch)
+    return values | _of_watch(state)
+
+
+def _of_model(serving: Serving, observed: Mapping[str, int], epoch: float) -> dict[str, Values]:
+    model, exact = serving.model, serving.promise.exact
+    # A clock that was set back must not make a model younger than new.
+    age = max(0.0, epoch - datetime.fromisoformat(model.created).timestamp())
+    values: dict[str, Values] = {
+        "detectd_warmup_progress_ratio": {(): 1},
+        "detectd_model_info": {(model.version, model.recipe.detector): 1},
+        "detectd_model_age_seconds": {(): age},
+        "detectd_expected_rejection_ratio": {(): exact.expected_rejection_rate},
+        "detectd_rejection_ratio_upper": {(): exact.rejection_rate_upper},
+    }
+    events = sum(observed.get(verdict, 0) for verdict in VERDICTS)
+    if events:
+        abstained = observed.get(Topic.ABSTAIN, 0)
+        zone = serving.promise.rejector.zone
+        kept = observed_inside(zone, events, abstained, exact.delta)
+        values["detectd_observed_rejection_ratio"] = {(): abstained / events}
+        values["detectd_promise_kept"] = {(): kept}
+    return values
+
+
+def _of_watch(state: State) -> dict[str, Values]:
+    values: dict[str, Values] = {
+        "detectd_drift_alarms_total": {(): state.alarm_count},
+        "detectd_refits_total": {(o,): state.refits.get(o, 0) for o in OUTCOMES},
+        "detectd_refit_running": {(): state.refitting},
+    }
+    if state.evidence is not None:
+        values["detectd_drift_evidence"] = {(): state.evidence}
+    if state.average_run_length is not None:
+        values["detectd_drift_average_run_length"] = {(): state.average_run_length}
+    return values

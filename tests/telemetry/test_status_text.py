@@ -1,0 +1,81 @@
+"""`/status` as a screenful."""
+
+from __future__ import annotations
+
+from detectd.report.status import status_text
+from detectd.sources import Partition
+from detectd.telemetry.pages import status
+
+NOW = 1_796_000_000.0
+
+
+def screen(health):
+    outputs = {"normal": 900, "anomaly": 50, "abstain": 50, "dead_letter": 3}
+    return status_text("127.0.0.1:9464", status(health.state, health.clock(), NOW, outputs))
+
+
+def test_a_service_that_answers(health, answer, serving, clock):
+    answer()
+    clock.now += 25.0
+    health.watched(12.5, [], average_run_length=1e6)
+    lines = screen(health).splitlines()
+    assert lines[0] == "service     ready, up 25 s"
+    assert lines[1].endswith("at 127.0.0.1:9464")
+    text = "\n".join(lines)
+    for words in (
+        "delivery    once",
+        f"model       {serving.model.version}, ",
+        "IForest, n = 500, contamination 0.1, T = 8",
+        f"at most {serving.promise.exact.rejection_rate_upper:.3%} with probability 0.9",
+        "observed    5.000% of 1,000 events, inside the promise",
+        "outputs     900 normal, 50 anomaly, 50 abstain, 3 dead_letter",
+        "lag         12 records; events/0 12, …",
+        "alarms      none; evidence 12.5 of 1e+06",
+    ):
+        assert words in text
+    assert "NOT READY" not in text
+    assert len(lines) < 20
+    assert max(map(len, lines)) <= 100
+
+
+def test_a_service_in_trouble(health, answer, serving, clock):
+    answer()
+    health.answering(serving, {"normal": 1, "abstain": 999})
+    health.watched(3e7, [{"number": 1}], average_run_length=1e6)
+    health.rewound()
+    health.refitting()
+    clock.now += 4000.0
+    text = screen(health)
+    for words in (
+        "service     stalled, up 1 h 6 min",
+        "NOT READY   the loop last turned 4000.0 s ago",
+        "OUTSIDE the promise",
+        "SILENT      events/0 for 1 h 6 min",
+        "trouble     0 interruptions, 1 rewinds",
+        "ALARMS      1; evidence 3e+07 of 1e+06",
+        "refit       running",
+    ):
+        assert words in text
+    health.refitted("refused")
+    assert "refits      1 refused" in screen(health)
+
+
+def test_a_service_that_warms_up(health):
+    health.opened()
+    health.assigned({})
+    health.warming_up(500, 2000)
+    text = screen(health)
+    assert "warm-up     500 of 2,000 events, 25%" in text
+    assert "model       none yet" in text
+    assert "lag" not in text
+
+
+def test_of_many_partitions_those_with_the_largest_lag_are_named(health):
+    health.assigned({f"events/{i}": Partition(i, None, 0.0) for i in range(300)})
+    (line,) = [line for line in screen(health).splitlines() if line.startswith("lag")]
+    assert line == (
+        "lag         44,850 records; events/299 299, events/298 298, events/297 297, "
+        "events/296 296, …"
+    )
+    health.assigned({"events/0": Partition(None, None, 0.0)})
+    assert "lag         not known yet" in screen(health)
