@@ -27,8 +27,8 @@ from detectd.records import Position, Topic
 from detectd.sources import BATCH_BYTES, Batch, weight
 from detectd.telemetry.health import Health
 from detectd.telemetry.metrics import Metrics, stages
-from detectd.telemetry.notify import notify
 from detectd.telemetry.server import serve
+from detectd.telemetry.systemd import Supervisor
 
 if TYPE_CHECKING:
     from detectd.records import Record
@@ -92,6 +92,7 @@ class Service:
             delivery=wiring.delivery(settings),
         )
         self.metrics = Metrics(self.health)
+        self.supervisor = Supervisor(self.health)
 
     def run(self) -> Summary:
         """Process the stream until it ends or a stop is requested."""
@@ -99,6 +100,7 @@ class Service:
         listen, token = self.settings.server.listen, wiring.server_token(self.settings)
         with serve(listen, token, self.health, self.metrics):
             try:
+                self.supervisor.starting()
                 self._receive_models()
                 self.answerer.load()
                 self._open_patiently(None)
@@ -106,8 +108,8 @@ class Service:
                 while not self.stop.requested and not self._turn_or_recover():
                     self._tell()
             finally:
-                notify(STOPPING=1)
                 self.health.stopping()
+                self.supervisor.stopping()
                 if self.feed:
                     self.feed.stop()
                 self.answerer.close()
@@ -138,7 +140,7 @@ class Service:
         self.answerer.advance(self._hold)  # where the last run ended just before
         self.health.opened()
         log.info("service.started", resumed=position is not None)
-        notify(READY=1, STATUS="processing")
+        self.supervisor.ready()
 
     def _turn_or_recover(self) -> bool:
         """One batch. True when a bounded source has ended."""
@@ -210,7 +212,7 @@ class Service:
                     raise away
                 self.health.interrupted(str(away))
                 self.health.turned(within=EXTENSION_SECONDS)
-                notify(STATUS=f"waiting: {away}", EXTEND_TIMEOUT_USEC=EXTENSION_SECONDS * 1_000_000)
+                self.supervisor.waiting(str(away), within=EXTENSION_SECONDS)
                 self._renew_ends()
                 self.stop.wait(self.backoff.pause(time.monotonic()))
             try:
@@ -228,11 +230,13 @@ class Service:
         elif self.answerer.warmup:
             self.health.warming_up(self.answerer.warmup.collected, self.answerer.warmup.wanted)
         self.health.turned()
+        self.supervisor.turned(self.summary.topics.total())
 
     def _hold(self) -> None:
         """While a model is being trained: show the group, and whoever watches, that we live."""
         self.source.hold()
         self.health.turned()
+        self.supervisor.holding()
 
     def _watchdog_seconds(self) -> float:
         """A turn that takes longer hangs: it has read, answered and committed long since."""

@@ -434,19 +434,6 @@ def test_a_second_signal_kills_at_once(world):
         assert service.wait(timeout=10) == -signal.SIGTERM
 
 
-def test_systemd_is_told_when_the_service_is_ready(fitted, tmp_path):
-    import socket
-
-    address = str(tmp_path / "notify")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind(address)
-        manager.settimeout(60)
-        fitted.lines(fitted.events, events(100))
-        assert fitted.run("run", env={"NOTIFY_SOCKET": address}).returncode == 0
-        assert "READY=1" in manager.recv(4096).decode()
-        assert "STOPPING=1" in manager.recv(4096).decode()
-
-
 def test_a_pipe_goes_from_stdin_to_stdout(fitted):
     fitted.write(source={"kind": "stdin", "path": None}, sink={"kind": "stdout", "directory": None})
     lines = events(200, poison=0.05)
