@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from detectd import serving, training, wiring
-from detectd.checks import require_trainable_warmup
+from detectd.checks import require_detector, require_trainable_warmup
 from detectd.encode import VERDICTS
 from detectd.errors import ConfigError, DetectdError
 from detectd.pipeline import collect_records, judge_records
@@ -181,6 +181,7 @@ class Answerer:
 
     def _collect(self, collected: int) -> None:
         """Collect rows, unless another process of this group does so for all of us."""
+        require_detector(self.settings)
         require_trainable_warmup(self.settings)
         wanted = self.settings.training.warmup
         if not self.warmup:

@@ -304,6 +304,13 @@ def test_a_warm_up_that_could_never_train_is_refused_before_anything_is_read(wor
     assert sum(map(len, world.outputs().values())) == 0
 
 
+def test_a_detector_that_is_not_there_is_refused_before_anything_is_read(world):
+    world.write(detector={"name": "IFrest"})
+    world.lines(world.events, events(50))
+    one_line(world.run("run"), 78, "detector.name", "IForest")
+    assert not any(world.outputs().values())
+
+
 def test_check_tells_all_that_is_wrong(world):
     world.write(detector={"name": "Nope"}, source={"path": str(world.home / "e.jsonl.gz")})
     (world.home / "e.jsonl.gz").write_bytes(b"no gzip")
