@@ -40,9 +40,7 @@ def check(settings: Settings) -> list[str]:
 
 def _detector(settings: Settings) -> Iterator[str]:
     detector = settings.detector
-    find(detector.name)
-    if detector.params:  # Only then is PyOD needed, and PyOD is slow to import.
-        try_params(detector.name, detector.params, len(settings.event.features))
+    require_detector(settings)
     yield f"detector  {detector.name}, contamination {detector.contamination:g}"
 
 
@@ -105,6 +103,14 @@ def _model(settings: Settings) -> Iterator[str]:
         yield f"WARNING   the model was fitted with other settings: {changed}; `detectd fit` anew"
     for warning in promise.warnings:
         yield f"WARNING   {warning}"
+
+
+def require_detector(settings: Settings) -> None:
+    """Raise ConfigError where there is no such detector, or none with such parameters."""
+    detector = settings.detector
+    find(detector.name)
+    if detector.params:  # Only then is PyOD needed, and PyOD is slow to import.
+        try_params(detector.name, detector.params, len(settings.event.features))
 
 
 def require_trainable_warmup(settings: Settings) -> None:

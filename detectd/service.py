@@ -31,8 +31,8 @@ from detectd.sources import BATCH_BYTES, Batch, weight
 from detectd.telemetry import logs
 from detectd.telemetry.health import Health
 from detectd.telemetry.metrics import Metrics, stages
-from detectd.telemetry.notify import notify
 from detectd.telemetry.server import serve
+from detectd.telemetry.systemd import Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,6 +104,7 @@ class Service:
             delivery=wiring.delivery(settings),
         )
         self.metrics = Metrics(self.health)
+        self.supervisor = Supervisor(self.health)
 
     def run(self) -> Summary:
         """Process the stream until it ends or a stop is requested."""
@@ -113,6 +114,7 @@ class Service:
         listen, token = self.settings.server.listen, wiring.server_token(self.settings)
         with serve(listen, token, self.health, self.metrics):
             try:
+                self.supervisor.starting()
                 self._receive_models()
                 self.answerer.load()
                 self._open_patiently(None)
@@ -122,8 +124,8 @@ class Service:
                         self._reload()
                     self._tell()
             finally:
-                notify(STOPPING=1)
                 self.health.stopping()
+                self.supervisor.stopping()
                 if self.feed:
                     self.feed.stop()
                 self.answerer.close()
@@ -154,7 +156,7 @@ class Service:
         self.answerer.advance(self._hold)  # where the last run ended just before
         self.health.opened()
         log.info("service.started", resumed=position is not None)
-        notify(READY=1, STATUS="processing")
+        self.supervisor.ready()
 
     def _turn_or_recover(self) -> bool:
         """One batch. True when a bounded source has ended."""
@@ -247,7 +249,7 @@ class Service:
                     raise away
                 self.health.interrupted(str(away))
                 self.health.turned(within=EXTENSION_SECONDS)
-                notify(STATUS=f"waiting: {away}", EXTEND_TIMEOUT_USEC=EXTENSION_SECONDS * 1_000_000)
+                self.supervisor.waiting(str(away), within=EXTENSION_SECONDS)
                 self._renew_ends()
                 self.stop.wait(self.backoff.pause(time.monotonic()))
             try:
@@ -272,17 +274,18 @@ class Service:
         elif self.answerer.warming:
             self.health.warming_up(self.answerer.warming.progress)
         self.health.turned()
+        self.supervisor.turned(self.summary.topics.total())
 
     def _hold(self) -> None:
         """While a model is being trained: show the group, and whoever watches, that we live."""
         self.source.hold()
         self.health.turned()
+        self.supervisor.holding()
 
     def _reload(self) -> None:
         """Take over what a new configuration changes: all of it, or nothing."""
         assert self.reread
-        since = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
-        notify(RELOADING=1, MONOTONIC_USEC=since)
+        self.supervisor.reloading()
         try:
             fresh = self.reread()
             keys = changed(self.settings, fresh)
@@ -294,7 +297,7 @@ class Service:
             self.pace = self._new_pace()
             logs.configure(fresh.log)
             log.info("config.reloaded", changed=keys)
-        notify(READY=1)
+        self.supervisor.ready()
 
     def _new_pace(self) -> Pace:
         asked = self.settings

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import structlog
 
 from detectd import training, wiring
-from detectd.checks import require_trainable_warmup
+from detectd.checks import require_detector, require_trainable_warmup
 from detectd.pipeline import collect_records
 from detectd.records import Topic
 from detectd.warmup import Busy, Warmup
@@ -49,6 +49,7 @@ class Warming:
     """Answers without a model. The first process on a store collects; others wait for its model."""
 
     def __init__(self, settings: Settings, schema: Schema, store: Store) -> None:
+        require_detector(settings)
         require_trainable_warmup(settings)
         self._settings = settings
         self._schema = schema

@@ -1,1 +1,1 @@
-"""How the service tells of itself: logs on stderr, a progress bar, systemd's notify socket."""
+"""How the service tells of itself: logs on stderr, a progress bar."""

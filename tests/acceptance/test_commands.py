@@ -304,6 +304,13 @@ def test_a_warm_up_that_could_never_train_is_refused_before_anything_is_read(wor
     assert sum(map(len, world.outputs().values())) == 0
 
 
+def test_a_detector_that_is_not_there_is_refused_before_anything_is_read(world):
+    world.write(detector={"name": "IFrest"})
+    world.lines(world.events, events(50))
+    one_line(world.run("run"), 78, "detector.name", "IForest")
+    assert not any(world.outputs().values())
+
+
 def test_check_tells_all_that_is_wrong(world):
     world.write(detector={"name": "Nope"}, source={"path": str(world.home / "e.jsonl.gz")})
     (world.home / "e.jsonl.gz").write_bytes(b"no gzip")
@@ -432,19 +439,6 @@ def test_a_second_signal_kills_at_once(world):
             service.wait(timeout=1)
         service.send_signal(signal.SIGTERM)
         assert service.wait(timeout=10) == -signal.SIGTERM
-
-
-def test_systemd_is_told_when_the_service_is_ready(fitted, tmp_path):
-    import socket
-
-    address = str(tmp_path / "notify")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind(address)
-        manager.settimeout(60)
-        fitted.lines(fitted.events, events(100))
-        assert fitted.run("run", env={"NOTIFY_SOCKET": address}).returncode == 0
-        assert "READY=1" in manager.recv(4096).decode()
-        assert "STOPPING=1" in manager.recv(4096).decode()
 
 
 def test_a_pipe_goes_from_stdin_to_stdout(fitted):

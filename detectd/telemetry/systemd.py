@@ -1,0 +1,142 @@
+"""systemd, told how the service is doing. Outside systemd, all of it goes nowhere.
+
+READY, RELOADING, STOPPING   where the service is in its life
+WATCHDOG                     the loop has turned; one that hangs says nothing, and is restarted
+STATUS                       a sentence for `systemctl status`
+EXTEND_TIMEOUT_USEC          a start, a fit or a stop takes long, and goes on
+
+The protocol is that of sd_notify(3): a datagram of `NAME=value` lines, sent to `$NOTIFY_SOCKET`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import socket
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from detectd.telemetry.health import Health, State
+
+# The loop may turn a thousand times in a second; nobody reads that much.
+BEAT_SECONDS = 1.0
+
+# A fit that goes on says so every BEAT_SECONDS. One in the start says nothing until it is done.
+HOLD_SECONDS = 30
+START_SECONDS = 1800
+
+# A manager that is too busy to read: what marks a change of state is worth waiting for.
+PATIENCE_SECONDS = 2.0
+
+
+class Supervisor:
+    """The manager that started this process, if there is one. `health` tells how the loop is."""
+
+    def __init__(self, health: Health, environment: Mapping[str, str] = os.environ) -> None:
+        self._health = health
+        self._address = environment.get("NOTIFY_SOCKET", "")
+        self._watchdog = _watchdog_seconds(environment)
+        self._beat = -math.inf
+        self._events = 0
+
+    def starting(self) -> None:
+        """A model is loaded, and may have to be fitted again."""
+        self._tell(STATUS="loading the model", **_extension(START_SECONDS))
+
+    def ready(self) -> None:
+        """The stream is open, or open again; a reload is over."""
+        self._tell(READY=1, **self._longer())
+
+    def turned(self, events: int) -> None:
+        """The loop has turned, and `events` have been answered in all."""
+        now = self._health.clock()
+        passed = now - self._beat
+        if passed < BEAT_SECONDS:
+            return
+        rate = (events - self._events) / passed
+        self._beat, self._events = now, events
+        self._knock(WATCHDOG=1, STATUS=sentence(self._health.state, rate, now))
+
+    def holding(self) -> None:
+        """A model is being trained, and the loop keeps its place in the group meanwhile."""
+        now = self._health.clock()
+        if now - self._beat >= BEAT_SECONDS:
+            self._beat = now
+            self._knock(WATCHDOG=1, STATUS="training a model", **_extension(HOLD_SECONDS))
+
+    def waiting(self, why: str, within: float) -> None:
+        """The other side is away; the next try takes less than `within` seconds."""
+        self._tell(WATCHDOG=1, STATUS=f"waiting: {why}", **self._longer(), **_extension(within))
+
+    def reloading(self) -> None:
+        """The configuration is being read again; `ready` says when that is over."""
+        self._tell(RELOADING=1, MONOTONIC_USEC=time.monotonic_ns() // 1000)
+
+    def stopping(self) -> None:
+        """The batch in hand has been committed, and nothing more is read."""
+        self._tell(STOPPING=1, STATUS="stopping")
+
+    def _longer(self) -> dict[str, int]:
+        """A turn may be allowed to take longer than the unit's WatchdogSec= foresees."""
+        allowed = self._health.state.allowed
+        if not 0 < self._watchdog < allowed:
+            return {}
+        self._watchdog = allowed
+        return {"WATCHDOG_USEC": _microseconds(allowed)}
+
+    def _tell(self, **state: str | int) -> None:
+        _send(self._address, state, PATIENCE_SECONDS)
+
+    def _knock(self, **state: str | int) -> None:
+        """Say what will be said again soon. The loop waits for nobody."""
+        _send(self._address, state, 0.0)
+
+
+def sentence(state: State, rate: float, now: float) -> str:
+    """How the service is doing at `rate` events a second, and what troubles it most."""
+    troubles = [hindrance.why for hindrance in state.hindrances(now)]
+    return "; ".join([*_performance(state, rate), *troubles[:1]])
+
+
+def _performance(state: State, rate: float) -> Iterator[str]:
+    if state.serving is None:
+        return
+    promised = state.serving.promise.exact.rejection_rate_upper
+    judged, abstained = sum(state.observed.values()), state.observed.get("abstain", 0)
+    share = f"{100 * abstained / judged:.1f} %" if judged else "none yet"
+    yield f"{rate:,.0f} events/s, abstaining {share} of a promised {100 * promised:.1f} %"
+    if state.standby:
+        yield "standby: other members of the group own all partitions"
+
+
+def _watchdog_seconds(environment: Mapping[str, str]) -> float:
+    """What the manager allows between two WATCHDOG=1; 0 where it does not watch this process."""
+    ours = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+    allowed = environment.get("WATCHDOG_USEC", "")
+    return int(allowed) / 1e6 if ours and allowed.isdecimal() else 0.0
+
+
+def _extension(seconds: float) -> dict[str, int]:
+    return {"EXTEND_TIMEOUT_USEC": _microseconds(seconds)}
+
+
+def _microseconds(seconds: float) -> int:
+    return math.ceil(seconds * 1e6)
+
+
+def _send(address: str, state: Mapping[str, str | int], patience: float) -> None:
+    """A manager that is gone, or does not read, is no reason to stop: then nobody is told."""
+    if not address:
+        return
+    lines = (f"{name}={' '.join(str(value).splitlines())}" for name, value in state.items())
+    with (
+        contextlib.suppress(OSError),
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel,
+    ):
+        channel.settimeout(patience)
+        channel.connect(f"\0{address[1:]}" if address.startswith("@") else address)
+        channel.send("\n".join(lines).encode())

@@ -1,0 +1,63 @@
+"""The command under a manager that listens, does not listen, or has nowhere to put what it says."""
+
+from __future__ import annotations
+
+import signal
+import socket
+
+import pytest
+from acceptance.command import events, start
+
+
+@pytest.fixture
+def manager(tmp_path):
+    """The end of the notify socket at which systemd listens."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(str(tmp_path / "notify"))
+        listening.settimeout(60)
+        yield listening
+
+
+def supervised(world, manager, *command, **options):
+    environment = {"NOTIFY_SOCKET": manager.getsockname(), "WATCHDOG_USEC": "1000000"}
+    return start(*command, "--config", world.path, env=environment, **options)
+
+
+def hear(manager, *words):
+    """Listen until a message has all the words."""
+    while True:
+        message = manager.recv(1 << 16).decode()
+        if all(word in message for word in words):
+            return message.splitlines()
+
+
+def test_the_manager_hears_a_life_from_its_start_to_its_end(fitted, manager):
+    fitted.write(source={"follow": True})
+    fitted.lines(fitted.events, events(500))
+    with supervised(fitted, manager, "run") as service:
+        assert manager.recv(4096).startswith(b"STATUS=loading the model\nEXTEND_TIMEOUT_USEC=")
+        ready = hear(manager, "READY=1")
+        # The configuration lets a turn take longer than the second of this watchdog.
+        assert int(ready[1].removeprefix("WATCHDOG_USEC=")) > 60_000_000
+        turned = hear(manager, "WATCHDOG=1", "STATUS=", " % of a promised ")
+        assert turned[1].removeprefix("STATUS=")[0].isdecimal()
+        hear(manager, "WATCHDOG=1")  # the loop turns where nothing arrives, too
+        service.send_signal(signal.SIGTERM)
+        hear(manager, "STOPPING=1")
+        assert service.wait(timeout=30) == 0
+
+
+def test_a_warm_up_and_its_fit_are_told(world, manager):
+    world.write(training={"warmup": 20_000}, detector={"name": "ABOD"})
+    world.lines(world.events, events(20_000))
+    with supervised(world, manager, "run") as service:
+        hear(manager, "WATCHDOG=1", "STATUS=no model answers yet", "events are collected")
+        hear(manager, "WATCHDOG=1", "STATUS=training a model", "EXTEND_TIMEOUT_USEC=")
+        service.kill()
+
+
+def test_a_notify_socket_that_is_not_there_is_harmless(fitted):
+    fitted.lines(fitted.events, events(200))
+    done = fitted.run("run", env={"NOTIFY_SOCKET": "/nowhere/notify", "WATCHDOG_USEC": "1000000"})
+    assert done.returncode == 0, done.stderr
+    assert sum(map(len, fitted.outputs().values())) == 200
