@@ -74,7 +74,8 @@ def _own_arguments(name: str, command: argparse.ArgumentParser) -> None:
     elif name == "check":
         add("--connect", action="store_true", help="also try brokers, login, topics and rights")
     elif name in {"report", "plan"}:
-        add("--format", choices=("text", "json"), default="text")
+        formats = ("text", "json", "html") if name == "report" else ("text", "json")
+        add("--format", choices=formats, default="text")
         add("-o", dest="output", type=Path, metavar="FILE", help="write it there")
     elif name == "demo":
         add("--directory", type=Path, default=Path("build/demo"), metavar="DIR")

@@ -139,12 +139,15 @@ def fit(arguments: argparse.Namespace) -> None:
 def report(arguments: argparse.Namespace) -> None:
     """The promise of the active model, paper and exact side by side, and what was observed."""
     settings = _settings(arguments)
-    from detectd.report.active import active_figures
+    from detectd.report.active import active_figures, active_page
     from detectd.report.text import text
     from detectd.telemetry import logs
 
     logs.configure(settings.log)
-    _give(active_figures(settings), text, arguments)
+    if arguments.format == "html":
+        _write(active_page(settings), arguments)
+    else:
+        _give(active_figures(settings), text, arguments)
 
 
 def plan(arguments: argparse.Namespace) -> None:
@@ -243,7 +246,10 @@ def _give(
     found: dict[str, Any], text: Callable[[dict[str, Any]], str], arguments: argparse.Namespace
 ) -> None:
     """Print figures, or write them where -o says."""
-    rendered = json.dumps(found, indent=2) if arguments.format == "json" else text(found)
+    _write(json.dumps(found, indent=2) if arguments.format == "json" else text(found), arguments)
+
+
+def _write(rendered: str, arguments: argparse.Namespace) -> None:
     if arguments.output is None:
         print(rendered)
         return
