@@ -62,7 +62,7 @@ def square_root(high: float, label: Label) -> Axis:
     def place(values: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.sqrt(values / high)
 
-    return Axis(place, [Tick(0.0, label(0.0, 2)), *spaced_ticks(place, (0.0, high), 0.18, label)])
+    return Axis(place, spaced_ticks(place, (0.0, high), 0.18, label))
 
 
 def nice_ticks(low: float, high: float, at_most: int, label: Label = decimal_label) -> list[Tick]:
@@ -84,7 +84,7 @@ def spaced_ticks(
 ) -> list[Tick]:
     """Round values inside an uneven axis that stand at least `spacing` apart, ascending.
 
-    Powers of ten come before five times and twice those.
+    Zero comes first, then powers of ten, then five times and twice those.
     """
     taken: dict[float, Tick] = {}
     for value, decimals in _round_values(*ends):
@@ -96,7 +96,7 @@ def spaced_ticks(
 
 def _round_values(low: float, high: float) -> Iterator[tuple[float, int]]:
     """Values within, the roundest first, then the largest; and how many decimals they have."""
-    if low < 0 < high:
+    if low <= 0 <= high:
         yield 0.0, 0
     largest = max(abs(low), abs(high))
     top = math.floor(math.log10(largest)) if largest else 0

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
+
 from detectd import __version__
 from detectd.observations import Observations
+from detectd.rejection.drift import Alarm
 from detectd.report import tables
 from detectd.report.charts import (
     gauge,
@@ -28,12 +32,19 @@ if TYPE_CHECKING:
     from detectd.rejection import ExactPromise
     from detectd.serving import Serving
 
+# The latest alarms; whoever has more has a stream to look at, not a list.
+ALARMS_SHOWN = 20
+
 
 def page(serving: Serving, observed: Mapping[str, Any], written: datetime) -> str:
-    """The whole document. `observed` is what the store keeps under the model's version."""
+    """The whole document.
+
+    `observed` is what the store keeps under the model's version: `Observations.as_dict`, or counts
+    alone, and under "alarms" a list of `Alarm`s as dicts.
+    """
     seen = Observations(serving.promise.rejector.scores)
     seen.resume(observed)
-    alarms = [alarm for alarm in observed.get("alarms") or () if isinstance(alarm, dict)]
+    alarms = _believed(observed.get("alarms"))
     report = figures(serving, seen.counts)
     promise = serving.promise
     body = tag(
@@ -45,7 +56,7 @@ def page(serving: Serving, observed: Mapping[str, Any], written: datetime) -> st
             tag(
                 "section",
                 scores_figure(promise.rejector, seen.grid, seen.histogram),
-                history_figure(seen.history, promise, alarms),
+                history_figure(seen.history, promise, alarms[-ALARMS_SHOWN:]),
                 stability_figure(promise.rejector),
                 thresholds_figure(promise, what_if(promise)),
                 class_="figures",
@@ -150,12 +161,21 @@ def _standing(observed: Mapping[str, Any], exact: ExactPromise, alarms: int) -> 
     return _Standing("kept", "✓", "Kept so far. ", seen)
 
 
-def _alarms(alarms: list[dict[str, Any]]) -> Element:
+def _believed(told: object) -> list[Alarm]:
+    """The alarms that a file tells of, as far as they are any."""
+    alarms = []
+    for each in told if isinstance(told, list) else []:
+        with contextlib.suppress(msgspec.ValidationError):
+            alarms.append(msgspec.convert(each, Alarm))
+    return alarms
+
+
+def _alarms(alarms: list[Alarm]) -> Element:
     if not alarms:
-        inside = tag("p", "None: no evidence so far that the stream has left its calibration.")
+        told = tag("p", "None: no evidence so far that the stream has left its calibration.")
     else:
-        inside = tables.alarm_table(alarms)
-    return _card("Alarms", inside)
+        told = tables.alarm_list(alarms[-ALARMS_SHOWN:], max(0, len(alarms) - ALARMS_SHOWN))
+    return _card("Alarms", told)
 
 
 def _card(heading: str, inside: Element) -> Element:

@@ -29,8 +29,8 @@ def signed(digits: str) -> str:
 
 def decimal_label(value: float, decimals: int) -> str:
     """A tick of an axis whose step has so many decimals."""
-    if value and (decimals > 5 or abs(value) >= 1e6):
-        return signed(f"{value:.1e}" if decimals > 5 else f"{value:.3g}").replace("e+", "e")
+    if decimals > 5 or abs(value) >= 1e6:
+        return signed(f"{value:.3g}").replace("e+", "e")
     return signed(f"{value:,.{max(0, decimals)}f}")
 
 

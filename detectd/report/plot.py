@@ -28,6 +28,9 @@ SIZE = 1000
 # Longer labels than this, nearer to the right end than this share of the plot, end at their tick.
 SHORT, NEAR_END = 4, 0.06
 
+# Of longer labels than this, every second is left out on a telephone.
+LONG = 6
+
 
 class Axes(NamedTuple):
     """What a layer is drawn against."""
@@ -59,8 +62,7 @@ def plot(
         class_="plot",
         role="img",
         aria_labelledby=f"{title} {description}",
-        width="100%",
-        height=float(height),
+        style=f"--height: {height}px",
         xmlns="http://www.w3.org/2000/svg",
     )
 
@@ -138,14 +140,16 @@ def _grid(axes: Axes, *, x_labels: bool) -> list[Element]:
         labels.append(
             tag("text", tick.label, class_="tick", x="0", dx="-7", y=level, dy=".34em", **_END)
         )
-    for tick in axes.x.ticks if x_labels else ():
+    long = max((len(tick.label) for tick in axes.x.ticks), default=0) > LONG
+    for i, tick in enumerate(axes.x.ticks if x_labels else ()):
         place = axes.x.inside(tick.value)
         inward = place > 1 - NEAR_END and len(tick.label) > SHORT
         anchor = "end" if inward else "middle"
         where = {"x": percentage(place), "y": "100%"}
         notch = tag("path", class_="axis", d="M0 0v4")
         lines.append(tag("svg", notch, overflow="visible", **where))
-        labels.append(tag("text", tick.label, class_="tick", dy="18", text_anchor=anchor, **where))
+        kind = "tick spare" if long and i % 2 else "tick"
+        labels.append(tag("text", tick.label, class_=kind, dy="18", text_anchor=anchor, **where))
     return [tag("g", *lines, *labels, aria_hidden="true")]
 
 

@@ -11,12 +11,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from xml.etree.ElementTree import Element
 
+    from detectd.rejection.drift import Alarm
     from detectd.report.markup import Inside
     from detectd.serving import Serving
 
 # Names of features that are shown; whoever has more knows where they are configured.
 FEATURES_SHOWN = 60
 
+# As alarms have their shares.
 SIDES = ("normal", "abstain", "anomaly")
 
 
@@ -68,20 +70,25 @@ def verdict_table(serving: Serving, observed: Mapping[str, int]) -> Element:
     )
 
 
-def alarm_table(alarms: Sequence[Mapping[str, Any]]) -> Element:
-    """`alarms` as `detectd.rejection.drift.Alarm` has them; what is missing is left blank."""
-    return _table(
-        ["alarm", "at event", "what moved", *SIDES],
-        [
-            [
-                _count(alarm.get("number")),
-                _count(alarm.get("event")),
-                str(alarm.get("moved", "")),
-                *_moves(alarm),
-            ]
-            for alarm in alarms
-        ],
-        "Shares of recent events, and in brackets those expected.",
+def alarm_list(alarms: Sequence[Alarm], earlier: int) -> Element:
+    """One entry an alarm; so many `earlier` ones are not among them."""
+    return tag(
+        "div",
+        tag("ol", *map(_alarm, alarms), class_="alarms"),
+        tag("p", f"{earlier:,} earlier ones are not shown.", class_="note") if earlier else None,
+    )
+
+
+def _alarm(alarm: Alarm) -> Element:
+    shares = ", ".join(
+        f"{side} {percent(now)} (expected {percent(then)})"
+        for side, now, then in zip(SIDES, alarm.recent, alarm.expected, strict=True)
+    )
+    return tag(
+        "li",
+        tag("b", f"At event {alarm.event:,}: {alarm.moved}."),
+        " ",
+        tag("span", f"Of recent events {shares}."),
     )
 
 
@@ -130,17 +137,6 @@ def _features(names: Sequence[str]) -> Element:
         *(tag("bdi", name, class_="chip") for name in names[:FEATURES_SHOWN]),
         f" and {hidden:,} more" if hidden > 0 else None,
     )
-
-
-def _moves(alarm: Mapping[str, Any]) -> list[str]:
-    recent, expected = alarm.get("recent", ()), alarm.get("expected", ())
-    if len(recent) != len(SIDES) or len(expected) != len(SIDES):
-        return ["" for _ in SIDES]
-    return [f"{percent(now)} ({percent(then)})" for now, then in zip(recent, expected, strict=True)]
-
-
-def _count(number: object) -> str:
-    return f"{number:,}" if isinstance(number, int) else ""
 
 
 def _doubted(figure: str, why: str) -> Inside:

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 POINTS = 61
 
 # The quantile of the cost takes tens of milliseconds, so it is computed at every so manieth point.
-COST_EVERY = 5
+COST_EVERY = 4
 
 LARGEST_T = 48.0
 
 
 @dataclass(frozen=True, eq=False)
 class WhatIf:
-    """Rates at thresholds `T` (k,), costs at `cost_thresholds` (j,), exact and as the paper has them.
+    """Rates at thresholds `T` (k,), costs at `cost_thresholds` (j,), exact and as in the paper.
 
     `valid` (k,) says where the paper's upper bound is one. Beyond `reachable` some verdict can no
     longer be given.

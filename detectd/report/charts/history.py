@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,13 +15,14 @@ from detectd.report.charts.figure import Entry, figure, panel
 from detectd.report.numerals import count_label, moment, percent, percent_label
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from xml.etree.ElementTree import Element
 
     from numpy.typing import NDArray
 
     from detectd.observations import Period
     from detectd.promise import Promise
+    from detectd.rejection.drift import Alarm
 
     Floats = NDArray[np.float64]
 
@@ -34,17 +35,15 @@ STRIPES = 60
 
 @dataclass(frozen=True)
 class _Course:
-    """`ends` (k,) events so far; `rates` (k,) of each period and `so_far` (k,) of all until then."""
+    """Events until the `ends` (k,) of periods; `rates` (k,) of each, and of all `so_far` (k,)."""
 
     ends: Floats
     rates: Floats
     so_far: Floats
 
 
-def history_figure(
-    history: Sequence[Period], promise: Promise, alarms: Sequence[Mapping[str, Any]]
-) -> Element:
-    """`alarms` as `detectd.rejection.drift.Alarm` has them; what else they hold is ignored."""
+def history_figure(history: Sequence[Period], promise: Promise, alarms: Sequence[Alarm]) -> Element:
+    """Both rates over the periods of the stream, and where alarms were raised."""
     exact = promise.exact
     if not history:
         return figure(
@@ -56,7 +55,7 @@ def history_figure(
         )
     abstained = _course(history, [p.abstained for p in history])
     across = linear(0.0, float(abstained.ends[-1]), count_label, 5)
-    raised = [float(a["event"]) for a in alarms if isinstance(a.get("event"), int)]
+    raised = [float(alarm.event) for alarm in alarms]
     size = round(float(np.median([p.events for p in history])))
     return figure(
         "figure-history",
@@ -97,14 +96,18 @@ def _abstention(
 ) -> Element:
     exact = promise.exact
     low, high = _long_run(history, exact.delta)
-    axes = plot.Axes(across, _shares(course, exact.rejection_rate_upper))
+    promised = exact.rejection_rate_upper
+    room = min(float(high[-1]), max(3.0 * promised, 1e-3))
+    axes = plot.Axes(across, _shares(course, max(promised, room)))
+    known = ([0.0, *course.ends], [0.0, *low], [1.0, *high])  # Nothing is, before the first event.
     layers = [
-        plot.band(axes, course.ends, low, high, "confidence"),
+        plot.band(axes, *known, "confidence"),
         plot.horizontal(axes, exact.expected_rejection_rate, "line mean"),
         plot.horizontal(axes, exact.rejection_rate_upper, "line limit"),
         *(plot.vertical(axes, event, "line alarm") for event in raised),
         plot.dots(axes, course.ends, course.rates, "period"),
         plot.line(axes, course.ends, course.so_far, "abstain"),
+        _latest(axes, course, "abstain"),
         plot.hover(axes, *_told(history)),
     ]
     words = plot.Words(
@@ -130,6 +133,7 @@ def _anomalies(
         *(plot.vertical(axes, event, "line alarm") for event in raised),
         plot.dots(axes, course.ends, course.rates, "period"),
         plot.line(axes, course.ends, course.so_far, "anomaly"),
+        _latest(axes, course, "anomaly"),
     ]
     words = plot.Words(
         "anomalies",
@@ -162,8 +166,13 @@ def _shares(course: _Course, promised: float, at_most: int = 5) -> Axis:
     """From nothing to what matters; a few wild periods may lie beyond."""
     settled = course.so_far[len(course.so_far) // 10 :]
     usual = float(np.quantile(course.rates, 0.98))
-    highest = max(1.25 * promised, 1.1 * float(settled.max()), 1.1 * usual, 1e-4)
-    return linear(0.0, min(1.0, highest), percent_label, at_most)
+    highest = max(1.2 * promised, 1.1 * float(settled.max()), 1.1 * usual)
+    return linear(0.0, min(1.0, highest or 0.01), percent_label, at_most)
+
+
+def _latest(axes: plot.Axes, course: _Course, kind: str) -> Element:
+    rate = float(course.so_far[-1])
+    return plot.mark(axes, float(course.ends[-1]), rate, kind, f"so far: {percent(rate)}")
 
 
 def _between(history: Sequence[Period]) -> str:

@@ -87,8 +87,8 @@ def _caption(rejector: Rejector, stream: Ints, seen: int) -> list[str]:
     outside = int(stream[0] + stream[-1])
     if outside:
         lines.append(
-            f"The outermost bins hold all that lies beyond them: {outside:,} scores of the stream, "
-            f"{percent(outside / seen)}."
+            f"Of the stream's scores {percent(outside / seen)} lie beyond the plot; the outermost "
+            "bins hold them."
         )
     if not seen:
         lines.append("No scores of the stream have been recorded yet.")

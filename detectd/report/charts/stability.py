@@ -35,7 +35,7 @@ def stability_figure(rejector: Rejector) -> Element:
     )
     across = linear(first, max(last, first + 1), count_label, 5)
     plain = plot.Axes(across, linear(-0.02, 1.02, at_most=3))
-    logs = plot.Axes(across, linear(-1.6 * T, 0.04 * T, at_most=4))
+    logs = plot.Axes(across, linear(-1.6 * T, 0.04 * T, at_most=5))
     shaded = (zone.rank_low - 0.5, zone.rank_high + 0.5)
     return figure(
         "figure-stability",
