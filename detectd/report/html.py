@@ -47,20 +47,19 @@ def page(serving: Serving, observed: Mapping[str, Any], written: datetime) -> st
     alarms = _believed(observed.get("alarms"))
     report = figures(serving, seen.counts)
     promise = serving.promise
+    drawn = [
+        scores_figure(promise.rejector, seen.grid, seen.histogram),
+        history_figure(seen.history, promise, alarms[-ALARMS_SHOWN:]),
+        stability_figure(promise.rejector),
+        thresholds_figure(promise, what_if(promise)),
+    ]
     body = tag(
         "body",
         _patterns(),
         tag(
             "main",
             _opening(report, promise.exact, len(alarms)),
-            tag(
-                "section",
-                scores_figure(promise.rejector, seen.grid, seen.histogram),
-                history_figure(seen.history, promise, alarms[-ALARMS_SHOWN:]),
-                stability_figure(promise.rejector),
-                thresholds_figure(promise, what_if(promise)),
-                class_="figures",
-            ),
+            tag("section", *drawn, class_="figures"),
             tag(
                 "section",
                 _card("What is promised", tables.promise_table(report)),
@@ -127,14 +126,12 @@ def _warning(text: str) -> Element:
 
 
 def _sentence(exact: ExactPromise) -> list[Element | str]:
-    confidence = f"{1 - exact.delta:g}"
     return [
         "It abstains from ",
         tag("em", percent(exact.expected_rejection_rate)),
-        " of events on average. With probability ",
-        f"{confidence} it abstains from at most ",
+        " of events on average, from at most ",
         tag("em", percent(exact.rejection_rate_upper)),
-        ", and an event costs at most ",
+        f" with probability {1 - exact.delta:g}. With the same probability an event costs at most ",
         tag("em", f"{exact.cost_upper:.4g}"),
         ".",
     ]

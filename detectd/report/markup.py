@@ -43,7 +43,8 @@ def render(root: Element) -> str:
 
     Text in `style` is not escaped, so nothing but our own may go there.
     """
-    return "<!doctype html>\n" + tostring(root, encoding="us-ascii", method="html").decode("ascii")
+    document: bytes = tostring(root, encoding="us-ascii", method="html")
+    return "<!doctype html>\n" + document.decode("ascii")
 
 
 def percentage(share: float) -> str:

@@ -21,7 +21,7 @@ HEIGHT = 34
 
 
 def gauge(exact: ExactPromise, observed: Mapping[str, int]) -> Element:
-    """`observed` holds the count of each verdict."""
+    """`observed` holds the count of each verdict, and of all `events`."""
     abstained, events = observed["abstain"], observed["events"]
     mean, upper = exact.expected_rejection_rate, exact.rejection_rate_upper
     low, high = rate_interval(events, abstained, exact.delta)
@@ -34,30 +34,24 @@ def gauge(exact: ExactPromise, observed: Mapping[str, int]) -> Element:
         plot.vertical(axes, upper, "line limit"),
     ]
     entries = [
-        (Entry("line", "mean", ""), "promised mean", percent(mean)),
-        (Entry("line", "limit", ""), "promised bound", percent(upper)),
+        (Entry("line", "mean", "promised mean "), percent(mean)),
+        (Entry("line", "limit", "promised bound "), percent(upper)),
     ]
-    says = f"Promised {percent(mean)} on average, at most {percent(upper)}."
     if events:
         layers += [
             plot.line(axes, [low, high], [0.5, 0.5], "whisker"),
             plot.mark(axes, seen, 0.5, "abstain", f"observed: {percent(seen)}"),
         ]
-        entries.append((Entry("dot", "abstain", ""), "observed", percent(seen)))
-        interval = f"{percent(low)} to {percent(high)}"
-        entries.append((Entry("line", "whisker", ""), "long-run rate", interval))
-        says += f" Observed {percent(seen)}."
-    words = plot.Words("gauge", "Abstention rate, promised and observed", says)
+        entries += [
+            (Entry("dot", "abstain", "observed "), percent(seen)),
+            (Entry("line", "whisker", "long-run rate "), f"{percent(low)} to {percent(high)}"),
+        ]
+    told = ", ".join(f"{entry.meaning}{value}" for entry, value in entries)
+    words = plot.Words("gauge", "Abstention rate, promised and observed", f"{told}.")
+    legend = (tag("li", swatch(entry), entry.meaning, tag("b", value)) for entry, value in entries)
     return tag(
         "div",
         tag("div", plot.plot(words, axes, layers, HEIGHT, x_labels=True), class_="frame"),
-        tag(
-            "ul",
-            *(
-                tag("li", swatch(entry), f"{name} ", tag("b", figure))
-                for entry, name, figure in entries
-            ),
-            class_="legend",
-        ),
+        tag("ul", *legend, class_="legend"),
         class_="gauge",
     )

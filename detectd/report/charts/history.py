@@ -44,35 +44,26 @@ class _Course:
 
 def history_figure(history: Sequence[Period], promise: Promise, alarms: Sequence[Alarm]) -> Element:
     """Both rates over the periods of the stream, and where alarms were raised."""
-    exact = promise.exact
+    name, heading = "figure-history", "Abstention in the stream"
     if not history:
-        return figure(
-            "figure-history",
-            "Abstention in the stream",
-            [],
-            [],
-            ["No events so far: nothing to show."],
-        )
+        return figure(name, heading, [], [], ["No events so far: nothing to show."])
     abstained = _course(history, [p.abstained for p in history])
     across = linear(0.0, float(abstained.ends[-1]), count_label, 5)
     raised = [float(alarm.event) for alarm in alarms]
     size = round(float(np.median([p.events for p in history])))
     return figure(
-        "figure-history",
-        "Abstention in the stream",
+        name,
+        heading,
         [
             Entry("dot", "period", f"a period, about {size:,} events"),
             Entry("line", "abstain", "rate so far"),
-            Entry("area", "confidence", f"long-run rate, confidence {1 - exact.delta:g}"),
+            Entry("area", "confidence", f"long-run rate, confidence {1 - promise.exact.delta:g}"),
             Entry("line", "mean", "promised mean"),
             Entry("line", "limit", "promised bound"),
             *([Entry("line", "alarm", "alarm")] if raised else []),
         ],
         [
-            panel(
-                "abstained",
-                _abstention(history, abstained, across, promise, raised),
-            ),
+            panel("abstained", _abstention(history, abstained, across, promise, raised)),
             panel(
                 "anomalies",
                 _anomalies(history, across, promise, raised),

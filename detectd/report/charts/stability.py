@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -15,8 +15,11 @@ from detectd.report.numerals import count_label
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
+    from numpy.typing import NDArray
+
     from detectd.rejection import Rejector
     from detectd.rejection.zone import Zone
+    from detectd.report.axes import Axis
 
 HEIGHT = 180
 
@@ -29,14 +32,9 @@ def stability_figure(rejector: Rejector) -> Element:
     zone, T = rejector.zone, rejector.zone.T
     first, last = _window(zone)
     ranks = np.unique(np.linspace(first, last, POINTS).round().astype(np.int64))
-    anomaly, normal = (
-        table[ranks]
-        for table in (rejector.stability.log_p_anomaly, rejector.stability.log_p_normal)
-    )
+    tables = rejector.stability
+    curves = _Curves(ranks, tables.log_p_normal[ranks], tables.log_p_anomaly[ranks])
     across = linear(first, max(last, first + 1), count_label, 5)
-    plain = plot.Axes(across, linear(-0.02, 1.02, at_most=3))
-    logs = plot.Axes(across, linear(-1.6 * T, 0.04 * T, at_most=5))
-    shaded = (zone.rank_low - 0.5, zone.rank_high + 0.5)
     return figure(
         "figure-stability",
         "Stability of a verdict",
@@ -47,39 +45,53 @@ def stability_figure(rejector: Rejector) -> Element:
             Entry("line", "limit", f"−T = −{T:.4g}"),
         ],
         [
-            panel(
-                "probability",
-                plot.plot(
-                    _words(zone, "stability", "Probability of each verdict"),
-                    plain,
-                    [
-                        plot.zone(plain, *shaded),
-                        plot.line(plain, ranks, np.exp(normal), "normal"),
-                        plot.line(plain, ranks, np.exp(anomaly), "anomaly dashed"),
-                    ],
-                    HEIGHT,
-                    x_labels=False,
-                ),
-            ),
+            panel("probability", _probabilities(zone, curves, across)),
             panel(
                 "its natural logarithm",
-                plot.plot(
-                    _words(zone, "log-stability", "Natural logarithm of both probabilities"),
-                    logs,
-                    [
-                        plot.zone(logs, *shaded),
-                        plot.horizontal(logs, -T, "line limit"),
-                        plot.line(logs, ranks, normal, "normal"),
-                        plot.line(logs, ranks, anomaly, "anomaly dashed"),
-                    ],
-                    HEIGHT,
-                    x_labels=True,
-                ),
+                _logarithms(zone, curves, across),
                 f"rank among {zone.n:,} calibration scores",
             ),
         ],
-        _caption(zone),
+        [
+            "How likely another training sample of the same size would say so. "
+            f"{_where(zone)} detectd abstains where neither logarithm lies below −T."
+        ],
     )
+
+
+class _Curves(NamedTuple):
+    """At some `ranks` (k,) the logs of both probabilities, (k,)."""
+
+    ranks: NDArray[np.int64]
+    normal: NDArray[np.float64]
+    anomaly: NDArray[np.float64]
+
+
+def _probabilities(zone: Zone, curves: _Curves, across: Axis) -> Element:
+    axes = plot.Axes(across, linear(-0.02, 1.02, at_most=3))
+    layers = [
+        _shade(axes, zone),
+        plot.line(axes, curves.ranks, np.exp(curves.normal), "normal"),
+        plot.line(axes, curves.ranks, np.exp(curves.anomaly), "anomaly dashed"),
+    ]
+    words = _words(zone, "stability", "Probability of each verdict")
+    return plot.plot(words, axes, layers, HEIGHT, x_labels=False)
+
+
+def _logarithms(zone: Zone, curves: _Curves, across: Axis) -> Element:
+    axes = plot.Axes(across, linear(-1.6 * zone.T, 0.04 * zone.T, at_most=5))
+    layers = [
+        _shade(axes, zone),
+        plot.horizontal(axes, -zone.T, "line limit"),
+        plot.line(axes, curves.ranks, curves.normal, "normal"),
+        plot.line(axes, curves.ranks, curves.anomaly, "anomaly dashed"),
+    ]
+    words = _words(zone, "log-stability", "Natural logarithm of both probabilities")
+    return plot.plot(words, axes, layers, HEIGHT, x_labels=True)
+
+
+def _shade(axes: plot.Axes, zone: Zone) -> Element:
+    return plot.zone(axes, zone.rank_low - 0.5, zone.rank_high + 0.5)
 
 
 def _window(zone: Zone) -> tuple[int, int]:
@@ -101,10 +113,3 @@ def _where(zone: Zone) -> str:
     if zone.empty:
         return f"The zone is empty: ranks from {zone.rank_low:,} on are anomalies."
     return f"The zone holds ranks {zone.rank_low:,} to {zone.rank_high:,}."
-
-
-def _caption(zone: Zone) -> list[str]:
-    return [
-        f"How likely another training sample of the same size would say so. {_where(zone)} "
-        "detectd abstains where neither logarithm lies below −T."
-    ]
