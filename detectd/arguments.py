@@ -69,7 +69,10 @@ ARGUMENTS: Mapping[str, tuple[Argument, ...]] = {
         _argument("--input", type=Path, required=True, metavar="PATH", help="the training rows"),
     ),
     "status": (FORMAT,),
-    "report": (FORMAT, OUTPUT),
+    "report": (
+        _argument("--format", choices=("text", "json", "html"), default="text"),
+        OUTPUT,
+    ),
     "plan": (
         FORMAT,
         OUTPUT,

@@ -11,6 +11,7 @@ import msgspec
 from detectd.errors import UsageError
 from detectd.fitting import fit_file
 from detectd.loading import load
+from detectd.report.active import active_page
 from detectd.report.summary import summary_text
 from detectd.service import Service
 from detectd.signals import Stop
@@ -108,7 +109,10 @@ def run_demo(
     say("\n" + _costs(directory / "out", settings.rejector, exact.cost_upper))
     say(f"\nVerdicts:  {directory}/out/{{normal,anomaly,abstain,dead_letter}}.jsonl")
     say(f"Config:    {config}")
-    say(f"Report:    {sys.argv[0]} report --config {config}")
+    page = directory / "report.html"
+    page.write_text(active_page(settings), encoding="utf-8")
+    say(f"Report:    {page}")
+    say(f"           {sys.argv[0]} report --config {config}")
 
 
 def _prepare(directory: Path) -> None:

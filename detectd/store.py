@@ -190,18 +190,23 @@ class Store:
         self._write_history([v for v in self._history() if v not in gone])
         return gone
 
-    def observed(self, version: str) -> dict[str, int]:
-        """The verdicts counted under `version`."""
+    def observed(self, version: str) -> dict[str, Any]:
+        """What was recorded under `version`: the count of each verdict, and whatever else."""
         try:
-            counts: dict[str, int] = json.loads(self._observed.read_bytes())[version]
+            found: dict[str, Any] = dict(json.loads(self._observed.read_bytes())[version])
         except (FileNotFoundError, KeyError, ValueError, TypeError):
             return {}
-        return counts
+        return found
 
-    def record_observed(self, version: str, counts: dict[str, int]) -> None:
-        """Keep the verdicts counted under `version` for `detectd report`."""
+    def record_observed(self, version: str, observed: dict[str, Any]) -> None:
+        """Keep for `detectd report` what the stream made of `version`.
+
+        `observed` holds the count of each verdict and whatever else, all of it JSON. It is written
+        once a second: a few kilobytes, on one line.
+        """
         self.make()
-        durable.replace(self._observed, _json({version: counts}))
+        content = json.dumps({version: observed}, separators=(",", ":"))
+        durable.replace(self._observed, content.encode() + b"\n")
 
     @property
     def _candidate(self) -> Path:

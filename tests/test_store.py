@@ -160,3 +160,13 @@ def test_observed_counts_belong_to_a_version(store):
     store.record_observed("x", {"normal": 3})
     assert store.observed("x") == {"normal": 3}
     assert store.observed("y") == {}
+    more = {"normal": 4, "history": [[4, 0, 0, None]], "alarms": [{"number": 1}]}
+    store.record_observed("x", more)
+    assert store.observed("x") == more
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"x": 3}', b'{"x": [1]}', b'{"x": null}'])
+def test_damaged_observations_are_none(store, content):
+    store.make()
+    (store.directory / "observed.json").write_bytes(content)
+    assert store.observed("x") == {}

@@ -25,8 +25,13 @@ def give(
     arguments: argparse.Namespace,
     console: Console,
 ) -> None:
-    """Say figures in the form of --format, or write them where -o says."""
+    """Say figures as text or JSON, as --format has it, or write them where -o says."""
     rendered = json.dumps(found, indent=2) if arguments.format == "json" else text(found)
+    write(rendered, arguments, console)
+
+
+def write(rendered: str, arguments: argparse.Namespace, console: Console) -> None:
+    """Say it, or write it where -o says."""
     if arguments.output is None:
         console.say(rendered)
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from detectd.commands.console import give
+from detectd.commands.console import give, write
 
 if TYPE_CHECKING:
     import argparse
@@ -17,9 +17,12 @@ def report(arguments: argparse.Namespace, console: Console) -> None:
     from detectd.loading import load
 
     settings = load(arguments.config)
-    from detectd.report.active import active_figures
+    from detectd.report.active import active_figures, active_page
     from detectd.report.text import text
     from detectd.telemetry import logs
 
     logs.configure(settings.log)
-    give(active_figures(settings), text, arguments, console)
+    if arguments.format == "html":
+        write(active_page(settings), arguments, console)
+    else:
+        give(active_figures(settings), text, arguments, console)

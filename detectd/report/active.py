@@ -11,11 +11,23 @@ from detectd.report.figures import figures
 from detectd.serving import load_active, serve
 
 if TYPE_CHECKING:
+    from detectd.serving import Serving
     from detectd.settings import Settings
 
 
 def active_figures(settings: Settings) -> dict[str, Any]:
     """The figures of the active model under the configured terms, and what it met so far."""
+    return figures(*_active(settings))
+
+
+def active_page(settings: Settings) -> str:
+    """The same and more, as an HTML document."""
+    from detectd.report.html import page
+
+    return page(*_active(settings), datetime.now(UTC))
+
+
+def _active(settings: Settings) -> tuple[Serving, dict[str, Any]]:
     store = wiring.store(settings)
     model = load_active(store, datetime.now(UTC))
     if model is None:
@@ -23,4 +35,4 @@ def active_figures(settings: Settings) -> dict[str, Any]:
             f"{store.directory}: no model is active; make one with `detectd fit --input PATH`, "
             "or let `detectd run` warm up"
         )
-    return figures(serve(model, settings), store.observed(model.version))
+    return serve(model, settings), store.observed(model.version)

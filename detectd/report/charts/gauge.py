@@ -1,0 +1,57 @@
+"""The promised rate and the observed one on one scale."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from detectd.rejection.sequence import rate_interval
+from detectd.report import plot
+from detectd.report.axes import Axis, linear
+from detectd.report.charts.figure import Entry, swatch
+from detectd.report.markup import tag
+from detectd.report.numerals import percent, percent_label
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from xml.etree.ElementTree import Element
+
+    from detectd.rejection import ExactPromise
+
+HEIGHT = 34
+
+
+def gauge(exact: ExactPromise, observed: Mapping[str, int]) -> Element:
+    """`observed` holds the count of each verdict, and of all `events`."""
+    abstained, events = observed["abstain"], observed["events"]
+    mean, upper = exact.expected_rejection_rate, exact.rejection_rate_upper
+    low, high = rate_interval(events, abstained, exact.delta)
+    seen = abstained / events if events else 0.0
+    highest = min(1.0, max(1.35 * upper, 1.15 * seen, min(1.05 * high, 2.0 * upper), 1e-3))
+    axes = plot.Axes(linear(0.0, highest, percent_label, 6), Axis(lambda values: values, []))
+    layers = [
+        plot.region(axes, 0.0, upper, "promised"),
+        plot.vertical(axes, mean, "line mean"),
+        plot.vertical(axes, upper, "line limit"),
+    ]
+    entries = [
+        (Entry("line", "mean", "promised mean "), percent(mean)),
+        (Entry("line", "limit", "promised bound "), percent(upper)),
+    ]
+    if events:
+        layers += [
+            plot.line(axes, [low, high], [0.5, 0.5], "whisker"),
+            plot.mark(axes, seen, 0.5, "abstain", f"observed: {percent(seen)}"),
+        ]
+        entries += [
+            (Entry("dot", "abstain", "observed "), percent(seen)),
+            (Entry("line", "whisker", "long-run rate "), f"{percent(low)} to {percent(high)}"),
+        ]
+    told = ", ".join(f"{entry.meaning}{value}" for entry, value in entries)
+    words = plot.Words("gauge", "Abstention rate, promised and observed", f"{told}.")
+    legend = (tag("li", swatch(entry), entry.meaning, tag("b", value)) for entry, value in entries)
+    return tag(
+        "div",
+        tag("div", plot.plot(words, axes, layers, HEIGHT, x_labels=True), class_="frame"),
+        tag("ul", *legend, class_="legend"),
+        class_="gauge",
+    )

@@ -1,0 +1,213 @@
+"""The report as one HTML file: nothing to load, no script, fit for telephone, screen and paper."""
+
+from __future__ import annotations
+
+import contextlib
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from detectd import __version__
+from detectd.observations import Observations
+from detectd.rejection.drift import Alarm
+from detectd.report import tables
+from detectd.report.charts import (
+    gauge,
+    history_figure,
+    scores_figure,
+    stability_figure,
+    thresholds_figure,
+)
+from detectd.report.figures import figures
+from detectd.report.markup import render, tag
+from detectd.report.numerals import percent
+from detectd.report.whatif import what_if
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+    from xml.etree.ElementTree import Element
+
+    from detectd.rejection import ExactPromise
+    from detectd.serving import Serving
+
+# The latest alarms; whoever has more has a stream to look at, not a list.
+ALARMS_SHOWN = 20
+
+
+def page(serving: Serving, observed: Mapping[str, Any], written: datetime) -> str:
+    """The whole document.
+
+    `observed` is what the store keeps under the model's version: `Observations.as_dict`, or counts
+    alone, and under "alarms" a list of `Alarm`s as dicts.
+    """
+    seen = Observations(serving.promise.rejector.scores)
+    seen.resume(observed)
+    alarms = _believed(observed.get("alarms"))
+    report = figures(serving, seen.counts)
+    promise = serving.promise
+    drawn = [
+        scores_figure(promise.rejector, seen.grid, seen.histogram),
+        history_figure(seen.history, promise, alarms[-ALARMS_SHOWN:]),
+        stability_figure(promise.rejector),
+        thresholds_figure(promise, what_if(promise)),
+    ]
+    body = tag(
+        "body",
+        _patterns(),
+        tag(
+            "main",
+            _opening(report, promise.exact, len(alarms)),
+            tag("section", *drawn, class_="figures"),
+            tag(
+                "section",
+                _card("What is promised", tables.promise_table(report)),
+                _card("What was answered", tables.verdict_table(serving, report["observed"])),
+                class_="pair",
+            ),
+            _alarms(alarms),
+            _card("The model", tables.particulars(serving)),
+            _reading(),
+        ),
+        tag(
+            "footer",
+            f"detectd {__version__}, written {written:%Y-%m-%d %H:%M} UTC. This file loads "
+            "nothing from elsewhere.",
+        ),
+    )
+    return render(tag("html", _head(serving.model.version), body, lang="en"))
+
+
+def _head(version: str) -> Element:
+    style = files("detectd.report").joinpath("page.css").read_text(encoding="utf-8")
+    return tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name="color-scheme", content="light dark"),
+        tag("title", f"detectd: the promise of {version}"),
+        tag("style", style),
+    )
+
+
+def _opening(report: Mapping[str, Any], exact: ExactPromise, alarms: int) -> Element:
+    """The promise in one sentence, and what became of it."""
+    model, standing = report["model"], _standing(report["observed"], exact, alarms)
+    warnings = report["warnings"]
+    return tag(
+        "header",
+        tag(
+            "div",
+            tag(
+                "p",
+                tag("b", "detectd"),
+                f" report on model {model['version']}, {model['detector']}",
+                class_="eyebrow",
+            ),
+            tag("h1", *_sentence(exact)),
+        ),
+        tag(
+            "div",
+            tag(
+                "p",
+                tag("span", standing.sign, class_="sign", aria_hidden="true"),
+                tag("span", tag("b", standing.word), standing.why),
+                class_=f"standing {standing.kind}",
+            ),
+            gauge(exact, report["observed"]),
+        ),
+        tag("div", *map(_warning, warnings), class_="warnings") if warnings else None,
+    )
+
+
+def _warning(text: str) -> Element:
+    return tag("p", tag("b", "Warning: "), text, class_="warning")
+
+
+def _sentence(exact: ExactPromise) -> list[Element | str]:
+    return [
+        "It abstains from ",
+        tag("em", percent(exact.expected_rejection_rate)),
+        " of events on average, from at most ",
+        tag("em", percent(exact.rejection_rate_upper)),
+        f" with probability {1 - exact.delta:g}. With the same probability an event costs at most ",
+        tag("em", f"{exact.cost_upper:.4g}"),
+        ".",
+    ]
+
+
+class _Standing(NamedTuple):
+    kind: str
+    sign: str
+    word: str
+    why: str
+
+
+def _standing(observed: Mapping[str, Any], exact: ExactPromise, alarms: int) -> _Standing:
+    if not observed["events"]:
+        return _Standing("open", "○", "Nothing observed yet. ", "The promise is made beforehand.")
+    rate = percent(observed["rejection_rate"])
+    seen = f"{observed['abstain']:,} of {observed['events']:,} events were abstained from, {rate}."
+    if not observed["inside_promise"]:
+        over = f" That is more than {percent(exact.rejection_rate_upper)} allows."
+        return _Standing("broken", "✕", "Not kept. ", seen + over)
+    if alarms:
+        doubt = " The rate is kept, but the scores have moved: see the alarms."
+        return _Standing("doubted", "!", "Kept, with alarms. ", seen + doubt)
+    return _Standing("kept", "✓", "Kept so far. ", seen)
+
+
+def _believed(told: object) -> list[Alarm]:
+    """The alarms that a file tells of, as far as they are any."""
+    alarms = []
+    for each in told if isinstance(told, list) else []:
+        with contextlib.suppress(msgspec.ValidationError):
+            alarms.append(msgspec.convert(each, Alarm))
+    return alarms
+
+
+def _alarms(alarms: list[Alarm]) -> Element:
+    if not alarms:
+        told = tag("p", "None: no evidence so far that the stream has left its calibration.")
+    else:
+        told = tables.alarm_list(alarms[-ALARMS_SHOWN:], max(0, len(alarms) - ALARMS_SHOWN))
+    return _card("Alarms", told)
+
+
+def _card(heading: str, inside: Element) -> Element:
+    return tag("section", tag("h2", heading), inside, class_="card")
+
+
+def _reading() -> Element:
+    notes = {
+        "exact": "holds for events that are exchangeable with the calibration rows, whatever the "
+        "distribution of their scores, before the first of them is seen.",
+        "paper": "are the figures of Perini and Davis, Unsupervised Anomaly Detection with "
+        "Rejection (NeurIPS 2023), by inequalities: looser, and not everywhere bounds.",
+        "What breaks the promise": "a stream that drifts away from its training data, strong "
+        "dependence between neighbouring events, and in_sample calibration.",
+        "An alarm": "is evidence that ranks no longer fall as they did in calibration. Dependence "
+        "between neighbouring events can raise one too.",
+    }
+    return tag(
+        "section",
+        tag("h2", "How to read this"),
+        *(tag("p", tag("b", name), f" {text}") for name, text in notes.items()),
+        class_="reading",
+    )
+
+
+def _patterns() -> Element:
+    """The hatching, defined once for all plots."""
+    hatching = tag(
+        "pattern",
+        tag("path", d="M-2 2l4-4M0 8l8-8M6 10l4-4", class_="hatching"),
+        id="hatching",
+        width="8",
+        height="8",
+        patternUnits="userSpaceOnUse",
+    )
+    return tag(
+        "svg", tag("defs", hatching), width="0", height="0", class_="patterns", aria_hidden="true"
+    )

@@ -1,0 +1,166 @@
+"""The report's tables: figures side by side, verdicts, alarms, the model's particulars."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from detectd.report.markup import tag
+from detectd.report.numerals import percent, score
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from xml.etree.ElementTree import Element
+
+    from detectd.rejection.drift import Alarm
+    from detectd.report.markup import Inside
+    from detectd.serving import Serving
+
+# Names of features that are shown; whoever has more knows where they are configured.
+FEATURES_SHOWN = 60
+
+# As alarms have their shares.
+SIDES = ("normal", "abstain", "anomaly")
+
+
+def promise_table(report: Mapping[str, Any]) -> Element:
+    """The exact figures beside the paper's, as `detectd report` has them."""
+    exact, paper = report["exact"], report["paper"]
+    doubt = "" if paper["valid"] else "not a bound here"
+    rows: list[tuple[str, str, str | None, str]] = [
+        ("abstention rate, expected", "expected_rejection_rate", "expected_rejection_rate", doubt),
+        ("abstention rate, upper bound", "rejection_rate_upper", "rejection_rate_upper", doubt),
+        ("cost of an event, upper bound", "cost_upper", "cost_upper", ""),
+        ("cost of an event, expected bound", "expected_cost_bound", None, ""),
+        ("share of calibration scores in the zone", "plug_in_rejection_rate", None, ""),
+    ]
+    return _table(
+        ["", "exact", "paper"],
+        [
+            [
+                name,
+                f"{exact[ours]:.6f}",
+                _doubted(f"{paper[theirs]:.6f}", why) if theirs else "",
+            ]
+            for name, ours, theirs, why in rows
+        ],
+        f"Upper bounds hold with probability {1 - exact['delta']:g}.",
+    )
+
+
+def verdict_table(serving: Serving, observed: Mapping[str, int]) -> Element:
+    """What share of events each verdict was expected to have, and has."""
+    zone, events = serving.promise.rejector.zone, observed["events"]
+    gaps = {
+        "normal": zone.rank_low,
+        "abstain": zone.width,
+        "anomaly": zone.n - zone.rank_high,
+    }
+    return _table(
+        ["verdict", "expected", "observed", "events"],
+        [
+            [
+                tag("span", side, class_=f"verdict {side}"),
+                percent(gaps[side] / (zone.n + 1)),
+                percent(observed[side] / events) if events else "–",
+                f"{observed[side]:,}",
+            ]
+            for side in SIDES
+        ],
+        f"{events:,} events answered under this model.",
+    )
+
+
+def alarm_list(alarms: Sequence[Alarm], earlier: int) -> Element:
+    """One entry an alarm; so many `earlier` ones are not among them."""
+    return tag(
+        "div",
+        tag("ol", *map(_alarm, alarms), class_="alarms"),
+        tag("p", f"{earlier:,} earlier ones are not shown.", class_="note") if earlier else None,
+    )
+
+
+def _alarm(alarm: Alarm) -> Element:
+    shares = ", ".join(
+        f"{side} {percent(now)} (expected {percent(then)})"
+        for side, now, then in zip(SIDES, alarm.recent, alarm.expected, strict=True)
+    )
+    return tag(
+        "li",
+        tag("b", f"At event {alarm.event:,}: {alarm.moved}."),
+        " ",
+        tag("span", f"Of recent events {shares}."),
+    )
+
+
+def particulars(serving: Serving) -> Element:
+    """All that makes the model what it is."""
+    model, promise = serving.model, serving.promise
+    zone, terms, recipe = promise.rejector.zone, promise.terms, model.recipe
+    ranks = "none" if zone.empty else f"{zone.rank_low:,} to {zone.rank_high:,}"
+    low, high = promise.rejector.score_low, promise.rejector.score_high
+    how = serving.judge.scorer.how
+    costs = terms.costs
+    given = {
+        "version": model.version,
+        "fitted": model.created,
+        "detector": recipe.detector,
+        "parameters": ", ".join(f"{k} = {v!r}" for k, v in recipe.params.items()) or "defaults",
+        "scored by": "detectd's own kernel" if how == "compiled" else how,
+        "training rows": f"{len(model.rows):,}",
+        "calibration scores n": f"{zone.n:,} ({recipe.method})",
+        "contamination γ": f"{terms.contamination:g}",
+        "expected anomalies m": f"{zone.m:,}",
+        "threshold T": f"{zone.T:.6g}",
+        "zone, ranks": ranks,
+        "zone, scores": f"{score(low)} to {score(high)}",
+        "δ": f"{terms.delta:g}",
+        "costs": f"{costs.false_positive:g} a false alarm, {costs.false_negative:g} a missed "
+        f"anomaly, {costs.rejection:g} an abstention",
+        "libraries": ", ".join(f"{name} {number}" for name, number in model.libraries.items()),
+    }
+    return tag(
+        "dl",
+        *(
+            tag("div", tag("dt", name), tag("dd", value), class_="particular")
+            for name, value in given.items()
+        ),
+        tag("div", tag("dt", "features"), _features(model.features), class_="particular wide"),
+        class_="particulars",
+    )
+
+
+def _features(names: Sequence[str]) -> Element:
+    """Each set apart, as a name may hold anything, letters that turn the line around included."""
+    hidden = len(names) - FEATURES_SHOWN
+    return tag(
+        "dd",
+        *(tag("bdi", name, class_="chip") for name in names[:FEATURES_SHOWN]),
+        f" and {hidden:,} more" if hidden > 0 else None,
+    )
+
+
+def _doubted(figure: str, why: str) -> Inside:
+    return tag("span", figure, tag("small", why)) if why else figure
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[Inside]], note: str) -> Element:
+    return tag(
+        "div",
+        tag(
+            "table",
+            tag("thead", tag("tr", *(tag("th", name, scope="col") for name in head))),
+            tag(
+                "tbody",
+                *(
+                    tag(
+                        "tr",
+                        tag("th", row[0], scope="row"),
+                        *(tag("td", cell) for cell in row[1:]),
+                    )
+                    for row in rows
+                ),
+            ),
+        ),
+        tag("p", note, class_="note"),
+        class_="table",
+    )
