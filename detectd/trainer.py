@@ -76,9 +76,9 @@ def _give_way() -> None:
     """Run when the processors have nothing better to do, and die first when memory runs out."""
     os.nice(19)
     with contextlib.suppress(OSError):
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+    with contextlib.suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 def _limit_memory(limit: int | None) -> None:
