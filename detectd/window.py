@@ -130,11 +130,33 @@ class Window:
         """The places (filled,) of the rows, oldest first."""
         return np.argsort(self._numbers[: self.filled])
 
+    def entries(self, places: Ints) -> npt.NDArray[np.void]:
+        """What stands at the places (k,), to be put back by `restore`; numbers differ."""
+        found = np.empty(len(places), dtype=entry(self.width))
+        found["number"], found["place"] = self._numbers[places], places
+        found["verdict"], found["row"] = self._verdicts[places], self._rows[places]
+        return found
+
+    def restore(self, entries: npt.NDArray[np.void], offered: int) -> None:
+        """Hold what `entries` say, of which later ones may have replaced earlier ones."""
+        self.clear()
+        self.offered = offered
+        self._rows[entries["place"]] = entries["row"]
+        self._verdicts[entries["place"]] = entries["verdict"]
+        self._numbers[entries["place"]] = entries["number"]
+        self._held[:] = np.bincount(self._verdicts[: self.filled], minlength=3)
+
     def clear(self) -> None:
         """Begin anew."""
         self.offered = 0
         self._numbers.fill(-1)
         self._held.fill(0)
+
+
+def entry(width: int) -> np.dtype[np.void]:
+    """A row of the window as bytes: its number in the stream, its place, its verdict, itself."""
+    fields = [("number", "<i8"), ("place", "<i4"), ("verdict", "<i4"), ("row", "<f8", (width,))]
+    return np.dtype(fields)
 
 
 @compiled
