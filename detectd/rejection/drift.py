@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from detectd.jit import compiled
+from detectd.rejection.lots import lot
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -218,16 +219,6 @@ def _lots(scores: Floats) -> Floats:
 
 
 @compiled
-def _lot(event: int) -> float:
-    """A number in [0, 1) for the event, always the same (splitmix64)."""
-    z = np.uint64(event) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(0x9E3779B97F4A7C15)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    z = z ^ (z >> np.uint64(31))
-    return float(z >> np.uint64(11)) * 2.0**-53
-
-
-@compiled
 def _advance(
     below: Ints,
     rank: Ints,
@@ -253,8 +244,8 @@ def _advance(
     while taken < rank.shape[0]:
         place = rank[taken]
         if below[taken] < place:
-            lot = _lot(events + taken)
-            place = below[taken] + np.searchsorted(lots[below[taken] : place], lot)
+            drawn = lot(events + taken)
+            place = below[taken] + np.searchsorted(lots[below[taken] : place], drawn)
         here = bins[place]
         urn = (widths[here] + counts[here]) / (gaps + since + taken)
         counts[here] += 1

@@ -1,0 +1,91 @@
+"""The trainer: a process that fits one model beside the service, and gives way to it.
+
+`detectd.refitting` starts it as `python -m detectd.trainer DIRECTORY PARENT`. It reads its task
+from the directory and leaves a store with one model there, or the reason why there is none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import resource
+import signal
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from detectd import durable
+from detectd.errors import DetectdError
+
+ROWS, TASK, MODELS, REASON = "rows.npy", "task.json", "models", "reason.json"
+
+PR_SET_PDEATHSIG = 1
+
+
+def main(directory: Path, parent: int) -> int:
+    """Train as the task in `directory` says: 0 where the model is there, else 1."""
+    _die_with(parent)
+    task = json.loads((directory / TASK).read_bytes())
+    if task["gives_way"]:
+        _give_way()
+    try:
+        _train(directory, task)
+    except DetectdError as unfit:
+        # PyOD's own MemoryError reaches us as the cause of a detector that cannot be fitted.
+        memory = isinstance(unfit.__cause__, MemoryError)
+        why = ("out_of_memory", "") if memory else ("unfit", str(unfit))
+    except MemoryError:
+        why = ("out_of_memory", "")
+    except Exception as unforeseen:  # noqa: BLE001 - whatever it was, the service must be told
+        why = ("crashed", f"{type(unforeseen).__name__}: {unforeseen}")
+    else:
+        return 0
+    durable.write(directory / REASON, json.dumps(why).encode(), sync=False)
+    return 1
+
+
+def _train(directory: Path, task: dict[str, Any]) -> None:
+    import numpy as np
+
+    from detectd import training
+    from detectd.model import Recipe
+    from detectd.store import Store
+
+    # Only now: a library that finds no room while it is imported does not say so.
+    _limit_memory(task["memory_bytes"])
+    model = training.train(
+        np.load(directory / ROWS),
+        Recipe(**task["recipe"]),
+        tuple(task["features"]),
+        datetime.fromisoformat(task["created"]),
+    )
+    Store(directory / MODELS).save(model)
+
+
+def _die_with(parent: int) -> None:
+    """Whatever ends the service ends us too."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before we asked
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _give_way() -> None:
+    """Run when the processors have nothing better to do, and die first when memory runs out."""
+    os.nice(19)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+    with contextlib.suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
+def _limit_memory(limit: int | None) -> None:
+    """Of data, not of addresses: compilers and thread stacks reserve far more than they use."""
+    if limit is not None:
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2])))
