@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from detectd import serving, wiring
+from detectd.checks import require_trainable_warmup
 from detectd.errors import ConfigError, DetectdError
 from detectd.incumbent import Incumbent
+from detectd.renewal import Renewal
 from detectd.shadow import Shadow
 from detectd.succession import Succession
 from detectd.warming import Warming
@@ -44,6 +46,7 @@ class Answerer:
         self.warming: Warming | None = None
         self.incumbent: Incumbent | None = None
         self.shadow: Shadow | None = None
+        self.renewal: Renewal | None = None
         self._succession = Succession(self.store)
         self._look = False
         self._unwritten = False
@@ -55,8 +58,10 @@ class Answerer:
 
     @property
     def wanted(self) -> int | None:
-        """How many events the warm-up still wants; None where there is none."""
-        return self.warming.remaining if self.warming else None
+        """How many events to answer at most before something else is due; None for any number."""
+        if self.warming:
+            return self.warming.remaining
+        return self.renewal.wanted if self.renewal else None
 
     @property
     def holding(self) -> bool:
@@ -72,13 +77,12 @@ class Answerer:
     def resume(self, state: dict[str, Any]) -> None:
         """Go on from what the last commit remembers; call it again to take everything back."""
         if self.incumbent:
-            if state:
-                self.incumbent.resume(state)
-            else:  # A pipe keeps none, so what was last written for reports has to do.
-                self.incumbent.resume_counts(self.store.observed(self.incumbent.version))
+            self.incumbent.resume(state, self.store.observed(self.incumbent.version))
             self._look_for_a_candidate()
             if self.shadow:
                 self.shadow.resume(state.get("shadow", {}))
+            if self.renewal:
+                self.renewal.resume(state.get("renewal", {}))
         else:
             # Rows of other features are none of this model's.
             same_events = state.get("events") == self.events
@@ -89,9 +93,11 @@ class Answerer:
         if self.warming:
             return self.warming.answer(records)
         assert self.incumbent
-        judged = self.incumbent.answer(records)
+        judged, alarmed = self.incumbent.answer(records)
         if self.shadow:
             self.shadow.see(judged)
+        if self.renewal:
+            self.renewal.see(judged, alarmed)
         return judged.outgoing
 
     def alerts(self) -> list[Outgoing]:
@@ -107,6 +113,8 @@ class Answerer:
         assert self.incumbent
         if self.shadow:
             state["shadow"] = self.shadow.state()
+        if self.renewal:
+            state["renewal"] = self.renewal.state()
         return state | self.incumbent.state(counts)
 
     def committed(self, counts: Counter[str]) -> None:
@@ -116,12 +124,13 @@ class Answerer:
         if self.incumbent:
             self.incumbent.committed(counts)
             self._unwritten = True
-        if self.shadow:
-            self.shadow.committed()
+        for part in (self.shadow, self.renewal):
+            if part:
+                part.committed()
 
     def rewind(self) -> None:
         """What was answered since the last commit will be answered again."""
-        for part in (self.warming, self.incumbent, self.shadow):
+        for part in (self.warming, self.incumbent, self.shadow, self.renewal):
             if part:
                 part.rewind()
 
@@ -152,22 +161,34 @@ class Answerer:
             if self.warming and self.warming.remaining is None:
                 self.warming.resume(0)  # Whoever was collecting may be gone.
             self.write_observed()
+        if self.renewal and (ready := self.renewal.advance(hold)):
+            self._renew(ready)
         return held and not self.holding
 
     def reconfigure(self, settings: Settings) -> None:
         """Go on under other terms. Raises ConfigError where they cannot be, and changes nothing."""
+        if settings.training.refit != "never":
+            require_trainable_warmup(settings)
         if self.incumbent:
             past = self.incumbent
-            self._serve(serving.serve(past.serving.model, settings), settings)
-            self.incumbent.resume(past.state(Counter()))
+            ready = serving.serve(past.serving.model, settings)
+            self.settings = settings
+            self._serve(ready)
+            self.incumbent.resume(past.state(Counter()), past.report())
         self.settings = settings
+        if self.renewal and settings.training.refit == "never":
+            self.renewal.close()
+            self.renewal = None
 
     def write_observed(self) -> None:
         """Let reports see the counts. The commits carry them: failing is no reason to stop."""
         if not self.incumbent or not self._unwritten:
             return
         try:
-            self.store.record_observed(self.incumbent.version, dict(self.incumbent.observed))
+            seen = self.incumbent.report()
+            if self.shadow:
+                seen["shadow"] = self.shadow.report()
+            self.store.record_observed(self.incumbent.version, seen)
             self._unwritten = False
         except (OSError, ConfigError) as failed:
             log.warning("observed.not_written", why=str(failed))
@@ -176,8 +197,9 @@ class Answerer:
         """Let go of the warm-up's rows, and leave the counts."""
         with contextlib.suppress(OSError, ConfigError):
             self.write_observed()
-        if self.warming:
-            self.warming.close()
+        for part in (self.warming, self.renewal):
+            if part:
+                part.close()
 
     def _collect(self, collected: int) -> None:
         if not self.warming:
@@ -216,7 +238,8 @@ class Answerer:
         if model is None:
             return
         try:
-            self.shadow = Shadow(serving.serve(model, self.settings), self.incumbent.version)
+            candidate = serving.serve(model, self.settings)
+            self.shadow = Shadow(candidate, self.incumbent.serving)
         except DetectdError as failed:
             self._succession.refuse(model.version, str(failed))
         else:
@@ -225,8 +248,25 @@ class Answerer:
     def _adopt_trained(self, model: Model) -> None:
         ready = serving.serve(model, self.settings)
         self.store.save(model)
+        self._succeed(ready)
+
+    def _renew(self, ready: Serving) -> None:
+        """A refit was accepted, and is in the store."""
+        assert self.renewal
+        try:
+            if self.settings.training.on_refit == "shadow":
+                self.store.nominate(ready.model.version)
+                self._look_for_a_candidate()
+            else:
+                self._succeed(ready)
+        except (DetectdError, OSError) as failed:
+            log.warning("refit.not_activated", model=ready.model.version, why=str(failed))
+
+    def _succeed(self, ready: Serving) -> None:
+        """Let a model answer that was made here, on every host."""
+        model = ready.model
         self.store.activate(model.version)
-        self._serve(ready, self.settings)
+        self._serve(ready)
         try:
             wiring.publish(self.settings, model.version)
         except DetectdError as failed:
@@ -238,16 +278,21 @@ class Answerer:
             self.store.save(model)
             self.store.activate(model.version)
         changed = serving.other_settings(model, self.settings)
-        self._serve(ready, self.settings)
+        self._serve(ready)
         if changed:
             log.warning("model.other_settings", model=model.version, changed=changed, mend="fit")
 
-    def _serve(self, ready: Serving, settings: Settings) -> None:
+    def _serve(self, ready: Serving) -> None:
         if self.warming:
             self.warming.done()
             self.warming = None
-        self.incumbent = Incumbent(ready, self.schema, settings)
+        self.incumbent = Incumbent(ready, self.schema, self.settings)
         self.shadow = None
+        if self.renewal:
+            self.renewal.succeed(ready, self.settings)
+        elif self.settings.training.refit != "never":
+            self.renewal = Renewal(self.settings, self.store, ready)
+            self.renewal.resume({})
         for warning in ready.promise.warnings:
             log.warning("promise.unreachable", warning=warning)
         exact = ready.promise.exact

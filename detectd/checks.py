@@ -85,8 +85,9 @@ def _server(settings: Settings) -> Iterator[str]:
 def _model(settings: Settings) -> Iterator[str]:
     _require_writable("models.directory", settings.models.directory)
     store = wiring.store(settings)
-    if store.active() is None:
+    if store.active() is None or settings.training.refit != "never":
         require_trainable_warmup(settings)
+    if store.active() is None:
         yield f"model     none yet: the first {settings.training.warmup:,} events train one"
         return
     from detectd.serving import load_active, other_settings, serve

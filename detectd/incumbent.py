@@ -5,22 +5,26 @@ What is learnt from a batch counts with the commit of its outputs, and is taken 
 
 from __future__ import annotations
 
-from collections import Counter
+import time
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import structlog
 
 from detectd.encode import VERDICTS, explain
+from detectd.observations import Observations
 from detectd.pipeline import judge_records
 from detectd.vigil import Vigil
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections import Counter
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from detectd.decode import Schema
     from detectd.pipeline import Judged
     from detectd.records import Record
-    from detectd.rejection.drift import Alarm
     from detectd.serving import Serving
     from detectd.settings import Settings
 
@@ -32,8 +36,9 @@ class Incumbent:
 
     def __init__(self, serving: Serving, schema: Schema, settings: Settings) -> None:
         self.serving = serving
-        self.observed: Counter[str] = Counter()
         self.vigil = Vigil(serving, settings.drift.average_run_length)
+        self._observations = Observations(serving.promise.rejector.scores)
+        self._scores: list[NDArray[np.float64]] = []
         self._schema = schema
         self._original = settings.output.value == "original"
 
@@ -42,47 +47,57 @@ class Incumbent:
         """The model's."""
         return self.serving.model.version
 
-    def resume(self, past: dict[str, Any]) -> None:
-        """Go on from a `state`; from the beginning where it is of another model or zone."""
+    @property
+    def observed(self) -> Mapping[str, int]:
+        """The verdicts committed so far, by kind."""
+        return self._observations.counts
+
+    def resume(self, past: dict[str, Any], reported: dict[str, Any]) -> None:
+        """Go on from a `state`; from the beginning where it is of another model or zone.
+
+        What the store has `reported` fills in what no commit holds.
+        """
+        if not past:  # A pipe keeps no state, so what was last written for reports has to do.
+            past = self._terms() | {"observed": reported}
         same = all(past.get(key) == value for key, value in self._terms().items())
-        self.observed = Counter(past["observed"] if same else {})
-        self.vigil.resume(past.get("watch", {}) if same else {})
+        self._observations.resume(reported if same else {}, past["observed"] if same else {})
+        watch, told = past.get("watch", {}), reported.get("alarms", ())
+        self.vigil.resume(watch if same else {}, told if same else ())
+        self._scores.clear()
 
-    def resume_counts(self, observed: dict[str, int]) -> None:
-        """Go on from the counts alone: the watch begins anew."""
-        self.observed = Counter(observed)
-        self.vigil.resume({})
-
-    def answer(self, records: Sequence[Record]) -> Judged:
-        """One output for each record, in order, and what there is to learn."""
+    def answer(self, records: Sequence[Record]) -> tuple[Judged, int | None]:
+        """One output for each record, in order, and what there is to learn; and how many of the
+        scores it took to an alarm, if one was raised."""
         judge = self.serving.judge
         judged = judge_records(records, self._schema, judge, original=self._original)
-        self.vigil.see(judged.found)
-        return judged
+        self._scores.append(judged.scores)
+        return judged, self.vigil.see(judged.found)
 
     def state(self, counts: Counter[str]) -> dict[str, Any]:
         """What a restart must know once outputs with these counts are committed."""
-        observed = dict(self._with(counts))
+        observed = {topic.value: self.observed[topic] + counts[topic] for topic in VERDICTS}
         return self._terms() | {"observed": observed, "watch": self.vigil.state()}
 
-    def committed(self, counts: Counter[str]) -> list[Alarm]:
-        """The outputs with these counts have been committed; returns the alarms worth telling."""
-        self.observed = self._with(counts)
-        told = self.vigil.committed()
-        for alarm in told:
-            log.warning(
-                "promise.alarm", model=self.version, number=alarm.number, why=explain(alarm)
-            )
-        return told
+    def committed(self, counts: Counter[str]) -> None:
+        """The outputs with these counts have been committed."""
+        now = time.time()
+        scores = np.concatenate(self._scores) if self._scores else np.empty(0)
+        self._observations.add(counts, scores, now)
+        self._scores.clear()
+        for alarm in self.vigil.committed(now):
+            why = explain(alarm)
+            log.warning("promise.alarm", model=self.version, number=alarm.number, why=why)
 
     def rewind(self) -> None:
         """What was answered since the last commit will be answered again."""
         self.vigil.rewind()
+        self._scores.clear()
+
+    def report(self) -> dict[str, Any]:
+        """For the store: what reports show of the stream."""
+        return self._observations.as_dict() | {"alarms": list(self.vigil.told)}
 
     def _terms(self) -> dict[str, Any]:
         """By what a state is known to be this model's under this zone."""
         zone = self.serving.promise.rejector.zone
         return {"model": self.version, "zone": [zone.rank_low, zone.rank_high]}
-
-    def _with(self, counts: Counter[str]) -> Counter[str]:
-        return self.observed + Counter({topic.value: counts[topic.value] for topic in VERDICTS})

@@ -17,6 +17,15 @@ CHANGEABLE = {
     "rejector",
     "source.batch_records",
     "source.batch_seconds",
+    "training.refit",
+    "training.every_events",
+    "training.every_seconds",
+    "training.cooldown_events",
+    "training.guard",
+    "training.max_changed",
+    "training.on_refit",
+    "training.deadline_seconds",
+    "training.memory_bytes",
 }
 
 

@@ -62,10 +62,12 @@ EXTENSION_SECONDS = 90
 class Summary:
     """What a run did: outputs per topic, warm-up events among the abstained, and how long.
 
-    `still_wanted` counts the events that the warm-up lacks; `serving` is what answered last.
+    `still_wanted` counts the events that the warm-up lacks; `serving` is what answered last, and
+    `judged` are its verdicts.
     """
 
     topics: Counter[str] = field(default_factory=Counter)
+    judged: Counter[str] = field(default_factory=Counter)
     warming_up: int = 0
     still_wanted: int = 0
     seconds: float = 0.0
@@ -132,8 +134,7 @@ class Service:
                 self.source.close()
                 self.sink.close()
         self.summary.seconds = time.monotonic() - started
-        self.summary.serving = self.answerer.serving
-        self.summary.still_wanted = self.answerer.wanted or 0
+        self.summary.still_wanted = (self.answerer.warming and self.answerer.wanted) or 0
         return self.summary
 
     def _receive_models(self) -> None:
@@ -273,6 +274,11 @@ class Service:
             )
         elif self.answerer.warming:
             self.health.warming_up(self.answerer.warming.progress)
+        if renewal := self.answerer.renewal:
+            for outcome in renewal.outcomes():
+                self.health.refitted(outcome)
+            if renewal.running:
+                self.health.refitting()
         self.health.turned()
         self.supervisor.turned(self.summary.topics.total())
 
@@ -318,9 +324,14 @@ class Service:
 
     def _committed(self, counts: Counter[str], batch: Batch, seconds: float) -> None:
         self.answerer.committed(counts)
-        self.summary.topics.update(counts)
-        if not self.answerer.serving:
-            self.summary.warming_up += counts["abstain"]
+        summary, serving = self.summary, self.answerer.serving
+        summary.topics.update(counts)
+        if serving is None:
+            summary.warming_up += counts["abstain"]
+        elif summary.serving is not serving:
+            summary.serving, summary.judged = serving, Counter(counts)
+        else:
+            summary.judged.update(counts)
         share = self.source.progress() if self.advance else None
         if self.advance and share is not None:
             self.advance(share, self.summary.topics.total())

@@ -9,25 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from detectd.pipeline import judge_rows
+from detectd.acceptance import Agreement, agreement
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from detectd.pipeline import Judged
     from detectd.serving import Serving
 
-KINDS = 3  # of verdicts, in the order of the rejector's codes
-
 
 class Shadow:
-    """Counts how often the candidate agrees with the model that answers, `incumbent`."""
+    """Counts how a candidate judges what the model that answers, `incumbent`, judges."""
 
-    def __init__(self, candidate: Serving, incumbent: str) -> None:
+    def __init__(self, candidate: Serving, incumbent: Serving) -> None:
         self.candidate = candidate
         self._incumbent = incumbent
-        # The incumbent's verdict, the candidate's; what the candidate cannot score comes last.
-        self._counts = self._seen = np.zeros(KINDS * KINDS + 1, dtype=np.int64)
+        self._counts = self._seen = np.zeros((4, 4), dtype=np.int64)
 
     @property
     def version(self) -> str:
@@ -36,21 +31,18 @@ class Shadow:
 
     def resume(self, past: dict[str, Any]) -> None:
         """Go on from a `state`; from the beginning where it compares two other models."""
-        if (past.get("candidate"), past.get("incumbent")) == (self.version, self._incumbent):
-            self._counts = np.array(past["counts"], dtype=np.int64)
+        if past.get("between") == self._between():
+            self._counts = np.array(past["counts"], dtype=np.int64).reshape(4, 4)
         self.rewind()
 
     def see(self, judged: Judged) -> None:
         """Let the candidate judge the rows of a batch."""
-        _, finite, found = judge_rows(judged.rows, self.candidate.judge)
-        both = KINDS * judged.found.verdict[finite].astype(np.int64) + found.verdict
-        lost = len(finite) - len(both)
-        fresh = np.append(np.bincount(both, minlength=KINDS * KINDS), lost)
-        self._seen = self._seen + fresh
+        agreed = agreement(self._incumbent.judge, self.candidate.judge, judged.rows)
+        self._seen = self._seen + agreed.counts
 
     def state(self) -> dict[str, Any]:
         """What a restart must know once the batch's outputs are committed."""
-        return self._as_dict(self._seen)
+        return {"between": self._between(), "counts": self._seen.ravel().tolist()}
 
     def committed(self) -> None:
         """The outputs have been committed."""
@@ -60,13 +52,9 @@ class Shadow:
         """What was seen since the last commit will be seen again."""
         self._seen = self._counts
 
-    def compared(self) -> dict[str, Any]:
-        """The same as `state`, of what is committed."""
-        return self._as_dict(self._counts)
+    def report(self) -> dict[str, Any]:
+        """For the store: which candidate, and how it judges."""
+        return {"candidate": self.version, "agreement": Agreement(self._counts).as_dict()}
 
-    def _as_dict(self, counts: npt.NDArray[np.int64]) -> dict[str, Any]:
-        return {
-            "candidate": self.version,
-            "incumbent": self._incumbent,
-            "counts": counts.tolist(),
-        }
+    def _between(self) -> list[str]:
+        return [self._incumbent.model.version, self.version]

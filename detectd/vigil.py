@@ -6,12 +6,15 @@ What is seen counts with the commit of the batch's outputs, and is taken back wi
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from detectd.encode import alert
 from detectd.rejection.drift import Watch
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from detectd.records import Outgoing
     from detectd.rejection import Judgement
     from detectd.rejection.drift import Alarm
@@ -36,15 +39,18 @@ class Vigil:
         self._raised: list[Alarm] = []
         self.told: deque[dict[str, Any]] = deque(maxlen=KEPT)
 
-    def resume(self, past: dict[str, Any]) -> None:
+    def resume(self, past: dict[str, Any], told: Sequence[dict[str, Any]] = ()) -> None:
         """Go on from a `state` of this model and zone; from the beginning where it is empty."""
         self._watched = self._watch.resume(past)
+        self.told = deque(told, maxlen=KEPT)
         self.rewind()
 
-    def see(self, found: Judgement) -> None:
-        """Take the answers to a batch into account."""
+    def see(self, found: Judgement) -> int | None:
+        """Take the answers to a batch in. How many of them it took to the first alarm, if any."""
+        before = self._seen.events
         self._seen, alarms = self._watch.advance(self._seen, found.below, found.rank)
         self._raised += alarms
+        return alarms[0].event - before if alarms else None
 
     def alerts(self) -> list[Outgoing]:
         """The alarms worth telling since the last commit, as records for it."""
@@ -54,10 +60,10 @@ class Vigil:
         """What a restart must know once the batch's outputs are committed."""
         return self._seen.as_dict()
 
-    def committed(self) -> list[Alarm]:
-        """The outputs have been committed; returns the alarms worth telling."""
+    def committed(self, now: float) -> list[Alarm]:
+        """The outputs have been committed at `now`, Unix time; returns the alarms worth telling."""
         told = self._worth_telling()
-        self.told += [{"model": self._version} | alarm.as_dict() for alarm in told]
+        self.told += [asdict(alarm) | {"time": int(now)} for alarm in told]
         self._watched, self._raised = self._seen, []
         return told
 

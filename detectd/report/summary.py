@@ -35,8 +35,8 @@ def _rows(summary: Summary) -> list[tuple[str, int]]:
 def _against_promise(summary: Summary) -> list[str]:
     assert summary.serving
     promise = summary.serving.promise
-    abstained = summary.topics["abstain"] - summary.warming_up
-    events = summary.topics["normal"] + summary.topics["anomaly"] + abstained
+    abstained = summary.judged["abstain"]
+    events = summary.judged["normal"] + summary.judged["anomaly"] + abstained
     if not events:
         return []
     inside = observed_inside(promise.rejector.zone, events, abstained, promise.exact.delta)

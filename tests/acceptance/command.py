@@ -84,7 +84,7 @@ class World:
 
     @property
     def out(self):
-        return self.home / "out"
+        return Path(self.config["sink"]["directory"])
 
     def write(self, **changes):
         """Write the configuration, with these keys of these sections changed (None: removed)."""

@@ -1,0 +1,149 @@
+"""Models that follow the stream: refits, what comes of them, and what does not."""
+
+import json
+import re
+import signal
+import subprocess
+
+import pytest
+from acceptance.command import COMMAND, ENVIRONMENT, events
+from acceptance.live import running
+
+
+def shifted(count, seed, by=4.0):
+    fields = map(json.loads, events(count, seed))
+    return [json.dumps(event | {"a": event["a"] + by}) for event in fields]
+
+
+ON_DRIFT = {"refit": "on_drift", "warmup": 600, "window": 1000, "cooldown_events": 100}
+EVERY = {"refit": "every", "every_events": 700, "warmup": 500, "window": 800, "cooldown_events": 0}
+
+
+def verdicts(world):
+    """The outputs without the names of the models, which tell when they were made."""
+    return {
+        topic: [re.sub(rb'"model":"[^"]*"', b"", line) for line in content.splitlines()]
+        for topic, content in world.raw_outputs().items()
+    }
+
+
+def events_logged(done, name):
+    return [json.loads(line) for line in done.stderr.splitlines() if f'"event": "{name}"' in line]
+
+
+def branch(world, name):
+    """The same models and events, another sink; the models that are made later are its own."""
+    models = world.home / f"models-{name}"
+    subprocess.run(["cp", "-r", world.home / "models", models], check=True)
+    world.write(sink={"directory": str(world.home / name)}, models={"directory": str(models)})
+
+
+@pytest.fixture
+def drifting(fitted):
+    fitted.write(training=ON_DRIFT, drift={"average_run_length": 1e5})
+    fitted.lines(fitted.events, events(2500, seed=3) + shifted(3000, seed=5))
+    return fitted
+
+
+def test_an_alarm_brings_a_model_that_keeps_the_promise_again(drifting):
+    done = drifting.run("run")
+    assert done.returncode == 0, done.stderr
+    assert len(events_logged(done, "refit.started")) == 1
+    assert len(events_logged(done, "model.serving")) == 2
+    assert sum(map(len, drifting.outputs().values())) == 5500
+    report = json.loads(drifting.run("report", "--format", "json").stdout)
+    assert report["observed"]["events"] > 1500
+    assert report["observed"]["inside_promise"]
+
+
+def test_a_replay_gives_the_same_verdicts_however_it_is_cut_and_killed(drifting):
+    branch(drifting, "calm")
+    assert drifting.run("run").returncode == 0
+    calm = verdicts(drifting)
+    branch(drifting, "killed")
+    drifting.write(source={"batch_records": 130})
+    for moment in ("batch", "refit.started", "model.serving"):
+        kill_after(drifting, moment)
+    assert drifting.run("run").returncode == 0
+    assert verdicts(drifting) == calm
+
+
+def kill_after(world, event):
+    """Run until it logs `event` after its start, then kill -9."""
+    with subprocess.Popen(
+        [*COMMAND, "run", "--config", str(world.path)],
+        env=ENVIRONMENT | {"DETECTD_LOG__LEVEL": "debug"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        started = False
+        for line in process.stderr:
+            said = json.loads(line)["event"]
+            if started and said == event:
+                process.send_signal(signal.SIGKILL)
+                return
+            started |= said == "service.started"
+
+
+def test_a_running_service_goes_over_to_the_next_model_and_loses_nothing(fitted):
+    fitted.write(training=EVERY)
+    with running(fitted) as live:
+        live.feed(events(750, seed=3))
+        live.until("refit.started")
+        live.feed(events(200, seed=4))
+        second = live.until("model.serving")["model"]
+        live.feed(events(100, seed=6))
+    models = [out["model"] for outs in fitted.outputs().values() for out in outs]
+    assert len(models) == 1050
+    assert models.count(second) >= 100
+
+
+def test_a_refit_that_fails_leaves_the_model_and_says_why(fitted):
+    first = fitted.run("models", "list").stdout.split()[1]
+    fitted.write(training=EVERY | {"deadline_seconds": 0.01})
+    fitted.lines(fitted.events, events(1600, seed=3))
+    done = fitted.run("run")
+    assert done.returncode == 0, done.stderr
+    failed = events_logged(done, "refit.failed")
+    assert [each["code"] for each in failed] == ["too_slow"] * 2
+    assert {out["model"] for outs in fitted.outputs().values() for out in outs} == {first}
+
+
+def test_a_model_that_changes_too_much_is_refused(fitted):
+    fitted.write(training=EVERY | {"guard": "none", "max_changed": 0.05})
+    fitted.lines(fitted.events, events(100, seed=3) + shifted(700, seed=5))
+    done = fitted.run("run")
+    assert done.returncode == 0, done.stderr
+    (refused,) = events_logged(done, "refit.refused")
+    assert refused["code"] == "changed"
+
+
+def test_a_stream_that_turns_constant_leaves_the_model(fitted):
+    fitted.write(training=EVERY | {"guard": "none"})
+    fitted.lines(fitted.events, ['{"a": 1.0, "b": 1.0}'] * 800)
+    done = fitted.run("run")
+    assert done.returncode == 0, done.stderr
+    (failed,) = events_logged(done, "refit.failed")
+    assert failed["code"] == "unfit"
+    assert "equal" in failed["why"]
+
+
+def test_a_window_that_could_never_train_is_refused_at_once(fitted):
+    fitted.write(training=ON_DRIFT | {"warmup": 20, "window": 30})
+    for command in ("check", "run"):
+        done = fitted.run(command)
+        assert done.returncode == 78
+        assert "training.warmup" in done.stderr
+        assert "at least 38 rows" in done.stderr
+
+
+def test_an_accepted_model_can_stay_in_the_shadow(fitted):
+    fitted.write(training=EVERY | {"on_refit": "shadow"})
+    fitted.lines(fitted.events, events(1000, seed=3))
+    done = fitted.run("run")
+    assert done.returncode == 0, done.stderr
+    (shadowing,) = events_logged(done, "model.shadowing")
+    report = json.loads(fitted.run("report", "--format", "json").stdout)
+    assert report["candidate"]["model"]["version"] == shadowing["model"]
+    assert sum(map(sum, (row.values() for row in report["candidate"]["agreement"].values()))) == 300
