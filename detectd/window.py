@@ -124,14 +124,11 @@ class Window:
 
     def rows(self) -> Rows:
         """A copy of the rows (filled, width), oldest first."""
-        return self._rows[self.order()]
-
-    def order(self) -> Ints:
-        """The places (filled,) of the rows, oldest first."""
-        return np.argsort(self._numbers[: self.filled])
+        return self._rows[np.argsort(self._numbers[: self.filled])]
 
     def entries(self, places: Ints) -> npt.NDArray[np.void]:
-        """What stands at the places (k,), to be put back by `restore`; numbers differ."""
+        """What stands at the places (k,), oldest first, to be put back by `restore`."""
+        places = places[np.argsort(self._numbers[places])]
         found = np.empty(len(places), dtype=entry(self.width))
         found["number"], found["place"] = self._numbers[places], places
         found["verdict"], found["row"] = self._verdicts[places], self._rows[places]

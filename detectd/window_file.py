@@ -127,13 +127,13 @@ class WindowFile:
         self._others = True
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         self._file = os.open(self._directory / self._name, flags, 0o600)
-        self._append(self.window.order())
+        self._append(np.arange(self.window.filled))
         if self._sync:
             durable.sync_directory(self._directory)
         self.trouble = None
 
     def _append(self, places: npt.NDArray[np.int64]) -> None:
-        entries = np.sort(self.window.entries(places), order="number")
+        entries = self.window.entries(places)
         content = memoryview(entries.tobytes())
         offset = self._written * entries.itemsize
         while content:

@@ -1,0 +1,133 @@
+"""Whether a freshly trained model may take over from the one that answers.
+
+Both judge rows that neither was trained on. Models of two samples of one and the same stream differ
+there too, near the ends of their zones: with 1,000 calibration scores each, γ = 0.05 and T = 8 on
+3 % of the rows for IForest, 4 % for PCA and KNN, 5 % for HBOS, 6 % for LOF. A smaller set change
+refuses good models.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from detectd.rejection import ABSTAIN, ANOMALY, NORMAL
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from detectd.pipeline import Judge
+    from detectd.promise import Promise
+
+    Rows = npt.NDArray[np.float64]
+    Counts = npt.NDArray[np.int64]
+
+Code = Literal["tied", "no_promise", "not_finite", "never_normal", "never_anomaly", "changed"]
+
+VERDICTS = {"normal": NORMAL, "anomaly": ANOMALY, "abstain": ABSTAIN}
+NOT_FINITE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A model as it answers: what judges by it, and what it promises."""
+
+    judge: Judge
+    promise: Promise
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a model may not take over: a `code` for a metric, a sentence for the log."""
+
+    code: Code
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Agreement:
+    """How two models judge the same rows.
+
+    `counts` (4, 4): rows by the old model's verdict and the new one's; NORMAL, ANOMALY, ABSTAIN,
+    and the rows without a finite score.
+    """
+
+    counts: Counts
+
+    @property
+    def rows(self) -> int:
+        """How many rows both judged."""
+        return int(self.counts.sum())
+
+    @property
+    def changed(self) -> float:
+        """The share of rows whose verdict differs; 0 where there are no rows."""
+        return 1.0 - int(self.counts.trace()) / self.rows if self.rows else 0.0
+
+    @property
+    def lost(self) -> int:
+        """Rows that the old model scores and the new one does not."""
+        return int(self.counts[:NOT_FINITE, NOT_FINITE].sum())
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON: {old verdict: {new verdict: rows}}."""
+        names = [*VERDICTS, "not_finite"]
+        table = self.counts.tolist()
+        return {
+            old: dict(zip(names, row, strict=True)) for old, row in zip(names, table, strict=True)
+        }
+
+
+def agreement(old: Judge, new: Judge, rows: Rows) -> Agreement:
+    """How both judge rows (k, d), NaN where a feature is missing."""
+    pairs = 4 * _verdicts(old, rows) + _verdicts(new, rows)
+    return Agreement(np.bincount(pairs, minlength=16).reshape(4, 4))
+
+
+def refusals(old: Contender, new: Contender, agreed: Agreement, max_change: float) -> list[Reason]:
+    """Why `new` may not take over from `old`; empty where it may.
+
+    `agreed` is their agreement on rows that neither was trained on, `max_change` the share of them
+    whose verdict may differ.
+    """
+    reasons: list[Reason] = []
+
+    def refuse(code: Code, sentence: str) -> None:
+        reasons.append(Reason(code, sentence))
+
+    scores = new.promise.rejector.scores
+    if scores[0] == scores[-1]:
+        refuse("tied", f"all of its {len(scores):,} calibration scores are {scores[0]:g}")
+    broken = [name for name, value in asdict(new.promise.exact).items() if not math.isfinite(value)]
+    if broken:
+        refuse("no_promise", f"its {broken[0]} is not a finite number")
+    ours, theirs = old.promise.rejector.zone, new.promise.rejector.zone
+    if ours.normal_reachable and not theirs.normal_reachable:
+        refuse("never_normal", "it can never say normal, and the model that answers can")
+    if ours.anomaly_reachable and not theirs.anomaly_reachable:
+        refuse("never_anomaly", "it can never say anomaly, and the model that answers can")
+    if agreed.lost:
+        refuse(
+            "not_finite",
+            f"it gives no finite score to {agreed.lost:,} of {agreed.rows:,} held-out rows to "
+            "which the model that answers does",
+        )
+    if agreed.changed > max_change:
+        refuse(
+            "changed",
+            f"it judges {agreed.changed:.2%} of {agreed.rows:,} held-out rows otherwise than the "
+            f"model that answers; at most {max_change:.2%} may change",
+        )
+    return reasons
+
+
+def _verdicts(judge: Judge, rows: Rows) -> npt.NDArray[np.int64]:
+    verdicts = np.full(len(rows), NOT_FINITE, dtype=np.int64)
+    if len(rows):
+        scores = judge.scorer.score(np.where(np.isnan(rows), judge.medians, rows))
+        finite = np.isfinite(scores)
+        verdicts[finite] = judge.rejector.judge(scores[finite]).verdict
+    return verdicts
