@@ -11,8 +11,9 @@ from report.worlds import ALARMS, HOSTILE, NOON, WORLDS, World
 
 from detectd.rejection import zone
 from detectd.rejection.sequence import rate_interval
+from detectd.report.alarms import SHOWN
 from detectd.report.figures import figures
-from detectd.report.html import ALARMS_SHOWN, page
+from detectd.report.html import page
 from detectd.report.numerals import percent
 from detectd.report.whatif import what_if
 
@@ -136,13 +137,13 @@ def test_names_are_shown_as_they_are_and_do_nothing():
 def test_alarms_are_told_and_drawn_and_what_is_none_is_left_out():
     world = World(alarms=["x", {}, {"event": 1}, *ALARMS])
     document = page(world.serving, world.observed, NOON)
-    assert text_of(document).count("At event ") == len(ALARMS)
-    assert "At event 16,220: more abstaining." in text_of(document)
+    assert text_of(document).count(", at event ") == len(ALARMS)
+    assert "Alarm 1, at event 16,220: more abstaining." in text_of(document)
     assert document.count('class="line alarm"') == 2 * len(ALARMS) + 1  # two plots, the legend
-    many = world.observed | {"alarms": ALARMS * ALARMS_SHOWN}
+    many = world.observed | {"alarms": ALARMS * SHOWN}
     text = text_of(page(world.serving, many, NOON))
-    assert text.count("At event ") == ALARMS_SHOWN
-    assert f"{ALARMS_SHOWN} earlier ones are not shown" in text
+    assert text.count(", at event ") == SHOWN
+    assert f"{SHOWN} earlier ones are not shown" in text
 
 
 @pytest.mark.parametrize(
