@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import msgspec
-
 from detectd import __version__
 from detectd.observations import Observations
-from detectd.rejection.drift import Alarm
-from detectd.report import tables
+from detectd.report import alarms, tables
 from detectd.report.charts import (
     gauge,
     history_figure,
@@ -32,24 +28,21 @@ if TYPE_CHECKING:
     from detectd.rejection import ExactPromise
     from detectd.serving import Serving
 
-# The latest alarms; whoever has more has a stream to look at, not a list.
-ALARMS_SHOWN = 20
-
 
 def page(serving: Serving, observed: Mapping[str, Any], written: datetime) -> str:
     """The whole document.
 
     `observed` is what the store keeps under the model's version: `Observations.as_dict`, or counts
-    alone, and under "alarms" a list of `Alarm`s as dicts.
+    alone; and under "alarms" a list of alarms as dicts, see `detectd.report.alarms`.
     """
     seen = Observations(serving.promise.rejector.scores)
     seen.resume(observed)
-    alarms = _believed(observed.get("alarms"))
+    raised = alarms.believed(observed.get("alarms"))
     report = figures(serving, seen.counts)
     promise = serving.promise
     drawn = [
         scores_figure(promise.rejector, seen.grid, seen.histogram),
-        history_figure(seen.history, promise, alarms[-ALARMS_SHOWN:]),
+        history_figure(seen.history, promise, raised[-alarms.SHOWN :]),
         stability_figure(promise.rejector),
         thresholds_figure(promise, what_if(promise)),
     ]
@@ -58,7 +51,7 @@ def page(serving: Serving, observed: Mapping[str, Any], written: datetime) -> st
         _patterns(),
         tag(
             "main",
-            _opening(report, promise.exact, len(alarms)),
+            _opening(report, promise.exact, len(raised)),
             tag("section", *drawn, class_="figures"),
             tag(
                 "section",
@@ -66,7 +59,7 @@ def page(serving: Serving, observed: Mapping[str, Any], written: datetime) -> st
                 _card("What was answered", tables.verdict_table(serving, report["observed"])),
                 class_="pair",
             ),
-            _alarms(alarms),
+            _card("Alarms", alarms.alarm_list(raised)),
             _card("The model", tables.particulars(serving)),
             _reading(),
         ),
@@ -91,9 +84,9 @@ def _head(version: str) -> Element:
     )
 
 
-def _opening(report: Mapping[str, Any], exact: ExactPromise, alarms: int) -> Element:
+def _opening(report: Mapping[str, Any], exact: ExactPromise, raised: int) -> Element:
     """The promise in one sentence, and what became of it."""
-    model, standing = report["model"], _standing(report["observed"], exact, alarms)
+    model, standing = report["model"], _standing(report["observed"], exact, raised)
     warnings = report["warnings"]
     return tag(
         "header",
@@ -144,7 +137,7 @@ class _Standing(NamedTuple):
     why: str
 
 
-def _standing(observed: Mapping[str, Any], exact: ExactPromise, alarms: int) -> _Standing:
+def _standing(observed: Mapping[str, Any], exact: ExactPromise, raised: int) -> _Standing:
     if not observed["events"]:
         return _Standing("open", "○", "Nothing observed yet. ", "The promise is made beforehand.")
     rate = percent(observed["rejection_rate"])
@@ -152,27 +145,10 @@ def _standing(observed: Mapping[str, Any], exact: ExactPromise, alarms: int) -> 
     if not observed["inside_promise"]:
         over = f" That is more than {percent(exact.rejection_rate_upper)} allows."
         return _Standing("broken", "✕", "Not kept. ", seen + over)
-    if alarms:
+    if raised:
         doubt = " The rate is kept, but the scores have moved: see the alarms."
         return _Standing("doubted", "!", "Kept, with alarms. ", seen + doubt)
     return _Standing("kept", "✓", "Kept so far. ", seen)
-
-
-def _believed(told: object) -> list[Alarm]:
-    """The alarms that a file tells of, as far as they are any."""
-    alarms = []
-    for each in told if isinstance(told, list) else []:
-        with contextlib.suppress(msgspec.ValidationError):
-            alarms.append(msgspec.convert(each, Alarm))
-    return alarms
-
-
-def _alarms(alarms: list[Alarm]) -> Element:
-    if not alarms:
-        told = tag("p", "None: no evidence so far that the stream has left its calibration.")
-    else:
-        told = tables.alarm_list(alarms[-ALARMS_SHOWN:], max(0, len(alarms) - ALARMS_SHOWN))
-    return _card("Alarms", told)
 
 
 def _card(heading: str, inside: Element) -> Element:

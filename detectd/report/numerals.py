@@ -41,8 +41,8 @@ def percent_label(value: float, decimals: int) -> str:
 
 def count_label(value: float, decimals: int) -> str:
     """A tick of an axis of counts: 5,000; from steps of ten thousand on 50k, 200k, 3M."""
-    for power, letter in ((9, "G"), (6, "M"), (3, "k")):
-        if value and -decimals > power:
+    for least, power, letter in ((9, 9, "G"), (6, 6, "M"), (4, 3, "k")):
+        if value and -decimals >= least:
             return f"{value / 10.0**power:,.0f}{letter}"
     return decimal_label(value, decimals)
 

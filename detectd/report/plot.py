@@ -28,8 +28,8 @@ SIZE = 1000
 # Longer labels than this, nearer to the right end than this share of the plot, end at their tick.
 SHORT, NEAR_END = 4, 0.06
 
-# Of longer labels than this, every second is left out on a telephone.
-LONG = 6
+# Of labels with more letters than this, two for each gap, a telephone shows every second.
+CROWDED = 36
 
 
 class Axes(NamedTuple):
@@ -140,7 +140,7 @@ def _grid(axes: Axes, *, x_labels: bool) -> list[Element]:
         labels.append(
             tag("text", tick.label, class_="tick", x="0", dx="-7", y=level, dy=".34em", **_END)
         )
-    long = max((len(tick.label) for tick in axes.x.ticks), default=0) > LONG
+    crowded = sum(len(tick.label) + 2 for tick in axes.x.ticks) > CROWDED
     for i, tick in enumerate(axes.x.ticks if x_labels else ()):
         place = axes.x.inside(tick.value)
         inward = place > 1 - NEAR_END and len(tick.label) > SHORT
@@ -148,7 +148,7 @@ def _grid(axes: Axes, *, x_labels: bool) -> list[Element]:
         where = {"x": percentage(place), "y": "100%"}
         notch = tag("path", class_="axis", d="M0 0v4")
         lines.append(tag("svg", notch, overflow="visible", **where))
-        kind = "tick spare" if long and i % 2 else "tick"
+        kind = "tick spare" if crowded and i % 2 else "tick"
         labels.append(tag("text", tick.label, class_=kind, dy="18", text_anchor=anchor, **where))
     return [tag("g", *lines, *labels, aria_hidden="true")]
 

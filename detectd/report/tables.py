@@ -1,4 +1,4 @@
-"""The report's tables: figures side by side, verdicts, alarms, the model's particulars."""
+"""The report's tables: figures side by side, verdicts, the model's particulars."""
 
 from __future__ import annotations
 
@@ -11,14 +11,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from xml.etree.ElementTree import Element
 
-    from detectd.rejection.drift import Alarm
     from detectd.report.markup import Inside
     from detectd.serving import Serving
 
 # Names of features that are shown; whoever has more knows where they are configured.
 FEATURES_SHOWN = 60
 
-# As alarms have their shares.
 SIDES = ("normal", "abstain", "anomaly")
 
 
@@ -67,28 +65,6 @@ def verdict_table(serving: Serving, observed: Mapping[str, int]) -> Element:
             for side in SIDES
         ],
         f"{events:,} events answered under this model.",
-    )
-
-
-def alarm_list(alarms: Sequence[Alarm], earlier: int) -> Element:
-    """One entry an alarm; so many `earlier` ones are not among them."""
-    return tag(
-        "div",
-        tag("ol", *map(_alarm, alarms), class_="alarms"),
-        tag("p", f"{earlier:,} earlier ones are not shown.", class_="note") if earlier else None,
-    )
-
-
-def _alarm(alarm: Alarm) -> Element:
-    shares = ", ".join(
-        f"{side} {percent(now)} (expected {percent(then)})"
-        for side, now, then in zip(SIDES, alarm.recent, alarm.expected, strict=True)
-    )
-    return tag(
-        "li",
-        tag("b", f"At event {alarm.event:,}: {alarm.moved}."),
-        " ",
-        tag("span", f"Of recent events {shares}."),
     )
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 POINTS = 61
 
 # The quantile of the cost takes tens of milliseconds, so it is computed at every so manieth point.
-COST_EVERY = 4
+COST_EVERY = 5
 
 LARGEST_T = 48.0
 

@@ -47,7 +47,7 @@ class World:
     budget: float | None = None
     draw: object = staticmethod(lambda rng, size: rng.gamma(4.0, 0.1, size))
     costs: tuple = (10.0, 10.0, 1.0)
-    events: int = 60_000
+    events: int = 30_000
     shift: float = 0.0
     features: tuple[str, ...] = ("cpu", "latency_ms")
     alarms: list = field(default_factory=list)
@@ -65,11 +65,11 @@ class World:
 
     @functools.cached_property
     def observed(self):
-        """What the store would hold, after batches of 512."""
+        """What the store would hold, after batches of 256."""
         rejector, rng = self.serving.promise.rejector, np.random.default_rng(2)
         seen = Observations(rejector.scores)
-        for start in range(0, self.events, 512):
-            size = min(512, self.events - start)
+        for start in range(0, self.events, 256):
+            size = min(256, self.events - start)
             moved = self.shift * max(0.0, start / self.events - 0.5)
             scores = self.draw(rng, size) + moved
             verdict = np.bincount(rejector.judge(scores).verdict, minlength=3)
@@ -78,6 +78,7 @@ class World:
             seen.add(counts, scores, 1_772_755_200 + start)
         return seen.as_dict() | {"alarms": self.alarms}
 
+    @functools.cached_property
     def page(self):
         return page(self.serving, self.observed, NOON)
 
@@ -88,10 +89,10 @@ ALARMS = [
         "event": event,
         "after": event,
         "moved": moved,
-        "recent": [0.7, 0.2, 0.1],
-        "expected": [0.93, 0.04, 0.03],
+        "recent": {"normal": 0.7, "abstain": 0.2, "anomaly": 0.1},
+        "expected": {"normal": 0.93, "abstain": 0.04, "anomaly": 0.03},
     }
-    for i, (event, moved) in enumerate([(41_220, "more abstaining"), (52_007, "more anomalies")])
+    for i, (event, moved) in enumerate([(16_220, "more abstaining"), (25_007, "more anomalies")])
 ]
 
 WORLDS = {

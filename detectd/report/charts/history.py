@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from detectd.observations import Period
     from detectd.promise import Promise
-    from detectd.rejection.drift import Alarm
+    from detectd.report.alarms import Raised
 
     Floats = NDArray[np.float64]
 
@@ -42,7 +42,9 @@ class _Course:
     so_far: Floats
 
 
-def history_figure(history: Sequence[Period], promise: Promise, alarms: Sequence[Alarm]) -> Element:
+def history_figure(
+    history: Sequence[Period], promise: Promise, alarms: Sequence[Raised]
+) -> Element:
     """Both rates over the periods of the stream, and where alarms were raised."""
     name, heading = "figure-history", "Abstention in the stream"
     if not history:

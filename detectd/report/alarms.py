@@ -1,0 +1,73 @@
+"""What was raised against the promise, as far as the store tells."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from detectd.report.markup import tag
+from detectd.report.numerals import percent
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from xml.etree.ElementTree import Element
+
+# The latest; whoever has more has a stream to look at, not a list.
+SHOWN = 20
+
+
+class Shares(msgspec.Struct, frozen=True):
+    """Of events, by verdict."""
+
+    normal: float
+    abstain: float
+    anomaly: float
+
+
+class Raised(msgspec.Struct, frozen=True):
+    """An alarm as JSON keeps it; see `detectd.rejection.drift.Alarm`."""
+
+    number: int
+    event: int
+    moved: str
+    recent: Shares
+    expected: Shares
+
+
+def believed(told: object) -> list[Raised]:
+    """The alarms in what a file holds, as far as they are any."""
+    alarms = []
+    for each in told if isinstance(told, list) else []:
+        with contextlib.suppress(msgspec.ValidationError):
+            alarms.append(msgspec.convert(each, Raised))
+    return alarms
+
+
+def alarm_list(alarms: Sequence[Raised]) -> Element:
+    """One entry an alarm, the latest of them."""
+    if not alarms:
+        return tag("p", "None: no evidence so far that the stream has left its calibration.")
+    earlier = len(alarms) - SHOWN
+    return tag(
+        "div",
+        tag("ul", *map(_entry, alarms[-SHOWN:]), class_="alarms"),
+        tag("p", f"{earlier:,} earlier ones are not shown.", class_="note")
+        if earlier > 0
+        else None,
+    )
+
+
+def _entry(alarm: Raised) -> Element:
+    shares = ", ".join(
+        f"{side} {percent(getattr(alarm.recent, side))} "
+        f"(expected {percent(getattr(alarm.expected, side))})"
+        for side in Shares.__struct_fields__
+    )
+    return tag(
+        "li",
+        tag("b", f"Alarm {alarm.number:,}, at event {alarm.event:,}: {alarm.moved}."),
+        " ",
+        tag("span", f"Of recent events {shares}."),
+    )
