@@ -6,9 +6,9 @@ on_drift   after an alarm. The window is then filled anew and without its guard:
            window holds as many rows as a warm-up takes.
 
 It is due between two batches, at the same event however the stream is cut into batches, so over a
-bounded source, where the loop waits for the trainer, a replay gives the same verdicts. Of what the
-window holds beyond a warm-up, the newest rows, up to a fifth of all, are kept from the training:
-on them the verdicts before and after are compared.
+file that is read to its end, where the loop waits for the trainer, a replay gives the same
+verdicts. Of what the window holds beyond a warm-up, the newest rows, up to a fifth of all, are kept
+from the training: on them the verdicts before and after are compared.
 """
 
 from __future__ import annotations
@@ -106,6 +106,11 @@ class Renewal:
         lacking = asked.warmup - self._file.window.filled
         return min([*ahead, lacking] if lacking > 0 else ahead)
 
+    @property
+    def _waits(self) -> bool:
+        """A backfill gives the same each time, and nobody is waiting for its next event."""
+        return self.settings.source.kind == "file" and self.settings.source.bounded
+
     def resume(self, past: dict[str, Any]) -> None:
         """Go on from a `state`; from the beginning where it is empty."""
         self._state = past
@@ -157,7 +162,7 @@ class Renewal:
     def advance(self, hold: Callable[[], None]) -> Serving | None:
         """Between two batches: begin a refit that is due, and give its model when it is accepted.
 
-        Over a bounded source this waits, and calls `hold` again and again meanwhile.
+        Over a file that is not followed this waits, and calls `hold` again and again meanwhile.
         """
         if self._file is None:
             self._open()
@@ -168,7 +173,7 @@ class Renewal:
             if found is not None:
                 self._refit = None
                 return self._weigh(found if isinstance(found, Failed) else found.result)
-            if not self.settings.source.bounded:
+            if not self._waits:
                 break
             hold()
             time.sleep(POLL_SECONDS)
@@ -208,7 +213,7 @@ class Renewal:
         limits = Limits(
             memory_bytes=asked.memory_bytes,
             seconds=asked.deadline_seconds,
-            gives_way=not self.settings.source.bounded,
+            gives_way=not self._waits,
         )
         old, limit = self.incumbent, 1.0 if self._committed.alarmed else asked.max_changed
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from detectd import wiring
 from detectd.errors import DetectdError
 from detectd.report.figures import figures
-from detectd.serving import load_active, serve
+from detectd.serving import load, load_active, serve
 
 if TYPE_CHECKING:
     from detectd.serving import Serving
@@ -16,8 +16,12 @@ if TYPE_CHECKING:
 
 
 def active_figures(settings: Settings) -> dict[str, Any]:
-    """The figures of the active model under the configured terms, and what it met so far."""
-    return figures(*_active(settings))
+    """The figures of the active model under the configured terms, and what it met so far.
+
+    Where a candidate scores along, its own promise beside that, and how far the two agree.
+    """
+    serving, observed = _active(settings)
+    return figures(serving, observed) | {"candidate": _candidate(settings, observed)}
 
 
 def active_page(settings: Settings) -> str:
@@ -36,3 +40,15 @@ def _active(settings: Settings) -> tuple[Serving, dict[str, Any]]:
             "or let `detectd run` warm up"
         )
     return serve(model, settings), store.observed(model.version)
+
+
+def _candidate(settings: Settings, observed: dict[str, Any]) -> dict[str, Any] | None:
+    store = wiring.store(settings)
+    version = store.candidate()
+    if version is None:
+        return None
+    candidate = serve(load(store, version, datetime.now(UTC)), settings)
+    found = figures(candidate, {})
+    compared = observed.get("shadow", {})
+    agreement = compared.get("agreement") if compared.get("candidate") == version else None
+    return {name: found[name] for name in ("model", "zone", "exact")} | {"agreement": agreement}

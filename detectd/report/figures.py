@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from detectd.rejection import observed_inside
+from detectd.rejection.sequence import rate_interval
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,15 +66,21 @@ def _exact(promise: Promise) -> dict[str, float]:
 def _observed(promise: Promise, observed: Mapping[str, int]) -> dict[str, Any]:
     counts = {name: observed.get(name, 0) for name in ("normal", "anomaly", "abstain")}
     events = sum(counts.values())
-    inside = None
+    inside = low = high = None
     if events:
         zone, delta = promise.rejector.zone, promise.exact.delta
         inside = observed_inside(zone, events, counts["abstain"], delta)
+        low, high = rate_interval(events, counts["abstain"], delta)
     return {
         "events": events,
         **counts,
         "rejection_rate": counts["abstain"] / events if events else None,
         "inside_promise": inside,
+        # Where the rate lies in the long run, with probability 1 - delta at all times at once; and
+        # whether the promised bound lies below that.
+        "rate_low": low,
+        "rate_high": high,
+        "bound_exceeded": None if low is None else low > promise.exact.rejection_rate_upper,
     }
 
 

@@ -20,6 +20,7 @@ def text(report: dict[str, Any]) -> str:
         *_table(exact, report["paper"]),
         "",
         *_observed(report["observed"]),
+        *_candidate(report.get("candidate")),
         *(f"WARNING   {warning}" for warning in report["warnings"]),
     ]
     return "\n".join(lines)
@@ -60,5 +61,28 @@ def _observed(observed: dict[str, Any]) -> list[str]:
     return [
         f"observed  {observed['events']:,} events: {observed['normal']:,} normal, "
         f"{observed['anomaly']:,} anomaly, {observed['abstain']:,} abstain",
-        f"          abstention rate {observed['rejection_rate']:.3%}, {inside} the promise",
+        f"          abstention rate {observed['rejection_rate']:.3%}, {inside} the promise; in the "
+        f"long run between {observed['rate_low']:.3%} and {observed['rate_high']:.3%}",
     ]
+
+
+def _candidate(candidate: dict[str, Any] | None) -> list[str]:
+    """The model that scores along, its promise, and how it judges what the active one judges."""
+    if candidate is None:
+        return []
+    model, exact, table = candidate["model"], candidate["exact"], candidate["agreement"]
+    lines = [
+        "",
+        f"candidate {model['version']}  {model['detector']}, n = {model['n']:,}, abstains from "
+        f"{exact['expected_rejection_rate']:.3%}, at most {exact['rejection_rate_upper']:.3%}, "
+        f"costs at most {exact['cost_upper']:.6f}",
+    ]
+    if table is None:
+        return [*lines, "          nothing compared yet"]
+    names = list(table)
+    columns = "".join(f"{name:>12}" for name in names)
+    lines.append(f"          {'active | candidate':20}{columns}")
+    for name in names:
+        row = "".join(f"{table[name][other]:>12,}" for other in names)
+        lines.append(f"          {name:20}{row}")
+    return lines
