@@ -11,7 +11,7 @@ from report.worlds import ALARMS, HOSTILE, NOON, WORLDS, World
 
 from detectd.rejection import zone
 from detectd.rejection.sequence import rate_interval
-from detectd.report.alarms import SHOWN
+from detectd.report.alarms import SHOWN, believed
 from detectd.report.figures import figures
 from detectd.report.html import page
 from detectd.report.numerals import percent
@@ -140,9 +140,16 @@ def test_alarms_are_told_and_drawn_and_what_is_none_is_left_out():
     document = page(world.serving, world.observed | {"alarms": told}, NOON)
     text = text_of(document)
     assert text.count(", at event ") == SHOWN
-    assert "Alarm 1, at event 16,220: more abstaining." in text
+    assert "Alarm 1, at event 16,220, 2026-03-06 04:30 UTC: more abstaining." in text
+    assert "abstain 20.0% (expected 4.00%)" in text
     assert f"{SHOWN} earlier ones are not shown" in text
     assert document.count('class="line alarm"') == 2 * SHOWN + 1  # two plots, the legend
+
+
+def test_alarms_may_have_their_shares_by_name():
+    by_name = ALARMS[0] | {"recent": {"normal": 0.5, "abstain": 0.3, "anomaly": 0.2}}
+    (alarm,) = believed([by_name])
+    assert (alarm.recent.normal, alarm.expected.normal) == (0.5, 0.93)
 
 
 @pytest.mark.parametrize("observed", [{"normal": 90, "abstain": 10}, {"alarms": 3, "normal": "x"}])

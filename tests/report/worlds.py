@@ -89,8 +89,9 @@ ALARMS = [
         "event": event,
         "after": event,
         "moved": moved,
-        "recent": {"normal": 0.7, "abstain": 0.2, "anomaly": 0.1},
-        "expected": {"normal": 0.93, "abstain": 0.04, "anomaly": 0.03},
+        "recent": [0.7, 0.2, 0.1],
+        "expected": [0.93, 0.04, 0.03],
+        "time": 1_772_755_200 + event,
     }
     for i, (event, moved) in enumerate([(16_220, "more abstaining"), (25_007, "more anomalies")])
 ]
