@@ -146,7 +146,7 @@ def _standing(observed: Mapping[str, Any], exact: ExactPromise, raised: int) -> 
         over = f" That is more than {percent(exact.rejection_rate_upper)} allows."
         return _Standing("broken", "✕", "Not kept. ", seen + over)
     if raised:
-        doubt = " The rate is kept, but the scores have moved: see the alarms."
+        doubt = " But events do not come as in calibration: see the alarms."
         return _Standing("doubted", "!", "Kept, with alarms. ", seen + doubt)
     return _Standing("kept", "✓", "Kept so far. ", seen)
 
