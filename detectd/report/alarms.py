@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 # The latest; whoever has more has a stream to look at, not a list.
 SHOWN = 20
 
+WHY_MANY = (
+    "Where a change lasts, one alarm follows another, and only the first, second, fourth, eighth "
+    "and so on are told. A daily course, bursts and whatever else binds neighbouring events "
+    "together raise alarms as a drift does."
+)
+
 
 class Shares(NamedTuple):
     """Of events, by verdict: a list in JSON."""
@@ -59,12 +65,11 @@ def alarm_list(alarms: Sequence[Raised]) -> Element:
     if not alarms:
         return tag("p", "None: no evidence so far that the stream has left its calibration.")
     earlier = len(alarms) - SHOWN
+    hidden = f" {earlier:,} earlier ones are not shown." if earlier > 0 else ""
     return tag(
         "div",
         tag("ul", *map(_entry, alarms[-SHOWN:]), class_="alarms"),
-        tag("p", f"{earlier:,} earlier ones are not shown.", class_="note")
-        if earlier > 0
-        else None,
+        tag("p", f"{WHY_MANY}{hidden}", class_="note"),
     )
 
 

@@ -94,10 +94,10 @@ def _abstention(
     axes = plot.Axes(across, _shares(course, max(promised, room)))
     known = ([0.0, *course.ends], [0.0, *low], [1.0, *high])  # Nothing is, before the first event.
     layers = [
+        *(plot.vertical(axes, event, "line alarm") for event in raised),
         plot.band(axes, *known, "confidence"),
         plot.horizontal(axes, exact.expected_rejection_rate, "line mean"),
         plot.horizontal(axes, exact.rejection_rate_upper, "line limit"),
-        *(plot.vertical(axes, event, "line alarm") for event in raised),
         plot.dots(axes, course.ends, course.rates, "period"),
         plot.line(axes, course.ends, course.so_far, "abstain"),
         _latest(axes, course, "abstain"),
@@ -122,8 +122,8 @@ def _anomalies(
     course = _course(history, [p.anomalies for p in history])
     axes = plot.Axes(across, _shares(course, expected, at_most=3))
     layers = [
-        plot.horizontal(axes, expected, "line mean"),
         *(plot.vertical(axes, event, "line alarm") for event in raised),
+        plot.horizontal(axes, expected, "line mean"),
         plot.dots(axes, course.ends, course.rates, "period"),
         plot.line(axes, course.ends, course.so_far, "anomaly"),
         _latest(axes, course, "anomaly"),
