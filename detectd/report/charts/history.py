@@ -12,7 +12,7 @@ from detectd.rejection.sequence import rate_interval
 from detectd.report import plot
 from detectd.report.axes import Axis, linear
 from detectd.report.charts.figure import Entry, figure, panel
-from detectd.report.numerals import count_label, moment, percent, percent_label
+from detectd.report.numerals import count_label, moment, percent, percent_label, stretch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -170,7 +170,7 @@ def _latest(axes: plot.Axes, course: _Course, kind: str) -> Element:
 
 def _between(history: Sequence[Period]) -> str:
     times = [p.until for p in history if p.until is not None]
-    return f", {moment(times[0])} to {moment(times[-1])}" if times else ""
+    return f", {stretch(times[0], times[-1])}" if times else ""
 
 
 def _told(history: Sequence[Period]) -> tuple[list[float], list[str]]:
