@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check lint types imports format bench bench-kafka chaos clean
+.PHONY: demo test check lint types imports format bench bench-kafka chaos schema wheel deb test-deb clean
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -43,6 +43,21 @@ bench-kafka: $(READY)
 # Minutes: processes and brokers killed, frozen and restarted; each record answered once.
 chaos: $(READY)
 	PYTHONPATH=tests:tests/kafka $(BIN)/python -m chaos.campaign $(if $(SEED),--seed $(SEED)) $(if $(CLIENT),--client $(CLIENT))
+
+# For editors: config/schema.json from the settings and from what reference.toml says of each key.
+schema: $(READY)
+	$(BIN)/python packaging/schema.py > config/schema.json
+
+wheel: $(READY)
+	$(BIN)/python -m build --wheel
+
+# The Debian package, for the Debian that this runs on.
+deb: $(READY)
+	packaging/deb $(BIN)/python
+
+# Minutes, as root: installed, upgraded, removed and purged in a clean Debian, and run by its systemd.
+test-deb: deb
+	packaging/test-deb dist/detectd_*.deb
 
 format: $(READY)
 	$(BIN)/ruff format .

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.refit_latency`: what an event waits while a model is trained beside the loop.
+"""`python -m benchmarks.refit_latency`: what an event waits while a model is trained beside it.
 
 Events come through a pipe at a steady rate and verdicts go back through another. An event's latency
 is from writing it to reading its verdict. Those read while a refit ran are held against the others
@@ -70,8 +70,8 @@ def fed(home: Path) -> tuple[dict[int, float], dict[int, float], list[tuple[floa
     said: list[tuple[float, str]] = []
 
     def listen() -> None:
-        for line in service.stderr or ():
-            said.append((time.monotonic(), json.loads(line)["event"]))
+        lines_of_log = map(json.loads, service.stderr or ())
+        said.extend((time.monotonic(), line["event"]) for line in lines_of_log)
 
     def collect() -> None:
         for line in service.stdout or ():

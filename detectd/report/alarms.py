@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from detectd.report.markup import tag
-from detectd.report.numerals import percent
+from detectd.report.numerals import moment, percent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,9 +17,23 @@ if TYPE_CHECKING:
 # The latest; whoever has more has a stream to look at, not a list.
 SHOWN = 20
 
+WHY_MANY = (
+    "Where a change lasts, one alarm follows another, and only the first, second, fourth, eighth "
+    "and so on are told. A daily course, bursts and whatever else binds neighbouring events "
+    "together raise alarms as a drift does."
+)
 
-class Shares(msgspec.Struct, frozen=True):
-    """Of events, by verdict."""
+
+class Shares(NamedTuple):
+    """Of events, by verdict: a list in JSON."""
+
+    normal: float
+    abstain: float
+    anomaly: float
+
+
+class NamedShares(msgspec.Struct, frozen=True):
+    """The same as an object in JSON."""
 
     normal: float
     abstain: float
@@ -27,13 +41,14 @@ class Shares(msgspec.Struct, frozen=True):
 
 
 class Raised(msgspec.Struct, frozen=True):
-    """An alarm as JSON keeps it; see `detectd.rejection.drift.Alarm`."""
+    """An alarm as JSON keeps it, and the Unix time; see `detectd.rejection.drift.Alarm`."""
 
     number: int
     event: int
     moved: str
-    recent: Shares
-    expected: Shares
+    recent: Shares | NamedShares
+    expected: Shares | NamedShares
+    time: float | None = None
 
 
 def believed(told: object) -> list[Raised]:
@@ -50,12 +65,11 @@ def alarm_list(alarms: Sequence[Raised]) -> Element:
     if not alarms:
         return tag("p", "None: no evidence so far that the stream has left its calibration.")
     earlier = len(alarms) - SHOWN
+    hidden = f" {earlier:,} earlier ones are not shown." if earlier > 0 else ""
     return tag(
         "div",
         tag("ul", *map(_entry, alarms[-SHOWN:]), class_="alarms"),
-        tag("p", f"{earlier:,} earlier ones are not shown.", class_="note")
-        if earlier > 0
-        else None,
+        tag("p", f"{WHY_MANY}{hidden}", class_="note"),
     )
 
 
@@ -63,11 +77,12 @@ def _entry(alarm: Raised) -> Element:
     shares = ", ".join(
         f"{side} {percent(getattr(alarm.recent, side))} "
         f"(expected {percent(getattr(alarm.expected, side))})"
-        for side in Shares.__struct_fields__
+        for side in Shares._fields
     )
+    when = f", {moment(alarm.time)}" if alarm.time is not None else ""
     return tag(
         "li",
-        tag("b", f"Alarm {alarm.number:,}, at event {alarm.event:,}: {alarm.moved}."),
+        tag("b", f"Alarm {alarm.number:,}, at event {alarm.event:,}{when}: {alarm.moved}."),
         " ",
         tag("span", f"Of recent events {shares}."),
     )

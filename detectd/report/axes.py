@@ -62,7 +62,7 @@ def square_root(high: float, label: Label) -> Axis:
     def place(values: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.sqrt(values / high)
 
-    return Axis(place, spaced_ticks(place, (0.0, high), 0.18, label))
+    return Axis(place, spaced_ticks(place, (0.0, high), 0.1, label))
 
 
 def nice_ticks(low: float, high: float, at_most: int, label: Label = decimal_label) -> list[Tick]:

@@ -124,7 +124,7 @@ def _sentence(exact: ExactPromise) -> list[Element | str]:
         tag("em", percent(exact.expected_rejection_rate)),
         " of events on average, from at most ",
         tag("em", percent(exact.rejection_rate_upper)),
-        f" with probability {1 - exact.delta:g}. With the same probability an event costs at most ",
+        f" with probability\N{NO-BREAK SPACE}{1 - exact.delta:g}. With the same probability an event costs at most ",
         tag("em", f"{exact.cost_upper:.4g}"),
         ".",
     ]
@@ -146,7 +146,7 @@ def _standing(observed: Mapping[str, Any], exact: ExactPromise, raised: int) -> 
         over = f" That is more than {percent(exact.rejection_rate_upper)} allows."
         return _Standing("broken", "✕", "Not kept. ", seen + over)
     if raised:
-        doubt = " The rate is kept, but the scores have moved: see the alarms."
+        doubt = " But events do not come as in calibration: see the alarms."
         return _Standing("doubted", "!", "Kept, with alarms. ", seen + doubt)
     return _Standing("kept", "✓", "Kept so far. ", seen)
 

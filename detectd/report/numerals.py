@@ -49,4 +49,13 @@ def count_label(value: float, decimals: int) -> str:
 
 def moment(seconds: float) -> str:
     """Unix time, to the minute."""
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
+    return f"{datetime.fromtimestamp(seconds, UTC):%F %R} UTC"
+
+
+def stretch(first: float, last: float) -> str:
+    """From one Unix time to another, to the minute, saying nothing twice."""
+    begin, end = (datetime.fromtimestamp(seconds, UTC) for seconds in (first, last))
+    if f"{begin:%F %R}" == f"{end:%F %R}":
+        return moment(last)
+    day = "" if begin.date() == end.date() else f"{end:%F} "
+    return f"{begin:%F %R} to {day}{end:%R} UTC"

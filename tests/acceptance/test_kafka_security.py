@@ -11,7 +11,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from acceptance.command import TOPICS, detectd, events
+from acceptance.command import TOPICS, detectd, events, start
+from acceptance.test_examples import CONFIG, COUNT, answered_from, elsewhere, json_lines
+from acceptance.test_examples import until as eventually
 from acceptance.test_kafka_recovery import committed, service, stop, until
 from broker import Broker, cluster, fetch
 from certificates import PASSWORD, Authority, authority
@@ -147,6 +149,25 @@ def test_the_service_logs_in_and_tells_nobody_its_secret(
     secrets = (SECRET, token_of_ours, base64.b64encode(SECRET.encode()).decode())
     for output in (running.log.read_text(), checked.stdout, checked.stderr):
         assert not any(secret in output for secret in secrets)
+
+
+def test_the_example_of_a_fleet(guarded: Broker, trusted: Authority, tmp_path: Path) -> None:
+    """Only the authority, the number of brokers and names that are nobody else's are others."""
+    (tmp_path / "kafka-password").write_text(SECRET)
+    (source,) = guarded.create_topics("metrics")
+    sinks = {topic: f"{source}.{topic}" for topic in TOPICS}
+    guarded.produce(source, *(line.encode() for line in json_lines()))
+    environment = elsewhere(guarded, source, sinks) | {
+        "CREDENTIALS_DIRECTORY": str(tmp_path),
+        "DETECTD_KAFKA__MODELS_TOPIC": f"{source}.models",
+        "DETECTD_KAFKA__REPLICATION_FACTOR": "1",
+        "DETECTD_KAFKA__SSL_CA_FILE": str(trusted.certificate),
+    }
+    example = ("--config", CONFIG / "kafka-fleet.toml")
+    with start("run", *example, cwd=tmp_path, env=environment) as running:
+        eventually(lambda: answered_from(guarded, source) >= COUNT, running)
+    written = guarded.read_committed(*sinks.values())
+    assert sum(map(len, written.values())) == COUNT
 
 
 @pytest.mark.parametrize(

@@ -103,3 +103,15 @@ def test_infinite_values_have_a_place():
     assert axis.at([-np.inf, 0.25, np.inf]).tolist() == [-axes.FARTHEST, 0.25, axes.FARTHEST]
     assert (axis.inside(-np.inf), axis.inside(np.inf)) == (0.0, 1.0)
     assert numerals.score(-math.inf) == "−∞"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (20, "2026-03-06 00:00 UTC"),
+        (7200, "2026-03-06 00:00 to 02:00 UTC"),
+        (90_000, "2026-03-06 00:00 to 2026-03-07 01:00 UTC"),
+    ],
+)
+def test_a_stretch_of_time_says_nothing_twice(seconds, text):
+    assert numerals.stretch(1_772_755_200, 1_772_755_200 + seconds) == text

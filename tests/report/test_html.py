@@ -11,7 +11,7 @@ from report.worlds import ALARMS, HOSTILE, NOON, WORLDS, World
 
 from detectd.rejection import zone
 from detectd.rejection.sequence import rate_interval
-from detectd.report.alarms import SHOWN
+from detectd.report.alarms import SHOWN, believed
 from detectd.report.figures import figures
 from detectd.report.html import page
 from detectd.report.numerals import percent
@@ -110,7 +110,7 @@ def test_the_page_has_the_figures_of_the_report(name):
     [
         ("plain", "Kept so far. "),
         ("not kept", "Not kept. "),
-        ("alarms", "Kept, with alarms. "),
+        ("hostile", "Kept, with alarms. "),
         ("nothing seen", "Nothing observed yet. "),
         ("never an anomaly", "this model can never say anomaly"),
         ("ties", "the calibration scores are tied"),
@@ -135,22 +135,26 @@ def test_names_are_shown_as_they_are_and_do_nothing():
 
 
 def test_alarms_are_told_and_drawn_and_what_is_none_is_left_out():
-    world = World(alarms=["x", {}, {"event": 1}, *ALARMS])
-    document = page(world.serving, world.observed, NOON)
-    assert text_of(document).count(", at event ") == len(ALARMS)
-    assert "Alarm 1, at event 16,220: more abstaining." in text_of(document)
-    assert document.count('class="line alarm"') == 2 * len(ALARMS) + 1  # two plots, the legend
-    many = world.observed | {"alarms": ALARMS * SHOWN}
-    text = text_of(page(world.serving, many, NOON))
+    world = WORLDS["plain"]
+    told = ["x", {}, {"event": 1}, *ALARMS * SHOWN]
+    document = page(world.serving, world.observed | {"alarms": told}, NOON)
+    text = text_of(document)
     assert text.count(", at event ") == SHOWN
+    assert "Alarm 1, at event 16,220, 2026-03-06 04:30 UTC: more abstaining." in text
+    assert "abstain 20.0% (expected 4.00%)" in text
     assert f"{SHOWN} earlier ones are not shown" in text
+    assert document.count('class="line alarm"') == 2 * SHOWN + 1  # two plots, the legend
 
 
-@pytest.mark.parametrize(
-    "observed", [{}, {"normal": 90, "abstain": 10}, {"alarms": 3, "normal": "x"}]
-)
+def test_alarms_may_have_their_shares_by_name():
+    by_name = ALARMS[0] | {"recent": {"normal": 0.5, "abstain": 0.3, "anomaly": 0.2}}
+    (alarm,) = believed([by_name])
+    assert (alarm.recent.normal, alarm.expected.normal) == (0.5, 0.93)
+
+
+@pytest.mark.parametrize("observed", [{"normal": 90, "abstain": 10}, {"alarms": 3, "normal": "x"}])
 def test_counts_alone_or_nothing_of_use_are_observations_too(observed):
-    text = text_of(page(World().serving, observed, NOON))
+    text = text_of(page(WORLDS["plain"].serving, observed, NOON))
     assert "No scores of the stream have been recorded yet" in text
     assert ("10 of 100 events were abstained from, 10.0%" in text) == ("abstain" in observed)
 

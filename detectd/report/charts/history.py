@@ -12,7 +12,7 @@ from detectd.rejection.sequence import rate_interval
 from detectd.report import plot
 from detectd.report.axes import Axis, linear
 from detectd.report.charts.figure import Entry, figure, panel
-from detectd.report.numerals import count_label, moment, percent, percent_label
+from detectd.report.numerals import count_label, moment, percent, percent_label, stretch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,10 +94,10 @@ def _abstention(
     axes = plot.Axes(across, _shares(course, max(promised, room)))
     known = ([0.0, *course.ends], [0.0, *low], [1.0, *high])  # Nothing is, before the first event.
     layers = [
+        *(plot.vertical(axes, event, "line alarm") for event in raised),
         plot.band(axes, *known, "confidence"),
         plot.horizontal(axes, exact.expected_rejection_rate, "line mean"),
         plot.horizontal(axes, exact.rejection_rate_upper, "line limit"),
-        *(plot.vertical(axes, event, "line alarm") for event in raised),
         plot.dots(axes, course.ends, course.rates, "period"),
         plot.line(axes, course.ends, course.so_far, "abstain"),
         _latest(axes, course, "abstain"),
@@ -122,8 +122,8 @@ def _anomalies(
     course = _course(history, [p.anomalies for p in history])
     axes = plot.Axes(across, _shares(course, expected, at_most=3))
     layers = [
-        plot.horizontal(axes, expected, "line mean"),
         *(plot.vertical(axes, event, "line alarm") for event in raised),
+        plot.horizontal(axes, expected, "line mean"),
         plot.dots(axes, course.ends, course.rates, "period"),
         plot.line(axes, course.ends, course.so_far, "anomaly"),
         _latest(axes, course, "anomaly"),
@@ -170,7 +170,7 @@ def _latest(axes: plot.Axes, course: _Course, kind: str) -> Element:
 
 def _between(history: Sequence[Period]) -> str:
     times = [p.until for p in history if p.until is not None]
-    return f", {moment(times[0])} to {moment(times[-1])}" if times else ""
+    return f", {stretch(times[0], times[-1])}" if times else ""
 
 
 def _told(history: Sequence[Period]) -> tuple[list[float], list[str]]:
