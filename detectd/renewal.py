@@ -5,10 +5,10 @@ on_drift   after an alarm. The window is then filled anew and without its guard:
            it would guard by are those of a model that no longer fits. The refit is due when the
            window holds as many rows as a warm-up takes.
 
-It is due between two batches, at the same event however the stream is cut into batches, so over a
-file that is read to its end, where the loop waits for the trainer, a replay gives the same
-verdicts. Of what the window holds beyond a warm-up, the newest rows, up to a fifth of all, are kept
-from the training: on them the verdicts before and after are compared.
+It is due between two batches. Over a file that is read to its end the loop waits for the trainer,
+and batches end where a refit may be due, so a replay gives the same verdicts. Of what the window
+holds beyond a warm-up, the newest rows, up to a fifth of all, are kept from the training: on them
+the verdicts before and after are compared.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-# Batches end at multiples of so many judged events, where a refit may be due.
-STEP = 2_000
+# In a backfill, batches end at multiples of so many judged events, and there a refit may be due.
+STEP = 1_000
 
 POLL_SECONDS = 0.1
 
@@ -97,14 +97,11 @@ class Renewal:
     @property
     def wanted(self) -> int | None:
         """How many events to judge at most before a refit may be due."""
-        if self._file is None or self.running:
+        if not self._waits:
             return None
-        asked, events = self.settings.training, self._committed.events
-        ahead = [STEP - events % STEP]
-        for due in (asked.cooldown_events, asked.every_events):
-            ahead += [due - events] if due is not None and due > events else []
-        lacking = asked.warmup - self._file.window.filled
-        return min([*ahead, lacking] if lacking > 0 else ahead)
+        every, events = self.settings.training.every_events, self._committed.events
+        ahead = STEP - events % STEP
+        return min(ahead, every - events) if every is not None and every > events else ahead
 
     @property
     def _waits(self) -> bool:
@@ -192,8 +189,9 @@ class Renewal:
             return False
         if since.events < asked.cooldown_events:
             return False
+        if self._waits and since.events % STEP and since.events != asked.every_events:
+            return False
         if asked.refit == "on_drift":
-            # Not before the step ends: then it is the same event in every replay.
             return since.alarmed
         passed = time.monotonic() - self._began
         by_events = asked.every_events is not None and since.events >= asked.every_events
