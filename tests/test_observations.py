@@ -58,9 +58,10 @@ def test_the_state_stays_small_and_its_periods_alike():
     seen = Observations(CALIBRATION)
     sizes = np.random.default_rng(0).integers(1, 5000, size=20_000).tolist()
     for i, size in enumerate(sizes):
-        seen.add({"normal": size - 1, "abstain": 1}, np.empty(0), 1_700_000_000 + i)
+        counts = {"normal": size, "abstain": 1, "anomaly": 2}
+        seen.add(counts, np.empty(0), 1_700_000_000 + i)
         assert len(seen.history) <= PERIODS
-    assert totals(seen)[0] == sum(sizes)
+    assert totals(seen) == (sum(sizes) + 3 * len(sizes), len(sizes), 2 * len(sizes))
     assert len(json.dumps(seen.as_dict(), separators=(",", ":"))) < 10_000
     lengths = [period.events for period in seen.history[:-1]]
     assert len(lengths) > PERIODS / 4

@@ -124,7 +124,7 @@ def _sentence(exact: ExactPromise) -> list[Element | str]:
         tag("em", percent(exact.expected_rejection_rate)),
         " of events on average, from at most ",
         tag("em", percent(exact.rejection_rate_upper)),
-        f" with probability\N{NO-BREAK SPACE}{1 - exact.delta:g}. "
+        f" with probability\N{NO-BREAK SPACE}{1 - exact.delta:g}. ",
         "With the same probability an event costs at most ",
         tag("em", f"{exact.cost_upper:.4g}"),
         ".",
