@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from detectd.arguments import PLAN_KEYS, default_config, parser
 from detectd.errors import DetectdError, UsageError
+from detectd.stderr import bear_loss
 
 if TYPE_CHECKING:
     import argparse
@@ -32,6 +33,7 @@ ANY_STREAM: dict[str, Any] = {
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    bear_loss()
     arguments = parser({name: does.__doc__ or "" for name, does in COMMANDS.items()}).parse_args(
         argv
     )
@@ -84,11 +86,14 @@ def run(arguments: argparse.Namespace) -> None:
     stop.listen()  # before the slow imports: a stop during them is a stop like any other
     settings = _settings(arguments)
     from detectd.report.summary import summary_text
+    from detectd.secrets import exposed
     from detectd.service import Service
     from detectd.telemetry import logs
     from detectd.telemetry.progress import progress_bar
 
     logs.configure(settings.log)
+    for why in exposed(settings, arguments.config):
+        logs.warn("secret.exposed", why)
     with progress_bar("detectd run") as advance:
         summary = Service(settings, stop, advance if sys.stderr.isatty() else None).run()
     if settings.source.bounded:
@@ -103,9 +108,12 @@ def check(arguments: argparse.Namespace) -> None:
     """Validate config, detector, features, source, sink and store."""
     settings = _settings(arguments)
     from detectd.checks import check as checked
+    from detectd.secrets import exposed
 
     for line in checked(settings):
         print(line)
+    for why in exposed(settings, arguments.config):
+        print(f"WARNING   {why}")
     if arguments.connect:
         from detectd.connecting import connect_check
         from detectd.telemetry import logs
