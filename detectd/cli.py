@@ -11,6 +11,7 @@ from detectd.arguments import default_config, parser
 from detectd.commands import COMMANDS
 from detectd.commands.console import Console
 from detectd.errors import DetectdError
+from detectd.stderr import bear_loss
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    bear_loss()
     arguments = parser({name: does.__doc__ or "" for name, does in COMMANDS.items()}).parse_args(
         argv
     )

@@ -22,7 +22,8 @@ START = np.datetime64("2026-03-02T00:00:00", "ms")
 def write_fleet(path: Path, seed: int, first: int, count: int) -> None:
     """Write events `first` to `first + count` as JSON lines; the field `fault` is the truth.
 
-    Load follows the hour of the day and differs by host. A fault of random severity strikes one
+    Load follows the hour of the day and differs by host. The hosts are spread around the globe, so at
+    any time the fleet as a whole is as busy as at any other. A fault of random severity strikes one
     event in fifty and moves one or two features, so the mild ones look like a busy hour.
     """
     rng = np.random.default_rng([seed, first])
@@ -42,9 +43,9 @@ def _telemetry(
     rng: np.random.Generator, ticks: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Telemetry (k, 6) in the order of FEATURES, and which events are faults (k,)."""
-    count = len(ticks)
-    hour = 2 * np.pi * ticks / EVENTS_A_DAY
-    size = 0.8 + 0.4 * (ticks % HOSTS) / HOSTS
+    count, host = len(ticks), ticks % HOSTS
+    hour = 2 * np.pi * (ticks / EVENTS_A_DAY + host / HOSTS)
+    size = 0.8 + 0.4 * (host * 29 % HOSTS) / HOSTS  # large and small hosts everywhere
     load = size * (0.45 + 0.2 * np.sin(hour)) + rng.normal(0, 0.04, count)
     cpu = 100 * np.clip(load + rng.normal(0, 0.03, count), 0.01, 1)
     memory = 100 * np.clip(0.35 + 0.4 * load + rng.normal(0, 0.03, count), 0.05, 1)

@@ -16,9 +16,12 @@ def check(arguments: argparse.Namespace, console: Console) -> None:
 
     settings = load(arguments.config)
     from detectd.checks import check as checked
+    from detectd.secrets import exposed
 
     for line in checked(settings):
         console.say(line)
+    for why in exposed(settings, arguments.config):
+        console.say(f"WARNING   {why}")
     if arguments.connect:
         from detectd.connecting import connect_check
         from detectd.telemetry import logs

@@ -21,11 +21,14 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
 
     settings = load(arguments.config)
     from detectd.report.summary import summary_text
+    from detectd.secrets import exposed
     from detectd.service import Service
     from detectd.telemetry import logs
     from detectd.telemetry.progress import progress_bar
 
     logs.configure(settings.log)
+    for why in exposed(settings, arguments.config):
+        logs.warn("secret.exposed", why)
     with progress_bar("detectd run") as advance:
         shown = advance if sys.stderr.isatty() else None
         summary = Service(settings, stop, shown, lambda: load(arguments.config)).run()

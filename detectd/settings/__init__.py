@@ -19,7 +19,7 @@ from pydantic_settings import (
 )
 
 from detectd.settings.kafka import KafkaSettings, SchemaRegistrySettings
-from detectd.settings.section import Cost, Name, Seconds, Section, Share
+from detectd.settings.section import Cost, Name, Seconds, SecretFile, Section, Share
 from detectd.settings.training import DriftSettings, TrainingSettings
 
 RowFormat = Literal["json", "csv"]  # of files and pipes
@@ -172,7 +172,7 @@ class ServerSettings(Section):
     """Where the service shows how it is doing: `address:port`, `unix:/path`, or nowhere."""
 
     listen: str = "127.0.0.1:9464"
-    token_file: Path | None = None
+    token_file: SecretFile | None = None
 
 
 class LogSettings(Section):

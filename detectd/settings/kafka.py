@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from detectd.settings.section import Name, Seconds, Section
+from detectd.settings.section import Name, Seconds, SecretFile, Section
 
 
 class KafkaSettings(Section):
@@ -41,16 +41,16 @@ class KafkaSettings(Section):
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     ssl_ca_file: Path | None = None
     ssl_certificate_file: Path | None = None
-    ssl_key_file: Path | None = None
-    ssl_key_password_file: Path | None = None
+    ssl_key_file: SecretFile | None = None
+    ssl_key_password_file: SecretFile | None = None
     ssl_check_hostname: bool = True
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] | None = None
     sasl_username: Name | None = None
-    sasl_password_file: Path | None = None
-    sasl_token_file: Path | None = None
+    sasl_password_file: SecretFile | None = None
+    sasl_token_file: SecretFile | None = None
     sasl_token_url: Name | None = None
     sasl_client_id: Name | None = None
-    sasl_client_secret_file: Path | None = None
+    sasl_client_secret_file: SecretFile | None = None
     sasl_scope: Name | None = None
 
     @model_validator(mode="after")
@@ -97,7 +97,7 @@ class SchemaRegistrySettings(Section):
 
     url: Name | None = None
     username: Name | None = None
-    password_file: Path | None = None
+    password_file: SecretFile | None = None
     ca_file: Path | None = None
 
     @model_validator(mode="after")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -9,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 Share = Annotated[float, Field(gt=0, lt=1)]
 Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1)]
+SecretFile = Annotated[Path, "holds a secret"]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 

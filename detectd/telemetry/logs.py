@@ -48,3 +48,8 @@ def configure(settings: LogSettings) -> None:
     clients = logging.INFO if level == logging.DEBUG else logging.CRITICAL
     logging.getLogger("kafka").setLevel(clients)
     logging.captureWarnings(capture=True)
+
+
+def warn(event: str, why: str) -> None:
+    """Warn of what was found before there is anybody else to do so."""
+    structlog.get_logger().warning(event, why=why)

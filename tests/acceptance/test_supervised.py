@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
+import tempfile
+from pathlib import Path
 
 import pytest
 from acceptance.command import events, start
@@ -61,3 +64,60 @@ def test_a_notify_socket_that_is_not_there_is_harmless(fitted):
     done = fitted.run("run", env={"NOTIFY_SOCKET": "/nowhere/notify", "WATCHDOG_USEC": "1000000"})
     assert done.returncode == 0, done.stderr
     assert sum(map(len, fitted.outputs().values())) == 200
+
+
+def test_logs_that_find_no_room_are_lost_and_nothing_else(fitted):
+    fitted.lines(fitted.events, events(500))
+    with Path("/dev/full").open("w") as full:
+        with start("run", "--config", fitted.path, stderr=full) as service:
+            summary, _ = service.communicate(timeout=60)
+        assert service.returncode == 0
+        fitted.write(detector={"name": "nothing"})
+        with start("check", "--config", fitted.path, stderr=full) as refused:
+            assert refused.wait(timeout=60) == 78
+    assert "kept" in summary
+    assert sum(map(len, fitted.outputs().values())) == 500
+
+
+def test_logs_whose_reader_has_gone_are_lost_and_nothing_else(fitted):
+    fitted.lines(fitted.events, events(500))
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as nobody:
+        service = start("run", "--config", fitted.path, stderr=nobody)
+        service.communicate(timeout=60)
+    assert service.returncode == 0
+    assert sum(map(len, fitted.outputs().values())) == 500
+
+
+def test_a_secret_that_others_can_read_is_warned_of_by_check_and_run(fitted):
+    """The test's own directories are closed to others, so the file lies where all may enter."""
+    with tempfile.NamedTemporaryFile("w", prefix="token-") as token:
+        token.write("hush")
+        token.flush()
+        Path(token.name).chmod(0o644)
+        fitted.write(server={"listen": "127.0.0.1:0", "token_file": token.name})
+        fitted.lines(fitted.events, events(50))
+        checked, ran = fitted.run("check"), fitted.run("run")
+    warning = f"server.token_file: every user of this host can read {token.name}"
+    assert f"WARNING   {warning}" in checked.stdout
+    assert '"event": "secret.exposed"' in ran.stderr
+    assert (checked.returncode, ran.returncode) == (0, 0)
+
+
+def test_a_port_that_is_taken_and_a_socket_left_over_stop_nothing(fitted, tmp_path):
+    left = tmp_path / "left"
+    with socket.socket(socket.AF_UNIX) as gone:
+        gone.bind(str(left))
+    fitted.lines(fitted.events, events(50))
+    fitted.write(server={"listen": f"unix:{left}"})
+    done = fitted.run("run")
+    assert f'"address": "unix:{left}", "event": "server.listening"' in done.stderr
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        fitted.write(server={"listen": f"127.0.0.1:{port}"})
+        again = fitted.run("run")
+    assert '"event": "server.listening"' in again.stderr
+    assert f":{port}" not in again.stderr
+    assert (done.returncode, again.returncode) == (0, 0)
