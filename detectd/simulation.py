@@ -22,9 +22,9 @@ START = np.datetime64("2026-03-02T00:00:00", "ms")
 def write_fleet(path: Path, seed: int, first: int, count: int) -> None:
     """Write events `first` to `first + count` as JSON lines; the field `fault` is the truth.
 
-    Load follows the hour of the day and differs by host. The hosts are spread around the globe, so at
-    any time the fleet as a whole is as busy as at any other. A fault of random severity strikes one
-    event in fifty and moves one or two features, so the mild ones look like a busy hour.
+    Load follows the hour of the day and differs by host. The hosts stand all around the globe, so
+    the fleet as a whole is always as busy. A fault of random severity strikes one event in fifty
+    and moves one or two features, so the mild ones look like a busy hour.
     """
     rng = np.random.default_rng([seed, first])
     rows, faults = _telemetry(rng, np.arange(first, first + count))
