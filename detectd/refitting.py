@@ -2,7 +2,7 @@
 
     write    the rows and the recipe into a directory of their own beside the models
     train    `detectd.trainer`, a new interpreter: no socket, lock or thread of ours is in it; one
-             thread, the lowest priority, limited memory, and it dies with the service
+             thread, a low priority, limited memory, and it dies with the service
     load     its model, verified as that of any store
     finish   whatever makes it ready to answer
 
@@ -70,7 +70,7 @@ class Limits:
     """What a refit may take; None is no limit.
 
     `memory_bytes` are of data (RLIMIT_DATA), about 200 MB of which the libraries take. With
-    `gives_way` it only gets the processor time that nobody else wants: not where somebody waits.
+    `gives_way` it takes a tenth of a processor that others want too: not where somebody waits.
     """
 
     memory_bytes: int | None = None

@@ -16,33 +16,39 @@ class Live:
         self.world = world
         self.process = process
         self.said = []
+        self._looked = 0
+        self._answered = 0
 
     def until(self, event, **fields):
-        """Wait for a log line; returns it."""
-        for line in self.process.stderr:
-            self.said.append(json.loads(line))
-            found = self.said[-1]
-            if found["event"] == event and all(found.get(k) == v for k, v in fields.items()):
-                return found
-        raise AssertionError(f"no {event}: {self.said}")
+        """The next log line of that kind after the one that was waited for before."""
+        return self._next(lambda said: said["event"] == event and fields.items() <= said.items())
 
     def feed(self, lines, answers=None):
         """Append events to the file, and wait until so many are answered: as many by default."""
         with self.world.events.open("a", encoding="utf-8") as file:
             file.writelines(f"{line}\n" for line in lines)
-        left = answers or len(lines)
-        while left > 0:
-            left -= self.until("batch")["records"]
+        self._answered += answers or len(lines)
+        while self._answered > sum(s["records"] for s in self.said if s["event"] == "batch"):
+            self._read()
 
     def hang_up(self, **changes):
         """Change the configuration and tell the service; returns what it makes of it."""
         self.world.write(**changes)
         self.process.send_signal(signal.SIGHUP)
-        for line in self.process.stderr:
-            self.said.append(json.loads(line))
-            if self.said[-1]["event"].startswith("config."):
-                return self.said[-1]
-        raise AssertionError(f"no answer: {self.said}")
+        return self._next(lambda said: said["event"] in {"config.reloaded", "config.refused"})
+
+    def _next(self, wanted):
+        while True:
+            while self._looked < len(self.said):
+                self._looked += 1
+                if wanted(self.said[self._looked - 1]):
+                    return self.said[self._looked - 1]
+            self._read()
+
+    def _read(self):
+        line = self.process.stderr.readline()
+        assert line, self.said
+        self.said.append(json.loads(line))
 
 
 @contextmanager
