@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 DEFAULT_CONFIG = Path("/etc/detectd/detectd.toml")
 
 # What can be said of the things whose commands are two words.
-GROUPS = {"models": "The model store."}
+GROUPS = {
+    "dead-letters": "What could not be answered.",
+    "models": "The model store.",
+}
 
 # The keys that `plan` takes from the command line, and their flags.
 PLAN_KEYS = {
@@ -72,6 +75,26 @@ ARGUMENTS: Mapping[str, tuple[Argument, ...]] = {
     "report": (
         _argument("--format", choices=("text", "json", "html"), default="text"),
         OUTPUT,
+    ),
+    "tap": (
+        _argument(
+            "--verdict",
+            choices=("normal", "anomaly", "abstain", "dead_letter"),
+            required=True,
+            help="which of the four outputs",
+        ),
+        _argument("--n", type=_positive, default=20, metavar="N", help="stop after N records (20)"),
+        _argument("--format", choices=("json", "text"), default="json"),
+    ),
+    "dead-letters list": (
+        FORMAT,
+        OUTPUT,
+        _argument("--all", action="store_true", help="those that have been replayed, too"),
+    ),
+    "dead-letters replay": (
+        FORMAT,
+        OUTPUT,
+        _argument("--dry-run", action="store_true", help="answer them, but write nothing"),
     ),
     "plan": (
         FORMAT,

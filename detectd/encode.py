@@ -48,7 +48,7 @@ class Envelope(msgspec.Struct):
 
 
 class Rest(msgspec.Struct):
-    """What follows the event, where it applies."""
+    """What follows the event, or a dead letter's own fields, where it applies."""
 
     imputed: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
     key: str | msgspec.UnsetType = msgspec.UNSET
@@ -57,13 +57,17 @@ class Rest(msgspec.Struct):
 
 
 class DeadLetter(msgspec.Struct):
-    """The value of a dead letter: the record's own bytes, and why they went no further."""
+    """The value of a dead letter: the record's own bytes, and why they went no further.
+
+    `dropped` counts the bytes that the source has left out.
+    """
 
     id: str
     stage: str
     error: str
     raw: str | None
     raw_encoding: str
+    dropped: int | msgspec.UnsetType = msgspec.UNSET
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -127,7 +131,7 @@ def envelope(
         headers = (*headers, *answer.figures, _header("id", record.id))
         value = record.value or b""
     else:
-        end = _end(event, imputed)
+        end = _end(event.key, event.timestamp_ms, imputed)
         identity = to_json(record.id)
         parts = (answer.before_score, score, answer.before_id, identity, EVENT, event.json, end)
         value = b"".join(parts)
@@ -153,7 +157,9 @@ def warming_up(
         headers = (*headers, _header("reason", reason), _header("id", record.id))
     return Outgoing(
         topic=verdict,
-        value=(record.value or b"") if original else to_json(body)[:-1] + _end(event, ()),
+        value=(record.value or b"")
+        if original
+        else to_json(body)[:-1] + _end(event.key, event.timestamp_ms),
         key=event.key,
         headers=record.headers + headers,
         timestamp_ms=event.timestamp_ms,
@@ -161,21 +167,21 @@ def warming_up(
     )
 
 
-def _end(event: Event, imputed: tuple[str, ...]) -> bytes:
-    """The end of an envelope, behind the event."""
-    if event.key is None and event.timestamp_ms is None and not imputed:
+def _end(key: bytes | None, timestamp_ms: int | None, imputed: tuple[str, ...] = ()) -> bytes:
+    """The end of a value, behind the event or the raw record."""
+    if key is None and timestamp_ms is None and not imputed:
         return b"}"
     rest = Rest()
     if imputed:
         rest.imputed = imputed
-    if event.key is not None:
-        text, encoding = _text(event.key)
+    if key is not None:
+        text, encoding = _text(key)
         if encoding == "utf-8":
             rest.key = text
         else:
             rest.key_base64 = text
-    if event.timestamp_ms is not None:
-        rest.timestamp = event.timestamp_ms
+    if timestamp_ms is not None:
+        rest.timestamp = timestamp_ms
     return b"," + to_json(rest)[1:]
 
 
@@ -188,9 +194,11 @@ def dead_letter(record: Record, defect: Defect) -> Outgoing:
     """A record that could not become a feature vector with a finite score."""
     raw, encoding = (None, "none") if record.value is None else _text(record.value)
     body = DeadLetter(record.id, defect.stage, defect.error, raw, encoding)
+    if record.dropped:
+        body.dropped = record.dropped
     return Outgoing(
         topic=Topic.DEAD_LETTER,
-        value=to_json(body),
+        value=to_json(body)[:-1] + _end(record.key, record.timestamp_ms),
         key=record.key,
         headers=(*record.headers, ("detectd-stage", defect.stage.encode())),
         timestamp_ms=record.timestamp_ms,

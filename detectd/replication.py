@@ -19,12 +19,13 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaProducer, TopicPartition
 
 from detectd import archive, durable
 from detectd.brokers import CLOSE_SECONDS
 from detectd.brokers import topics as broker_topics
 from detectd.brokers.failures import explained
+from detectd.brokers.onlooking import onlooker
 from detectd.brokers.topics import Creation
 from detectd.errors import ConfigError, DetectdError
 from detectd.pace import Backoff
@@ -134,7 +135,7 @@ class Feed:
                 self._stop.wait(backoff.pause(time.monotonic()))
 
     def _follow(self) -> None:
-        with closing(_reader(self._client)) as reader, explained("reading the models topic"):
+        with closing(onlooker(self._client)) as reader, explained("reading the models topic"):
             place = TopicPartition(self._topic, 0)
             reader.assign([place])
             reader.seek_to_beginning()
@@ -183,22 +184,11 @@ class Feed:
             return -1
 
 
-def _reader(client: KafkaClient) -> Any:
-    return client.connect(
-        KafkaConsumer,
-        enable_auto_commit=False,
-        isolation_level="read_committed",
-        auto_offset_reset="earliest",
-        allow_auto_create_topics=False,
-        metrics_enabled=False,
-    )
-
-
 def _superseded(client: KafkaClient, topic: str, version: str) -> list[bytes]:
     """The pieces on the topic of models that neither answer now nor shall."""
     keys: dict[bytes, bool] = {}
     announced = b"{}"
-    with closing(_reader(client)) as reader, explained("reading the models topic"):
+    with closing(onlooker(client)) as reader, explained("reading the models topic"):
         place = TopicPartition(topic, 0)
         reader.assign([place])
         reader.seek_to_beginning()

@@ -31,7 +31,7 @@ class Stop:
 
     def listen(self) -> None:
         """Take SIGTERM and SIGINT as requests."""
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, _frame: object) -> None:

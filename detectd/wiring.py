@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from detectd.decode import Schema
-from detectd.errors import ConfigError
+from detectd.errors import ConfigError, UsageError
 from detectd.records import Topic
 
 if TYPE_CHECKING:
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from detectd.brokers import KafkaClient
     from detectd.brokers.topics import Creation
     from detectd.model import Recipe
+    from detectd.outputs.file import FileOutputs
+    from detectd.outputs.kafka import KafkaOutputs
     from detectd.promise import Terms
     from detectd.replication import Feed
     from detectd.settings import Settings
@@ -189,11 +191,12 @@ def creation(settings: Settings) -> Creation | None:
     return Creation(asked.partitions, asked.replication_factor) if asked.create_topics else None
 
 
-def kafka_client(settings: Settings) -> KafkaClient | None:
+def kafka_client(settings: Settings, beside: str | None = None) -> KafkaClient | None:
     """Who we are to the brokers, for as long as the process runs; None where there are none.
 
     Many processes may share a Kafka source, so each has an identity. A file has one reader, whose
-    position is found again under the transactional id: that one stays the same on any host.
+    position is found again under the transactional id: that one stays the same on any host. What
+    is done `beside` the services has a group and a transactional id of its own, with that ending.
     """
     if "kafka" not in (settings.source.kind, settings.sink.kind):
         return None
@@ -203,15 +206,17 @@ def kafka_client(settings: Settings) -> KafkaClient | None:
 
     asked = settings.kafka
     prefix = asked.transactional_id or asked.group_id
-    identity = Identity(prefix) if settings.source.kind == "kafka" else None
+    shared = settings.source.kind == "kafka" and beside is None
+    identity = Identity(prefix) if shared else None
     static = f"{asked.group_id}-{identity.name}" if identity and asked.static_membership else None
+    ending = "" if beside is None else f".{beside}"
     return KafkaClient(
         bootstrap_servers=asked.bootstrap_servers,
         library=asked.client,
-        group_id=asked.group_id,
+        group_id=f"{asked.group_id}{ending}",
         group_instance_id=static,
         client_id=asked.client_id,
-        transactional_id=f"{prefix}-{identity.name}" if identity else prefix,
+        transactional_id=f"{prefix}-{identity.name}" if identity else f"{prefix}{ending}",
         identity=identity,
         auto_offset_reset=asked.auto_offset_reset,
         compression=asked.compression,
@@ -221,6 +226,24 @@ def kafka_client(settings: Settings) -> KafkaClient | None:
         transaction_timeout=asked.transaction_timeout_seconds,
         extra=kafka_python_options(asked),
         native=confluent_options(asked),
+    )
+
+
+def outputs(settings: Settings) -> FileOutputs | KafkaOutputs:
+    """What the sink has written. Raises UsageError where it goes to a pipe."""
+    if settings.sink.kind == "file":
+        from detectd.outputs.file import FileOutputs
+
+        assert settings.sink.directory is not None
+        return FileOutputs(settings.sink.directory, fsync=settings.sink.fsync)
+    if settings.sink.kind == "stdout":
+        raise UsageError('sink.kind = "stdout" keeps nothing; look into the pipe that reads it')
+    from detectd.outputs.kafka import KafkaOutputs
+
+    client = kafka_client(settings, beside="dead-letters")
+    assert client
+    return KafkaOutputs(
+        client, output_topics(settings), preserve_partition=settings.kafka.preserve_partition
     )
 
 

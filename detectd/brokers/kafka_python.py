@@ -88,7 +88,7 @@ class Consumer:
                 (place.topic, place.partition),
                 found[0].offset,
                 found[-1].offset + 1,
-                _records(found),
+                records(found),
             )
             for place, found in polled.items()
         ]
@@ -263,7 +263,8 @@ class Producer:
         outcome.result()
 
 
-def _records(consumed: Sequence[Any]) -> list[Record]:
+def records(consumed: Sequence[Any]) -> list[Record]:
+    """Records of one partition, as kafka-python gives them; at least one."""
     place = f"{consumed[0].topic}/{consumed[0].partition}/"
     return [
         Record(

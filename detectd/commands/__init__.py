@@ -7,7 +7,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from detectd.commands import check, demo, fit, models, plan, report, run, status
+from detectd.commands import (
+    check,
+    dead_letters,
+    demo,
+    fit,
+    models,
+    plan,
+    report,
+    run,
+    status,
+    tap,
+)
 
 if TYPE_CHECKING:
     import argparse
@@ -20,6 +31,9 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace, Console], None]] = {
     "check": check.check,
     "fit": fit.fit,
     "status": status.status,
+    "tap": tap.tap,
+    "dead-letters list": dead_letters.list_,
+    "dead-letters replay": dead_letters.replay,
     "report": report.report,
     "plan": plan.plan,
     "models list": models.list_,

@@ -1,0 +1,126 @@
+"""Dead letters, read again: why they are dead, and the records that they keep."""
+
+from __future__ import annotations
+
+import base64
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from detectd.records import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# Headers of ours, which a record did not have before it became a dead letter.
+STAGE, REPLAYED = "detectd-stage", "detectd-replayed"
+
+# Where in Kafka a record came from: topic/partition/offset.
+PLACE = re.compile(r".+/(\d+)/\d+")
+
+# What differs from record to record in an error; the name of a feature does not.
+PARTICULARS = re.compile(r"(feature '[^']*')|'[^']*'|\"[^\"]*\"|(?<![\w-])\d+")
+
+
+class Letter(msgspec.Struct, frozen=True):
+    """A dead letter. `record` is what died, None where it cannot be had back, and `lacks` why."""
+
+    id: str
+    stage: str
+    error: str
+    record: Record | None
+    lacks: str = ""
+
+
+class _Written(msgspec.Struct):
+    """The value of a dead letter, as `encode` writes it."""
+
+    id: str
+    stage: str
+    error: str
+    raw: str | None
+    raw_encoding: str
+    dropped: int = 0
+    key: str | None = None
+    key_base64: str | None = None
+    timestamp: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Dead letters that died alike: `error` without what differs, the ids of the first and last."""
+
+    stage: str
+    error: str
+    count: int
+    replayable: int
+    first: str
+    last: str
+
+
+decode = msgspec.json.Decoder(_Written).decode
+
+
+def read(found: Record, columns: tuple[str, ...] | None = None) -> Letter:
+    """The dead letter at `found.id`; `columns` is the header under which its record stood."""
+    try:
+        written = decode(found.value or b"")
+        value = _raw(written)
+    except ValueError as broken:
+        return Letter(found.id, "unknown", f"not a dead letter: {broken}", None, "no dead letter")
+    letter = Letter(written.id, written.stage, written.error, None)
+    if value is None:
+        return msgspec.structs.replace(letter, lacks="its bytes were not kept")
+    if written.dropped:
+        return msgspec.structs.replace(letter, lacks="its bytes were cut")
+    ours = tuple(
+        (name, content) for name, content in found.headers if name not in (STAGE, REPLAYED)
+    )
+    place = PLACE.fullmatch(written.id)
+    record = Record(
+        id=written.id,
+        value=value,
+        key=_key(written),
+        headers=(*ours, (REPLAYED, found.id.encode())),
+        timestamp_ms=written.timestamp,
+        partition=int(place[1]) if place else None,
+        columns=columns,
+    )
+    return msgspec.structs.replace(letter, record=record)
+
+
+def grouped(letters: Iterable[Letter]) -> list[Group]:
+    """By stage and error, the most frequent first; within a group in the order of `letters`."""
+    groups: dict[tuple[str, str], Group] = {}
+    for letter in letters:
+        alike = letter.stage, pattern(letter.error)
+        before = groups.get(alike)
+        groups[alike] = Group(
+            *alike,
+            count=1 + (before.count if before else 0),
+            replayable=(letter.record is not None) + (before.replayable if before else 0),
+            first=before.first if before else letter.id,
+            last=letter.id,
+        )
+    return sorted(groups.values(), key=lambda group: (-group.count, group.stage, group.error))
+
+
+def pattern(error: str) -> str:
+    """The error without the numbers and values that differ from record to record."""
+    return PARTICULARS.sub(lambda found: found[1] or ("N" if found[0].isdecimal() else "…"), error)
+
+
+def _raw(written: _Written) -> bytes | None:
+    if written.raw is None:
+        return None
+    if written.raw_encoding == "base64":
+        return base64.b64decode(written.raw, validate=True)
+    return written.raw.encode()
+
+
+def _key(written: _Written) -> bytes | None:
+    if written.key_base64 is not None:
+        return base64.b64decode(written.key_base64, validate=True)
+    return None if written.key is None else written.key.encode()

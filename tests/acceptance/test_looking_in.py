@@ -1,0 +1,108 @@
+"""Looking into a running service from another terminal."""
+
+import json
+import signal
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+from acceptance.command import events, start
+
+
+def one_line(done, code, *words):
+    """The command failed with `code` and one helpful line on stderr."""
+    complaints = done.stderr.splitlines()
+    assert (done.returncode, len(complaints)) == (code, 1), done.stderr
+    for word in words:
+        assert str(word) in complaints[0]
+
+
+@contextmanager
+def serving(world):
+    """The service, following its file, until the end of the block."""
+    world.write(
+        source={"follow": True, "batch_seconds": 0.1},
+        server={"listen": f"unix:{world.home}/detectd.sock"},
+    )
+    world.events.touch()
+    with start("run", "--config", world.path) as service:
+        try:
+            for line in service.stderr:
+                if "service.started" in line:
+                    break
+            yield service
+        finally:
+            service.send_signal(signal.SIGTERM)
+            service.stderr.read()
+            assert service.wait(timeout=60) == 0
+
+
+def append(world, lines):
+    with world.events.open("a") as file:
+        file.write("".join(f"{line}\n" for line in lines))
+
+
+def until(true, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_status_shows_a_running_service_and_says_when_there_is_none(fitted):
+    fitted.write(server={"listen": f"unix:{fitted.home}/detectd.sock"})
+    one_line(fitted.run("status"), 1, "no detectd answers at unix:", "is it running?")
+    with serving(fitted):
+        append(fitted, events(1000))
+        until(lambda: sum(map(len, fitted.outputs().values())) == 1000)
+        told = json.loads(fitted.run("status", "--format", "json").stdout)
+        done = fitted.run("status")
+    assert told["observed"]["events"] <= 1000
+    assert told["ready"]
+    assert told["address"] == f"unix:{fitted.home}/detectd.sock"
+    assert (done.returncode, done.stderr) == (0, "")
+    for word in ("ready, up", "KNN", told["model"]["version"], "promise", "observed", "alarms"):
+        assert word in done.stdout
+
+
+def test_tap_shows_what_is_committed_from_now_on_and_stops_at_n(fitted):
+    with serving(fitted):
+        append(fitted, events(500, seed=1, poison=0.1))
+        until(lambda: sum(map(len, fitted.outputs().values())) == 500)
+        with start("tap", "--verdict", "normal", "--n", 5, "--config", fitted.path) as tap:
+            seed = 2
+            while tap.poll() is None:  # it may not look yet
+                append(fitted, events(50, seed=seed, poison=0.2))
+                seed += 1
+                time.sleep(0.1)
+            lines = tap.stdout.readlines()
+            assert (tap.returncode, tap.stderr.read(), len(lines)) == (0, "", 5)
+    written = (fitted.out / "normal.jsonl").read_text()
+    assert "".join(lines) in written
+    assert json.loads(lines[0])["verdict"] == "normal"
+
+
+def test_tap_ends_quietly_at_a_signal(fitted):
+    fitted.lines(fitted.events, events(300))
+    assert fitted.run("run").returncode == 0
+    with start("tap", "--verdict", "abstain", "--config", fitted.path) as tap:
+        until(lambda: catches(tap.pid, signal.SIGTERM))
+        tap.send_signal(signal.SIGINT)
+        assert (tap.stdout.read(), tap.stderr.read(), tap.wait(timeout=30)) == ("", "", 0)
+
+
+def catches(pid, number):
+    """Whether the process has taken the signal into its own hands."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    caught = status.partition("SigCgt:")[2].split()[0]
+    return int(caught, 16) >> (number - 1) & 1
+
+
+def test_tap_and_dead_letters_say_what_they_lack(fitted):
+    one_line(fitted.run("tap", "--verdict", "abstain"), 1, "sink.directory", "no outputs yet")
+    one_line(fitted.run("dead-letters", "list"), 1, "sink.directory", "no outputs yet")
+    fitted.write(sink={"kind": "stdout", "directory": None})
+    for command in (["tap", "--verdict", "abstain"], ["dead-letters", "list"]):
+        one_line(fitted.run(*command), 2, "sink.kind", "stdout")
+    assert fitted.run("tap").returncode == 2
+    assert fitted.run("tap", "--verdict", "maybe").returncode == 2
