@@ -24,15 +24,12 @@ from detectd.errors import DetectdError, Interrupted, Revoked
 from detectd.pace import Backoff, Pace
 from detectd.pipeline import within_limits
 from detectd.probation import Probation
-from detectd.records import Position, Topic
+from detectd.records import Position
 from detectd.reloading import changed
 from detectd.signals import Reload
 from detectd.sources import BATCH_BYTES, Batch, weight
 from detectd.telemetry import logs
-from detectd.telemetry.health import Health
-from detectd.telemetry.metrics import Metrics, stages
-from detectd.telemetry.server import serve
-from detectd.telemetry.systemd import Supervisor
+from detectd.telemetry.witness import Witness
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,24 +96,16 @@ class Service:
         self.pace = self._new_pace()
         self.backoff = Backoff()
         self.summary = Summary()
-        self.health = Health(
-            self._watchdog_seconds(),
-            stale_after=settings.source.stale_after,
-            shared=settings.source.kind == "kafka",
-            delivery=wiring.delivery(settings),
-        )
-        self.metrics = Metrics(self.health)
-        self.supervisor = Supervisor(self.health)
+        self.witness = Witness(settings)
 
     def run(self) -> Summary:
         """Process the stream until it ends or a stop is requested."""
         started = time.monotonic()
         if self.reread:
             self.reload.listen()
-        listen, token = self.settings.server.listen, wiring.server_token(self.settings)
-        with serve(listen, token, self.health, self.metrics):
+        with self.witness.listening():
             try:
-                self.supervisor.starting()
+                self.witness.supervisor.starting()
                 self._receive_models()
                 self.answerer.load()
                 self._open_patiently(None)
@@ -124,10 +113,9 @@ class Service:
                 while not self.stop.requested and not self._turn_or_recover():
                     if self.reload.take():
                         self._reload()
-                    self._tell()
+                    self.witness.turned(self.answerer, self.source.partitions())
             finally:
-                self.health.stopping()
-                self.supervisor.stopping()
+                self.witness.stopping()
                 if self.feed:
                     self.feed.stop()
                 self.answerer.close()
@@ -155,9 +143,8 @@ class Service:
             self.probation.end()
         self.source.start(position.source if position else None)
         self.answerer.advance(self._hold)  # where the last run ended just before
-        self.health.opened()
         log.info("service.started", resumed=position is not None)
-        self.supervisor.ready()
+        self.witness.opened()
 
     def _turn_or_recover(self) -> bool:
         """One batch. True when a bounded source has ended."""
@@ -165,7 +152,7 @@ class Service:
             return self._turn()
         except Revoked as revoked:
             log.info("service.rewound", why=str(revoked))
-            self.health.rewound()
+            self.witness.health.rewound()
             self._again()
             # Until the next heartbeat we may take ourselves for a member that we no longer are.
             self.stop.wait(self.backoff.pause(time.monotonic()))
@@ -194,9 +181,9 @@ class Service:
         self.sink.commit(passed + self.answerer.alerts(), position)
         # 4. Tell the source, and whoever watches.
         self.source.acknowledge(batch.position)
-        self._committed(counts, batch, time.monotonic() - started)
-        dead = stages(passed) if counts[Topic.DEAD_LETTER] else {}
-        self.metrics.batch(counts, dead, time.monotonic() - started)
+        seconds = time.monotonic() - started
+        self._committed(counts, batch, seconds)
+        self.witness.batch(counts, passed, seconds)
         self.answerer.advance(self._hold)
         return batch.ended
 
@@ -248,9 +235,7 @@ class Service:
                     told = True
                 elif time.monotonic() > deadline:
                     raise away
-                self.health.interrupted(str(away))
-                self.health.turned(within=EXTENSION_SECONDS)
-                self.supervisor.waiting(str(away), within=EXTENSION_SECONDS)
+                self.witness.away(str(away), within=EXTENSION_SECONDS)
                 self._renew_ends()
                 self.stop.wait(self.backoff.pause(time.monotonic()))
             try:
@@ -260,38 +245,15 @@ class Service:
             else:
                 return
 
-    def _tell(self) -> None:
-        """Let whoever asks see how it is going."""
-        self.health.assigned(self.source.partitions())
-        if incumbent := self.answerer.incumbent:
-            self.health.answering(incumbent.serving, incumbent.observed)
-            vigil = incumbent.vigil
-            self.health.watched(
-                vigil.evidence,
-                vigil.told,
-                alarm_count=vigil.alarms,
-                average_run_length=vigil.average_run_length,
-            )
-        elif self.answerer.warming:
-            self.health.warming_up(self.answerer.warming.progress)
-        if renewal := self.answerer.renewal:
-            for outcome in renewal.outcomes():
-                self.health.refitted(outcome)
-            if renewal.running:
-                self.health.refitting()
-        self.health.turned()
-        self.supervisor.turned(self.summary.topics.total())
-
     def _hold(self) -> None:
         """While a model is being trained: show the group, and whoever watches, that we live."""
         self.source.hold()
-        self.health.turned()
-        self.supervisor.holding()
+        self.witness.held()
 
     def _reload(self) -> None:
         """Take over what a new configuration changes: all of it, or nothing."""
         assert self.reread
-        self.supervisor.reloading()
+        self.witness.supervisor.reloading()
         try:
             fresh = self.reread()
             keys = changed(self.settings, fresh)
@@ -303,18 +265,11 @@ class Service:
             self.pace = self._new_pace()
             logs.configure(fresh.log)
             log.info("config.reloaded", changed=keys)
-        self.supervisor.ready()
+        self.witness.supervisor.ready()
 
     def _new_pace(self) -> Pace:
         asked = self.settings
         return Pace(asked.source.batch_records, asked.kafka.max_poll_interval_seconds / 4)
-
-    def _watchdog_seconds(self) -> float:
-        """A turn that takes longer hangs: it has read, answered and committed long since."""
-        asked = self.settings
-        answering = asked.kafka.max_poll_interval_seconds / 4
-        committing = asked.kafka.transaction_timeout_seconds
-        return asked.source.batch_seconds + answering + committing + 60
 
     def _renew_ends(self) -> None:
         self.source.close()

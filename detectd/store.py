@@ -12,13 +12,10 @@ written, or whose sha256 is not the manifest's.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
-import os
 import pickle
 import shutil
-import stat
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +25,7 @@ from detectd import durable
 from detectd.errors import ConfigError, DetectdError, UsageError
 from detectd.libraries import libraries
 from detectd.model import Model, Recipe
+from detectd.trusted import damaged, refuse_writable, sha256, verified
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,10 +75,10 @@ class Store:
         """
         home = self.directory / version
         if not home.is_dir():
-            raise _damaged(home, "it is gone")
-        _refuse_writable(self.directory, home, *home.iterdir())
+            raise damaged(home, "it is gone")
+        refuse_writable(self.directory, home, *home.iterdir())
         manifest = self.manifest(version)
-        files = {name: _verified(home / name, digest) for name, digest in manifest["files"].items()}
+        files = {name: verified(home / name, digest) for name, digest in manifest["files"].items()}
         now = libraries()
         drift = {
             name: (then, now.get(name, "none"))
@@ -100,7 +98,7 @@ class Store:
                 **arrays,
             )
         except (KeyError, TypeError, ValueError, AttributeError, ImportError) as broken:
-            raise _damaged(home, str(broken)) from broken
+            raise damaged(home, str(broken)) from broken
         return Loaded(model, drift)
 
     def manifest(self, version: str) -> dict[str, Any]:
@@ -110,13 +108,13 @@ class Store:
         try:
             manifest: dict[str, Any] = json.loads(path.read_bytes())
             if manifest["version"] != version:
-                raise _damaged(path.parent, f"its manifest names {manifest['version']}")
+                raise damaged(path.parent, f"its manifest names {manifest['version']}")
             manifest["files"].items()
             manifest["libraries"].items()
         except FileNotFoundError:
-            raise _damaged(path.parent, "manifest.json is gone") from None
+            raise damaged(path.parent, "manifest.json is gone") from None
         except (ValueError, KeyError, TypeError, AttributeError):
-            raise _damaged(path.parent, "manifest.json cannot be read") from None
+            raise damaged(path.parent, "manifest.json cannot be read") from None
         return manifest
 
     def describe(self, version: str) -> str:
@@ -251,7 +249,7 @@ def _write_model(model: Model, home: Path) -> None:
     home.mkdir(mode=0o700)
     files = {f"{name}.npy": _npy(getattr(model, name)) for name in ARRAYS}
     files["detector.pkl"] = pickle.dumps(model.detector, protocol=5)
-    manifest = _manifest(model) | {"files": {name: _sha256(c) for name, c in files.items()}}
+    manifest = _manifest(model) | {"files": {name: sha256(c) for name, c in files.items()}}
     for name, content in files.items():
         durable.write(home / name, content, mode=0o600)
     durable.write(home / "manifest.json", _json(manifest), mode=0o600)
@@ -265,38 +263,11 @@ def _manifest(model: Model) -> dict[str, Any]:
         "created": model.created,
         "recipe": asdict(model.recipe),
         "features": model.features,
-        "config_sha256": _sha256(settled),
+        "config_sha256": sha256(settled),
         "libraries": model.libraries,
         "n": len(model.calibration),
         "training_rows": len(model.rows),
     }
-
-
-def _verified(path: Path, digest: str) -> bytes:
-    try:
-        content = path.read_bytes()
-    except OSError as unreadable:
-        raise _damaged(path.parent, f"{path.name}: {unreadable.strerror}") from None
-    if _sha256(content) != digest:
-        raise _damaged(path.parent, f"{path.name} is not what was stored (sha256)")
-    return content
-
-
-def _damaged(home: Path, what: str) -> ConfigError:
-    return ConfigError(
-        f"{home}: damaged model: {what}; `detectd models rollback` goes back, or fit anew"
-    )
-
-
-def _refuse_writable(*paths: Path) -> None:
-    for path in paths:
-        status = path.stat()
-        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise ConfigError(
-                f"{path}: others can write to it, and a model is code; chmod go-w {path}"
-            )
-        if status.st_uid not in {os.geteuid(), 0}:
-            raise ConfigError(f"{path}: belongs to another user, and a model is code; chown it")
 
 
 def _npy(array: np.ndarray[Any, Any]) -> bytes:
@@ -307,7 +278,3 @@ def _npy(array: np.ndarray[Any, Any]) -> bytes:
 
 def _json(value: object) -> bytes:
     return json.dumps(value, indent=1, sort_keys=True).encode() + b"\n"
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

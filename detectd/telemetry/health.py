@@ -69,6 +69,7 @@ class State:
     alarms: Sequence[Mapping[str, Any]] = ()
     refitting: bool = False
     refits: Mapping[str, int] = field(default_factory=dict)
+    dead_in_a_row: int = 0
     stopping: bool = False
 
     def healthy(self, now: float) -> bool:
@@ -113,6 +114,12 @@ class State:
             yield Hindrance("starting", "no source is assigned yet")
         if self.serving is None:
             yield _no_model(self.warming)
+        if self.dead_in_a_row:
+            yield Hindrance(
+                "failing",
+                f"the last {self.dead_in_a_row:,} records all became dead letters; "
+                "`detectd dead-letters list` tells why",
+            )
         for name, silent in self.stale(now).items():
             yield Hindrance(
                 "stale",
@@ -233,6 +240,11 @@ class Health:
         with self._lock:
             refits = {**self.state.refits, outcome: self.state.refits.get(outcome, 0) + 1}
             self.state = replace(self.state, refits=refits, refitting=False)
+
+    def dying(self, records: int) -> None:
+        """So many records, a stretch of them, became dead letters and nothing else; 0 for none."""
+        if records != self.state.dead_in_a_row:
+            self._change(dead_in_a_row=records)
 
     def stopping(self) -> None:
         """The service ends after this batch."""

@@ -1,0 +1,120 @@
+"""Tells whoever watches how the loop goes: the endpoints, the metrics, and systemd.
+
+The loop says what it does in one call a turn; what that means for each of the three is said here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from detectd import wiring
+from detectd.records import Topic
+from detectd.telemetry.health import Health
+from detectd.telemetry.metrics import Metrics, stages
+from detectd.telemetry.server import serve
+from detectd.telemetry.systemd import Supervisor
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    from detectd.answering import Answerer
+    from detectd.records import Outgoing
+    from detectd.settings import Settings
+    from detectd.sources import Partition
+
+log = structlog.get_logger()
+
+# So many dead letters and nothing else: then the stream has changed, or the configuration is wrong.
+MANY_DEAD = 1_000
+
+
+class Witness:
+    """What is known of the loop, for everyone who may ask."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._listen = settings.server.listen
+        self._token = wiring.server_token(settings)
+        self.health = Health(
+            _watchdog_seconds(settings),
+            stale_after=settings.source.stale_after,
+            shared=settings.source.kind == "kafka",
+            delivery=wiring.delivery(settings),
+        )
+        self.metrics = Metrics(self.health)
+        self.supervisor = Supervisor(self.health)
+        self._events = 0
+        self._dead_in_a_row = 0
+
+    def listening(self) -> AbstractContextManager[str | None]:
+        """The endpoints, as long as the context lasts."""
+        return serve(self._listen, self._token, self.health, self.metrics)
+
+    def opened(self) -> None:
+        """Source and sink are open."""
+        self.health.opened()
+        self.supervisor.ready()
+
+    def batch(self, counts: Counter[str], outgoing: Sequence[Outgoing], seconds: float) -> None:
+        """These outputs were committed."""
+        dead = counts[Topic.DEAD_LETTER]
+        self.metrics.batch(counts, stages(outgoing) if dead else {}, seconds)
+        self._events += counts.total()
+        if not counts:
+            return
+        before = self._dead_in_a_row
+        self._dead_in_a_row = before + dead if dead == counts.total() else 0
+        if before < MANY_DEAD <= self._dead_in_a_row:
+            log.warning("records.all_dead", records=self._dead_in_a_row, mend="see dead letters")
+        if before >= MANY_DEAD > self._dead_in_a_row:
+            log.info("records.answered_again")
+        self.health.dying(self._dead_in_a_row if self._dead_in_a_row >= MANY_DEAD else 0)
+
+    def turned(self, answerer: Answerer, partitions: Mapping[str, Partition] | None) -> None:
+        """The loop has turned, and this is who answers."""
+        health = self.health
+        health.assigned(partitions)
+        if incumbent := answerer.incumbent:
+            health.answering(incumbent.serving, incumbent.observed)
+            vigil = incumbent.vigil
+            health.watched(
+                vigil.evidence,
+                vigil.told,
+                alarm_count=vigil.alarms,
+                average_run_length=vigil.average_run_length,
+            )
+        elif answerer.warming:
+            health.warming_up(answerer.warming.progress)
+        if renewal := answerer.renewal:
+            for outcome in renewal.outcomes():
+                health.refitted(outcome)
+            if renewal.running:
+                health.refitting()
+        health.turned()
+        self.supervisor.turned(self._events)
+
+    def held(self) -> None:
+        """A model is being trained, and the loop waits for it."""
+        self.health.turned()
+        self.supervisor.holding()
+
+    def away(self, why: str, within: float) -> None:
+        """The other side is away; the next try takes less than `within` seconds."""
+        self.health.interrupted(why)
+        self.health.turned(within=within)
+        self.supervisor.waiting(why, within=within)
+
+    def stopping(self) -> None:
+        """Nothing more is read."""
+        self.health.stopping()
+        self.supervisor.stopping()
+
+
+def _watchdog_seconds(settings: Settings) -> float:
+    """A turn that takes longer hangs: it has read, answered and committed long since."""
+    answering = settings.kafka.max_poll_interval_seconds / 4
+    committing = settings.kafka.transaction_timeout_seconds
+    return settings.source.batch_seconds + answering + committing + 60
