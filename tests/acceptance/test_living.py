@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from acceptance.command import events
+from acceptance.command import events, start
 from acceptance.live import running
 
 UNCHANGEABLE = [
@@ -118,6 +118,37 @@ def test_a_store_deleted_under_a_running_service_is_written_again(fitted):
         live.until("models.rewritten")
         live.feed(events(20, seed=2))
     assert fitted.run("report").returncode == 0
+
+
+STAGES = {
+    "storing": lambda store: any(store.glob(".*.new")),
+    "stored": lambda store: len([p for p in store.iterdir() if p.is_dir()]) > 1,
+}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_killed_in_a_fit_the_old_model_answers_or_the_new_one(fitted, stage):
+    store = fitted.home / "models"
+    training = fitted.lines(fitted.home / "training.jsonl", events(1000, 9))
+    with start("fit", "--input", training, "--config", fitted.path) as fit:
+        while fit.poll() is None and not STAGES[stage](store):
+            pass
+        fit.kill()
+    assert fitted.run("report").returncode == 0
+    assert fitted.run("models", "list").stdout.count("*") == 1
+    assert fitted.fit(seed=9).returncode == 0
+
+
+def test_a_feature_that_disappears_is_told_once_and_the_stream_goes_on(fitted):
+    with running(fitted) as live:
+        live.feed(events(20))
+        live.feed(['{"a": 1.0}'] * 1100)
+        told = live.until("records.all_dead")
+        assert told["records"] >= 1000
+        live.feed(events(5, seed=2))
+        live.until("records.answered_again")
+    assert [said["event"] for said in live.said].count("records.all_dead") == 1
+    assert len(fitted.outputs()["dead_letter"]) == 1100
 
 
 @pytest.mark.parametrize("mode", ["abstain", "hold", "pass"])
