@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check lint types imports format bench bench-kafka chaos schema wheel deb test-deb clean
+.PHONY: demo test check lint types imports format bench bench-kafka chaos soak schema wheel deb test-deb clean
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -39,6 +39,10 @@ bench: $(READY)
 # The service between Kafka topics, against passing the records through.
 bench-kafka: $(READY)
 	$(BIN)/python -m benchmarks.kafka
+
+# An hour under load with reloads, refits and scrapes: does anything grow? MINUTES=1 is a short form.
+soak: $(READY)
+	$(BIN)/python -m benchmarks.soak $(if $(MINUTES),--minutes $(MINUTES))
 
 # Minutes: processes and brokers killed, frozen and restarted; each record answered once.
 chaos: $(READY)
