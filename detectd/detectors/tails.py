@@ -26,7 +26,12 @@ ROUNDING = 1e-6
 
 
 class TailScorer:
-    """A fitted ECOD or COPOD, by its training rows (N, d)."""
+    """A fitted ECOD or COPOD, by its training rows (n, d).
+
+    `columns` (d, n) are they in order, `depth` (n+1,) minus the logarithm of each count's share,
+    `moments` (d, 4) their means, the sums of the squares and of the cubes around them, and how far
+    the mean may be off.
+    """
 
     how = "numpy, a batch a call"
     doubt: str | None = None
@@ -34,16 +39,18 @@ class TailScorer:
     def __init__(self, detector: Any) -> None:
         # In the order that they were given: the sign of a vanishing sum depends on it.
         self._given: Rows = np.asarray(detector.X_train, dtype=np.float64)
-        self._columns: Rows = np.sort(self._given, axis=0).T
-        self._extreme_tail = type(detector).__name__ == "ECOD"
+        self.columns: Rows = np.sort(self._given, axis=0).T
+        self.extreme_tail = type(detector).__name__ == "ECOD"
         size = len(self._given) + 1
         # By count, once: a logarithm's last bit could depend on where in a batch it is taken.
-        self._depth: Rows = -np.log(np.arange(1, size + 1) / size)
+        self.depth: Rows = -np.log(np.arange(1, size + 1) / size)
         with np.errstate(over="ignore", invalid="ignore"):
-            self._mean = self._given.mean(axis=0)
-            shifted = self._given - self._mean
-            self._second = np.sum(shifted**2, axis=0)
-            self._third = np.sum(shifted**3, axis=0)
+            mean = self._given.mean(axis=0)
+            shifted = self._given - mean
+            second, third = np.sum(shifted**2, axis=0), np.sum(shifted**3, axis=0)
+            # PyOD's mean may be off by n roundings, which counts where features are far from zero.
+            off = 4 * len(self._given) * np.finfo(np.float64).eps * np.abs(mean)
+        self.moments = np.column_stack([mean, second, third, off])
 
     def score(self, rows: Rows) -> Rows:
         """See `Scorer`."""
@@ -51,13 +58,13 @@ class TailScorer:
         size = len(self._given) + 1
         skewed = self._skew_signs(rows)
         # Column by column: the order of additions is then the same for any number of rows.
-        for j, column in enumerate(self._columns):
+        for j, column in enumerate(self.columns):
             x = rows[:, j]
-            left = self._depth[np.searchsorted(column, x, side="right")]
-            right = self._depth[size - np.searchsorted(column, x, side="left") - 1]
+            left = self.depth[np.searchsorted(column, x, side="right")]
+            right = self.depth[size - np.searchsorted(column, x, side="left") - 1]
             sign = skewed[:, j]
             towards = np.where(sign < 0, left, np.where(sign > 0, right, left + right))
-            if self._extreme_tail:
+            if self.extreme_tail:
                 scores += np.maximum(towards, np.maximum(left, right))
             else:
                 scores += np.maximum(towards, (left + right) / 2)
@@ -71,21 +78,15 @@ class TailScorer:
         2008).
         """
         n = len(self._given)
+        mean, m2, m3, off = self.moments.T
         with np.errstate(all="ignore"):
-            step = rows - self._mean
-            second = self._second + step * step * (n / (n + 1))
-            third = (
-                self._third
-                + step * step * step * (n * (n - 1) / (n + 1) ** 2)
-                - 3 * step * self._second / (n + 1)
-            )
-            scale = second**1.5 / np.sqrt(n + 1)
-            # PyOD's mean may be off by n roundings, which counts where features are far from zero.
-            spread = np.sqrt(second / (n + 1))
-            blur = ROUNDING + 4 * n * np.finfo(np.float64).eps * np.abs(self._mean) / spread
-            clear = np.isfinite(third) & np.isfinite(scale) & (np.abs(third) > blur * scale)
+            step = rows - mean
+            second = m2 + step * step * (n / (n + 1))
+            third = m3 + step * step * step * (n * (n - 1) / (n + 1) ** 2) - 3 * step * m2 / (n + 1)
+            blur = second * (ROUNDING * np.sqrt(second / (n + 1)) + off)
+            clear = np.isfinite(third) & (np.abs(third) > blur)
         # The value of a feature that never changed has no tails, whichever way they point.
-        clear |= (rows == self._columns[:, 0]) & (rows == self._columns[:, -1])
+        clear |= (rows == self.columns[:, 0]) & (rows == self.columns[:, -1])
         signs: Rows = np.sign(third)
         for i in np.flatnonzero(~clear.all(axis=1)):
             signs[i] = self._skew_signs_as_pyod(rows[i])

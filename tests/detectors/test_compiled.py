@@ -97,8 +97,12 @@ def test_a_kernel_and_its_plain_form_agree(name):
     rows = training("plain")
     kernel = compiled.compiled(fitted(name, rows))
     probes = fresh(rows)[:-4]
-    plain = kernel.reference(probes, *kernel.parts)
-    np.testing.assert_allclose(kernel.score(probes), plain, rtol=RELATIVE, atol=1e-12)
+    scores = np.empty(len(probes))
+    left = kernel.kernel(probes, scores, *kernel.parts) or 0
+    sure = np.isfinite(scores)
+    assert (~sure).sum() == left < 60  # to PyOD, whose roundings no plain form has
+    plain = kernel.reference(probes[sure], *kernel.parts)
+    np.testing.assert_allclose(scores[sure], plain, rtol=RELATIVE, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -199,7 +203,8 @@ def test_real_rows_score_as_pyod_does_alone(name):
     from sklearn.datasets import load_breast_cancer
 
     rows = load_breast_cancer().data[:, :6]
-    detector = fitted(name, rows[:300])
+    detector = build(name, 0.1, 0, {})
+    fit(detector, rows[:300])
     scores = choose(detector, rows[:300]).score(rows)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")

@@ -3,13 +3,20 @@
 Each module takes the arrays of one family of fitted detectors apart and gives a `Compiled`: a
 kernel over bare arrays, and the same in plain numpy for the reader and the tests. No kernel orders
 a sum by the number of rows, and where one leaves a hard row to BLAS it does so with that row alone,
-so a row gets the same bits in any batch.
+so a row gets the same bits in any batch. Where PyOD's own score hangs on roundings that no kernel
+can take, the kernel leaves the row to PyOD.
 
+clusters     CBLOF
+densities    KDE
 forest       IForest
 histograms   HBOS
 linear       PCA, MCD
 mixtures     GMM
+neighbours   KNN, LOF
 projections  LODA
+spheres      INNE
+tails        ECOD, COPOD
+vectors      OCSVM
 """
 
 from __future__ import annotations
@@ -29,20 +36,30 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from detectd.detectors.scorer import Scorer
+
     Rows = NDArray[np.float64]
 
 # The detector and the module whose `build` takes it apart.
 MODULES = {
+    "CBLOF": "clusters",
+    "COPOD": "tails",
+    "ECOD": "tails",
     "GMM": "mixtures",
     "HBOS": "histograms",
     "IForest": "forest",
+    "INNE": "spheres",
+    "KDE": "densities",
+    "KNN": "neighbours",
     "LODA": "projections",
+    "LOF": "neighbours",
     "MCD": "linear",
+    "OCSVM": "vectors",
     "PCA": "linear",
 }
 
-# Below this, handing rows to another thread costs more than scoring them.
-ROWS_A_THREAD = 512
+# Nanoseconds of work below which handing rows to another thread costs more than it saves.
+WORK_A_THREAD = 250_000.0
 
 
 class Unsupported(Exception):  # noqa: N818 - not a fault: PyOD scores such a detector itself
@@ -54,33 +71,43 @@ class Compiled:
     """A detector's kernel and what it reads.
 
     `kernel(rows, out, *parts)` writes the scores (k,) of rows (k, d), C-contiguous float64, into
-    `out`; a row on which PyOD fails gets NaN. `reference(rows, *parts)` returns the same, slowly.
+    `out`; a row on which PyOD fails gets NaN. It may return how many rows it leaves to `others`, as
+    NaN too. `reference(rows, *parts)` returns the same, slowly, and leaves none. `nanoseconds` is
+    what a row takes, roughly.
     """
 
-    kernel: Callable[..., None]
+    kernel: Callable[..., int | None]
     reference: Callable[..., Rows]
     parts: tuple[Any, ...]
+    others: Scorer | None = None
+    nanoseconds: float = 500.0
 
     how = "compiled"
     doubt: str | None = field(default=None, init=False)
 
     def score(self, rows: Rows) -> Rows:
-        """One score for each row, over the cores where there are rows enough."""
+        """One score for each row, over the cores where there is work enough."""
         rows = np.ascontiguousarray(rows, dtype=np.float64)
         out = np.empty(len(rows))
-        slices = min(cores(), len(rows) // ROWS_A_THREAD)
+        left = self._share_out(rows, out)
+        if left and self.others is not None:
+            # Here, not where the kernel runs: PyOD is kept quiet, which is no thread's own.
+            places = np.flatnonzero(np.isnan(out))
+            out[places] = self.others.score(rows[places])
+        return out
+
+    def _share_out(self, rows: Rows, out: Rows) -> int:
+        """Score slices of the rows side by side; returns how many rows are left."""
+        slices = min(cores(), int(len(rows) * self.nanoseconds / WORK_A_THREAD))
         if slices < 2:
-            self.kernel(rows, out, *self.parts)
-            return out
+            return self.kernel(rows, out, *self.parts) or 0
         cuts = [len(rows) * i // slices for i in range(slices + 1)]
         others = [
             _threads().submit(self.kernel, rows[a:b], out[a:b], *self.parts)
             for a, b in itertools.pairwise(cuts[1:])
         ]
-        self.kernel(rows[: cuts[1]], out[: cuts[1]], *self.parts)
-        for other in others:
-            other.result()
-        return out
+        left = self.kernel(rows[: cuts[1]], out[: cuts[1]], *self.parts) or 0
+        return left + sum(other.result() or 0 for other in others)
 
 
 def compiled(detector: Any) -> Compiled:
