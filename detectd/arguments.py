@@ -113,6 +113,19 @@ ARGUMENTS: Mapping[str, tuple[Argument, ...]] = {
             for flag, key in PLAN_KEYS.items()
         ),
     ),
+    "backtest": (
+        FORMAT,
+        OUTPUT,
+        _argument(
+            "--input", type=Path, required=True, metavar="PATH", help="events with their labels"
+        ),
+        _argument(
+            "--label",
+            required=True,
+            metavar="FIELD",
+            help="what they are: 0 or 1, true or false, normal or anomaly",
+        ),
+    ),
     "models show": (A_VERSION,),
     "models activate": (_argument("version"),),
     "models shadow": (_argument("version", nargs="?", help="default: none, which ends it"),),

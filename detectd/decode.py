@@ -144,6 +144,11 @@ def _csv_fields(text: str, columns: tuple[str, ...]) -> dict[str, str]:
     return dict(zip(columns, rows[0], strict=True))
 
 
+def field_of(fields: Mapping[str, Any], name: str) -> Any:
+    """The value of a field, by its name or its path; None where there is none."""
+    return _lookup(fields, _path(name))
+
+
 @lru_cache(4096)
 def _path(feature: str) -> tuple[str, ...]:
     """The whole name first, since flat events may have dots in their names; then its parts."""
@@ -214,12 +219,12 @@ def _key(record: Record, fields: Mapping[str, Any], schema: Schema) -> bytes | N
     """The record's own key, or the configured field's text."""
     if record.key is not None or schema.key is None:
         return record.key
-    return key_bytes(_lookup(fields, _path(schema.key)))
+    return key_bytes(field_of(fields, schema.key))
 
 
 def _time(record: Record, fields: Mapping[str, Any], schema: Schema) -> int | None:
     """The configured field where it holds a time, else the record's own timestamp."""
     if schema.timestamp is None:
         return record.timestamp_ms
-    found = milliseconds(_lookup(fields, _path(schema.timestamp)))
+    found = milliseconds(field_of(fields, schema.timestamp))
     return record.timestamp_ms if found is None else found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -11,8 +12,8 @@ import structlog
 
 from detectd import serving, training, wiring
 from detectd.decode import decode
-from detectd.errors import ConfigError, DetectdError, UsageError
-from detectd.sources.file import FileSource
+from detectd.errors import DetectdError
+from detectd.input import InputFile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from detectd.decode import Schema
     from detectd.serving import Serving
-    from detectd.settings import RowFormat, Settings
+    from detectd.settings import Settings
     from detectd.telemetry.progress import Advance
 
 log = structlog.get_logger()
@@ -43,7 +44,7 @@ def fit_file(path: Path, settings: Settings, advance: Advance) -> Fitted:
     Raises UsageError where the file cannot be read, DetectdError where its rows carry no model.
     """
     schema = wiring.schema(settings)
-    rows, dead = _read(path, settings.source.row_format(path), schema, advance)
+    rows, dead = _read(path, settings, schema, advance)
     log.info("training.started", rows=len(rows), dead_letters=len(dead))
     if not len(rows) and dead:
         raise DetectdError(
@@ -65,26 +66,18 @@ def fit_file(path: Path, settings: Settings, advance: Advance) -> Fitted:
 
 
 def _read(
-    path: Path, row_format: RowFormat, schema: Schema, advance: Advance
+    path: Path, settings: Settings, schema: Schema, advance: Advance
 ) -> tuple[NDArray[np.float64], list[str]]:
     """All rows (N, d) of the file, and the error of each record that gives none."""
-    source = FileSource(
-        path, row_format=row_format, follow=False, max_record_bytes=schema.max_record_bytes
-    )
     parts: list[NDArray[np.float64]] = [np.empty((0, len(schema.features)))]
     dead: list[str] = []
-    try:
-        source.start(None)
+    with closing(InputFile(path, settings)) as file:
         ended = False
         while not ended:
-            batch = source.read(CHUNK, 0)
+            batch = file.read(CHUNK)
             decoded = decode(batch.records, schema)
             parts.append(decoded.rows)
             dead += [defect.error for defect in decoded.dead.values()]
-            advance(source.progress() or 0.0, sum(map(len, parts)))
+            advance(file.progress(), sum(map(len, parts)))
             ended = batch.ended
-    except ConfigError as refused:
-        raise UsageError(str(refused).replace("source.path:", "--input", 1)) from None
-    finally:
-        source.close()
     return np.concatenate(parts), dead

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from detectd.commands import (
+    backtest,
     check,
     dead_letters,
     demo,
@@ -36,6 +37,7 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace, Console], None]] = {
     "dead-letters replay": dead_letters.replay,
     "report": report.report,
     "plan": plan.plan,
+    "backtest": backtest.backtest,
     "models list": models.list_,
     "models show": models.show,
     "models activate": models.activate,

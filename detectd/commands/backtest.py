@@ -1,0 +1,28 @@
+"""`detectd backtest`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from detectd.commands.console import give
+
+if TYPE_CHECKING:
+    import argparse
+
+    from detectd.commands.console import Console
+
+
+def backtest(arguments: argparse.Namespace, console: Console) -> None:
+    """The pipeline over labelled history: cost, rates against the promise, risk by coverage."""
+    from detectd.loading import load
+
+    settings = load(arguments.config)
+    from detectd import backtesting
+    from detectd.report.backtest import backtest_figures, backtest_text
+    from detectd.telemetry import logs
+    from detectd.telemetry.progress import progress_bar
+
+    logs.configure(settings.log)
+    with progress_bar("detectd backtest") as advance:
+        tested = backtesting.backtest(arguments.input, arguments.label, settings, advance)
+    give(backtest_figures(tested), backtest_text, arguments, console)
