@@ -1,0 +1,64 @@
+"""The wheel: built, installed into an environment of its own, and run from elsewhere."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(*command, **options):
+    done = subprocess.run(
+        [*map(str, command)], text=True, capture_output=True, timeout=240, **options
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    dist = tmp_path_factory.mktemp("dist")
+    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", dist, ROOT)
+    (built,) = dist.glob("detectd-*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory):
+    """The command, in a new environment; the libraries are those of the tests, behind it."""
+    home = tmp_path_factory.mktemp("venv")
+    run(sys.executable, "-m", "venv", "--without-pip", home)
+    pip = (sys.executable, "-m", "pip", "--python", home / "bin" / "python")
+    run(*pip, "install", "--quiet", "--no-deps", "--no-compile", wheel)
+    theirs = sysconfig.get_path("purelib", vars={"base": str(home), "platbase": str(home)})
+    (Path(theirs) / "libraries.pth").write_text(sysconfig.get_path("purelib"))
+    return home / "bin" / "detectd"
+
+
+def test_the_wheel_has_the_package_and_nothing_else(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.split("/")[0].split("-")[0] for name in names} == {"detectd"}
+    assert "detectd/py.typed" in names
+    ours = {str(path.relative_to(ROOT)) for path in (ROOT / "detectd").rglob("*.py")}
+    assert ours <= set(names)
+
+
+def test_it_runs_from_any_directory(installed, tmp_path):
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("DETECTD_", "PYTHON"))}
+    here = {"cwd": tmp_path, "env": environment}
+    where = run(
+        installed.with_name("python"), "-c", "import detectd; print(detectd.__file__)", **here
+    )
+    assert Path(where).is_relative_to(installed.parents[1])
+    assert run(installed, "--version", **here).startswith("detectd ")
+    shown = run(installed, "demo", "--events", "2000", "--directory", "demo", **here)
+    assert "abstained" in shown
+    checked = run(installed, "check", "--config", tmp_path / "demo" / "detectd.toml", **here)
+    assert "exactly once" in checked
