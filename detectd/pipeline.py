@@ -14,17 +14,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property
+from itertools import compress
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from detectd.decode import decode
 from detectd.encode import (
-    answer,
-    as_json,
+    Answers,
     dead_letter,
-    envelope,
+    envelopes,
+    originals,
     size,
     too_large,
     warming_up,
@@ -32,13 +33,12 @@ from detectd.encode import (
 from detectd.records import Defect, Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from detectd.decode import Decoded, Schema
     from detectd.detectors import Scorer
-    from detectd.encode import Answer
     from detectd.records import Outgoing, Record, Topic
     from detectd.rejection import Rejector
 
@@ -52,6 +52,11 @@ class Judge:
     rejector: Rejector
     medians: NDArray[np.float64]
 
+    @cached_property
+    def answers(self) -> Answers:
+        """What it answers at each rank."""
+        return Answers(self.rejector, self.version)
+
 
 def judge_records(
     records: Sequence[Record], schema: Schema, judge: Judge, *, original: bool = False
@@ -61,30 +66,19 @@ def judge_records(
     With `original` the value stays what it was, and the verdict is in the headers alone.
     """
     decoded = decode(records, schema)
-    rows, missing = _impute(decoded.rows, judge.medians)
+    rows, imputed = _impute(decoded.rows, judge.medians, schema.features)
     scores = judge.scorer.score(rows) if len(rows) else np.empty(0)
     finite = np.isfinite(scores)
-    outgoing = _dead_letters(records, decoded)
-    judged = _answers(judge, scores[finite])
-    for i, (place, sound) in enumerate(zip(decoded.sound, finite.tolist(), strict=True)):
-        if not sound:
-            defect = Defect(Stage.SCORE, f"the detector's score is {scores[i]}, not finite")
-            outgoing[place] = dead_letter(records[place], defect)
-            continue
-        imputed = _names(schema, missing[i]) if missing is not None else ()
-        known, score = next(judged)
-        outgoing[place] = envelope(
-            known, score, records[place], decoded.events[i], imputed, original=original
-        )
-    return _complete(outgoing)
-
-
-def _answers(judge: Judge, scores: NDArray[np.float64]) -> Iterator[tuple[Answer, bytes]]:
-    """For each finite score the answer at its rank, and the score as JSON writes it."""
+    if not finite.all():
+        decoded = decoded.without(_not_finite(scores))
+        scores, imputed = scores[finite], list(compress(imputed, finite))
     found = judge.rejector.judge(scores)
-    places = (found.verdict.tolist(), found.rank.tolist(), found.below.tolist())
-    answers = map(partial(answer, judge.rejector, judge.version), *places)
-    return zip(answers, as_json(scores.tolist()), strict=False)
+    places = zip(found.verdict.tolist(), found.rank.tolist(), found.below.tolist(), strict=True)
+    answers = map(judge.answers.__getitem__, places)
+    judged = (answers, scores.tolist(), _alive(records, decoded), decoded.events)
+    return _in_order(
+        originals(*judged) if original else envelopes(*judged, imputed), records, decoded
+    )
 
 
 def collect_records(
@@ -92,10 +86,11 @@ def collect_records(
 ) -> tuple[list[Outgoing], NDArray[np.float64]]:
     """Without a model: abstain from every event, and give its rows (k, d) for training."""
     decoded = decode(records, schema)
-    outgoing = _dead_letters(records, decoded)
-    for event, place in zip(decoded.events, decoded.sound, strict=True):
-        outgoing[place] = warming_up(records[place], event, original=original)
-    return _complete(outgoing), decoded.rows
+    outgoing = [
+        warming_up(record, event, original=original)
+        for record, event in zip(_alive(records, decoded), decoded.events, strict=True)
+    ]
+    return _in_order(outgoing, records, decoded), decoded.rows
 
 
 def within_limits(
@@ -112,30 +107,37 @@ def within_limits(
     )
 
 
-def _dead_letters(records: Sequence[Record], decoded: Decoded) -> list[Outgoing | None]:
-    dead = decoded.dead
-    if not dead:
-        return [None] * len(records)
-    return [
-        dead_letter(record, dead[place]) if place in dead else None
-        for place, record in enumerate(records)
-    ]
-
-
 def _impute(
-    rows: NDArray[np.float64], medians: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.bool_] | None]:
+    rows: NDArray[np.float64], medians: NDArray[np.float64], features: Sequence[str]
+) -> tuple[NDArray[np.float64], list[tuple[str, ...]]]:
+    """Complete rows, and for each of them the names of the features that were missing."""
     missing = np.isnan(rows)
     if not missing.any():
-        return rows, None
-    return np.where(missing, medians, rows), missing
+        return rows, [()] * len(rows)
+    return np.where(missing, medians, rows), [tuple(compress(features, row)) for row in missing]
 
 
-def _names(schema: Schema, missing: NDArray[np.bool_]) -> tuple[str, ...]:
-    return tuple(schema.features[column] for column in np.flatnonzero(missing))
+def _not_finite(scores: NDArray[np.float64]) -> dict[int, Defect]:
+    return {
+        int(i): Defect(Stage.SCORE, f"the detector's score is {scores[i]}, not finite")
+        for i in np.flatnonzero(~np.isfinite(scores))
+    }
 
 
-def _complete(outgoing: list[Outgoing | None]) -> list[Outgoing]:
-    complete = [out for out in outgoing if out is not None]
-    assert len(complete) == len(outgoing), "a record has no outcome"
-    return complete
+def _alive(records: Sequence[Record], decoded: Decoded) -> Sequence[Record]:
+    """The records behind the rows."""
+    return [records[place] for place in decoded.sound] if decoded.dead else records
+
+
+def _in_order(
+    living: list[Outgoing], records: Sequence[Record], decoded: Decoded
+) -> list[Outgoing]:
+    """The outputs of the living, with dead letters where the other records were."""
+    if decoded.dead:
+        rest, dead = iter(living), decoded.dead
+        living = [
+            dead_letter(record, dead[place]) if place in dead else next(rest)
+            for place, record in enumerate(records)
+        ]
+    assert len(living) == len(records), "a record has no outcome"
+    return living

@@ -73,12 +73,9 @@ class FileSink(Sink):
             lengths = self._lengths | {
                 topic: self._append(topic, _lines(values)) for topic, values in content.items()
             }
-            # 2. On the disk, before anything says that they are there.
-            if self._fsync:
-                for topic in content:
-                    os.fsync(self._files[topic])
-            # 3. The checkpoint: from here on they count, and the source goes on behind them.
-            self._write_checkpoint(position, lengths)
+            # 2. The checkpoint, when they are on the disk: from here on they count, and the source
+            #    goes on behind them.
+            self._write_checkpoint(position, lengths, after=[self._files[t] for t in content])
         except OSError as failed:
             self._undo()
             raise DetectdError(
@@ -160,11 +157,12 @@ class FileSink(Sink):
             rest, end = rest[written:], end + written
         return end
 
-    def _write_checkpoint(self, position: Position | None, lengths: dict[Topic, int]) -> None:
+    def _write_checkpoint(
+        self, position: Position | None, lengths: dict[Topic, int], after: Sequence[int] = ()
+    ) -> None:
         body = {"position": asdict(position) if position else None, "lengths": lengths}
-        durable.replace(
-            self.directory / CHECKPOINT, json.dumps(body).encode() + b"\n", sync=self._fsync
-        )
+        path, content = self.directory / CHECKPOINT, json.dumps(body).encode() + b"\n"
+        durable.replace(path, content, sync=self._fsync, after=after)
 
 
 def _lines(values: list[bytes]) -> bytes:
