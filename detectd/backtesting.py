@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from detectd import training, wiring
-from detectd.decode import decode, field_of
+from detectd.decode import field_of
 from detectd.encode import VERDICTS
 from detectd.errors import DetectdError, UsageError
 from detectd.input import InputFile
@@ -149,10 +149,10 @@ def _answers(reading: _Reading, serving: Serving) -> tuple[list[_Answer], int]:
     familiar = 0
     while not reading.ended:
         batch = reading.file.read(CHUNK)
-        outgoing = judge_records(batch.records, reading.schema, serving.judge)
+        judged = judge_records(batch.records, reading.schema, serving.judge)
+        outgoing = judged.outgoing
         fresh = [read_answer(out.value) for out in outgoing if out.topic is not Topic.DEAD_LETTER]
-        rows = decode(batch.records, reading.schema).rows
-        familiar += sum(row.tobytes() in known for row in rows)
+        familiar += sum(row.tobytes() in known for row in judged.rows)
         answers += fresh
         reading.took(len(fresh), stages(outgoing), ended=batch.ended)
     return answers, familiar

@@ -3,29 +3,47 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 
-def write(path: Path, content: bytes, *, mode: int = 0o640, sync: bool = True) -> None:
-    """Create `path` with `content`; with `sync` on the disk itself, not only in its cache."""
+def write(
+    path: Path, content: bytes, *, mode: int = 0o640, sync: bool = True, after: Sequence[int] = ()
+) -> None:
+    """Create `path` with `content`; with `sync` on the disk itself, not only in its cache.
+
+    So is then what was written to the descriptors `after`. The disk is asked for all of it at the
+    same time: a file system makes one journal entry of that, and we wait for one.
+    """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
         file.flush()
         if sync:
-            os.fsync(file.fileno())
+            others = [_threads().submit(os.fsync, other) for other in after]
+            try:
+                os.fsync(file.fileno())
+            finally:
+                wait(others)
+            for other in others:
+                other.result()
 
 
-def replace(path: Path, content: bytes, *, mode: int = 0o640, sync: bool = True) -> None:
+def replace(
+    path: Path, content: bytes, *, mode: int = 0o640, sync: bool = True, after: Sequence[int] = ()
+) -> None:
     """Put `content` in the place of `path`: a reader sees the old file or the new one.
 
-    Several processes may do so at once; the last one's content stays.
+    Several processes may do so at once; the last one's content stays. With `sync` what was written
+    to the descriptors `after` is on the disk before.
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}.new")
-    write(beside, content, mode=mode, sync=sync)
+    write(beside, content, mode=mode, sync=sync, after=after)
     beside.replace(path)
     if sync:
         sync_directory(path.parent)
@@ -38,3 +56,8 @@ def sync_directory(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(4, "sync")

@@ -16,7 +16,7 @@ import msgspec
 from detectd.records import Defect, Outgoing, Reason, Stage, Topic
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from detectd.records import Event, Record
     from detectd.rejection import Rejector
@@ -47,15 +47,6 @@ class Envelope(msgspec.Struct):
     event: msgspec.Raw
 
 
-class Rest(msgspec.Struct):
-    """What follows the event, or a dead letter's own fields, where it applies."""
-
-    imputed: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
-    key: str | msgspec.UnsetType = msgspec.UNSET
-    key_base64: str | msgspec.UnsetType = msgspec.UNSET
-    timestamp: int | msgspec.UnsetType = msgspec.UNSET
-
-
 class DeadLetter(msgspec.Struct):
     """The value of a dead letter: the record's own bytes, and why they went no further.
 
@@ -81,9 +72,27 @@ class Answer(msgspec.Struct, frozen=True):
     figures: tuple[Header, ...]
 
 
-# With continuous scores there are n+1 answers; the least used are forgotten beyond this many.
-@lru_cache(16_384)
-def answer(rejector: Rejector, model: str, code: int, rank: int, below: int) -> Answer:
+class Answers(dict[tuple[int, int, int], Answer]):
+    """A model's answers by verdict code, rank and count of scores below, made when looked up.
+
+    With n continuous scores there are n+1; beyond `MOST` they are forgotten, and made anew.
+    """
+
+    MOST = 16_384
+
+    def __init__(self, rejector: Rejector, model: str) -> None:
+        super().__init__()
+        self._rejector = rejector
+        self._model = model
+
+    def __missing__(self, place: tuple[int, int, int]) -> Answer:
+        if len(self) >= self.MOST:
+            self.clear()
+        found = self[place] = _answer(self._rejector, self._model, *place)
+        return found
+
+
+def _answer(rejector: Rejector, model: str, code: int, rank: int, below: int) -> Answer:
     """The answer to scores with that verdict code, rank and count of scores below."""
     topic = VERDICTS[code]
     reason = Reason.UNSTABLE if topic is Topic.ABSTAIN else None
@@ -113,36 +122,71 @@ def answer(rejector: Rejector, model: str, code: int, rank: int, below: int) -> 
     )
 
 
-def envelope(
-    answer: Answer,
-    score: bytes,
-    record: Record,
-    event: Event,
-    imputed: tuple[str, ...] = (),
-    *,
-    original: bool = False,
-) -> Outgoing:
-    """One verdict as an output record; `score` as JSON writes it.
+def envelopes(
+    answers: Iterable[Answer],
+    scores: Sequence[float],
+    records: Iterable[Record],
+    events: Iterable[Event],
+    imputed: Iterable[tuple[str, ...]],
+) -> list[Outgoing]:
+    """Verdicts as output records: the events, framed by the answers at their finite scores."""
+    return [
+        Outgoing(
+            answer.topic,
+            b"".join(
+                (
+                    answer.before_score,
+                    score,
+                    answer.before_id,
+                    to_json(record.id),
+                    EVENT,
+                    event.json,
+                    _end(event.key, event.timestamp_ms, names),
+                )
+            ),
+            event.key,
+            (*record.headers, answer.verdict, ("detectd-score", score), answer.model),
+            event.timestamp_ms,
+            record.partition,
+        )
+        for answer, score, record, event, names in zip(
+            answers, _as_json(scores), records, events, imputed, strict=True
+        )
+    ]
 
-    With `original` the value is the record's own, byte for byte, and the figures are headers.
-    """
-    headers: tuple[Header, ...] = (answer.verdict, ("detectd-score", score), answer.model)
-    if original:
-        headers = (*headers, *answer.figures, _header("id", record.id))
-        value = record.value or b""
-    else:
-        end = _end(event.key, event.timestamp_ms, imputed)
-        identity = to_json(record.id)
-        parts = (answer.before_score, score, answer.before_id, identity, EVENT, event.json, end)
-        value = b"".join(parts)
-    if record.headers:
-        headers = record.headers + headers
-    return Outgoing(answer.topic, value, event.key, headers, event.timestamp_ms, record.partition)
+
+def originals(
+    answers: Iterable[Answer],
+    scores: Sequence[float],
+    records: Iterable[Record],
+    events: Iterable[Event],
+) -> list[Outgoing]:
+    """The same, with the records' own values, byte for byte, and the figures as headers."""
+    return [
+        Outgoing(
+            answer.topic,
+            record.value or b"",
+            event.key,
+            (
+                *record.headers,
+                answer.verdict,
+                ("detectd-score", score),
+                answer.model,
+                *answer.figures,
+                _header("id", record.id),
+            ),
+            event.timestamp_ms,
+            record.partition,
+        )
+        for answer, score, record, event in zip(
+            answers, _as_json(scores), records, events, strict=True
+        )
+    ]
 
 
-def as_json(scores: list[float]) -> list[bytes]:
+def _as_json(scores: Sequence[float]) -> list[bytes]:
     """Each of the finite scores as JSON writes it."""
-    return to_json(scores)[1:-1].split(b",")
+    return to_json(scores)[1:-1].split(b",") if scores else []
 
 
 def warming_up(
@@ -171,18 +215,16 @@ def _end(key: bytes | None, timestamp_ms: int | None, imputed: tuple[str, ...] =
     """The end of a value, behind the event or the raw record."""
     if key is None and timestamp_ms is None and not imputed:
         return b"}"
-    rest = Rest()
-    if imputed:
-        rest.imputed = imputed
-    if key is not None:
-        text, encoding = _text(key)
-        if encoding == "utf-8":
-            rest.key = text
-        else:
-            rest.key_base64 = text
-    if timestamp_ms is not None:
-        rest.timestamp = timestamp_ms
-    return b"," + to_json(rest)[1:]
+    start = b',"imputed":%b' % to_json(imputed) if imputed else b""
+    named = b"" if key is None else _key(key)
+    return start + named + (b"}" if timestamp_ms is None else b',"timestamp":%d}' % timestamp_ms)
+
+
+@lru_cache(4096)
+def _key(key: bytes) -> bytes:
+    """The key as a field of JSON; keys come again."""
+    text, encoding = _text(key)
+    return (b',"key":' if encoding == "utf-8" else b',"key_base64":') + to_json(text)
 
 
 def _header(name: str, figure: str | float) -> Header:

@@ -14,17 +14,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property
+from itertools import compress
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from detectd.decode import decode
 from detectd.encode import (
-    answer,
-    as_json,
+    Answers,
     dead_letter,
-    envelope,
+    envelopes,
+    originals,
     size,
     too_large,
     warming_up,
@@ -32,13 +33,12 @@ from detectd.encode import (
 from detectd.records import Defect, Stage, Topic
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from detectd.decode import Decoded, Schema
     from detectd.detectors import Scorer
-    from detectd.encode import Answer
     from detectd.records import Outgoing, Record
     from detectd.rejection import Judgement, Rejector
 
@@ -51,6 +51,11 @@ class Judge:
     scorer: Scorer
     rejector: Rejector
     medians: NDArray[np.float64]
+
+    @cached_property
+    def answers(self) -> Answers:
+        """What it answers at each rank."""
+        return Answers(self.rejector, self.version)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,47 +80,23 @@ def judge_records(
     With `original` the value stays what it was, and the verdict is in the headers alone.
     """
     decoded = decode(records, schema)
-    scores, finite, found = judge_rows(decoded.rows, judge)
-    missing = np.isnan(decoded.rows) if np.isnan(decoded.rows).any() else None
-    outgoing = _dead_letters(records, decoded)
-    judged = _answers(judge, found, scores[finite])
-    for i, (place, sound) in enumerate(zip(decoded.sound, finite.tolist(), strict=True)):
-        if not sound:
-            defect = Defect(Stage.SCORE, f"the detector's score is {scores[i]}, not finite")
-            outgoing[place] = dead_letter(records[place], defect)
-            continue
-        imputed = _names(schema, missing[i]) if missing is not None else ()
-        known, score = next(judged)
-        outgoing[place] = envelope(
-            known, score, records[place], decoded.events[i], imputed, original=original
-        )
-    whole = finite.all()
-    return Judged(
-        outgoing=_complete(outgoing),
-        rows=decoded.rows if whole else decoded.rows[finite],
-        scores=scores if whole else scores[finite],
-        found=found,
-    )
+    rows, imputed = _impute(decoded.rows, judge.medians, schema.features)
+    scores, finite, found = _judge(rows, judge)
+    if not finite.all():
+        decoded = decoded.without(_not_finite(scores))
+        scores, imputed = scores[finite], list(compress(imputed, finite))
+    places = zip(found.verdict.tolist(), found.rank.tolist(), found.below.tolist(), strict=True)
+    answers = map(judge.answers.__getitem__, places)
+    parts = (answers, scores.tolist(), _alive(records, decoded), decoded.events)
+    living = originals(*parts) if original else envelopes(*parts, imputed)
+    return Judged(_in_order(living, records, decoded), decoded.rows, scores, found)
 
 
 def judge_rows(
     rows: NDArray[np.float64], judge: Judge
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_], Judgement]:
     """The scores (k,) of rows (k, d), which of them are finite, and the answers to those."""
-    missing = np.isnan(rows)
-    complete = np.where(missing, judge.medians, rows) if missing.any() else rows
-    scores = judge.scorer.score(complete) if len(rows) else np.empty(0)
-    finite = np.isfinite(scores)
-    return scores, finite, judge.rejector.judge(scores[finite])
-
-
-def _answers(
-    judge: Judge, found: Judgement, scores: NDArray[np.float64]
-) -> Iterator[tuple[Answer, bytes]]:
-    """For each finite score the answer at its rank, and the score as JSON writes it."""
-    places = (found.verdict.tolist(), found.rank.tolist(), found.below.tolist())
-    answers = map(partial(answer, judge.rejector, judge.version), *places)
-    return zip(answers, as_json(scores.tolist()), strict=False)
+    return _judge(np.where(np.isnan(rows), judge.medians, rows), judge)
 
 
 def collect_records(
@@ -127,10 +108,11 @@ def collect_records(
 ) -> tuple[list[Outgoing], NDArray[np.float64]]:
     """Without a model: the same verdict for every event, and its rows (k, d) for training."""
     decoded = decode(records, schema)
-    outgoing = _dead_letters(records, decoded)
-    for event, place in zip(decoded.events, decoded.sound, strict=True):
-        outgoing[place] = warming_up(records[place], event, verdict, original=original)
-    return _complete(outgoing), decoded.rows
+    outgoing = [
+        warming_up(record, event, verdict, original=original)
+        for record, event in zip(_alive(records, decoded), decoded.events, strict=True)
+    ]
+    return _in_order(outgoing, records, decoded), decoded.rows
 
 
 def within_limits(
@@ -147,21 +129,45 @@ def within_limits(
     )
 
 
-def _dead_letters(records: Sequence[Record], decoded: Decoded) -> list[Outgoing | None]:
-    dead = decoded.dead
-    if not dead:
-        return [None] * len(records)
-    return [
-        dead_letter(record, dead[place]) if place in dead else None
-        for place, record in enumerate(records)
-    ]
+def _judge(
+    rows: NDArray[np.float64], judge: Judge
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], Judgement]:
+    scores = judge.scorer.score(rows) if len(rows) else np.empty(0)
+    finite = np.isfinite(scores)
+    return scores, finite, judge.rejector.judge(scores[finite])
 
 
-def _names(schema: Schema, missing: NDArray[np.bool_]) -> tuple[str, ...]:
-    return tuple(schema.features[column] for column in np.flatnonzero(missing))
+def _impute(
+    rows: NDArray[np.float64], medians: NDArray[np.float64], features: Sequence[str]
+) -> tuple[NDArray[np.float64], list[tuple[str, ...]]]:
+    """Complete rows, and for each of them the names of the features that were missing."""
+    missing = np.isnan(rows)
+    if not missing.any():
+        return rows, [()] * len(rows)
+    return np.where(missing, medians, rows), [tuple(compress(features, row)) for row in missing]
 
 
-def _complete(outgoing: list[Outgoing | None]) -> list[Outgoing]:
-    complete = [out for out in outgoing if out is not None]
-    assert len(complete) == len(outgoing), "a record has no outcome"
-    return complete
+def _not_finite(scores: NDArray[np.float64]) -> dict[int, Defect]:
+    return {
+        int(i): Defect(Stage.SCORE, f"the detector's score is {scores[i]}, not finite")
+        for i in np.flatnonzero(~np.isfinite(scores))
+    }
+
+
+def _alive(records: Sequence[Record], decoded: Decoded) -> Sequence[Record]:
+    """The records behind the rows."""
+    return [records[place] for place in decoded.sound] if decoded.dead else records
+
+
+def _in_order(
+    living: list[Outgoing], records: Sequence[Record], decoded: Decoded
+) -> list[Outgoing]:
+    """The outputs of the living, with dead letters where the other records were."""
+    if decoded.dead:
+        rest, dead = iter(living), decoded.dead
+        living = [
+            dead_letter(record, dead[place]) if place in dead else next(rest)
+            for place, record in enumerate(records)
+        ]
+    assert len(living) == len(records), "a record has no outcome"
+    return living

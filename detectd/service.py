@@ -207,13 +207,12 @@ class Service:
         limit = min(self.pace.limit, wanted or self.pace.limit)
         deadline = time.monotonic() + self.settings.source.batch_seconds
         records: list[Record] = []
-        room = BATCH_BYTES
         while True:
             left = max(0.0, deadline - time.monotonic())
             batch = self.source.read(limit - len(records), min(left, SLICE_SECONDS))
             records += batch.records
-            room -= weight(batch.records)
-            full = len(records) == limit or room <= 0 or time.monotonic() >= deadline
+            full = len(records) == limit or time.monotonic() >= deadline
+            full = full or weight(records) >= BATCH_BYTES
             if full or batch.ended or self._interrupted():
                 return Batch(records, batch.position, batch.ended)
 

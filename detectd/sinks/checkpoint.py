@@ -11,6 +11,7 @@ from detectd.errors import ConfigError
 from detectd.records import Position, Topic
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 NAME = "checkpoint.json"
@@ -46,7 +47,12 @@ def read(directory: Path) -> Checkpoint | None:
         ) from None
 
 
-def write(directory: Path, checkpoint: Checkpoint, *, sync: bool) -> None:
-    """Put it in the place of the one before; a reader sees the one or the other."""
+def write(
+    directory: Path, checkpoint: Checkpoint, *, sync: bool, after: Sequence[int] = ()
+) -> None:
+    """Put it in the place of the one before; a reader sees the one or the other.
+
+    With `sync`, what was written to the descriptors `after` is on the disk before.
+    """
     body = json.dumps(asdict(checkpoint)).encode() + b"\n"
-    durable.replace(directory / NAME, body, sync=sync)
+    durable.replace(directory / NAME, body, sync=sync, after=after)

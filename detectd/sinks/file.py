@@ -89,13 +89,11 @@ class FileSink(Sink):
             lengths = self.last.lengths | {
                 topic: self._append(topic, _lines(values)) for topic, values in content.items()
             }
-            # 2. On the disk, before anything says that they are there.
-            if self._fsync:
-                for topic in content:
-                    os.fsync(self._files[topic])
-            # 3. The checkpoint: from here on they count, and the source goes on behind them.
+            # 2. The checkpoint, when they are on the disk: from here on they count, and the source
+            #    goes on behind them.
             committed = Checkpoint(position, lengths, replayed)
-            checkpoint.write(self.directory, committed, sync=self._fsync)
+            written = [self._files[topic] for topic in content]
+            checkpoint.write(self.directory, committed, sync=self._fsync, after=written)
         except OSError as failed:
             self._undo()
             raise DetectdError(

@@ -12,17 +12,15 @@ from typing import IO, TYPE_CHECKING, Any, Literal, cast
 import structlog
 
 from detectd.errors import ConfigError, DetectdError
-from detectd.sources import BATCH_BYTES, Batch, Source, weight
+from detectd.sources import BATCH_BYTES, Batch, Source
 from detectd.sources.identity import Identity, head_of, rotated_sibling
-from detectd.sources.lines import Cutter
-from detectd.sources.reader import BYTE_ORDER_MARK, Reader, header
+from detectd.sources.reader import Reader
 from detectd.sources.rotation import successor
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from detectd.records import Record
-    from detectd.sources.lines import Cut
 
 log = structlog.get_logger()
 
@@ -86,9 +84,10 @@ class FileSource(Source):
         ended = False
         room = BATCH_BYTES
         while len(records) < limit and room > 0 and not ended:
+            before = self._reader.offset
             if taken := self._reader.take(limit - len(records)):
                 records += taken
-                room -= weight(taken)
+                room -= self._reader.offset - before
             elif chunk := self._read_block():
                 self._reader.feed(chunk)
             elif not self.follow:
@@ -230,12 +229,14 @@ class FileSource(Source):
 
     def _columns(self, file: IO[bytes]) -> tuple[str, ...]:
         """The header, for whoever goes on in the middle of the file."""
-        cutter = Cutter(self._max_record_bytes, rows=True)
-        cuts: list[Cut] = []
-        while not cuts and (block := file.read(BLOCK)):
-            cuts = cutter.feed(block)
-        first = next(iter(cuts or cutter.finish())).value
-        return header(first.removeprefix(BYTE_ORDER_MARK), self.path.name)
+        reader = Reader(self.path.name, self._max_record_bytes, rows=True)
+        while not reader.columns and (block := file.read(BLOCK)):
+            reader.feed(block)
+            reader.take(0)
+        reader.finish()
+        reader.take(0)
+        assert reader.columns, "a position behind its header has a header"
+        return reader.columns
 
     def _require_content(self) -> None:
         wrong = None

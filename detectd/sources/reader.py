@@ -10,10 +10,10 @@ import msgspec
 
 from detectd.errors import ConfigError
 from detectd.records import Record
-from detectd.sources.lines import Cutter
+from detectd.sources.lines import Cut, Cutter
 
 if TYPE_CHECKING:
-    from detectd.sources.lines import Cut
+    from detectd.sources.lines import Lines
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -21,7 +21,7 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 class Reader:
     """Counts what it has given: `offset` bytes and `line` lines. `ahead` bytes have been fed.
 
-    To go on in the middle of a CSV stream, give the `columns` that `first_row` found at its start.
+    To go on in the middle of a CSV stream, give the `columns` that a reader found at its start.
     """
 
     def __init__(
@@ -38,9 +38,9 @@ class Reader:
         self.offset = self.ahead = offset
         self.line = line
         self._rows = rows
-        self._columns = columns
+        self.columns = columns
         self._cutter = Cutter(max_record_bytes, rows=rows)
-        self._cuts: deque[Cut] = deque()
+        self._cuts: deque[Cut | Lines] = deque()
 
     def feed(self, chunk: bytes) -> None:
         """Take in the next bytes of the stream."""
@@ -58,23 +58,41 @@ class Reader:
         Raises ConfigError where the first line of a CSV stream is no header.
         """
         if self._cuts and not self.offset:
-            self._look_at_the_first(self._cuts.popleft())
-        name, columns, line, taken = self.name, self._columns, self.line, 0
+            first = self._cuts.popleft()
+            assert isinstance(first, Cut), "see Cutter.feed"
+            self._look_at_the_first(first)
         records: list[Record] = []
-        for _ in range(min(limit, len(self._cuts))):
+        while self._cuts and len(records) < limit:
             cut = self._cuts.popleft()
-            record = (f"{name}:{line + 1}", cut.value, None, (), None, None, columns, cut.dropped)
-            records.append(Record(*record))
-            line += cut.lines
-            taken += cut.size
-        self.line, self.offset = line, self.offset + taken
+            if isinstance(cut, Cut):
+                records.append(self._record(cut))
+                self.line, self.offset = self.line + cut.lines, self.offset + cut.size
+            else:
+                room = limit - len(records)
+                if len(cut) > room:
+                    self._cuts.appendleft(cut[room:])
+                    cut = cut[:room]
+                records += self._records(cut)
+                self.line += len(cut)
+                self.offset += sum(map(len, cut)) + len(cut)
         return records
+
+    def _record(self, cut: Cut) -> Record:
+        number = self.line + 1
+        return Record(f"{self.name}:{number}", cut.value, columns=self.columns, dropped=cut.dropped)
+
+    def _records(self, lines: Lines) -> list[Record]:
+        name, columns = self.name, self.columns
+        return [
+            Record(f"{name}:{number}", line, None, (), None, None, columns)
+            for number, line in enumerate(lines, self.line + 1)
+        ]
 
     def _look_at_the_first(self, cut: Cut) -> None:
         """Take off a byte order mark, and in a CSV stream the header."""
         value = cut.value.removeprefix(BYTE_ORDER_MARK)
-        if self._rows and self._columns is None:
-            self._columns = header(value, self.name)
+        if self._rows and self.columns is None:
+            self.columns = header(value, self.name)
             self.offset, self.line = cut.size, cut.lines
         else:
             self._cuts.appendleft(msgspec.structs.replace(cut, value=value))

@@ -6,11 +6,12 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from detectd.errors import ConfigError, DetectdError
-from detectd.records import Outgoing, Position, Topic
+from detectd.records import OUTCOMES, Outgoing, Position, Topic
 from detectd.sinks.file import FileSink
 
 
@@ -49,6 +50,30 @@ def test_the_first_commit_is_undone_like_any_other(directory):
     assert again.open() is None
     again.close()
     assert (directory / "normal.jsonl").read_bytes() == b""
+
+
+def test_outputs_are_on_the_disk_before_the_checkpoint_takes_its_place(directory, monkeypatch):
+    done, fsync, replace = [], os.fsync, Path.replace
+
+    def sync(descriptor):
+        fsync(descriptor)
+        done.append(Path(f"/proc/self/fd/{descriptor}").resolve().name)
+
+    def put(path, target):
+        done.append("replaced")
+        return replace(path, target)
+
+    sink = FileSink(directory)
+    sink.open()
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(Path, "replace", put)
+    outputs = [Outgoing(topic, b"1") for topic in OUTCOMES]
+    sink.commit(outputs, Position({"n": 1}))
+    sink.close()
+    *before, replaced, last = done
+    names = {f"{topic}.jsonl" for topic in OUTCOMES}
+    assert set(before) == names | {f".checkpoint.json.{os.getpid()}.new"}
+    assert (replaced, last) == ("replaced", "out")
 
 
 def test_outputs_without_a_checkpoint_are_not_overwritten(directory):

@@ -17,7 +17,12 @@ def cut(stream, sizes, rows, limit=1000):
     for size in sizes:
         cuts += cutter.feed(stream[:size])
         stream = stream[size:]
-    return cuts + cutter.feed(stream) + cutter.finish()
+    cuts += cutter.feed(stream) + cutter.finish()
+    return [one for cut in cuts for one in ([cut] if isinstance(cut, Cut) else each(cut))]
+
+
+def each(lines):
+    return [Cut(line, 0, len(line) + 1, 1) for line in lines]
 
 
 def plain_lines(stream):
@@ -123,6 +128,16 @@ def test_a_line_without_end_does_not_fill_the_memory():
         assert cutter.feed(b"x" * 10) == []
     (only,) = cutter.feed(b"\n")
     assert only == Cut(b"x" * 10 * BEARABLE, 1000 - 10 * BEARABLE, 1001, 1)
+
+
+def test_among_short_lines_one_beyond_bearing_is_shortened():
+    stream = b"ab\n" + b"x" * 999 + b"\ncd\n"
+    long = Cut(b"x" * 10 * BEARABLE, 999 - 10 * BEARABLE, 1000, 1)
+    assert cut(stream, [], rows=False, limit=10) == [
+        Cut(b"ab", 0, 3, 1),
+        long,
+        Cut(b"cd", 0, 3, 1),
+    ]
 
 
 def test_a_quote_opens_only_where_a_field_does():
