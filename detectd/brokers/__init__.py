@@ -42,13 +42,9 @@ class Run(NamedTuple):
     records: list[Record]
 
 
-class Addressed(NamedTuple):
-    """An output and where it goes; None leaves the partition to the key, the time to the clock."""
-
-    out: Outgoing
-    topic: str
-    partition: int | None
-    timestamp_ms: int | None
+# An output, its topic and partition, and its time in milliseconds. None leaves the partition to the
+# key, and the time to the clock.
+Addressed = tuple["Outgoing", str, int | None, int | None]
 
 
 @dataclass

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 LINGER_MS = 5
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 
+# librdkafka's own number for a partition that is left to the key.
+BY_KEY = -1
+
 # librdkafka tells of each lost connection; whether that matters is seen by what fails after it.
 log = logging.getLogger("kafka.librdkafka")
 
@@ -182,9 +185,21 @@ class Producer:
         """Hand over the records, and see that the brokers have every one."""
         deadline = time.monotonic() + self._seconds
         self._failures.clear()
+        produce, reports = self._producer.produce, self._reports
         with explained("writing"):
-            for output in outputs:
-                self._hand_over(output, deadline)
+            for out, topic, partition, timestamp_ms in outputs:
+                record = {
+                    "value": out.value,
+                    "key": out.key,
+                    "headers": list(out.headers),
+                    "timestamp": timestamp_ms or 0,
+                    "partition": BY_KEY if partition is None else partition,
+                    **reports,
+                }
+                try:
+                    produce(topic, **record)
+                except BufferError:
+                    self._insist(topic, record, deadline)
             left = self._producer.flush(max(0.0, deadline - time.monotonic()))
             if self._failures:
                 raise KafkaException(self._failures[0])
@@ -222,27 +237,14 @@ class Producer:
             self._producer.purge()
             self._producer.flush(0)
 
-    def _hand_over(self, output: Addressed, deadline: float) -> None:
-        out, topic, partition, timestamp_ms = output
-        where = {} if partition is None else {"partition": partition}
-        while True:
-            try:
-                self._producer.produce(
-                    topic,
-                    value=out.value,
-                    key=out.key,
-                    headers=list(out.headers),
-                    timestamp=timestamp_ms or 0,
-                    **self._reports,
-                    **where,
-                )
-            except BufferError:
-                # The queue is full: wait until the brokers have taken some of it.
-                self._producer.poll(0.1)
-                if time.monotonic() > deadline:
-                    raise Interrupted("Kafka failed, writing: the brokers take nothing") from None
-            else:
+    def _insist(self, topic: str, record: dict[str, Any], deadline: float) -> None:
+        """The queue is full: wait until the brokers have taken some of it."""
+        while time.monotonic() < deadline:
+            self._producer.poll(0.1)
+            with suppress(BufferError):
+                self._producer.produce(topic, **record)
                 return
+        raise Interrupted("Kafka failed, writing: the brokers take nothing")
 
     def _failed(self, error: Any, _: object) -> None:
         if error:

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 
-from detectd.brokers import Addressed
 from detectd.brokers import topics as broker_topics
 from detectd.brokers.failures import Fenced, explained
 from detectd.errors import ConfigError, DetectdError, Revoked
@@ -32,7 +31,7 @@ from detectd.sinks import Sink
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from detectd.brokers import KafkaClient, Place
+    from detectd.brokers import Addressed, KafkaClient, Place
     from detectd.brokers.topics import Creation
     from detectd.records import Outgoing
 
@@ -168,16 +167,21 @@ class KafkaSink(Sink):
             raise
 
     def _addressed(self, outgoing: Sequence[Outgoing]) -> list[Addressed]:
-        latest = time.time() * 1000 + AHEAD_MS
+        latest, by_key = time.time() * 1000 + AHEAD_MS, not self._preserve_partition
+        topics, place = self._topics, self._partition
         return [
-            Addressed(out, self._topics[out.topic], self._partition(out), _timestamp(out, latest))
+            (
+                out,
+                topics[out.topic],
+                # By key, as Kafka's clients do it.
+                None if by_key and out.key is not None else place(out),
+                _timestamp(out.timestamp_ms, latest),
+            )
             for out in outgoing
         ]
 
-    def _partition(self, out: Outgoing) -> int | None:
-        """By key, as Kafka's clients do; without one as in the source, which keeps the order."""
-        if out.key is not None and not self._preserve_partition:
-            return None
+    def _partition(self, out: Outgoing) -> int:
+        """As in the source, which keeps the order."""
         partition, there = out.partition or 0, self._partitions[self._topics[out.topic]]
         if self._preserve_partition and partition >= there:
             raise ConfigError(
@@ -249,7 +253,6 @@ def _number(mark: dict[str, Any]) -> int:
     return int(mark["commit"])
 
 
-def _timestamp(out: Outgoing, latest: float) -> int | None:
+def _timestamp(stamp: int | None, latest: float) -> int | None:
     """The timestamp where a broker takes it; None leaves it to the client's clock."""
-    stamp = out.timestamp_ms
     return stamp if stamp is not None and 0 <= stamp <= latest else None
