@@ -184,6 +184,14 @@ def originals(
     ]
 
 
+def explained(out: Outgoing, why: bytes, *, original: bool) -> Outgoing:
+    """The same output with its explanation, an object in JSON: as a field, or as a header."""
+    if original:
+        headers = (*out.headers, ("detectd-explanation", why))
+        return msgspec.structs.replace(out, headers=headers)
+    return msgspec.structs.replace(out, value=b'%b,"explanation":%b}' % (out.value[:-1], why))
+
+
 def _as_json(scores: Sequence[float]) -> list[bytes]:
     """Each of the finite scores as JSON writes it."""
     return to_json(scores)[1:-1].split(b",") if scores else []
@@ -250,11 +258,11 @@ def dead_letter(record: Record, defect: Defect) -> Outgoing:
 
 def alert(model: str, alarm: Alarm) -> Outgoing:
     """An alarm as a record for the alerts topic."""
-    body = {"alert": "drift", "model": model} | alarm.as_dict() | {"why": explain(alarm)}
+    body = {"alert": "drift", "model": model} | alarm.as_dict() | {"why": in_words(alarm)}
     return Outgoing(Topic.ALERTS, to_json(body), key=model.encode())
 
 
-def explain(alarm: Alarm) -> str:
+def in_words(alarm: Alarm) -> str:
     """An alarm in words: what moved, by how much, and what that can mean."""
     (_, abstain, anomaly), (_, abstained, anomalies) = alarm.recent, alarm.expected
     return (

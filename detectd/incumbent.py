@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import structlog
 
-from detectd.encode import VERDICTS, explain
+from detectd.encode import VERDICTS, in_words
 from detectd.observations import Observations
 from detectd.pipeline import judge_records
 from detectd.vigil import Vigil
@@ -85,7 +85,7 @@ class Incumbent:
         self._observations.add(counts, scores, now)
         self._scores.clear()
         for alarm in self.vigil.committed(now):
-            why = explain(alarm)
+            why = in_words(alarm)
             log.warning("promise.alarm", model=self.version, number=alarm.number, why=why)
 
     def rewind(self) -> None:

@@ -25,11 +25,13 @@ from detectd.encode import (
     Answers,
     dead_letter,
     envelopes,
+    explained,
     originals,
     size,
     too_large,
     warming_up,
 )
+from detectd.explaining import explanations
 from detectd.records import Defect, Stage, Topic
 
 if TYPE_CHECKING:
@@ -45,12 +47,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Judge:
-    """What turns a feature vector into a verdict. `medians` (d,) stand in for missing features."""
+    """What turns a feature vector into a verdict. `medians` (d,) stand in for missing features.
+
+    With `explains`, anomalies and abstentions say which features drove their score.
+    """
 
     version: str
     scorer: Scorer
     rejector: Rejector
     medians: NDArray[np.float64]
+    explains: bool = False
 
     @cached_property
     def answers(self) -> Answers:
@@ -84,12 +90,31 @@ def judge_records(
     scores, finite, found = _judge(rows, judge)
     if not finite.all():
         decoded = decoded.without(_not_finite(scores))
-        scores, imputed = scores[finite], list(compress(imputed, finite))
+        rows, scores, imputed = rows[finite], scores[finite], list(compress(imputed, finite))
     places = zip(found.verdict.tolist(), found.rank.tolist(), found.below.tolist(), strict=True)
     answers = map(judge.answers.__getitem__, places)
     parts = (answers, scores.tolist(), _alive(records, decoded), decoded.events)
     living = originals(*parts) if original else envelopes(*parts, imputed)
+    if judge.explains:
+        _explain(living, rows, scores, found, judge, schema, original=original)
     return Judged(_in_order(living, records, decoded), decoded.rows, scores, found)
+
+
+def _explain(
+    living: list[Outgoing],
+    rows: NDArray[np.float64],
+    scores: NDArray[np.float64],
+    found: Judgement,
+    judge: Judge,
+    schema: Schema,
+    *,
+    original: bool,
+) -> None:
+    calibration = judge.rejector.scores
+    for place, why in explanations(
+        judge.scorer, rows, scores, judge.medians, schema.features, found, calibration
+    ):
+        living[place] = explained(living[place], why, original=original)
 
 
 def judge_rows(

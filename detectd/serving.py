@@ -58,6 +58,7 @@ def serve(model: Model, settings: Settings) -> Serving:
             scorer=scorer,
             rejector=promised.rejector,
             medians=model.medians,
+            explains=settings.output.explain,
         ),
     )
 

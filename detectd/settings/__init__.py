@@ -125,6 +125,7 @@ class OutputSettings(Section):
     """What an output record looks like."""
 
     value: Literal["envelope", "original"] = "envelope"
+    explain: bool = False
 
 
 class DetectorSettings(Section):

@@ -1,0 +1,82 @@
+"""Which features drove a score, and between which calibration scores it lies.
+
+By occlusion: a feature's part is how much the score falls when the training median stands in the
+feature's place (M. Zeiler and R. Fergus, "Visualizing and Understanding Convolutional Networks",
+ECCV 2014). For detectors that add up a score for each feature (HBOS, ECOD, COPOD) that is the
+feature's own term, less the median's; for the others parts need not add up to the score, since
+features that are only unusual together share what they have in common.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from detectd.rejection import NORMAL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from detectd.detectors import Scorer
+    from detectd.rejection import Judgement
+
+    Floats = NDArray[np.float64]
+
+to_json = msgspec.json.Encoder().encode
+
+
+def occlusion(scorer: Scorer, rows: Floats, scores: Floats, medians: Floats) -> Floats:
+    """The part (k, d) of each feature in the scores (k,) of complete rows (k, d).
+
+    A row whose score without a feature is not finite gives NaN there. Scores k·d rows.
+    """
+    k, d = rows.shape
+    occluded = np.repeat(rows, d, axis=0).reshape(k, d, d)
+    diagonal = np.arange(d)
+    occluded[:, diagonal, diagonal] = medians
+    without = scorer.score(occluded.reshape(k * d, d)).reshape(k, d)
+    return np.where(np.isfinite(without), scores[:, None] - without, np.nan)
+
+
+def explanations(
+    scorer: Scorer,
+    rows: Floats,
+    scores: Floats,
+    medians: Floats,
+    features: Sequence[str],
+    found: Judgement,
+    calibration: Floats,
+) -> Iterator[tuple[int, bytes]]:
+    """For each of the k scores that is not judged normal: its place, and why, as JSON.
+
+    `rows` (k, d) are complete, `calibration` (n,) ascends. `features` come with the largest part
+    first; `nearest` are the calibration scores around, with their ranks, null beyond the ends.
+    """
+    places = np.flatnonzero(found.verdict != NORMAL)
+    if not len(places):
+        return
+    parts = occlusion(scorer, rows[places], scores[places], medians)
+    for place, part in zip(places.tolist(), parts, strict=True):
+        order = np.argsort(-np.nan_to_num(part), kind="stable").tolist()
+        told: dict[str, Any] = {
+            "features": {features[j]: _or_null(part[j]) for j in order},
+            "nearest": {
+                "below": _neighbour(calibration, int(found.below[place])),
+                "above": _neighbour(calibration, int(found.rank[place]) + 1),
+            },
+        }
+        yield place, to_json(told)
+
+
+def _neighbour(calibration: Floats, rank: int) -> dict[str, float] | None:
+    if not 1 <= rank <= len(calibration):
+        return None
+    return {"rank": rank, "score": float(calibration[rank - 1])}
+
+
+def _or_null(part: float) -> float | None:
+    return float(part) if np.isfinite(part) else None
