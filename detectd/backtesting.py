@@ -56,7 +56,7 @@ read_answer = msgspec.json.Decoder(_Answer).decode
 
 
 @dataclass(frozen=True)
-class Judged:
+class Answered:
     """What the pipeline said of each event, and the truth: all (k,), verdicts as codes."""
 
     verdicts: NDArray[np.int8]
@@ -75,7 +75,7 @@ class Backtest:
     """
 
     serving: Serving
-    judged: Judged
+    answered: Answered
     warmup: int
     familiar: int
     dead: Counter[str]
@@ -119,7 +119,7 @@ def backtest(path: Path, label: str, settings: Settings, advance: Advance) -> Ba
             f"--input {path}: no event of it could be judged: {warmup} trained the model, "
             f"{reading.dead.total()} are dead letters; see [event] and training.warmup"
         )
-    return Backtest(serving, _judged(path, label, answers), warmup, familiar, reading.dead)
+    return Backtest(serving, _answered(path, label, answers), warmup, familiar, reading.dead)
 
 
 def _warmed_up(path: Path, reading: _Reading, settings: Settings) -> Model:
@@ -158,9 +158,9 @@ def _answers(reading: _Reading, serving: Serving) -> tuple[list[_Answer], int]:
     return answers, familiar
 
 
-def _judged(path: Path, label: str, answers: Sequence[_Answer]) -> Judged:
+def _answered(path: Path, label: str, answers: Sequence[_Answer]) -> Answered:
     codes = {topic: code for code, topic in enumerate(VERDICTS)}
-    return Judged(
+    return Answered(
         verdicts=np.array([codes[answer.verdict] for answer in answers], dtype=np.int8),
         scores=np.array([answer.score for answer in answers]),
         log_p_anomaly=np.array([answer.log_p_anomaly for answer in answers]),

@@ -139,7 +139,7 @@ def test_without_a_model_the_first_events_train_one_as_in_a_run(world):
     events = history(1500, 3)
     events[5:5] = [{"a": 1}]
     result = backtested(world, events)
-    assert (result.warmup, len(result.judged.scores), dict(result.dead)) == (
+    assert (result.warmup, len(result.answered.scores), dict(result.dead)) == (
         800,
         700,
         {"features": 1},
@@ -168,8 +168,8 @@ def test_too_short_a_history_is_told(world):
 )
 def test_labels_are_written_in_many_ways(fitted, no, yes):
     events = [e | {"truth": yes if e["truth"]["fault"] else no} for e in history(300, 2)]
-    expected = backtested(fitted, history(300, 2)).judged.anomalous
-    assert backtested(fitted, events, "truth").judged.anomalous.tolist() == expected.tolist()
+    expected = backtested(fitted, history(300, 2)).answered.anomalous
+    assert backtested(fitted, events, "truth").answered.anomalous.tolist() == expected.tolist()
 
 
 @pytest.mark.parametrize(
@@ -206,8 +206,8 @@ def test_csv_has_its_label_in_a_column(fitted):
         writer = csv.writer(file)
         writer.writerow(["a", "b", "fault"])
         writer.writerows([e["a"], e["b"], int(e["truth"]["fault"])] for e in history(300, 2))
-    anomalous = backtest(path, "fault", load(fitted.path), silent).judged.anomalous
-    assert anomalous.tolist() == backtested(fitted, history(300, 2)).judged.anomalous.tolist()
+    anomalous = backtest(path, "fault", load(fitted.path), silent).answered.anomalous
+    assert anomalous.tolist() == backtested(fitted, history(300, 2)).answered.anomalous.tolist()
 
 
 def test_a_file_that_cannot_be_read_is_the_arguments_fault(fitted):

@@ -14,7 +14,7 @@ from detectd.report.figures import figures
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from detectd.backtesting import Backtest, Judged
+    from detectd.backtesting import Answered, Backtest
     from detectd.evaluation import RiskCoverage, Tally
     from detectd.promise import Promise
 
@@ -28,8 +28,8 @@ FAMILIAR = 0.01
 
 def backtest_figures(tested: Backtest) -> dict[str, Any]:
     """All of it; rates are shares of all judged events."""
-    promise, judged = tested.serving.promise, tested.judged
-    counted = tally(judged.verdicts, judged.anomalous)
+    promise, answered = tested.serving.promise, tested.answered
+    counted = tally(answered.verdicts, answered.anomalous)
     verdicts = {"normal": counted.normal, "anomaly": counted.anomaly, "abstain": counted.abstain}
     report = figures(tested.serving, verdicts)
     return {
@@ -49,9 +49,9 @@ def backtest_figures(tested: Backtest) -> dict[str, Any]:
             "abstained_anomalies": counted.abstained_anomalies,
         },
         "rates": _rates(counted, promise, inside=report["observed"]["inside_promise"]),
-        "cost": _cost(counted, judged, promise),
-        "risk_coverage": _curve(judged),
-        "auroc": auroc(judged.scores, judged.anomalous),
+        "cost": _cost(counted, answered, promise),
+        "risk_coverage": _curve(answered),
+        "auroc": auroc(answered.scores, answered.anomalous),
         "warnings": [*promise.warnings, *_warnings(tested, counted)],
     }
 
@@ -89,9 +89,9 @@ def _upper(promise: Promise, costs: Costs) -> float:
     return exact_promise(zone, terms.contamination, terms.delta, costs).cost_upper
 
 
-def _cost(counted: Tally, judged: Judged, promise: Promise) -> dict[str, Any]:
+def _cost(counted: Tally, answered: Answered, promise: Promise) -> dict[str, Any]:
     costs, exact = promise.terms.costs, promise.exact
-    without = tally(forced(judged.log_p_anomaly, judged.log_p_normal), judged.anomalous)
+    without = tally(forced(answered.log_p_anomaly, answered.log_p_normal), answered.anomalous)
     observed = counted.cost(costs)
     return {
         "observed": observed,
@@ -102,10 +102,10 @@ def _cost(counted: Tally, judged: Judged, promise: Promise) -> dict[str, Any]:
     }
 
 
-def _curve(judged: Judged) -> dict[str, Any]:
-    wrong = (forced(judged.log_p_anomaly, judged.log_p_normal) == ANOMALY) != judged.anomalous
+def _curve(answered: Answered) -> dict[str, Any]:
+    wrong = (forced(answered.log_p_anomaly, answered.log_p_normal) == ANOMALY) != answered.anomalous
     # The less likely verdict's probability, in logs: the confidence, where that has no digits left.
-    curve = risk_coverage(np.minimum(judged.log_p_anomaly, judged.log_p_normal), wrong)
+    curve = risk_coverage(np.minimum(answered.log_p_anomaly, answered.log_p_normal), wrong)
     error = float(wrong.mean())
     places = _spread(curve)
     return {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from detectd.encode import VERDICTS
 from detectd.records import Topic
 
 if TYPE_CHECKING:
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 
     from detectd.dead_letters import Group
     from detectd.replaying import Replayed
+
+OUTPUTS = (*VERDICTS, Topic.DEAD_LETTER)
 
 
 def list_figures(groups: Sequence[Group]) -> dict[str, Any]:
@@ -49,7 +52,7 @@ def replay_figures(done: Replayed, *, rehearsed: bool) -> dict[str, Any]:
         "model": done.model,
         "rehearsed": rehearsed,
         "replayed": done.topics.total(),
-        **{topic.value: done.topics[topic.value] for topic in Topic},
+        **{topic.value: done.topics[topic.value] for topic in OUTPUTS},
         "left": dict(done.left),
     }
 
@@ -59,6 +62,6 @@ def replay_text(told: dict[str, Any]) -> str:
     what = "would be replayed" if told["rehearsed"] else "replayed"
     lines = [f"{told['replayed']:,} dead letters {what} with model {told['model']}"]
     if told["replayed"]:
-        lines += [f"{topic.value:12}{told[topic.value]:>12,}" for topic in Topic]
+        lines += [f"{topic.value:12}{told[topic.value]:>12,}" for topic in OUTPUTS]
     lines += [f"{'left':12}{count:>12,}  {why}" for why, count in told["left"].items()]
     return "\n".join(lines)

@@ -9,9 +9,10 @@ from detectd.telemetry.pages import status
 NOW = 1_796_000_000.0
 
 
-def screen(health):
+def screen(health, **told):
     outputs = {"normal": 900, "anomaly": 50, "abstain": 50, "dead_letter": 3}
-    return status_text("127.0.0.1:9464", status(health.state, health.clock(), NOW, outputs))
+    page = status(health.state, health.clock(), NOW, outputs)
+    return status_text("127.0.0.1:9464", page | told)
 
 
 def test_a_service_that_answers(health, answer, serving, clock):
@@ -63,8 +64,7 @@ def test_a_service_in_trouble(health, answer, serving, clock):
 def test_a_service_that_warms_up(health):
     health.opened()
     health.assigned({})
-    health.warming_up(500, 2000)
-    text = screen(health)
+    text = screen(health, warmup={"collected": 500, "wanted": 2000})
     assert "warm-up     500 of 2,000 events, 25%" in text
     assert "model       none yet" in text
     assert "lag" not in text
