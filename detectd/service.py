@@ -21,6 +21,7 @@ import structlog
 from detectd import wiring
 from detectd.answering import Answerer
 from detectd.errors import DetectdError, Interrupted, Revoked
+from detectd.garbage import rare_collections
 from detectd.pace import Backoff, Pace
 from detectd.pipeline import within_limits
 from detectd.probation import Probation
@@ -110,10 +111,8 @@ class Service:
                 self.answerer.load()
                 self._open_patiently(None)
                 started = time.monotonic()
-                while not self.stop.requested and not self._turn_or_recover():
-                    if self.reload.take():
-                        self._reload()
-                    self.witness.turned(self.answerer, self.source.partitions())
+                with rare_collections():
+                    self._loop()
             finally:
                 self.witness.stopping()
                 if self.feed:
@@ -124,6 +123,12 @@ class Service:
         self.summary.seconds = time.monotonic() - started
         self.summary.still_wanted = (self.answerer.warming and self.answerer.wanted) or 0
         return self.summary
+
+    def _loop(self) -> None:
+        while not self.stop.requested and not self._turn_or_recover():
+            if self.reload.take():
+                self._reload()
+            self.witness.turned(self.answerer, self.source.partitions())
 
     def _receive_models(self) -> None:
         """Begin with the model that is published, where models are."""
