@@ -20,6 +20,8 @@ from detectd.errors import ConfigError
 from detectd.rejection.quadrature import beta_mean
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy.typing as npt
 
     from detectd.rejection.zone import Zone
@@ -68,18 +70,22 @@ def exact_promise(zone: Zone, contamination: float, delta: float, costs: Costs) 
     Raises ConfigError where delta lies outside (0, 1).
     """
     require_delta(delta)
-    normal, rejected, anomaly = _gaps(zone)
-    g = contamination
     return ExactPromise(
-        expected_rejection_rate=rejected / (zone.n + 1),
-        rejection_rate_upper=rate_upper(zone.n, rejected, delta),
+        expected_rejection_rate=zone.width / (zone.n + 1),
+        rejection_rate_upper=rate_upper(zone.n, zone.width, delta),
         delta=delta,
-        expected_cost_bound=(
-            costs.false_negative * _mean_of_smaller(g, normal, rejected + anomaly)
-            + costs.false_positive * _mean_of_smaller(1.0 - g, anomaly, normal + rejected)
-            + costs.rejection * rejected / (zone.n + 1)
-        ),
-        cost_upper=_cost_upper(zone, g, delta, costs),
+        expected_cost_bound=expected_cost(zone, contamination, costs),
+        cost_upper=smallest_within(cost_exceedance(zone, contamination, costs), delta, costs),
+    )
+
+
+def expected_cost(zone: Zone, contamination: float, costs: Costs) -> float:
+    """The mean of the largest cost an event."""
+    normal, rejected, anomaly = _gaps(zone)
+    return (
+        costs.false_negative * _mean_of_smaller(contamination, normal, rejected + anomaly)
+        + costs.false_positive * _mean_of_smaller(1.0 - contamination, anomaly, normal + rejected)
+        + costs.rejection * rejected / (zone.n + 1)
     )
 
 
@@ -147,8 +153,16 @@ def _mean_of_smaller(limit: float, alpha: int, beta: int) -> float:
     return limit * above + below * alpha / (alpha + beta)
 
 
-def _cost_upper(zone: Zone, contamination: float, delta: float, costs: Costs) -> float:
-    """The smallest t with P(cost > t) ≤ δ.
+def smallest_within(exceedance: Callable[[float], float], delta: float, costs: Costs) -> float:
+    """The smallest t with exceedance(t) ≤ δ, for an exceedance of costs that never rises."""
+    if exceedance(0.0) <= delta:
+        return 0.0
+    most = costs.false_negative + costs.false_positive + costs.rejection
+    return float(optimize.brentq(lambda t: exceedance(t) - delta, 0.0, most, xtol=1e-13 * most))
+
+
+def cost_exceedance(zone: Zone, contamination: float, costs: Costs) -> Callable[[float], float]:
+    """P(cost > t) as a function of t.
 
     Let V = R + A ~ Beta(w+α, a) and B = R / V ~ Beta(w, α), α = n+1−a−w: independent. For one of
     the two given, cost > t is an interval of the other. That one is the more telling of the two,
@@ -160,7 +174,7 @@ def _cost_upper(zone: Zone, contamination: float, delta: float, costs: Costs) ->
     over_v = np.min(pieces(_around(v), _around(b)[:1]), axis=0)
     over_b = np.min(pieces(_around(v)[:1], _around(b)), axis=0)
     if 0 in v and 0 in b:
-        return float(over_v[0])
+        return lambda t: float(over_v[0] > t)
     given_b = 0 in b or (0 not in v and np.ptp(over_v) >= np.ptp(over_b))
     outer, inner = (b, v) if given_b else (v, b)
 
@@ -174,10 +188,7 @@ def _cost_upper(zone: Zone, contamination: float, delta: float, costs: Costs) ->
 
         return beta_mean(given, *outer)
 
-    if exceedance(0.0) <= delta:
-        return 0.0
-    most = costs.false_negative + costs.false_positive + costs.rejection
-    return float(optimize.brentq(lambda t: exceedance(t) - delta, 0.0, most, xtol=1e-13 * most))
+    return exceedance
 
 
 def _cost_pieces(costs: Costs, contamination: float, V: Array, B: Array) -> Array:
