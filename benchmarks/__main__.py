@@ -1,127 +1,79 @@
-"""`make bench`: each row is a ratio against something measured in the same process."""
+"""`make bench`: every row is a ratio to something that ran in turns with it.
+
+`--only GROUP` runs one group and leaves the others in build/bench.json as they were; `--markdown`
+runs nothing and prints that file as the README's table.
+"""
 
 from __future__ import annotations
 
+import argparse
+import importlib
 import json
 import logging
-import sys
-import tempfile
-import time
+import os
+import platform
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import structlog
-from pyod.models.iforest import IForest
 
-from detectd.loading import settle
-from detectd.rejection import rejector
-from detectd.service import Service
-from detectd.signals import Stop
-from detectd.simulation import FEATURES, write_fleet
+from benchmarks import growth, table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from benchmarks.measuring import Row
 
-REPEATS = 5
-EVENTS = 20_000
+# Each is a module with a function `rows`. Memory takes minutes, and is asked for by its name.
+GROUPS = ("ranking", "forest", "scorers", "paths", "peers", "latency", "growth")
+ON_REQUEST = ("memory",)
 
-
-def seconds(do: Callable[[], object], repeats: int = REPEATS) -> float:
-    """The median time of `do`."""
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        do()
-        times.append(time.perf_counter() - started)
-    return median(times)
-
-
-def rank_and_verdict(n: int, events: int = 2_000) -> dict[str, Any]:
-    """PyOD's predict_with_rejection less its two scorings, against our judge."""
-    rng = np.random.default_rng(0)
-    rows, fresh = rng.normal(size=(n, 4)), rng.normal(size=(events, 4))
-    detector = IForest(n_estimators=20, random_state=0).fit(rows)
-    judge = rejector(detector.decision_scores_, 0.1, 32.0)
-    scores = detector.decision_function(fresh)
-    ours = seconds(lambda: judge.judge(scores))
-    scoring = seconds(lambda: detector.decision_function(fresh), 3)
-    theirs = seconds(lambda: detector.predict_with_rejection(fresh), 3) - 2 * scoring
-    return {
-        "what": f"rank and verdict, n = {n:,}",
-        "against": "PyOD predict_with_rejection less its scoring",
-        "ratio": theirs / ours,
-        "ours_us_an_event": ours / events * 1e6,
-    }
-
-
-def plain_script(source: Path, detector: IForest) -> None:
-    """What a user would write: json.loads, batches of 512, predict_with_rejection."""
-    with source.open() as lines, source.with_suffix(".plain").open("w") as out:
-        batch: list[dict[str, Any]] = []
-        for line in lines:
-            batch.append(json.loads(line))
-            if len(batch) == 512:
-                _flush(batch, detector, out)
-        _flush(batch, detector, out)
-
-
-def _flush(batch: list[dict[str, Any]], detector: IForest, out: Any) -> None:
-    if batch:
-        rows = np.array([[event[name] for name in FEATURES] for event in batch])
-        for event, verdict in zip(batch, detector.predict_with_rejection(rows), strict=True):
-            out.write(json.dumps({"verdict": int(verdict), "event": event}) + "\n")
-    batch.clear()
-
-
-def file_to_file(home: Path) -> dict[str, Any]:
-    """The service on simulated telemetry, against the plain script with the same detector."""
-    stream = home / "stream.jsonl"
-    write_fleet(stream, 1, 0, EVENTS)
-    runs = iter(range(1000))
-
-    def service() -> None:
-        written = {
-            "source": {"kind": "file", "path": str(stream), "batch_records": 512},
-            "sink": {"kind": "file", "directory": str(home / f"out{next(runs)}")},
-            "event": {"features": list(FEATURES)},
-            "detector": {"name": "IForest", "contamination": 0.02},
-            "models": {"directory": str(home / "models")},
-        }
-        Service(settle(written, "bench"), Stop()).run()
-
-    service()  # warms up, fits and stores the model that the timed runs use
-    ours = seconds(service)
-    rows = np.array([[json.loads(line)[f] for f in FEATURES] for line in stream.open()][:1000])
-    detector = IForest(contamination=0.02, random_state=0).fit(rows)
-    theirs = seconds(lambda: plain_script(stream, detector), 3)
-    return {
-        "what": f"file to file, {len(FEATURES)} features, IForest",
-        "against": "json.loads, batches of 512, predict_with_rejection",
-        "ratio": theirs / ours,
-        "ours_us_an_event": ours / EVENTS * 1e6,
-    }
+BUILD = Path("build")
+FOUND = BUILD / "bench.json"
 
 
 def main() -> None:
-    """Measure, print a table, and leave the same as JSON in build/."""
+    """Measure, print the table, and leave the same as JSON and the curves as plots in build/."""
+    arguments = _arguments()
+    found: dict[str, list[Row]] = json.loads(FOUND.read_text())["groups"] if FOUND.exists() else {}
+    if arguments.markdown:
+        print(table.markdown(_in_order(found)))
+        return
     warnings.simplefilter("ignore")
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
-    rows = [rank_and_verdict(n) for n in (1_000, 10_000, 100_000)]
-    with tempfile.TemporaryDirectory() as home:
-        rows.append(file_to_file(Path(home)))
-    print(f"{'what':44}{'ratio':>12}{'µs an event':>14}  against")
-    for row in rows:
-        print(
-            f"{row['what']:44}{row['ratio']:>11,.1f}x{row['ours_us_an_event']:>14.3f}"
-            f"  {row['against']}"
-        )
-    target = Path("build/bench.json")
-    target.parent.mkdir(exist_ok=True)
-    target.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
-    print(f"also in {target}", file=sys.stderr)
+    BUILD.mkdir(exist_ok=True)
+    for group in [arguments.only] if arguments.only else GROUPS:
+        if find_spec(f"benchmarks.{group}") is None:
+            continue
+        found[group] = _rows(group)
+        print(table.text(found[group]), end="\n\n", flush=True)
+        written = {"machine": _machine(), "groups": found}
+        FOUND.write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
+    print("between Kafka topics: make bench-kafka; memory after ten million events:", end=" ")
+    print(f"make bench-memory; all of the above: {FOUND}")
+
+
+def _rows(group: str) -> list[Row]:
+    rows: list[Row] = importlib.import_module(f"benchmarks.{group}").rows()
+    if group == "growth":
+        for picture in growth.plot(rows, BUILD):
+            print(picture)
+    return rows
+
+
+def _in_order(found: dict[str, list[Row]]) -> list[Row]:
+    return [row for group in (*GROUPS, *ON_REQUEST) for row in found.get(group, [])]
+
+
+def _machine() -> dict[str, Any]:
+    return {"processors": os.cpu_count(), "python": platform.python_version()}
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--only", metavar="GROUP", choices=(*GROUPS, *ON_REQUEST))
+    parser.add_argument("--markdown", action="store_true")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":
