@@ -20,6 +20,7 @@ from detectd.rejection import (
     stability,
     zone,
 )
+from detectd.rejection.ranking import SHALLOW, magnitudes, ranking
 
 tables = cache(stability)
 
@@ -165,6 +166,7 @@ def test_a_judgement_gives_ranks_p_values_and_confidence():
         lambda rng, n: rng.normal(size=n),
         lambda rng, n: rng.standard_cauchy(size=n),  # far tails stretch the buckets
         lambda rng, n: np.exp(30 * rng.normal(size=n)),
+        lambda rng, n: rng.choice([-1.0, 1.0], n) * np.exp(30 * rng.normal(size=n)),
         lambda rng, n: np.round(rng.normal(size=n), 1),  # ties
         lambda rng, n: np.full(n, 3.0),
         lambda rng, n: 1e308 * rng.uniform(-1, 1, size=n),  # a range that is no double
@@ -218,3 +220,15 @@ def test_the_caller_keeps_its_scores_as_they_were():
 def test_width_counts_both_ends():
     assert Zone(10, 3, 2.0, 5, 8).width == 4
     assert Zone(10, 3, 2.0, 5, 4).width == 0
+
+
+@pytest.mark.parametrize("width", [0.1, 1.0, 3.0, 30.0])
+def test_a_long_tail_does_not_lengthen_the_search(width):
+    scores = np.sort(np.exp(width * np.random.default_rng(0).normal(size=10_000)))
+    assert ranking(scores).depth < SHALLOW
+
+
+def test_magnitudes_have_the_order_of_the_scores():
+    scores = np.array([-np.inf, -1e300, -1.0, -5e-324, 0.0, 5e-324, 1.0, 1e300, np.inf])
+    assert (np.diff(magnitudes(scores)) > 0).all()
+    assert magnitudes(np.array([-0.0])) == magnitudes(np.array([0.0]))
