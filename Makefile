@@ -56,8 +56,8 @@ wheel: $(READY)
 	$(BIN)/python -m build --wheel
 
 # The Debian package, for the Debian that this runs on.
-deb: $(READY)
-	packaging/deb $(BIN)/python
+deb:
+	packaging/deb
 
 # Minutes, as root: installed, upgraded, removed and purged in a clean Debian, and run by its systemd.
 test-deb: deb
