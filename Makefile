@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check lint types imports format bench bench-kafka chaos soak schema wheel deb test-deb clean
+.PHONY: demo test check lint types imports format bench bench-memory bench-kafka chaos soak schema wheel deb test-deb clean
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -32,9 +32,13 @@ imports: $(READY)
 # Exactly what CI runs.
 check: lint types imports test
 
-# Ratios against PyOD, measured in one process.
+# Minutes: ratios against PyOD, River, PySAD and a pass-through, each in turns with ours. ONLY=group.
 bench: $(READY)
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY))
+
+# Minutes more: the service's memory after ten million events.
+bench-memory: $(READY)
+	$(BIN)/python -m benchmarks --only memory
 
 # The service between Kafka topics, against passing the records through.
 bench-kafka: $(READY)

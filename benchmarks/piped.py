@@ -109,7 +109,8 @@ class Piped:
         assert self.process.stdin
         self.process.stdin.close()
         self._listener.join()
-        self.process.wait()
+        if self.process.wait():
+            raise RuntimeError(f"{self.process.args} failed; it says why on stderr")
 
     def _listen(self) -> None:
         while content := os.read(self._out, HEARD_BYTES):
