@@ -3,8 +3,20 @@
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 
+import numpy as np
 import pytest
+from numba.core import event
+
+from detectd import serving
+from detectd.decode import Schema
+from detectd.detectors.compiled import MODULES, ROWS_A_THREAD
+from detectd.loading import settle
+from detectd.model import Recipe
+from detectd.pipeline import judge_records
+from detectd.records import Record
+from detectd.training import train
 
 RUN = """
 import resource, sys
@@ -46,3 +58,32 @@ def test_the_second_process_compiles_nothing(tmp_path):
         )
     assert "data loaded from" in done.stdout
     assert "data saved to" not in done.stdout
+
+
+STREAM = {
+    "source": {"kind": "stdin"},
+    "sink": {"kind": "stdout"},
+    "event": {"features": ["a", "b"]},
+}
+
+
+@pytest.mark.parametrize("detector", sorted(MODULES))
+def test_no_event_waits_for_a_compiler(detector, tmp_path):
+    """All is compiled when a model is made ready: for one event, for many, for missing features."""
+    rows = np.random.default_rng(0).normal(size=(400, 2))
+    model = train(rows, Recipe(detector, 0.1), ("a", "b"), datetime(2026, 1, 1, tzinfo=UTC))
+    settings = settle(
+        STREAM | {"detector": {"name": detector}, "models": {"directory": str(tmp_path)}},
+        "test",
+    )
+    ready = serving.serve(model, settings)
+    assert ready.judge.scorer.how == "compiled"
+    records = [
+        Record(f"t:{i}", b'{"a":%r,"b":%r}' % tuple(row)) for i, row in enumerate(rows.tolist())
+    ]
+    schema = Schema(("a", "b"), missing="median")
+    with event.install_recorder("numba:compiler_lock") as compiling:
+        judge_records(records[:1], schema, ready.judge)
+        judge_records(records * (1 + 2 * ROWS_A_THREAD // len(records)), schema, ready.judge)
+        judge_records([Record("t:0", b'{"a":1}')], schema, ready.judge)
+    assert compiling.buffer == []
