@@ -17,6 +17,7 @@ from detectd.rejection import (
     rejector,
     require_anomalies,
     stability,
+    uncertain_promise,
 )
 
 if TYPE_CHECKING:
@@ -26,13 +27,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Terms:
-    """What the operator asks for: either a threshold T or a budget for the abstention rate."""
+    """What the operator asks for: either a threshold T or a budget for the abstention rate.
+
+    `plausible` are equally likely contaminations, where it is an estimate: costs are bounded over
+    all of them.
+    """
 
     contamination: float
     T: float
     max_abstain_rate: float | None
     delta: float
     costs: Costs
+    plausible: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,11 @@ def promise(calibration: NDArray[np.float64], terms: Terms) -> Promise:
         table = stability(n, require_anomalies(n, terms.contamination))
         T = largest_T(table, terms.max_abstain_rate, terms.delta)
     judge = rejector(calibration, terms.contamination, T)
-    exact = exact_promise(judge.zone, terms.contamination, terms.delta, terms.costs)
+    exact = (
+        uncertain_promise(judge.zone, terms.plausible, terms.delta, terms.costs)
+        if terms.plausible
+        else exact_promise(judge.zone, terms.contamination, terms.delta, terms.costs)
+    )
     return Promise(
         terms=terms,
         rejector=judge,
