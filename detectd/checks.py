@@ -41,7 +41,7 @@ def check(settings: Settings) -> list[str]:
 def _detector(settings: Settings) -> Iterator[str]:
     detector = settings.detector
     require_detector(settings)
-    yield f"detector  {detector.name}, contamination {detector.contamination:g}"
+    yield f"detector  {detector.name}, contamination {detector.contamination}"
 
 
 def _source(settings: Settings) -> Iterator[str]:

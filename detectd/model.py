@@ -5,21 +5,46 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
+
+ESTIMATE: Literal["estimate"] = "estimate"
+
+
+@dataclass(frozen=True)
+class Contamination:
+    """The share of anomalies expected: `mean`, in (0, 0.5], and how sure that is.
+
+    `points` are equally likely shares in [0, 0.5], ascending; a known share is the only one.
+    """
+
+    mean: float
+    points: tuple[float, ...]
+
+    @classmethod
+    def known(cls, share: float) -> Contamination:
+        """A share that somebody has set."""
+        return cls(share, (share,))
+
+    def interval(self, level: float) -> tuple[float, float]:
+        """Where the share lies with probability `level`, with as much below as above."""
+        low, high = np.quantile(self.points, [(1 - level) / 2, (1 + level) / 2])
+        return float(low), float(high)
 
 
 @dataclass(frozen=True)
 class Recipe:
     """All that decides what training rows become: the detector and the calibration.
 
-    `fraction` is the share of rows held out for calibration (`holdout`), `folds` the number of
-    parts (`cross`), `compiled` whether kernels may score in PyOD's place.
+    `contamination` is a share in (0, 0.5], or left to the rows. `fraction` is the share of rows
+    held out for calibration (`holdout`), `folds` the number of parts (`cross`), `compiled` whether
+    kernels may score in PyOD's place.
     """
 
     detector: str
-    contamination: float
+    contamination: float | Literal["estimate"]
     seed: int = 0
     params: dict[str, Any] = field(default_factory=dict)
     method: Literal["holdout", "cross", "in_sample"] = "holdout"
@@ -34,11 +59,13 @@ class Model:
 
     `calibration` (n,) are the calibration scores in ascending order, `medians` (d,) the training
     medians, `libraries` the versions under which the detector was fitted, `created` ISO 8601 UTC.
+    `contamination` is what the recipe set, or what the rows were estimated to hold.
     """
 
     version: str
     created: str
     recipe: Recipe
+    contamination: Contamination
     features: tuple[str, ...]
     libraries: dict[str, str]
     detector: Any

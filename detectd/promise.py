@@ -17,22 +17,30 @@ from detectd.rejection import (
     rejector,
     require_anomalies,
     stability,
+    uncertain_promise,
 )
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from detectd.rejection import Zone
+
 
 @dataclass(frozen=True)
 class Terms:
-    """What the operator asks for: either a threshold T or a budget for the abstention rate."""
+    """What the operator asks for: either a threshold T or a budget for the abstention rate.
+
+    `plausible` are equally likely contaminations, where it is an estimate: costs are bounded over
+    all of them.
+    """
 
     contamination: float
     T: float
     max_abstain_rate: float | None
     delta: float
     costs: Costs
+    plausible: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -57,7 +65,7 @@ def promise(calibration: NDArray[np.float64], terms: Terms) -> Promise:
         table = stability(n, require_anomalies(n, terms.contamination))
         T = largest_T(table, terms.max_abstain_rate, terms.delta)
     judge = rejector(calibration, terms.contamination, T)
-    exact = exact_promise(judge.zone, terms.contamination, terms.delta, terms.costs)
+    exact = exact_terms(judge.zone, terms)
     return Promise(
         terms=terms,
         rejector=judge,
@@ -68,6 +76,15 @@ def promise(calibration: NDArray[np.float64], terms: Terms) -> Promise:
             *_tie_warnings(judge, exact),
         ],
     )
+
+
+def exact_terms(zone: Zone, terms: Terms, costs: Costs | None = None) -> ExactPromise:
+    """The exact figures of a zone, over all contaminations that are plausible; by other `costs`,
+    where given."""
+    costs = costs or terms.costs
+    if terms.plausible:
+        return uncertain_promise(zone, terms.plausible, terms.delta, costs)
+    return exact_promise(zone, terms.contamination, terms.delta, costs)
 
 
 def _tie_warnings(judge: Rejector, exact: ExactPromise) -> list[str]:

@@ -242,7 +242,9 @@ class Renewal:
             # An alarm stands until a model has come of it.
             self._committed = self._seen = replace(self._seen, alarmed=alarmed)
             return None
-        if found.ready.promise.terms != wiring.terms(self.settings):  # They have changed meanwhile.
+        if found.ready.promise.terms != wiring.terms(
+            self.settings, found.ready.model
+        ):  # They have changed meanwhile.
             return serving.serve(found.ready.model, self.settings)
         return found.ready
 

@@ -43,7 +43,7 @@ def serve(model: Model, settings: Settings) -> Serving:
             f"{model.version}: {list(model.features)}; put them back, or run `detectd fit`"
         )
     try:
-        promised = promise(model.calibration, wiring.terms(settings))
+        promised = promise(model.calibration, wiring.terms(settings, model))
     except ConfigError as impossible:
         raise ConfigError(f"rejector: {impossible}") from None
     rows, kernels = training.complete_rows(model), settings.detector.compiled

@@ -24,7 +24,7 @@ import numpy as np
 from detectd import durable
 from detectd.errors import ConfigError, DetectdError, UsageError
 from detectd.libraries import libraries
-from detectd.model import Model, Recipe
+from detectd.model import Contamination, Model, Recipe
 from detectd.trusted import damaged, refuse_writable, sha256, verified
 
 if TYPE_CHECKING:
@@ -92,6 +92,7 @@ class Store:
                 version=version,
                 created=manifest["created"],
                 recipe=Recipe(**manifest["recipe"]),
+                contamination=_contamination(manifest),
                 features=tuple(manifest["features"]),
                 libraries=manifest["libraries"],
                 detector=detector,
@@ -124,7 +125,7 @@ class Store:
             recipe = manifest["recipe"]
             return (
                 f"{version}  {recipe['detector']}  n={manifest['n']}  "
-                f"contamination={recipe['contamination']}  {recipe['method']}  "
+                f"contamination={_contamination(manifest).mean:.4g}  {recipe['method']}  "
                 f"{','.join(manifest['features'])}"
             )
         except (ConfigError, KeyError):
@@ -262,12 +263,21 @@ def _manifest(model: Model) -> dict[str, Any]:
         "version": model.version,
         "created": model.created,
         "recipe": asdict(model.recipe),
+        "contamination": asdict(model.contamination),
         "features": model.features,
         "config_sha256": sha256(settled),
         "libraries": model.libraries,
         "n": len(model.calibration),
         "training_rows": len(model.rows),
     }
+
+
+def _contamination(manifest: dict[str, Any]) -> Contamination:
+    """Models of earlier versions name it in their recipe alone: it was always a number."""
+    if "contamination" not in manifest:
+        return Contamination.known(manifest["recipe"]["contamination"])
+    found = manifest["contamination"]
+    return Contamination(found["mean"], tuple(found["points"]))
 
 
 def _npy(array: np.ndarray[Any, Any]) -> bytes:

@@ -6,16 +6,17 @@ import hashlib
 import json
 import math
 import warnings
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from detectd import contamination
 from detectd.detectors import build, choose, fit, training_scores
 from detectd.errors import ConfigError, DetectdError
 from detectd.libraries import libraries
-from detectd.model import Model, Recipe
+from detectd.model import ESTIMATE, Contamination, Model, Recipe
 from detectd.rejection import expected_anomalies
 
 if TYPE_CHECKING:
@@ -42,7 +43,10 @@ def train(rows: Rows, recipe: Recipe, features: tuple[str, ...], created: dateti
             f"training: all {len(rows)} rows are equal, so no score can be ranked; "
             "train on rows that differ"
         )
-    detector, calibration = CALIBRATIONS[recipe.method](complete, recipe)
+    expected = _contamination(complete, recipe)
+    settled = replace(recipe, contamination=expected.mean)
+    require_rows(len(rows), settled, features)
+    detector, calibration = CALIBRATIONS[recipe.method](complete, settled)
     lost = int(np.count_nonzero(~np.isfinite(calibration)))
     if lost:
         raise DetectdError(
@@ -54,6 +58,7 @@ def train(rows: Rows, recipe: Recipe, features: tuple[str, ...], created: dateti
         version=_name(created, rows, calibration, recipe, features),
         created=created.isoformat(timespec="seconds"),
         recipe=recipe,
+        contamination=expected,
         features=features,
         libraries=libraries(),
         detector=detector,
@@ -80,14 +85,16 @@ def require_rows(total: int, recipe: Recipe, features: Sequence[str]) -> None:
             f"training: {total} rows for {len(features)} features; "
             f"give at least {max(len(features), 2)} rows"
         )
-    if expected_anomalies(_calibration_size(total, recipe), recipe.contamination) < 1:
+    if recipe.contamination == ESTIMATE:
+        contamination.require_rows(_fitting_size(total, recipe))
+    elif expected_anomalies(_calibration_size(total, recipe), recipe.contamination) < 1:
         share = recipe.fraction if recipe.method == "holdout" else 1.0
         needed = max(1, math.floor((1 / recipe.contamination - 1) / share))
         while expected_anomalies(_calibration_size(needed, recipe), recipe.contamination) < 1:
             needed += 1  # A few steps: rounding is all that is left.
         raise DetectdError(
             f"training: {total} rows leave {_calibration_size(total, recipe)} calibration scores, "
-            f"of which detector.contamination = {recipe.contamination} expects none to be an "
+            f"of which a contamination of {recipe.contamination:g} expects none to be an "
             f"anomaly; give at least {needed} rows"
         )
 
@@ -104,6 +111,27 @@ def _calibration_size(total: int, recipe: Recipe) -> int:
     return round(total * recipe.fraction) if recipe.method == "holdout" else total
 
 
+def _fitting_size(total: int, recipe: Recipe) -> int:
+    return total - _calibration_size(total, recipe) if recipe.method == "holdout" else total
+
+
+def _contamination(rows: Rows, recipe: Recipe) -> Contamination:
+    """What the recipe sets, or an estimate from rows that are not calibrated on, where there are
+    such: else the zone would depend on the scores of which it promises something."""
+    if recipe.contamination != ESTIMATE:
+        return Contamination.known(recipe.contamination)
+    if recipe.method == "holdout":
+        rows = rows[_split(rows, recipe)[1]]
+    return contamination.estimate(rows, recipe.seed)
+
+
+def _split(rows: Rows, recipe: Recipe) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Which rows calibrate, and which are fitted."""
+    order = np.random.default_rng(recipe.seed).permutation(len(rows))
+    held_out = _calibration_size(len(rows), recipe)
+    return order[:held_out], order[held_out:]
+
+
 def _medians(rows: Rows, features: Sequence[str]) -> Rows:
     empty = np.isnan(rows).all(axis=0)
     if empty.any():
@@ -114,6 +142,7 @@ def _medians(rows: Rows, features: Sequence[str]) -> Rows:
 
 
 def _fitted(rows: Rows, recipe: Recipe) -> tuple[Any, Scorer]:
+    assert recipe.contamination != ESTIMATE
     detector = build(recipe.detector, recipe.contamination, recipe.seed, recipe.params)
     fit(detector, rows)
     return detector, choose(detector, rows, kernels=recipe.compiled)
@@ -122,15 +151,14 @@ def _fitted(rows: Rows, recipe: Recipe) -> tuple[Any, Scorer]:
 def _holdout(rows: Rows, recipe: Recipe) -> tuple[Any, Rows]:
     """Fit on one part, rank against the rest: the scores of both the rest and the stream are then
     those of rows that the detector has not seen, so they are exchangeable."""
-    order = np.random.default_rng(recipe.seed).permutation(len(rows))
-    held_out = _calibration_size(len(rows), recipe)
-    if len(rows) - held_out < 2:
+    held_out, fitted = _split(rows, recipe)
+    if len(fitted) < 2:
         raise ConfigError(
             f"calibration.fraction: {recipe.fraction} of {len(rows)} rows leaves fewer than two "
             "to fit; lower it or give more rows"
         )
-    detector, scorer = _fitted(rows[order[held_out:]], recipe)
-    return detector, scorer.score(rows[order[:held_out]])
+    detector, scorer = _fitted(rows[fitted], recipe)
+    return detector, scorer.score(rows[held_out])
 
 
 def _cross(rows: Rows, recipe: Recipe) -> tuple[Any, Rows]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from detectd.avro import Registry
     from detectd.brokers import KafkaClient
     from detectd.brokers.topics import Creation
-    from detectd.model import Recipe
+    from detectd.model import Model, Recipe
     from detectd.outputs.file import FileOutputs
     from detectd.outputs.kafka import KafkaOutputs
     from detectd.promise import Terms
@@ -82,12 +82,20 @@ def recipe(settings: Settings) -> Recipe:
     )
 
 
-def terms(settings: Settings) -> Terms:
-    """What the operator asks of the rejector. A rejection costs γ unless said otherwise."""
+def terms(settings: Settings, model: Model | None = None) -> Terms:
+    """What the operator asks of the rejector. A rejection costs γ unless said otherwise.
+
+    Raises ConfigError where γ is left to a model and there is none.
+    """
     from detectd.promise import Terms
     from detectd.rejection import Costs
 
     asked, contamination = settings.rejector, settings.detector.contamination
+    plausible: tuple[float, ...] = ()
+    if contamination == "estimate":
+        if model is None:
+            raise ConfigError('detector.contamination: "estimate" takes a model; give a number')
+        contamination, plausible = model.contamination.mean, model.contamination.points
     rejection = contamination if asked.cost_rejection is None else asked.cost_rejection
     return Terms(
         contamination=contamination,
@@ -95,6 +103,7 @@ def terms(settings: Settings) -> Terms:
         max_abstain_rate=asked.max_abstain_rate,
         delta=asked.delta,
         costs=Costs(asked.cost_false_positive, asked.cost_false_negative, rejection),
+        plausible=plausible if len(plausible) > 1 else (),
     )
 
 

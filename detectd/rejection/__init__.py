@@ -5,6 +5,7 @@
     ranking     where a fresh score stands among the calibration scores, compiled
     zone        the ranks, and so the scores, at which to abstain; the verdict on a fresh score
     exact       the promise for exchangeable scores: abstention rate and cost, exactly
+    uncertain   the same where the contamination is not known but distributed
     quadrature  the integrals that takes
     paper       the same promise by the paper's inequalities
     budget      the T that an abstention rate allows, and the n that a T needs
@@ -30,6 +31,7 @@ from detectd.rejection.stability import (
     require_anomalies,
     stability,
 )
+from detectd.rejection.uncertain import uncertain_promise
 from detectd.rejection.zone import (
     ABSTAIN,
     ANOMALY,
@@ -64,5 +66,6 @@ __all__ = [
     "require_anomalies",
     "smallest_n",
     "stability",
+    "uncertain_promise",
     "zone",
 ]

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from detectd.evaluation import auroc, forced, risk_coverage, tally
-from detectd.rejection import ANOMALY, Costs, exact_promise
+from detectd.promise import exact_terms
+from detectd.rejection import ANOMALY, Costs
 from detectd.rejection.sequence import rate_interval
 from detectd.report.figures import figures
 
@@ -86,7 +87,7 @@ def _rates(counted: Tally, promise: Promise, *, inside: bool | None) -> dict[str
 def _upper(promise: Promise, costs: Costs) -> float:
     """The bound of a rate is that of the cost where only it costs something."""
     zone, terms = promise.rejector.zone, promise.terms
-    return exact_promise(zone, terms.contamination, terms.delta, costs).cost_upper
+    return exact_terms(zone, terms, costs).cost_upper
 
 
 def _cost(counted: Tally, answered: Answered, promise: Promise) -> dict[str, Any]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from detectd.rejection import observed_inside
 from detectd.rejection.sequence import rate_interval
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from detectd.promise import Promise
+    from detectd.promise import Promise, Terms
     from detectd.serving import Serving
 
 
@@ -27,6 +29,7 @@ def figures(serving: Serving, observed: Mapping[str, int]) -> dict[str, Any]:
             "features": list(serving.model.features),
             "n": zone.n,
             "contamination": promise.terms.contamination,
+            "contamination_interval": interval(promise.terms),
             "m": zone.m,
             "T": zone.T,
             "calibration": serving.model.recipe.method,
@@ -49,6 +52,14 @@ def figures(serving: Serving, observed: Mapping[str, int]) -> dict[str, Any]:
         "observed": _observed(promise, observed),
         "warnings": promise.warnings,
     }
+
+
+def interval(terms: Terms) -> list[float] | None:
+    """Where an estimated contamination lies, with probability 1 - delta; null where it is given."""
+    if not terms.plausible:
+        return None
+    tail = terms.delta / 2
+    return [float(each) for each in np.quantile(terms.plausible, [tail, 1 - tail])]
 
 
 def _exact(promise: Promise) -> dict[str, float]:

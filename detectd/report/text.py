@@ -11,7 +11,7 @@ def text(report: dict[str, Any]) -> str:
     lines = [
         f"model     {model['version']}  {model['detector']} on {', '.join(model['features'])}",
         f"          n = {model['n']:,} calibration scores ({model['calibration']}), "
-        f"contamination {model['contamination']:g}, m = {model['m']:,}, T = {model['T']:.6g}",
+        f"contamination {_contamination(model)}, m = {model['m']:,}, T = {model['T']:.6g}",
         f"          scored by {_scoring(model['scoring'])}",
         f"zone      {_zone(zone)}",
         f"promise   abstains from {exact['expected_rejection_rate']:.3%} of events on average, "
@@ -28,6 +28,14 @@ def text(report: dict[str, Any]) -> str:
 
 def _scoring(how: str) -> str:
     return "detectd's own kernel" if how == "compiled" else how
+
+
+def _contamination(model: dict[str, Any]) -> str:
+    found = f"{model['contamination']:.4g}"
+    if model["contamination_interval"] is None:
+        return found
+    low, high = model["contamination_interval"]
+    return f"{found} (estimated, {low:.4g} to {high:.4g})"
 
 
 def _zone(zone: dict[str, Any]) -> str:

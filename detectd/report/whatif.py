@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from detectd.rejection import exact_promise, paper_promise, zone
+from detectd.promise import exact_terms
+from detectd.rejection import paper_promise, zone
 from detectd.rejection.exact import rate_upper
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def what_if(promise: Promise) -> WhatIf:
     T = lowest + (highest - lowest) * np.linspace(0.0, 1.0, POINTS) ** 2
     zones = [zone(tables, float(t)) for t in T]
     papers = [paper_promise(z, terms.contamination, delta, terms.costs) for z in zones]
-    costs = [exact_promise(z, terms.contamination, delta, terms.costs) for z in zones[::COST_EVERY]]
+    costs = [exact_terms(z, terms) for z in zones[::COST_EVERY]]
     return WhatIf(
         T=T,
         expected=np.array([z.width / (n + 1) for z in zones]),

@@ -7,11 +7,12 @@ directory be written) is looked at by `detectd.checks`.
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -128,11 +129,28 @@ class OutputSettings(Section):
     explain: bool = False
 
 
+# One error for both: a union of pydantic's own would tell what is wrong with each.
+def _contamination(given: Any) -> float | Literal["estimate"]:
+    if given == "estimate":
+        return "estimate"
+    if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0 < given <= 0.5:
+        raise ValueError(
+            f'must be a number in (0, 0.5], or "estimate" (it is {json.dumps(given, default=str)})'
+        )
+    return float(given)
+
+
+Contamination = Annotated[
+    float | Literal["estimate"],
+    BeforeValidator(_contamination, json_schema_input_type=float | Literal["estimate"]),
+]
+
+
 class DetectorSettings(Section):
     """Which PyOD detector, and the share of anomalies expected."""
 
     name: Name = "IForest"
-    contamination: float = Field(default=0.05, gt=0, le=0.5)
+    contamination: Contamination = 0.05
     seed: int = Field(default=0, ge=0, lt=2**32)
     compiled: bool = True
     params: dict[str, Any] = Field(default_factory=dict)
