@@ -1,14 +1,15 @@
 """Kafka to Kafka without scoring: what a client itself costs, with the same transactions.
 
-`python -m benchmarks.passing LIBRARY SERVERS SOURCE TARGET BATCH` passes records on until it is
-killed; `pass_through` does so for a number of records and gives the seconds that took.
+A transaction takes `batch` records, or what has come within `seconds`, as the service's does.
+`python -m benchmarks.passing LIBRARY SERVERS SOURCE TARGET BATCH SECONDS` passes records on until
+it is killed; `pass_through` does so for a number of records and gives what that cost.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.structs import OffsetAndMetadata
@@ -19,7 +20,14 @@ if TYPE_CHECKING:
     Pass = Callable[[], int]
 
 
-def by_kafka_python(servers: str, source: str, target: str, batch: int) -> Pass:
+class Cost(NamedTuple):
+    """What a record took: seconds by the clock, and of this process's processor time."""
+
+    clock: float
+    processor: float
+
+
+def by_kafka_python(servers: str, source: str, target: str, batch: int, seconds: float) -> Pass:
     """A loop by kafka-python, with the options that the service gives it."""
     consumer = KafkaConsumer(
         source,
@@ -41,25 +49,29 @@ def by_kafka_python(servers: str, source: str, target: str, batch: int) -> Pass:
     producer.init_transactions()
 
     def once() -> int:
-        polled = consumer.poll(1000, max_records=batch)
-        if not polled:
+        records: list[Any] = []
+        after = {}
+        deadline = time.monotonic() + seconds
+        while len(records) < batch and (left := deadline - time.monotonic()) > 0:
+            for place, found in consumer.poll(
+                1000 * left, max_records=batch - len(records)
+            ).items():
+                after[place] = OffsetAndMetadata(found[-1].offset + 1, "", -1)
+                records += found
+        if not records:
             return 0
         producer.begin_transaction()
-        for found in polled.values():
-            for r in found:
-                producer.send(
-                    target, r.value, key=r.key, headers=r.headers, timestamp_ms=r.timestamp
-                )
+        for r in records:
+            producer.send(target, r.value, key=r.key, headers=r.headers, timestamp_ms=r.timestamp)
         producer.flush()
-        after = {p: OffsetAndMetadata(f[-1].offset + 1, "", -1) for p, f in polled.items()}
         producer.send_offsets_to_transaction(after, consumer.group_metadata())
         producer.commit_transaction()
-        return sum(map(len, polled.values()))
+        return len(records)
 
     return once
 
 
-def by_confluent(servers: str, source: str, target: str, batch: int) -> Pass:
+def by_confluent(servers: str, source: str, target: str, batch: int, seconds: float) -> Pass:
     """The same loop by confluent-kafka."""
     from confluent_kafka import Consumer, Producer, TopicPartition
 
@@ -84,7 +96,7 @@ def by_confluent(servers: str, source: str, target: str, batch: int) -> Pass:
     producer.init_transactions()
 
     def once() -> int:
-        found = consumer.consume(batch, 0.2)
+        found = consumer.consume(batch, seconds)
         if not found:
             return 0
         producer.begin_transaction()
@@ -107,20 +119,23 @@ def by_confluent(servers: str, source: str, target: str, batch: int) -> Pass:
 LIBRARIES = {"kafka-python": by_kafka_python, "confluent": by_confluent}
 
 
-def pass_through(library: str, servers: str, source: str, target: str, count: int) -> float:
-    """Seconds a record, after the first batch."""
-    once = LIBRARIES[library](servers, source, target, 1000)
+def pass_through(
+    library: str, servers: str, source: str, target: str, batch: int, seconds: float, count: int
+) -> Cost:
+    """The cost of `count` records, after the first batch."""
+    once = LIBRARIES[library](servers, source, target, batch, seconds)
     first = 0
     while not first:
         first = once()
-    started, passed = time.perf_counter(), first
+    started, busy, passed = time.perf_counter(), time.process_time(), first
     while passed < count:
         passed += once()
-    return (time.perf_counter() - started) / (count - first)
+    left = count - first
+    return Cost((time.perf_counter() - started) / left, (time.process_time() - busy) / left)
 
 
 if __name__ == "__main__":
-    library, servers, source, target, batch = sys.argv[1:]
-    once = LIBRARIES[library](servers, source, target, int(batch))
+    library, servers, source, target, batch, seconds = sys.argv[1:]
+    once = LIBRARIES[library](servers, source, target, int(batch), float(seconds))
     while True:
         once()
