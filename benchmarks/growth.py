@@ -56,7 +56,7 @@ def _curve(what: str, grows: str, cost: Callable[[int], float], at: Sequence[int
     """The costs, µs an event, at some sizes, and the exponent of the power through them."""
     points = [(float(size), 1e6 * cost(size)) for size in at]
     return Row(
-        what=what,
+        what=f"cost of {what}",
         against=f"{grows}, {at[0]:,} to {at[-1]:,}",
         ratio=_power(np.array(points))[0],
         target=None,

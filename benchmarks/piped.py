@@ -60,12 +60,13 @@ def configure(home: Path) -> Path:
 
 
 class Piped:
-    """A process that answers each line with one, in order. `heard` is when each answer was read."""
+    """A process that answers each line with one, in order, and tells `said` of anything else."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], said: Path) -> None:
         assert process.stdin
         assert process.stdout
         self.process = process
+        self.said = said
         self._into, self._out = process.stdin.fileno(), process.stdout.fileno()
         self._heard: list[tuple[float, int]] = []
         self.answered = 0
@@ -110,7 +111,7 @@ class Piped:
         self.process.stdin.close()
         self._listener.join()
         if self.process.wait():
-            raise RuntimeError(f"{self.process.args} failed; it says why on stderr")
+            raise RuntimeError(self.said.read_text())
 
     def _listen(self) -> None:
         while content := os.read(self._out, HEARD_BYTES):
@@ -123,10 +124,15 @@ class Piped:
 @contextmanager
 def piped(command: tuple[str, ...], config: Path) -> Iterator[Piped]:
     """One that has been started."""
-    process = subprocess.Popen(
-        [sys.executable, *command, config], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    service = Piped(process)
+    said = config.with_name(f"{command[1]}.log")
+    with said.open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, *command, config],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+        )
+    service = Piped(process, said)
     try:
         yield service
     finally:

@@ -57,4 +57,4 @@ def _figure(value: float) -> str:
     """Three digits, as many as a measurement has."""
     if abs(value) >= 100:
         return f"{float(f'{value:.3g}'):,.0f}"
-    return f"{value:.3g}" if abs(value) >= 1 else f"{value:.2g}"
+    return f"{value:#.3g}" if abs(value) >= 1 else f"{value:.2g}"
