@@ -148,3 +148,17 @@ def test_an_accepted_model_can_stay_in_the_shadow(fitted):
     report = json.loads(fitted.run("report", "--format", "json").stdout)
     assert report["candidate"]["model"]["version"] == shadowing["model"]
     assert sum(map(sum, (row.values() for row in report["candidate"]["agreement"].values()))) == 300
+
+
+def test_a_contamination_that_nobody_knows_is_estimated_and_shown(fitted):
+    fitted.write(detector={"contamination": "estimate", "name": "HBOS"}, rejector=QUICK)
+    assert fitted.fit(count=2000, seed=4).returncode == 0
+    report = json.loads(fitted.run("report", "--format", "json").stdout)["model"]
+    low, high = report["contamination_interval"]
+    assert 0 <= low < report["contamination"] < high < 0.15
+    assert "estimated" in fitted.run("report").stdout
+    planned = fitted.run("plan")
+    assert planned.returncode == 78
+    assert "detector.contamination" in planned.stderr
+    fitted.write(detector={"contamination": "guess"})
+    assert 'or "estimate"' in fitted.run("check").stderr
