@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from detectd.rejection import rejector
 from detectd.rejection.drift import BINS, FORGETTING, Watch
+from detectd.rejection.lots import lot
 from detectd.rejection.sequence import rate_interval
 
 
@@ -26,42 +28,64 @@ def ranks(judge, scores):
     return found.below, found.rank
 
 
-def evidence_in_fractions(judge, places):
-    """R after each event, by the formula and nothing else; `places` are ranks without ties."""
+def watched_in_fractions(watch, judge, below, rank):
+    """R after each event and the numbers of the events that alarm, by the formulas alone."""
     gaps, zone = judge.zone.n + 1, judge.zone
     cuts = sorted(
         {round(i * gaps / BINS) for i in range(BINS + 1)} | {zone.rank_low} | {zone.rank_high + 1}
     )
     bins = list(itertools.pairwise(cuts))
-    R = [Fraction(0), Fraction(0)]
-    seen = [0] * len(bins)
-    often = [[Fraction(b - a, gaps) for a, b in bins] for _ in R]
     forgetting = [Fraction(1, 100), Fraction(1, 500)]
-    means = []
-    for t, place in enumerate(places):
+    means, alarms, run = [], [], 0
+    for number, (low, high) in enumerate(zip(below.tolist(), rank.tolist(), strict=True)):
+        if run == 0:
+            R = [Fraction(0), Fraction(0)]
+            seen = [0] * len(bins)
+            often = [[Fraction(b - a, gaps) for a, b in bins] for _ in R]
+        # Among equal calibration scores, above those whose lot is smaller.
+        place = low + sum(each < lot(number) for each in watch._lots[low:high])
         here = next(i for i, (a, b) in enumerate(bins) if a <= place < b)
         a, b = bins[here]
-        urn = Fraction(b - a + seen[here], gaps + t)
+        urn = Fraction(b - a + seen[here], gaps + run)
         for i, forget in enumerate(forgetting):
             alternative = urn / 2 + often[i][here] / 2
             R[i] = (R[i] + 1) * alternative / urn
             often[i] = [(1 - forget) * f for f in often[i]]
             often[i][here] += forget
         seen[here] += 1
+        run += 1
         means.append(sum(R) / 2)
-    return means
+        if means[-1] >= watch.average_run_length:
+            alarms.append(number + 1)
+            run = 0
+    return means, alarms
 
 
 def test_the_evidence_is_that_of_exact_arithmetic():
     judge, watch = watch_of(60)
     places = np.random.default_rng(3).integers(0, 61, size=150)
-    expected = evidence_in_fractions(judge, places.tolist())
+    expected, _ = watched_in_fractions(watch, judge, places, places)
     now = watch.begin()
     for place, exact in zip(places, expected, strict=True):
         now, alarms = watch.advance(now, np.array([place]), np.array([place]))
         assert not alarms
         assert math.isclose(now.evidence, exact, rel_tol=1e-11)
     assert np.array_equal(FORGETTING, [0.01, 0.002])
+
+
+@pytest.mark.parametrize("grid", [None, 2.0], ids=["continuous", "tied"])
+def test_alarms_and_what_follows_them_are_those_of_exact_arithmetic(grid):
+    judge, watch = watch_of(80, 25.0, grid=grid)
+    fresh = np.random.default_rng(9).normal(0.3, 1.2, size=400)
+    below, rank = ranks(judge, fresh if grid is None else np.round(fresh * grid) / grid)
+    means, expected = watched_in_fractions(watch, judge, below, rank)
+    now, alarms = watch.advance(watch.begin(), below, rank)
+    assert len(expected) > 3
+    assert [alarm.event for alarm in alarms] == expected
+    assert [alarm.number for alarm in alarms] == list(range(1, len(expected) + 1))
+    assert np.array_equal([alarm.after for alarm in alarms], np.diff(expected, prepend=0))
+    assert now.since == 400 - expected[-1]
+    assert math.isclose(now.evidence, means[-1], rel_tol=1e-11)
 
 
 def test_ranks_of_exchangeable_scores_follow_the_urn():
@@ -92,20 +116,21 @@ def test_the_mean_evidence_is_the_number_of_events():
 
 
 @pytest.mark.parametrize("grid", [None, 2.0], ids=["continuous", "tied"])
-def test_the_time_to_a_false_alarm_is_at_least_the_average_run_length(grid):
-    A, runs = 300, 300
+def test_the_time_to_each_false_alarm_is_at_least_the_average_run_length(grid):
+    A, runs = 300, 200
     rng = np.random.default_rng(4)
     times = []
     for run in range(runs):
         judge, watch = watch_of(200, A, seed=run, grid=grid)
         now, alarms = watch.begin(), []
-        while not alarms:
+        while len(alarms) < 2:
             fresh = rng.normal(size=500)
             fresh = fresh if grid is None else np.round(fresh * grid) / grid
-            now, alarms = watch.advance(now, *ranks(judge, fresh))
-        times.append(alarms[0].event)
-    standard_error = np.std(times) / math.sqrt(runs)
-    assert np.mean(times) > A - 2 * standard_error
+            now, more = watch.advance(now, *ranks(judge, fresh))
+            alarms += more
+        times.append([alarm.after for alarm in alarms[:2]])
+    standard_error = np.std(times, axis=0) / math.sqrt(runs)
+    assert (np.mean(times, axis=0) > A - 2 * standard_error).all()
 
 
 @pytest.mark.parametrize(
@@ -167,12 +192,30 @@ def test_weights_do_not_overflow():
     np.testing.assert_allclose(now.recent.sum(axis=1) / now.weight, 1.0, rtol=1e-9)
 
 
+def test_equal_scores_take_a_place_among_them_by_lot():
+    """A stream that is all ties falls between the lots of the scores that it equals."""
+    judge, watch = watch_of(400, grid=1e-9)
+    below, rank = ranks(judge, np.zeros(20_000))
+    assert (rank - below == 400).all()
+    now, alarms = watch.advance(watch.begin(), below, rank)
+    assert not alarms
+    gaps = np.diff(watch._lots, prepend=0, append=1)
+    masses = np.add.reduceat(gaps, np.cumsum(now.widths) - now.widths)
+    assert stats.chisquare(now.counts, 20_000 * masses).pvalue > 1e-3
+
+
 def test_what_other_bins_left_is_not_taken_up():
     _, small = watch_of(12)
     judge, watch = watch_of(500)
     past, _ = watch.advance(watch.begin(), *ranks(judge, np.zeros(5)))
     assert small.resume(past.as_dict()).events == 0
     assert watch.resume({}).events == 0
+    # As many bins, but the zone ends elsewhere.
+    one, other = (Watch(rejector(judge.scores, 0.1, T), 1e7) for T in (9.0, 10.0))
+    past, _ = one.advance(one.begin(), *ranks(judge, np.zeros(5)))
+    assert len(other.begin().widths) == len(past.widths)
+    assert other.resume(past.as_dict()).events == 0
+    assert one.resume(past.as_dict()).events == 5
 
 
 def test_the_interval_holds_the_true_rate_at_every_moment():
