@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib as mpl
 import numpy as np
 
-from benchmarks.measuring import BATCH, TRAINING, Row, fitted, one_core, seconds, telemetry
+from benchmarks.measuring import BATCH, TRAINING, Row, fitted, fresh, one_core, seconds, telemetry
 from detectd.detectors import choose
 from detectd.rejection import rejector
 
@@ -75,8 +75,8 @@ def _power(points: np.ndarray) -> tuple[float, float]:
 def _ranking(n: int) -> float:
     rng = np.random.default_rng(0)
     judge = rejector(rng.normal(size=n), CONTAMINATION, T)
-    fresh = rng.normal(size=FRESH)
-    return seconds(lambda: judge.judge(fresh)) / FRESH
+    scores = rng.normal(size=FRESH)
+    return seconds(lambda: judge.judge(scores), FRESH)
 
 
 def _forest_of_width(features: int) -> float:
@@ -92,6 +92,6 @@ def _forest_of_trees(trees: int) -> float:
 
 
 def _scoring(name: str, features: int, **params: Any) -> float:
-    training, batch = telemetry(TRAINING, features), telemetry(BATCH, features, seed=1)
+    training, batches = telemetry(TRAINING, features), fresh(BATCH, features)
     scorer = choose(fitted(name, training, **params), training)
-    return seconds(lambda: scorer.score(batch)) / BATCH
+    return seconds(lambda: scorer.score(next(batches)), BATCH)

@@ -6,11 +6,13 @@ import contextlib
 import os
 import time
 from dataclasses import dataclass
+from itertools import cycle
 from statistics import median
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 import numpy as np
 
+from detectd.detectors import build
 from detectd.detectors.compiled import cores
 
 if TYPE_CHECKING:
@@ -19,13 +21,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Rows = NDArray[np.float64]
-    Clock = Callable[[], float]
 
 ROUNDS = 5
 SAMPLE_SECONDS = 0.02
 FEATURES = 8
 TRAINING = 2_000
 BATCH = 512
+POOL = 40 * BATCH
 
 
 class Row(TypedDict):
@@ -62,14 +64,12 @@ def race(
     *,
     ours_events: int = 1,
     theirs_events: int = 1,
-    clock: Clock = time.process_time,
 ) -> Race:
-    """Ours, theirs, ours, theirs, …; seconds an event. Each sample is as many calls as it takes.
+    """Ours, theirs, ours, theirs, …, each sample as many calls as it takes.
 
-    By default in processor time, in which other processes do not show.
+    In processor time, in which other processes do not show.
     """
-    first, second = _sampler(ours, ours_events, clock), _sampler(theirs, theirs_events, clock)
-    return turns(first, second)
+    return turns(_sampler(ours, ours_events), _sampler(theirs, theirs_events))
 
 
 def turns(ours: Callable[[], float], theirs: Callable[[], float]) -> Race:
@@ -79,24 +79,24 @@ def turns(ours: Callable[[], float], theirs: Callable[[], float]) -> Race:
     return Race(mine, other, float(np.median(rounds[:, 1] / rounds[:, 0])))
 
 
-def seconds(do: Callable[[], object], clock: Clock = time.process_time) -> float:
-    """The median time of a call."""
-    sample = _sampler(do, 1, clock)
+def seconds(do: Callable[[], object], events: int) -> float:
+    """The median processor time of an event."""
+    sample = _sampler(do, events)
     return median(sample() for _ in range(ROUNDS))
 
 
-def _sampler(do: Callable[[], object], events: int, clock: Clock) -> Callable[[], float]:
-    """Takes the time of as many calls as it needs to be told; the first of all warms up."""
+def _sampler(do: Callable[[], object], events: int) -> Callable[[], float]:
+    """What takes a sample, in seconds an event. The first call warms up."""
     do()
-    calls = max(1, int(SAMPLE_SECONDS / max(_time(do, 1, clock), 1e-7)))
-    return lambda: _time(do, calls, clock) / calls / events
+    calls = max(1, int(SAMPLE_SECONDS / max(_time(do, 1), 1e-7)))
+    return lambda: _time(do, calls) / calls / events
 
 
-def _time(do: Callable[[], object], calls: int, clock: Clock) -> float:
-    started = clock()
+def _time(do: Callable[[], object], calls: int) -> float:
+    started = time.process_time()
     for _ in range(calls):
         do()
-    return clock() - started
+    return time.process_time() - started
 
 
 @contextlib.contextmanager
@@ -121,12 +121,12 @@ def telemetry(count: int, features: int = FEATURES, *, seed: int = 0) -> Rows:
     return 1 / (1 + np.exp(-rows))
 
 
-def fitted(name: str, rows: Rows, **params: Any) -> Any:
-    """A PyOD detector fitted to rows."""
-    import pyod.models.hbos
-    import pyod.models.iforest
+def fresh(size: int, features: int = FEATURES) -> Iterator[Rows]:
+    """Batches (size, features) without end; so many that no processor learns them by heart."""
+    pool = telemetry(max(size, POOL), features, seed=1)
+    return cycle([pool[i : i + size] for i in range(0, len(pool) - size + 1, size)])
 
-    classes = {"IForest": pyod.models.iforest.IForest, "HBOS": pyod.models.hbos.HBOS}
-    if name == "IForest":
-        params |= {"random_state": 0}
-    return classes[name](**params).fit(rows)
+
+def fitted(name: str, rows: Rows, contamination: float = 0.1, **params: Any) -> Any:
+    """A PyOD detector fitted to rows."""
+    return build(name, contamination, 0, params).fit(rows)

@@ -109,7 +109,7 @@ class Stage:
         self.written = 0
         with progress_bar("fit") as advance:
             fit_file(home / "training.jsonl", self.settings(), advance)
-        self.detector = fitted("IForest", telemetry(TRAINING, seed=2), contamination=CONTAMINATION)
+        self.detector = fitted("IForest", telemetry(TRAINING, seed=2), CONTAMINATION)
         Passing.padding += self._shortfall()
 
     def settings(self) -> Any:

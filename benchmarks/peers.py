@@ -12,14 +12,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.measuring import BATCH, FEATURES, TRAINING, Row, fitted, one_core, race, telemetry
+from benchmarks.measuring import (
+    BATCH,
+    FEATURES,
+    POOL,
+    TRAINING,
+    Row,
+    fitted,
+    fresh,
+    one_core,
+    race,
+    telemetry,
+)
 from detectd.detectors import choose
 from detectd.rejection import rejector
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from numpy.typing import NDArray
 
 CONTAMINATION, T = 0.05, 8.0
 LEARNT = 600  # more than any window of theirs
@@ -46,11 +55,11 @@ def rows() -> list[Row]:
 
 def _judge(name: str) -> Callable[[], object]:
     """Scoring and verdict of a batch."""
-    training, batch = telemetry(TRAINING), telemetry(BATCH, seed=1)
+    training, batches = telemetry(TRAINING), fresh(BATCH)
     detector = fitted(name, training[TRAINING // 2 :])
     scorer = choose(detector, training)
     judge = rejector(scorer.score(training[: TRAINING // 2]), CONTAMINATION, T)
-    return lambda: judge.judge(scorer.score(batch))
+    return lambda: judge.judge(scorer.score(next(batches)))
 
 
 def _row(name: str, ours: Callable[[], object], peer: str, call: Callable[[], object]) -> Row:
@@ -79,17 +88,17 @@ def _river(*, learn: bool) -> Callable[[], object]:
 
     names = [f"f{i}" for i in range(FEATURES)]
     events = [dict(zip(names, row, strict=True)) for row in telemetry(LEARNT).tolist()]
-    fresh = cycle(dict(zip(names, row, strict=True)) for row in telemetry(BATCH, seed=1).tolist())
+    stream = cycle(dict(zip(names, row, strict=True)) for row in telemetry(POOL, seed=1).tolist())
     trees = HalfSpaceTrees(n_trees=10, seed=0)
     for event in events:
         trees.learn_one(event)
 
     def both() -> None:
-        event = next(fresh)
+        event = next(stream)
         trees.score_one(event)
         trees.learn_one(event)
 
-    return both if learn else lambda: trees.score_one(next(fresh))
+    return both if learn else lambda: trees.score_one(next(stream))
 
 
 def _pysad() -> dict[str, Callable[[], object]]:
@@ -104,5 +113,5 @@ def _pysad() -> dict[str, Callable[[], object]]:
 def _scoring(model: Any) -> Callable[[], object]:
     for row in telemetry(LEARNT):
         model.fit_partial(row)
-    fresh: cycle[NDArray[np.float64]] = cycle(telemetry(BATCH, seed=1))
-    return lambda: model.score_partial(next(fresh))
+    stream = cycle(telemetry(POOL, seed=1))
+    return lambda: model.score_partial(next(stream))

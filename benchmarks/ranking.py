@@ -35,7 +35,7 @@ def rows() -> list[Row]:
 def _against_pyod(n: int) -> Row:
     """PyOD's scoring is taken out by handing it the scores."""
     rng = np.random.default_rng(0)
-    detector = fitted("HBOS", rng.normal(size=(n, 2)), contamination=CONTAMINATION)
+    detector = fitted("HBOS", rng.normal(size=(n, 2)), CONTAMINATION)
     detector.decision_scores_ = rng.normal(size=n)
     fresh = rng.normal(size=FRESH)
     detector.decision_function = lambda rows: rows[:, 0]
