@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from detectd.contamination import estimate
+from detectd.models.contamination import estimate
 
 LEVEL = 0.9
 

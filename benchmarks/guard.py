@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from detectd.answering.window import Window, guard
 from detectd.promise import Terms, promise
 from detectd.rejection import ABSTAIN, ANOMALY, Costs, rejector
-from detectd.window import Window, guard
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from detectd.answering.window import Guard
     from detectd.rejection import Rejector
-    from detectd.window import Guard
 
     Stream = Callable[[np.random.Generator, int], np.ndarray]
 

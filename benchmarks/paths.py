@@ -21,7 +21,7 @@ import msgspec
 import numpy as np
 
 from benchmarks.measuring import BATCH, FEATURES, TRAINING, Row, fitted, telemetry, turns
-from detectd.answering import Answerer
+from detectd.answering.answerer import Answerer
 from detectd.fitting import fit_file
 from detectd.loading import settle
 from detectd.records import Outgoing, Topic

@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from detectd import training, wiring
+from detectd import wiring
 from detectd.decode import field_of
 from detectd.encode import VERDICTS
 from detectd.errors import DetectdError, UsageError
 from detectd.input import InputFile
+from detectd.models import training
+from detectd.models.serving import load_active, serve
 from detectd.pipeline import collect_records, judge_records
 from detectd.records import Topic
-from detectd.serving import load_active, serve
 from detectd.telemetry.metrics import stages
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from detectd.decode import Schema
-    from detectd.model import Model
-    from detectd.serving import Serving
+    from detectd.models.model import Model
+    from detectd.models.serving import Serving
     from detectd.settings import Settings
     from detectd.telemetry.progress import Advance
 

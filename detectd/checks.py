@@ -90,7 +90,7 @@ def _model(settings: Settings) -> Iterator[str]:
     if store.active() is None:
         yield f"model     none yet: the first {settings.training.warmup:,} events train one"
         return
-    from detectd.serving import load_active, other_settings, serve
+    from detectd.models.serving import load_active, other_settings, serve
 
     model = load_active(store, datetime.now(UTC))
     assert model
@@ -116,7 +116,7 @@ def require_detector(settings: Settings) -> None:
 
 def require_trainable_warmup(settings: Settings) -> None:
     """Raise ConfigError where so few events, however good, could not train a model."""
-    from detectd.training import require_rows
+    from detectd.models.training import require_rows
 
     warmup, features = settings.training.warmup, settings.event.features
     try:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import structlog
 
-from detectd import serving, training, wiring
+from detectd import wiring
 from detectd.decode import decode
 from detectd.errors import DetectdError
 from detectd.input import InputFile
+from detectd.models import serving, training
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from detectd.decode import Schema
-    from detectd.serving import Serving
+    from detectd.models.serving import Serving
     from detectd.settings import Settings
     from detectd.telemetry.progress import Advance
 

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 
 from detectd import dead_letters, wiring
 from detectd.errors import DetectdError, UsageError
+from detectd.models.serving import load_active, serve
 from detectd.pipeline import judge_records, within_limits
 from detectd.records import Position
-from detectd.serving import load_active, serve
 
 if TYPE_CHECKING:
-    from detectd.serving import Serving
+    from detectd.models.serving import Serving
     from detectd.settings import Settings
     from detectd.signals import Stop
 

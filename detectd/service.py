@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from detectd import wiring
-from detectd.answering import Answerer
+from detectd.answering.answerer import Answerer
 from detectd.errors import DetectdError, Interrupted, Revoked
 from detectd.garbage import rare_collections
 from detectd.pace import Backoff, Pace
@@ -35,9 +35,9 @@ from detectd.telemetry.witness import Witness
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from detectd.models.replication import Feed
+    from detectd.models.serving import Serving
     from detectd.records import Record
-    from detectd.replication import Feed
-    from detectd.serving import Serving
     from detectd.settings import Settings
     from detectd.signals import Stop
     from detectd.telemetry.progress import Advance

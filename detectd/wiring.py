@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from detectd.avro import Registry
     from detectd.brokers import KafkaClient
     from detectd.brokers.topics import Creation
-    from detectd.model import Model, Recipe
+    from detectd.models.model import Model, Recipe
+    from detectd.models.replication import Feed
+    from detectd.models.store import Store
     from detectd.outputs.file import FileOutputs
     from detectd.outputs.kafka import KafkaOutputs
     from detectd.promise import Terms
-    from detectd.replication import Feed
     from detectd.settings import Settings
     from detectd.sinks import Sink
     from detectd.sources import Source
-    from detectd.store import Store
 
 
 def schema(settings: Settings) -> Schema:
@@ -67,7 +67,7 @@ def event_fingerprint(settings: Settings) -> str:
 
 def recipe(settings: Settings) -> Recipe:
     """What training rows become."""
-    from detectd.model import Recipe
+    from detectd.models.model import Recipe
 
     detector, calibration = settings.detector, settings.calibration
     return Recipe(
@@ -109,7 +109,7 @@ def terms(settings: Settings, model: Model | None = None) -> Terms:
 
 def store(settings: Settings) -> Store:
     """Where models live."""
-    from detectd.store import Store
+    from detectd.models.store import Store
 
     return Store(settings.models.directory)
 
@@ -260,7 +260,7 @@ def feed(settings: Settings, client: KafkaClient | None) -> Feed | None:
     """What brings published models into the store; None where there is no topic for them."""
     if settings.kafka.models_topic is None or client is None:
         return None
-    from detectd.replication import Feed, require
+    from detectd.models.replication import Feed, require
 
     require(client, settings.kafka.models_topic, creation(settings))
     return Feed(client, settings.kafka.models_topic, store(settings))
@@ -271,7 +271,7 @@ def publish(settings: Settings, version: str) -> str | None:
     topic = settings.kafka.models_topic
     if topic is None:
         return None
-    from detectd.replication import publish
+    from detectd.models.replication import publish
 
     client = kafka_client(settings)
     if client is None:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from detectd import contamination
-from detectd.contamination import (
+from detectd.errors import DetectdError
+from detectd.models import contamination
+from detectd.models.contamination import (
     MANY,
     NONE,
     POINTS,
@@ -23,12 +24,11 @@ from detectd.contamination import (
     from_scores,
     panel_scores,
 )
-from detectd.errors import DetectdError
-from detectd.model import Contamination, Recipe
+from detectd.models.model import Contamination, Recipe
+from detectd.models.store import Store
+from detectd.models.training import require_rows, train
 from detectd.promise import Terms, promise
 from detectd.rejection import Costs
-from detectd.store import Store
-from detectd.training import require_rows, train
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 FEATURES = ("a", "b", "c")

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from numba.core import event
 
-from detectd import serving
 from detectd.decode import Schema
 from detectd.detectors.compiled import MODULES, ROWS_A_THREAD
 from detectd.loading import settle
-from detectd.model import Recipe
+from detectd.models import serving
+from detectd.models.model import Recipe
+from detectd.models.training import train
 from detectd.pipeline import judge_records
 from detectd.records import Record
-from detectd.training import train
 
 RUN = """
 import resource, sys

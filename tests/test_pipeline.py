@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from detectd.decode import Schema
 from detectd.detectors import choose
 from detectd.encode import Envelope
-from detectd.model import Recipe
+from detectd.models.model import Recipe
+from detectd.models.training import complete_rows, train
 from detectd.pipeline import Judge, collect_records, judge_records
 from detectd.records import Record, Topic
 from detectd.rejection import rejector
-from detectd.training import complete_rows, train
 
 SCHEMA = Schema(("a", "b"), missing="median", max_record_bytes=200)
 

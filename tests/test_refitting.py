@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 from detectd.errors import ConfigError
-from detectd.model import Recipe
-from detectd.refitting import PREFIX, Failed, Limits, Refit, Task, Trained, sweep
-from detectd.training import train
+from detectd.models.model import Recipe
+from detectd.models.refitting import PREFIX, Failed, Limits, Refit, Task, Trained, sweep
+from detectd.models.training import train
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 # Nobody waits for these trainers but the test.

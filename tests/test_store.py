@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from detectd.errors import ConfigError, DetectdError, UsageError
-from detectd.model import Recipe
-from detectd.store import Store
-from detectd.training import train
+from detectd.models.model import Recipe
+from detectd.models.store import Store
+from detectd.models.training import train
 
 FEATURES = ("a", "b", "c")
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

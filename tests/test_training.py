@@ -4,12 +4,12 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from detectd import training
 from detectd.detectors import build, choose, fit
 from detectd.errors import ConfigError, DetectdError
-from detectd.model import Recipe
+from detectd.models import training
+from detectd.models.model import Recipe
+from detectd.models.training import complete_rows, constant_features, refit, train
 from detectd.rejection import ABSTAIN, ANOMALY, NORMAL, rejector
-from detectd.training import complete_rows, constant_features, refit, train
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 FEATURES = ("a", "b", "c")

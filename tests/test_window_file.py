@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from detectd.answering.warmup import Busy
+from detectd.answering.window import Guard, Window
+from detectd.answering.window_file import WindowFile
 from detectd.errors import ConfigError
-from detectd.warmup import Busy
-from detectd.window import Guard, Window
-from detectd.window_file import WindowFile
 
 SIZE, WIDTH = 50, 2
 

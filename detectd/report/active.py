@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from detectd import wiring
 from detectd.errors import DetectdError
+from detectd.models.serving import load, load_active, serve
 from detectd.report.figures import figures
-from detectd.serving import load, load_active, serve
 
 if TYPE_CHECKING:
-    from detectd.serving import Serving
+    from detectd.models.serving import Serving
     from detectd.settings import Settings
 
 

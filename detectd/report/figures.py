@@ -13,8 +13,8 @@ from detectd.rejection.sequence import rate_interval
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from detectd.models.serving import Serving
     from detectd.promise import Promise, Terms
-    from detectd.serving import Serving
 
 
 def figures(serving: Serving, observed: Mapping[str, int]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from detectd import __version__
-from detectd.observations import Observations
+from detectd.answering.observations import Observations
 from detectd.report import alarms, tables
 from detectd.report.charts import (
     gauge,
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from xml.etree.ElementTree import Element
 
+    from detectd.models.serving import Serving
     from detectd.rejection import ExactPromise
-    from detectd.serving import Serving
 
 
 def page(serving: Serving, observed: Mapping[str, Any], written: datetime) -> str:

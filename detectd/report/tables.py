@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from xml.etree.ElementTree import Element
 
+    from detectd.models.serving import Serving
     from detectd.report.markup import Inside
-    from detectd.serving import Serving
 
 # Names of features that are shown; whoever has more knows where they are configured.
 FEATURES_SHOWN = 60

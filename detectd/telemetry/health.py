@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from detectd.serving import Serving
+    from detectd.answering.warming import Progress
+    from detectd.models.serving import Serving
     from detectd.sources import Partition
-    from detectd.warming import Progress
 
 
 # How a refit ends: its model answers, its model was not good enough, or there is no model.

@@ -14,7 +14,7 @@ from detectd.telemetry.health import OUTCOMES
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from detectd.serving import Serving
+    from detectd.models.serving import Serving
     from detectd.telemetry.health import State
 
 # Label values -> value, in the order of the declared labels.

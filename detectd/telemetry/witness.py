@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    from detectd.answering import Answerer
+    from detectd.answering.answerer import Answerer
     from detectd.records import Outgoing
     from detectd.settings import Settings
     from detectd.sources import Partition

@@ -13,12 +13,12 @@ import pytest
 from kafka import KafkaProducer
 from test_kafka_sink import client_of
 
-from detectd import archive, training
 from detectd.brokers.topics import Creation
 from detectd.errors import ConfigError
-from detectd.model import Recipe
-from detectd.replication import Feed, publish, require
-from detectd.store import Store
+from detectd.models import archive, training
+from detectd.models.model import Recipe
+from detectd.models.replication import Feed, publish, require
+from detectd.models.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

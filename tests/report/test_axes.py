@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from detectd.observations import grid
+from detectd.answering.observations import grid
 from detectd.report import axes, numerals
 
 ends = st.floats(-1e15, 1e15, allow_subnormal=False)

@@ -8,15 +8,15 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from detectd.answering.observations import Observations
 from detectd.detectors import choose
-from detectd.model import Recipe
-from detectd.observations import Observations
+from detectd.models.model import Recipe
+from detectd.models.serving import Serving
+from detectd.models.training import complete_rows, train
 from detectd.pipeline import Judge
 from detectd.promise import Terms, promise
 from detectd.rejection import ABSTAIN, ANOMALY, NORMAL, Costs
 from detectd.report.html import page
-from detectd.serving import Serving
-from detectd.training import complete_rows, train
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOSTILE = (

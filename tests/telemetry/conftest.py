@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from detectd.detectors import choose
-from detectd.model import Recipe
+from detectd.models.model import Recipe
+from detectd.models.serving import Serving
+from detectd.models.training import complete_rows, train
 from detectd.pipeline import Judge
 from detectd.promise import Terms, promise
 from detectd.rejection import Costs
-from detectd.serving import Serving
 from detectd.sources import Partition
 from detectd.telemetry.health import Health
 from detectd.telemetry.metrics import Metrics
-from detectd.training import complete_rows, train
 
 if TYPE_CHECKING:
     from collections.abc import Callable

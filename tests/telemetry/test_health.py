@@ -8,11 +8,11 @@ import threading
 
 import pytest
 
+from detectd.answering.warming import Progress
 from detectd.report.figures import figures
 from detectd.sources import Partition
 from detectd.telemetry.health import Health
 from detectd.telemetry.pages import healthz, readyz, status
-from detectd.warming import Progress
 
 
 def ready(health):

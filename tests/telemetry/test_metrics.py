@@ -8,13 +8,13 @@ from collections import Counter
 import pytest
 from exposition import families, problems
 
+from detectd.answering.warming import Progress
 from detectd.encode import dead_letter
 from detectd.records import Defect, Outgoing, Record, Stage, Topic
 from detectd.report.figures import figures
 from detectd.sources import Partition
 from detectd.telemetry.health import OUTCOMES, Health
 from detectd.telemetry.metrics import METRICS, Metrics, stages
-from detectd.warming import Progress
 
 # What dashboards and alerts are written against.
 CONTRACT = {

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from detectd.observations import Period
+    from detectd.answering.observations import Period
     from detectd.promise import Promise
     from detectd.report.alarms import Raised
 

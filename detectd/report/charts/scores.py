@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from detectd.observations import BINS
+from detectd.answering.observations import BINS
 from detectd.report import plot
 from detectd.report.axes import Axis, linear, nice_ticks, spaced_ticks, square_root
 from detectd.report.charts.figure import Entry, figure, panel
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from detectd.observations import Grid
+    from detectd.answering.observations import Grid
     from detectd.rejection import Rejector
 
     Floats = NDArray[np.float64]

@@ -14,20 +14,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import structlog
 
-from detectd import training, wiring
+from detectd import wiring
+from detectd.answering.warmup import Busy, Warmup
 from detectd.checks import require_detector, require_trainable_warmup
+from detectd.models import training
 from detectd.pipeline import collect_records
 from detectd.records import Topic
-from detectd.warmup import Busy, Warmup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from detectd.decode import Schema
-    from detectd.model import Model
+    from detectd.models.model import Model
+    from detectd.models.store import Store
     from detectd.records import Outgoing, Record
     from detectd.settings import Settings
-    from detectd.store import Store
 
 log = structlog.get_logger()
 

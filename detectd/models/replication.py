@@ -21,18 +21,19 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from kafka import KafkaProducer, TopicPartition
 
-from detectd import archive, durable
+from detectd import durable
 from detectd.brokers import CLOSE_SECONDS
 from detectd.brokers import topics as broker_topics
 from detectd.brokers.failures import explained
 from detectd.brokers.onlooking import onlooker
 from detectd.brokers.topics import Creation
 from detectd.errors import ConfigError, DetectdError
+from detectd.models import archive
 from detectd.pace import Backoff
 
 if TYPE_CHECKING:
     from detectd.brokers import KafkaClient
-    from detectd.store import Store
+    from detectd.models.store import Store
 
 log = structlog.get_logger()
 

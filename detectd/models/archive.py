@@ -12,7 +12,7 @@ from detectd import durable
 from detectd.errors import ConfigError, DetectdError
 
 if TYPE_CHECKING:
-    from detectd.store import Store
+    from detectd.models.store import Store
 
 
 def pack(store: Store, version: str) -> bytes:

@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from detectd import training, wiring
+from detectd import wiring
 from detectd.detectors import choose
 from detectd.errors import ConfigError
+from detectd.models import training
 from detectd.pipeline import Judge
 from detectd.promise import Promise, promise
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from detectd.model import Model
+    from detectd.models.model import Model
+    from detectd.models.store import Store
     from detectd.settings import Settings
-    from detectd.store import Store
 
 log = structlog.get_logger()
 

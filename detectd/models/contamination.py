@@ -26,7 +26,7 @@ from scipy import optimize, special
 
 from detectd.detectors import build, fit, training_scores
 from detectd.errors import DetectdError
-from detectd.model import Contamination
+from detectd.models.model import Contamination
 
 if TYPE_CHECKING:
     import numpy.typing as npt

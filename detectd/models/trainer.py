@@ -1,7 +1,7 @@
 """The trainer: a process that fits one model beside the service, and gives way to it.
 
-`detectd.refitting` starts it as `python -m detectd.trainer DIRECTORY PARENT`. It reads its task
-from the directory and leaves a store with one model there, or the reason why there is none.
+`detectd.models.refitting` starts it as `python -m detectd.models.trainer DIRECTORY PARENT`. It reads
+its task from the directory and leaves a store with one model there, or the reason why there is none.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ def main(directory: Path, parent: int) -> int:
 def _train(directory: Path, task: dict[str, Any]) -> None:
     import numpy as np
 
-    from detectd import training
-    from detectd.model import Recipe
-    from detectd.store import Store
+    from detectd.models import training
+    from detectd.models.model import Recipe
+    from detectd.models.store import Store
 
     # Only now: a library that finds no room while it is imported does not say so.
     _limit_memory(task["memory_bytes"])

@@ -15,10 +15,10 @@ from detectd.rejection.drift import Watch
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from detectd.models.serving import Serving
     from detectd.records import Outgoing
     from detectd.rejection import Judgement
     from detectd.rejection.drift import Alarm
-    from detectd.serving import Serving
 
 # How many alarms are kept for whoever asks.
 KEPT = 20

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from detectd import serving
 from detectd.errors import DetectdError
+from detectd.models import serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from detectd.model import Model
-    from detectd.store import Store
+    from detectd.models.model import Model
+    from detectd.models.store import Store
 
 log = structlog.get_logger()
 

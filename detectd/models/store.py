@@ -23,9 +23,9 @@ import numpy as np
 
 from detectd import durable
 from detectd.errors import ConfigError, DetectdError, UsageError
-from detectd.libraries import libraries
-from detectd.model import Contamination, Model, Recipe
-from detectd.trusted import damaged, refuse_writable, sha256, verified
+from detectd.models.libraries import libraries
+from detectd.models.model import Contamination, Model, Recipe
+from detectd.models.trusted import damaged, refuse_writable, sha256, verified
 
 if TYPE_CHECKING:
     from pathlib import Path

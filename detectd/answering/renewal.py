@@ -20,23 +20,24 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
 
-from detectd import serving, wiring
-from detectd.acceptance import Contender, agreement, refusals
+from detectd import wiring
+from detectd.answering.acceptance import Contender, agreement, refusals
+from detectd.answering.warmup import Busy
+from detectd.answering.window import Window, guard
+from detectd.answering.window_file import WindowFile
 from detectd.checks import require_trainable_warmup
-from detectd.refitting import Failed, Limits, Refit, Task, sweep
-from detectd.warmup import Busy
-from detectd.window import Window, guard
-from detectd.window_file import WindowFile
+from detectd.models import serving
+from detectd.models.refitting import Failed, Limits, Refit, Task, sweep
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from detectd.acceptance import Reason
-    from detectd.model import Model
+    from detectd.answering.acceptance import Reason
+    from detectd.models.model import Model
+    from detectd.models.serving import Serving
+    from detectd.models.store import Store
     from detectd.pipeline import Judged
-    from detectd.serving import Serving
     from detectd.settings import Settings
-    from detectd.store import Store
 
 log = structlog.get_logger()
 

@@ -14,22 +14,23 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from detectd import serving, wiring
+from detectd import wiring
+from detectd.answering.incumbent import Incumbent
+from detectd.answering.renewal import Renewal
+from detectd.answering.shadow import Shadow
+from detectd.answering.succession import Succession
+from detectd.answering.warming import Warming
 from detectd.checks import require_trainable_warmup
 from detectd.errors import ConfigError, DetectdError
-from detectd.incumbent import Incumbent
-from detectd.renewal import Renewal
-from detectd.shadow import Shadow
-from detectd.succession import Succession
-from detectd.warming import Warming
+from detectd.models import serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from detectd.decode import Schema
-    from detectd.model import Model
+    from detectd.models.model import Model
+    from detectd.models.serving import Serving
     from detectd.records import Outgoing, Record
-    from detectd.serving import Serving
     from detectd.settings import Settings
 
 log = structlog.get_logger()

@@ -1,8 +1,8 @@
 """A refit beside the loop: another process trains while the service goes on answering.
 
     write    the rows and the recipe into a directory of their own beside the models
-    train    `detectd.trainer`, a new interpreter: no socket, lock or thread of ours is in it; one
-             thread, a low priority, limited memory, and it dies with the service
+    train    `trainer`, a new interpreter: no socket, lock or thread of ours is in it; one thread, a
+             low priority, limited memory, and it dies with the service
     load     its model, verified as that of any store
     finish   whatever makes it ready to answer
 
@@ -33,8 +33,8 @@ import numpy as np
 
 from detectd import durable
 from detectd.errors import DetectdError
-from detectd.store import Store
-from detectd.trainer import MODELS, REASON, ROWS, TASK
+from detectd.models.store import Store
+from detectd.models.trainer import MODELS, REASON, ROWS, TASK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from detectd.model import Model, Recipe
+    from detectd.models.model import Model, Recipe
 
 T = TypeVar("T")
 Code = Literal["unfit", "out_of_memory", "too_slow", "crashed", "not_written"]
@@ -237,7 +237,7 @@ def _start(home: Path, stderr: int) -> subprocess.Popen[bytes]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith(OURS)}
     environment |= ONE_THREAD | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     return subprocess.Popen(  # noqa: S603 - our own interpreter and module
-        [sys.executable, "-P", "-m", "detectd.trainer", str(home), str(os.getpid())],
+        [sys.executable, "-P", "-m", "detectd.models.trainer", str(home), str(os.getpid())],
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

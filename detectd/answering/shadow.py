@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from detectd.acceptance import Agreement, agreement
+from detectd.answering.acceptance import Agreement, agreement
 
 if TYPE_CHECKING:
+    from detectd.models.serving import Serving
     from detectd.pipeline import Judged
-    from detectd.serving import Serving
 
 
 class Shadow:

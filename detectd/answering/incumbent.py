@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import structlog
 
+from detectd.answering.observations import Observations
+from detectd.answering.vigil import Vigil
 from detectd.encode import VERDICTS, in_words
-from detectd.observations import Observations
 from detectd.pipeline import judge_records
-from detectd.vigil import Vigil
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from detectd.decode import Schema
+    from detectd.models.serving import Serving
     from detectd.pipeline import Judged
     from detectd.records import Record
-    from detectd.serving import Serving
     from detectd.settings import Settings
 
 log = structlog.get_logger()

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from detectd import contamination
 from detectd.detectors import build, choose, fit, training_scores
 from detectd.errors import ConfigError, DetectdError
-from detectd.libraries import libraries
-from detectd.model import ESTIMATE, Contamination, Model, Recipe
+from detectd.models import contamination
+from detectd.models.libraries import libraries
+from detectd.models.model import ESTIMATE, Contamination, Model, Recipe
 from detectd.rejection import expected_anomalies
 
 if TYPE_CHECKING:

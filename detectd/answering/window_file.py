@@ -21,16 +21,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from detectd import durable
+from detectd.answering.warmup import Busy
+from detectd.answering.window import entry
 from detectd.errors import ConfigError
-from detectd.warmup import Busy
-from detectd.window import entry
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy.typing as npt
 
-    from detectd.window import Window
+    from detectd.answering.window import Window
 
     Entries = npt.NDArray[np.void]
 
