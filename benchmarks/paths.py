@@ -74,7 +74,7 @@ def rows() -> list[Row]:
         plain = turns(stage.serve, stage.plain)
     script = f"json.loads, batches of {BATCH}, predict_with_rejection, json.dumps"
     why = _row("the same without output.explain", explaining.ratio, None, explaining.ours)
-    why = replace(why, what=f"{why.what}, with output.explain")
+    why["what"] += ", with output.explain"
     return [passing, unscored, why, _row(script, plain.ratio, 20.0, plain.ours)]
 
 
