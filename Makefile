@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check lint types imports format bench bench-kafka chaos clean
+.PHONY: demo test check lint types imports format bench bench-kafka bench-drift chaos clean
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -39,6 +39,10 @@ bench: $(READY)
 # The service between Kafka topics, against passing the records through.
 bench-kafka: $(READY)
 	$(BIN)/python -m benchmarks.kafka
+
+# How soon a change is seen, against River's detectors at the same rate of false alarms. Half an hour.
+bench-drift: $(READY)
+	$(BIN)/python -m benchmarks.delays
 
 # Minutes: processes and brokers killed, frozen and restarted; each record answered once.
 chaos: $(READY)
