@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check lint types imports format bench bench-memory bench-kafka chaos soak schema wheel deb test-deb clean
+.PHONY: demo test check lint types imports format bench bench-memory bench-kafka bench-drift chaos soak schema wheel deb test-deb clean
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -47,6 +47,10 @@ bench-kafka: $(READY)
 # An hour under load with reloads, refits and scrapes: does anything grow? MINUTES=1 is a short form.
 soak: $(READY)
 	$(BIN)/python -m benchmarks.soak $(if $(MINUTES),--minutes $(MINUTES))
+
+# How soon a change is seen, against River's detectors at the same rate of false alarms. Half an hour.
+bench-drift: $(READY)
+	$(BIN)/python -m benchmarks.delays
 
 # Minutes: processes and brokers killed, frozen and restarted; each record answered once.
 chaos: $(READY)

@@ -154,7 +154,8 @@ class Refit(Generic[T]):
             with _own_directory(self._directory) as home:
                 self._outcome.set_result(self._attempt(home))
         except OSError as refused:
-            why = f"{self._directory}: the trainer's files cannot be written: {refused.strerror}"
+            why = refused.strerror or refused  # numpy's own has no errno
+            why = f"{self._directory}: the trainer's files cannot be written: {why}"
             self._outcome.set_result(Failed("not_written", why))
         except Exception as unforeseen:  # noqa: BLE001 - poll raises it
             self._outcome.set_exception(unforeseen)
