@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check lint types imports format bench bench-kafka chaos clean
+.PHONY: demo test check lint types imports format bench bench-kafka chaos parity clean
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -43,6 +43,10 @@ bench-kafka: $(READY)
 # Minutes: processes and brokers killed, frozen and restarted; each record answered once.
 chaos: $(READY)
 	PYTHONPATH=tests:tests/kafka $(BIN)/python -m chaos.campaign $(if $(SEED),--seed $(SEED)) $(if $(CLIENT),--client $(CLIENT))
+
+# Minutes: every kernel against PyOD, on rows that are measured (DATA=directory of ADBench) or drawn.
+parity: $(READY)
+	PYTHONPATH=tests $(BIN)/python -m parity.campaign $(if $(DATA),--data $(DATA))
 
 format: $(READY)
 	$(BIN)/ruff format .
