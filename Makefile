@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check lint types imports format bench bench-memory bench-kafka bench-drift chaos soak schema wheel deb test-deb clean
+.PHONY: demo test check lint types imports format bench bench-memory bench-kafka bench-drift chaos parity soak
+.PHONY: schema wheel deb test-deb clean
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -55,6 +56,10 @@ bench-drift: $(READY)
 # Minutes: processes and brokers killed, frozen and restarted; each record answered once.
 chaos: $(READY)
 	PYTHONPATH=tests:tests/kafka $(BIN)/python -m chaos.campaign $(if $(SEED),--seed $(SEED)) $(if $(CLIENT),--client $(CLIENT))
+
+# Minutes: every kernel against PyOD, on rows that are measured (DATA=directory of ADBench) or drawn.
+parity: $(READY)
+	PYTHONPATH=tests $(BIN)/python -m parity.campaign $(if $(DATA),--data $(DATA))
 
 # For editors: config/schema.json from the settings and from what reference.toml says of each key.
 schema: $(READY)

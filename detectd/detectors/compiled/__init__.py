@@ -73,14 +73,14 @@ class Compiled:
     `kernel(rows, out, *parts)` writes the scores (k,) of rows (k, d), C-contiguous float64, into
     `out`; a row on which PyOD fails gets NaN. It may return how many rows it leaves to `others`, as
     NaN too. `reference(rows, *parts)` returns the same, slowly, and leaves none. `nanoseconds` is
-    what a row takes, roughly.
+    what a row takes, to within a few times.
     """
 
     kernel: Callable[..., int | None]
     reference: Callable[..., Rows]
     parts: tuple[Any, ...]
     others: Scorer | None = None
-    nanoseconds: float = 500.0
+    nanoseconds: float = 0.0
 
     how = "compiled"
     doubt: str | None = field(default=None, init=False)
@@ -98,7 +98,8 @@ class Compiled:
 
     def _share_out(self, rows: Rows, out: Rows) -> int:
         """Score slices of the rows side by side; returns how many rows are left."""
-        slices = min(cores(), int(len(rows) * self.nanoseconds / WORK_A_THREAD))
+        work = int(len(rows) * self.nanoseconds / WORK_A_THREAD)
+        slices = min(cores(), len(rows), work)
         if slices < 2:
             return self.kernel(rows, out, *self.parts) or 0
         cuts = [len(rows) * i // slices for i in range(slices + 1)]

@@ -43,7 +43,8 @@ def _pca(detector: Any) -> Compiled:
         raise ValueError("components that do not fit the features or their weights")
     if not (scale > 0).all():
         raise ValueError("a scale that is not positive")
-    return Compiled(component_distances, reference_pca, (centre, scale, axes, shares))
+    parts = (centre, scale, axes, shares)
+    return Compiled(component_distances, reference_pca, parts, nanoseconds=1.5 * axes.size)
 
 
 def _mcd(detector: Any) -> Compiled:
@@ -51,7 +52,8 @@ def _mcd(detector: Any) -> Compiled:
     precision = np.array(detector.detector_.get_precision().T, dtype=np.float64, order="C")
     if precision.shape != location.shape * 2:
         raise ValueError("a precision matrix that does not fit the location")
-    return Compiled(squared_mahalanobis, reference_mcd, (location, precision))
+    parts, cost = (location, precision), 1.0 * precision.size
+    return Compiled(squared_mahalanobis, reference_mcd, parts, nanoseconds=cost)
 
 
 @compiled

@@ -53,7 +53,8 @@ def build(detector: Any) -> Compiled:
     low, high = np.array([(limit[0], limit[-1]) for limit in limits]).T
     weights, columns = _sparse(projections)
     frames = _frames(low, high, bins, weights.shape[1])
-    return Compiled(score, reference, (weights, columns, frames, depths, ends, projections))
+    parts = (weights, columns, frames, depths, ends, projections)
+    return Compiled(score, reference, parts, nanoseconds=2.0 * weights.size)
 
 
 def _evenly_spaced(limit: Rows) -> bool:

@@ -37,7 +37,7 @@ def build(detector: Any) -> Compiled:
     def reference(rows: Rows, *_: Any) -> Rows:
         return plain.score(rows)
 
-    return Compiled(score, reference, parts, plain, 40.0 * len(plain.columns))
+    return Compiled(score, reference, parts, plain, 80.0 * len(plain.columns))
 
 
 @compiled
