@@ -10,13 +10,16 @@ import pytest
 from numba.core import event
 
 from detectd.decode import Schema
-from detectd.detectors.compiled import MODULES, ROWS_A_THREAD
+from detectd.detectors.compiled import MODULES
 from detectd.loading import settle
 from detectd.models import serving
 from detectd.models.model import Recipe
 from detectd.models.training import train
 from detectd.pipeline import judge_records
 from detectd.records import Record
+
+# Rows enough for the cores to share.
+MANY = 4096
 
 RUN = """
 import resource, sys
@@ -84,6 +87,6 @@ def test_no_event_waits_for_a_compiler(detector, tmp_path):
     schema = Schema(("a", "b"), missing="median")
     with event.install_recorder("numba:compiler_lock") as compiling:
         judge_records(records[:1], schema, ready.judge)
-        judge_records(records * (1 + 2 * ROWS_A_THREAD // len(records)), schema, ready.judge)
+        judge_records(records * (1 + MANY // len(records)), schema, ready.judge)
         judge_records([Record("t:0", b'{"a":1}')], schema, ready.judge)
     assert compiling.buffer == []

@@ -44,7 +44,7 @@ def client_of(broker: Broker, library: str = "kafka-python") -> KafkaClient:
 
 def four_topics(broker: Broker, partitions: int = 1) -> dict[Topic, str]:
     names = [topic.value for topic in OUTCOMES]
-    return dict(zip(Topic, broker.create_topics(*names, partitions=partitions), strict=True))
+    return dict(zip(OUTCOMES, broker.create_topics(*names, partitions=partitions), strict=True))
 
 
 @contextmanager
@@ -135,7 +135,7 @@ from detectd.brokers import KafkaClient
 
 servers, group, transactional_id, step, *names = sys.argv[1:]
 client = KafkaClient(servers.split(","), group_id=group, transactional_id=transactional_id)
-sink = KafkaSink(client, dict(zip(Topic, names)))
+sink = KafkaSink(client, dict(zip(OUTCOMES, names)))
 sink.open()
 sink.commit([Outgoing(Topic.NORMAL, b"first")], Position({"line": 1}))
 
