@@ -52,10 +52,8 @@ def schema() -> dict[str, Any]:
 
 def _without_null(described: dict[str, Any]) -> dict[str, Any]:
     kept = {k: v for k, v in described.items() if k not in {"anyOf", "title"} and v is not None}
-    for choice in described.get("anyOf", ()):
-        if choice.get("type") != "null":
-            kept = choice | kept
-    return kept
+    choices = [each for each in described.get("anyOf", ()) if each.get("type") != "null"]
+    return kept | {"anyOf": choices} if len(choices) > 1 else dict(*choices) | kept
 
 
 if __name__ == "__main__":

@@ -142,7 +142,10 @@ def _contamination(given: Any) -> float | Literal["estimate"]:
 
 Contamination = Annotated[
     float | Literal["estimate"],
-    BeforeValidator(_contamination, json_schema_input_type=float | Literal["estimate"]),
+    BeforeValidator(
+        _contamination,
+        json_schema_input_type=Annotated[float, Field(gt=0, le=0.5)] | Literal["estimate"],
+    ),
 ]
 
 
