@@ -19,9 +19,10 @@ from river import drift
 from detectd.rejection import rejector
 from detectd.rejection.drift import Watch
 
-ARL = 10_000
-QUIET, LONGEST = 40, 20_000  # null streams, and events after which one gives up waiting
-RUNS, BEFORE, AFTER = 40, 1000, 2000
+# `python -m benchmarks.delays 2000 20` takes minutes.
+ARL, RUNS = map(int, sys.argv[1:3] or (10_000, 40))
+QUIET, LONGEST = 40, 2 * ARL  # null streams, and events after which one gives up waiting
+BEFORE, AFTER = 1000, 2000
 CALIBRATION = 1000
 
 # From the scores of a stream and a seed to the first event that alarms.
