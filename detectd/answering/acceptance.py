@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from detectd.pipeline import judge_rows
 from detectd.rejection import ABSTAIN, ANOMALY, NORMAL
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     Rows = npt.NDArray[np.float64]
     Counts = npt.NDArray[np.int64]
+    Codes = npt.NDArray[np.int8]
 
 Code = Literal["tied", "no_promise", "not_finite", "never_normal", "never_anomaly", "changed"]
 
@@ -83,8 +85,21 @@ class Agreement:
 
 def agreement(old: Judge, new: Judge, rows: Rows) -> Agreement:
     """How both judge rows (k, d), NaN where a feature is missing."""
-    pairs = 4 * _verdicts(old, rows) + _verdicts(new, rows)
+    return compared(verdicts(old, rows), verdicts(new, rows))
+
+
+def compared(old: Codes, new: Codes) -> Agreement:
+    """The agreement of the codes (k,) that two models give the same rows."""
+    pairs = 4 * old.astype(np.int64) + new
     return Agreement(np.bincount(pairs, minlength=16).reshape(4, 4))
+
+
+def verdicts(judge: Judge, rows: Rows) -> Codes:
+    """The codes (k,) of rows (k, d): the verdict's, or NOT_FINITE."""
+    _, finite, found = judge_rows(rows, judge)
+    codes = np.full(len(rows), NOT_FINITE, dtype=np.int8)
+    codes[finite] = found.verdict
+    return codes
 
 
 def refusals(old: Contender, new: Contender, agreed: Agreement, max_change: float) -> list[Reason]:
@@ -122,12 +137,3 @@ def refusals(old: Contender, new: Contender, agreed: Agreement, max_change: floa
             f"model that answers; at most {max_change:.2%} may change",
         )
     return reasons
-
-
-def _verdicts(judge: Judge, rows: Rows) -> npt.NDArray[np.int64]:
-    verdicts = np.full(len(rows), NOT_FINITE, dtype=np.int64)
-    if len(rows):
-        scores = judge.scorer.score(np.where(np.isnan(rows), judge.medians, rows))
-        finite = np.isfinite(scores)
-        verdicts[finite] = judge.rejector.judge(scores[finite]).verdict
-    return verdicts

@@ -210,41 +210,43 @@ class Answerer:
     def _answers(self) -> str | None:
         return self.incumbent.version if self.incumbent else None
 
+    def _shadows(self) -> str | None:
+        return self.shadow.version if self.shadow else None
+
     def _waiting(self) -> bool:
-        shadows = self.shadow.version if self.shadow else None
-        active = self._succession.active(self._answers())
-        return active is not None or self._succession.candidate(shadows) != shadows
+        active, candidate = self._succession.active(), self._succession.candidate()
+        another = active not in (None, self._answers())
+        return another or (self.incumbent is not None and candidate != self._shadows())
 
     def _look_for_another_model(self) -> None:
-        version = self._succession.active(self._answers())
-        model = self._succession.load(version) if version else None
-        if model is not None:
+        version = self._succession.active()
+        if version is None and self.incumbent:
+            self._succession.keep(self.incumbent.serving.model)
+        if version in (None, self._answers()):
+            return
+        assert version
+        if model := self._succession.load(version):
             self.write_observed()
             try:
                 self._adopt(model)
             except DetectdError as failed:
-                self._succession.refuse(model.version, str(failed))
-        elif self.incumbent:
-            self._succession.keep(self.incumbent.serving.model)
+                self._succession.refuse(version, str(failed))
 
     def _look_for_a_candidate(self) -> None:
-        if not self.incumbent:
-            return
-        shadows = self.shadow.version if self.shadow else None
-        version = self._succession.candidate(shadows)
-        if version == shadows:
+        version = self._succession.candidate()
+        if not self.incumbent or version == self._shadows():
             return
         self.shadow = None
-        model = self._succession.load(version) if version else None
-        if model is None:
-            return
-        try:
-            candidate = serving.serve(model, self.settings)
-            self.shadow = Shadow(candidate, self.incumbent.serving)
-        except DetectdError as failed:
-            self._succession.refuse(model.version, str(failed))
-        else:
-            log.info("model.shadowing", model=model.version)
+        if version and (model := self._succession.load(version)):
+            try:
+                self._let_shadow(serving.serve(model, self.settings))
+            except DetectdError as failed:
+                self._succession.refuse(version, str(failed))
+
+    def _let_shadow(self, candidate: Serving) -> None:
+        assert self.incumbent
+        self.shadow = Shadow(candidate, self.incumbent.version)
+        log.info("model.shadowing", model=candidate.model.version)
 
     def _adopt_trained(self, model: Model) -> None:
         ready = serving.serve(model, self.settings)
@@ -257,7 +259,7 @@ class Answerer:
         try:
             if self.settings.training.on_refit == "shadow":
                 self.store.nominate(ready.model.version)
-                self._look_for_a_candidate()
+                self._let_shadow(ready)
             else:
                 self._succeed(ready)
         except (DetectdError, OSError) as failed:

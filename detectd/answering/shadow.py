@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from detectd.answering.acceptance import Agreement, agreement
+from detectd.answering.acceptance import Agreement, compared, verdicts
 
 if TYPE_CHECKING:
     from detectd.models.serving import Serving
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 class Shadow:
-    """Counts how a candidate judges what the model that answers, `incumbent`, judges."""
+    """Counts how a candidate judges what the model that answers, version `incumbent`, judges."""
 
-    def __init__(self, candidate: Serving, incumbent: Serving) -> None:
+    def __init__(self, candidate: Serving, incumbent: str) -> None:
         self.candidate = candidate
         self._incumbent = incumbent
         self._counts = self._seen = np.zeros((4, 4), dtype=np.int64)
@@ -37,8 +37,8 @@ class Shadow:
 
     def see(self, judged: Judged) -> None:
         """Let the candidate judge the rows of a batch."""
-        agreed = agreement(self._incumbent.judge, self.candidate.judge, judged.rows)
-        self._seen = self._seen + agreed.counts
+        theirs = verdicts(self.candidate.judge, judged.rows)
+        self._seen = self._seen + compared(judged.found.verdict, theirs).counts
 
     def state(self) -> dict[str, Any]:
         """What a restart must know once the batch's outputs are committed."""
@@ -57,4 +57,4 @@ class Shadow:
         return {"candidate": self.version, "agreement": Agreement(self._counts).as_dict()}
 
     def _between(self) -> list[str]:
-        return [self._incumbent.model.version, self.version]
+        return [self._incumbent, self.version]

@@ -40,13 +40,13 @@ class Succession:
         self._looked_at = now
         return True
 
-    def active(self, answers: str | None) -> str | None:
-        """The version that should answer where that is another than `answers`."""
-        return self._another(self._store.active, answers)
+    def active(self) -> str | None:
+        """The version that should answer; None where there is none, or it has been refused."""
+        return self._sound(self._store.active)
 
-    def candidate(self, shadows: str | None) -> str | None:
-        """The version that should score along where that is another than `shadows`."""
-        return self._another(self._store.candidate, shadows)
+    def candidate(self) -> str | None:
+        """The version that should score along; None where there is none, or it has been refused."""
+        return self._sound(self._store.candidate)
 
     def load(self, version: str) -> Model | None:
         """The model; None where it cannot answer, which is told once."""
@@ -72,13 +72,13 @@ class Succession:
         except (DetectdError, OSError) as failed:
             self._tell(str(failed))
 
-    def _another(self, look: Callable[[], str | None], than: str | None) -> str | None:
+    def _sound(self, look: Callable[[], str | None]) -> str | None:
         try:
             found = look()
         except (DetectdError, OSError) as failed:
             self._tell(str(failed))
             return None
-        return None if found in (None, than, *self._refused) else found
+        return None if found in self._refused else found
 
     def _tell(self, why: str) -> None:
         if why != self._told:

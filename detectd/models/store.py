@@ -149,9 +149,7 @@ class Store:
     def activate(self, version: str) -> None:
         """Let `version` answer from now on; a running service goes over to it within a second."""
         self._require(version)
-        self._write_history([v for v in self._history() if v != version] + [version])
-        if self.candidate() == version:
-            self.nominate(None)
+        self._let_answer([v for v in self._history() if v != version] + [version])
 
     def rollback(self) -> str:
         """Activate the version that answered before, and tell its name."""
@@ -159,7 +157,7 @@ class Store:
         earlier = [version for version in history[:-1] if version in self.versions()]
         if not earlier:
             raise DetectdError(f"{self.directory}: no earlier model to go back to; fit one")
-        self._write_history(earlier)
+        self._let_answer(earlier)
         return earlier[-1]
 
     def candidate(self) -> str | None:
@@ -234,6 +232,12 @@ class Store:
             raise ConfigError(
                 f"{path}: damaged; choose a model with `detectd models activate` after removing it"
             ) from None
+
+    def _let_answer(self, history: list[str]) -> None:
+        """The last of `history` answers, and so does not score along."""
+        self._write_history(history)
+        if self.candidate() == history[-1]:
+            self.nominate(None)
 
     def _write_history(self, history: list[str]) -> None:
         durable.replace(self.directory / "active.json", _json({"history": history}))

@@ -106,8 +106,14 @@ def test_a_candidate_scores_along_and_is_compared(fitted):
         assert fitted.run("models", "shadow", candidate).returncode == 0
         live.until("model.shadowing", model=candidate)
         live.feed(events(200))
+        fitted.run("models", "list")  # takes longer than the service takes to look again
+        live.feed(events(100, seed=2))
+        fitted.run("models", "list")
+        table = json.loads(fitted.run("report", "--format", "json").stdout)["candidate"]
+        assert sum(sum(row.values()) for row in table["agreement"].values()) == 300
         assert fitted.run("models", "activate", candidate).returncode == 0
         live.until("model.serving", model=candidate)
+        assert [said["event"] for said in live.said].count("model.shadowing") == 1
     assert {out["model"] for outs in fitted.outputs().values() for out in outs} == {active}
 
 
