@@ -83,7 +83,7 @@ class Answerer:
             if self.shadow:
                 self.shadow.resume(state.get("shadow", {}))
             if self.renewal:
-                self.renewal.resume(state.get("renewal", {}))
+                self.renewal.resume(state.get("renewal", {}), state.get("model"))
         else:
             # Rows of other features are none of this model's.
             same_events = state.get("events") == self.events
@@ -172,7 +172,7 @@ class Answerer:
             require_trainable_warmup(settings)
         if self.incumbent:
             past = self.incumbent
-            ready = serving.serve(past.serving.model, settings)
+            ready = serving.under_other_terms(past.serving, settings)
             self.settings = settings
             self._serve(ready)
             self.incumbent.resume(past.state(Counter()), past.report())
@@ -295,7 +295,7 @@ class Answerer:
             self.renewal.succeed(ready, self.settings)
         elif self.settings.training.refit != "never":
             self.renewal = Renewal(self.settings, self.store, ready)
-            self.renewal.resume({})
+            self.renewal.resume({}, None)
         for warning in ready.promise.warnings:
             log.warning("promise.unreachable", warning=warning)
         exact = ready.promise.exact

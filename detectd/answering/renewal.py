@@ -109,8 +109,13 @@ class Renewal:
         """A backfill gives the same each time, and nobody is waiting for its next event."""
         return self.settings.source.kind == "file" and self.settings.source.bounded
 
-    def resume(self, past: dict[str, Any]) -> None:
-        """Go on from a `state`; from the beginning where it is empty."""
+    def resume(self, past: dict[str, Any], version: str | None) -> None:
+        """Go on from a `state`, from the beginning where it is empty. `version` answered then:
+        where another model has come since, the window is what counts of it."""
+        same = version == self.incumbent.model.version
+        self._resume(past if same else past | {"since": {}})
+
+    def _resume(self, past: dict[str, Any]) -> None:
         self._state = past
         self._committed = self._seen = _Since(**past.get("since", {}))
         if self._open() and self._file and not self._file.resume(past.get("window", {})):
@@ -146,7 +151,7 @@ class Renewal:
 
     def rewind(self) -> None:
         """What was seen since the last commit will be seen again."""
-        self.resume(self._state)
+        self._resume(self._state)
 
     def succeed(self, incumbent: Serving, settings: Settings) -> None:
         """Another model answers from here on, wherever it came from, or the same by other terms."""
@@ -243,11 +248,8 @@ class Renewal:
             # An alarm stands until a model has come of it.
             self._committed = self._seen = replace(self._seen, alarmed=alarmed)
             return None
-        if found.ready.promise.terms != wiring.terms(
-            self.settings, found.ready.model
-        ):  # They have changed meanwhile.
-            return serving.serve(found.ready.model, self.settings)
-        return found.ready
+        # The terms may have changed meanwhile.
+        return serving.under_other_terms(found.ready, self.settings)
 
     def _begin_again(self) -> None:
         self._committed = self._seen = _Since()

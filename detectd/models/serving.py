@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import structlog
@@ -38,30 +38,38 @@ def serve(model: Model, settings: Settings) -> Serving:
 
     Raises ConfigError where the configured features are not the model's.
     """
+    promised = _promised(model, settings)
+    rows, kernels = training.complete_rows(model), settings.detector.compiled
+    scorer = choose(model.detector, rows, kernels=kernels)
+    if scorer.doubt is not None:
+        log.warning("detector.not_compiled", detector=model.recipe.detector, why=scorer.doubt)
+    judge = Judge(
+        version=model.version,
+        scorer=scorer,
+        rejector=promised.rejector,
+        medians=model.medians,
+        explains=settings.output.explain,
+    )
+    return Serving(model, promised, judge)
+
+
+def under_other_terms(serving: Serving, settings: Settings) -> Serving:
+    """The same model and scorer, which need not be tried again. Raises as `serve`."""
+    promised = _promised(serving.model, settings)
+    judge = replace(serving.judge, rejector=promised.rejector)
+    return replace(serving, promise=promised, judge=judge)
+
+
+def _promised(model: Model, settings: Settings) -> Promise:
     if model.features != settings.event.features:
         raise ConfigError(
             f"event.features: {list(settings.event.features)} are not those of model "
             f"{model.version}: {list(model.features)}; put them back, or run `detectd fit`"
         )
     try:
-        promised = promise(model.calibration, wiring.terms(settings, model))
+        return promise(model.calibration, wiring.terms(settings, model))
     except ConfigError as impossible:
         raise ConfigError(f"rejector: {impossible}") from None
-    rows, kernels = training.complete_rows(model), settings.detector.compiled
-    scorer = choose(model.detector, rows, kernels=kernels)
-    if scorer.doubt is not None:
-        log.warning("detector.not_compiled", detector=model.recipe.detector, why=scorer.doubt)
-    return Serving(
-        model=model,
-        promise=promised,
-        judge=Judge(
-            version=model.version,
-            scorer=scorer,
-            rejector=promised.rejector,
-            medians=model.medians,
-            explains=settings.output.explain,
-        ),
-    )
 
 
 def load_active(store: Store, now: datetime) -> Model | None:

@@ -63,14 +63,16 @@ def test_a_replay_gives_the_same_verdicts_however_it_is_cut_and_killed(drifting)
     calm = verdicts(drifting)
     branch(drifting, "killed")
     drifting.write(source={"batch_records": 130})
-    for moment in ("batch", "refit.started", "model.serving"):
-        kill_after(drifting, moment)
+    for event, times in (("batch", 2), ("refit.started", 1), ("model.serving", 2)):
+        assert killed_after(drifting, event, times), event
     assert drifting.run("run").returncode == 0
     assert verdicts(drifting) == calm
+    # The model that had taken over when the process was killed is not trained a second time.
+    assert len(drifting.run("models", "list").stdout.splitlines()) == 2
 
 
-def kill_after(world, event):
-    """Run until it logs `event` after its start, then kill -9."""
+def killed_after(world, event, times):
+    """Run until it has logged `event` so many times, then kill -9. False where it ends before."""
     with subprocess.Popen(
         [*COMMAND, "run", "--config", str(world.path)],
         env=ENVIRONMENT | {"DETECTD_LOG__LEVEL": "debug"},
@@ -78,13 +80,12 @@ def kill_after(world, event):
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        started = False
         for line in process.stderr:
-            said = json.loads(line)["event"]
-            if started and said == event:
+            times -= json.loads(line)["event"] == event
+            if not times:
                 process.send_signal(signal.SIGKILL)
-                return
-            started |= said == "service.started"
+                return True
+    return False
 
 
 def test_a_running_service_goes_over_to_the_next_model_and_loses_nothing(fitted):
