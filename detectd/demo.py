@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import shutil
 import sys
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import msgspec
+import numpy as np
 
+from detectd import wiring
+from detectd.encode import VERDICTS
 from detectd.errors import UsageError
+from detectd.evaluation import forced, tally
 from detectd.fitting import fit_file
 from detectd.loading import load
 from detectd.report.active import active_page
@@ -23,7 +28,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from detectd.settings import RejectorSettings
+    from detectd.evaluation import Tally
+    from detectd.rejection import Costs
     from detectd.telemetry.progress import Advance
 
 TRAINING_DAYS = 4
@@ -106,7 +112,7 @@ def run_demo(
     with progress("run") as advance:
         summary = Service(settings, stop, advance).run()
     say(summary_text(summary))
-    say("\n" + _costs(directory / "out", settings.rejector, exact.cost_upper))
+    say("\n" + _costs(directory / "out", wiring.terms(settings).costs, exact.cost_upper))
     say(f"\nVerdicts:  {directory}/out/{{normal,anomaly,abstain,dead_letter}}.jsonl")
     say(f"Config:    {config}")
     page = directory / "report.html"
@@ -124,33 +130,31 @@ def _prepare(directory: Path) -> None:
     (directory / MARKER).touch()
 
 
-def _costs(out: Path, prices: RejectorSettings, bound: float) -> str:
+def _costs(out: Path, costs: Costs, bound: float) -> str:
     """The cost an event, from the truth: as it went, and had every event been given a verdict."""
-    assert prices.cost_rejection is not None
-    false_positive = false_negative = abstained = forced_positive = forced_negative = events = 0
-    for verdict in ("normal", "anomaly", "abstain"):
-        for answer in _answers(out / f"{verdict}.jsonl"):
-            events += 1
-            fault, leaning = answer.event.fault, answer.log_p_anomaly > answer.log_p_normal
-            forced_positive += leaning and not fault
-            forced_negative += fault and not leaning
-            abstained += verdict == "abstain"
-            false_positive += verdict == "anomaly" and not fault
-            false_negative += verdict == "normal" and fault
-    wrong = (
-        prices.cost_false_positive * false_positive + prices.cost_false_negative * false_negative
+    answers = {topic: _answers(out / f"{topic}.jsonl") for topic in VERDICTS}
+    given = np.repeat(
+        np.arange(len(VERDICTS), dtype=np.int8), [len(each) for each in answers.values()]
     )
-    cost = (wrong + prices.cost_rejection * abstained) / events
-    forced = (
-        prices.cost_false_positive * forced_positive + prices.cost_false_negative * forced_negative
-    ) / events
+    told = list(chain.from_iterable(answers.values()))
+    faults = np.array([answer.event.fault for answer in told])
+    leaning = forced(
+        np.array([answer.log_p_anomaly for answer in told]),
+        np.array([answer.log_p_normal for answer in told]),
+    )
+    abstaining, without = tally(given, faults), tally(leaning, faults)
+    cost, cost_without = abstaining.cost(costs), without.cost(costs)
     return (
         "From the truth, which the detector never saw:\n"
-        f"  abstaining   {false_positive:,} false alarms, {false_negative:,} missed faults, "
-        f"{abstained:,} left open: {cost:.4f} an event (promised at most {bound:.4f})\n"
-        f"  forced       {forced_positive:,} false alarms, {forced_negative:,} missed faults: "
-        f"{forced:.4f} an event, {forced / cost:.2f} times as much"
+        f"  abstaining   {_mistakes(abstaining)}, {abstaining.abstain:,} left open: "
+        f"{cost:.4f} an event (promised at most {bound:.4f})\n"
+        f"  forced       {_mistakes(without)}: {cost_without:.4f} an event, "
+        f"{cost_without / cost:.2f} times as much"
     )
+
+
+def _mistakes(found: Tally) -> str:
+    return f"{found.false_positives:,} false alarms, {found.false_negatives:,} missed faults"
 
 
 def _answers(path: Path) -> list[_Answer]:
