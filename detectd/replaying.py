@@ -14,13 +14,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from detectd import dead_letters, wiring
-from detectd.errors import DetectdError, UsageError
-from detectd.models.serving import load_active, serve
+from detectd.errors import UsageError
+from detectd.models.serving import serve_active
 from detectd.pipeline import judge_records, within_limits
 from detectd.records import Position
 
 if TYPE_CHECKING:
-    from detectd.models.serving import Serving
     from detectd.settings import Settings
     from detectd.signals import Stop
 
@@ -39,7 +38,7 @@ def replay(settings: Settings, stop: Stop, *, rehearse: bool = False) -> Replaye
 
     Raises DetectdError where no model is active, or the service still writes to the same files.
     """
-    serving = _serving(settings)
+    serving = serve_active(settings, datetime.now(UTC))
     columns = _columns(settings)
     outputs, schema = wiring.outputs(settings), wiring.stream_schema(settings)
     original = settings.output.value == "original"
@@ -60,17 +59,6 @@ def replay(settings: Settings, stop: Stop, *, rehearse: bool = False) -> Replaye
             done.topics.update(out.topic.value for out in outgoing)
             done.left.update(letter.lacks for letter in letters if letter.record is None)
     return done
-
-
-def _serving(settings: Settings) -> Serving:
-    store = wiring.store(settings)
-    model = load_active(store, datetime.now(UTC))
-    if model is None:
-        raise DetectdError(
-            f"{store.directory}: no model is active, so nothing can be answered; `detectd fit` "
-            "makes one"
-        )
-    return serve(model, settings)
 
 
 def _columns(settings: Settings) -> tuple[str, ...] | None:

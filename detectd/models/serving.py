@@ -9,7 +9,7 @@ import structlog
 
 from detectd import wiring
 from detectd.detectors import choose
-from detectd.errors import ConfigError
+from detectd.errors import ConfigError, DetectdError
 from detectd.models import training
 from detectd.pipeline import Judge
 from detectd.promise import Promise, promise
@@ -70,6 +70,18 @@ def _promised(model: Model, settings: Settings) -> Promise:
         return promise(model.calibration, wiring.terms(settings, model))
     except ConfigError as impossible:
         raise ConfigError(f"rejector: {impossible}") from None
+
+
+def serve_active(settings: Settings, now: datetime) -> Serving:
+    """Make the active model answer, for a command. Raises DetectdError where there is none."""
+    store = wiring.store(settings)
+    model = load_active(store, now)
+    if model is None:
+        raise DetectdError(
+            f"{store.directory}: no model is active; make one with `detectd fit --input PATH`, "
+            "or let `detectd run` warm up"
+        )
+    return serve(model, settings)
 
 
 def load_active(store: Store, now: datetime) -> Model | None:

@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from detectd import wiring
-from detectd.errors import DetectdError
-from detectd.models.serving import load, load_active, serve
+from detectd.models.serving import load, serve, serve_active
 from detectd.report.figures import figures
 
 if TYPE_CHECKING:
@@ -32,14 +31,8 @@ def active_page(settings: Settings) -> str:
 
 
 def _active(settings: Settings) -> tuple[Serving, dict[str, Any]]:
-    store = wiring.store(settings)
-    model = load_active(store, datetime.now(UTC))
-    if model is None:
-        raise DetectdError(
-            f"{store.directory}: no model is active; make one with `detectd fit --input PATH`, "
-            "or let `detectd run` warm up"
-        )
-    return serve(model, settings), store.observed(model.version)
+    serving = serve_active(settings, datetime.now(UTC))
+    return serving, wiring.store(settings).observed(serving.model.version)
 
 
 def _candidate(settings: Settings, observed: dict[str, Any]) -> dict[str, Any] | None:
