@@ -13,7 +13,8 @@ import structlog
 
 from detectd.answering.observations import Observations
 from detectd.answering.vigil import Vigil
-from detectd.encode import VERDICTS, in_words
+from detectd.alerts import in_words
+from detectd.encode import VERDICTS
 from detectd.pipeline import judge_records
 
 if TYPE_CHECKING:

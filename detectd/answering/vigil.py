@@ -9,7 +9,7 @@ from collections import deque
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from detectd.encode import alert
+from detectd.alerts import alert
 from detectd.rejection.drift import Watch
 
 if TYPE_CHECKING:

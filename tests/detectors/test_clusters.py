@@ -2,40 +2,14 @@
 
 import numpy as np
 import pytest
+from detectors.against_pyod import check, fitted, kept, one_thread  # noqa: F401 - a fixture
 from parity.rows import adversarial, fresh, generated
 from sklearn.cluster import BisectingKMeans, KMeans
-from threadpoolctl import threadpool_limits
 
-from detectd.detectors import build, choose, fit
+from detectd.detectors import choose
 from detectd.detectors.compiled import Unsupported, compiled
-from detectd.detectors.scorer import RowScorer
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Threads that wait for each other over single rows are most of the time otherwise."""
-    with threadpool_limits(1):
-        yield
-
-
-def fitted(name, rows, **params):
-    detector = build(name, 0.1, 0, params)
-    fit(detector, rows)
-    return detector
-
-
-def check(detector, rows):
-    np.testing.assert_allclose(
-        compiled(detector).score(rows), RowScorer(detector).score(rows), rtol=1e-9
-    )
-
-
-def kept(detector, rows):
-    """The kernel's own scores, nan for the rows that it leaves to PyOD."""
-    kernel = compiled(detector)
-    scores = np.empty(len(rows))
-    kernel.kernel(rows, scores, *kernel.parts)
-    return scores
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize("weights", [False, True])

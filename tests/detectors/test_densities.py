@@ -4,34 +4,16 @@ import math
 
 import numpy as np
 import pytest
+from detectors.against_pyod import check, fitted, kept
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mpmath import mp
 from parity.rows import adversarial, fresh, generated
 
-from detectd.detectors import build, choose, fit
+from detectd.detectors import choose
 from detectd.detectors.compiled import Unsupported, compiled
 from detectd.detectors.compiled.exponentials import LOWEST, exponential, exponentials
 from detectd.detectors.scorer import BatchScorer, RowScorer
-
-
-def fitted(name, rows, **params):
-    detector = build(name, 0.1, 0, params)
-    fit(detector, rows)
-    return detector
-
-
-def check(detector, rows):
-    expected = RowScorer(detector).score(rows)
-    np.testing.assert_allclose(compiled(detector).score(rows), expected, rtol=1e-9, atol=1e-11)
-
-
-def kept(detector, rows):
-    """The kernel's own scores, nan for the rows that it leaves to PyOD."""
-    kernel = compiled(detector)
-    scores = np.empty(len(rows))
-    kernel.kernel(rows, scores, *kernel.parts)
-    return scores
 
 
 @settings(deadline=None)
@@ -55,13 +37,17 @@ def test_exponentials_of_whole_arrays_and_of_what_is_too_small():
 @pytest.mark.parametrize("width", [1, 4, 18])
 def test_kde_scores_as_pyod_does_with(width, bandwidth):
     rows = generated("plain", 300, width)
-    check(fitted("KDE", rows, bandwidth=bandwidth), np.vstack([fresh(rows, 60), 3 * rows[:9]]))
+    check(
+        fitted("KDE", rows, bandwidth=bandwidth),
+        np.vstack([fresh(rows, 60), 3 * rows[:9]]),
+        atol=1e-11,
+    )
 
 
 @pytest.mark.parametrize("leaf_size", [1, 7, 1000])
 def test_kde_over_trees_of_any_depth(leaf_size):
     rows = generated("tied", 300)
-    check(fitted("KDE", rows, leaf_size=leaf_size), fresh(rows, 60))
+    check(fitted("KDE", rows, leaf_size=leaf_size), fresh(rows, 60), atol=1e-11)
 
 
 def test_kde_is_minus_the_logarithm_of_the_density():
@@ -132,7 +118,11 @@ def test_kde_is_left_to_pyod_where_its_estimate_is_another(attribute):
 @pytest.mark.parametrize("width", [1, 6, 33])
 def test_ocsvm_scores_as_pyod_does_with(width, params):
     rows = generated("plain", 300, width)
-    check(fitted("OCSVM", rows, **params), np.vstack([fresh(rows, 60), adversarial(rows, each=1)]))
+    check(
+        fitted("OCSVM", rows, **params),
+        np.vstack([fresh(rows, 60), adversarial(rows, each=1)]),
+        atol=1e-11,
+    )
 
 
 @pytest.mark.parametrize("kernel", ["linear", "poly", "sigmoid"])

@@ -2,16 +2,11 @@
 
 import numpy as np
 import pytest
+from detectors.against_pyod import fitted
 
-from detectd.detectors import build, choose, fit
+from detectd.detectors import choose
 from detectd.detectors.compiled import Unsupported, compiled
 from detectd.detectors.scorer import RowScorer
-
-
-def fitted(name, rows, **params):
-    detector = build(name, 0.1, 0, params)
-    fit(detector, rows)
-    return detector
 
 
 def sample(width, n=300):

@@ -2,36 +2,18 @@
 
 import numpy as np
 import pytest
+from detectors.against_pyod import check, fitted, one_thread  # noqa: F401 - a fixture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from parity.rows import adversarial, fresh, generated
 from sklearn.neighbors import KDTree
-from threadpoolctl import threadpool_limits
 
-from detectd.detectors import build, choose, fit
+from detectd.detectors import choose
 from detectd.detectors.compiled import Unsupported, compiled
 from detectd.detectors.compiled.trees import find_nearest, take_apart
-from detectd.detectors.scorer import RowScorer
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Threads that wait for each other over single rows are most of the time otherwise."""
-    with threadpool_limits(1):
-        yield
-
-
-def fitted(name, rows, **params):
-    detector = build(name, 0.1, 0, params)
-    fit(detector, rows)
-    return detector
-
-
-def check(detector, rows):
-    np.testing.assert_allclose(
-        compiled(detector).score(rows), RowScorer(detector).score(rows), rtol=1e-9
-    )
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def left(detector, rows):
