@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import structlog
 
+from detectd.alerts import in_words
 from detectd.answering.observations import Observations
 from detectd.answering.vigil import Vigil
-from detectd.alerts import in_words
 from detectd.encode import VERDICTS
 from detectd.pipeline import judge_records
 
