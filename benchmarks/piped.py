@@ -41,6 +41,8 @@ contamination = {contamination}
 directory = "{home}/models"
 [server]
 listen = ""
+"""
+SILENT = """
 [log]
 level = "error"
 """
@@ -48,12 +50,12 @@ OURS, PASSING = ("-m", "detectd", "run", "--config"), ("-m", "benchmarks.piped")
 HEARD_BYTES = 1 << 18
 
 
-def configure(home: Path) -> Path:
-    """Write a configuration, and fit its model on home/training.jsonl."""
+def configure(home: Path, rest: str = SILENT) -> Path:
+    """Write a configuration with these other sections, and fit its model on home/training.jsonl."""
     path = home / "detectd.toml"
     features = ", ".join(f'"{name}"' for name in NAMES)
     text = CONFIG.format(features=features, contamination=CONTAMINATION, home=home)
-    path.write_text(text, encoding="utf-8")
+    path.write_text(text + rest, encoding="utf-8")
     fit = ("-m", "detectd", "fit", "--config", path, "--input", home / "training.jsonl")
     subprocess.run([sys.executable, *fit], check=True, stdout=subprocess.DEVNULL)
     return path

@@ -13,16 +13,18 @@ import itertools
 import json
 import signal
 import socket
-import subprocess
-import sys
 import tempfile
 import threading
 import time
 from pathlib import Path
 from statistics import median
-from typing import IO, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from benchmarks.piped import OURS, piped
 from detectd.simulation import FEATURES, write_fleet
+
+if TYPE_CHECKING:
+    from benchmarks.piped import Piped
 
 CONFIG = """
 [source]
@@ -81,16 +83,11 @@ class Soak:
         self.rate = rate
         self.refit_every = refit_every
         self.samples: list[Sample] = []
-        self.fed = self.answered = self.reloads = self.scrapes = 0
+        self.fed = self.reloads = self.scrapes = 0
         self._stop = threading.Event()
         write_fleet(home / "events.jsonl", 1, 0, STORED)
         self._events = (home / "events.jsonl").read_bytes().splitlines(keepends=True)
         self._configure(32.0)
-        self.service = subprocess.Popen(
-            [sys.executable, "-m", "detectd", "run", "--config", str(self._config)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
 
     @property
     def _config(self) -> Path:
@@ -102,48 +99,35 @@ class Soak:
         )
         self._config.write_text(text, encoding="utf-8")
 
-    def run(self, minutes: float) -> None:
-        """Feed for so long; everything else goes on beside."""
-        assert self.service.stdin
-        assert self.service.stdout
-        beside = [
-            threading.Thread(target=self._drain, args=(self.service.stdout,)),
-            threading.Thread(target=self._disturb),
-        ]
-        for thread in beside:
-            thread.start()
-        began = time.monotonic()
-        for event in itertools.cycle(self._events):
-            if self.fed % BURST == 0:
-                self.service.stdin.flush()
+    def run(self, minutes: float) -> int:
+        """Feed for so long; everything else goes on beside. How many were answered in the end."""
+        with piped(OURS, self._config) as service:
+            beside = threading.Thread(target=self._disturb, args=(service,))
+            beside.start()
+            began = time.monotonic()
+            for first in itertools.cycle(range(0, STORED, BURST)):
                 now = time.monotonic() - began
                 if now > 60 * minutes:
                     break
                 time.sleep(max(0.0, self.fed / self.rate - now))
-            self.service.stdin.write(event)
-            self.fed += 1
-        self._stop.set()
-        beside[1].join()
-        self.service.stdin.close()
-        beside[0].join()
-        self.service.wait()
+                service.write(b"".join(self._events[first : first + BURST]))
+                self.fed += BURST
+            self._stop.set()
+            beside.join()
+        return service.answered
 
-    def _drain(self, verdicts: IO[bytes]) -> None:
-        for _ in verdicts:
-            self.answered += 1
-
-    def _disturb(self) -> None:
+    def _disturb(self, service: Piped) -> None:
         """Sample, scrape and reload until the end."""
         began = time.monotonic()
         thresholds = itertools.cycle((8.0, 32.0))
         for turn in itertools.count(1):
             if self._stop.wait(SAMPLE_SECONDS):
                 return
-            self.samples.append(sample(self.service.pid, time.monotonic() - began))
+            self.samples.append(sample(service.process.pid, time.monotonic() - began))
             self._scrape()
-            if turn * SAMPLE_SECONDS % RELOAD_SECONDS == 0 and self.answered:
+            if turn * SAMPLE_SECONDS % RELOAD_SECONDS == 0 and service.answered:
                 self._configure(next(thresholds))
-                self.service.send_signal(signal.SIGHUP)
+                service.process.send_signal(signal.SIGHUP)
                 self.reloads += 1
 
     def _scrape(self) -> None:
@@ -158,7 +142,7 @@ class Soak:
             self.scrapes += 1
 
 
-def figures(soak: Soak, minutes: float) -> dict[str, Any]:
+def figures(soak: Soak, minutes: float, answered: int) -> dict[str, Any]:
     """What it came to; by quarters of the time after the first."""
     quarter = max(1, len(soak.samples) // 4)
     parts = [soak.samples[i : i + quarter] for i in range(0, 4 * quarter, quarter)]
@@ -171,7 +155,7 @@ def figures(soak: Soak, minutes: float) -> dict[str, Any]:
     return {
         "minutes": minutes,
         "events fed": soak.fed,
-        "events answered": soak.answered,
+        "events answered": answered,
         "events a second": round(soak.fed / minutes / 60),
         "reloads": soak.reloads,
         "scrapes": soak.scrapes,
@@ -180,7 +164,6 @@ def figures(soak: Soak, minutes: float) -> dict[str, Any]:
         "descriptors by quarter": by_quarter("descriptors"),
         "threads by quarter": by_quarter("threads"),
         "resident, last quarter of the second": round(resident[3] / resident[1], 3),
-        "exit code": soak.service.returncode,
     }
 
 
@@ -193,8 +176,8 @@ def main() -> None:
     given = asked.parse_args()
     with tempfile.TemporaryDirectory() as home:
         soak = Soak(Path(home), given.rate, given.refit_every)
-        soak.run(given.minutes)
-        print(json.dumps(figures(soak, given.minutes), indent=2))
+        answered = soak.run(given.minutes)
+        print(json.dumps(figures(soak, given.minutes, answered), indent=2))
 
 
 if __name__ == "__main__":

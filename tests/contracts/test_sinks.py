@@ -78,7 +78,7 @@ class KafkaTopics:
     def __init__(self, tmp_path, request):
         self.broker = request.getfixturevalue("kafka_broker")
         names = self.broker.create_topics(*(f"contract.{topic}" for topic in OUTCOMES))
-        self.topics = dict(zip(Topic, names, strict=True))
+        self.topics = dict(zip(OUTCOMES, names, strict=True))
 
     def sink(self):
         from detectd.brokers import KafkaClient
