@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from detectd.settings import Settings
     from detectd.telemetry.progress import Advance
 
-CHUNK = 10_000
 TRUTHS = {"0": False, "false": False, "normal": False, "1": True, "true": True, "anomaly": True}
 
 
@@ -149,7 +148,7 @@ def _answers(reading: _Reading, serving: Serving) -> tuple[list[_Answer], int]:
     answers: list[_Answer] = []
     familiar = 0
     while not reading.ended:
-        batch = reading.file.read(CHUNK)
+        batch = reading.file.read()
         judged = judge_records(batch.records, reading.schema, serving.judge)
         outgoing = judged.outgoing
         fresh = [read_answer(out.value) for out in outgoing if out.topic is not Topic.DEAD_LETTER]

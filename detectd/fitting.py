@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-CHUNK = 10_000
-
 
 @dataclass(frozen=True)
 class Fitted:
@@ -75,7 +73,7 @@ def _read(
     with closing(InputFile(path, settings)) as file:
         ended = False
         while not ended:
-            batch = file.read(CHUNK)
+            batch = file.read()
             decoded = decode(batch.records, schema)
             parts.append(decoded.rows)
             dead += [defect.error for defect in decoded.dead.values()]

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from detectd.sources import Batch
 
 
+CHUNK = 10_000
+
+
 class InputFile:
     """JSON lines or CSV, as the name or the configuration says. Close it.
 
@@ -32,7 +35,7 @@ class InputFile:
         with _told_of_the_argument():
             self._source.start(None)
 
-    def read(self, limit: int) -> Batch:
+    def read(self, limit: int = CHUNK) -> Batch:
         """The next records, at most `limit`."""
         with _told_of_the_argument():
             return self._source.read(limit, 0)
