@@ -42,8 +42,10 @@ def readings(state: State, now: float, epoch: float) -> dict[str, Values]:
     if state.shared:
         values["detectd_assigned_partitions"] = {(): len(partitions)}
     if state.warming:
-        progress = state.warming.collected / state.warming.wanted
-        values["detectd_warmup_progress_ratio"] = {(): progress}
+        collected, wanted, seconds = state.warming
+        values["detectd_warmup_progress_ratio"] = {(): collected / wanted}
+        if seconds is not None:
+            values["detectd_warmup_remaining_seconds"] = {(): seconds}
     if state.serving:
         values |= _of_model(state.serving, state.observed, epoch)
     return values | _of_watch(state)
@@ -55,6 +57,7 @@ def _of_model(serving: Serving, observed: Mapping[str, int], epoch: float) -> di
     age = max(0.0, epoch - datetime.fromisoformat(model.created).timestamp())
     values: dict[str, Values] = {
         "detectd_warmup_progress_ratio": {(): 1},
+        "detectd_warmup_remaining_seconds": {(): 0},
         "detectd_model_info": {(model.version, model.recipe.detector): 1},
         "detectd_model_age_seconds": {(): age},
         "detectd_expected_rejection_ratio": {(): exact.expected_rejection_rate},

@@ -21,6 +21,7 @@ CONTRACT = {
     "detectd_events_total": ("verdict",),
     "detectd_last_record_timestamp_seconds": ("partition",),
     "detectd_warmup_progress_ratio": (),
+    "detectd_warmup_remaining_seconds": (),
     "detectd_model_age_seconds": (),
     "detectd_dead_letters_total": ("stage",),
     "detectd_batch_seconds": (),
@@ -202,8 +203,12 @@ def test_a_warm_up_shows_its_share_and_a_model_all_of_it(metrics, health, servin
     assert value(metrics, "detectd_warmup_progress_ratio") is None
     health.warming_up(Progress(500, 2000))
     assert value(metrics, "detectd_warmup_progress_ratio") == 0.25
+    assert value(metrics, "detectd_warmup_remaining_seconds") is None
+    health.warming_up(Progress(500, 2000, 30.0))
+    assert value(metrics, "detectd_warmup_remaining_seconds") == 30
     health.answering(serving, {})
     assert value(metrics, "detectd_warmup_progress_ratio") == 1
+    assert value(metrics, "detectd_warmup_remaining_seconds") == 0
 
 
 def test_readiness_and_its_troubles_are_shown(metrics, health, answer, clock):
