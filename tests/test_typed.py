@@ -70,7 +70,7 @@ def typed(schema, value):
 
 
 @pytest.mark.parametrize("schema", SCHEMAS)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(value=damaged() | texts | st.binary(max_size=40))
 @example(value=b'{"a":1,"\xc3\xa9 b":2,"x":"\xff"}')
 @example(value=b'{"a":1,"\xc3\xa9 b":2,"x":"\xed\xa0\x80"}')

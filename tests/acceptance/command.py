@@ -5,39 +5,36 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from acceptance.forkserver import COMMAND, Popen
 
 TOPICS = ("normal", "anomaly", "abstain", "dead_letter")
 ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("DETECTD_")}
-COMMAND = [sys.executable, "-m", "detectd"]
 
 
 def detectd(*arguments, **options):
     """Run the command to its end and give the finished process, its output as text."""
-    environment = ENVIRONMENT | options.pop("env", {})
-    return subprocess.run(
-        [*COMMAND, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env=environment,
-        **options,
-    )
+    given = options.pop("input", None)
+    if given is not None:
+        options["stdin"] = subprocess.PIPE
+    with start(*arguments, **options) as process:
+        try:
+            out, err = process.communicate(given, timeout=120)
+        except BaseException:
+            process.kill()
+            raise
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
 def start(*arguments, **options):
     """Start the command and leave it running."""
-    return subprocess.Popen(
+    return Popen(
         [*COMMAND, *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=options.pop("stderr", subprocess.PIPE),
-        text=True,
         env=ENVIRONMENT | options.pop("env", {}),
-        **options,
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | options,
     )
 
 

@@ -7,7 +7,8 @@ import subprocess
 import time
 
 import pytest
-from acceptance.command import COMMAND, ENVIRONMENT, events
+from acceptance.command import ENVIRONMENT, events
+from acceptance.forkserver import COMMAND
 
 EVENTS = 12_000
 WELL_INTO_THE_WARMUP = 300_000  # bytes, of about 1,000,000

@@ -6,7 +6,7 @@ import signal
 import subprocess
 
 import pytest
-from acceptance.command import COMMAND, ENVIRONMENT, events
+from acceptance.command import events, start
 from acceptance.live import running
 
 
@@ -73,13 +73,9 @@ def test_a_replay_gives_the_same_verdicts_however_it_is_cut_and_killed(drifting)
 
 def killed_after(world, event, times):
     """Run until it has logged `event` so many times, then kill -9. False where it ends before."""
-    with subprocess.Popen(
-        [*COMMAND, "run", "--config", str(world.path)],
-        env=ENVIRONMENT | {"DETECTD_LOG__LEVEL": "debug"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+    debug = {"DETECTD_LOG__LEVEL": "debug"}
+    command = ("run", "--config", world.path)
+    with start(*command, env=debug, stdout=subprocess.DEVNULL) as process:
         for line in process.stderr:
             times -= json.loads(line)["event"] == event
             if not times:
@@ -153,7 +149,7 @@ def test_an_accepted_model_can_stay_in_the_shadow(fitted):
 
 def test_a_contamination_that_nobody_knows_is_estimated_and_shown(fitted):
     fitted.write(detector={"contamination": "estimate", "name": "HBOS"}, rejector=QUICK)
-    assert fitted.fit(count=2000, seed=4).returncode == 0
+    assert fitted.fit(count=1000, seed=4).returncode == 0
     report = json.loads(fitted.run("report", "--format", "json").stdout)["model"]
     low, high = report["contamination_interval"]
     assert 0 <= low < report["contamination"] < high < 0.15

@@ -10,7 +10,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from acceptance.command import COMMAND, ENVIRONMENT
+from acceptance.command import ENVIRONMENT
+from acceptance.forkserver import COMMAND
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -21,7 +21,7 @@ OFFERED = [name for name, entry in CATALOGUE.items() if not entry.torch]
 SLOW = {"INNE": {"n_estimators": 20}, "IForest": {"n_estimators": 20}, "CBLOF": {"n_clusters": 2}}
 
 
-def data(d, n=150, k=60, seed=0):
+def data(d, n=150, k=30, seed=0):
     """Training rows, and fresh rows: some from training, some far out, some equal."""
     rng = np.random.default_rng(seed)
     rows = rng.normal(size=(n, d))
@@ -235,7 +235,7 @@ centres = 6 * rng.normal(size=(8, 6))
 rows = np.repeat(centres, (6000, 5000, 4000, 600, 500, 300, 200, 150), axis=0)
 rows += rng.normal(size=rows.shape)
 models = set()
-for _ in range(8):
+for _ in range(4):
     detector = build("CBLOF", 0.1, 0, {})
     fit(detector, rows)
     models.add(detector.decision_scores_.tobytes())

@@ -19,7 +19,7 @@ def test_without_java_a_test_is_skipped_and_under_ci_it_fails(
 ) -> None:
     environment = {**os.environ, "PATH": str(tmp_path), "CI": ci}
     environment.pop("DETECTD_TEST_KAFKA", None)
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", ONE]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-n", "0", ONE]
     done = subprocess.run(
         command, cwd=TESTS.parent, env=environment, capture_output=True, text=True, timeout=60
     )

@@ -1,0 +1,166 @@
+"""Starts `python -m detectd` in a process that has imported the libraries already.
+
+Importing scikit-learn, scipy and numba takes most of the time of a start, and the tests start the
+command hundreds of times. So one process of each test worker imports them, and nothing of ours, and
+forks for each start. What comes of it is a process like any other, with its own arguments,
+environment, directory, descriptors, signals and exit code, and a child of whoever asked for it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import functools
+import gc
+import importlib
+import json
+import os
+import runpy
+import socket
+import subprocess
+import sys
+
+LIBRARIES = (
+    "pyod.models.knn",
+    "pyod.models.iforest",
+    "pyod.models.hbos",
+    "scipy.stats",
+    "numba",
+    "kafka",
+    "msgspec",
+    "pydantic_settings",
+    "structlog",
+    "tqdm",
+)
+COMMAND = [sys.executable, "-m", "detectd"]
+PR_SET_CHILD_SUBREAPER = 36
+
+
+class Popen(subprocess.Popen):
+    """Forks where `COMMAND` is asked for; all that is public is inherited."""
+
+    def _execute_child(self, args, executable, preexec_fn, close_fds, pass_fds, cwd, env, *rest):
+        forkable = args[: len(COMMAND)] == COMMAND and not (executable or preexec_fn or pass_fds)
+        if not forkable:
+            super()._execute_child(
+                args, executable, preexec_fn, close_fds, pass_fds, cwd, env, *rest
+            )
+            return
+        pipes = rest[3:9]
+        inner = (pipes[0], pipes[3], pipes[5])
+        given = [own if own != -1 else number for number, own in enumerate(inner)]
+        words = {
+            "arguments": args[len(COMMAND) :],
+            "directory": os.fspath(cwd or "."),
+            "environment": dict(os.environ if env is None else env),
+        }
+        self.pid = _server().fork(words, given)
+        self._child_created = True
+        self._close_pipe_fds(*pipes)
+
+
+class Server:
+    """The end of the one who asks."""
+
+    def __init__(self):
+        self._channel, other = socket.socketpair()
+        with other:
+            self._process = subprocess.Popen(
+                [sys.executable, __file__, str(other.fileno())],
+                pass_fds=[other.fileno()],
+                stdin=subprocess.DEVNULL,
+            )
+        atexit.register(self.close)
+
+    def fork(self, words, descriptors):
+        """The number of a new process, which is ours to wait for."""
+        words["directory"] = os.path.abspath(words["directory"])  # noqa: PTH100
+        # An orphan becomes the child of the nearest ancestor that says so.
+        _adopt_orphans(True)
+        try:
+            message = json.dumps(words).encode()
+            socket.send_fds(self._channel, [len(message).to_bytes(8, "big")], descriptors)
+            self._channel.sendall(message)
+            return int.from_bytes(_exactly(self._channel, 8), "big")
+        finally:
+            _adopt_orphans(False)
+
+    def close(self):
+        self._channel.close()
+        self._process.wait()
+
+
+@functools.cache
+def _server():
+    return Server()
+
+
+def _adopt_orphans(yes):
+    if ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, int(yes), 0, 0, 0):
+        raise OSError("this process cannot adopt orphans")
+
+
+def _exactly(channel, size):
+    got = bytearray()
+    while len(got) < size:
+        part = channel.recv(size - len(got))
+        if not part:
+            raise EOFError("the other end has gone")
+        got += part
+    return bytes(got)
+
+
+def serve(channel):
+    """Fork for each who asks. Returns in the forked process alone."""
+    for name in LIBRARIES:
+        importlib.import_module(name)
+    importlib.import_module("numba.core.registry").cpu_target.target_context.refresh()
+    gc.freeze()  # else each fork would copy what its collector looks at
+    while True:
+        head, descriptors, *_ = socket.recv_fds(channel, 8, 3)
+        if not head:
+            sys.exit()
+        words = json.loads(_exactly(channel, int.from_bytes(head, "big")))
+        pid = _orphan()
+        if not pid:
+            return words, descriptors
+        channel.sendall(pid.to_bytes(8, "big"))
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def _orphan():
+    """`os.fork`, but the new process's parent has gone when this returns its number."""
+    reading, writing = os.pipe()
+    between = os.fork()
+    if not between:
+        os.close(reading)
+        pid = os.fork()
+        if pid:
+            os.write(writing, pid.to_bytes(8, "big"))
+            os._exit(0)
+        os.close(writing)
+        return 0
+    os.close(writing)
+    os.waitpid(between, 0)
+    with os.fdopen(reading, "rb") as told:
+        return int.from_bytes(told.read(8), "big")
+
+
+def become(words, descriptors):
+    """What a fresh interpreter would find."""
+    for own, given in enumerate(descriptors):
+        os.dup2(given, own)
+        os.close(given)
+    os.chdir(words["directory"])
+    os.environ.clear()
+    os.environ.update(words["environment"])
+    sys.argv = ["detectd", *words["arguments"]]
+    sys.path[0] = ""
+
+
+if __name__ == "__main__":
+    with socket.socket(fileno=int(sys.argv[1])) as asked:
+        as_asked = serve(asked)
+    become(*as_asked)
+    runpy.run_module("detectd", run_name="__main__", alter_sys=True)
