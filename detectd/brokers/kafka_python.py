@@ -81,9 +81,9 @@ class Consumer:
         """
         deadline = time.monotonic() + JOIN_SECONDS
         with explained("reading"):
-            polled = self._consumer.poll(wait * 1000, max_records=limit)
+            polled = self._poll(wait, limit)
             while not polled and self._joining() and time.monotonic() < deadline:
-                polled = self._consumer.poll(JOIN_SECONDS * 1000, max_records=limit)
+                polled = self._poll(JOIN_SECONDS, limit)
             self._rebalances.check()
         self._require_progress()
         return [
@@ -96,11 +96,18 @@ class Consumer:
             for place, found in polled.items()
         ]
 
-    def _require_progress(self) -> None:
-        """Raise Interrupted where joining takes longer than the brokers wait for the dead.
+    def _poll(self, wait: float, limit: int | None = None) -> Any:
+        """Of kafka-python's own, and see a join through that a poll before has not waited for.
 
-        Seen over TLS: kafka-python never takes note of an answer of the coordinator's.
+        A join for the sake of new metadata is needed no more for kafka-python once it has shared
+        out the partitions: where a poll ends just then, no other takes note of how it went on.
         """
+        if self._joining():
+            self._consumer._coordinator.request_rejoin()  # noqa: SLF001
+        return self._consumer.poll(wait * 1000, max_records=limit)
+
+    def _require_progress(self) -> None:
+        """Raise Interrupted where joining takes longer than the brokers wait for the dead."""
         now = time.monotonic()
         if self._consumer.group_metadata().state == MemberState.STABLE:
             self._stable = now
@@ -134,7 +141,7 @@ class Consumer:
         """Take part in the group's life without taking records."""
         with explained("waiting"):
             self._consumer.pause(*self._consumer.assignment())
-            for place, found in self._consumer.poll(wait * 1000).items():  # came during the poll
+            for place, found in self._poll(wait).items():  # came during the poll
                 self._consumer.seek(place, found[0].offset)
             self._consumer.resume(*self._consumer.paused())
 

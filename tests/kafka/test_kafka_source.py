@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from kafka import KafkaProducer
+from kafka.structs import MemberState
 
 from detectd.brokers import KafkaClient, Membership
 from detectd.errors import ConfigError, Revoked
@@ -290,6 +291,29 @@ def take(source: KafkaSource) -> list[str]:
     batch = source.read(100, wait=0.1)
     source.acknowledge(batch.position)
     return [record.id for record in batch.records]
+
+
+def test_a_join_that_outlives_the_poll_that_began_it_is_seen_through(
+    kafka_broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (topic,) = kafka_broker.create_topics("in")
+    kafka_broker.produce(topic, b"1")
+    with started(client_of(kafka_broker), topic) as source:
+        read(source, 1)
+        coordinator = source._consumer._consumer._coordinator
+        share_out = coordinator._perform_assignment
+
+        def share_out_slowly(*members: Any) -> Any:
+            time.sleep(0.5)
+            return share_out(*members)
+
+        monkeypatch.setattr(coordinator, "_perform_assignment", share_out_slowly)
+        coordinator._assignment_snapshot = {}  # as if the topic had not been known then
+        generation = coordinator._generation.generation_id
+        until(
+            lambda: source.read(1, wait=0.2) and coordinator._generation.generation_id > generation
+        )
+        until(lambda: source.read(1, wait=0.2) and coordinator.state == MemberState.STABLE)
 
 
 def test_a_silent_broker_gives_an_empty_batch_in_time(kafka_broker: Broker) -> None:
