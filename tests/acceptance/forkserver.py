@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import faulthandler
 import functools
 import gc
 import importlib
@@ -157,6 +158,8 @@ def become(words, descriptors):
     os.environ.update(words["environment"])
     sys.argv = ["detectd", *words["arguments"]]
     sys.path[0] = ""
+    if "PYTHONFAULTHANDLER" in os.environ:
+        faulthandler.enable()
 
 
 if __name__ == "__main__":

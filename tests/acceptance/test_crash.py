@@ -7,8 +7,7 @@ import subprocess
 import time
 
 import pytest
-from acceptance.command import ENVIRONMENT, events
-from acceptance.forkserver import COMMAND
+from acceptance.command import events, start
 
 EVENTS = 12_000
 WELL_INTO_THE_WARMUP = 300_000  # bytes, of about 1,000,000
@@ -34,9 +33,7 @@ def undisturbed(world):
 
 def kill_at(world, size):
     """Run until the outputs have `size` bytes, committed or not, then kill -9. True if killed."""
-    with subprocess.Popen(
-        [*COMMAND, "run", "--config", str(world.path)], env=ENVIRONMENT, stdout=subprocess.DEVNULL
-    ) as process:
+    with start("run", "--config", world.path, stdout=subprocess.DEVNULL, stderr=None) as process:
         deadline = time.monotonic() + 60
         while process.poll() is None:
             assert time.monotonic() < deadline

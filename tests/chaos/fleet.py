@@ -10,8 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from acceptance.command import ENVIRONMENT
-from acceptance.forkserver import COMMAND
+from acceptance.command import start
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -155,12 +154,12 @@ class Fleet:
     def _spawn(self, log: Path) -> subprocess.Popen[bytes]:
         level = {k: v for k, v in os.environ.items() if k.startswith("DETECTD_LOG__")}
         with log.open("ab") as out:
-            return subprocess.Popen(
-                [*COMMAND, "run", "--config", str(self._config)],
+            return start(
+                *("run", "--config", self._config),
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
-                env=ENVIRONMENT | DIAGNOSIS | level,
+                env=DIAGNOSIS | level,
             )
 
 
