@@ -49,6 +49,9 @@ TOPIC = attrgetter("topic")
 # How long a stop may have to wait for a silent source.
 SLICE_SECONDS = 0.5
 
+# Of `batch_seconds`, where the last batch took longer: a client may be about to have more.
+SHORTEST_WAIT = 0.1
+
 # How long a start waits for a published model.
 FEED_SECONDS = 30.0
 
@@ -96,6 +99,7 @@ class Service:
         self.probation = Probation()
         self.pace = self._new_pace()
         self.backoff = Backoff()
+        self.gathered = 0.0
         self.summary = Summary()
         self.witness = Witness(settings)
 
@@ -210,7 +214,9 @@ class Service:
     def _gather(self, wanted: int | None) -> Batch:
         """A batch bounded by size and time, in slices, so that a stop need not wait for it."""
         limit = min(self.pace.limit, wanted or self.pace.limit)
-        deadline = time.monotonic() + self.settings.source.batch_seconds
+        patience, now = self.settings.source.batch_seconds, time.monotonic()
+        # While the last batch was answered, records have waited already.
+        deadline = max(self.gathered + patience, now + SHORTEST_WAIT * patience)
         records: list[Record] = []
         while True:
             left = max(0.0, deadline - time.monotonic())
@@ -219,6 +225,7 @@ class Service:
             full = len(records) == limit or time.monotonic() >= deadline
             full = full or weight(records) >= BATCH_BYTES
             if full or batch.ended or self._interrupted():
+                self.gathered = time.monotonic()
                 return Batch(records, batch.position, batch.ended)
 
     def _interrupted(self) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import select
 import sys
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from detectd.records import Record
 
 BLOCK = 1 << 16
+# So much may wait while a batch is answered before the writer has to; more is for root alone.
+PIPE = 1 << 20
 
 
 class StdinSource(Source):
@@ -36,8 +40,10 @@ class StdinSource(Source):
         self._reader = Reader("stdin", max_record_bytes, rows=row_format == "csv")
         self._closed = False
 
-    def start(self, position: dict[str, Any] | None) -> None:
+    def start(self, position: dict[str, Any] | None) -> None:  # noqa: ARG002
         """Nothing to go back to: begin with what comes."""
+        with contextlib.suppress(OSError):  # A file has no size to set, and a pipe may be full.
+            fcntl.fcntl(self._descriptor, fcntl.F_SETPIPE_SZ, PIPE)
 
     def read(self, limit: int, wait: float) -> Batch:
         """See `Source`."""

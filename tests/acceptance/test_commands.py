@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from acceptance.command import TOPICS, detectd, events, start
@@ -389,10 +390,14 @@ def test_a_second_process_on_one_directory_refuses(fitted):
         assert "service.started" in wait_for(first, "service.started")
         wait_for(first, '"batch"')
         one_line(fitted.run("run"), 1, fitted.out)
-        observed = json.loads(fitted.run("report", "--format", "json").stdout)["observed"]
+        # What was observed is written down once a second.
+        deadline, events_seen = time.monotonic() + 30, 0
+        while events_seen < 50 and time.monotonic() < deadline:
+            report = json.loads(fitted.run("report", "--format", "json").stdout)
+            events_seen = report["observed"]["events"]
         first.send_signal(signal.SIGTERM)
         assert first.wait(timeout=30) == 0
-    assert observed["events"] == 50
+    assert events_seen == 50
 
 
 def wait_for(process, word):
