@@ -43,7 +43,7 @@ def rows() -> list[Row]:
                 )
                 if not isinstance(scorer, Compiled):
                     row["note"] = f"scored by {scorer.how}"
-                elif count > 1 and outcome.ratio < target and name in NEAR_THE_LIMIT:
+                elif outcome.ratio < target and name in NEAR_THE_LIMIT:
                     row["note"] = NEAR_THE_LIMIT[name]
                 found.append(row)
     return found

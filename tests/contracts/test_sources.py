@@ -178,3 +178,12 @@ def test_acknowledged_or_not_close_may_be_called_twice(world):
 
 def test_a_source_that_never_started_can_be_closed(world):
     world.source().close()
+
+
+def test_a_pipe_holds_what_comes_while_a_batch_is_answered():
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    StdinSource(reading, row_format="json", max_record_bytes=1000).start(None)
+    assert os.write(writing, bytes(1 << 20)) == 1 << 20
+    os.close(reading)
+    os.close(writing)
