@@ -59,9 +59,10 @@ class _Since:
 
 @dataclass(frozen=True)
 class _Finished:
-    """A trained model, ready to answer, and why it should not."""
+    """A trained model, ready to answer under the terms of `settings`, and why it should not."""
 
     ready: Serving
+    settings: Settings
     refused: list[Reason]
 
 
@@ -222,12 +223,13 @@ class Renewal:
         old, limit = self.incumbent, 1.0 if self._committed.alarmed else asked.max_changed
 
         def finish(model: Model) -> _Finished:
-            ready = serving.serve(model, self.settings)
+            terms = self.settings
+            ready = serving.serve(model, terms)
             agreed = agreement(old.judge, ready.judge, rows[len(rows) - kept :])
             refused = refusals(_contender(old), _contender(ready), agreed, limit)
             if not refused:
                 self._store.save(model)
-            return _Finished(ready, refused)
+            return _Finished(ready, terms, refused)
 
         log.info("refit.started", rows=len(task.rows), after_alarm=self._committed.alarmed)
         self._refit = Refit(self._store.directory, task, limits, finish, time.monotonic())
@@ -248,7 +250,8 @@ class Renewal:
             # An alarm stands until a model has come of it.
             self._committed = self._seen = replace(self._seen, alarmed=alarmed)
             return None
-        # The terms may have changed meanwhile.
+        if found.settings is self.settings:
+            return found.ready
         return serving.under_other_terms(found.ready, self.settings)
 
     def _begin_again(self) -> None:
