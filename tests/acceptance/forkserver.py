@@ -20,6 +20,7 @@ import runpy
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 LIBRARIES = (
     "pyod.models.knn",
@@ -52,7 +53,7 @@ class Popen(subprocess.Popen):
         given = [own if own != -1 else number for number, own in enumerate(inner)]
         words = {
             "arguments": args[len(COMMAND) :],
-            "directory": os.fspath(cwd or "."),
+            "directory": str(Path(cwd or ".").resolve()),
             "environment": dict(os.environ if env is None else env),
         }
         self.pid = _server().fork(words, given)
@@ -75,7 +76,6 @@ class Server:
 
     def fork(self, words, descriptors):
         """The number of a new process, which is ours to wait for."""
-        words["directory"] = os.path.abspath(words["directory"])  # noqa: PTH100
         # An orphan becomes the child of the nearest ancestor that says so.
         _adopt_orphans(True)
         try:
