@@ -5,10 +5,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from acceptance.command import TOPICS, detectd, events, start
+from acceptance.test_looking_in import until
 
 
 def one_line(done, code, *words):
@@ -391,13 +391,13 @@ def test_a_second_process_on_one_directory_refuses(fitted):
         wait_for(first, '"batch"')
         one_line(fitted.run("run"), 1, fitted.out)
         # What was observed is written down once a second.
-        deadline, events_seen = time.monotonic() + 30, 0
-        while events_seen < 50 and time.monotonic() < deadline:
-            report = json.loads(fitted.run("report", "--format", "json").stdout)
-            events_seen = report["observed"]["events"]
+        until(lambda: observed(fitted)["events"] == 50)
         first.send_signal(signal.SIGTERM)
         assert first.wait(timeout=30) == 0
-    assert events_seen == 50
+
+
+def observed(world):
+    return json.loads(world.run("report", "--format", "json").stdout)["observed"]
 
 
 def wait_for(process, word):
