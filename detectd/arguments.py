@@ -12,6 +12,7 @@ from detectd import __version__
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+LOCAL_CONFIG = Path("detectd.toml")
 DEFAULT_CONFIG = Path("/etc/detectd/detectd.toml")
 
 # What can be said of the things whose commands are two words.
@@ -55,7 +56,7 @@ CONFIG = _argument(
     "--config",
     type=Path,
     metavar="FILE",
-    help=f"default: $DETECTD_CONFIG, then {DEFAULT_CONFIG}",
+    help=f"default: $DETECTD_CONFIG, then ./{LOCAL_CONFIG}, then {DEFAULT_CONFIG}",
 )
 FORMAT = _argument("--format", choices=("text", "json"), default="text")
 OUTPUT = _argument("-o", dest="output", type=Path, metavar="FILE", help="write it there")
@@ -143,7 +144,10 @@ WITHOUT_CONFIG = {"demo"}
 
 def default_config() -> Path:
     """Where the configuration is, unless --config says otherwise."""
-    return Path(os.environ.get("DETECTD_CONFIG", DEFAULT_CONFIG))
+    named = os.environ.get("DETECTD_CONFIG")
+    if named:
+        return Path(named)
+    return LOCAL_CONFIG if LOCAL_CONFIG.exists() else DEFAULT_CONFIG
 
 
 def parser(commands: Mapping[str, str]) -> argparse.ArgumentParser:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from detectd.arguments import PLAN_KEYS
+from detectd.arguments import DEFAULT_CONFIG, PLAN_KEYS
 from detectd.commands.console import give
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ def plan(arguments: argparse.Namespace, console: Console) -> None:
     from detectd.loading import read, settle
     from detectd.report.planning import SIZES, plan_figures, plan_text
 
-    written = read(arguments.config) if arguments.config.exists() else ANY_STREAM
+    none = arguments.config == DEFAULT_CONFIG and not DEFAULT_CONFIG.exists()
+    written = ANY_STREAM if none else read(arguments.config)
     asked: dict[str, dict[str, float]] = {}
     for section, key in PLAN_KEYS.values():
         value = getattr(arguments, f"{section}.{key}")
