@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+import structlog
+
 if TYPE_CHECKING:
     import argparse
 
@@ -28,7 +30,7 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
 
     logs.configure(settings.log)
     for warning in warnings:
-        logs.warn("config.warning", warning)
+        structlog.get_logger().warning("config.warning", reason=warning)
     for why in exposed(settings, arguments.config):
         logs.warn("secret.exposed", why)
     with progress_bar("detectd run") as advance:

@@ -13,6 +13,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
+from detectd.nearest import exists
 from detectd.settings.section import OutputDirectory, SecretFile
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class _Relative(NamedTuple):
     @property
     def moved(self) -> bool:
         """Whether all that there is of it is where earlier versions looked."""
-        return not self.here.exists() and self.there.exists()
+        return not exists(self.here) and exists(self.there)
 
 
 def resolve(
@@ -70,12 +71,12 @@ def resolve(
             base = _base(config, written=WRITTEN in marks)
             relative.append(_Relative(section, key, path, base, working))
     # Outputs that are still to be made go where the rest of an older set-up is.
-    old = any(each.moved for each in relative) and not any(e.here.exists() for e in relative)
+    old = any(each.moved for each in relative) and not any(exists(each.here) for each in relative)
     warnings = []
     for each in relative:
-        stays = each.moved or (old and not each.here.exists())
+        stays = each.moved or (old and not exists(each.here))
         fixed[each.section, each.key] = each.there if stays else each.here
-        if each.here != each.there and (stays or each.there.exists()):
+        if each.here != each.there and (stays or exists(each.there)):
             warnings.append(_warning(each, stays=stays))
     return _with(settings, fixed), warnings
 
