@@ -64,13 +64,38 @@ A_VERSION = _argument("version", nargs="?", help="default: the active one")
 
 # Beside --debug, and --config where the command has a configuration.
 ARGUMENTS: Mapping[str, tuple[Argument, ...]] = {
+    "init": (
+        _argument("--input", type=Path, metavar="PATH", help="events to look at"),
+        _argument(
+            "-o",
+            dest="output",
+            type=Path,
+            default=LOCAL_CONFIG,
+            metavar="FILE",
+            help=f"write it there (./{LOCAL_CONFIG}); - is stdout",
+        ),
+        _argument("--force", action="store_true", help="overwrite a file that is there"),
+    ),
     "check": (
         _argument(
             "--connect", action="store_true", help="also try brokers, login, topics and rights"
         ),
     ),
     "fit": (
-        _argument("--input", type=Path, required=True, metavar="PATH", help="the training rows"),
+        _argument(
+            "--input",
+            nargs="+",
+            action="extend",
+            required=True,
+            metavar="PATH",
+            help="the training rows: files, patterns of files, or - for stdin",
+        ),
+        _argument(
+            "--no-activate",
+            dest="activate",
+            action="store_false",
+            help="store the model, but let the one before go on answering",
+        ),
     ),
     "status": (FORMAT,),
     "report": (
@@ -139,7 +164,7 @@ ARGUMENTS: Mapping[str, tuple[Argument, ...]] = {
         _argument("--events", type=_positive, default=200_000, metavar="N"),
     ),
 }
-WITHOUT_CONFIG = {"demo"}
+WITHOUT_CONFIG = {"demo", "init"}
 
 
 def default_config() -> Path:

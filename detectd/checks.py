@@ -66,7 +66,7 @@ def _source(settings: Settings) -> Iterator[str]:
     if source.follow and not exists(source.path):
         if stock := unedited(settings):
             yield f"WARNING   {stock}"
-        yield f"WARNING   source.path: {missing(source.path)}; `run` waits for it"
+        yield f"WARNING   source.path: {missing(source.path, '`run` waits until it does')}"
     elif not source.follow or source.path.is_file():
         yield from _try_first_records(settings)
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from detectd.arguments import DEFAULT_CONFIG, LOCAL_CONFIG
 from detectd.errors import ConfigError
-from detectd.nearest import nearest, nearest_path
+from detectd.nearest import missing, nearest
 from detectd.settings import Settings
 from detectd.settings.environment import overrides
 from detectd.settings.relative_paths import resolve
@@ -124,9 +124,7 @@ def _missing(path: Path) -> str:
             f"no configuration: neither {LOCAL_CONFIG.absolute()} nor {path} exists; "
             "name one with --config FILE, or write one with `detectd init`"
         )
-    near = nearest_path(path)
-    asks = f"did you mean {near}?" if near else "name the configuration with --config FILE"
-    return f"{path}: there is no such file; {asks}"
+    return missing(path, "name the configuration with --config FILE")
 
 
 def _wrong_types(written: Mapping[str, Any], names: Names) -> Iterable[ErrorDetails]:

@@ -17,13 +17,13 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return folded[close[0]] if close else None
 
 
-def missing(path: Path) -> str:
-    """Say that there is no such file, and what is there that may be meant."""
+def missing(path: Path, fix: str) -> str:
+    """Say that there is no such file, and what is there that may be meant, or else the `fix`."""
     said = f"{path} does not exist"
     if not exists(path.parent):
         said += f", nor does {_first_missing(path)}"
     near = nearest_path(path)
-    return f"{said}; did you mean {near}?" if near else said
+    return f"{said}; did you mean {near}?" if near else f"{said}; {fix}"
 
 
 def nearest_path(path: Path) -> Path | None:
@@ -37,7 +37,8 @@ def nearest_path(path: Path) -> Path | None:
     except OSError:
         return None
     close = nearest(mistaken.name, beside)
-    if close is None:
+    # The same ending makes names alike that have nothing else in common.
+    if close is None or not nearest(mistaken.stem, [close.removesuffix(mistaken.suffix)]):
         return None
     found = mistaken.parent / close / path.relative_to(mistaken)
     return found if exists(found) else None

@@ -123,7 +123,7 @@ class FileSource(Source):
         self._has_been = self._has_been or self._file is not None
         if self._has_been:
             return None
-        return f"source.path: {missing(self.path)} (waiting until it does)"
+        return f"source.path: {missing(self.path, 'waiting until it does')}"
 
     def close(self) -> None:
         """See `Source`."""
@@ -255,7 +255,7 @@ class FileSource(Source):
             status = self.path.stat()
         except FileNotFoundError:
             raise ConfigError(
-                f"source.path: {missing(self.path)}; name a file with records"
+                f"source.path: {missing(self.path, 'name a file with records')}"
             ) from None
         if stat.S_ISDIR(status.st_mode):
             wrong = "is a directory, not a file"
