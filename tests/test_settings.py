@@ -184,7 +184,7 @@ def test_a_byte_order_mark_is_no_part_of_the_configuration(tmp_path, line_end):
 
 
 def test_a_missing_file_and_a_directory_are_named(tmp_path):
-    assert "there is no such file" in mistakes(tmp_path / "none.toml")[0]
+    assert "does not exist" in mistakes(tmp_path / "none.toml")[0]
     assert "cannot be read" in mistakes(tmp_path)[0]
 
 

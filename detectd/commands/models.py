@@ -79,8 +79,9 @@ def prune(arguments: argparse.Namespace, console: Console) -> None:
     gone = store.prune(arguments.keep)
     for version in gone:
         console.say(f"removed: {version}")
-    rest = f"{len(store.versions())} models in {store.directory}"
-    console.say(f"kept: {rest}" if gone else f"nothing to remove: {rest}, --keep {arguments.keep}")
+    if not gone:
+        there = f"{len(store.versions())} in {store.directory}"
+        console.say(f"nothing to remove: {there}, --keep {arguments.keep}")
 
 
 def to_other_hosts(settings: Settings, version: str, console: Console) -> None:

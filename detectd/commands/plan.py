@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from detectd.arguments import DEFAULT_CONFIG, PLAN_KEYS
 from detectd.commands.console import give
+from detectd.nearest import missing
 
 if TYPE_CHECKING:
     import argparse
@@ -26,8 +27,12 @@ def plan(arguments: argparse.Namespace, console: Console) -> None:
     from detectd.loading import read, settle
     from detectd.report.planning import SIZES, plan_figures, plan_text
 
-    none = arguments.config == DEFAULT_CONFIG and not DEFAULT_CONFIG.exists()
-    written = ANY_STREAM if none else read(arguments.config)
+    written = ANY_STREAM
+    if arguments.config.exists():
+        written = read(arguments.config)
+    elif arguments.config != DEFAULT_CONFIG:
+        why = missing(arguments.config, "name another with --config FILE")
+        console.note(f"detectd: WARNING: {why}; this plan is made without it")
     asked: dict[str, dict[str, float]] = {}
     for section, key in PLAN_KEYS.values():
         value = getattr(arguments, f"{section}.{key}")

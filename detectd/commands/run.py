@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-import structlog
-
 if TYPE_CHECKING:
     import argparse
 
@@ -30,9 +28,9 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
 
     logs.configure(settings.log)
     for warning in warnings:
-        structlog.get_logger().warning("config.warning", reason=warning)
+        logs.warn("config.warning", reason=warning)
     for why in exposed(settings, arguments.config):
-        logs.warn("secret.exposed", why)
+        logs.warn("secret.exposed", why=why)
     with progress_bar("detectd run") as advance:
         shown = advance if sys.stderr.isatty() else None
         summary = Service(settings, stop, shown, lambda: load(arguments.config)).run()
