@@ -149,8 +149,8 @@ class Service:
             self.probation.end()
         self.source.start(position.source if position else None)
         self.answerer.advance(self._hold)  # where the last run ended just before
-        log.info("service.started", resumed=position is not None)
         self.witness.doubts(self.source.absent(), self.fields.warnings)
+        log.info("service.started", resumed=position is not None)
         self.witness.opened()
 
     def _turn_or_recover(self) -> bool:

@@ -83,11 +83,14 @@ def overrides(settings: type[BaseModel], environment: Mapping[str, str]) -> Over
     return found
 
 
-def variables(settings: type[BaseModel]) -> Iterator[str]:
+def variables(table: type[BaseModel], prefix: str = PREFIX) -> Iterator[str]:
     """The variable of each key."""
-    for section, field in settings.model_fields.items():
-        for key in _keys(field.annotation):
-            yield f"{PREFIX}{section}{LEVELS}{key}".upper()
+    for key, kind in _keys(table).items():
+        name = f"{prefix}{key}".upper()
+        if _is_section(kind):
+            yield from variables(kind, f"{name}{LEVELS}")
+        else:
+            yield name
 
 
 def _is_of_others(name: str) -> bool:
@@ -96,26 +99,27 @@ def _is_of_others(name: str) -> bool:
     )
 
 
-def _location(settings: type[BaseModel], parts: list[str]) -> tuple[str, ...] | None:
+def _location(table: type[BaseModel], parts: list[str]) -> tuple[str, ...] | None:
     """The key that a variable means; None if there is no such key."""
-    section = parts[0].lower()
-    if section not in settings.model_fields:
+    first, *rest = parts
+    keys = _keys(table)
+    key = next((key for key in keys if key.lower() == first.lower()), None)
+    if key is None:
         return None
-    if len(parts) == 1:
-        return (section,)
-    keys = _keys(settings.model_fields[section].annotation)
-    key = next((key for key in keys if key.lower() == parts[1].lower()), None)
-    if key is None or (len(parts) > 2 and not _is_table(keys[key])):
-        return None
+    if not rest:
+        return (key,)
+    kind = keys[key]
+    if _is_section(kind):
+        inner = _location(kind, rest)
+        return inner and (key, *inner)
     # The arguments of detectors are in lower case; one in mixed case is meant as it is written.
-    inner = [part.lower() if part.isupper() else part for part in parts[2:]]
-    return (section, key, *inner) if all(inner) else None
+    named = [part.lower() if part.isupper() else part for part in rest]
+    return (key, *named) if _is_table(kind) and all(named) else None
 
 
-def _keys(section: Any) -> dict[str, Any]:
-    """The keys of a section, and what each takes; none if it is no section."""
-    fields = section.model_fields if _is_section(section) else {}
-    return {key: field.annotation for key, field in fields.items()}
+def _keys(table: type[BaseModel]) -> dict[str, Any]:
+    """The keys of a table, and what each takes."""
+    return {key: field.annotation for key, field in table.model_fields.items()}
 
 
 def _nearest_variable(settings: type[BaseModel], name: str) -> str:
@@ -135,21 +139,27 @@ def _put(tables: dict[str, Any], location: tuple[str, ...], value: Any) -> None:
     tables[location[-1]] = value
 
 
-def _read(settings: type[BaseModel], location: tuple[str, ...], text: str) -> Any:
+def _read(table: type[BaseModel], location: tuple[str, ...], text: str) -> Any:
     """The value of a variable. Raises ValueError if the text is not how its key is written."""
-    section = settings.model_fields[location[0]].annotation
-    if len(location) == 1:
+    key, *rest = location
+    kind = _keys(table)[key]
+    if _is_section(kind):
+        if rest:
+            return _read(kind, tuple(rest), text)
         return _json(text, dict, 'a section is a table, as JSON: {"key": …}; better set its keys')
-    if len(location) > 2:
-        return literal(text)
-    wanted = _choices(_keys(section)[location[1]])
-    if type(None) in wanted and not text:
+    return literal(text) if rest else _of_kind(kind, text)
+
+
+def _of_kind(annotation: Any, text: str) -> Any:
+    """The value of a key, which takes what its annotation says."""
+    kinds = _choices(annotation)
+    if type(None) in kinds and not text:
         return None
-    if any(_is_list(each) for each in wanted):
+    if any(map(_is_list, kinds)):
         return _json(text, list, 'a list is written as JSON: ["a", "b"]')
-    if any(map(_is_table, wanted)):
+    if any(map(_is_table, kinds)):
         return _json(text, dict, 'a table is written as JSON: {"key": 1}')
-    scalars = [each for each in wanted if each is not type(None)]
+    scalars = [kind for kind in kinds if kind is not type(None)]
     # pydantic reads a lone kind from its text, and its complaint is of the text.
     return text if len(scalars) == 1 or all(map(_is_text, scalars)) else literal(text)
 

@@ -5,6 +5,7 @@ import json
 import os
 import random
 import socket
+from contextlib import contextmanager
 
 import pytest
 from acceptance.command import detectd, events, start
@@ -209,15 +210,28 @@ def listening(world):
 
 
 def logged(service, event):
+    """The next log line of that kind; the service must not outlive a test that fails."""
+    seen = []
     for line in service.stderr:
-        if json.loads(line)["event"] == event:
-            return json.loads(line)
-    raise AssertionError(event)
+        seen.append(json.loads(line))
+        if seen[-1]["event"] == event:
+            return seen[-1]
+    raise AssertionError(seen)
+
+
+@contextmanager
+def running(world, **options):
+    with start("run", "--config", world.path, **options) as service:
+        try:
+            yield service
+        except BaseException:
+            service.kill()
+            raise
 
 
 def test_a_path_that_has_never_existed_is_waited_for_and_not_ready(fitted):
     page = listening(fitted)
-    with start("run", "--config", fitted.path) as service:
+    with running(fitted) as service:
         said = logged(service, "config.warning")
         assert f"{fitted.events} does not exist" in said["reason"]
         logged(service, "service.started")
@@ -245,7 +259,7 @@ def test_a_field_that_events_lack_is_said_until_it_comes(fitted):
     fitted.write(event={"key": "hots"})
     lines = [json.dumps({"host": "x", "a": i % 5, "b": i % 7}) for i in range(120)]
     fitted.lines(fitted.events, lines)
-    with start("run", "--config", fitted.path) as service:
+    with running(fitted) as service:
         reason = logged(service, "config.warning")["reason"]
         assert reason == (
             "event.key: 'hots' is in none of the first 100 records; did you mean 'host'? "
@@ -276,7 +290,7 @@ def test_the_configuration_as_it_was_installed_is_said_to_be_that(world):
         "DETECTD_SERVER__LISTEN": f"unix:{world.home}/d.sock",
         "DETECTD_LOG__FORMAT": "json",
     }
-    with start("run", "--config", world.path, env=environment) as service:
+    with running(world, env=environment) as service:
         reasons = [logged(service, "config.warning")["reason"] for _ in range(2)]
         logged(service, "service.started")
         status, body = Page(world)()

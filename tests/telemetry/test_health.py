@@ -206,7 +206,7 @@ def test_no_thread_undoes_what_another_has_told(health, hasty_threads):
 
 
 def test_a_source_that_has_never_been_there_hinders_and_is_said(health):
-    health.opened()
+    health.assigned({})
     health.doubts("source.path: /x does not exist", [])
     assert ready(health)[1][0] == "source.path: /x does not exist"
     assert shown(health)["state"] == "waiting"
@@ -215,7 +215,7 @@ def test_a_source_that_has_never_been_there_hinders_and_is_said(health):
 
 
 def test_warnings_are_said_and_hinder_nothing(health, serving):
-    health.opened()
+    health.assigned({"events/0": Partition(0, None, 0.0)})
     health.answering(serving, {})
     health.doubts(None, ["event.key: 'hots' is in none of them"])
     assert ready(health) == (200, ["ready", "warning: event.key: 'hots' is in none of them"])
