@@ -96,9 +96,8 @@ def _marks(field: FieldInfo) -> list[object]:
 
 
 def _base(config: Path, *, written: bool) -> Path:
-    return (
-        STATE / config.stem if written and config.parent == INSTALLED.resolve() else config.parent
-    )
+    installed = config.parent == INSTALLED.resolve()
+    return STATE / config.stem if written and installed else config.parent
 
 
 def _credential(path: Path) -> Path | None:
