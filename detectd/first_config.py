@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from detectd import wiring
-from detectd.decode import fields_of
 from detectd.errors import DetectdError, UsageError
 from detectd.guessing import Field, Guess, guess
-from detectd.input import InputFile
-from detectd.settings import SUFFIXES, EventSettings, Settings, SinkSettings, SourceSettings
+from detectd.nearest import exists, missing
+from detectd.sampling import Sample, sample
+from detectd.settings import SUFFIXES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
-
-    from detectd.settings import RowFormat
-
-# So many records are looked at, from the first on.
-LOOKED_AT = 20_000
 
 CONTAMINATION = 0.02
 
@@ -42,70 +35,25 @@ def first_config(path: Path | None, home: Path) -> str:
     Raises UsageError if the file cannot be read, DetectdError if nothing in it can be a feature.
     """
     if path is None:
-        return _rendered(EXAMPLE, '"events.jsonl"', "the file to read", "auto", CONTAMINATION)
+        return _rendered(EXAMPLE, '"events.jsonl"', None)
     path = path.absolute()
-    row_format = _format(path)
-    settings = _reading(path, row_format)
-    events, total = _look(path, settings)
-    found = guess(events, rows=row_format == "csv")
+    if not exists(path):
+        raise UsageError(f"--input {missing(path, 'name a file with events')}")
+    looked_at = sample(path)
+    if not looked_at.events:
+        raise DetectdError(
+            f"--input {path}: none of its {looked_at.total:,} records can be read; one JSON object "
+            "a line, or CSV"
+        )
+    found = guess(looked_at.events, rows=looked_at.row_format == "csv")
     if not found.features:
         fields = "; ".join(f"{field.name}: {field.why}" for field in found.left_out)
         raise DetectdError(
-            f"--input {path}: no field of its first {total:,} records is a number that varies, so "
-            f"there is nothing to judge by ({fields or 'they have no fields'})"
+            f"--input {path}: no field of its first {looked_at.total:,} records is a number that "
+            f"varies, so there is nothing to judge by ({fields or 'they have no fields'})"
         )
     inside = path.is_relative_to(home)
-    written = json.dumps(str(path.relative_to(home) if inside else path), ensure_ascii=False)
-    looked = f"its first {total:,} records were looked at"
-    named = any(suffix in SUFFIXES for suffix in path.suffixes)
-    return _rendered(found, written, looked, "auto" if named else row_format, _share(total))
-
-
-def _format(path: Path) -> RowFormat:
-    """By the name; without one by the first character of the content."""
-    named = next((SUFFIXES[end] for end in reversed(path.suffixes) if end in SUFFIXES), None)
-    if named == "csv":
-        return named
-    settings = _reading(path, "json")
-    with closing(InputFile(path, settings)) as file:
-        records = file.read(1).records
-    first = (records[0].value or b"").strip()[:1] if records else b""
-    if first == b"[":
-        raise UsageError(
-            f"--input {path}: is one JSON array and has no record a line; "
-            "write one with: jq -c '.[]'"
-        )
-    return named or ("json" if first == b"{" else "csv")
-
-
-def _reading(path: Path, row_format: RowFormat) -> Settings:
-    """What it takes to read a file, whatever is in it."""
-    return Settings(
-        source=SourceSettings(kind="file", path=path, format=row_format),
-        sink=SinkSettings(kind="stdout"),
-        event=EventSettings(features=("any",)),
-    )
-
-
-def _look(path: Path, settings: Settings) -> tuple[list[Mapping[str, Any]], int]:
-    """The first events that can be read, and of how many records they are."""
-    schema = wiring.schema(settings)
-    events: list[Mapping[str, Any]] = []
-    total = 0
-    with closing(InputFile(path, settings)) as file:
-        ended = False
-        while not ended and total < LOOKED_AT:
-            batch = file.read()
-            read = (fields_of(record, schema) for record in batch.records)
-            events += [fields for fields in read if fields is not None]
-            total += len(batch.records)
-            ended = batch.ended
-    if not events:
-        raise DetectdError(
-            f"--input {path}: none of its {total:,} records can be read; one JSON object a line, "
-            "or CSV under a header"
-        )
-    return events, total
+    return _rendered(found, _quoted(str(path.relative_to(home) if inside else path)), looked_at)
 
 
 def _share(records: int) -> float:
@@ -114,7 +62,9 @@ def _share(records: int) -> float:
     return max(CONTAMINATION, math.ceil(100 * least) / 100)
 
 
-def _rendered(found: Guess, path: str, looked: str, row_format: str, contamination: float) -> str:
+def _rendered(found: Guess, path: str, looked_at: Sample | None) -> str:
+    looked = f"its first {looked_at.total:,} records were looked at" if looked_at else "the file"
+    contamination = _share(looked_at.total) if looked_at else CONTAMINATION
     return "\n".join(
         [
             "# Written by `detectd init`: look it over, then `detectd check`.",
@@ -123,9 +73,10 @@ def _rendered(found: Guess, path: str, looked: str, row_format: str, contaminati
             "[source]",
             'kind = "file"               # or "stdin", "kafka"',
             f"path = {path}  # {looked}",
-            *([f'format = "{row_format}"  # by its content'] if row_format != "auto" else []),
+            *(_format(path, looked_at) if looked_at else ()),
             "follow = false              # true: go on as the file grows, through rotation",
             "",
+            *(_csv(looked_at) if looked_at else ()),
             "[sink]",
             'kind = "file"               # or "stdout", "kafka"',
             'directory = "verdicts"      # normal.jsonl, anomaly.jsonl, abstain.jsonl, ...',
@@ -142,6 +93,20 @@ def _rendered(found: Guess, path: str, looked: str, row_format: str, contaminati
             "",
         ]
     )
+
+
+def _format(path: str, looked_at: Sample) -> Iterator[str]:
+    if not any(f"{suffix}." in f"{path[:-1]}." for suffix in SUFFIXES):
+        yield f'format = "{looked_at.row_format}"             # by its content'
+
+
+def _csv(looked_at: Sample) -> Iterator[str]:
+    """What the header and the name do not say."""
+    if looked_at.csv:
+        yield "[source.csv]"
+        for key, (value, why) in looked_at.csv.items():
+            yield f"{key} = {_quoted(value)}  # {why}"
+        yield ""
 
 
 def _event(found: Guess) -> Iterator[str]:
@@ -167,5 +132,6 @@ def _named(key: str, field: Field | None, use: str) -> str:
     return f"{key} = {_quoted(field.name)}  # {field.why}"
 
 
-def _quoted(name: str) -> str:
-    return json.dumps(name, ensure_ascii=False)
+def _quoted(value: str | list[str]) -> str:
+    """As TOML has it, which has JSON's strings and lists."""
+    return json.dumps(value, ensure_ascii=False)

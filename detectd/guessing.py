@@ -40,6 +40,8 @@ LABEL = re.compile(
     re.IGNORECASE,
 )
 
+BLANKS = ("", "nan", "null", "na", "-", "\\n")
+
 # Of the records that have a field, as many must be of its kind. A few bad ones are dead letters.
 MOST = 0.95
 
@@ -79,9 +81,9 @@ class Guess:
 class _Column:
     """The values of a field in all events, None for those that lack it."""
 
-    def __init__(self, name: str, values: list[Any], *, rows: bool) -> None:
+    def __init__(self, name: str, values: list[Any]) -> None:
         self.name = name
-        self.values = [None if _is_blank(value, rows=rows) else value for value in values]
+        self.values = [None if _is_blank(value) else value for value in values]
         self.present = [value for value in self.values if value is not None]
         self.numbers = [number(value) for value in self.values]
         self.known = [value for value in self.numbers if value is not None]
@@ -107,9 +109,7 @@ class _Column:
 def guess(events: Sequence[Mapping[str, Any]], *, rows: bool) -> Guess:
     """What the fields are, in the order in which they come; `rows` says that they are CSV's."""
     names = dict.fromkeys(name for event in events for name in names_of(event))
-    columns = [
-        _Column(name, [field_of(event, name) for event in events], rows=rows) for name in names
-    ]
+    columns = [_Column(name, [field_of(event, name) for event in events]) for name in names]
     times = sorted((c for c in columns if c.is_time), key=lambda c: not TIME.search(c.name))
     rest = [column for column in columns if column not in times]
     key = _key(rest)
@@ -220,8 +220,9 @@ def _of_key(column: _Column) -> str:
     return f"{len(distinct):,} of them: {values}" if len(distinct) > 1 else f"so far only {values}"
 
 
-def _is_blank(value: Any, *, rows: bool) -> bool:
-    return value is None or (rows and isinstance(value, str) and not value.strip())
+def _is_blank(value: Any) -> bool:
+    """Whether a value is missing, or is text that people write for one that is."""
+    return value is None or (isinstance(value, str) and value.strip().lower() in BLANKS)
 
 
 def _shown(value: Any) -> str:
