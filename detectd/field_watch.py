@@ -1,7 +1,7 @@
-"""Do the events have the fields that `event.key` and `event.timestamp` name? Pure.
+"""Do the events have the fields that the configuration names? Pure.
 
-Nothing fails without them: the outputs have no key, or the time of their arrival. So a slip in a
-name would go unseen, and the first records are looked at. A field that comes later ends the
+Nothing fails without a key or a time: the outputs have no key, or the time of their arrival; nor
+without a feature whose median is taken instead. So a slip in a name would go unseen, and the first records are looked at. A field that comes later ends the
 warning.
 """
 
@@ -39,8 +39,10 @@ class FieldWatch:
     def __init__(self, schema: Schema, limit: int = FIRST_RECORDS) -> None:
         self._schema = schema
         self._limit = limit
-        named = {"event.key": schema.key, "event.timestamp": schema.timestamp}
-        self._wanted = [_Wanted(key, name) for key, name in named.items() if name is not None]
+        named = [("event.key", schema.key), ("event.timestamp", schema.timestamp)]
+        if schema.missing == "median":
+            named += [("event.features", name) for name in schema.features]
+        self._wanted = [_Wanted(key, name) for key, name in named if name is not None]
         self._seen = 0
         self._names: dict[str, None] = {}
         self._odd: dict[str, Any] = {}
@@ -67,6 +69,8 @@ class FieldWatch:
         value = field_of(fields, wanted.name)
         if wanted.key == "event.key":
             return value is None and record.key is None
+        if wanted.key == "event.features":
+            return value is None
         if value is not None:
             self._odd.setdefault(wanted.key, value)
         return milliseconds(value) is None

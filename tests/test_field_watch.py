@@ -79,6 +79,17 @@ def test_a_field_that_holds_no_time_is_shown(value):
     assert repr(value) in warning
 
 
+def test_a_feature_whose_median_would_be_taken_for_ever_is_said():
+    watch = FieldWatch(Schema(features=("a", "cpuu"), missing="median"))
+    watch.look(records(100, GOOD | {"cpu": 1}))
+    (warning,) = watch.warnings
+    assert warning.startswith("event.features: 'cpuu' is in none of the first 100 records; did you")
+    assert "'cpu'" in warning
+    dead = FieldWatch(Schema(features=("a", "cpuu")))  # its records are dead letters, which say so
+    dead.look(records(100))
+    assert dead.warnings == []
+
+
 def test_without_key_and_time_nothing_is_looked_at():
     watch = FieldWatch(Schema(features=("a",)))
     assert not watch.look(records(100, {}))
