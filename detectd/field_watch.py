@@ -1,8 +1,8 @@
 """Do the events have the fields that the configuration names? Pure.
 
 Nothing fails without a key or a time: the outputs have no key, or the time of their arrival; nor
-without a feature whose median is taken instead. So a slip in a name would go unseen, and the first records are looked at. A field that comes later ends the
-warning.
+without a feature whose median is taken instead. So a slip in a name would go unseen, and the first
+records are looked at. A field that comes later ends the warning.
 """
 
 from __future__ import annotations
