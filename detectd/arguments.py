@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from detectd import __version__
+from detectd.nearest import exists
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -172,7 +173,7 @@ def default_config() -> Path:
     named = os.environ.get("DETECTD_CONFIG")
     if named:
         return Path(named)
-    return LOCAL_CONFIG if LOCAL_CONFIG.exists() else DEFAULT_CONFIG
+    return LOCAL_CONFIG if exists(LOCAL_CONFIG) else DEFAULT_CONFIG
 
 
 def parser(commands: Mapping[str, str]) -> argparse.ArgumentParser:

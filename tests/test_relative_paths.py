@@ -118,3 +118,10 @@ def test_a_secret_is_a_credential_first(tmp_path, monkeypatch):
     for name, home in (("token", "cred"), ("other", "conf")):
         config.write_text(f'{CONFIG}[server]\ntoken_file = "{name}"\n', encoding="utf-8")
         assert examine(config).settings.server.token_file == tmp_path / home / name
+
+
+def test_a_working_directory_may_be_gone(tmp_path):
+    (tmp_path / "work").rmdir()
+    found, warnings = placed(tmp_path)
+    assert found[0] == tmp_path / "conf" / "events.jsonl"
+    assert not warnings

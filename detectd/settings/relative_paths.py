@@ -58,9 +58,12 @@ def resolve(
 
     `by_variable` names the (section, key) that the environment sets.
     """
-    working = Path.cwd()
     # As the working directory is, without symbolic links: the sink knows its source by its path.
     config = config.absolute().parent.resolve() / config.name
+    try:
+        working = Path.cwd()
+    except FileNotFoundError:  # removed since
+        working = config.parent
     fixed: dict[tuple[str, str], Path] = {}
     relative: list[_Relative] = []
     for section, key, path, marks in _paths(settings):

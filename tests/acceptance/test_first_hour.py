@@ -5,6 +5,9 @@ import json
 import os
 import random
 import socket
+import subprocess
+import sys
+import tempfile
 from contextlib import contextmanager
 
 import pytest
@@ -138,6 +141,20 @@ def test_the_configuration_is_found(world, tmp_path):
     one_line(detectd("check", cwd=world.home, env=absent), 78, f"{world.home}/other.toml")
     done = detectd("plan", cwd=world.home, env=absent)
     assert f"WARNING: {world.home}/other.toml does not exist" in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_directory_that_may_not_be_entered_holds_no_configuration():
+    """As with sudo in root's home."""
+    with tempfile.TemporaryDirectory() as name:  # 0700, and root's
+        code = (
+            "import os, detectd.loading; from detectd.cli import main;"
+            "os.setgid(65534); os.setuid(65534); raise SystemExit(main(['check']))"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=name, text=True, capture_output=True
+        )
+    one_line(done, 78, "no configuration: neither")
 
 
 def test_slips_and_what_is_said_of_them(world):
