@@ -1,0 +1,174 @@
+"""One file of a source, held open: it stays readable when it is renamed or removed."""
+
+from __future__ import annotations
+
+import math
+import os
+import stat
+import time
+from pathlib import Path
+from typing import IO
+
+from detectd.errors import ConfigError
+from detectd.sources.identity import LONGEST, Identity, Trace, sha256
+from detectd.sources.packed import SUFFIXES, DamagedError, Unpacked
+
+KINDS = {
+    stat.S_IFDIR: "a directory",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def kind(mode: int) -> str | None:
+    """Return what lies at a path if that is no regular file; None if it is one."""
+    return KINDS.get(stat.S_IFMT(mode))
+
+
+class Opened:
+    """A regular file, open for reading. `original` says that its writer may still write into it.
+
+    `generation` counts the files of the source. `end` is how far this one was read when the next
+    was begun. `cut` says that what it held is gone. `moved` says that the path of the source has
+    another file now, and `quiet_since` when this one was last seen to grow, or to be moved.
+
+    Raises FileNotFoundError for anything but a regular file; never waits for the other end of a
+    pipe.
+    """
+
+    def __init__(self, place: Path, *, original: bool = True) -> None:
+        descriptor = os.open(place, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        self.file: IO[bytes] = os.fdopen(descriptor, "rb", buffering=0)
+        try:
+            self._look(place)
+            self._unpacked = Unpacked(self.file, place) if self.packed else None
+        except BaseException:
+            self.file.close()
+            raise
+        self.original = original and not self.packed
+        self.quiet_since = -math.inf
+        self.generation = 0
+        self.end = 0
+        self.cut = False
+        self.moved = False
+
+    def _look(self, place: Path) -> None:
+        status = self.status()
+        if wrong := kind(status.st_mode):
+            raise FileNotFoundError(None, f"is {wrong}", str(place))
+        self.place = Path(os.path.realpath(place))
+        self.suffix = place.suffix
+        self.packed = place.suffix in SUFFIXES
+        self.key = (status.st_dev, status.st_ino)
+        self.opened_at = time.time_ns()
+
+    @property
+    def kind(self) -> str:
+        """How it is compressed, by its name."""
+        return {".gz": "gzip", ".bz2": "bzip2"}.get(self.suffix, self.suffix[1:])
+
+    def status(self) -> os.stat_result:
+        """Return what the file system knows of it now."""
+        return os.fstat(self.file.fileno())
+
+    def size(self) -> int:
+        """Return its size in bytes, packed if it is."""
+        return self.status().st_size
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes, none at the end. Raises OSError and DamagedError."""
+        return self._unpacked.read(size) if self._unpacked else self.file.read(size)
+
+    def packed_at(self) -> int:
+        """Return how many bytes of the packed file have been read."""
+        return os.lseek(self.file.fileno(), 0, os.SEEK_CUR)
+
+    def go_to(self, offset: int) -> Trace:
+        """Read on from `offset`; return what is known of the bytes before it."""
+        head, tail = self._pieces(min(LONGEST, offset), offset)
+        if self._unpacked:
+            self._unpacked.seek(offset)
+        else:
+            self.file.seek(offset)
+        return Trace(head, tail, offset)
+
+    def matches(self, past: Identity, offset: int) -> bool:
+        """Return whether it holds what a file of that identity held up to `offset`."""
+        if not self.packed and self.size() < offset:
+            return False
+        try:
+            if sha256(self._pieces(past.head_size, 0)[0]) != past.head:
+                return False
+            tail = self._pieces(0, offset, past.tail_size)[1]
+            if self._unpacked and self._unpacked.at < offset:
+                return False
+        except DamagedError:
+            return False
+        return sha256(tail) == past.tail
+
+    def identity(self, offset: int, trace: Trace | None = None) -> Identity:
+        """Return the identity of the file of which `offset` bytes have been read.
+
+        With a `trace` of more than that, even if the file has been cut meanwhile.
+        """
+        if trace is None:
+            head, tail = self._pieces(min(LONGEST, offset), offset)
+        else:
+            head, tail = trace.head, trace.tail(offset)
+        modified = self.status().st_mtime_ns
+        if not head:  # All there is to know: what is written from now on has not been read.
+            modified = max(modified, self.opened_at)
+        return Identity(*self.key, len(head), sha256(head), len(tail), sha256(tail), modified)
+
+    def is_intact(self, trace: Trace) -> bool:
+        """Return whether the plain file still holds what has been read of it."""
+        descriptor, last = self.file.fileno(), trace.last()
+        return (
+            os.pread(descriptor, len(trace.head), 0) == trace.head
+            and os.pread(descriptor, len(last), trace.end - len(last)) == last
+            and self.size() >= trace.end
+        )
+
+    def close(self) -> None:
+        """Let go of the file. May be called twice."""
+        self.file.close()
+
+    def _pieces(self, head: int, offset: int, tail: int = LONGEST) -> tuple[bytes, bytes]:
+        """Return the first `head` bytes, and up to `tail` bytes before `offset`."""
+        start = max(0, offset - tail)
+        if self._unpacked is None:
+            descriptor = self.file.fileno()
+            return os.pread(descriptor, head, 0), os.pread(descriptor, offset - start, start)
+        first = b""
+        if head:
+            self._unpacked.seek(0)
+            first = self._unpacked.read(head)
+        if not offset:
+            return first, b""
+        self._unpacked.seek(start)
+        return first, self._unpacked.read(offset - start)
+
+
+def require_regular(path: Path, *, missing_ok: bool) -> None:
+    """Raise ConfigError if records cannot be read from what lies at `path`; OSError likewise."""
+    wrong = None
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        wrong = None if missing_ok else "does not exist"
+    else:
+        if other := kind(status.st_mode):
+            raise ConfigError(
+                f"source.path: {path} is {other}, not a file; name a regular file"
+                + (
+                    ', or pipe the records into the command with source.kind = "stdin"'
+                    if other in ("a named pipe", "a device", "a socket")
+                    else " with records"
+                )
+            )
+        if not status.st_size and not missing_ok:
+            wrong = "is empty"
+    if wrong:
+        raise ConfigError(f"source.path: {path} {wrong}; name a file with records")
