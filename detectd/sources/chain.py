@@ -16,7 +16,7 @@ import structlog
 
 from detectd.sources.identity import LONGEST, NOTHING
 from detectd.sources.opened import Opened, kind
-from detectd.sources.tails import Tails, is_compressed
+from detectd.sources.tails import Tails, is_same
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -126,12 +126,12 @@ class Chain:
             return None
         if not self.current.cut:
             self._add_missed()
-        while not self.next[0].size() and len(self.next) > 1:
+        while len(self.next) > 1 and self.next[0].is_empty():
             if not self._is_complete(self.next[0]):
                 return None
             self.next.pop(0).close()
         first = self.next[0]
-        return first if first.size() or self.current.cut else None
+        return None if first.is_empty() and not self.current.cut else first
 
     def go_over(self, first: Opened, end: int) -> None:
         """Begin the `first` of the next; the current one has been read up to `end`."""
@@ -156,17 +156,24 @@ class Chain:
         return [_beginning(file) for file in self.next[:MOST_EXPECTED]]
 
     def expect(self, past: Iterable[Identity]) -> int:
-        """Find the files again that were known to come next; return how many are gone."""
-        gone = 0
+        """Find the files again that were known to come next; return how many are gone.
+
+        By their inodes: what was compressed or copied since comes by its name, for it may begin
+        like others.
+        """
+        missing: list[Identity] = []
         for identity in past:
-            file = self.tails.find_next(identity, self.target)
+            file = self.tails.by_inode(identity, identity.head_size, self.target)
             if file is None:
-                gone += identity.head_size > 0
+                missing += [identity] if identity.head_size else []
             elif file.key in self._known():
                 file.close()
             else:
                 self._append(file, at_path=False)
-        return gone
+        if not missing or not self._read():
+            return len(missing)
+        after = self.tails.after(self._read(), self.target)
+        return sum(not self.tails.is_among(after, identity) for identity in missing)
 
     def acknowledge(self, generation: int) -> None:
         """Let go of what lies before; not of the last one, for somebody may yet write into it."""
@@ -214,9 +221,8 @@ class Chain:
             if last.cut and (file := self.open()):
                 self._append(file, at_path=True)
             return
-        known = self._known()
-        for one in self.tails.after(last, self.target):
-            if one.key not in known and (file := _open(one)):
+        for one in self.tails.after([*self._read(), *self.next], self.target):
+            if file := _open(one):
                 self._append(file, at_path=False)
         if file := self.open():
             self._append(file, at_path=True)
@@ -235,15 +241,16 @@ class Chain:
         A file that is copied and truncated before it is begun is then in its copy.
         """
         assert self.current
-        known = self._known()
-        missed = [
-            one
-            for one in self.tails.after(self.current, self.target)
-            if one.key not in known and not any(is_compressed(one, file) for file in self.next)
-        ]
-        for n, file in enumerate(filter(None, map(_open, missed))):
-            self._has_moved(file, self._age(file))
-            self.next.insert(n, file)
+        at = 0
+        for one in self.tails.after(self._read(), self.target):
+            same = (n for n, file in enumerate(self.next) if file.key == one.key or is_same(one, file))
+            known = next(same, None)
+            if known is not None:
+                at = known + 1
+            elif file := _open(one):
+                self._has_moved(file, self._age(file))
+                self.next.insert(at, file)
+                at += 1
 
     def _known(self) -> set[tuple[int, int]]:
         return {file.key for file in (*self._read(), *self.next)}

@@ -201,6 +201,8 @@ class FileSource(Source):
         if file is None:
             self._resume_behind(position, past)
             return
+        if not past.head_size and past.modified:
+            file.opened_at = past.modified
         self._chain.begin(file, self._generation, found=True)
         self._read_from(file, offset, position["line"])
         self._expect(position)

@@ -49,7 +49,7 @@ class Identity:
 class Trace:
     """The bytes that tell the file being read from others: its first ones and its last ones.
 
-    `end` is the offset up to which it has been fed.
+    `end` is the offset up to which it has been fed; `head` may be known beyond.
     """
 
     # More than a block and a long record: an offset that moves stays within.
@@ -63,8 +63,8 @@ class Trace:
 
     def feed(self, chunk: bytes) -> None:
         """Take in the next bytes of the file."""
-        if self.end == len(self.head) < LONGEST:
-            self.head += chunk[: LONGEST - len(self.head)]
+        if len(self.head) < min(LONGEST, self.end + len(chunk)):
+            self.head = (self.head[: self.end] + chunk)[:LONGEST]
         self.end += len(chunk)
         self._recent += chunk
         del self._recent[: -self.KEPT]

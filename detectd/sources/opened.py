@@ -77,6 +77,10 @@ class Opened:
         """Return its size in bytes, packed if it is."""
         return self.status().st_size
 
+    def is_empty(self) -> bool:
+        """Return whether it holds nothing."""
+        return not self.size() or (self.packed and not self._pieces(1, 0)[0])
+
     def read(self, size: int) -> bytes:
         """Return the next bytes, none at the end. Raises OSError and DamagedError."""
         return self._unpacked.read(size) if self._unpacked else self.file.read(size)
@@ -86,8 +90,8 @@ class Opened:
         return os.lseek(self.file.fileno(), 0, os.SEEK_CUR)
 
     def go_to(self, offset: int) -> Trace:
-        """Read on from `offset`; return what is known of the bytes before it."""
-        head, tail = self._pieces(min(LONGEST, offset), offset)
+        """Read on from `offset`; return what is known of the bytes before it, and of the first."""
+        head, tail = self._pieces(LONGEST, offset)
         if self._unpacked:
             self._unpacked.seek(offset)
         else:
@@ -128,7 +132,7 @@ class Opened:
         return (
             os.pread(descriptor, len(trace.head), 0) == trace.head
             and os.pread(descriptor, len(last), trace.end - len(last)) == last
-            and self.size() >= trace.end
+            and self.size() >= max(trace.end, len(trace.head))
         )
 
     def close(self) -> None:

@@ -36,17 +36,20 @@ class Tails:
         `target` is what the path stood for, if it is a symlink. Raises ConfigError if the file may
         be one that only a library could read that is not installed.
         """
+        if not past.head_size:  # The inode says nothing of what was in the file meanwhile.
+            return self.find_copy(past, offset, target) or self.by_inode(past, offset, target)
         return (
-            self._by_inode(past, offset, target)
+            self.by_inode(past, offset, target)
             or self.find_copy(past, offset, target)
             or self._restored(past, offset)
         )
 
-    def find_next(self, past: Identity, target: Path) -> Opened | None:
-        """Open a file of which the first bytes are known, an empty one by its inode alone."""
-        if not past.head_size:
-            return self._by_inode(past, 0, target)
-        return self.find(past, past.head_size, target)
+    def is_among(self, rotated: Iterable[Rotated], past: Identity) -> bool:
+        """Return whether one of them begins as a file did."""
+        match = _first_match(rotated, past, past.head_size)
+        if match:
+            match.close()
+        return match is not None
 
     def find_copy(self, past: Identity, offset: int, target: Path) -> Opened | None:
         """Open a copy, compressed or not, of a file of which `offset` bytes had been read.
@@ -54,31 +57,39 @@ class Tails:
         Of several the oldest that has been changed since then. Of an empty file only that is known.
         """
         rotated = candidates(self._path, target, self._globs)
-        # Those who compress a file may set its time to the second.
-        since = past.modified // SECOND * SECOND if past.head_size else past.modified + 1
+        since = past.modified + (not past.head_size)
         changed = [one for one in rotated if one.modified >= since]
         changed.sort(key=lambda one: one.modified)
         if not past.head_size:
-            return _first_match(changed, past, offset) if past.modified else None
+            written = [one for one in changed if past.modified and not _is_empty(one)]
+            return _first_match(written, past, offset)
         before = [one for one in rotated if one.modified < since]
         before.sort(key=lambda one: -one.modified)
-        return _first_match([*changed, *before], past, offset, since)
+        # What was compressed may have its time in whole seconds.
+        return _first_match([*changed, *before], past, offset, since - SECOND)
 
-    def after(self, own: Opened, target: Path) -> list[Rotated]:
-        """Return the files that were rotated after `own`, the oldest first."""
+    def after(self, files: Sequence[Opened], target: Path) -> list[Rotated]:
+        """Return the files that were rotated after the last of `files`, the oldest first.
+
+        If nothing is left of that one, after the one before it; none of `files` is among them.
+        """
         rotated = candidates(self._path, target, self._globs)
-        known = next((one for one in rotated if one.key == own.key), None)
-        status = own.status()
-        known = known or next((one for one in rotated if is_compressed(one, own)), None)
-        known = known or Rotated(own.place, "other", (), status.st_mtime_ns, own.key)
-        return younger(known, rotated, self._path.resolve())
+        places = [_now(file, rotated) for file in files]
+        last = files[-1]
+        modified = max(file.status().st_mtime_ns for file in files)
+        own = next(filter(None, reversed(places)), None)
+        own = own or Rotated(last.place, "other", (), modified, last.key)
+        return [
+            one for one in younger(own, rotated, self._path.resolve()) if one not in places
+        ]
 
     def after_time(self, modified: int, target: Path) -> list[Rotated]:
         """Return the rotated files that were changed after `modified`, in ns, the oldest first."""
         lost = Rotated(self._path, "other", (), modified, (0, 0))
         return younger(lost, candidates(self._path, target, self._globs), self._path)
 
-    def _by_inode(self, past: Identity, offset: int, target: Path) -> Opened | None:
+    def by_inode(self, past: Identity, offset: int, target: Path) -> Opened | None:
+        """Open the file itself, if it still holds what it did, wherever it was renamed to."""
         inode = past.device, past.inode
         for place in self._places(target):
             with contextlib.suppress(OSError):
@@ -113,17 +124,32 @@ class Tails:
         return None
 
 
-def is_compressed(rotated: Rotated, own: Opened) -> bool:
-    """Return whether a rotated file is what has become of an open one."""
-    if rotated.place.suffix not in SUFFIXES or own.packed:
+def _now(file: Opened, rotated: Sequence[Rotated]) -> Rotated | None:
+    """Return what has become of an open file: renamed, compressed, or neither."""
+    renamed = next((one for one in rotated if one.key == file.key), None)
+    return renamed or next((one for one in rotated if is_same(one, file)), None)
+
+
+def is_same(rotated: Rotated, file: Opened) -> bool:
+    """Return whether a compressed file holds all that an open one does."""
+    if rotated.place.suffix not in SUFFIXES or file.packed:
         return False
-    size = own.size()
+    size = file.size()
     if not size:
         return False
-    match = _first_match([rotated], own.identity(size), size)
+    match = _first_match([rotated], file.identity(size), size)
     if match:
         match.close()
     return match is not None
+
+
+def _is_empty(rotated: Rotated) -> bool:
+    try:
+        file = Opened(rotated.place)
+    except (OSError, ConfigError):
+        return False
+    with contextlib.closing(file):
+        return file.is_empty()
 
 
 def _first_match(
@@ -133,7 +159,7 @@ def _first_match(
     unreadable: ConfigError | None = None
     for one in rotated:
         try:
-            file = Opened(one.place, original=False)
+            file = Opened(one.place, original=one.key == (past.device, past.inode))
         except OSError:
             continue
         except ConfigError as missing:
