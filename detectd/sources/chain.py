@@ -243,7 +243,9 @@ class Chain:
         assert self.current
         at = 0
         for one in self.tails.after(self._read(), self.target):
-            same = (n for n, file in enumerate(self.next) if file.key == one.key or is_same(one, file))
+            same = (
+                n for n, file in enumerate(self.next) if file.key == one.key or is_same(one, file)
+            )
             known = next(same, None)
             if known is not None:
                 at = known + 1

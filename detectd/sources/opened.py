@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import stat
 import time
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from detectd.errors import ConfigError
 from detectd.sources.identity import LONGEST, Identity, Trace, sha256
 from detectd.sources.packed import SUFFIXES, DamagedError, Unpacked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 KINDS = {
     stat.S_IFDIR: "a directory",
@@ -153,6 +157,27 @@ class Opened:
             return first, b""
         self._unpacked.seek(start)
         return first, self._unpacked.read(offset - start)
+
+
+def require_apart(path: Path, rotated: Iterable[str], outputs: Path) -> None:
+    """Raise ConfigError if the source would read what the sink writes in `outputs`."""
+    real = Path(os.path.realpath(outputs))
+    for key, place in (("path", path), *(("rotated", Path(glob)) for glob in rotated)):
+        # The directory of a link, and what the link stands for.
+        for there in (Path(os.path.realpath(place.parent)) / place.name, place.resolve()):
+            if real in there.parents:
+                raise ConfigError(
+                    f"source.{key}: {place} lies in sink.directory, {outputs}, where the outputs "
+                    "are; name another file or another directory"
+                )
+    with contextlib.suppress(OSError):
+        status = path.stat()
+        for output in outputs.iterdir():
+            if os.path.samestat(status, output.stat()):
+                raise ConfigError(
+                    f"source.path: {path} is the output {output} under another name; "
+                    "name another file"
+                )
 
 
 def require_regular(path: Path, *, missing_ok: bool) -> None:

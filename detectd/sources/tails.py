@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 SECOND = 1_000_000_000  # in ns
 
+# Many a file begins with the same few bytes.
+SURE = 64
+
 
 class Tails:
     """The files that `path` was rotated to, beside it and where the `globs` say."""
@@ -36,8 +39,10 @@ class Tails:
         `target` is what the path stood for, if it is a symlink. Raises ConfigError if the file may
         be one that only a library could read that is not installed.
         """
-        if not past.head_size:  # The inode says nothing of what was in the file meanwhile.
-            return self.find_copy(past, offset, target) or self.by_inode(past, offset, target)
+        if past.head_size < SURE:  # The file may have been copied and truncated nevertheless.
+            found = self._changed_copy(past, offset, target) or self.by_inode(past, offset, target)
+            if found or not past.head_size:
+                return found
         return (
             self.by_inode(past, offset, target)
             or self.find_copy(past, offset, target)
@@ -54,19 +59,22 @@ class Tails:
     def find_copy(self, past: Identity, offset: int, target: Path) -> Opened | None:
         """Open a copy, compressed or not, of a file of which `offset` bytes had been read.
 
-        Of several the oldest that has been changed since then. Of an empty file only that is known.
+        Of several the oldest that has been changed since then.
         """
         rotated = candidates(self._path, target, self._globs)
-        since = past.modified + (not past.head_size)
-        changed = [one for one in rotated if one.modified >= since]
-        changed.sort(key=lambda one: one.modified)
-        if not past.head_size:
-            written = [one for one in changed if past.modified and not _is_empty(one)]
-            return _first_match(written, past, offset)
-        before = [one for one in rotated if one.modified < since]
+        changed = _changed_since(rotated, past.modified)
+        before = [one for one in rotated if one not in changed]
         before.sort(key=lambda one: -one.modified)
         # What was compressed may have its time in whole seconds.
-        return _first_match([*changed, *before], past, offset, since - SECOND)
+        return _first_match([*changed, *before], past, offset, past.modified - SECOND)
+
+    def _changed_copy(self, past: Identity, offset: int, target: Path) -> Opened | None:
+        if not past.modified:
+            return None
+        rotated = candidates(self._path, target, self._globs)
+        changed = _changed_since(rotated, past.modified + 1)
+        written = (one for one in changed if not _is_empty(one))
+        return _first_match(written, past, offset)
 
     def after(self, files: Sequence[Opened], target: Path) -> list[Rotated]:
         """Return the files that were rotated after the last of `files`, the oldest first.
@@ -79,9 +87,7 @@ class Tails:
         modified = max(file.status().st_mtime_ns for file in files)
         own = next(filter(None, reversed(places)), None)
         own = own or Rotated(last.place, "other", (), modified, last.key)
-        return [
-            one for one in younger(own, rotated, self._path.resolve()) if one not in places
-        ]
+        return [one for one in younger(own, rotated, self._path.resolve()) if one not in places]
 
     def after_time(self, modified: int, target: Path) -> list[Rotated]:
         """Return the rotated files that were changed after `modified`, in ns, the oldest first."""
@@ -141,6 +147,11 @@ def is_same(rotated: Rotated, file: Opened) -> bool:
     if match:
         match.close()
     return match is not None
+
+
+def _changed_since(rotated: Iterable[Rotated], modified: int) -> list[Rotated]:
+    changed = [one for one in rotated if one.modified >= modified]
+    return sorted(changed, key=lambda one: one.modified)
 
 
 def _is_empty(rotated: Rotated) -> bool:

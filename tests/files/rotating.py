@@ -1,4 +1,4 @@
-"""A log that is written and rotated, and a reader that is stopped and started, one step at a time."""
+"""A log that is written and rotated, and a reader that is stopped and started, step by step."""
 
 import gzip
 import json
@@ -36,7 +36,8 @@ class Log:
     def write(self):
         """Some lines, the last of them perhaps in part."""
         for _ in range(self.lots.randrange(1, 6)):
-            line = json.dumps({"n": self.count, "pad": "x" * self.lots.choice((0, 40, 3000))})
+            pad = self.lots.randbytes(self.lots.choice((0, 20, 1500))).hex()
+            line = json.dumps({"n": self.count, "pad": pad})
             self.count += 1
             self.files[-1].append(line.encode())
             rest = self.half + line.encode() + b"\n"
@@ -81,7 +82,9 @@ class Log:
                 compress(place)
 
     def rotated(self):
-        return [place for place in self.directory.rglob("*") if place.is_file() and place != self.path]
+        return [
+            place for place in self.directory.rglob("*") if place.is_file() and place != self.path
+        ]
 
 
 def compress(place):

@@ -9,9 +9,7 @@ from rotating import SCHEMES, WAIT, Reading
 
 @pytest.mark.parametrize("seed", range(40))
 @pytest.mark.parametrize("scheme", SCHEMES, ids=lambda scheme: scheme.__name__)
-def test_every_line_is_read_once_in_order_whatever_is_rotated_and_restarted(
-    tmp_path, scheme, seed
-):
+def test_every_line_is_read_once_in_order_whatever_is_rotated_and_restarted(tmp_path, scheme, seed):
     lots = random.Random(seed)
     log = scheme(tmp_path, lots)
     log.write()
@@ -27,7 +25,9 @@ def test_every_line_is_read_once_in_order_whatever_is_rotated_and_restarted(
 
 
 def do_one(log, reading, lots):
-    step = lots.choice(("write",) * 4 + ("read",) * 4 + ("rotate", "tidy", "wait", "rewind", "down"))
+    step = lots.choice(
+        ("write",) * 4 + ("read",) * 4 + ("rotate", "tidy", "wait", "rewind", "down")
+    )
     if step == "wait":
         # A writer that knows of no rotation for longer than this loses lines, and says so.
         if not log.late:
