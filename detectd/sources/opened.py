@@ -15,7 +15,7 @@ from detectd.sources.identity import LONGEST, Identity, Trace, sha256
 from detectd.sources.packed import SUFFIXES, DamagedError, Unpacked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 KINDS = {
     stat.S_IFDIR: "a directory",
@@ -47,7 +47,7 @@ class Opened:
         self.file: IO[bytes] = os.fdopen(descriptor, "rb", buffering=0)
         try:
             self._look(place)
-            self._unpacked = Unpacked(self.file, place) if self.packed else None
+            self._unpacked = Unpacked(self.file, self.suffix) if self.packed else None
         except BaseException:
             self.file.close()
             raise
@@ -107,14 +107,15 @@ class Opened:
         if not self.packed and self.size() < offset:
             return False
         try:
-            if sha256(self._pieces(past.head_size, 0)[0]) != past.head:
-                return False
-            tail = self._pieces(0, offset, past.tail_size)[1]
-            if self._unpacked and self._unpacked.at < offset:
-                return False
+            with self._content() as content:
+                head = content.read_at(0, past.head_size)
+                if sha256(head) != past.head:
+                    return False
+                start = offset - past.tail_size
+                tail = content.read_at(start, past.tail_size)
+                return content.reaches(offset) and sha256(tail) == past.tail
         except DamagedError:
             return False
-        return sha256(tail) == past.tail
 
     def identity(self, offset: int, trace: Trace | None = None) -> Identity:
         """Return the identity of the file of which `offset` bytes have been read.
@@ -143,20 +144,45 @@ class Opened:
         """Let go of the file. May be called twice."""
         self.file.close()
 
-    def _pieces(self, head: int, offset: int, tail: int = LONGEST) -> tuple[bytes, bytes]:
-        """Return the first `head` bytes, and up to `tail` bytes before `offset`."""
-        start = max(0, offset - tail)
+    def _pieces(self, head: int, offset: int) -> tuple[bytes, bytes]:
+        """Return the first `head` bytes, and up to `LONGEST` bytes before `offset`."""
+        start = max(0, offset - LONGEST)
+        with self._content() as content:
+            return content.read_at(0, head), content.read_at(start, offset - start)
+
+    @contextlib.contextmanager
+    def _content(self) -> Iterator[Content]:
+        """Give the content to read here and there, while reading goes on where it was."""
+        if not self.packed:
+            yield Content(self.file, None)
+            return
+        with open(f"/proc/self/fd/{self.file.fileno()}", "rb", buffering=0) as again:  # noqa: PTH123
+            yield Content(again, Unpacked(again, self.suffix))
+
+
+class Content:
+    """What a file holds, at any offset; a packed one is best read forwards."""
+
+    def __init__(self, file: IO[bytes], unpacked: Unpacked | None) -> None:
+        self._file = file
+        self._unpacked = unpacked
+
+    def read_at(self, start: int, size: int) -> bytes:
+        """Return `size` bytes from `start`, fewer if it ends before."""
         if self._unpacked is None:
-            descriptor = self.file.fileno()
-            return os.pread(descriptor, head, 0), os.pread(descriptor, offset - start, start)
-        first = b""
-        if head:
-            self._unpacked.seek(0)
-            first = self._unpacked.read(head)
-        if not offset:
-            return first, b""
+            return os.pread(self._file.fileno(), size, start)
+        if not size:
+            return b""
         self._unpacked.seek(start)
-        return first, self._unpacked.read(offset - start)
+        return self._unpacked.read(size)
+
+    def reaches(self, offset: int) -> bool:
+        """Return whether it is at least as long."""
+        if self._unpacked is None:
+            return os.fstat(self._file.fileno()).st_size >= offset
+        if self._unpacked.at < offset:
+            self._unpacked.seek(offset)
+        return self._unpacked.at >= offset
 
 
 def require_apart(path: Path, rotated: Iterable[str], outputs: Path) -> None:
