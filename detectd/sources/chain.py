@@ -109,10 +109,14 @@ class Chain:
         first, *others = [_beginning(file) for file in (*files, *self.next)][: MOST_EXPECTED + 1]
         return first, others
 
-    def grew(self) -> None:
-        """The current file has given more."""
-        assert self.current
-        self.current.quiet_since = self._clock()
+    def has_read(self, size: int) -> None:
+        """The current file has given so many bytes. After its end they have been written since."""
+        file = self.current
+        if file is None:
+            return
+        if size and file.at_end:
+            file.quiet_since = self._clock()
+        file.at_end = not size
 
     def following(self) -> Opened | None:
         """Return the file to go over to, None while it is not there or not due.
@@ -270,8 +274,12 @@ class Chain:
         return max(0.0, self._wall() - max(status.st_mtime, status.st_ctime))
 
     def _is_complete(self, file: Opened) -> bool:
-        waits = file.original and not file.cut
-        return not waits or self._clock() - file.quiet_since >= self._wait
+        if not file.original or file.cut:
+            return True
+        if self._clock() - file.quiet_since < self._wait:
+            return False
+        # A backlog may have been written to its end just now. A time to come says nothing.
+        return not 0 <= self._wall() - file.status().st_mtime < self._wait
 
     def _target(self) -> Path:
         return Path(os.path.realpath(self.path))

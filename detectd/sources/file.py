@@ -167,8 +167,7 @@ class FileSource(Source):
     def _feed(self) -> bool:
         """Read on in the current file; False if there is nothing more for now."""
         read = self._reading.feed(follow=self.follow)
-        if read and self.follow:
-            self._chain.grew()
+        self._chain.has_read(read)
         return read > 0
 
     def _position(self) -> dict[str, Any]:

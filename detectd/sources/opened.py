@@ -6,6 +6,7 @@ import contextlib
 import math
 import os
 import stat
+import sys
 import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -36,7 +37,8 @@ class Opened:
 
     `generation` counts the files of the source. `end` is how far this one was read when the next
     was begun. `cut` says that what it held is gone. `moved` says that the path of the source has
-    another file now, and `quiet_since` when this one was last seen to grow, or to be moved.
+    another file now, and `quiet_since` when this one was last seen to grow, or to be moved;
+    `at_end` that it gave nothing when it was last read.
 
     Raises FileNotFoundError for anything but a regular file; never waits for the other end of a
     pipe.
@@ -47,7 +49,7 @@ class Opened:
         self.file: IO[bytes] = os.fdopen(descriptor, "rb", buffering=0)
         try:
             self._look(place)
-            self._unpacked = Unpacked(self.file, self.suffix) if self.packed else None
+            self._unpacked = Unpacked(self.file, place) if self.packed else None
         except BaseException:
             self.file.close()
             raise
@@ -57,13 +59,14 @@ class Opened:
         self.end = 0
         self.cut = False
         self.moved = False
+        self.at_end = False
 
     def _look(self, place: Path) -> None:
         status = self.status()
         if wrong := kind(status.st_mode):
             raise FileNotFoundError(None, f"is {wrong}", str(place))
         self.place = Path(os.path.realpath(place))
-        self.suffix = place.suffix
+        self.named = place
         self.packed = place.suffix in SUFFIXES
         self.key = (status.st_dev, status.st_ino)
         self.opened_at = time.time_ns()
@@ -71,7 +74,7 @@ class Opened:
     @property
     def kind(self) -> str:
         """How it is compressed, by its name."""
-        return {".gz": "gzip", ".bz2": "bzip2"}.get(self.suffix, self.suffix[1:])
+        return {".gz": "gzip", ".bz2": "bzip2"}.get(self.named.suffix, self.named.suffix[1:])
 
     def status(self) -> os.stat_result:
         """Return what the file system knows of it now."""
@@ -117,6 +120,23 @@ class Opened:
         except DamagedError:
             return False
 
+    def agrees_with(self, other: Opened, *, at_least: int) -> bool:
+        """Return whether one begins with all that the other holds, and that is enough to say so."""
+        try:
+            with self._content() as one, other._content() as two:
+                heads = one.read_at(0, LONGEST), two.read_at(0, LONGEST)
+                common = min(map(len, heads))
+                if not common or heads[0][:common] != heads[1][:common]:
+                    return False
+                sizes = one.size(), two.size()
+                end = min(sizes)
+                if end < at_least and sizes[0] != sizes[1]:
+                    return False
+                start = max(0, end - LONGEST)
+                return one.read_at(start, end - start) == two.read_at(start, end - start)
+        except DamagedError:
+            return False
+
     def identity(self, offset: int, trace: Trace | None = None) -> Identity:
         """Return the identity of the file of which `offset` bytes have been read.
 
@@ -157,7 +177,7 @@ class Opened:
             yield Content(self.file, None)
             return
         with open(f"/proc/self/fd/{self.file.fileno()}", "rb", buffering=0) as again:  # noqa: PTH123
-            yield Content(again, Unpacked(again, self.suffix))
+            yield Content(again, Unpacked(again, self.named))
 
 
 class Content:
@@ -175,6 +195,13 @@ class Content:
             return b""
         self._unpacked.seek(start)
         return self._unpacked.read(size)
+
+    def size(self) -> int:
+        """Return how much it holds."""
+        if self._unpacked is None:
+            return os.fstat(self._file.fileno()).st_size
+        self._unpacked.seek(sys.maxsize)
+        return self._unpacked.at
 
     def reaches(self, offset: int) -> bool:
         """Return whether it is at least as long."""

@@ -6,9 +6,12 @@ import bz2
 import gzip
 import lzma
 import zlib
-from typing import IO, cast
+from typing import IO, TYPE_CHECKING, cast
 
 from detectd.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SUFFIXES = (".gz", ".bz2", ".xz", ".zst")
 BLOCK = 1 << 17
@@ -27,11 +30,11 @@ class Unpacked:
     Raises ConfigError if the library for this kind of compression is not installed.
     """
 
-    def __init__(self, raw: IO[bytes], suffix: str) -> None:
+    def __init__(self, raw: IO[bytes], place: Path) -> None:
         self._raw = raw
-        self._suffix = suffix
+        self._place = place
         raw.seek(0)
-        self._content = _opened(raw, suffix)
+        self._content = _opened(raw, place)
         self.at = 0
 
     def read(self, size: int) -> bytes:
@@ -55,31 +58,31 @@ class Unpacked:
         """Go to `offset`, or to the end if that comes first."""
         if offset < self.at:
             self._raw.seek(0)
-            self._content, self.at = _opened(self._raw, self._suffix), 0
+            self._content, self.at = _opened(self._raw, self._place), 0
         while self.at < offset and self.read(min(BLOCK, offset - self.at)):
             pass
 
 
-def _opened(raw: IO[bytes], suffix: str) -> IO[bytes]:
-    if suffix == ".gz":
+def _opened(raw: IO[bytes], place: Path) -> IO[bytes]:
+    if place.suffix == ".gz":
         return cast("IO[bytes]", gzip.GzipFile(fileobj=raw))
-    if suffix == ".bz2":
+    if place.suffix == ".bz2":
         return cast("IO[bytes]", bz2.BZ2File(raw))
-    if suffix == ".xz":
+    if place.suffix == ".xz":
         return cast("IO[bytes]", lzma.LZMAFile(raw))
-    return cast("IO[bytes]", _Zstandard(raw))
+    return cast("IO[bytes]", _Zstandard(raw, place))
 
 
 class _Zstandard:
     """Frame after frame. The library's own reader takes a frame that breaks off for the end."""
 
-    def __init__(self, raw: IO[bytes]) -> None:
+    def __init__(self, raw: IO[bytes], place: Path) -> None:
         try:
             import zstandard
         except ImportError:
             raise ConfigError(
-                "source.path: the library for zstd is not installed: "
-                "pip install 'detectd[codecs]', or unpack it with `zstd -d`"
+                f"source.path: {place} is compressed with zstd, whose library is not installed: "
+                "pip install 'detectd[codecs]', or unpack the file with `zstd -d`"
             ) from None
         self._raw = raw
         self._new = zstandard.ZstdDecompressor().decompressobj

@@ -137,16 +137,18 @@ def _now(file: Opened, rotated: Sequence[Rotated]) -> Rotated | None:
 
 
 def is_same(rotated: Rotated, file: Opened) -> bool:
-    """Return whether a compressed file holds all that an open one does."""
+    """Return whether a compressed file is what has become of an open one.
+
+    Its writer may have added to the open one since, or may not have written much yet.
+    """
     if rotated.place.suffix not in SUFFIXES or file.packed:
         return False
-    size = file.size()
-    if not size:
+    try:
+        packed = Opened(rotated.place)
+    except (OSError, ConfigError):
         return False
-    match = _first_match([rotated], file.identity(size), size)
-    if match:
-        match.close()
-    return match is not None
+    with contextlib.closing(packed):
+        return packed.agrees_with(file, at_least=SURE)
 
 
 def _changed_since(rotated: Iterable[Rotated], modified: int) -> list[Rotated]:
