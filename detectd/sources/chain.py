@@ -163,14 +163,14 @@ class Chain:
         """Find the files again that were known to come next; return how many are gone.
 
         By their inodes: what was compressed or copied since comes by its name, for it may begin
-        like others.
+        like others. What is at the path comes last, whatever file its inode was before.
         """
         missing: list[Identity] = []
         for identity in past:
             file = self.tails.by_inode(identity, identity.head_size, self.target)
             if file is None:
                 missing += [identity] if identity.head_size else []
-            elif file.key in self._known():
+            elif file.key in self._known() or file.place == self._target():
                 file.close()
             else:
                 self._append(file, at_path=False)
