@@ -245,18 +245,20 @@ class Chain:
         A file that is copied and truncated before it is begun is then in its copy.
         """
         assert self.current
-        at = 0
+        before, ordered = list(self.next), list[Opened]()
         for one in self.tails.after(self._read(), self.target):
-            same = (
-                n for n, file in enumerate(self.next) if file.key == one.key or is_same(one, file)
-            )
-            known = next(same, None)
-            if known is not None:
-                at = known + 1
-            elif file := _open(one):
+            same = (file for file in before if file.key == one.key or is_same(one, file))
+            file = next(same, None)
+            if file is None and (file := _open(one)):
                 self._has_moved(file, self._age(file))
-                self.next.insert(at, file)
-                at += 1
+            if file and file not in ordered:
+                ordered.append(file)
+        # What no name puts in order stays behind the one before it, and the last the last.
+        for n, file in enumerate(before):
+            if file not in ordered:
+                at = ordered.index(before[n - 1]) + 1 if n else 0
+                ordered.insert(len(ordered) if file is before[-1] else at, file)
+        self.next = ordered
 
     def _known(self) -> set[tuple[int, int]]:
         return {file.key for file in (*self._read(), *self.next)}
