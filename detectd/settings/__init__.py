@@ -22,6 +22,7 @@ from pydantic_settings import (
 from detectd.settings.kafka import KafkaSettings, SchemaRegistrySettings
 from detectd.settings.section import Cost, Name, Seconds, SecretFile, Section, Share
 from detectd.settings.training import DriftSettings, TrainingSettings
+from detectd.sources.packed import SUFFIXES as PACKED
 
 RowFormat = Literal["json", "csv"]  # of files and pipes
 SUFFIXES: dict[str, RowFormat] = {
@@ -30,8 +31,6 @@ SUFFIXES: dict[str, RowFormat] = {
     ".ndjson": "json",
     ".csv": "csv",
 }
-
-PACKED = (".gz", ".bz2", ".xz", ".zst")
 
 
 class SourceSettings(Section):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 # A position names so many of the files to come: more are found by their names.
-MOST_EXPECTED = 8
+MOST_EXPECTED = 4
 
 
 class Chain:

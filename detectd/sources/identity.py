@@ -42,8 +42,8 @@ class Identity:
         return cls(**{name: value for name, value in kept.items() if name in names})
 
     def as_dict(self) -> dict[str, Any]:
-        """For a position."""
-        return asdict(self)
+        """For a position, which should be short."""
+        return {name: value for name, value in asdict(self).items() if value not in (0, NOTHING)}
 
 
 class Trace:

@@ -85,8 +85,11 @@ class Opened:
         return self.status().st_size
 
     def is_empty(self) -> bool:
-        """Return whether it holds nothing."""
-        return not self.size() or (self.packed and not self._pieces(1, 0)[0])
+        """Return whether it holds nothing. A damaged one holds something."""
+        try:
+            return not self.size() or (self.packed and not self._pieces(1, 0)[0])
+        except DamagedError:
+            return False
 
     def read(self, size: int) -> bytes:
         """Return the next bytes, none at the end. Raises OSError and DamagedError."""
