@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -85,6 +85,8 @@ class Service:
         self.pace = self._new_pace()
         self.backoff = Backoff()
         self.gathered = 0.0
+        self.origin: dict[str, Any] | None = None
+        self.uncommitted = True
         self.summary = Summary()
         self.witness = Witness(settings)
 
@@ -130,6 +132,7 @@ class Service:
                 self._reload()
             self.witness.turned(self.answerer, self.source.partitions())
             self.witness.doubts(self.source.absent(), self.fields.warnings)
+            self.witness.lost(self.source.take_losses())
 
     def _receive_models(self) -> None:
         """Begin with the model that is published, where models are."""
@@ -148,6 +151,7 @@ class Service:
         if state.get("events") == self.answerer.events:
             self.probation.end()
         self.source.start(position.source if position else None)
+        self.uncommitted = not state
         self.answerer.advance(self._hold)  # where the last run ended just before
         self.witness.doubts(self.source.absent(), self.fields.warnings)
         log.info("service.started", resumed=position is not None)
@@ -179,8 +183,10 @@ class Service:
         self.pace.took(len(batch.records), time.monotonic() - answered)
         passed = self.probation.pass_on(outgoing, last=batch.ended)
         if self.answerer.holding:
+            self._keep_origin()
             return self._hold_back(batch)
         if passed is None:
+            self._keep_origin()
             self.answerer.advance(self._hold)
             return batch.ended
         # 3. Commit the outputs and the position together.
@@ -189,11 +195,19 @@ class Service:
         self.sink.commit(passed + self.answerer.alerts(), position)
         # 4. Tell the source, and whoever watches.
         self.source.acknowledge(batch.position)
+        self.uncommitted = False
         seconds = time.monotonic() - started
         self._committed(counts, batch, seconds)
         self.witness.batch(counts, passed, seconds)
         self.answerer.advance(self._hold)
         return batch.ended
+
+    def _keep_origin(self) -> None:
+        """Commit where the stream begins, as long as nothing else is: a restart goes on there."""
+        origin = self.source.origin() if self.uncommitted else None
+        if origin is not None and origin != self.origin:
+            self.sink.commit((), Position(origin, {}))
+            self.origin = origin
 
     def _hold_back(self, batch: Batch) -> bool:
         """Commit nothing while the warm-up collects; then answer it all from the beginning."""

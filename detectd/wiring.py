@@ -119,13 +119,18 @@ def source(settings: Settings, client: KafkaClient | None) -> Source:
     asked = settings.source
     if asked.kind == "file":
         from detectd.sources.file import FileSource
+        from detectd.sources.opened import require_apart
 
         assert asked.path is not None
+        if settings.sink.kind == "file" and settings.sink.directory is not None:
+            require_apart(asked.path, asked.rotated, settings.sink.directory)
         return FileSource(
             asked.path,
             row_format=asked.row_format(asked.path),
             follow=asked.follow,
             max_record_bytes=asked.max_record_bytes,
+            rotated=asked.rotated,
+            rotate_wait_seconds=asked.rotate_wait_seconds,
         )
     if asked.kind == "stdin":
         from detectd.sources.stdin import StdinSource

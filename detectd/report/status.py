@@ -75,6 +75,9 @@ def _stream(told: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "lag", f"{sum(known.values()):,} records; {named}{more}" if known else "not known yet"
     for partition, seconds in told["stale"].items():
         yield "SILENT", f"{partition} for {_span(seconds)}"
+    if told["losses"]["times"]:
+        lost = told["losses"]
+        yield "LOST", f"{lost['times']:,} parts of the file, at least {lost['lost_bytes']:,} bytes"
     if told["interruptions"] or told["rewinds"]:
         yield "trouble", f"{told['interruptions']} interruptions, {told['rewinds']} rewinds"
 

@@ -12,6 +12,8 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from detectd.sources import Losses
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 # How a refit ends: its model answers, its model was not good enough, or there is no model.
 OUTCOMES = ("accepted", "refused", "failed")
+
+NO_LOSSES = Losses()
 
 
 class Hindrance(NamedTuple):
@@ -64,6 +68,7 @@ class State:
     interruption: Interruption | None = None
     interruptions: int = 0
     rewinds: int = 0
+    losses: Losses = NO_LOSSES
     evidence: float | None = None
     average_run_length: float | None = None
     alarm_count: int = 0
@@ -219,6 +224,12 @@ class Health:
         """Partitions went to another member; what is left is read again."""
         with self._lock:
             self.state = replace(self.state, rewinds=self.state.rewinds + 1)
+
+    def lost(self, since: Losses) -> None:
+        """What the source lost since this was last called."""
+        with self._lock:
+            total = map(sum, zip(self.state.losses, since, strict=True))
+            self.state = replace(self.state, losses=Losses(*total))
 
     def watched(
         self,

@@ -36,6 +36,9 @@ def readings(state: State, now: float, epoch: float) -> dict[str, Values]:
             if p.timestamp_ms is not None
         },
         "detectd_stale_partitions": {(): len(state.stale(now))},
+        "detectd_source_lost_total": {(): state.losses.times},
+        "detectd_source_lost_bytes_total": {(): state.losses.lost_bytes},
+        "detectd_source_nul_bytes_total": {(): state.losses.nul_bytes},
         "detectd_interruptions_total": {(): state.interruptions},
         "detectd_rewinds_total": {(): state.rewinds},
     }

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from detectd.answering.answerer import Answerer
     from detectd.records import Outgoing
     from detectd.settings import Settings
-    from detectd.sources import Partition
+    from detectd.sources import Losses, Partition
 
 log = structlog.get_logger()
 
@@ -109,6 +109,11 @@ class Witness:
             if doubt not in self._doubts:
                 log.warning("config.warning", reason=doubt)
         self._doubts = doubts
+
+    def lost(self, since: Losses) -> None:
+        """What the source lost since this was last called."""
+        if any(since):
+            self.health.lost(since)
 
     def held(self) -> None:
         """A model is being trained, and the loop waits for it."""
