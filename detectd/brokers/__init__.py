@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from kafka import KafkaAdminClient
 from kafka import errors as kafka_errors
 
-from detectd.brokers.failures import REFUSALS, explained, one_line
+from detectd.brokers.codes import Kind, meaning
+from detectd.brokers.failures import explained, one_line
 from detectd.brokers.login import log_in
 from detectd.errors import ConfigError, Interrupted
 
@@ -144,9 +145,8 @@ class KafkaClient:
         with closing(self.connect(KafkaAdminClient)) as admin, explained("looking for the topics"):
             found = self.patiently(lambda: admin.describe_topics(list(topics)))
             for topic in found:
-                error = kafka_errors.for_code(topic["error_code"])
-                if issubclass(error, REFUSALS):
-                    raise error(topic["name"])
+                if meaning(topic["error_code"], "").kind is Kind.REFUSED:
+                    raise kafka_errors.for_code(topic["error_code"])(topic["name"])
         return {topic["name"]: len(topic["partitions"]) for topic in found}
 
     def patiently(self, ask: Callable[[], T]) -> T:
