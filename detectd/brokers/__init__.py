@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from kafka import KafkaAdminClient
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
     from types import ModuleType
 
+    from detectd.brokers.identity import Identity
     from detectd.records import Outgoing, Record
 
 T = TypeVar("T")
@@ -76,7 +77,7 @@ class KafkaClient:
     group_instance_id: str | None = None
     client_id: str = "detectd"
     transactional_id: str | None = None
-    identity: object = None
+    identity: Identity | None = None
     auto_offset_reset: str = "earliest"
     compression: str = "none"
     fetch_bytes: int = 32 << 20
@@ -87,6 +88,22 @@ class KafkaClient:
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
     native: Mapping[str, Any] = field(default_factory=dict, repr=False)
     membership: Membership = field(default_factory=Membership)
+
+    def renamed(self) -> KafkaClient:
+        """The same client under another name, as the brokers know another process by this one."""
+        assert self.identity
+        old, identity = self.identity.name, self.identity.next()
+        transactional, static = (
+            name and name.removesuffix(old) + identity.name
+            for name in (self.transactional_id, self.group_instance_id)
+        )
+        return replace(
+            self,
+            identity=identity,
+            transactional_id=transactional,
+            group_instance_id=static,
+            membership=Membership(),
+        )
 
     @property
     def transport(self) -> ModuleType:

@@ -32,18 +32,14 @@ class RecordsRefused(DetectdError):
     """Some of the records just written will never be taken; the transaction is to be aborted.
 
     `certain` are those that the brokers named, by their number in the write, and `suspects` those
-    among which the others are. `claimed` says that the brokers named all suspects, though perhaps
-    only because they name none.
+    among which the others are.
     """
 
-    def __init__(
-        self, certain: Mapping[int, Meaning], suspects: Mapping[int, Meaning], *, claimed: bool
-    ) -> None:
+    def __init__(self, certain: Mapping[int, Meaning], suspects: Mapping[int, Meaning]) -> None:
         first = next(iter((certain or suspects).values()))
         super().__init__(f"the brokers refuse records: {first.name}; {first.fix}")
         self.certain = certain
         self.suspects = suspects
-        self.claimed = claimed
 
 
 @contextmanager

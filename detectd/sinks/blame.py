@@ -1,0 +1,44 @@
+"""Which records of a commit the brokers refuse, found by writing parts of it that are taken back."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from detectd.brokers.failures import RecordsRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from detectd.brokers.codes import Meaning
+
+# What is not found by then is left to the next attempt.
+SECONDS = 30.0
+
+
+def refused_records(
+    attempt: Callable[[Sequence[int]], None], count: int, seconds: float = SECONDS
+) -> dict[int, Meaning]:
+    """Return the refused of `count` records with the reason of each; empty if alone none is.
+
+    `attempt` writes the records of these numbers, and raises RecordsRefused with their places in
+    that write. Where the brokers name nobody, the suspects are halved until one is left.
+    """
+    deadline = time.monotonic() + seconds
+    found: dict[int, Meaning] = {}
+    parts: list[Sequence[int]] = [range(count)]
+    while parts and time.monotonic() < deadline:
+        part = parts.pop()
+        try:
+            attempt(part)
+        except RecordsRefused as refused:
+            certain = refused.certain or (refused.suspects if len(part) == 1 else {})
+            found |= {part[place]: why for place, why in certain.items()}
+            if certain:
+                rest = [number for number in part if number not in found]
+                parts += [rest] if rest else []
+            else:
+                suspects = [part[place] for place in sorted(refused.suspects)]
+                middle = (len(suspects) + 1) // 2
+                parts += [half for half in (suspects[middle:], suspects[:middle]) if half]
+    return found
