@@ -204,9 +204,7 @@ class Service:
         self.answerer.advance(self._hold)
         return batch.ended
 
-    def _commit(
-        self, passed: list[Outgoing], batch: Batch
-    ) -> tuple[list[Outgoing], Counter[str]]:
+    def _commit(self, passed: list[Outgoing], batch: Batch) -> tuple[list[Outgoing], Counter[str]]:
         """Commit the outputs with the position; what its topic refuses becomes a dead letter."""
         alerts = self.answerer.alerts()
         while True:

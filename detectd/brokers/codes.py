@@ -79,7 +79,9 @@ BROKERS = (
     Meaning(16, "NOT_COORDINATOR", P),
     Meaning(17, "INVALID_TOPIC_EXCEPTION", C, "correct the name of the topic"),
     Meaning(18, "RECORD_LIST_TOO_LARGE", R, "raise segment.bytes of the topic"),
-    Meaning(19, "NOT_ENOUGH_REPLICAS", P, "start brokers, or lower the topic's min.insync.replicas"),
+    Meaning(
+        19, "NOT_ENOUGH_REPLICAS", P, "start brokers, or lower the topic's min.insync.replicas"
+    ),
     Meaning(
         20,
         "NOT_ENOUGH_REPLICAS_AFTER_APPEND",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import time
 from contextlib import suppress
@@ -36,7 +37,10 @@ MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 
 # A flush that waits for records which will not be sent is looked after so often.
 FLUSH_SECONDS = 0.2
-HEAR_SECONDS = 3.0
+HEAR_SECONDS = 1.0
+
+# ctypes raises an error that is pending after a call of Python's own interface.
+raise_pending = ctypes.pythonapi.PyErr_Occurred
 
 # librdkafka's errors for records behind one that failed.
 PURGED = ("_PURGE_QUEUE", "_PURGE_INFLIGHT")
@@ -160,6 +164,7 @@ class Producer:
     def __init__(self, client: KafkaClient, transactional_id: str | None, largest: int) -> None:
         self._client = client
         self._seconds = client.transaction_timeout
+        self._transactional = transactional_id is not None
         self._groups: dict[str, Any] = {}
         options: dict[str, object] = {
             "enable.idempotence": True,
@@ -212,7 +217,10 @@ class Producer:
                 cause = self._cause(failures)
                 if (found := native_meaning(cause)).kind is Kind.RECORD:
                     raise RecordsRefused({}, dict.fromkeys(range(len(outputs)), found))
-                raise KafkaException(cause)
+                # What has ended the transaction is told by its next step.
+                if not self._transactional or found.name not in PURGED:
+                    raise KafkaException(cause)
+                return
         if left:
             raise Interrupted(f"Kafka failed, writing: no answer for {self._seconds:g} s")
 
@@ -320,12 +328,15 @@ def _records(topic: str, partition: int, messages: Sequence[Any]) -> list[Record
 
 
 def _headers(message: Any) -> tuple[tuple[str, bytes], ...]:
-    """The headers; none if one has a name that is not UTF-8, as librdkafka's package then gives none.
+    """The headers; none of them if one has a name that is not UTF-8.
 
-    It may be asked once only: afterwards it gives names that are no objects.
+    confluent-kafka then leaves an error pending beside a list that has no object for the name. So
+    the list is not looked into before that is asked, and the message is not asked again.
     """
     try:
         headers = message.headers()
+        if headers:
+            raise_pending()
     except UnicodeDecodeError:
         warn_once(
             "source.header_name",

@@ -28,7 +28,7 @@ class Fenced(Interrupted):
         self.rival = rival
 
 
-class RecordsRefused(DetectdError):
+class RecordsRefused(DetectdError):  # noqa: N818
     """Some of the records just written will never be taken; the transaction is to be aborted.
 
     `certain` are those that the brokers named, by their number in the write, and `suspects` those

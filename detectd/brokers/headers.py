@@ -37,7 +37,7 @@ def warn_once(event: str, **details: object) -> None:
 class _Text(bytes):
     """A part of a buffer that is text if it can be, and otherwise has its odd bytes escaped."""
 
-    def decode(self, *_: Any) -> str:  # type: ignore[override]
+    def decode(self, *_: Any) -> str:
         return bytes.decode(self, "utf-8", "backslashreplace")
 
 
@@ -50,7 +50,8 @@ class _Buffer(bytes):
 class _RecordBatch(default_records.DefaultRecordBatch):  # type: ignore[misc]
     """kafka-python's batch, which goes on behind a header whose name is not UTF-8."""
 
-    __slots__ = ()
+    _buffer: Any
+    _pos: int
 
     def _read_msg(self, *arguments: Any) -> Any:
         place = self._pos

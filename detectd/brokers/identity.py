@@ -28,6 +28,7 @@ class Identity:
         digest = hashlib.sha256(scope.encode()).hexdigest()[:16]
         first = 0 if beyond is None else beyond.number + 1
         self._scope = scope
+        self.number: int
         self._held, self.number = _first_free(f"\0detectd-{digest}", first)
         # The numbers before stay ours too: a new process here would be fenced in turn.
         self._beyond = beyond

@@ -1,4 +1,4 @@
-"""Which records of a commit the brokers refuse, found by writing parts of it that are taken back."""
+"""Which records of a commit the brokers refuse: parts of it are written, and taken back."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class Witness:
         return serve(self._listen, self._token, self.health, self.metrics)
 
     def opened(self, *, settled: bool) -> None:
-        """Source and sink are open; without `settled` the commit that failed is still to be made."""
+        """Source and sink are open; without `settled` a commit that failed is to be made yet."""
         self.health.opened(settled=settled)
         self.supervisor.ready()
 
