@@ -34,11 +34,8 @@ def refused_records(
         except RecordsRefused as refused:
             certain = refused.certain or (refused.suspects if len(part) == 1 else {})
             found |= {part[place]: why for place, why in certain.items()}
-            if certain:
-                rest = [number for number in part if number not in found]
-                parts += [rest] if rest else []
-            else:
-                suspects = [part[place] for place in sorted(refused.suspects)]
-                middle = (len(suspects) + 1) // 2
-                parts += [half for half in (suspects[middle:], suspects[:middle]) if half]
+            suspects = [] if certain else [part[place] for place in sorted(refused.suspects)]
+            middle = (len(suspects) + 1) // 2
+            rest = [number for number in part if number not in found and number not in suspects]
+            parts += [each for each in (rest, suspects[middle:], suspects[:middle]) if each]
     return found
