@@ -42,8 +42,8 @@ HEAR_SECONDS = 1.0
 # ctypes raises an error that is pending after a call of Python's own interface.
 raise_pending = ctypes.pythonapi.PyErr_Occurred
 
-# librdkafka's errors for records behind one that failed.
-PURGED = ("_PURGE_QUEUE", "_PURGE_INFLIGHT")
+# librdkafka's errors for records beside and behind one that failed.
+BESIDE = ("_PURGE_QUEUE", "_PURGE_INFLIGHT", "_INVALID_DIFFERENT_RECORD")
 
 # librdkafka's own number for a partition that is left to the key.
 BY_KEY = -1
@@ -218,7 +218,7 @@ class Producer:
                 if (found := native_meaning(cause)).kind is Kind.RECORD:
                     raise RecordsRefused({}, dict.fromkeys(range(len(outputs)), found))
                 # What has ended the transaction is told by its next step.
-                if not self._transactional or found.name not in PURGED:
+                if not self._transactional or found.name not in BESIDE:
                     raise KafkaException(cause)
                 return
         if left:
@@ -250,7 +250,7 @@ class Producer:
         """The failure that is not only that of a record behind another; None if there is none."""
         deadline = time.monotonic() + HEAR_SECONDS
         while True:
-            telling = [error for error in failures if error.name() not in PURGED]
+            telling = [error for error in failures if error.name() not in BESIDE]
             if telling or time.monotonic() > deadline:
                 return (telling or failures or [None])[0]
             self._producer.poll(FLUSH_SECONDS)

@@ -5,6 +5,7 @@ kafka-python's errors are turned here, librdkafka's in `native`.
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,10 @@ from detectd.errors import ConfigError, DetectdError, Interrupted, RefusedError,
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+
+# kafka-python wraps an error that it does not expect as a text, which has its number.
+WRAPPED = re.compile(r"\[Error (-?\d+)\]")
 
 
 class Fenced(Interrupted):
@@ -57,6 +62,8 @@ def explained(doing: str) -> Iterator[None]:
 def kafka_python_meaning(error: BaseException) -> Meaning:
     """Return the row for an error of kafka-python, else the one for its nearest base class."""
     number = getattr(error, "errno", None)
+    if number is None and (wrapped := WRAPPED.search(str(error))):
+        number = int(wrapped[1])
     if number is not None:
         return meaning(number, type(error).__name__)
     names = [each.__name__ for each in type(error).__mro__]

@@ -19,7 +19,7 @@ NAMED = "detectd_meaning"
 
 
 def name_refused(producer: Any) -> None:
-    """Let the producer mark the errors of records that a broker has named."""
+    """Let the producer mark the errors of records that a broker has named, and split no batch."""
     sender = producer._sender  # noqa: SLF001 - there is no other place that knows
     of_library = sender._record_exceptions_fn  # noqa: SLF001
 
@@ -36,6 +36,8 @@ def name_refused(producer: Any) -> None:
         return exception
 
     sender._record_exceptions_fn = exceptions  # noqa: SLF001
+    # It would split a batch that is too large, and then neither flush nor count as it should.
+    sender._can_split = lambda *_: False  # noqa: SLF001
 
 
 def require_sound(failed: Mapping[int, BaseException | None]) -> None:
