@@ -204,8 +204,9 @@ class KafkaSink(Sink):
             found = self._tried(outputs)
         self._producer.close()
         self._limits = self._look_for_limits()
-        before, self._batch_bytes = self._batch_bytes, min(self._limits.values())
-        if not found and self._batch_bytes >= before:
+        before = self._batch_bytes
+        self._batch_bytes = min(before, *self._limits.values())
+        if not found and self._batch_bytes == before:
             if before == LEAST_BATCH_BYTES:
                 raise Interrupted(f"Kafka failed, writing: {refused}")
             self._batch_bytes = max(LEAST_BATCH_BYTES, before // 4)
