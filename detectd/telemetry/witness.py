@@ -56,9 +56,9 @@ class Witness:
         """The endpoints, as long as the context lasts."""
         return serve(self._listen, self._token, self.health, self.metrics)
 
-    def opened(self) -> None:
-        """Source and sink are open."""
-        self.health.opened()
+    def opened(self, *, settled: bool) -> None:
+        """Source and sink are open; without `settled` a commit that failed is to be made yet."""
+        self.health.opened(settled=settled)
         self.supervisor.ready()
 
     def batch(self, counts: Counter[str], outgoing: Sequence[Outgoing], seconds: float) -> None:
@@ -68,6 +68,7 @@ class Witness:
         self._events += counts.total()
         if not counts:
             return
+        self.health.committed()
         before = self._dead_in_a_row
         self._dead_in_a_row = before + dead if dead == counts.total() else 0
         if before < MANY_DEAD <= self._dead_in_a_row:
