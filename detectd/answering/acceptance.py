@@ -116,7 +116,8 @@ def refusals(old: Contender, new: Contender, agreed: Agreement, max_change: floa
     scores = new.promise.rejector.scores
     if scores[0] == scores[-1]:
         refuse("tied", f"all of its {len(scores):,} calibration scores are {scores[0]:g}")
-    broken = [name for name, value in asdict(new.promise.exact).items() if not math.isfinite(value)]
+    exact = asdict(new.promise.exact) if new.promise.exact else {}
+    broken = [name for name, value in exact.items() if not math.isfinite(value)]
     if broken:
         refuse("no_promise", f"its {broken[0]} is not a finite number")
     ours, theirs = old.promise.rejector.zone, new.promise.rejector.zone

@@ -28,6 +28,7 @@ from detectd.answering.window_file import WindowFile
 from detectd.checks import require_trainable_warmup
 from detectd.models import serving
 from detectd.models.refitting import Failed, Limits, Refit, Task, sweep
+from detectd.rejection.exact import rate_upper
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -283,7 +284,8 @@ class Renewal:
             return
         promise = self.incumbent.promise
         guarded = "none" if self._seen.alarmed else self.settings.training.guard
-        upper = promise.exact.rejection_rate_upper
+        zone = promise.rejector.zone
+        upper = rate_upper(zone.n, zone.width, promise.terms.delta)  # no law needed for a guard
         self._file.window.guard = guard(guarded, promise.terms.contamination, upper)
 
 

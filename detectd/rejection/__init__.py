@@ -8,6 +8,8 @@
     uncertain   the same where the contamination is not known but distributed
     quadrature  the integrals that takes
     paper       the same promise by the paper's inequalities
+    finite      what the promise allows in a history of so many events
+    sequence    what the stream says of it, however often one looks
     budget      the T that an abstention rate allows, and the n that a T needs
 
 The method is that of L. Perini and J. Davis, "Unsupervised Anomaly Detection with Rejection",
@@ -21,9 +23,12 @@ from detectd.rejection.exact import (
     ExactPromise,
     exact_promise,
     largest_width,
+    most_inside,
     observed_inside,
 )
+from detectd.rejection.finite import FiniteHistory, finite_history
 from detectd.rejection.paper import PaperPromise, paper_promise
+from detectd.rejection.sequence import promise_kept, rate_interval
 from detectd.rejection.stability import (
     Stability,
     expected_anomalies,
@@ -49,6 +54,7 @@ __all__ = [
     "NORMAL",
     "Costs",
     "ExactPromise",
+    "FiniteHistory",
     "Judgement",
     "PaperPromise",
     "Rejector",
@@ -56,11 +62,15 @@ __all__ = [
     "Zone",
     "exact_promise",
     "expected_anomalies",
+    "finite_history",
     "largest_T",
     "largest_width",
     "log_tails",
+    "most_inside",
     "observed_inside",
     "paper_promise",
+    "promise_kept",
+    "rate_interval",
     "reachability_warnings",
     "rejector",
     "require_anomalies",
