@@ -20,7 +20,7 @@ from detectd.decode import field_of
 from detectd.errors import DetectdError, UsageError
 from detectd.input import InputFile
 from detectd.models import training
-from detectd.models.serving import load_active, serve
+from detectd.models.serving import load_active, serve, serve_new
 from detectd.pipeline import collect_records, judge_records
 from detectd.records import Topic
 from detectd.telemetry.metrics import stages
@@ -53,7 +53,7 @@ read_answer = msgspec.json.Decoder(_Answer).decode
 
 
 class Answered:
-    """What the pipeline said of the events, and the truth, in 8 bytes an event.
+    """What the pipeline said of the events, and the truth, in 9 bytes an event.
 
     `counts` (3, 2): events by verdict code and truth, 1 for an anomaly. `ranks` (2, n+1): events by
     truth and rank among the n calibration scores.
@@ -62,21 +62,26 @@ class Answered:
     def __init__(self, n: int) -> None:
         self.counts: NDArray[np.int64] = np.zeros((3, 2), dtype=np.int64)
         self.ranks: NDArray[np.int64] = np.zeros((2, n + 1), dtype=np.int64)
-        self._scores: tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]] = ([], [])
+        self._scores: list[NDArray[np.float64]] = []
+        self._anomalous: list[NDArray[np.bool_]] = []
 
     def add(self, judged: Judged, anomalous: NDArray[np.bool_]) -> None:
         """A batch, and which of its events (k,) are anomalies."""
         truth = anomalous.astype(np.int64)
         np.add.at(self.counts, (judged.found.verdict, truth), 1)
         np.add.at(self.ranks, (truth, judged.found.rank), 1)
-        for kind, parts in enumerate(self._scores):
-            parts.append(judged.scores[truth == kind])
+        self._scores.append(judged.scores)
+        self._anomalous.append(anomalous)
 
-    def scores(self, *, anomalous: bool) -> NDArray[np.float64]:
-        """The scores of the anomalies, or of all other events."""
-        parts = self._scores[anomalous]
-        parts[:] = [np.concatenate([np.empty(0), *parts])]
-        return parts[0]
+    @property
+    def scores(self) -> NDArray[np.float64]:
+        """The scores (k,) of all events, in order."""
+        return np.concatenate([np.empty(0), *self._scores])
+
+    @property
+    def anomalous(self) -> NDArray[np.bool_]:
+        """Which of the events (k,) are anomalies."""
+        return np.concatenate([np.empty(0, dtype=bool), *self._anomalous])
 
 
 @dataclass
@@ -125,7 +130,10 @@ def backtest(path: Path, label: str, settings: Settings, advance: Advance) -> Ba
         reading = _Reading(file, wiring.schema(settings), advance)
         if model is None:
             model = _warmed_up(path, reading, settings)
-        warmup, serving = reading.events, serve(model, settings)
+            serving = serve_new(model, settings)
+        else:
+            serving = serve(model, settings)
+        warmup = reading.events
         answered, familiar = _answers(path, label, reading, serving)
     if not answered.counts.any():
         raise DetectdError(

@@ -125,12 +125,12 @@ def risk_coverage(doubt: Floats, wrong: Bools, events: Ints | None = None) -> Ri
     )
 
 
-def auroc(normal: Floats, anomalous: Floats) -> float | None:
-    """The chance that an anomaly scores above a normal event, from the scores of either kind;
-    None if there is only one kind. A tie counts half."""
-    if not len(normal) or not len(anomalous):
+def auroc(scores: Floats, anomalous: Bools) -> float | None:
+    """The chance that an anomaly scores above a normal event, a tie counting half; None if there
+    is only one kind. Counted in whole numbers, in little more memory than the scores take."""
+    normal, found = np.sort(scores[~anomalous]), scores[anomalous]
+    if not len(normal) or not len(found):
         return None
-    ascending = np.sort(normal)
-    below = int(np.searchsorted(ascending, anomalous, side="left").sum())
-    not_above = int(np.searchsorted(ascending, anomalous, side="right").sum())
-    return (below + not_above) / (2 * len(normal) * len(anomalous))
+    below = int(np.searchsorted(normal, found, side="left").sum())
+    not_above = int(np.searchsorted(normal, found, side="right").sum())
+    return (below + not_above) / (2 * len(normal) * len(found))

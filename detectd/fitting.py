@@ -52,7 +52,7 @@ def fit_file(path: Path, settings: Settings, advance: Advance) -> Fitted:
         )
     now = datetime.now(UTC)
     model = training.train(rows, wiring.recipe(settings), settings.event.features, now)
-    ready = serving.serve(model, settings)
+    ready = serving.serve_new(model, settings)
     store = wiring.store(settings)
     store.save(model)
     store.activate(model.version)

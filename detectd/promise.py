@@ -20,6 +20,7 @@ from detectd.rejection import (
     rejector,
     require_anomalies,
     stability,
+    ties_matter,
     uncertain_promise,
 )
 
@@ -59,15 +60,15 @@ class Terms:
 class Promise:
     """The zone, the two sets of figures, and what the operator must be told loudly.
 
-    `exact` is None if the calibration has no exact law. `tied` counts the calibration scores at an
-    edge of the zone that equal another: the law needs scores without ties.
+    `exact` is None if the calibration has no exact law. `tied` says that ties at an edge of the
+    zone matter: the law needs scores without.
     """
 
     terms: Terms
     rejector: Rejector
     exact: ExactPromise | None
     paper: PaperPromise
-    tied: int
+    tied: bool
     warnings: list[str]
 
     @property
@@ -105,7 +106,7 @@ def promise(calibration: NDArray[np.float64], terms: Terms) -> Promise:
         table = stability(n, require_anomalies(n, terms.contamination))
         T = largest_T(table, terms.max_abstain_rate, terms.delta)
     judge = rejector(calibration, terms.contamination, T)
-    tied = tied_at_edges(judge)
+    tied = ties_matter(judge)
     return Promise(
         terms=terms,
         rejector=judge,
@@ -115,7 +116,7 @@ def promise(calibration: NDArray[np.float64], terms: Terms) -> Promise:
         warnings=[
             *reachability_warnings(judge.zone, terms.contamination),
             *_law_warnings(terms),
-            *_tie_warnings(judge, tied),
+            *_tie_warnings(judge, tied=tied),
         ],
     )
 
@@ -127,17 +128,6 @@ def exact_terms(zone: Zone, terms: Terms, costs: Costs | None = None) -> ExactPr
     if terms.plausible:
         return uncertain_promise(zone, terms.plausible, terms.delta, costs)
     return exact_promise(zone, terms.contamination, terms.delta, costs)
-
-
-def tied_at_edges(judge: Rejector) -> int:
-    """How many calibration scores share their value with another one at an edge of the zone.
-
-    All events with that score are rejected, those that the law counts outside of the zone as well.
-    Ties elsewhere do no harm.
-    """
-    edges = {judge.score_low, judge.score_high}
-    counts = [int(np.count_nonzero(judge.scores == edge)) for edge in edges]
-    return sum(count for count in counts if count > 1)
 
 
 WHY_NO_LAW = {
@@ -157,13 +147,15 @@ def _law_warnings(terms: Terms) -> list[str]:
     ]
 
 
-def _tie_warnings(judge: Rejector, tied: int) -> list[str]:
+def _tie_warnings(judge: Rejector, *, tied: bool) -> list[str]:
     """A verdict must not hang on how ties are broken, so ties at an edge are rejected too."""
     if not tied:
         return []
+    distinct = len(np.unique(judge.scores))
     return [
-        f"{tied:,} of the {judge.zone.n:,} calibration scores are tied at an edge of the zone, and "
-        "the law needs scores without ties: the abstention rate and the cost can exceed their "
-        f"upper bounds more often than promised; {judge.plug_in_rejection_rate:.3%} of the "
-        "calibration scores are rejected; choose a detector or features whose scores differ"
+        f"the calibration scores are tied at an edge of the zone ({distinct:,} distinct values "
+        f"among {judge.zone.n:,}), and the law needs scores without ties: the abstention rate "
+        "and the cost exceed their upper bounds more often than stated; "
+        f"{judge.plug_in_rejection_rate:.3%} of the calibration scores are rejected; choose a "
+        "detector or features whose scores differ"
     ]

@@ -42,7 +42,7 @@ def history(count, seed, anomalies=0.03):
 def world(tmp_path):
     world = World(tmp_path)
     world.write(
-        detector={"name": "HBOS"}, rejector=COSTS, server={"listen": ""}, log={"level": "error"}
+        detector={"name": "PCA"}, rejector=COSTS, server={"listen": ""}, log={"level": "error"}
     )
     return world
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from detectd.models.sanity import why_backwards
 from detectd.pipeline import judge_rows
 from detectd.rejection import ABSTAIN, ANOMALY, NORMAL
 
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
     Counts = npt.NDArray[np.int64]
     Codes = npt.NDArray[np.int8]
 
-Code = Literal["tied", "no_promise", "not_finite", "never_normal", "never_anomaly", "changed"]
+Code = Literal[
+    "tied", "no_promise", "not_finite", "never_normal", "never_anomaly", "changed", "backwards"
+]
 
 VERDICTS = {"normal": NORMAL, "anomaly": ANOMALY, "abstain": ABSTAIN}
 NOT_FINITE = 3
@@ -100,6 +103,12 @@ def verdicts(judge: Judge, rows: Rows) -> Codes:
     codes = np.full(len(rows), NOT_FINITE, dtype=np.int8)
     codes[finite] = found.verdict
     return codes
+
+
+def backwards(judge: Judge, rows: Rows) -> list[Reason]:
+    """The reason if the model calls rows far outside of `rows` (N, d) normal; see `sanity`."""
+    why = why_backwards(judge, rows)
+    return [Reason("backwards", why)] if why else []
 
 
 def refusals(old: Contender, new: Contender, agreed: Agreement, max_change: float) -> list[Reason]:

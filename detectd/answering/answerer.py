@@ -249,7 +249,7 @@ class Answerer:
         log.info("model.shadowing", model=candidate.model.version)
 
     def _adopt_trained(self, model: Model) -> None:
-        ready = serving.serve(model, self.settings)
+        ready = serving.serve_new(model, self.settings)
         self.store.save(model)
         self._succeed(ready)
 

@@ -10,6 +10,7 @@
     paper       the same promise by the paper's inequalities
     finite      what the promise allows in a history of so many events
     sequence    what the stream says of it, however often one looks
+    ties        whether scores are tied where that matters
     budget      the T that an abstention rate allows, and the n that a T needs
 
 The method is that of L. Perini and J. Davis, "Unsupervised Anomaly Detection with Rejection",
@@ -36,6 +37,7 @@ from detectd.rejection.stability import (
     require_anomalies,
     stability,
 )
+from detectd.rejection.ties import ties_matter
 from detectd.rejection.uncertain import uncertain_promise
 from detectd.rejection.zone import (
     ABSTAIN,
@@ -76,6 +78,7 @@ __all__ = [
     "require_anomalies",
     "smallest_n",
     "stability",
+    "ties_matter",
     "uncertain_promise",
     "zone",
 ]

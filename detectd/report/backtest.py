@@ -65,7 +65,7 @@ def backtest_figures(tested: Backtest) -> dict[str, Any]:
         | {"doubt": rate_doubt(report["exact"]), "cost_doubt": cost_doubt(report["exact"])},
         "cost": _cost(counted, answered, promise, allowed),
         "risk_coverage": _curve(answered, promise.rejector.stability),
-        "auroc": auroc(answered.scores(anomalous=False), answered.scores(anomalous=True)),
+        "auroc": auroc(answered.scores, answered.anomalous),
         "warnings": [*promise.warnings, *_warnings(tested, counted)],
     }
 

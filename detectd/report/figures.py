@@ -74,7 +74,6 @@ def exact_figures(promise: Promise) -> dict[str, Any]:
         "plug_in_rejection_rate": promise.rejector.plug_in_rejection_rate,
         "valid": promise.rate_bounded,
         "cost_valid": promise.cost_bounded,
-        "tied_at_edges": promise.tied,
     }
 
 
