@@ -15,21 +15,21 @@ if TYPE_CHECKING:
 
     from detectd.pipeline import Judge
 
-# Of rows far outside in all directions, this share may be called normal: detectors that look at one
-# feature at a time miss some.
-MOST_NORMAL = 0.5
+# Of rows far outside in all directions, fewer than this share may be called normal: detectors that
+# look at one feature at a time miss some.
+TOO_MANY = 0.5
 
 
 def why_backwards(judge: Judge, rows: NDArray[np.float64]) -> str | None:
-    """Why the model may answer nothing: it calls most rows far outside normal; None if it does not.
+    """Why the model may answer nothing: half of the rows far outside, or more, are called normal.
 
-    `rows` (N, d) are the complete rows that it was trained on. A row without a finite score is not
-    called normal.
+    None if it is sound. `rows` (N, d) are the complete rows that it was trained on. A row without a
+    finite score is not called normal.
     """
     far = far_outside(rows)
     _, _, found = judge_rows(far, judge)
     share = np.count_nonzero(found.verdict == NORMAL) / max(1, len(far))
-    if share <= MOST_NORMAL:
+    if share < TOO_MANY:
         return None
     return (
         f"it calls {share:.0%} of {len(far)} rows far outside of its training rows normal, in "
