@@ -8,7 +8,7 @@ from detectd.report.figures import exact_figures
 from detectd.report.wording import abstention_sentence
 
 if TYPE_CHECKING:
-    from detectd.service import Summary
+    from detectd.summary import Summary
 
 
 def summary_text(summary: Summary) -> str:
