@@ -97,6 +97,7 @@ def terms(settings: Settings, model: Model | None = None) -> Terms:
             raise ConfigError('detector.contamination: "estimate" takes a model; give a number')
         contamination, plausible = model.contamination.mean, model.contamination.points
     rejection = contamination if asked.cost_rejection is None else asked.cost_rejection
+    method = settings.calibration.method if model is None else model.recipe.method
     return Terms(
         contamination=contamination,
         T=asked.T,
@@ -104,6 +105,7 @@ def terms(settings: Settings, model: Model | None = None) -> Terms:
         delta=asked.delta,
         costs=Costs(asked.cost_false_positive, asked.cost_false_negative, rejection),
         plausible=plausible if len(plausible) > 1 else (),
+        calibration=method,
     )
 
 

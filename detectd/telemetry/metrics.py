@@ -111,7 +111,8 @@ METRICS = (
     ),
     Declared(
         "detectd_promise_kept",
-        "1 where the abstentions so far are within the promise, as the report has it, else 0.",
+        "1 if the abstentions so far are within the promise, however often one looks, else 0; "
+        "absent if nothing is promised.",
     ),
     Declared(
         "detectd_drift_evidence", "Evidence that the stream no longer is what the model knows."
