@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from detectd.answering.warming import Progress
     from detectd.models.serving import Serving
+    from detectd.top_keys import TopKey
     from detectd.sources import Partition
 
 
@@ -48,6 +49,7 @@ class State:
 
     `partitions` is None while no source is assigned; a member of a group that owns none has joined
     all the same. `serving` and `warming` are both None where another process collects the rows.
+    `keys` are those with the most of the model's anomalies.
     `alarm_count` counts the alarms of the run, `alarms` tells of the latest; `refits` counts by
     `OUTCOMES`. `absent` says what a source waits for that has never been there; `warnings` are what
     may not be meant in the configuration, and hinder nothing.
@@ -64,6 +66,7 @@ class State:
     assigned: float = 0.0
     serving: Serving | None = None
     observed: Mapping[str, int] = field(default_factory=dict)
+    keys: Sequence[TopKey] = ()
     warming: Progress | None = None
     interruption: Interruption | None = None
     interruptions: int = 0
@@ -221,13 +224,15 @@ class Health:
         ours = None if partitions is None else dict(partitions)
         self._change(partitions=ours, assigned=self.clock())
 
-    def answering(self, serving: Serving, observed: Mapping[str, int]) -> None:
-        """A model answers, and these are its verdicts so far."""
-        self._change(serving=serving, observed=dict(observed), warming=None)
+    def answering(
+        self, serving: Serving, observed: Mapping[str, int], keys: Sequence[TopKey] = ()
+    ) -> None:
+        """A model answers, these are its verdicts so far, and the keys with the most anomalies."""
+        self._change(serving=serving, observed=dict(observed), keys=keys, warming=None)
 
     def warming_up(self, progress: Progress | None) -> None:
         """No model answers; its training rows are being collected, None where elsewhere."""
-        self._change(serving=None, observed={}, warming=progress)
+        self._change(serving=None, observed={}, keys=(), warming=progress)
 
     def interrupted(self, why: str) -> None:
         """The other side is away, until `opened`. Told again and again, it is one interruption."""

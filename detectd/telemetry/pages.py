@@ -102,12 +102,21 @@ def status(state: State, now: float, epoch: float, outputs: Mapping[str, int]) -
 
 def _promised(state: State) -> dict[str, Any]:
     if state.serving is None:
-        return {"model": None, "promise": None, "observed": None}
+        return {"model": None, "promise": None, "observed": None, "anomalies": None}
     from detectd.report.figures import figures
 
     report = figures(state.serving, state.observed)
     promise = {name: report[name] for name in ("zone", "exact", "paper", "warnings")}
-    return {"model": report["model"], "promise": promise, "observed": report["observed"]}
+    anomalies = {
+        "expected_ratio": state.serving.promise.expected_anomaly_rate,
+        "keys": [key._asdict() for key in state.keys],
+    }
+    return {
+        "model": report["model"],
+        "promise": promise,
+        "observed": report["observed"],
+        "anomalies": anomalies,
+    }
 
 
 def _partitions(state: State, now: float) -> dict[str, Any] | None:

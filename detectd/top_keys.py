@@ -1,0 +1,71 @@
+"""The most frequent keys of a stream, in bounded memory.
+
+Space-Saving (A. Metwally, D. Agrawal, A. El Abbadi, "Efficient Computation of Frequent and Top-k
+Elements in Data Streams", ICDT 2005): when all places are taken, a new key takes the place of the
+one with the smallest count and inherits that count as its error. A key that occurs more often than
+total / capacity is always among those kept; a count is too high by its error at most, and exact as
+long as there were no more keys than places.
+"""
+
+from __future__ import annotations
+
+import heapq
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class TopKey(NamedTuple):
+    """A key, how often it occurred at most, and by how much that may be too high."""
+
+    key: str
+    count: int
+    error: int
+
+
+class TopKeys:
+    """Counts keys in `capacity` places. Adding costs O(log capacity), amortised."""
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._counts: dict[str, int] = {}
+        self._errors: dict[str, int] = {}
+        # (count, key), with entries of before that no longer hold.
+        self._smallest: list[tuple[int, str]] = []
+
+    def add(self, key: str, times: int = 1) -> str | None:
+        """Count a key that occurred; return the key that lost its place to it, if one did."""
+        evicted = None
+        if key not in self._counts and len(self._counts) >= self._capacity:
+            evicted, least = self._evict()
+            self._counts[key] = self._errors[key] = least
+        self._set(key, self._counts.get(key, 0) + times)
+        return evicted
+
+    def top(self, most: int | None = None) -> list[TopKey]:
+        """Return the keys with the largest counts, largest first; equal ones by their names."""
+        ranked = sorted(self._counts, key=lambda key: (-self._counts[key], key))[:most]
+        return [TopKey(key, self._counts[key], self._errors.get(key, 0)) for key in ranked]
+
+    def resume(self, past: Iterable[TopKey]) -> None:
+        """Go on from what `top` returned, and from nothing else."""
+        self._counts, self._errors, self._smallest = {}, {}, []
+        for key, count, error in [*past][: self._capacity]:
+            self._errors[key] = error
+            self._set(key, count)
+
+    def _set(self, key: str, count: int) -> None:
+        self._counts[key] = count
+        heapq.heappush(self._smallest, (count, key))
+        if len(self._smallest) > 4 * self._capacity:
+            self._smallest = [(count, key) for key, count in self._counts.items()]
+            heapq.heapify(self._smallest)
+
+    def _evict(self) -> tuple[str, int]:
+        while True:
+            count, key = heapq.heappop(self._smallest)
+            if self._counts.get(key) == count:
+                del self._counts[key]
+                self._errors.pop(key, None)
+                return key, count
