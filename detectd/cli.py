@@ -11,6 +11,7 @@ from detectd.arguments import default_config, parser
 from detectd.commands import COMMANDS
 from detectd.commands.console import Console
 from detectd.errors import DetectdError
+from detectd.report.terminal import printable
 from detectd.stderr import bear_loss
 
 if TYPE_CHECKING:
@@ -43,11 +44,11 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _say(line: str) -> None:
-    print(line, flush=True)
+    print(printable(line), flush=True)
 
 
 def _note(line: str) -> None:
-    print(line, file=sys.stderr)
+    print(printable(line), file=sys.stderr)
 
 
 def _complain(error: Exception, debug: bool, config: Path | None = None) -> None:

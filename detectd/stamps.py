@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -11,6 +12,10 @@ import msgspec
 # Epoch times beyond this are milliseconds: as seconds they would lie after the year 5000.
 FIRST_MILLISECONDS = 1e11
 END_OF_TIME = 253_402_300_800_000
+
+# A span of time: a number and its unit.
+SPAN = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*([smhdw])")
+SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 # JSON gives no Decimal, other formats do.
 NUMBERS = (float, int, Decimal)
@@ -38,6 +43,17 @@ def milliseconds(value: Any) -> int | None:
         # A negative time is none, and may be an integer too large to multiply.
         moment = value if value >= FIRST_MILLISECONDS or value < 0 else value * 1000.0
     return round(moment) if 0 <= moment < END_OF_TIME else None
+
+
+def before(text: str, now_ms: int) -> int | None:
+    """Milliseconds since the epoch: of a span before now, like 90s, 30m, 2h, 7d, or of an ISO time.
+
+    None if the text is neither.
+    """
+    span = SPAN.fullmatch(text.strip())
+    if span:
+        return now_ms - round(float(span[1]) * SECONDS[span[2]] * 1000)
+    return milliseconds(text)
 
 
 def _iso_milliseconds(text: str) -> float:
