@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections import deque
 from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+import msgspec
+
+from detectd.anomalies import Anomaly
 from detectd.top_keys import TopKeys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from detectd.anomalies import Anomaly, Read
+    from detectd.anomalies import Read
     from detectd.records import Record
 
 # Keys that are told apart; of more, those with the most anomalies.
 KEYS = 10_000
 
 
-class KeyAnomalies(NamedTuple):
+class KeyAnomalies(msgspec.Struct, frozen=True):
     """A key's anomalies: `count` is too high by `error` at most."""
 
     key: str | None
@@ -52,10 +54,6 @@ class Selection:
                 self.matched += 1
                 yield anomaly
 
-    def latest(self, found: Iterable[Anomaly], most: int) -> list[Anomaly]:
-        """Return the last `most` of those found."""
-        return list(deque(found, maxlen=most))
-
 
 def by_key(found: Iterable[Anomaly]) -> list[KeyAnomalies]:
     """Group anomalies by their key; the keys with the most come first.
@@ -78,5 +76,5 @@ def by_key(found: Iterable[Anomaly]) -> list[KeyAnomalies]:
             strongest = anomaly
         seen[name] = latest, strongest
     return [
-        KeyAnomalies(names[name], count, error, *seen[name]) for name, count, error in counts.top()
+        KeyAnomalies(names[top.key], top.count, top.error, *seen[top.key]) for top in counts.top()
     ]

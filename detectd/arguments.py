@@ -109,9 +109,7 @@ ARGUMENTS: Mapping[str, tuple[Argument, ...]] = {
         _argument(
             "--last", type=_positive, metavar="N", help="at most the last N (20, unless --since)"
         ),
-        _argument(
-            "--since", metavar="T", help="whose time is not before: 2h, 7d, or an ISO time"
-        ),
+        _argument("--since", metavar="T", help="whose time is not before: 2h, 7d, or an ISO time"),
         _argument(
             "--by",
             choices=("key",),

@@ -10,18 +10,23 @@ long as there were no more keys than places.
 from __future__ import annotations
 
 import heapq
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-class TopKey(NamedTuple):
+Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class TopKey(msgspec.Struct, frozen=True):
     """A key, how often it occurred at most, and by how much that may be too high."""
 
     key: str
-    count: int
-    error: int
+    count: Count
+    error: Count = 0
 
 
 class TopKeys:
@@ -51,9 +56,9 @@ class TopKeys:
     def resume(self, past: Iterable[TopKey]) -> None:
         """Go on from what `top` returned, and from nothing else."""
         self._counts, self._errors, self._smallest = {}, {}, []
-        for key, count, error in [*past][: self._capacity]:
-            self._errors[key] = error
-            self._set(key, count)
+        for known in [*past][: self._capacity]:
+            self._errors[known.key] = known.error
+            self._set(known.key, known.count)
 
     def _set(self, key: str, count: int) -> None:
         self._counts[key] = count

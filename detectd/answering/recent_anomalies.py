@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from operator import attrgetter
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -31,21 +31,12 @@ SCORE = "detectd-score"
 
 STRENGTH = attrgetter("strength")
 
-Count = Annotated[int, msgspec.Meta(ge=0)]
-
-
-class _Key(msgspec.Struct):
-    key: str
-    count: Count
-    error: Count = 0
-
-
 class Kept(msgspec.Struct):
     """What `RecentAnomalies.as_dict` returns: `latest` in their order, `strongest` first."""
 
     latest: list[Anomaly] = []
     strongest: list[Anomaly] = []
-    keys: list[_Key] = []
+    keys: list[TopKey] = []
 
 
 class RecentAnomalies:
@@ -76,15 +67,14 @@ class RecentAnomalies:
 
     def as_dict(self) -> dict[str, Any]:
         """All of it, for JSON."""
-        keys = [_Key(*key) for key in self._keys.top()]
-        told = Kept(self._kept.latest, self._kept.strongest, keys)
+        told = Kept(self._kept.latest, self._kept.strongest, self._keys.top())
         found: dict[str, Any] = msgspec.to_builtins(told)
         return found
 
     def resume(self, past: object) -> None:
         """Go on from what `as_dict` returned; what is not sound in it is left out."""
         self._kept = kept(past)
-        self._keys.resume(TopKey(key.key, key.count, key.error) for key in self._kept.keys)
+        self._keys.resume(self._kept.keys)
 
 
 def kept(past: object) -> Kept:

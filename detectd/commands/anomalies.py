@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from typing import TYPE_CHECKING
 
 from detectd.commands.console import configuration, give
@@ -35,17 +36,19 @@ def anomalies(arguments: argparse.Namespace, console: Console) -> None:
     read = reader(settings.event.features, original=settings.output.value == "original")
     selection = Selection(read, since_ms)
     grouped = arguments.by is not None
-    most = arguments.last or (None if grouped else LATEST if since_ms is None else SINCE)
+    most: int | None = arguments.last
+    if most is None and not grouped:
+        most = LATEST if since_ms is None else SINCE
     if since_ms is None and most is not None:
         found = selection.of([outputs.last(topic, most)])
     else:
         found = selection.of(outputs.all(topic, since_ms))
+    if most is not None:
+        found = iter(deque(found, maxlen=most))
     if grouped:
-        keys = by_key(found if most is None else selection.latest(found, most))
-        figures, text = by_key_figures(keys, selection, topic), by_key_text
+        figures, text = by_key_figures(by_key(found), selection, topic), by_key_text
     else:
-        # Without --since the outputs have been asked for no more than that.
-        figures, text = list_figures(selection.latest(found, most), selection, topic), list_text
+        figures, text = list_figures([*found], selection, topic), list_text
     if selection.timeless and not selection.matched:
         raise UsageError(
             "--since: no output has a time; set event.timestamp to the field that has it, or use "

@@ -12,7 +12,7 @@ from kafka import KafkaAdminClient, TopicPartition
 from detectd.brokers.failures import explained
 from detectd.brokers.kafka_python import records
 from detectd.brokers.onlooking import onlooker, partitions
-from detectd.records import Topic
+from detectd.records import Record, Topic
 from detectd.sinks.kafka import KafkaSink
 from detectd.sources import Batch
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from detectd.brokers import KafkaClient
-    from detectd.records import Record
     from detectd.signals import Stop
     from detectd.sinks import Sink
 

@@ -40,7 +40,13 @@ def by_key_figures(
     """What `anomalies --by key` prints."""
     return _counts(selection, verdict) | {
         "keys": [
-            key._asdict() | {"latest": _as_data(key.latest), "strongest": _as_data(key.strongest)}
+            {
+                "key": key.key,
+                "count": key.count,
+                "error": key.error,
+                "latest": _as_data(key.latest),
+                "strongest": _as_data(key.strongest),
+            }
             for key in keys
         ],
     }

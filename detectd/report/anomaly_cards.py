@@ -14,11 +14,13 @@ if TYPE_CHECKING:
 
     from detectd.report.markup import Inside
 
+# Of the strongest and of the latest anomalies, and of the keys with the most.
+ANOMALIES_SHOWN = 10
 KEYS_SHOWN = 12
 
 NOTE = (
     "A feature's share is its part in what raised the score, if output.explain is on. The id is "
-    "the record's place in the source; `detectd anomalies` lists them all."
+    "the record's place in the source. The command detectd anomalies lists them all."
 )
 
 
@@ -30,8 +32,8 @@ def anomaly_section(anomalies: Mapping[str, Any]) -> Element:
         "div",
         tag(
             "div",
-            _list("Strongest", anomalies["strongest"]),
-            _list("Latest", anomalies["latest"][::-1]),
+            _list("Strongest", anomalies["strongest"][:ANOMALIES_SHOWN]),
+            _list("Latest", anomalies["latest"][: -ANOMALIES_SHOWN - 1 : -1]),
             class_="anomaly-lists",
         ),
         _keys(anomalies["keys"]),

@@ -79,7 +79,9 @@ def _gathered(record: Record) -> dict[str, Any]:
             gathered[name] = text if name in TEXTS else _number(text)
     gathered["id"] = gathered["id"] or record.id
     event = _on_one_line(record.value or b"")
-    return gathered | (_undecodable(record.value) if event is None else {"event": msgspec.Raw(event)})
+    return gathered | (
+        _undecodable(record.value) if event is None else {"event": msgspec.Raw(event)}
+    )
 
 
 def _number(text: str) -> float | None:

@@ -59,4 +59,6 @@ def warn(event: str, **words: str) -> None:
 
 def _printable(_logger: WrappedLogger, _name: str, words: EventDict) -> EventDict:
     """What a record has brought into a line does nothing to the terminal."""
-    return {name: printable(each) if isinstance(each, str) else each for name, each in words.items()}
+    return {
+        name: printable(each) if isinstance(each, str) else each for name, each in words.items()
+    }

@@ -109,7 +109,7 @@ def _promised(state: State) -> dict[str, Any]:
     promise = {name: report[name] for name in ("zone", "exact", "paper", "warnings")}
     anomalies = {
         "expected_ratio": state.serving.promise.expected_anomaly_rate,
-        "keys": [key._asdict() for key in state.keys],
+        "keys": msgspec.to_builtins(list(state.keys)),
     }
     return {
         "model": report["model"],
