@@ -10,6 +10,7 @@ from detectd import wiring
 from detectd.decode import decode
 from detectd.detectors import find, try_params
 from detectd.errors import ConfigError, DetectdError
+from detectd.os_failures import explained
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,6 +137,6 @@ def _require_writable(key: str, directory: Path) -> None:
         # Asking the kernel is the only answer that holds for root and read-only mounts alike.
         tempfile.TemporaryFile(dir=nearest).close()
     except OSError as refused:
-        raise ConfigError(
-            f"{key}: {nearest} cannot be written ({refused.strerror}); chown it or name another"
+        raise explained(
+            refused, f"{key}: {nearest} cannot be written", "chown it or name another"
         ) from None

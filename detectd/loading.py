@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from detectd.errors import ConfigError
+from detectd.os_failures import explained
 from detectd.settings import Settings
 from detectd.settings.section import Section
 
@@ -77,7 +78,7 @@ def read(path: Path) -> dict[str, Any]:
             f"{path}: not UTF-8 text (byte {broken.start}); save it as UTF-8"
         ) from None
     except OSError as unreadable:
-        raise ConfigError(f"{path}: cannot be read: {unreadable.strerror}") from None
+        raise explained(unreadable, f"{path}: cannot be read") from None
 
 
 def _wrong_types(written: Mapping[str, Any]) -> Iterable[ErrorDetails]:

@@ -21,7 +21,7 @@ from detectd.answering.shadow import Shadow
 from detectd.answering.succession import Succession
 from detectd.answering.warming import Warming
 from detectd.checks import require_trainable_warmup
-from detectd.errors import ConfigError, DetectdError
+from detectd.errors import DetectdError
 from detectd.models import serving
 
 if TYPE_CHECKING:
@@ -191,12 +191,12 @@ class Answerer:
                 seen["shadow"] = self.shadow.report()
             self.store.record_observed(self.incumbent.version, seen)
             self._unwritten = False
-        except (OSError, ConfigError) as failed:
+        except (OSError, DetectdError) as failed:
             log.warning("observed.not_written", why=str(failed))
 
     def close(self) -> None:
         """Let go of the warm-up's rows, and leave the counts."""
-        with contextlib.suppress(OSError, ConfigError):
+        with contextlib.suppress(OSError, DetectdError):
             self.write_observed()
         for part in (self.warming, self.renewal):
             if part:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from detectd.errors import ConfigError, DetectdError
+from detectd.errors import DetectdError
+from detectd.os_failures import explained
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,9 +36,7 @@ class Warmup:
         try:
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as refused:
-            raise ConfigError(
-                f"models.directory: {directory} cannot be written: {refused.strerror}"
-            ) from None
+            raise explained(refused, f"models.directory: {directory} cannot be written") from None
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -64,10 +63,13 @@ class Warmup:
         """Append rows (k, width), on the disk before the commit that counts them."""
         content = memoryview(rows.tobytes())
         offset = self.collected * self.width * 8
-        while content:
-            written = os.pwrite(self._file, content, offset)
-            content, offset = content[written:], offset + written
-        os.fsync(self._file)
+        try:
+            while content:
+                written = os.pwrite(self._file, content, offset)
+                content, offset = content[written:], offset + written
+            os.fsync(self._file)
+        except OSError as failed:
+            raise explained(failed, f"models.directory: {self.path} cannot be written") from None
         self.collected += len(rows)
 
     def rows(self) -> NDArray[np.float64]:

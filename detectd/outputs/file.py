@@ -55,7 +55,8 @@ class FileOutputs:
                 if length < shown or (file and known and not known.fits(file.fileno(), shown)):
                     shown = 0  # It was truncated.
                 file = file or self._current(topic, mark)
-                if file:
+                # A file that is shorter was truncated a moment ago, and the service has yet to see.
+                if file and os.fstat(file.fileno()).st_size >= length:
                     yield from _records(file, topic, shown, length)
                     shown, known = length, mark
                 stop.wait(POLL_SECONDS)

@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal, cast
 import structlog
 
 from detectd.errors import ConfigError, DetectdError
+from detectd.os_failures import explained
 from detectd.sources import BATCH_BYTES, Batch, Source
 from detectd.sources.identity import Identity, head_of, rotated_sibling
 from detectd.sources.reader import Reader
@@ -72,9 +73,10 @@ class FileSource(Source):
         except DAMAGED:
             raise self._replaced() from None
         except OSError as refused:
-            raise ConfigError(
-                f"source.path: {self.path} cannot be read: {refused.strerror}; "
-                "name a file that this user can read"
+            raise explained(
+                refused,
+                f"source.path: {self.path} cannot be read",
+                "name a file that this user can read",
             ) from None
 
     def read(self, limit: int, wait: float) -> Batch:
@@ -133,9 +135,8 @@ class FileSource(Source):
                 f"{self.path}: damaged gzip after line {self._reader.line}: {broken}; get it anew"
             ) from None
         except OSError as failed:
-            raise DetectdError(
-                f"{self.path}: cannot be read after line {self._reader.line}: {failed.strerror}; "
-                "mend the disk and run again"
+            raise explained(
+                failed, f"{self.path}: cannot be read after line {self._reader.line}"
             ) from None
 
     def _is_intact(self, file: IO[bytes]) -> bool:

@@ -1,4 +1,4 @@
-"""Others rotate the outputs, at any moment and in any way: nothing is lost, nothing is there twice."""
+"""Others rotate the outputs, at any moment and in any way: each record is there, and once."""
 
 import bz2
 import gzip
@@ -247,7 +247,7 @@ def test_something_else_at_the_path_is_refused(out, sink, what):
     path = out / "normal.jsonl"
     path.unlink()
     path.mkdir() if what == "directory" else os.mkfifo(path)
-    with pytest.raises(ConfigError, match="directory|no regular file"):
+    with pytest.raises(ConfigError, match=r"directory|no regular file"):
         commit(sink, 2)
 
 
