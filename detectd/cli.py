@@ -34,12 +34,12 @@ def _begin(*, serves: bool) -> None:
     from detectd import signals
     from detectd.standard_streams import is_utf8, start_again_in_utf8
 
-    if serves:
-        signals.hold()
     if not is_utf8():
         if serves:
-            signals.ignore_hangups()
+            signals.ignore_hangups()  # no loss: the configuration is read afterwards
         start_again_in_utf8()
+    if serves:
+        signals.hold()
 
 
 def _run(arguments: argparse.Namespace) -> int:
