@@ -148,8 +148,11 @@ class WindowFile:
         kind, count = entry(self.window.width), state["written"]
         try:
             content = (self._directory / state["file"]).read_bytes()[: count * kind.itemsize]
-        except OSError:
+        except FileNotFoundError:
             return None
+        except OSError as failed:
+            where = f"models.directory: {self._directory / state['file']}"
+            raise explained(failed, f"{where} cannot be read") from None
         if len(content) < count * kind.itemsize:
             return None
         entries = np.frombuffer(content, dtype=kind)
