@@ -24,8 +24,8 @@ def main(argv: list[str] | None = None) -> int:
     prepare()
     does = {name: command.__doc__ or "" for name, command in COMMANDS.items()}
     arguments = parser(does).parse_args(argv)
-    if getattr(arguments, "config", "") is None:
-        arguments.config = default_config()
+    if hasattr(arguments, "config"):
+        arguments.config = (arguments.config or default_config()).absolute()
     return _run(arguments)
 
 

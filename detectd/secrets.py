@@ -25,9 +25,12 @@ def read_secret(key: str, path: Path) -> str:
     """
     there = _found(path)
     try:
-        secret = there.read_text(encoding="utf-8").removesuffix("\n")
+        # As an editor on Windows may have saved it: no secret begins with a byte order mark.
+        secret = there.read_text(encoding="utf-8-sig").removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError:
-        raise ConfigError(f"{key}: {there} is not UTF-8 text; save it as UTF-8") from None
+        raise ConfigError(
+            f"{key}: {there} cannot be read: it is not UTF-8 text; save it as UTF-8"
+        ) from None
     except OSError as failed:
         raise explained(
             failed, f"{key}: {there} cannot be read", "name a file that this user can read"
