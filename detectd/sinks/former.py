@@ -8,6 +8,7 @@ import lzma
 import os
 import shutil
 import stat
+import zlib
 from typing import IO, TYPE_CHECKING, cast
 
 from detectd.os_failures import explained
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 BLOCK = 1 << 20
 PACKERS: dict[str, Callable[..., object]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
-DAMAGED = (EOFError, lzma.LZMAError, gzip.BadGzipFile)
+DAMAGED = (EOFError, lzma.LZMAError, gzip.BadGzipFile, zlib.error)
 
 
 def find(path: Path, length: int, mark: Mark) -> Iterator[Path]:
@@ -41,10 +42,11 @@ def find(path: Path, length: int, mark: Mark) -> Iterator[Path]:
                 yield place
         except FileNotFoundError:  # Whoever rotates is at work.
             continue
-        except OSError as failed:
-            raise explained(failed, f"{place} cannot be read") from None
         except DAMAGED:
             continue
+        except OSError as failed:
+            if failed.errno is not None:  # bz2 says so that a file is damaged
+                raise explained(failed, f"{place} cannot be read") from None
 
 
 def open_former(place: Path) -> IO[bytes]:

@@ -176,6 +176,18 @@ def test_what_an_unfinished_commit_left_is_cut_off_in_a_compressed_file(
     assert numbers(path) == [3]
 
 
+def test_a_damaged_file_beside_the_outputs_is_passed_over(out, sink, again):
+    commit(sink, 1)
+    for suffix in ("gz", "bz2", "xz"):
+        (out / f"normal.jsonl.9.{suffix}").write_bytes(b"damaged" * 99)
+    (out / "normal.jsonl.8.gz").write_bytes(gzip.compress(bytes(99))[:-9])
+    moved(out / "normal.jsonl")
+    fresh = again()
+    commit(fresh, 2)
+    fresh.close()
+    assert numbers(out / "normal.jsonl") == [2]
+
+
 def test_truncated_between_the_look_and_the_write_there_is_no_hole(out, sink, monkeypatch):
     commit(sink, *range(100))
     look = sink._follow_rotations
