@@ -151,7 +151,13 @@ class State:
 def _no_model(warming: Progress | None) -> Hindrance:
     if warming is None:
         return Hindrance("starting", "no model answers yet")
-    collected, wanted, seconds = warming
+    collected, wanted, seconds, failures, failure = warming
+    if failures:
+        return Hindrance(
+            "warming_up",
+            f"no model answers yet: training has failed {failures} times, the last time: "
+            f"{failure}; {collected:,} events are collected, the next try is at {wanted:,}",
+        )
     so_far = f"no model answers yet: warming up, {collected:,} of {wanted:,} events are collected"
     left = wanted - collected
     soon = f", about {seconds:,.0f} s at the rate so far" if seconds is not None else ""

@@ -97,6 +97,7 @@ METRICS = (
     Declared("detectd_rewinds_total", "How often partitions went before a commit."),
     Declared("detectd_warmup_progress_ratio", "Share of the warm-up that is collected."),
     Declared("detectd_warmup_remaining_seconds", "What the rest takes at the rate so far."),
+    Declared("detectd_warmup_failures_total", "Trainings that the collected rows could not carry."),
     Declared("detectd_model_info", "Always 1; the model that answers.", ("version", "detector")),
     Declared("detectd_model_age_seconds", "How long ago the model was trained."),
     Declared(

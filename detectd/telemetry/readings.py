@@ -44,10 +44,11 @@ def readings(state: State, now: float, epoch: float) -> dict[str, Values]:
     if state.shared:
         values["detectd_assigned_partitions"] = {(): len(partitions)}
     if state.warming:
-        collected, wanted, seconds = state.warming
-        values["detectd_warmup_progress_ratio"] = {(): collected / wanted}
-        if seconds is not None:
-            values["detectd_warmup_remaining_seconds"] = {(): seconds}
+        warming = state.warming
+        values["detectd_warmup_progress_ratio"] = {(): warming.collected / warming.wanted}
+        values["detectd_warmup_failures_total"] = {(): warming.failures}
+        if warming.seconds_left is not None:
+            values["detectd_warmup_remaining_seconds"] = {(): warming.seconds_left}
     if state.serving:
         values |= _of_model(state.serving, state.observed, epoch)
     return values | _of_watch(state)
@@ -60,6 +61,7 @@ def _of_model(serving: Serving, observed: Mapping[str, int], epoch: float) -> di
     values: dict[str, Values] = {
         "detectd_warmup_progress_ratio": {(): 1},
         "detectd_warmup_remaining_seconds": {(): 0},
+        "detectd_warmup_failures_total": {(): 0},
         "detectd_model_info": {(model.version, model.recipe.detector): 1},
         "detectd_model_age_seconds": {(): age},
         "detectd_expected_rejection_ratio": {(): promise.expected_rejection_rate},
