@@ -190,6 +190,7 @@ class Service:
         self.sink.commit(passed + self.answerer.alerts(), position)
         # 4. Tell the source, and whoever watches.
         self.source.acknowledge(batch.position)
+        self.witness.passed_over(self.source.gaps())
         seconds = time.monotonic() - started
         self._committed(counts, batch, seconds)
         self.witness.batch(counts, passed, seconds)

@@ -141,7 +141,8 @@ def source(settings: Settings, client: KafkaClient | None) -> Source:
         client,
         asked.topics,
         acknowledges=settings.sink.kind != "kafka" or at_least_once,
-        group_decides=at_least_once,
+        group_decides=at_least_once or settings.sink.kind == "stdout",
+        alone=settings.sink.kind == "file",
         creation=creation(settings),
     )
 

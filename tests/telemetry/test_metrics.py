@@ -39,6 +39,8 @@ CONTRACT = {
     "detectd_stale_partitions": (),
     "detectd_interruptions_total": (),
     "detectd_rewinds_total": (),
+    "detectd_source_gap_records_total": ("partition",),
+    "detectd_source_resets_total": ("partition",),
     "detectd_ready": (),
     "detectd_batch_records": (),
     "detectd_assigned_partitions": (),
