@@ -168,6 +168,7 @@ def sink(settings: Settings, client: KafkaClient | None) -> Sink:
         transactional=_transactional(settings),
         preserve_partition=settings.kafka.preserve_partition,
         creation=creation(settings),
+        state_directory=settings.models.directory,
     )
 
 

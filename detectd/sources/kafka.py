@@ -78,6 +78,8 @@ class KafkaSource:
         self._taken: set[Place] = set()
         # Topics that the group has read before, and how many partitions each has had at the start.
         self._known: set[str] = set()
+        # What a sink remembers of topics of which the group has no offsets any more.
+        self._remembered: Offsets = {}
         self._counts: dict[str, int] = {}
         # Not committed yet, and committed but not asked for yet.
         self._found: list[Gap] = []
@@ -98,8 +100,10 @@ class KafkaSource:
         if self._guard:
             self._guard.await_empty()
         recreated = self._ids.renew((position or {}).get("topic_ids", {}))
-        committed = groups.committed(self._client)
-        self._known = {topic for topic, _ in (*self._resume, *committed)} | recreated
+        known = {topic for topic, _ in (*self._resume, *groups.committed(self._client))} | recreated
+        kept = _offsets(position or {}, "remembered")
+        self._remembered = {place: at for place, at in kept.items() if place[0] not in known}
+        self._known = known | {topic for topic, _ in self._remembered}
         self._begin_again(recreated)
         self._consumer = self._client.transport.Consumer(self._client, self._topics, self)
         self._heard = time.monotonic()
@@ -235,6 +239,7 @@ class KafkaSource:
                 if place not in self._next:
                     continue  # It went away meanwhile.
                 at = self._next[place] if stood.at is None else stood.at
+                at = self._remembered.pop(place, None) if at is None else at
                 begin = beginning(
                     at,
                     low,
@@ -312,10 +317,10 @@ class KafkaSource:
         return offsets
 
 
-def _offsets(position: dict[str, Any]) -> Offsets:
+def _offsets(position: dict[str, Any], name: str = "offsets") -> Offsets:
     return {
         (topic, int(partition)): offset
-        for topic, partitions in position.get("offsets", {}).items()
+        for topic, partitions in position.get(name, {}).items()
         for partition, offset in partitions.items()
     }
 
