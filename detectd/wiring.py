@@ -254,7 +254,10 @@ def outputs(settings: Settings) -> FileOutputs | KafkaOutputs:
     client = kafka_client(settings, beside="dead-letters")
     assert client
     return KafkaOutputs(
-        client, output_topics(settings), preserve_partition=settings.kafka.preserve_partition
+        client,
+        output_topics(settings),
+        preserve_partition=settings.kafka.preserve_partition,
+        state_directory=settings.models.directory,
     )
 
 

@@ -101,7 +101,7 @@ class KafkaSource:
             self._guard.await_empty()
         recreated = self._ids.renew((position or {}).get("topic_ids", {}))
         known = {topic for topic, _ in (*self._resume, *groups.committed(self._client))} | recreated
-        kept = _offsets(position or {}, "remembered")
+        kept = offsets_in(position or {}, "remembered")
         self._remembered = {place: at for place, at in kept.items() if place[0] not in known}
         self._known = known | {topic for topic, _ in self._remembered}
         self._begin_again(recreated)
@@ -153,7 +153,7 @@ class KafkaSource:
             self._gaps += self._found
             self._found.clear()
         if self._acknowledges:
-            self._resume |= _offsets(position)
+            self._resume |= offsets_in(position)
             self._consumer.commit(self._committable(), wait=False)
 
     def rewind(self) -> None:
@@ -308,7 +308,7 @@ class KafkaSource:
         return {place: self._resume[place] for place in self._next if place in self._resume}
 
     def _recognised(self, position: dict[str, Any]) -> Offsets:
-        offsets = _offsets(position)
+        offsets = offsets_in(position)
         if "group" not in position or (offsets and not {t for t, _ in offsets} & {*self._topics}):
             raise ConfigError(
                 "source: the last commit is of another source; go back to it, or give the sink "
@@ -317,7 +317,8 @@ class KafkaSource:
         return offsets
 
 
-def _offsets(position: dict[str, Any], name: str = "offsets") -> Offsets:
+def offsets_in(position: dict[str, Any], name: str = "offsets") -> Offsets:
+    """Return what a position says of each partition: the offset after the last record."""
     return {
         (topic, int(partition)): offset
         for topic, partitions in position.get(name, {}).items()

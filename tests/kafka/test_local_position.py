@@ -11,8 +11,9 @@ import pytest
 import structlog
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
-from test_kafka_gaps import create_again, delete_records, fill, read
+from test_kafka_gaps import create_again, delete_records, fill
 from test_kafka_sink import NORMAL, client_of, echo, file_position, four_topics, library
+from test_kafka_source import read
 
 from detectd.errors import DetectdError
 from detectd.records import Outgoing, Position, Topic
@@ -194,9 +195,8 @@ def test_the_offsets_of_a_group_that_was_forgotten_are_found_again(
             closing(KafkaSource(client, [events], acknowledges=False)) as source,
         ):
             last = sink.open()
-            source.start(
-                last.source if last else {"group": "g", "offsets": {events: {"0": 0, "1": 0}}}
-            )
+            beginning = {"group": "g", "offsets": {events: {"0": 0, "1": 0}}}
+            source.start(last.source if last else beginning)
             if not gone:
                 fill(kafka_broker, events, 0, 1)
             records, position = read(source, sum(answered))
