@@ -26,7 +26,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 
 from detectd.brokers import topics as broker_topics
 from detectd.brokers.failures import Fenced, explained
-from detectd.errors import ConfigError, DetectdError, Revoked
+from detectd.errors import ConfigError, DetectdError, Interrupted, Revoked
 from detectd.records import Position, Topic
 from detectd.sinks import Sink
 from detectd.sinks.local_position import LocalPosition, path_of
@@ -220,6 +220,9 @@ class KafkaSink(Sink):
         """As in the source, which keeps the order."""
         partition, there = out.partition or 0, self._partitions[self._topics[out.topic]]
         if self._preserve_partition and partition >= there:
+            name = self._topics[out.topic]
+            if self._client.partitions([name])[name] > partition:
+                raise Interrupted(f"{name} has been given more partitions; opening it again")
             raise ConfigError(
                 f"topics.{out.topic}: {self._topics[out.topic]!r} has {there} partitions, and a "
                 f"record came from partition {partition}; add partitions, or set "

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import structlog
 from kafka import KafkaAdminClient, TopicPartition
-from test_kafka_source import another, client_of, library, read, started, until
+from test_kafka_source import add_partitions, another, client_of, library, read, started, until
 
 from detectd.brokers import Membership
 from detectd.errors import ConfigError, Interrupted
@@ -49,12 +49,6 @@ def create_again(broker: Broker, topic: str) -> None:
         admin.delete_topics([topic])
         until(lambda: not admin.describe_topics([topic])[0]["partitions"])
         admin.create_topics({topic: {"num_partitions": 1}})
-        admin.wait_for_topics([topic])
-
-
-def add_partitions(broker: Broker, topic: str, count: int) -> None:
-    with closing(broker.client(KafkaAdminClient)) as admin:
-        admin.create_partitions({topic: count})
         admin.wait_for_topics([topic])
 
 
