@@ -256,7 +256,9 @@ def test_a_failure_that_passes_is_tried_again_and_reported_once(
     assert "No space left" in interrupted["why"]
 
 
-@pytest.mark.parametrize("version", ["../elsewhere", "./../elsewhere", "/tmp/elsewhere", ".hidden", "a/b", "", "."])
+@pytest.mark.parametrize(
+    "version", ["../elsewhere", "./../elsewhere", "/tmp/elsewhere", ".hidden", "a/b", "", "."]
+)
 def test_a_version_is_a_name_and_no_path(
     kafka_broker: Broker, store: Store, tmp_path: Path, version: str
 ) -> None:
