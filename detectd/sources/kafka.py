@@ -17,7 +17,7 @@ import structlog
 from detectd.brokers import groups
 from detectd.brokers import topics as broker_topics
 from detectd.errors import ConfigError, Revoked
-from detectd.sources import BATCH_BYTES, Batch, Gap, Partition, weight
+from detectd.sources import BATCH_BYTES, Batch, Gap, Partition, Source, weight
 from detectd.sources.beginnings import Beginning, beginning
 from detectd.sources.group_guard import GroupGuard
 from detectd.sources.topic_ids import TopicIds
@@ -41,7 +41,7 @@ PROBE_SECONDS = 5.0
 ANSWER_SECONDS = 10.0
 
 
-class KafkaSource:
+class KafkaSource(Source):
     """Topics of one cluster, all partitions that the group gives to this member.
 
     `acknowledges` says that the group learns the offsets from here, not from a transaction; and
