@@ -11,7 +11,7 @@ from detectd.records import Topic
 from detectd.telemetry.health import OUTCOMES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from detectd.models.serving import Serving
     from detectd.telemetry.health import State
@@ -40,6 +40,8 @@ def readings(state: State, now: float, epoch: float) -> dict[str, Values]:
         "detectd_source_nul_bytes_total": {(): state.losses.nul_bytes},
         "detectd_interruptions_total": {(): state.interruptions},
         "detectd_rewinds_total": {(): state.rewinds},
+        "detectd_source_gap_records_total": _by_partition(partitions, state.gap_records),
+        "detectd_source_resets_total": _by_partition(partitions, state.resets),
     }
     if state.shared:
         values["detectd_assigned_partitions"] = {(): len(partitions)}
@@ -52,6 +54,11 @@ def readings(state: State, now: float, epoch: float) -> dict[str, Values]:
     if state.serving:
         values |= _of_model(state.serving, state.observed, epoch)
     return values | _of_watch(state)
+
+
+def _by_partition(owned: Iterable[str], counts: Mapping[str, int]) -> Values:
+    """Return the counts, 0 for a partition without one: Prometheus sees a counter only grow."""
+    return {(name,): counts.get(name, 0) for name in {*owned, *counts}}
 
 
 def _of_model(serving: Serving, observed: Mapping[str, int], epoch: float) -> dict[str, Values]:

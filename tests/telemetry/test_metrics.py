@@ -40,6 +40,8 @@ CONTRACT = {
     "detectd_stale_partitions": (),
     "detectd_interruptions_total": (),
     "detectd_rewinds_total": (),
+    "detectd_source_gap_records_total": ("partition",),
+    "detectd_source_resets_total": ("partition",),
     "detectd_source_lost_total": (),
     "detectd_source_lost_bytes_total": (),
     "detectd_source_nul_bytes_total": (),
