@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from detectd.anomalies import Anomaly
 from detectd.top_keys import TopKeys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from detectd.anomalies import Read
+    from detectd.anomalies import Anomaly, Read
     from detectd.records import Record
 
 # Keys that are told apart; of more, those with the most anomalies.

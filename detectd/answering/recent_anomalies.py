@@ -31,6 +31,7 @@ SCORE = "detectd-score"
 
 STRENGTH = attrgetter("strength")
 
+
 class Kept(msgspec.Struct):
     """What `RecentAnomalies.as_dict` returns: `latest` in their order, `strongest` first."""
 
