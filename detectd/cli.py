@@ -97,7 +97,7 @@ def _complain(error: Exception, debug: bool, config: Path | None = None) -> None
     if debug:
         import traceback
 
-        traceback.print_exception(error)
+        _note("".join(traceback.format_exception(error)).rstrip())
         return
     if isinstance(error, DetectdError):
         for line in str(error).splitlines():

@@ -197,13 +197,16 @@ def _blocks(file: IO[bytes], path: Path, begin: int, end: int) -> Iterator[tuple
     file.seek(begin)
     while begin < end:
         lines = file.readlines(min(BLOCK, end - begin))
+        size = sum(map(len, lines))
+        while size > end - begin:  # Lines that come out even are followed by one beyond the end.
+            size -= len(lines.pop())
         if not lines:
             raise DetectdError(
                 f"{path} ends before the checkpoint does; put it back, or run again if it was "
                 "rotated at this moment"
             )
         yield begin, lines
-        begin += sum(map(len, lines))
+        begin += size
 
 
 def _as_records(name: str, place: int, lines: list[bytes]) -> list[Record]:
