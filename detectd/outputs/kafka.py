@@ -76,8 +76,11 @@ class KafkaOutputs:
             return _last(reader, reader.end_offsets(places), count)
 
     def all(self, topic: Topic, since_ms: int | None = None) -> Iterator[list[Record]]:
-        """All that are there, a partition in its order; without what lies before the first record
-        of a partition that is not older than `since_ms`. Raises as `follow`."""
+        """All that are there, each partition in its order. Raises as `follow`.
+
+        Some that are older than `since_ms` are left out, but none that is not: those before the
+        first of its partition that is not older, where markers of transactions count, too.
+        """
         places = partitions(self._client, f"topics.{topic}", self._topics[topic])
         with closing(onlooker(self._client)) as reader, explained("reading"):
             reader.assign(places)
