@@ -7,6 +7,7 @@ import sys
 import traceback
 from typing import TYPE_CHECKING
 
+from detectd import quiet
 from detectd.arguments import default_config, parser
 from detectd.commands import COMMANDS
 from detectd.commands.console import Console
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code."""
     bear_loss()
+    quiet.install()
     arguments = parser({name: does.__doc__ or "" for name, does in COMMANDS.items()}).parse_args(
         argv
     )

@@ -9,12 +9,12 @@ import difflib
 import importlib
 import importlib.util
 import inspect
-import warnings
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from detectd.errors import ConfigError
+from detectd.quiet import quiet
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -160,8 +160,7 @@ def build(name: str, contamination: float, seed: int, params: Mapping[str, Any])
     ours = {"contamination": contamination, "random_state": seed}
     given = {key: value for key, value in ours.items() if key in accepted}
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet():
             return detector(**given, **params)
     except (TypeError, ValueError) as refused:
         raise ConfigError(f"detector.params: {name} refuses them: {_line(refused)}") from None
