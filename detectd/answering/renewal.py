@@ -26,6 +26,7 @@ from detectd.answering.warmup import Busy
 from detectd.answering.window import Window, guard
 from detectd.answering.window_file import WindowFile
 from detectd.checks import require_trainable_warmup
+from detectd.errors import ConfigError
 from detectd.models import serving
 from detectd.models.refitting import Failed, Limits, Refit, Task, sweep
 
@@ -45,6 +46,10 @@ log = structlog.get_logger()
 STEP = 1_000
 
 POLL_SECONDS = 0.1
+
+# Rows on which two models are compared before one replaces the other, where the window can hold so
+# many beyond a warm-up.
+COMPARED = 100
 
 Outcome = Literal["accepted", "refused", "failed"]
 
@@ -194,6 +199,9 @@ class Renewal:
         asked, since = self.settings.training, self._committed
         if not self._file or self._file.window.filled < asked.warmup:
             return False
+        compared = _held_out(self._file.window.filled, asked.warmup)
+        if not since.alarmed and compared < min(COMPARED, _held_out(asked.window, asked.warmup)):
+            return False
         if since.events < asked.cooldown_events:
             return False
         if self._waits and since.events % STEP and since.events != asked.every_events:
@@ -208,7 +216,7 @@ class Renewal:
         assert self._file
         rows = self._file.window.rows()
         asked = self.settings.training
-        kept = min(len(rows) // 5, len(rows) - asked.warmup)
+        kept = _held_out(len(rows), asked.warmup)
         task = Task(
             rows=rows[: len(rows) - kept],
             recipe=wiring.recipe(self.settings),
@@ -285,6 +293,28 @@ class Renewal:
         guarded = "none" if self._seen.alarmed else self.settings.training.guard
         upper = promise.exact.rejection_rate_upper
         self._file.window.guard = guard(guarded, promise.terms.contamination, upper)
+
+
+def _held_out(rows: int, warmup: int) -> int:
+    """How many of so many rows are kept from the training, which takes `warmup` at least."""
+    return min(rows // 5, rows - warmup)
+
+
+def begun(settings: Settings, store: Store, incumbent: Serving) -> Renewal:
+    """A `Renewal` with an empty window. Raises ConfigError where the store cannot keep it."""
+    renewal = Renewal(settings, store, incumbent)
+    try:
+        renewal.resume({}, None)
+    except OSError as refused:
+        renewal.close()
+        raise ConfigError(
+            f"models.directory: {store.directory}: the training window cannot be kept there: "
+            f"{refused.strerror}"
+        ) from None
+    except BaseException:
+        renewal.close()
+        raise
+    return renewal
 
 
 def _contender(serving: Serving) -> Contender:

@@ -17,6 +17,7 @@ from detectd.promise import Promise, promise
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from detectd.models.files import Loaded
     from detectd.models.model import Model
     from detectd.models.store import Store
     from detectd.settings import Settings
@@ -54,7 +55,12 @@ def serve(model: Model, settings: Settings) -> Serving:
 
 
 def under_other_terms(serving: Serving, settings: Settings) -> Serving:
-    """The same model and scorer, which need not be tried again. Raises as `serve`."""
+    """The same model and scorer, which need not be tried again; itself, if the terms are the same.
+
+    Raises as `serve`.
+    """
+    if wiring.terms(settings, serving.model) == serving.promise.terms:
+        return serving
     promised = _promised(serving.model, settings)
     judge = replace(serving.judge, rejector=promised.rejector)
     return replace(serving, promise=promised, judge=judge)
@@ -100,14 +106,36 @@ def load(store: Store, version: str, now: datetime) -> Model:
     if not loaded.drift:
         return loaded.model
     model = training.refit(loaded.model, now)
+    log_fitted_again(loaded, model)
+    return model
+
+
+def log_fitted_again(loaded: Loaded, model: Model) -> None:
+    """Log that `model` takes the place of one that other library versions have fitted."""
     log.warning(
         "model.refitted",
-        was=version,
+        was=loaded.model.version,
         model=model.version,
         why="fitted under other library versions",
         **{name: f"{then} -> {today}" for name, (then, today) in loaded.drift.items()},
     )
-    return model
+
+
+def log_serving(ready: Serving) -> None:
+    """Log what answers from now on, and what it promises."""
+    for warning in ready.promise.warnings:
+        log.warning("promise.unreachable", warning=warning)
+    exact = ready.promise.exact
+    log.info(
+        "model.serving",
+        model=ready.model.version,
+        detector=ready.model.recipe.detector,
+        n=len(ready.model.calibration),
+        T=ready.promise.rejector.zone.T,
+        expected_rejection_rate=exact.expected_rejection_rate,
+        rejection_rate_upper=exact.rejection_rate_upper,
+        delta=exact.delta,
+    )
 
 
 def other_settings(model: Model, settings: Settings) -> list[str]:
