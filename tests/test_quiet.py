@@ -1,4 +1,5 @@
 """Libraries are kept quiet in the thread that calls them, and in no other."""
+# ruff: noqa: T201 - what is printed is what is tested
 
 import io
 import subprocess

@@ -51,6 +51,14 @@ class Reason:
     sentence: str
 
 
+# On no rows no share of the verdicts can be too large, so nothing would be known of the model.
+NOT_COMPARED = Reason(
+    "not_compared",
+    "there would be no held-out rows to compare it on; set training.window well above "
+    "training.warmup",
+)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Agreement:
     """How two models judge the same rows.
@@ -131,12 +139,6 @@ def refusals(old: Contender, new: Contender, agreed: Agreement, max_change: floa
             "not_finite",
             f"it gives no finite score to {agreed.lost:,} of {agreed.rows:,} held-out rows to "
             "which the model that answers does",
-        )
-    if not agreed.rows and max_change < 1.0:
-        refuse(
-            "not_compared",
-            "there are no held-out rows to compare it on; set training.window well above "
-            "training.warmup",
         )
     if agreed.changed > max_change:
         refuse(

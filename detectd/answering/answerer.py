@@ -7,7 +7,6 @@ published by another host.
 
 from __future__ import annotations
 
-from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +24,7 @@ from detectd.errors import DetectdError
 from detectd.models import serving
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Callable, Sequence
 
     from detectd.decode import Schema

@@ -21,19 +21,24 @@ from typing import TYPE_CHECKING, Any, Literal
 import structlog
 
 from detectd import wiring
-from detectd.answering.acceptance import Contender, agreement, refusals
+from detectd.answering.acceptance import (
+    NOT_COMPARED,
+    Contender,
+    Reason,
+    agreement,
+    refusals,
+)
 from detectd.answering.warmup import Busy
 from detectd.answering.window import Window, guard
 from detectd.answering.window_file import WindowFile
 from detectd.checks import require_trainable_warmup
-from detectd.errors import ConfigError
+from detectd.errors import ConfigError, DetectdError
 from detectd.models import serving
 from detectd.models.refitting import Failed, Limits, Refit, Task, sweep
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from detectd.answering.acceptance import Reason
     from detectd.models.model import Model
     from detectd.models.serving import Serving
     from detectd.models.store import Store
@@ -64,10 +69,9 @@ class _Since:
 
 @dataclass(frozen=True)
 class _Finished:
-    """A trained model, ready to answer under the terms of `settings`, and why it should not."""
+    """A trained model, ready to answer, and why it should not."""
 
     ready: Serving
-    settings: Settings
     refused: list[Reason]
 
 
@@ -228,39 +232,50 @@ class Renewal:
             seconds=asked.deadline_seconds,
             gives_way=not self._waits,
         )
-        old, limit = self.incumbent, 1.0 if self._committed.alarmed else asked.max_changed
+        settings, old = self.settings, self.incumbent
+        limit = 1.0 if self._committed.alarmed else asked.max_changed
+        if not kept and limit < 1.0:
+            self._refuse([NOT_COMPARED])
+            return
 
         def finish(model: Model) -> _Finished:
-            terms = self.settings
-            ready = serving.serve(model, terms)
+            ready = serving.serve(model, settings)
             agreed = agreement(old.judge, ready.judge, rows[len(rows) - kept :])
             refused = refusals(_contender(old), _contender(ready), agreed, limit)
             if not refused:
                 self._store.save(model)
-            return _Finished(ready, terms, refused)
+            return _Finished(ready, refused)
 
         log.info("refit.started", rows=len(task.rows), after_alarm=self._committed.alarmed)
         self._refit = Refit(self._store.directory, task, limits, finish, time.monotonic())
 
     def _weigh(self, found: Failed | _Finished) -> Serving | None:
-        outcome: Outcome = "accepted"
         if isinstance(found, Failed):
-            outcome = "failed"
             log.warning("refit.failed", code=found.code, why=found.reason)
-        elif found.refused:
-            outcome = "refused"
-            for reason in found.refused:
-                log.warning("refit.refused", code=reason.code, why=reason.sentence)
-        self._outcomes.append(outcome)
-        alarmed = self._committed.alarmed
-        self._begin_again()
-        if isinstance(found, Failed) or found.refused:
-            # An alarm stands until a model has come of it.
-            self._committed = self._seen = replace(self._seen, alarmed=alarmed)
+            self._end("failed")
             return None
-        if found.settings is self.settings:
-            return found.ready
-        return serving.under_other_terms(found.ready, self.settings)
+        if found.refused:
+            self._refuse(found.refused)
+            return None
+        try:
+            ready = serving.under_other_terms(found.ready, self.settings)
+        except DetectdError as impossible:  # under terms that came with a reload
+            self._refuse([Reason("no_promise", str(impossible))])
+            return None
+        self._end("accepted")
+        return ready
+
+    def _refuse(self, reasons: Sequence[Reason]) -> None:
+        for reason in reasons:
+            log.warning("refit.refused", code=reason.code, why=reason.sentence)
+        self._end("refused")
+
+    def _end(self, outcome: Outcome) -> None:
+        self._outcomes.append(outcome)
+        alarmed = self._committed.alarmed and outcome != "accepted"
+        self._begin_again()
+        # An alarm stands until a model has come of it.
+        self._committed = self._seen = replace(self._seen, alarmed=alarmed)
 
     def _begin_again(self) -> None:
         self._committed = self._seen = _Since()

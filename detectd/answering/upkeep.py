@@ -1,4 +1,4 @@
-"""What the service leaves in the store beside models: its counts, and no more models than wanted."""
+"""What the service does with the store beside its models: counts for reports, and pruning."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def list_(arguments: argparse.Namespace, console: Console) -> None:
-    """One line a model, oldest first; the active one is starred. What it has answered comes last."""
+    """One line a model, oldest first, the active one starred; at the end what it has answered."""
     from detectd import wiring
     from detectd.answering.observations import VERDICTS
 

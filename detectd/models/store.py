@@ -39,8 +39,7 @@ from detectd.models.files import (
 from detectd.models.trusted import damaged, refuse_writable
 
 if TYPE_CHECKING:
-    import contextlib
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from detectd.models.model import Model
@@ -266,9 +265,16 @@ class Store:
     def _write_history(self, history: list[str]) -> None:
         durable.replace(self.directory / "active.json", as_json({"history": history}))
 
-    def _changing(self) -> contextlib.AbstractContextManager[None]:
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[None]:
         self.make()
-        return locks.exclusive(self.directory)
+        try:
+            with locks.exclusive(self.directory):
+                yield
+        except OSError as failed:
+            raise DetectdError(
+                f"models.directory: {self.directory} cannot be changed: {failed.strerror}"
+            ) from None
 
     def _move_aside(self, version: str) -> Path | None:
         """Take the name from a model, in one step; None if a process has it in use."""

@@ -237,12 +237,12 @@ class Settings(BaseSettings):
                 'training.on_warmup: "hold" reads the stream again, and stdin cannot be; '
                 'set "abstain" or "pass"'
             )
-        if self.training.every_seconds is not None and self.source.kind == "file":
-            if self.source.bounded:
-                raise ValueError(
-                    "training.every_seconds: a file that is read to its end gives the same verdicts "
-                    "each time, which no clock may decide; set every_events, or source.follow = true"
-                )
+        backfill = self.source.kind == "file" and self.source.bounded
+        if backfill and self.training.every_seconds is not None:
+            raise ValueError(
+                "training.every_seconds: a file that is read to its end gives the same verdicts "
+                "each time, so no clock may decide; set every_events, or source.follow = true"
+            )
         both = self.source.kind == "kafka" == self.sink.kind
         if self.kafka.delivery == "at_least_once" and not both:
             raise ValueError("kafka.delivery: at_least_once is between two Kafka ends; remove it")

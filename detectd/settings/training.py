@@ -40,12 +40,6 @@ class TrainingSettings(Section):
                 f"window = {self.window} must be at least warmup = {self.warmup}, "
                 "which is how many rows a model takes"
             )
-        compares = self.refit == "every" and self.max_changed < 1
-        if compares and self.window - self.warmup < 1:
-            raise ValueError(
-                f"window = {self.window} must be more than warmup = {self.warmup}: a new model is "
-                "compared (max_changed) on rows that it was not trained on"
-            )
         return self
 
 
