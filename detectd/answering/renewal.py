@@ -272,13 +272,11 @@ class Renewal:
 
     def _end(self, outcome: Outcome) -> None:
         self._outcomes.append(outcome)
-        alarmed = self._committed.alarmed and outcome != "accepted"
-        self._begin_again()
         # An alarm stands until a model has come of it.
-        self._committed = self._seen = replace(self._seen, alarmed=alarmed)
+        self._begin_again(alarmed=self._committed.alarmed and outcome != "accepted")
 
-    def _begin_again(self) -> None:
-        self._committed = self._seen = _Since()
+    def _begin_again(self, *, alarmed: bool = False) -> None:
+        self._committed = self._seen = _Since(alarmed=alarmed)
         self._began = time.monotonic()
         self._state = self.state()
 
