@@ -59,6 +59,7 @@ def under_other_terms(serving: Serving, settings: Settings) -> Serving:
 
     Raises as `serve`.
     """
+    _require_features(serving.model, settings)
     if wiring.terms(settings, serving.model) == serving.promise.terms:
         return serving
     promised = _promised(serving.model, settings)
@@ -67,15 +68,19 @@ def under_other_terms(serving: Serving, settings: Settings) -> Serving:
 
 
 def _promised(model: Model, settings: Settings) -> Promise:
+    _require_features(model, settings)
+    try:
+        return promise(model.calibration, wiring.terms(settings, model))
+    except ConfigError as impossible:
+        raise ConfigError(f"rejector: {impossible}") from None
+
+
+def _require_features(model: Model, settings: Settings) -> None:
     if model.features != settings.event.features:
         raise ConfigError(
             f"event.features: {list(settings.event.features)} are not those of model "
             f"{model.version}: {list(model.features)}; put them back, or run `detectd fit`"
         )
-    try:
-        return promise(model.calibration, wiring.terms(settings, model))
-    except ConfigError as impossible:
-        raise ConfigError(f"rejector: {impossible}") from None
 
 
 def serve_active(settings: Settings, now: datetime) -> Serving:
