@@ -203,9 +203,10 @@ class Renewal:
         asked, since = self.settings.training, self._committed
         if not self._file or self._file.window.filled < asked.warmup:
             return False
-        compared = _held_out(self._file.window.filled, asked.warmup)
-        if not since.alarmed and compared < min(COMPARED, _held_out(asked.window, asked.warmup)):
-            return False
+        if not since.alarmed and asked.max_changed < 1.0:
+            compared = _held_out(self._file.window.filled, asked.warmup)
+            if compared < min(COMPARED, _held_out(asked.window, asked.warmup)):
+                return False
         if since.events < asked.cooldown_events:
             return False
         if self._waits and since.events % STEP and since.events != asked.every_events:

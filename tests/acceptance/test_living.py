@@ -109,10 +109,11 @@ def test_logs_go_on_after_a_refit_and_a_reload(fitted):
     fitted.write(
         training={
             "refit": "every",
-            "every_events": 300,
-            "warmup": 300,
-            "window": 600,
+            "every_events": 700,
+            "warmup": 500,
+            "window": 800,
             "cooldown_events": 0,
+            "max_changed": 1.0,
         },
         detector={"compiled": False},
         rejector={"T": 8.0},
@@ -120,9 +121,9 @@ def test_logs_go_on_after_a_refit_and_a_reload(fitted):
     )
     with running(fitted) as live:
         for seed in range(3):
-            live.feed(events(450, seed=seed + 3))
+            live.feed(events(750, seed=seed + 3))
             live.until("refit.started")
-            live.feed(events(50, seed=seed + 30))
+            live.feed(events(200, seed=seed + 30))
             live.until("model.serving")
             assert live.hang_up(drift={"average_run_length": 1e6 + seed})
         live.until("models.pruned")
