@@ -176,7 +176,7 @@ def test_a_rollback_beside_activations_goes_back_to_a_model_that_is_there(full, 
         for _ in range(ROUNDS):
             full.activate(VERSIONS[2])
             full.nominate(VERSIONS[4])
-            full.prune(3)
+            full.prune(3, spare_earlier=True)
 
     at_once(kind, [back, forth])
     assert full.active() in full.versions()
@@ -228,7 +228,7 @@ def test_prune_spares_the_one_that_rollback_goes_back_to(full):
     for version in (VERSIONS[3], VERSIONS[0], VERSIONS[1]):
         full.activate(version)
     full.nominate(VERSIONS[2])
-    assert full.prune(1) == [VERSIONS[3]]
+    assert full.prune(1, spare_earlier=True) == [VERSIONS[3]]
     assert full.rollback() == VERSIONS[0]
 
 

@@ -54,9 +54,9 @@ class Upkeep:
         self._served.only(*filter(None, versions))
 
     def prune(self, keep: int) -> None:
-        """Keep no more than `keep` models, and those in use."""
+        """Keep no more than `keep` models, those in use, and the one that can be gone back to."""
         try:
-            gone = self._store.prune(keep)
+            gone = self._store.prune(keep, spare_earlier=True)
         except (OSError, DetectdError) as failed:
             log.warning("models.not_pruned", reason=str(failed), hint="detectd models prune")
         else:

@@ -182,16 +182,17 @@ class Store:
             self._nominate(new)
             return True
 
-    def prune(self, keep: int) -> list[str]:
+    def prune(self, keep: int, *, spare_earlier: bool = False) -> list[str]:
         """Remove all but the newest `keep` models; return which are gone.
 
-        Spared are also the active one, the one that `rollback` goes back to, the candidate, and
-        those that a process loads or serves at this moment.
+        Spared are also the active one, the candidate, those that a process loads or serves at this
+        moment, and with `spare_earlier` the one that `rollback` goes back to.
         """
         with self._changing():
             versions, history = self.versions(), self._history()
-            earlier = [version for version in history[:-1] if version in versions]
-            spared = {self.active(), self.candidate(), *earlier[-1:]}
+            spared = {self.active(), self.candidate()}
+            if spare_earlier:
+                spared.update([v for v in history[:-1] if v in versions][-1:])
             old = [v for v in versions[: -keep or None] if v not in spared]
             gone = {v: aside for v in old if (aside := self._move_aside(v))}
             if gone:
