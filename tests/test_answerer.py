@@ -322,7 +322,7 @@ def test_a_refused_reload_changes_nothing(busy, home, change):
 
 @pytest.mark.parametrize("refused", [ConfigError("no"), OSError(28, "No space left on device")])
 def test_a_reload_that_cannot_keep_its_window_changes_nothing(answerer, home, monkeypatch, refused):
-    """The last step of a reload fails; by then a threshold and a monitor would have been changed."""
+    """The last step of a reload fails, after a threshold and a monitor."""
 
     def fail(*_arguments, **_options):
         raise refused
