@@ -40,11 +40,11 @@ CONFIG = """\
 # Written by `detectd demo`. Run it again by hand: detectd run --config {directory}/detectd.toml
 [source]
 kind = "file"
-path = "{directory}/stream.jsonl"
+path = "stream.jsonl"
 
 [sink]
 kind = "file"
-directory = "{directory}/out"
+directory = "out"
 
 [event]
 features = {features}
@@ -62,7 +62,7 @@ cost_false_negative = 10  # a fault is found by a customer
 cost_rejection = 1        # someone looks at it in the morning
 
 [models]
-directory = "{directory}/models"
+directory = "models"
 
 [log]
 level = "warning"
@@ -101,6 +101,7 @@ def run_demo(
 
     with progress("fit") as advance:
         exact = fit_file(directory / "training.jsonl", settings, advance).serving.promise.exact
+    assert exact is not None, "the demo's configuration calibrates on rows held out"
     say(
         f"Before the first event, the promise: it will abstain from "
         f"{exact.expected_rejection_rate:.2%} of events on average, from at most "

@@ -95,7 +95,8 @@ class Answerer:
         else:
             # Rows of other features are none of this model's.
             same_events = state.get("events") == self.events
-            self._collect(state.get("warmup", 0) if same_events else 0)
+            collected = state.get("warmup", 0), state.get("warmup_failed", 0)
+            self._collect(*(collected if same_events else (0, 0)))
         self._resumed = True
 
     def answer(self, records: Sequence[Record]) -> list[Outgoing]:
@@ -163,7 +164,8 @@ class Answerer:
         """
         held = self.holding
         if self.warming and self.warming.remaining == 0:
-            self._adopt_trained(self.warming.train(hold))
+            if model := self.warming.train(hold):
+                self._adopt_trained(model)
         elif self._look or self._succession.due():
             self._look = False
             self._look_for_another_model()
@@ -213,10 +215,10 @@ class Answerer:
             if part:
                 part.close()
 
-    def _collect(self, collected: int) -> None:
+    def _collect(self, collected: int, failed: int) -> None:
         if not self.warming:
             self.warming = Warming(self.settings, self.schema, self.store)
-        self.warming.resume(collected)
+        self.warming.resume(collected, failed)
 
     def _answers(self) -> str | None:
         return self.incumbent.version if self.incumbent else None
@@ -276,7 +278,7 @@ class Answerer:
         log.info("model.shadowing", model=candidate.model.version)
 
     def _adopt_trained(self, model: Model) -> None:
-        ready = serving.serve(model, self.settings)
+        ready = serving.serve_new(model, self.settings)
         self.store.save(model)
         self._succeed(ready)
 

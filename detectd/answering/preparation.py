@@ -20,7 +20,6 @@ from detectd.models.refitting import Failed, Limits, Refit, Task
 
 if TYPE_CHECKING:
     from detectd.models.files import Loaded
-    from detectd.models.model import Model
     from detectd.models.serving import Serving
     from detectd.models.store import Store
     from detectd.settings import Settings
@@ -66,19 +65,22 @@ class Preparation:
     def _run(self) -> None:
         try:
             loaded = self._store.load(self.version)
-            model = self._fit_again(loaded) if loaded.drift else loaded.model
-            self._outcome.set_result(serving.serve(model, self.settings))
+            self._outcome.set_result(
+                self._fitted_again(loaded)
+                if loaded.drift
+                else serving.serve(loaded.model, self.settings)
+            )
         except BaseException as failed:  # noqa: BLE001 - `result` raises it
             self._outcome.set_exception(failed)
 
-    def _fit_again(self, loaded: Loaded) -> Model:
+    def _fitted_again(self, loaded: Loaded) -> Serving:
         """The same rows, recipe and seed under the libraries of today, in a process of its own."""
         model, asked = loaded.model, self.settings.training
         refit = Refit(
             self._store.directory,
             Task(model.rows, model.recipe, model.features, datetime.now(UTC)),
             Limits(memory_bytes=asked.memory_bytes, seconds=asked.deadline_seconds),
-            lambda fitted: fitted,
+            lambda fitted: serving.serve_new(fitted, self.settings),
             time.monotonic(),
         )
         while (found := refit.poll(time.monotonic())) is None:
@@ -90,6 +92,6 @@ class Preparation:
                 f"{self.version}: it was fitted under other library versions, and cannot be fitted "
                 f"again: {found.reason}"
             )
-        self._store.save(found.result)
-        serving.log_fitted_again(loaded, found.result)
+        self._store.save(found.result.model)
+        serving.log_fitted_again(loaded, found.result.model)
         return found.result

@@ -26,15 +26,19 @@ from detectd.answering.acceptance import (
     Contender,
     Reason,
     agreement,
+    backwards,
     refusals,
 )
 from detectd.answering.warmup import Busy
 from detectd.answering.window import Window, guard
 from detectd.answering.window_file import WindowFile
 from detectd.checks import require_trainable_warmup
-from detectd.errors import ConfigError, DetectdError
+from detectd.errors import DetectdError
 from detectd.models import serving
 from detectd.models.refitting import Failed, Limits, Refit, Task, sweep
+from detectd.models.training import complete_rows
+from detectd.os_failures import explained
+from detectd.rejection.exact import rate_upper
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -243,6 +247,7 @@ class Renewal:
             ready = serving.serve(model, settings)
             agreed = agreement(old.judge, ready.judge, rows[len(rows) - kept :])
             refused = refusals(_contender(old), _contender(ready), agreed, limit)
+            refused += backwards(ready.judge, complete_rows(model))
             if not refused:
                 self._store.save(model)
             return _Finished(ready, refused)
@@ -305,7 +310,8 @@ class Renewal:
             return
         promise = self.incumbent.promise
         guarded = "none" if self._seen.alarmed else self.settings.training.guard
-        upper = promise.exact.rejection_rate_upper
+        zone = promise.rejector.zone
+        upper = rate_upper(zone.n, zone.width, promise.terms.delta)  # no law needed for a guard
         self._file.window.guard = guard(guarded, promise.terms.contamination, upper)
 
 
@@ -315,16 +321,14 @@ def _held_out(rows: int, warmup: int) -> int:
 
 
 def begun(settings: Settings, store: Store, incumbent: Serving) -> Renewal:
-    """A `Renewal` with an empty window. Raises ConfigError where the store cannot keep it."""
+    """A `Renewal` with an empty window. Raises DetectdError if the store cannot keep it."""
     renewal = Renewal(settings, store, incumbent)
     try:
         renewal.resume({}, None)
     except OSError as refused:
         renewal.close()
-        raise ConfigError(
-            f"models.directory: {store.directory}: the training window cannot be kept there: "
-            f"{refused.strerror}"
-        ) from None
+        what = f"models.directory: {store.directory}: the training window cannot be kept there"
+        raise explained(refused, what) from None
     except BaseException:
         renewal.close()
         raise

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import structlog
 
 from detectd.answering.preparation import Preparation
-from detectd.errors import DetectdError
+from detectd.errors import DetectdError, Interrupted
 from detectd.models import serving
 
 if TYPE_CHECKING:
@@ -80,6 +80,9 @@ class Succession:
         del self._preparing[role]
         try:
             return serving.under_other_terms(preparing.result(), settings)
+        except Interrupted as away:  # the store's file system; the next look tries again
+            self._tell(str(away))
+            return None
         except DetectdError as failed:
             self.refuse(role, version, str(failed))
             return None

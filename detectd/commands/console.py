@@ -6,10 +6,13 @@ import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from detectd.errors import UsageError
+from detectd.os_failures import explained
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
+
+    from detectd.settings import Settings
 
 
 class Console(NamedTuple):
@@ -17,6 +20,16 @@ class Console(NamedTuple):
 
     say: Callable[[str], None]
     note: Callable[[str], None]
+
+
+def configuration(arguments: argparse.Namespace, console: Console) -> Settings:
+    """The settings of the command, after a note of what may not be meant in them."""
+    from detectd.loading import examine
+
+    settings, warnings = examine(arguments.config)
+    for warning in warnings:
+        console.note(f"detectd: WARNING: {warning}")
+    return settings
 
 
 def give(
@@ -38,4 +51,6 @@ def write(rendered: str, arguments: argparse.Namespace, console: Console) -> Non
     try:
         arguments.output.write_text(rendered + "\n", encoding="utf-8")
     except OSError as refused:
-        raise UsageError(f"-o {arguments.output}: {refused.strerror}") from None
+        raise explained(
+            refused, f"-o {arguments.output.absolute()}", operators=UsageError
+        ) from None

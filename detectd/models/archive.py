@@ -7,8 +7,9 @@ import tarfile
 from typing import TYPE_CHECKING
 
 from detectd import durable
-from detectd.errors import ConfigError, DetectdError
+from detectd.errors import ConfigError
 from detectd.models import locks
+from detectd.os_failures import explained
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +30,7 @@ def pack(store: Store, version: str) -> bytes:
                 with path.open("rb") as file:
                     archive.addfile(entry, file)
     except OSError as failed:
-        raise DetectdError(f"{home}: cannot be read: {failed.strerror}") from None
+        raise explained(failed, f"{home}: cannot be read") from None
     return packed.getvalue()
 
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import structlog
 
 from detectd import wiring
-from detectd.detectors import choose
+from detectd.detectors import choose, find
 from detectd.errors import ConfigError, DetectdError
 from detectd.models import training
+from detectd.models.sanity import why_backwards
 from detectd.pipeline import Judge
 from detectd.promise import Promise, promise
 
@@ -37,8 +38,13 @@ class Serving:
 def serve(model: Model, settings: Settings) -> Serving:
     """Make `model` answer under the terms of `settings`.
 
-    Raises ConfigError where the configured features are not the model's.
+    Raises ConfigError if the configured features are not the model's, or its detector is no longer
+    offered.
     """
+    try:
+        find(model.recipe.detector)
+    except ConfigError as refused:
+        raise ConfigError(f"model {model.version}: {refused}, and fit another model") from None
     promised = _promised(model, settings)
     rows, kernels = training.complete_rows(model), settings.detector.compiled
     scorer = choose(model.detector, rows, kernels=kernels)
@@ -52,6 +58,21 @@ def serve(model: Model, settings: Settings) -> Serving:
         explains=settings.output.explain,
     )
     return Serving(model, promised, judge)
+
+
+def serve_new(model: Model, settings: Settings) -> Serving:
+    """Make a model that was just trained answer.
+
+    Raises as `serve`, and ConfigError if it calls rows far outside of its training rows normal.
+    """
+    ready = serve(model, settings)
+    why = why_backwards(ready.judge, training.complete_rows(model))
+    if why is not None:
+        raise ConfigError(
+            f"training: the {model.recipe.detector} model is refused: {why}; use another "
+            "detector.name, other detector.params or other features"
+        )
+    return ready
 
 
 def under_other_terms(serving: Serving, settings: Settings) -> Serving:
@@ -129,17 +150,22 @@ def log_fitted_again(loaded: Loaded, model: Model) -> None:
 def log_serving(ready: Serving) -> None:
     """Log what answers from now on, and what it promises."""
     for warning in ready.promise.warnings:
-        log.warning("promise.unreachable", warning=warning)
-    exact = ready.promise.exact
+        log.warning("promise.warning", reason=warning)
+    promise = ready.promise
+    # No bound without a law: a figure that is none belongs in no log either.
+    bound: dict[str, float | bool] = {}
+    if promise.exact is not None:
+        bound["rejection_rate_upper"] = promise.exact.rejection_rate_upper
+        bound["delta"] = promise.exact.delta
+        bound["valid"] = promise.rate_bounded
     log.info(
         "model.serving",
         model=ready.model.version,
         detector=ready.model.recipe.detector,
         n=len(ready.model.calibration),
         T=ready.promise.rejector.zone.T,
-        expected_rejection_rate=exact.expected_rejection_rate,
-        rejection_rate_upper=exact.rejection_rate_upper,
-        delta=exact.delta,
+        expected_rejection_rate=promise.expected_rejection_rate,
+        **bound,
     )
 
 

@@ -37,6 +37,7 @@ from detectd.models.files import (
     write_model,
 )
 from detectd.models.trusted import damaged, refuse_writable
+from detectd.os_failures import explained
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -77,9 +78,10 @@ class Store:
                 _rename_unless_there(beside, home)
             durable.sync_directory(self.directory)
         except OSError as failed:
-            raise DetectdError(
-                f"models.directory: {self.directory}: the model cannot be stored: "
-                f"{failed.strerror}; the one before stays active"
+            raise explained(
+                failed,
+                f"models.directory: {self.directory}: the model cannot be stored, "
+                "the one before stays active",
             ) from None
         finally:
             shutil.rmtree(beside, ignore_errors=True)
@@ -100,7 +102,7 @@ class Store:
         except (FileNotFoundError, NotADirectoryError):
             raise damaged(home, "it is gone") from None
         except OSError as failed:
-            raise DetectdError(f"{home}: cannot be read: {failed.strerror}") from None
+            raise explained(failed, f"{home}: cannot be read") from None
 
     def manifest(self, version: str) -> dict[str, Any]:
         """What the model says of itself."""
@@ -233,9 +235,7 @@ class Store:
         try:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as refused:
-            raise ConfigError(
-                f"models.directory: cannot create {self.directory}: {refused.strerror}"
-            ) from None
+            raise explained(refused, f"models.directory: cannot create {self.directory}") from None
 
     def _history(self) -> list[str]:
         path = self.directory / "active.json"
@@ -273,8 +273,8 @@ class Store:
             with locks.exclusive(self.directory):
                 yield
         except OSError as failed:
-            raise DetectdError(
-                f"models.directory: {self.directory} cannot be changed: {failed.strerror}"
+            raise explained(
+                failed, f"models.directory: {self.directory}: cannot be changed"
             ) from None
 
     def _move_aside(self, version: str) -> Path | None:

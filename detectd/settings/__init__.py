@@ -1,27 +1,39 @@
 """The configuration, and nothing else: every option is declared here, once.
 
-Values come from one TOML file; the environment overrides them as `DETECTD_SECTION__KEY`. Unknown
-keys are errors. What needs more than the value itself (does PyOD have this detector, can this
-directory be written) is looked at by `detectd.checks`.
+Values come from one TOML file; the environment overrides them as `DETECTD_SECTION__KEY`, see
+`detectd.settings.environment`. Unknown keys are errors. What needs more than the value itself (does
+PyOD have this detector, can this directory be written) is looked at by `detectd.checks`.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
 
+from detectd.settings.environment import overrides
 from detectd.settings.kafka import KafkaSettings, SchemaRegistrySettings
-from detectd.settings.section import Cost, Name, Seconds, SecretFile, Section, Share
+from detectd.settings.section import (
+    Cost,
+    Name,
+    OutputDirectory,
+    Seconds,
+    SecretFile,
+    Section,
+    Share,
+)
 from detectd.settings.training import DriftSettings, TrainingSettings
+from detectd.sources.packed import SUFFIXES as PACKED
 
 RowFormat = Literal["json", "csv"]  # of files and pipes
 SUFFIXES: dict[str, RowFormat] = {
@@ -44,6 +56,8 @@ class SourceSettings(Section):
     batch_seconds: float = Field(default=1.0, gt=0, le=60)
     max_record_bytes: int = Field(default=1_048_576, ge=2)
     stale_after: Seconds | None = None
+    rotated: tuple[Name, ...] = ()
+    rotate_wait_seconds: float = Field(default=5.0, ge=0, le=3600)
 
     @model_validator(mode="after")
     def _kind_has_what_it_needs(self) -> Self:
@@ -51,8 +65,8 @@ class SourceSettings(Section):
             raise ValueError('kind = "file" needs path')
         if self.kind == "kafka" and not self.topics:
             raise ValueError('kind = "kafka" needs topics, a list of the topics to read')
-        if self.follow and self.path is not None and self.path.suffix == ".gz":
-            raise ValueError(f"{self.path} is gzipped and cannot grow; set follow = false")
+        if self.follow and self.path is not None and self.path.suffix in PACKED:
+            raise ValueError(f"{self.path} is compressed and cannot grow; set follow = false")
         if self.kind != "kafka" and self.format == "avro":
             raise ValueError('format = "avro" is how Kafka records are written; set kind = "kafka"')
         if self.kind == "kafka" and self.format == "csv":
@@ -77,7 +91,7 @@ class SinkSettings(Section):
     """Where verdicts go."""
 
     kind: Literal["file", "stdout", "kafka"]
-    directory: Path | None = None
+    directory: OutputDirectory | None = None
     fsync: bool = True
 
     @model_validator(mode="after")
@@ -187,7 +201,7 @@ class CalibrationSettings(Section):
 class ModelsSettings(Section):
     """Where models live, and how many of them."""
 
-    directory: Path = Path("models")
+    directory: OutputDirectory = Path("models")
     keep: int = Field(default=10, ge=1)
 
 
@@ -208,9 +222,7 @@ class LogSettings(Section):
 class Settings(BaseSettings):
     """The whole configuration."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="DETECTD_", env_nested_delimiter="__", extra="forbid", frozen=True
-    )
+    model_config = SettingsConfigDict(extra="forbid", frozen=True)
 
     source: SourceSettings
     sink: SinkSettings
@@ -265,11 +277,12 @@ class Settings(BaseSettings):
     @classmethod
     def settings_customise_sources(
         cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is pydantic's
+        settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment before what the file says, and nothing else."""
-        return (env_settings, init_settings)
+        tables = overrides(settings_cls, os.environ).tables
+        return (InitSettingsSource(settings_cls, tables), init_settings)

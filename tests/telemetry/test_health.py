@@ -13,6 +13,7 @@ from detectd.report.figures import figures
 from detectd.sources import Partition
 from detectd.telemetry.health import Health
 from detectd.telemetry.pages import healthz, readyz, status
+from detectd.telemetry.systemd import sentence
 
 
 def ready(health):
@@ -59,9 +60,19 @@ def test_a_warm_up_is_not_ready_and_says_how_many_events_are_left(health):
         503,
         ["no model answers yet: warming up, 1,200 of 2,000 events are collected, 800 are left"],
     )
-    assert shown(health)["warmup"] == {"collected": 1200, "wanted": 2000, "seconds_left": None}
+    assert shown(health)["warmup"] == Progress(1200, 2000)._asdict()
     health.warming_up(Progress(2000, 2000))
     assert ready(health)[1][0].endswith("the model is being trained")
+
+
+def test_a_warm_up_whose_rows_carry_no_model_says_why(health):
+    health.opened()
+    health.warming_up(Progress(300, 600, 1.0, 2, "training: all rows are equal; train on others"))
+    ((code, (_, why)),) = [ready(health)]
+    assert code == 503
+    assert "training has failed 2 times" in why
+    assert "all rows are equal; train on others" in why
+    assert "the next try is at 600" in why
 
 
 def test_a_model_on_an_assigned_source_is_ready(health, answer):
@@ -202,3 +213,23 @@ def test_no_thread_undoes_what_another_has_told(health, hasty_threads):
     for thread in threads:
         thread.join()
     assert health.state.rewinds == 2000
+
+
+def test_a_source_that_has_never_been_there_hinders_and_is_said(health):
+    health.assigned({})
+    health.doubts("source.path: /x does not exist", [])
+    assert ready(health)[1][0] == "source.path: /x does not exist"
+    assert shown(health)["state"] == "waiting"
+    health.doubts(None, [])
+    assert "source.path: /x does not exist" not in ready(health)[1]
+
+
+def test_warnings_are_said_and_hinder_nothing(health, serving):
+    health.assigned({"events/0": Partition(0, None, 0.0)})
+    health.answering(serving, {})
+    health.doubts(None, ["event.key: 'hots' is in none of them"])
+    assert ready(health) == (200, ["ready", "warning: event.key: 'hots' is in none of them"])
+    assert shown(health)["warnings"] == ["event.key: 'hots' is in none of them"]
+    assert sentence(health.state, 1.0, health.clock()).endswith("is in none of them")
+    health.doubts(None, [])
+    assert ready(health) == (200, ["ready"])
