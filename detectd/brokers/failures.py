@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from kafka import errors as kafka_errors
 
 from detectd.errors import ConfigError, DetectdError, Interrupted, RefusedError, Revoked
+from detectd.extras import how_to_get
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +39,7 @@ MISCONFIGURED = {
     "raise the brokers' transaction.max.timeout.ms",
     kafka_errors.MessageSizeTooLargeError: "raise max.message.bytes of the output topics, or "
     "grant DescribeConfigs on them, so that too large outputs become dead letters",
-    kafka_errors.UnsupportedCodecError: "install the codecs: pip install 'detectd[codecs]'",
+    kafka_errors.UnsupportedCodecError: f"install the codecs: {how_to_get('codecs')}",
     kafka_errors.InvalidTopicError: "correct the name",
 }
 

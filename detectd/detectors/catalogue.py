@@ -15,6 +15,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from detectd.errors import ConfigError
+from detectd.extras import how_to_get
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -127,7 +128,7 @@ def find(name: str) -> Entry:
         entry = CATALOGUE[name]
         if entry.torch and importlib.util.find_spec("torch") is None:
             raise ConfigError(
-                f"detector.name: {name} needs PyTorch; install it with pip install 'detectd[torch]'"
+                f"detector.name: {name} needs PyTorch; {how_to_get('torch')}"
             )
         return entry
     if name in REFUSED:
