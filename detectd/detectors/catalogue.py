@@ -127,9 +127,7 @@ def find(name: str) -> Entry:
     if name in CATALOGUE:
         entry = CATALOGUE[name]
         if entry.torch and importlib.util.find_spec("torch") is None:
-            raise ConfigError(
-                f"detector.name: {name} needs PyTorch; {how_to_get('torch')}"
-            )
+            raise ConfigError(f"detector.name: {name} needs PyTorch; {how_to_get('torch')}")
         return entry
     if name in REFUSED:
         raise ConfigError(f"detector.name: {name} {REFUSED[name]}; choose another")
