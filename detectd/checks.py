@@ -121,15 +121,14 @@ def _model(settings: Settings) -> Iterator[str]:
         yield f"model     none yet: the first {settings.training.warmup:,} events train one"
         return
     from detectd.models.serving import load_active, other_settings, serve
+    from detectd.report.figures import exact_figures
+    from detectd.report.wording import abstention_sentence
 
     model = load_active(store, datetime.now(UTC))
     assert model
     promise = serve(model, settings).promise
     yield f"model     {model.version}, {model.recipe.detector}"
-    yield (
-        f"promise   abstains from {promise.exact.expected_rejection_rate:.3%} of events, at most "
-        f"{promise.exact.rejection_rate_upper:.3%} with probability {1 - promise.exact.delta:g}"
-    )
+    yield f"promise   {abstention_sentence(exact_figures(promise))}"
     for changed in other_settings(model, settings):
         yield f"WARNING   the model was fitted with other settings: {changed}; `detectd fit` anew"
     for warning in promise.warnings:

@@ -97,6 +97,7 @@ def terms(settings: Settings, model: Model | None = None) -> Terms:
             raise ConfigError('detector.contamination: "estimate" takes a model; give a number')
         contamination, plausible = model.contamination.mean, model.contamination.points
     rejection = contamination if asked.cost_rejection is None else asked.cost_rejection
+    method = settings.calibration.method if model is None else model.recipe.method
     return Terms(
         contamination=contamination,
         T=asked.T,
@@ -104,6 +105,7 @@ def terms(settings: Settings, model: Model | None = None) -> Terms:
         delta=asked.delta,
         costs=Costs(asked.cost_false_positive, asked.cost_false_negative, rejection),
         plausible=plausible if len(plausible) > 1 else (),
+        calibration=method,
     )
 
 
@@ -119,13 +121,18 @@ def source(settings: Settings, client: KafkaClient | None) -> Source:
     asked = settings.source
     if asked.kind == "file":
         from detectd.sources.file import FileSource
+        from detectd.sources.opened import require_apart
 
         assert asked.path is not None
+        if settings.sink.kind == "file" and settings.sink.directory is not None:
+            require_apart(asked.path, asked.rotated, settings.sink.directory)
         return FileSource(
             asked.path,
             row_format=asked.row_format(asked.path),
             follow=asked.follow,
             max_record_bytes=asked.max_record_bytes,
+            rotated=asked.rotated,
+            rotate_wait_seconds=asked.rotate_wait_seconds,
         )
     if asked.kind == "stdin":
         from detectd.sources.stdin import StdinSource

@@ -249,7 +249,7 @@ class Answerer:
         log.info("model.shadowing", model=candidate.model.version)
 
     def _adopt_trained(self, model: Model) -> None:
-        ready = serving.serve(model, self.settings)
+        ready = serving.serve_new(model, self.settings)
         self.store.save(model)
         self._succeed(ready)
 
@@ -297,15 +297,20 @@ class Answerer:
             self.renewal = Renewal(self.settings, self.store, ready)
             self.renewal.resume({}, None)
         for warning in ready.promise.warnings:
-            log.warning("promise.unreachable", warning=warning)
-        exact = ready.promise.exact
+            log.warning("promise.warning", reason=warning)
+        promise = ready.promise
+        # No bound without a law: a figure that is none belongs in no log either.
+        bound: dict[str, float | bool] = {}
+        if promise.exact is not None:
+            bound["rejection_rate_upper"] = promise.exact.rejection_rate_upper
+            bound["delta"] = promise.exact.delta
+            bound["valid"] = promise.rate_bounded
         log.info(
             "model.serving",
             model=ready.model.version,
             detector=ready.model.recipe.detector,
             n=len(ready.model.calibration),
             T=ready.promise.rejector.zone.T,
-            expected_rejection_rate=exact.expected_rejection_rate,
-            rejection_rate_upper=exact.rejection_rate_upper,
-            delta=exact.delta,
+            expected_rejection_rate=promise.expected_rejection_rate,
+            **bound,
         )

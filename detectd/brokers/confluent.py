@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import time
 from contextlib import suppress
@@ -21,7 +22,10 @@ except ImportError:
         f'kafka.client: "confluent" needs confluent-kafka; {how_to_get("confluent")}'
     ) from None
 
-from detectd.brokers.native import explained
+from detectd.brokers.codes import Kind
+from detectd.brokers.failures import RecordsRefused
+from detectd.brokers.headers import passed_on, warn_once
+from detectd.brokers.native import explained, native_meaning
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,6 +35,16 @@ if TYPE_CHECKING:
 
 LINGER_MS = 5
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+
+# A flush that waits for records which will not be sent is looked after so often.
+FLUSH_SECONDS = 0.2
+HEAR_SECONDS = 1.0
+
+# ctypes raises an error that is pending after a call of Python's own interface.
+raise_pending = ctypes.pythonapi.PyErr_Occurred
+
+# librdkafka's errors for records beside and behind one that failed.
+BESIDE = ("_PURGE_QUEUE", "_PURGE_INFLIGHT", "_INVALID_DIFFERENT_RECORD")
 
 # librdkafka's own number for a partition that is left to the key.
 BY_KEY = -1
@@ -151,9 +165,7 @@ class Producer:
     def __init__(self, client: KafkaClient, transactional_id: str | None, largest: int) -> None:
         self._client = client
         self._seconds = client.transaction_timeout
-        self._failures: list[Any] = []
-        # A commit fails where a record did; without one, that has to be reported.
-        self._reports = {} if transactional_id else {"on_delivery": self._failed}
+        self._transactional = transactional_id is not None
         self._groups: dict[str, Any] = {}
         options: dict[str, object] = {
             "enable.idempotence": True,
@@ -183,29 +195,66 @@ class Producer:
             self._producer.begin_transaction()
 
     def write(self, outputs: Sequence[Addressed]) -> None:
-        """Hand over the records, and see that the brokers have every one."""
+        """Hand over the records, and see that the brokers have every one.
+
+        Raises RecordsRefused if they refuse some. librdkafka does not say which: that one record of
+        a batch is refused it tells of each record of the batch.
+        """
         deadline = time.monotonic() + self._seconds
-        self._failures.clear()
-        produce, reports = self._producer.produce, self._reports
+        # One for each write: reports of an aborted one may come later.
+        failures: list[Any] = []
         with explained("writing"):
-            for out, topic, partition, timestamp_ms in outputs:
-                record = {
-                    "value": out.value,
-                    "key": out.key,
-                    "headers": list(out.headers),
-                    "timestamp": timestamp_ms or 0,
-                    "partition": BY_KEY if partition is None else partition,
-                    **reports,
-                }
-                try:
-                    produce(topic, **record)
-                except BufferError:
-                    self._insist(topic, record, deadline)
-            left = self._producer.flush(max(0.0, deadline - time.monotonic()))
-            if self._failures:
-                raise KafkaException(self._failures[0])
+            try:
+                self._hand_over(outputs, deadline, failures)
+                left = len(outputs)
+                # Behind a record that is refused the others wait until the transaction is aborted.
+                while left and not failures and time.monotonic() < deadline:
+                    left = self._producer.flush(FLUSH_SECONDS)
+            except KafkaException:
+                # While records are handed over, those before them may fail; that is told later.
+                if not self._cause(failures):
+                    raise
+            if failures:
+                cause = self._cause(failures)
+                if (found := native_meaning(cause)).kind is Kind.RECORD:
+                    raise RecordsRefused({}, dict.fromkeys(range(len(outputs)), found))
+                # What has ended the transaction is told by its next step.
+                if not self._transactional or found.name not in BESIDE:
+                    raise KafkaException(cause)
+                return
         if left:
             raise Interrupted(f"Kafka failed, writing: no answer for {self._seconds:g} s")
+
+    def _hand_over(
+        self, outputs: Sequence[Addressed], deadline: float, failures: list[Any]
+    ) -> None:
+        def reported(error: Any, _: object) -> None:
+            if error:
+                failures.append(error)
+
+        produce = self._producer.produce
+        for out, topic, partition, timestamp_ms in outputs:
+            record = {
+                "value": out.value,
+                "key": out.key,
+                "headers": list(out.headers),
+                "timestamp": timestamp_ms or 0,
+                "partition": BY_KEY if partition is None else partition,
+                "on_delivery": reported,
+            }
+            try:
+                produce(topic, **record)
+            except BufferError:
+                self._insist(topic, record, deadline)
+
+    def _cause(self, failures: list[Any]) -> Any:
+        """The failure that is not only that of a record behind another; None if there is none."""
+        deadline = time.monotonic() + HEAR_SECONDS
+        while True:
+            telling = [error for error in failures if error.name() not in BESIDE]
+            if telling or time.monotonic() > deadline:
+                return (telling or failures or [None])[0]
+            self._producer.poll(FLUSH_SECONDS)
 
     def add_offsets(
         self, offsets: Mapping[Place, tuple[int, str]], group: str, member: object
@@ -247,10 +296,6 @@ class Producer:
                 return
         raise Interrupted("Kafka failed, writing: the brokers take nothing")
 
-    def _failed(self, error: Any, _: object) -> None:
-        if error:
-            self._failures.append(error)
-
     def _member_of(self, group: str) -> object:
         if group not in self._groups:
             self._groups[group] = NativeConsumer(_common(self._client) | {"group.id": group})
@@ -270,15 +315,36 @@ def _records(topic: str, partition: int, messages: Sequence[Any]) -> list[Record
     found = []
     for message in messages:
         kind, stamp = message.timestamp()
-        headers = message.headers()
         found.append(
             Record(
                 f"{topic}/{partition}/{message.offset()}",
                 message.value(),
                 message.key(),
-                tuple((name, value or b"") for name, value in headers) if headers else (),
+                _headers(message),
                 stamp if kind and stamp >= 0 else None,
                 partition,
             )
         )
     return found
+
+
+def _headers(message: Any) -> tuple[tuple[str, bytes], ...]:
+    """The headers; none of them if one has a name that is not UTF-8.
+
+    confluent-kafka then leaves an error pending beside a list that has no object for the name. So
+    the list is not looked into before that is asked, and the message is not asked again.
+    """
+    try:
+        headers = message.headers()
+        if headers:
+            raise_pending()
+    except UnicodeDecodeError:
+        warn_once(
+            "source.header_name",
+            offset=message.offset(),
+            reason="the name of a header is not UTF-8, and confluent-kafka reads none of that "
+            "record's headers; the record is answered without them",
+            hint='correct the producer, or set kafka.client = "kafka-python"',
+        )
+        return ()
+    return passed_on(headers) if headers else ()

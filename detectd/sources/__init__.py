@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,6 +40,14 @@ class Partition:
     lag: int | None
     timestamp_ms: int | None
     silent: float
+
+
+class Losses(NamedTuple):
+    """What a source had to pass over: how often, how many bytes as far as known, NULs skipped."""
+
+    times: int = 0
+    lost_bytes: int = 0
+    nul_bytes: int = 0
 
 
 # What the values of a batch may weigh before it is full, however few its records are.
@@ -73,6 +81,17 @@ class Source(Protocol):
 
     def acknowledge(self, position: dict[str, Any]) -> None:
         """Take note that everything before `position` has been committed by the sink."""
+
+    def origin(self) -> dict[str, Any] | None:
+        """Return the position of the first record that has not been acknowledged.
+
+        None if a source that is started without a position begins there by itself.
+        """
+        return None
+
+    def take_losses(self) -> Losses:
+        """Return what was lost since this was last called."""
+        return Losses()
 
     def rewind(self) -> None:
         """Go back to the first record that has not been acknowledged."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from detectd.brokers import topics as broker_topics
 from detectd.errors import ConfigError, Revoked
-from detectd.sources import BATCH_BYTES, Batch, Partition, weight
+from detectd.sources import BATCH_BYTES, Batch, Partition, Source, weight
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -31,7 +31,7 @@ PROBE_SECONDS = 5.0
 ANSWER_SECONDS = 10.0
 
 
-class KafkaSource:
+class KafkaSource(Source):
     """Topics of one cluster, all partitions that the group gives to this member.
 
     `acknowledges` says that the group learns the offsets from here, not from a transaction; and

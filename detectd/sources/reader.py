@@ -38,6 +38,7 @@ class Reader:
         self.offset = self.ahead = offset
         self.line = line
         self._rows = rows
+        self._at_start = not offset
         self.columns = columns
         self._cutter = Cutter(max_record_bytes, rows=rows)
         self._cuts: deque[Cut | Lines] = deque()
@@ -52,12 +53,18 @@ class Reader:
         self._cuts.extend(self._cutter.finish())
         return bool(self._cuts)
 
+    def skip(self, size: int) -> None:
+        """Pass over bytes between two records, when all that was fed has been taken."""
+        self.offset += size
+        self.ahead += size
+
     def take(self, limit: int) -> list[Record]:
         """Up to `limit` records, in order; none until more is fed.
 
         Raises ConfigError where the first line of a CSV stream is no header.
         """
-        if self._cuts and not self.offset:
+        if self._cuts and self._at_start:
+            self._at_start = False
             first = self._cuts.popleft()
             assert isinstance(first, Cut), "see Cutter.feed"
             self._look_at_the_first(first)

@@ -12,6 +12,8 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from detectd.sources import Losses
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 # How a refit ends: its model answers, its model was not good enough, or there is no model.
 OUTCOMES = ("accepted", "refused", "failed")
+
+NO_LOSSES = Losses()
 
 
 class Hindrance(NamedTuple):
@@ -63,7 +67,9 @@ class State:
     warming: Progress | None = None
     interruption: Interruption | None = None
     interruptions: int = 0
+    refused: str = ""
     rewinds: int = 0
+    losses: Losses = NO_LOSSES
     evidence: float | None = None
     average_run_length: float | None = None
     alarm_count: int = 0
@@ -115,6 +121,8 @@ class State:
             yield Hindrance("interrupted", f"interrupted for {away:.1f} s: {self.interruption.why}")
         elif self.partitions is None:
             yield Hindrance("starting", "no source is assigned yet")
+        if self.refused:
+            yield Hindrance("refused", self.refused)
         if self.absent:
             yield Hindrance("waiting", self.absent)
         if self.serving is None:
@@ -186,9 +194,27 @@ class Health:
         allowed = max(self.state.watchdog_seconds, within or 0.0)
         self._change(turned=self.clock(), allowed=allowed)
 
-    def opened(self) -> None:
-        """Source and sink are open; a shared source is assigned later."""
-        self._change(partitions=None if self.state.shared else {}, interruption=None)
+    def opened(self, *, settled: bool = True) -> None:
+        """Source and sink are open; a shared source is assigned later.
+
+        Without `settled` a commit failed before, and the interruption lasts until one succeeds.
+        """
+        self._change(partitions=None if self.state.shared else {})
+        if settled:
+            self.settled()
+
+    def settled(self) -> None:
+        """The interruption is over."""
+        self._change(interruption=None)
+
+    def refused(self, why: str) -> None:
+        """Outputs are refused, and others are tried in their place, until `committed`."""
+        self._change(refused=why)
+
+    def committed(self) -> None:
+        """Outputs were committed."""
+        if self.state.refused or self.state.interruption:
+            self._change(refused="", interruption=None)
 
     def assigned(self, partitions: Mapping[str, Partition] | None) -> None:
         """What is ours now, as the source tells it; None while we are in no group."""
@@ -219,6 +245,12 @@ class Health:
         """Partitions went to another member; what is left is read again."""
         with self._lock:
             self.state = replace(self.state, rewinds=self.state.rewinds + 1)
+
+    def lost(self, since: Losses) -> None:
+        """What the source lost since this was last called."""
+        with self._lock:
+            total = map(sum, zip(self.state.losses, since, strict=True))
+            self.state = replace(self.state, losses=Losses(*total))
 
     def watched(
         self,

@@ -383,6 +383,26 @@ def test_missing_features_are_imputed_where_configured_and_named(world):
     }
 
 
+@pytest.mark.parametrize("command", ["check", "run"])
+@pytest.mark.parametrize("place", ["inside", "linked inside", "linked from inside", "output"])
+def test_a_source_among_the_outputs_is_refused(fitted, command, place):
+    fitted.out.mkdir()
+    inside = fitted.lines(fitted.out / "events.jsonl", events(10))
+    if place == "linked inside":
+        (fitted.home / "link.jsonl").symlink_to(inside)
+        inside = fitted.home / "link.jsonl"
+    elif place == "linked from inside":
+        inside.rename(fitted.events)
+        inside.symlink_to(fitted.events)
+    elif place == "output":
+        inside.rename(fitted.out / "normal.jsonl")
+        inside = fitted.home / "hard.jsonl"
+        inside.hardlink_to(fitted.out / "normal.jsonl")
+    fitted.write(source={"path": str(inside)})
+    refused = fitted.run(command)
+    assert (refused.returncode, "source.path" in refused.stderr) == (78, True), refused
+
+
 def test_a_second_process_on_one_directory_refuses(fitted):
     fitted.write(source={"follow": True})
     fitted.lines(fitted.events, events(50))

@@ -194,6 +194,26 @@ def test_a_held_stream_that_is_stopped_begins_again(world):
     assert sum(map(len, world.outputs().values())) == 1000
 
 
+@pytest.mark.parametrize("restart", [False, True])
+def test_what_is_held_is_answered_though_its_file_was_rotated(world, restart):
+    world.write(training={"warmup": 600, "on_warmup": "hold"}, source={"rotate_wait_seconds": 0})
+    lines = events(1000)
+    with running(world) as live:
+        with world.events.open("a", encoding="utf-8") as file:
+            file.writelines(f"{line}\n" for line in lines[:300])
+        live.until("warmup.progress")
+        if not restart:
+            world.events.rename(world.home / "moved")
+            live.feed(lines[300:], answers=1000)
+    if restart:
+        assert not any(world.outputs().values())
+        world.events.rename(world.home / "moved")
+        with running(world) as live:
+            live.feed(lines[300:], answers=1000)
+    found = [out["event"]["n"] for outs in world.outputs().values() for out in outs]
+    assert sorted(found) == list(range(1000))
+
+
 def test_alarms_are_told_in_words_and_as_records(fitted):
     fitted.write(drift={"average_run_length": 10_000.0}, topics={"alerts": "alerts"})
     fitted.lines(fitted.events, events(600) + events(1500, seed=3, anomalies=0.4))

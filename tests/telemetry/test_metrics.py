@@ -12,7 +12,7 @@ from detectd.answering.warming import Progress
 from detectd.encode import dead_letter
 from detectd.records import Defect, Outgoing, Record, Stage, Topic
 from detectd.report.figures import figures
-from detectd.sources import Partition
+from detectd.sources import Losses, Partition
 from detectd.telemetry.health import OUTCOMES, Health
 from detectd.telemetry.metrics import METRICS, Metrics, stages
 
@@ -39,6 +39,9 @@ CONTRACT = {
     "detectd_stale_partitions": (),
     "detectd_interruptions_total": (),
     "detectd_rewinds_total": (),
+    "detectd_source_lost_total": (),
+    "detectd_source_lost_bytes_total": (),
+    "detectd_source_nul_bytes_total": (),
     "detectd_ready": (),
     "detectd_batch_records": (),
     "detectd_assigned_partitions": (),
@@ -221,6 +224,14 @@ def test_readiness_and_its_troubles_are_shown(metrics, health, answer, clock):
     health.rewound()
     assert value(metrics, "detectd_interruptions_total") == 1
     assert value(metrics, "detectd_rewinds_total") == 1
+
+
+def test_what_the_source_lost_adds_up(metrics, health):
+    health.lost(Losses(1, 10, 0))
+    health.lost(Losses(2, 5, 4096))
+    assert value(metrics, "detectd_source_lost_total") == 3
+    assert value(metrics, "detectd_source_lost_bytes_total") == 15
+    assert value(metrics, "detectd_source_nul_bytes_total") == 4096
 
 
 def test_the_watch_is_shown_once_there_is_one(metrics, health):
