@@ -82,9 +82,9 @@ lock: build/tools/.ready
 
 # Is a vulnerability known in anything that is pinned?
 audit: build/tools/.ready
-	for pinned in requirements/*.txt; do \
+	failed=0; for pinned in requirements/*.txt; do \
 	  build/tools/bin/pip-audit --disable-pip --require-hashes --requirement "$$pinned" || failed=1; \
-	done; exit $${failed:-0}
+	done; exit $$failed
 
 build/tools/.ready: requirements/tools.txt
 	$(PYTHON) -m venv build/tools

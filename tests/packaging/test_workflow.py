@@ -48,5 +48,5 @@ def test_what_it_runs_is_there(workflow):
 def test_vulnerabilities_are_looked_for_every_week_and_at_every_change():
     ci = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
     assert {"push", "pull_request", "schedule"} <= set(ci[True])
-    assert [step["run"] for step in ci["jobs"]["audit"]["steps"] if "run" in step] == ["make audit"]
+    assert [step.get("run") for step in ci["jobs"]["audit"]["steps"]][-1] == "make audit"
     assert "if" not in ci["jobs"]["audit"]
