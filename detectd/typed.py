@@ -72,10 +72,13 @@ def typed_reader(schema: Schema) -> Read | None:
             rows = list(map(decode, values))
         except (ValueError, RecursionError):
             return False
+        found = figures_of(rows)
+        if found is None:
+            return False
         if RETURN in text or NEWLINE in text:
             values = list(map(on_one_line, values))
         events[places] = events_of(values, run, rows)
-        figures[places] = figures_of(rows)
+        figures[places] = found
         return True
 
     def read(records: Sequence[Record], events: Events, figures: list[Figures | None]) -> list[int]:
@@ -115,16 +118,21 @@ def _events(schema: Schema) -> Callable[[list[bytes], Sequence[Record], list[Any
     return events
 
 
-def _figures(schema: Schema) -> Callable[[list[Any]], list[Figures]]:
-    """What makes figures of rows: NaN where one is missing and will be imputed."""
-    width, others = len(schema.features), bool(schema.key or schema.timestamp)
-    imputes = schema.missing == "median"
+def _figures(schema: Schema) -> Callable[[list[Any]], list[Figures] | None]:
+    """What makes figures of rows: NaN if one is missing and will be imputed.
 
-    def figures(rows: list[Any]) -> list[Figures]:
+    It returns None if too many of one row are.
+    """
+    width, others = len(schema.features), bool(schema.key or schema.timestamp)
+    imputes, imputable = schema.missing == "median", schema.imputable
+
+    def figures(rows: list[Any]) -> list[Figures] | None:
         found = list(map(msgspec.structs.astuple, rows))
         if others:
             found = [row[:width] for row in found]
         if imputes:
+            if max(row.count(None) for row in found) > imputable:
+                return None
             found = [tuple(math.nan if x is None else x for x in row) for row in found]
         return found
 
