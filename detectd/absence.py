@@ -41,14 +41,9 @@ def _said(name: str, names: tuple[str, ...]) -> str:
 
 def _paths(value: Any, path: str = "", depth: int = 4) -> Iterator[str]:
     """The paths of what is no object and no array; deeper ones are left out."""
-    if isinstance(value, dict):
-        parts = value.items()
-    elif isinstance(value, list):
-        parts = ((str(place), each) for place, each in enumerate(value))
+    if isinstance(value, dict | list):
+        parts = value.items() if isinstance(value, dict) else enumerate(value)
+        for name, each in parts if depth else ():
+            yield from _paths(each, f"{path}.{name}" if path else str(name), depth - 1)
     else:
         yield path[:LONGEST]
-        return
-    if not depth:
-        return
-    for name, each in parts:
-        yield from _paths(each, f"{path}.{name}" if path else str(name), depth - 1)

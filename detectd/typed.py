@@ -70,10 +70,8 @@ def typed_reader(schema: Schema) -> Read | None:
             if not text.isascii():
                 text.decode()  # The decoder looks at no text that it skips.
             rows = list(map(decode, values))
+            found = figures_of(rows)
         except (ValueError, RecursionError):
-            return False
-        found = figures_of(rows)
-        if found is None:
             return False
         if RETURN in text or NEWLINE in text:
             values = list(map(on_one_line, values))
@@ -118,21 +116,21 @@ def _events(schema: Schema) -> Callable[[list[bytes], Sequence[Record], list[Any
     return events
 
 
-def _figures(schema: Schema) -> Callable[[list[Any]], list[Figures] | None]:
+def _figures(schema: Schema) -> Callable[[list[Any]], list[Figures]]:
     """What makes figures of rows: NaN if one is missing and will be imputed.
 
-    It returns None if too many of one row are.
+    It raises ValueError if too many of one row are missing.
     """
     width, others = len(schema.features), bool(schema.key or schema.timestamp)
     imputes, imputable = schema.missing == "median", schema.imputable
 
-    def figures(rows: list[Any]) -> list[Figures] | None:
+    def figures(rows: list[Any]) -> list[Figures]:
         found = list(map(msgspec.structs.astuple, rows))
         if others:
             found = [row[:width] for row in found]
         if imputes:
             if max(row.count(None) for row in found) > imputable:
-                return None
+                raise ValueError
             found = [tuple(math.nan if x is None else x for x in row) for row in found]
         return found
 

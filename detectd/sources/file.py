@@ -13,6 +13,7 @@ import structlog
 
 from detectd.errors import ConfigError, DetectdError
 from detectd.sources import BATCH_BYTES, Batch, Source
+from detectd.sources.header import CsvFormat, Header, kept_header
 from detectd.sources.identity import Identity, head_of, rotated_sibling
 from detectd.sources.reader import Reader
 from detectd.sources.rotation import successor
@@ -46,11 +47,14 @@ class FileSource(Source):
         row_format: Literal["json", "csv"],
         follow: bool,
         max_record_bytes: int,
+        csv: CsvFormat | None = None,
     ) -> None:
         self.path = path
         self.follow = follow
         self._rows = row_format == "csv"
         self._max_record_bytes = max_record_bytes
+        self._csv = csv or CsvFormat()
+        self._former: Header | None = None
         self._packed = path.suffix == ".gz"
         self._file: IO[bytes] | None = None
         self._generation = 0
@@ -66,6 +70,7 @@ class FileSource(Source):
                 self._require_content()
             if position is None:
                 self._generation = 0
+                self._former = None
                 self._begin()
             else:
                 self._resume(position)
@@ -90,9 +95,10 @@ class FileSource(Source):
                 room -= self._reader.offset - before
             elif chunk := self._read_block():
                 self._reader.feed(chunk)
+                self._note_header()
             elif not self.follow:
                 ended = not self._reader.finish()
-            elif not self._moved_on():
+            elif not self._reader.idle(time.monotonic()) and not self._moved_on():
                 left = deadline - time.monotonic()
                 if left <= 0:
                     break
@@ -147,12 +153,14 @@ class FileSource(Source):
         known = min(self._reader.ahead, Identity.LONGEST)
         if self._file is not None and self._identity.head_size < known:
             self._identity = head_of(self._file, known, packed=self._packed)
+        header = self._reader.header.as_dict() if self._reader.header else None
         return {
             "path": str(self.path.absolute()),
             "offset": self._reader.offset,
             "line": self._reader.line,
             "generation": self._generation,
             "identity": self._identity.as_dict(),
+            **({"header": header} if header else {}),
         }
 
     def _resume(self, position: dict[str, Any]) -> None:
@@ -163,6 +171,7 @@ class FileSource(Source):
                 f"{path or 'another kind of source'}; name another sink.directory"
             )
         self._generation = position["generation"]
+        self._former = kept_header(position.get("header"), self._csv)
         past = Identity(**position["identity"])
         if not past.inode:
             self._begin()
@@ -213,30 +222,36 @@ class FileSource(Source):
         if file:
             self._waiting = None
         self._identity = head_of(file, offset, packed=self._packed) if file else Identity()
-        columns = None
         if file and offset:
-            columns = self._columns(file) if self._rows else None
+            if self._rows and self._former is None:
+                self._former = self._header(file)
             file.seek(offset)
         generation = f"#{self._generation}" if self._generation else ""
         self._reader = Reader(
             f"{self.path.name}{generation}",
             self._max_record_bytes,
             rows=self._rows,
+            csv=self._csv,
             offset=offset,
             line=line,
-            columns=columns,
+            header=self._former,
         )
 
-    def _columns(self, file: IO[bytes]) -> tuple[str, ...]:
-        """The header, for whoever goes on in the middle of the file."""
-        reader = Reader(self.path.name, self._max_record_bytes, rows=True)
-        while not reader.columns and (block := file.read(BLOCK)):
+    def _header(self, file: IO[bytes]) -> Header:
+        """The header at the beginning of the file, for a position that does not have it."""
+        reader = Reader(self.path.name, self._max_record_bytes, rows=True, csv=self._csv)
+        while reader.looks_for_its_header and (block := file.read(BLOCK)):
             reader.feed(block)
-            reader.take(0)
         reader.finish()
-        reader.take(0)
-        assert reader.columns, "a position behind its header has a header"
-        return reader.columns
+        assert reader.header, "a position behind its header has a header"
+        return reader.header
+
+    def _note_header(self) -> None:
+        """Remember the header for the next file, and say once what there is to say of it."""
+        self._former = self._reader.header
+        if self._reader.remark:
+            log.warning("source.header", path=str(self.path), reason=self._reader.remark)
+            self._reader.remark = None
 
     def _require_content(self) -> None:
         wrong = None
@@ -276,6 +291,7 @@ class FileSource(Source):
         A rotated file is read to its end once more after the rotation was seen, since its writer
         may have written until then.
         """
+        self._note_header()
         try:
             if self._file is None:
                 self._read_from(self._open(self.path), 0, 0)

@@ -16,6 +16,7 @@ from detectd.sources.reader import Reader
 
 if TYPE_CHECKING:
     from detectd.records import Record
+    from detectd.sources.header import CsvFormat
 
 BLOCK = 1 << 16
 # So much may wait while a batch is answered before the writer has to; more is for root alone.
@@ -31,13 +32,14 @@ class StdinSource(Source):
         *,
         row_format: Literal["json", "csv"],
         max_record_bytes: int,
+        csv: CsvFormat | None = None,
     ) -> None:
         if descriptor is None:
             if sys.stdin is None:  # Python leaves it out where it was closed at the start.
                 raise ConfigError("source.kind: stdin is closed; pipe records into the command")
             descriptor = sys.stdin.fileno()
         self._descriptor = descriptor
-        self._reader = Reader("stdin", max_record_bytes, rows=row_format == "csv")
+        self._reader = Reader("stdin", max_record_bytes, rows=row_format == "csv", csv=csv)
         self._closed = False
 
     def start(self, position: dict[str, Any] | None) -> None:  # noqa: ARG002
@@ -60,6 +62,8 @@ class StdinSource(Source):
             else:
                 left = max(0.0, deadline - time.monotonic())
                 if not select.select([self._descriptor], [], [], left)[0]:
+                    if self._reader.idle(time.monotonic()):
+                        continue
                     break
                 try:
                     chunk = os.read(self._descriptor, BLOCK)
