@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 
 from detectd import wiring
+from detectd.absence import what_is_there
 from detectd.decode import field_of
 from detectd.encode import VERDICTS
 from detectd.errors import DetectdError, UsageError
@@ -24,6 +25,7 @@ from detectd.models import training
 from detectd.models.serving import load_active, serve
 from detectd.pipeline import collect_records, judge_records
 from detectd.records import Topic
+from detectd.surrogates import decode_json
 from detectd.telemetry.metrics import stages
 
 if TYPE_CHECKING:
@@ -151,7 +153,11 @@ def _answers(reading: _Reading, serving: Serving) -> tuple[list[_Answer], int]:
         batch = reading.file.read()
         judged = judge_records(batch.records, reading.schema, serving.judge)
         outgoing = judged.outgoing
-        fresh = [read_answer(out.value) for out in outgoing if out.topic is not Topic.DEAD_LETTER]
+        fresh = [
+            decode_json(out.value, read_answer)
+            for out in outgoing
+            if out.topic is not Topic.DEAD_LETTER
+        ]
         familiar += sum(row.tobytes() in known for row in judged.rows)
         answers += fresh
         reading.took(len(fresh), stages(outgoing), ended=batch.ended)
@@ -176,7 +182,8 @@ def _truth(path: Path, label: str, answer: _Answer) -> bool:
     truth = TRUTHS.get(str(found).strip().lower())
     if truth is None:
         line = answer.id.rpartition(":")[2]
-        what = "is missing" if found is None else f"is {str(found)[:40]!r}"
+        absent = what_is_there(label, answer.event)
+        what = f"is missing{absent}" if found is None else f"is {str(found)[:40]!r}"
         raise UsageError(
             f"--input {path}: line {line}: the label {label!r} {what}; it must be 0 or 1, true or "
             "false, normal or anomaly"

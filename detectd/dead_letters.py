@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from detectd.records import Record
+from detectd.records import Dialect, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -63,8 +63,10 @@ class Group:
 decode = msgspec.json.Decoder(_Written).decode
 
 
-def read(found: Record, columns: tuple[str, ...] | None = None) -> Letter:
-    """The dead letter at `found.id`; `columns` is the header under which its record stood."""
+def read(
+    found: Record, columns: tuple[str, ...] | None = None, dialect: Dialect | None = None
+) -> Letter:
+    """The dead letter at `found.id`; its record stood under `columns`, in that `dialect`."""
     try:
         written = decode(found.value or b"")
         value = _raw(written)
@@ -87,6 +89,7 @@ def read(found: Record, columns: tuple[str, ...] | None = None) -> Letter:
         timestamp_ms=written.timestamp,
         partition=int(place[1]) if place else None,
         columns=columns,
+        dialect=dialect or Dialect(),
     )
     return msgspec.structs.replace(letter, record=record)
 

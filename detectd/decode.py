@@ -20,7 +20,7 @@ import numpy as np
 from detectd.absence import what_is_there
 from detectd.records import MISSING_VALUES, Defect, Event, Stage
 from detectd.stamps import NUMBERS, key_bytes, milliseconds
-from detectd.surrogates import spelled_out
+from detectd.surrogates import decode_json
 from detectd.typed import on_one_line, typed_reader
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ def _text(value: bytes, encoding: str | None = None) -> str:
 
 def _json_fields(value: bytes) -> dict[str, Any]:
     try:
-        fields = _decoded(value)
+        fields: Any = decode_json(value)
     except msgspec.ValidationError:
         raise Defect(Stage.DECODE, "a number is too large for a double") from None
     except (ValueError, RecursionError) as broken:
@@ -189,17 +189,6 @@ def _json_fields(value: bytes) -> dict[str, Any]:
     if not isinstance(fields, dict):
         raise Defect(Stage.DECODE, f"not a JSON object but {kind_of(fields)}")
     return fields
-
-
-def _decoded(value: bytes) -> Any:
-    """The JSON value. Half a surrogate pair is its escape; raises as msgspec does."""
-    try:
-        return msgspec.json.decode(value)
-    except msgspec.DecodeError:
-        text = spelled_out(value) if b"\\u" in value else value
-        if text == value:
-            raise
-        return msgspec.json.decode(text)
 
 
 def _csv_fields(text: str, columns: tuple[str, ...], delimiter: str) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from detectd import wiring
 from detectd.errors import ConfigError, UsageError
 from detectd.sources.file import FileSource
 
@@ -31,6 +32,7 @@ class InputFile:
             row_format=settings.source.row_format(path),
             follow=False,
             max_record_bytes=settings.source.max_record_bytes,
+            csv=wiring.csv_format(settings),
         )
         with _told_of_the_argument():
             self._source.start(None)

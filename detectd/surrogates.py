@@ -7,6 +7,14 @@ that are not UTF-8 and for text cut within a character. Decoders of UTF-8 refuse
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
 
 # Every escape is consumed whole, so that in `\\ud83d` the second backslash begins none.
 _ESCAPE = re.compile(
@@ -22,3 +30,17 @@ def spelled_out(value: bytes) -> bytes:
     So `\ud83d` becomes `\\ud83d`, and different texts stay different. Whole pairs stay as they are.
     """
     return _ESCAPE.sub(lambda found: b"\\" + found[0] if found[1] else found[0], value)
+
+
+def decode_json(value: bytes, decode: Callable[[bytes], T] = msgspec.json.decode) -> T:
+    """What `decode`, one of msgspec's, makes of JSON text; half a pair is its escape, spelled out.
+
+    Raises as `decode`.
+    """
+    try:
+        return decode(value)
+    except msgspec.DecodeError:
+        text = spelled_out(value) if b"\\u" in value else value
+        if text == value:
+            raise
+        return decode(text)
