@@ -111,8 +111,13 @@ def find_header(line: bytes, name: str, asked: CsvFormat, former: Header | None)
     delimiter = former.delimiter or next(
         (each.delimiter for each in candidates if _width(each) == _width(former)), ","
     )
+    return without_header(Header(former.columns, delimiter), asked)
+
+
+def without_header(former: Header, asked: CsvFormat) -> Found:
+    """The former header, for a first line that is a row."""
     remark = None if asked.columns else "the first line is no header: the former one stays"
-    return Found(Header(former.columns, delimiter), is_first_line=False, remark=remark)
+    return Found(former, is_first_line=False, remark=remark)
 
 
 def likely_delimiter(line: bytes, asked: CsvFormat, former: Header | None) -> str:

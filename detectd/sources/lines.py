@@ -59,17 +59,23 @@ def ends_inside_quotes(line: bytes, *, inside: bool = False, delimiter: bytes = 
 def fields_behind(line: bytes, *, inside: bool = False, delimiter: bytes = b",") -> int | None:
     """How many more fields a line begins; None if text stands behind a closing quote in it."""
     quotes = _quotes(delimiter)
-    match = quotes.rest if inside else quotes.field
-    count, place = 0, 0
+    count = place = 0
+    found = quotes.rest(line) if inside else None
     while True:
-        found = match(line, place)
-        assert found, "each of them matches nothing at all"
-        if found[1]:
-            return None
-        place = found.end()
-        if line.find(b'"', place) < 0:
+        if found is not None:
+            if found[1]:
+                return None
+            if found.end() == len(line):
+                return count
+            count, place = count + 1, found.end() + 1
+        quote = line.find(QUOTE, place)
+        if quote < 0:
             return count + line.count(delimiter, place)
-        count, place, match = count + 1, place + 1, quotes.field
+        # Past the fields before the one with the quote.
+        begin = line.rfind(delimiter, place, quote) + 1
+        if begin:
+            count, place = count + line.count(delimiter, place, begin), begin
+        found = quotes.field(line, place)
 
 
 class Cut(msgspec.Struct, frozen=True, gc=False):
@@ -123,6 +129,8 @@ class Cutter:
         # The lines of a row that has not ended: after each of them a quoted field is open.
         self._open: deque[_Open] = deque()
         self._open_size = 0
+        # Of those behind the first: the fields that they begin, and in how many that is unclear.
+        self._open_fields = self._unsound = 0
 
     @property
     def held(self) -> int:
@@ -199,6 +207,7 @@ class Cutter:
         fields = fields_behind(line.value, inside=True, delimiter=self._delimiter) if inside else 0
         self._open.append(_Open(line, fields))
         self._open_size += line.size
+        self._count(fields, 1)
         if closed:
             self._close(cuts)
         while self._open_size > self._patience or len(self._open) >= MOST_LINES:
@@ -216,12 +225,17 @@ class Cutter:
                 return
 
     def _is_sound(self) -> bool:
-        first, *others = self._open
-        begun = fields_behind(first.line.value, delimiter=self._delimiter)
-        counts = [begun, *(each.fields for each in others)]
-        if None in counts:
+        begun = fields_behind(self._open[0].line.value, delimiter=self._delimiter)
+        if begun is None or self._unsound:
             return False
-        return self._width is None or sum(filter(None, counts)) + 1 == self._width
+        return self._width in (None, begun + self._open_fields + 1)
+
+    def _count(self, fields: int | None, sign: int) -> None:
+        """A line is now behind the first, or no longer."""
+        if fields is None:
+            self._unsound += sign
+        else:
+            self._open_fields += sign * fields
 
     def _ends_inside(self, line: Cut, *, inside: bool = False) -> bool:
         return ends_inside_quotes(line.value, inside=inside, delimiter=self._delimiter)
@@ -235,7 +249,7 @@ class Cutter:
             len(lines),
         )
         self._open.clear()
-        self._open_size = 0
+        self._open_size = self._open_fields = self._unsound = 0
         return row
 
     def _give_up(self, cuts: list[Cut | Lines]) -> None:
@@ -247,5 +261,7 @@ class Cutter:
             line = self._open.popleft().line
             self._open_size -= line.size
             cuts.append(line)
+            if self._open:
+                self._count(self._open[0].fields, -1)
             if not self._open or self._ends_inside(self._open[0].line):
                 return

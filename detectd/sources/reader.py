@@ -10,10 +10,18 @@ import msgspec
 from detectd.decode import BYTE_ORDER_MARK
 from detectd.errors import ConfigError
 from detectd.records import Dialect, Record
-from detectd.sources.header import CsvFormat, Header, find_header, likely_delimiter, too_long
+from detectd.sources.header import (
+    CsvFormat,
+    Header,
+    find_header,
+    likely_delimiter,
+    too_long,
+    without_header,
+)
 from detectd.sources.lines import Cut, Cutter
 
 if TYPE_CHECKING:
+    from detectd.sources.header import Found
     from detectd.sources.lines import Lines
 
 UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
@@ -180,7 +188,7 @@ class Reader:
         elif len(self._head) > self._max_record_bytes:
             if self.header is None:
                 raise too_long(self.name, self._max_record_bytes)
-            self._begin_rows(bytes(self._head))
+            self._adopt(without_header(self.header, self._csv))
             return
         else:
             return
@@ -198,21 +206,21 @@ class Reader:
         assert isinstance(first, Cut), "see Cutter.feed"
         assert self._head is not None
         found = find_header(first.value, self.name, self._csv, self.header)
-        self.header, self.remark = found.header, found.remark
         if found.is_first_line:
             mark = self._head.startswith(BYTE_ORDER_MARK)
             size = first.size + mark * len(BYTE_ORDER_MARK)
             del self._head[:size]
             self.offset, self.line = self.offset + size, self.line + first.lines
             self._at_start = False
-        self._begin_rows(bytes(self._head))
+        self._adopt(found)
 
-    def _begin_rows(self, head: bytes) -> None:
+    def _adopt(self, found: Found) -> None:
         """From here on the lines are rows, those of the head first."""
+        head, self._head, self._first_row = self._head, None, None
+        self.header, self.remark = found.header, found.remark
         self._dialect, self._cutter = self._below_header()
-        self._head = self._first_row = None
         if head:
-            self._cuts.extend(self._cutter.feed(head))
+            self._cuts.extend(self._cutter.feed(bytes(head)))
 
     def _below_header(self) -> tuple[Dialect, Cutter]:
         dialect = self.header.dialect(self._csv) if self.header else Dialect()
