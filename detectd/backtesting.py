@@ -16,7 +16,6 @@ import msgspec
 import numpy as np
 
 from detectd import wiring
-from detectd.absence import what_is_there
 from detectd.decode import field_of
 from detectd.encode import VERDICTS
 from detectd.errors import DetectdError, UsageError
@@ -182,8 +181,7 @@ def _truth(path: Path, label: str, answer: _Answer) -> bool:
     truth = TRUTHS.get(str(found).strip().lower())
     if truth is None:
         line = answer.id.rpartition(":")[2]
-        absent = what_is_there(label, answer.event)
-        what = f"is missing{absent}" if found is None else f"is {str(found)[:40]!r}"
+        what = "is missing" if found is None else f"is {str(found)[:40]!r}"
         raise UsageError(
             f"--input {path}: line {line}: the label {label!r} {what}; it must be 0 or 1, true or "
             "false, normal or anomaly"

@@ -23,6 +23,9 @@ PLACE = re.compile(r".+/(\d+)/\d+")
 # What differs from record to record in an error; the name of a feature does not.
 PARTICULARS = re.compile(r"(feature '[^']*')|'[^']*'|\"[^\"]*\"|(?<![\w-])\d+")
 
+# What an event has where a feature is missing helps to fix that, and makes no kind of its own.
+WHAT_IS_THERE = re.compile(r"(feature '[^']*' is missing);.*")
+
 
 class Letter(msgspec.Struct, frozen=True):
     """A dead letter. `record` is what died, None where it cannot be had back, and `lacks` why."""
@@ -112,6 +115,7 @@ def grouped(letters: Iterable[Letter]) -> list[Group]:
 
 def pattern(error: str) -> str:
     """The error without the numbers and values that differ from record to record."""
+    error = WHAT_IS_THERE.sub(r"\1", error)
     return PARTICULARS.sub(lambda found: found[1] or ("N" if found[0].isdecimal() else "…"), error)
 
 

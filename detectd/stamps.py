@@ -10,9 +10,10 @@ from typing import Any
 import msgspec
 
 # Epoch times are taken for seconds, milliseconds, microseconds or nanoseconds by their size: each
-# unit reaches from 1973 to 5138, and only seconds to 1970.
+# unit begins in 1973, but for seconds, and ends in 5138. Nanoseconds end in 2262 with the integers
+# of 64 bits, of which the largest means never.
 FIRST_MILLISECONDS, FIRST_MICROSECONDS, FIRST_NANOSECONDS = 1e11, 1e14, 1e17
-END_OF_NANOSECONDS = 1e20
+END_OF_NANOSECONDS = 2**63 - 1
 END_OF_TIME = 253_402_300_800_000
 
 # A number in text, with a decimal point or comma.
