@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from detectd import __version__
+from detectd.nearest import exists
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+LOCAL_CONFIG = Path("detectd.toml")
 DEFAULT_CONFIG = Path("/etc/detectd/detectd.toml")
 
 # What can be said of the things whose commands are two words.
@@ -55,7 +57,7 @@ CONFIG = _argument(
     "--config",
     type=Path,
     metavar="FILE",
-    help=f"default: $DETECTD_CONFIG, then {DEFAULT_CONFIG}",
+    help=f"default: $DETECTD_CONFIG, then ./{LOCAL_CONFIG}, then {DEFAULT_CONFIG}",
 )
 FORMAT = _argument("--format", choices=("text", "json"), default="text")
 OUTPUT = _argument("-o", dest="output", type=Path, metavar="FILE", help="write it there")
@@ -63,13 +65,38 @@ A_VERSION = _argument("version", nargs="?", help="default: the active one")
 
 # Beside --debug, and --config where the command has a configuration.
 ARGUMENTS: Mapping[str, tuple[Argument, ...]] = {
+    "init": (
+        _argument("--input", type=Path, metavar="PATH", help="events to look at"),
+        _argument(
+            "-o",
+            dest="output",
+            type=Path,
+            default=LOCAL_CONFIG,
+            metavar="FILE",
+            help=f"write it there (./{LOCAL_CONFIG}); - is stdout",
+        ),
+        _argument("--force", action="store_true", help="overwrite a file that is there"),
+    ),
     "check": (
         _argument(
             "--connect", action="store_true", help="also try brokers, login, topics and rights"
         ),
     ),
     "fit": (
-        _argument("--input", type=Path, required=True, metavar="PATH", help="the training rows"),
+        _argument(
+            "--input",
+            nargs="+",
+            action="extend",
+            required=True,
+            metavar="PATH",
+            help="the training rows: files, patterns of files, or - for stdin",
+        ),
+        _argument(
+            "--no-activate",
+            dest="activate",
+            action="store_false",
+            help="store the model, but let the one before go on answering",
+        ),
     ),
     "status": (FORMAT,),
     "report": (
@@ -138,12 +165,15 @@ ARGUMENTS: Mapping[str, tuple[Argument, ...]] = {
         _argument("--events", type=_positive, default=200_000, metavar="N"),
     ),
 }
-WITHOUT_CONFIG = {"demo"}
+WITHOUT_CONFIG = {"demo", "init"}
 
 
 def default_config() -> Path:
     """Where the configuration is, unless --config says otherwise."""
-    return Path(os.environ.get("DETECTD_CONFIG", DEFAULT_CONFIG))
+    named = os.environ.get("DETECTD_CONFIG")
+    if named:
+        return Path(named)
+    return LOCAL_CONFIG if exists(LOCAL_CONFIG) else DEFAULT_CONFIG
 
 
 def parser(commands: Mapping[str, str]) -> argparse.ArgumentParser:

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import tempfile
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from detectd import wiring
 from detectd.decode import decode
 from detectd.detectors import find, try_params
 from detectd.errors import ConfigError, DetectdError
+from detectd.field_watch import FIRST_RECORDS, FieldWatch
+from detectd.nearest import exists, missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from detectd.settings import Settings
 
-# Enough to tell a configuration that does not fit from a stream with some bad records.
-FIRST_RECORDS = 100
+# What config/service.toml has in the places that are to be filled in.
+STOCK_PATH = Path("/var/lib/detectd/detectd/events.jsonl")
+STOCK_FEATURES = ("cpu", "memory", "latency_ms")
 
 
 def check(settings: Settings) -> list[str]:
@@ -44,27 +47,54 @@ def _detector(settings: Settings) -> Iterator[str]:
     yield f"detector  {detector.name}, contamination {detector.contamination}"
 
 
+def unedited(settings: Settings) -> str | None:
+    """Say that the configuration is the one that was installed, or None if it is not."""
+    if (settings.source.path, settings.event.features) != (STOCK_PATH, STOCK_FEATURES):
+        return None
+    return (
+        "source.path, event.features: this is the configuration as it was installed, with a file "
+        f"and features for an example; name your own, or write events to {STOCK_PATH}"
+    )
+
+
 def _source(settings: Settings) -> Iterator[str]:
     source = settings.source
-    if source.kind == "file" and not source.follow:
-        _try_first_records(settings)
     yield f"source    {source.kind} {source.path or ' '.join(source.topics)}".rstrip()
+    if source.kind != "file":
+        return
+    assert source.path is not None
+    if source.follow and not exists(source.path):
+        if stock := unedited(settings):
+            yield f"WARNING   {stock}"
+        yield f"WARNING   source.path: {missing(source.path, '`run` waits until it does')}"
+    elif not source.follow or source.path.is_file():
+        yield from _try_first_records(settings)
 
 
-def _try_first_records(settings: Settings) -> None:
-    """Open the file as `run` would, and see whether any of its first records gives a row."""
+def _try_first_records(settings: Settings) -> Iterator[str]:
+    """Open the file as `run` would, and see whether its first records give rows, keys and times.
+
+    Raises ConfigError if none of them gives a row; what is followed may yet change.
+    """
     source = wiring.source(settings, None)
     try:
         source.start(None)
-        records = source.read(FIRST_RECORDS, 0).records
+        batch = source.read(FIRST_RECORDS, 0)
     finally:
         source.close()
-    decoded = decode(records, wiring.schema(settings))
+    schema = wiring.schema(settings)
+    decoded = decode(batch.records, schema)
     if decoded.dead and not decoded.sound:
-        raise ConfigError(
-            f"event: the first {len(records)} records of {settings.source.path} are all dead "
-            f"letters, the first because {decoded.dead[0].error}; mend [event] or the file"
+        wrong = (
+            f"event: the first {len(batch.records)} records of {settings.source.path} are all dead "
+            f"letters, the first because {decoded.dead[0].error}; correct [event] or the file"
         )
+        if not settings.source.follow:
+            raise ConfigError(wrong)
+        yield f"WARNING   {wrong}"
+    watch = FieldWatch(schema)
+    watch.look(batch.records, last=True)
+    yield from (f"WARNING   {warning}" for warning in watch.warnings)
 
 
 def _sink(settings: Settings) -> Iterator[str]:

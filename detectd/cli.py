@@ -23,8 +23,8 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser({name: does.__doc__ or "" for name, does in COMMANDS.items()}).parse_args(
         argv
     )
-    if getattr(arguments, "config", "") is None:
-        arguments.config = default_config()
+    if hasattr(arguments, "config"):
+        arguments.config = (arguments.config or default_config()).absolute()
     try:
         COMMANDS[arguments.name](arguments, Console(say=_say, note=_note))
     except DetectdError as error:

@@ -24,7 +24,7 @@ PLACE = re.compile(r".+/(\d+)/\d+")
 PARTICULARS = re.compile(r"(feature '[^']*')|'[^']*'|\"[^\"]*\"|(?<![\w-])\d+")
 
 # What an event has where a feature is missing helps to fix that, and makes no kind of its own.
-WHAT_IS_THERE = re.compile(r"(feature '[^']*' is missing);.*")
+WHAT_IS_THERE = re.compile(r"(feature '[^']*' is missing|every feature is missing: '[^']*');.*")
 
 
 class Letter(msgspec.Struct, frozen=True):

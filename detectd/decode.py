@@ -203,6 +203,14 @@ def _csv_fields(text: str, columns: tuple[str, ...], delimiter: str) -> dict[str
     return dict(zip(columns, rows[0], strict=True))
 
 
+def fields_of(record: Record, schema: Schema) -> Mapping[str, Any] | None:
+    """The fields of a record's event; None if it is a dead letter."""
+    try:
+        return _fields(record, schema)[0]
+    except Defect:
+        return None
+
+
 def field_of(fields: Mapping[str, Any], name: str) -> Any:
     """The value of a field, by its name or its path; None where there is none."""
     return _lookup(fields, _path(name))

@@ -40,11 +40,11 @@ CONFIG = """\
 # Written by `detectd demo`. Run it again by hand: detectd run --config {directory}/detectd.toml
 [source]
 kind = "file"
-path = "{directory}/stream.jsonl"
+path = "stream.jsonl"
 
 [sink]
 kind = "file"
-directory = "{directory}/out"
+directory = "out"
 
 [event]
 features = {features}
@@ -62,7 +62,7 @@ cost_false_negative = 10  # a fault is found by a customer
 cost_rejection = 1        # someone looks at it in the morning
 
 [models]
-directory = "{directory}/models"
+directory = "models"
 
 [log]
 level = "warning"

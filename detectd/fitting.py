@@ -1,9 +1,9 @@
-"""`detectd fit`: from a file of training rows to an active model."""
+"""`detectd fit`: from files of training rows to an active model."""
 
 from __future__ import annotations
 
-from contextlib import closing
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ import structlog
 from detectd import wiring
 from detectd.decode import decode
 from detectd.errors import DetectdError
-from detectd.input import InputFile
+from detectd.input import Inputs
 from detectd.models import serving, training
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from detectd.decode import Schema
+    from detectd.models.model import Model
     from detectd.models.serving import Serving
     from detectd.settings import Settings
     from detectd.telemetry.progress import Advance
@@ -31,52 +32,79 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Fitted:
-    """What `fit` made, and what the operator should know of the rows."""
+    """What `fit` made, from how many rows of how many files, and what to know of the rows.
+
+    `before` is the version that was active until then.
+    """
 
     serving: Serving
     notes: list[str]
+    places: int
+    before: str | None
+
+
+@dataclass
+class _Rows:
+    """The rows (N, d) of all places, and what became of the records that gave none."""
+
+    parts: list[NDArray[np.float64]]
+    left_out: int = 0
+    first_error: str = ""
+    without: list[str] = field(default_factory=list)
 
 
 def fit_file(path: Path, settings: Settings, advance: Advance) -> Fitted:
-    """Train on the file at `path`, store the model and let it answer from now on.
+    """Fit on one file, and activate the model. See `fit`."""
+    return fit(Inputs([str(path)], settings), settings, advance)
 
-    Raises UsageError where the file cannot be read, DetectdError where its rows carry no model.
+
+def fit(inputs: Inputs, settings: Settings, advance: Advance, *, activate: bool = True) -> Fitted:
+    """Train on the inputs, store the model and let it answer from now on, with `activate`.
+
+    Raises UsageError if an input cannot be read, DetectdError if their rows carry no model.
     """
-    schema = wiring.schema(settings)
-    rows, dead = _read(path, settings, schema, advance)
-    log.info("training.started", rows=len(rows), dead_letters=len(dead))
-    if not len(rows) and dead:
+    found = _read(inputs, wiring.schema(settings), advance)
+    rows = np.concatenate(found.parts)
+    log.info("training.started", rows=len(rows), dead_letters=found.left_out)
+    if not len(rows) and found.left_out:
         raise DetectdError(
-            f"--input {path}: none of its {len(dead)} records gives a feature vector, the first "
-            f"because {dead[0]}; see [event]"
+            f"{inputs}: none of its {found.left_out} records gives a feature vector, the first "
+            f"because {found.first_error}; see [event]"
         )
     now = datetime.now(UTC)
     model = training.train(rows, wiring.recipe(settings), settings.event.features, now)
     ready = serving.serve(model, settings)
     store = wiring.store(settings)
+    before = store.active()
     store.save(model)
-    store.activate(model.version)
-    notes = []
-    if dead:
-        notes.append(f"{len(dead)} of the records were left out, the first because {dead[0]}")
+    if activate:
+        store.activate(model.version)
+    return Fitted(ready, _notes(found, model), len(inputs.places), before)
+
+
+def _notes(found: _Rows, model: Model) -> list[str]:
+    notes = [f"{place}: none of its records is a row" for place in found.without]
+    if found.left_out:
+        notes.append(
+            f"{found.left_out} of the records were left out, the first because {found.first_error}"
+        )
     if constant := training.constant_features(model):
         notes.append(f"constant in training, so of no use to the detector: {', '.join(constant)}")
-    return Fitted(ready, notes)
+    return notes
 
 
-def _read(
-    path: Path, settings: Settings, schema: Schema, advance: Advance
-) -> tuple[NDArray[np.float64], list[str]]:
-    """All rows (N, d) of the file, and the error of each record that gives none."""
-    parts: list[NDArray[np.float64]] = [np.empty((0, len(schema.features)))]
-    dead: list[str] = []
-    with closing(InputFile(path, settings)) as file:
-        ended = False
-        while not ended:
-            batch = file.read()
-            decoded = decode(batch.records, schema)
-            parts.append(decoded.rows)
-            dead += [defect.error for defect in decoded.dead.values()]
-            advance(file.progress(), sum(map(len, parts)))
-            ended = batch.ended
-    return np.concatenate(parts), dead
+def _read(inputs: Inputs, schema: Schema, advance: Advance) -> _Rows:
+    found = _Rows([np.empty((0, len(schema.features)))])
+    rows_of: Counter[str] = Counter({str(place): 0 for place in inputs.places})
+    for place, records, share in inputs.chunks():
+        decoded = decode(records, schema)
+        found.parts.append(decoded.rows)
+        rows_of[place] += len(decoded.rows)
+        if decoded.dead and not found.left_out:
+            first = min(decoded.dead)
+            among = f"{records[first].id}: " if len(inputs.places) > 1 else ""
+            found.first_error = f"{among}{decoded.dead[first].error}"
+        found.left_out += len(decoded.dead)
+        advance(share, rows_of.total())
+    found.without = [place for place, rows in rows_of.items() if not rows]
+    return found

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
+import codecs
+import itertools
 import json
 import os
 import tomllib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import ValidationError
-from pydantic_settings import SettingsError
 
+from detectd.arguments import DEFAULT_CONFIG, LOCAL_CONFIG
 from detectd.errors import ConfigError
+from detectd.nearest import missing, nearest
 from detectd.settings import Settings
+from detectd.settings.environment import overrides
+from detectd.settings.relative_paths import resolve
 from detectd.settings.section import Section
 
 if TYPE_CHECKING:
@@ -20,6 +24,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pydantic_core import ErrorDetails
+
+    # The variable that set each (section, key, …).
+    Names = Mapping[tuple[str, ...], str]
+
+# What an editor on Windows calls Unicode; the longer mark begins with the shorter.
+MARKS = {
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
 
 # What pydantic says of a wrong value, where its own words do not say how to mend it.
 PLAIN_WORDS = {
@@ -39,48 +54,80 @@ PLAIN_WORDS = {
 }
 
 
+class Loaded(NamedTuple):
+    """A configuration, and a line for each thing in it that may not be what is meant."""
+
+    settings: Settings
+    warnings: list[str]
+
+
 def load(path: Path) -> Settings:
-    """The settings of the file at `path`, overridden by the environment.
+    """The settings of the file at `path`, overridden by the environment, its paths absolute.
 
     Raises ConfigError with one line per mistake, each naming the file (or the variable), the key
-    and the mend.
+    and the fix.
     """
-    return settle(read(path), str(path))
+    return examine(path).settings
+
+
+def examine(path: Path) -> Loaded:
+    """As `load`, with what else there is to say."""
+    path = path.absolute()
+    settings = settle(read(path), str(path))
+    variables = overrides(Settings, os.environ)
+    located, surprises = resolve(settings, path, variables.names)
+    return Loaded(located, [*variables.warnings, *surprises])
 
 
 def settle(written: dict[str, Any], origin: str) -> Settings:
     """The settings of what was written in a file, or on the command line. See `load`."""
+    names = overrides(Settings, os.environ).names
     try:
         settings = Settings(**written)
     except ValidationError as invalid:
-        raise ConfigError("\n".join(_explain(invalid.errors(), origin))) from None
-    except SettingsError as unreadable:
-        raise ConfigError(_not_json(str(unreadable))) from None
-    mistakes = [*_explain(_wrong_types(written), origin), *_stray_variables()]
+        raise ConfigError("\n".join(_explain(invalid.errors(), origin, names))) from None
+    mistakes = [*_explain(_wrong_types(written, names), origin, names)]
     if mistakes:
         raise ConfigError("\n".join(mistakes))
     return settings
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The tables of a TOML file, not looked at yet. Raises ConfigError where it is none."""
+    """The tables of a TOML file, not looked at yet. Raises ConfigError if it is none."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(decoded(path.read_bytes()))
     except FileNotFoundError:
-        raise ConfigError(
-            f"{path}: there is no such file; name the configuration with --config FILE"
-        ) from None
+        raise ConfigError(_missing(path)) from None
     except tomllib.TOMLDecodeError as broken:
         raise ConfigError(f"{path}: not TOML: {broken}") from None
-    except UnicodeDecodeError as broken:
-        raise ConfigError(
-            f"{path}: not UTF-8 text (byte {broken.start}); save it as UTF-8"
-        ) from None
+    except ValueError as broken:
+        raise ConfigError(f"{path}: {broken}; save it as UTF-8") from None
     except OSError as unreadable:
         raise ConfigError(f"{path}: cannot be read: {unreadable.strerror}") from None
 
 
-def _wrong_types(written: Mapping[str, Any]) -> Iterable[ErrorDetails]:
+def decoded(content: bytes) -> str:
+    """Text in UTF-8, with or without a byte order mark. Raises ValueError that says what it is."""
+    other = next((name for mark, name in MARKS.items() if content.startswith(mark)), None)
+    if other or b"\0" in content:
+        raise ValueError(f"not UTF-8 text but {other or 'UTF-16 or binary'}")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as broken:
+        line = content.count(b"\n", 0, broken.start) + 1
+        raise ValueError(f"not UTF-8 text (line {line}, byte {broken.start})") from None
+
+
+def _missing(path: Path) -> str:
+    if path == DEFAULT_CONFIG:
+        return (
+            f"no configuration: neither {LOCAL_CONFIG.absolute()} nor {path} exists; "
+            "name one with --config FILE, or write one with `detectd init`"
+        )
+    return missing(path, "name the configuration with --config FILE")
+
+
+def _wrong_types(written: Mapping[str, Any], names: Names) -> Iterable[ErrorDetails]:
     """Values that only a lenient reading accepts: `seed = "7"`, `follow = 1`.
 
     Numbers in quotes are right in the environment, where all is text, and a mistake in the file.
@@ -94,43 +141,23 @@ def _wrong_types(written: Mapping[str, Any]) -> Iterable[ErrorDetails]:
         except ValidationError as invalid:
             for error in invalid.errors():
                 location = [name, *map(str, error["loc"])]
-                if error["type"].endswith("_type") and not _variable(location):
+                if error["type"].endswith("_type") and not _variable(location, names):
                     yield {**error, "loc": tuple(location)}
 
 
-def _explain(errors: Iterable[ErrorDetails], origin: str) -> Iterable[str]:
+def _explain(errors: Iterable[ErrorDetails], origin: str, names: Names) -> Iterable[str]:
     for error in errors:
         location = [str(part) for part in error["loc"]]
         key = f"{'.'.join(location)}: " if location else ""
-        yield f"{_origin(location, origin)}: {key}{_sentence(error, location)}"
+        variable = _variable(location, names)
+        where = f"${variable}" if variable else origin
+        yield f"{where}: {key}{_sentence(error, location)}"
 
 
-def _origin(location: list[str], written: str) -> str:
-    """The environment variable that set the key, else where it was written."""
-    variable = _variable(location)
-    return f"${variable}" if variable else written
-
-
-def _variable(location: list[str]) -> str | None:
-    wanted = "DETECTD_" + "__".join(location[:2]).upper()
-    return next((name for name in os.environ if name.upper() == wanted), None)
-
-
-def _stray_variables() -> Iterable[str]:
-    """Variables that look like ours and set nothing: pydantic-settings passes over them."""
-    for variable in sorted(os.environ):
-        section, nested, _ = variable.removeprefix("DETECTD_").partition("__")
-        section = section.lower()
-        if variable.startswith("DETECTD_") and nested and section not in Settings.model_fields:
-            yield f"${variable}: there is no section [{section}]; {_nearest([section])}"
-
-
-def _not_json(message: str) -> str:
-    """pydantic-settings names the section alone; name the variables that can be meant."""
-    section = message.split('"')[1]
-    prefix = f"DETECTD_{section}".upper()
-    variables = ", ".join(f"${name}" for name in os.environ if name.upper().startswith(prefix))
-    return f"{variables}: a list or a table in the environment is written as JSON"
+def _variable(location: list[str], names: Names) -> str | None:
+    """The environment variable that set the key, or a table that it is in."""
+    tables = itertools.accumulate((part,) for part in location)
+    return next((names[table] for table in tables if table in names), None)
 
 
 def _sentence(error: ErrorDetails, location: list[str]) -> str:
@@ -150,5 +177,5 @@ def _nearest(location: list[str]) -> str:
     for part in location[:-1]:
         table = table.model_fields[part].annotation
     known = list(getattr(table, "model_fields", {}))
-    close = difflib.get_close_matches(location[-1], known, n=1)
-    return f"did you mean {close[0]}?" if close else f"the keys here are {', '.join(known)}"
+    close = nearest(location[-1], known)
+    return f"did you mean {close}?" if close else f"the keys here are {', '.join(known)}"

@@ -24,7 +24,8 @@ def read_secret(key: str, path: Path) -> str:
     """
     there = _found(path)
     try:
-        secret = there.read_text(encoding="utf-8").removesuffix("\n")
+        # As an editor on Windows may have saved it: no secret begins with a byte order mark.
+        secret = there.read_text(encoding="utf-8-sig").removesuffix("\n").removesuffix("\r")
     except (OSError, UnicodeDecodeError) as failed:
         why = failed.strerror if isinstance(failed, OSError) else "it is not UTF-8 text"
         raise ConfigError(

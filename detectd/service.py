@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,7 @@ import structlog
 from detectd import wiring
 from detectd.answering.answerer import Answerer
 from detectd.errors import DetectdError, Interrupted, Revoked
+from detectd.field_watch import FieldWatch
 from detectd.garbage import rare_collections
 from detectd.pace import Backoff, Pace
 from detectd.pipeline import within_limits
@@ -29,6 +29,7 @@ from detectd.records import Position
 from detectd.reloading import changed
 from detectd.signals import Reload
 from detectd.sources import BATCH_BYTES, Batch, weight
+from detectd.summary import Summary
 from detectd.telemetry import logs
 from detectd.telemetry.witness import Witness
 
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from detectd.models.replication import Feed
-    from detectd.models.serving import Serving
     from detectd.records import Record
     from detectd.settings import Settings
     from detectd.signals import Stop
@@ -57,22 +57,6 @@ FEED_SECONDS = 30.0
 
 # Each try to reach the brokers takes less than this.
 EXTENSION_SECONDS = 90
-
-
-@dataclass
-class Summary:
-    """What a run did: outputs per topic, warm-up events among the abstained, and how long.
-
-    `still_wanted` counts the events that the warm-up lacks; `serving` is what answered last, and
-    `judged` are its verdicts.
-    """
-
-    topics: Counter[str] = field(default_factory=Counter)
-    judged: Counter[str] = field(default_factory=Counter)
-    warming_up: int = 0
-    still_wanted: int = 0
-    seconds: float = 0.0
-    serving: Serving | None = None
 
 
 class Service:
@@ -97,6 +81,7 @@ class Service:
         self.answerer = Answerer(settings, self.schema)
         self.feed: Feed | None = None
         self.probation = Probation()
+        self.fields = FieldWatch(self.schema)
         self.pace = self._new_pace()
         self.backoff = Backoff()
         self.gathered = 0.0
@@ -106,6 +91,7 @@ class Service:
     def run(self) -> Summary:
         """Process the stream until it ends or a stop is requested."""
         started = time.monotonic()
+        reason = "failed"
         if self.reread:
             self.reload.listen()
         with self.witness.listening():
@@ -117,6 +103,10 @@ class Service:
                 started = time.monotonic()
                 with rare_collections():
                     self._loop()
+                reason = self._why_stopped()
+            except DetectdError as failed:
+                reason = f"failed: {failed}"
+                raise
             finally:
                 self.witness.stopping()
                 if self.feed:
@@ -124,15 +114,22 @@ class Service:
                 self.answerer.close()
                 self.source.close()
                 self.sink.close()
-        self.summary.seconds = time.monotonic() - started
+                self.summary.seconds = time.monotonic() - started
+                log.info("service.stopped", reason=reason, **self.summary.figures())
         self.summary.still_wanted = (self.answerer.warming and self.answerer.wanted) or 0
         return self.summary
+
+    def _why_stopped(self) -> str:
+        if self.stop.requested:
+            return self.stop.signal or "requested"
+        return "the source has ended"
 
     def _loop(self) -> None:
         while not self.stop.requested and not self._turn_or_recover():
             if self.reload.take():
                 self._reload()
             self.witness.turned(self.answerer, self.source.partitions())
+            self.witness.doubts(self.source.absent(), self.fields.warnings)
 
     def _receive_models(self) -> None:
         """Begin with the model that is published, where models are."""
@@ -152,6 +149,7 @@ class Service:
             self.probation.end()
         self.source.start(position.source if position else None)
         self.answerer.advance(self._hold)  # where the last run ended just before
+        self.witness.doubts(self.source.absent(), self.fields.warnings)
         log.info("service.started", resumed=position is not None)
         self.witness.opened()
 
@@ -173,6 +171,7 @@ class Service:
         started = time.monotonic()
         # 1. Read, no further than the warm-up wants.
         batch = self._gather(self.answerer.wanted)
+        self.fields.look(batch.records, last=batch.ended)
         # 2. Answer: one output for each record, in order.
         answered = time.monotonic()
         outgoing = self.answerer.answer(batch.records)

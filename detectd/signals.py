@@ -11,10 +11,14 @@ import threading
 
 
 class Stop:
-    """A request to stop. The second signal finds the default handlers, and kills."""
+    """A request to stop. The second signal finds the default handlers, and kills.
+
+    `signal` is the name of the one that asked, None if it was no signal.
+    """
 
     def __init__(self) -> None:
         self._requested = threading.Event()
+        self.signal: str | None = None
 
     @property
     def requested(self) -> bool:
@@ -35,6 +39,7 @@ class Stop:
             signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, _frame: object) -> None:
+        self.signal = signal.Signals(number).name
         self.request()
         signal.signal(number, signal.SIG_DFL)
 

@@ -13,6 +13,7 @@ from detectd.commands import (
     dead_letters,
     demo,
     fit,
+    init,
     models,
     plan,
     report,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from detectd.commands.console import Console
 
 COMMANDS: Mapping[str, Callable[[argparse.Namespace, Console], None]] = {
+    "init": init.init,
     "run": run.run,
     "check": check.check,
     "fit": fit.fit,

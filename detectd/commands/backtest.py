@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from detectd.commands.console import give
+from detectd.commands.console import configuration, give
 
 if TYPE_CHECKING:
     import argparse
@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 
 def backtest(arguments: argparse.Namespace, console: Console) -> None:
     """The pipeline over labelled history: cost, rates against the promise, risk by coverage."""
-    from detectd.loading import load
-
-    settings = load(arguments.config)
+    settings = configuration(arguments, console)
     from detectd import backtesting
     from detectd.report.backtest import backtest_figures, backtest_text
     from detectd.telemetry import logs

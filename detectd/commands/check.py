@@ -12,12 +12,15 @@ if TYPE_CHECKING:
 
 def check(arguments: argparse.Namespace, console: Console) -> None:
     """Validate config, detector, features, source, sink and store."""
-    from detectd.loading import load
+    from detectd.loading import examine
 
-    settings = load(arguments.config)
+    settings, warnings = examine(arguments.config)
     from detectd.checks import check as checked
     from detectd.secrets import exposed
 
+    console.say(f"config    {arguments.config}")
+    for warning in warnings:
+        console.say(f"WARNING   {warning}")
     for line in checked(settings):
         console.say(line)
     for why in exposed(settings, arguments.config):

@@ -11,12 +11,24 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
+    from detectd.settings import Settings
+
 
 class Console(NamedTuple):
     """Where lines go: `say` is the result, `note` is for whoever watches."""
 
     say: Callable[[str], None]
     note: Callable[[str], None]
+
+
+def configuration(arguments: argparse.Namespace, console: Console) -> Settings:
+    """The settings of the command, after a note of what may not be meant in them."""
+    from detectd.loading import examine
+
+    settings, warnings = examine(arguments.config)
+    for warning in warnings:
+        console.note(f"detectd: WARNING: {warning}")
+    return settings
 
 
 def give(
@@ -38,4 +50,4 @@ def write(rendered: str, arguments: argparse.Namespace, console: Console) -> Non
     try:
         arguments.output.write_text(rendered + "\n", encoding="utf-8")
     except OSError as refused:
-        raise UsageError(f"-o {arguments.output}: {refused.strerror}") from None
+        raise UsageError(f"-o {arguments.output.absolute()}: {refused.strerror}") from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from detectd.commands.console import give
+from detectd.commands.console import configuration, give
 
 if TYPE_CHECKING:
     import argparse
@@ -15,9 +15,8 @@ if TYPE_CHECKING:
 def list_(arguments: argparse.Namespace, console: Console) -> None:
     """Dead letters by stage and error, without those that have been replayed."""
     from detectd import dead_letters, wiring
-    from detectd.loading import load
 
-    settings = load(arguments.config)
+    settings = configuration(arguments, console)
     from detectd.report.letters import list_figures, list_text
     from detectd.telemetry import logs
 
@@ -33,9 +32,7 @@ def replay(arguments: argparse.Namespace, console: Console) -> None:
 
     stop = Stop()
     stop.listen()
-    from detectd.loading import load
-
-    settings = load(arguments.config)
+    settings = configuration(arguments, console)
     from detectd import replaying
     from detectd.report.letters import replay_figures, replay_text
     from detectd.telemetry import logs

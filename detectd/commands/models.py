@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from detectd.commands.console import configuration
 from detectd.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ def list_(arguments: argparse.Namespace, console: Console) -> None:
     """One line a model, oldest first; the active one is starred."""
     from detectd import wiring
 
-    store = wiring.store(_settings(arguments))
+    store = wiring.store(configuration(arguments, console))
     active = store.active()
     for version in store.versions():
         console.say(f"{'*' if version == active else ' '} {store.describe(version)}")
@@ -28,7 +29,7 @@ def show(arguments: argparse.Namespace, console: Console) -> None:
     """A model's manifest."""
     from detectd import wiring
 
-    settings = _settings(arguments)
+    settings = configuration(arguments, console)
     manifest = wiring.store(settings).manifest(arguments.version or _active(settings))
     console.say(json.dumps(manifest, indent=2))
 
@@ -37,7 +38,7 @@ def activate(arguments: argparse.Namespace, console: Console) -> None:
     """Let a version answer from now on."""
     from detectd import wiring
 
-    settings = _settings(arguments)
+    settings = configuration(arguments, console)
     wiring.store(settings).activate(arguments.version)
     console.say(f"active: {arguments.version}")
     to_other_hosts(settings, arguments.version, console)
@@ -47,7 +48,7 @@ def rollback(arguments: argparse.Namespace, console: Console) -> None:
     """Go back to the version that answered before."""
     from detectd import wiring
 
-    settings = _settings(arguments)
+    settings = configuration(arguments, console)
     version = wiring.store(settings).rollback()
     console.say(f"active: {version}")
     to_other_hosts(settings, version, console)
@@ -57,13 +58,13 @@ def shadow(arguments: argparse.Namespace, console: Console) -> None:
     """Let a version score along without being heard, for comparison; none ends that."""
     from detectd import wiring
 
-    wiring.store(_settings(arguments)).nominate(arguments.version)
+    wiring.store(configuration(arguments, console)).nominate(arguments.version)
     console.say(f"candidate: {arguments.version or 'none'}")
 
 
 def publish(arguments: argparse.Namespace, console: Console) -> None:
     """Let every host that reads kafka.models_topic answer with a model."""
-    settings = _settings(arguments)
+    settings = configuration(arguments, console)
     version = arguments.version or _active(settings)
     if settings.kafka.models_topic is None:
         raise UsageError("kafka.models_topic is not set; name the topic for models")
@@ -74,9 +75,13 @@ def prune(arguments: argparse.Namespace, console: Console) -> None:
     """Remove old versions."""
     from detectd import wiring
 
-    gone = wiring.store(_settings(arguments)).prune(arguments.keep)
+    store = wiring.store(configuration(arguments, console))
+    gone = store.prune(arguments.keep)
     for version in gone:
         console.say(f"removed: {version}")
+    if not gone:
+        there = f"{len(store.versions())} in {store.directory}"
+        console.say(f"nothing to remove: {there}, --keep {arguments.keep}")
 
 
 def to_other_hosts(settings: Settings, version: str, console: Console) -> None:
@@ -97,9 +102,3 @@ def _active(settings: Settings) -> str:
     if version is None:
         raise UsageError(f"{settings.models.directory}: no model is active; name a version")
     return version
-
-
-def _settings(arguments: argparse.Namespace) -> Settings:
-    from detectd.loading import load
-
-    return load(arguments.config)

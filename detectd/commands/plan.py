@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from detectd.arguments import PLAN_KEYS
+from detectd.arguments import DEFAULT_CONFIG, PLAN_KEYS
 from detectd.commands.console import give
+from detectd.nearest import exists, missing
 
 if TYPE_CHECKING:
     import argparse
@@ -26,7 +27,8 @@ def plan(arguments: argparse.Namespace, console: Console) -> None:
     from detectd.loading import read, settle
     from detectd.report.planning import SIZES, plan_figures, plan_text
 
-    written = read(arguments.config) if arguments.config.exists() else ANY_STREAM
+    named = exists(arguments.config)
+    written = read(arguments.config) if named else ANY_STREAM
     asked: dict[str, dict[str, float]] = {}
     for section, key in PLAN_KEYS.values():
         value = getattr(arguments, f"{section}.{key}")
@@ -39,3 +41,6 @@ def plan(arguments: argparse.Namespace, console: Console) -> None:
         written = written | {section: kept | keys}
     found = plan_figures(wiring.terms(settle(written, "plan")), arguments.n or SIZES)
     give(found, plan_text, arguments, console)
+    if not named and arguments.config != DEFAULT_CONFIG:
+        why = missing(arguments.config, "name another with --config FILE")
+        console.note(f"detectd: WARNING: {why}; this plan is made without it")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from detectd.commands.console import give, write
+from detectd.commands.console import configuration, give, write
 
 if TYPE_CHECKING:
     import argparse
@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 
 def report(arguments: argparse.Namespace, console: Console) -> None:
     """The promise of the active model, paper and exact side by side, and what was observed."""
-    from detectd.loading import load
-
-    settings = load(arguments.config)
+    settings = configuration(arguments, console)
     from detectd.report.active import active_figures, active_page
     from detectd.report.text import text
     from detectd.telemetry import logs

@@ -17,9 +17,9 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
 
     stop = Stop()
     stop.listen()  # before the slow imports: a stop during them is a stop like any other
-    from detectd.loading import load
+    from detectd.loading import examine, load
 
-    settings = load(arguments.config)
+    settings, warnings = examine(arguments.config)
     from detectd.report.summary import summary_text
     from detectd.secrets import exposed
     from detectd.service import Service
@@ -27,8 +27,10 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     from detectd.telemetry.progress import progress_bar
 
     logs.configure(settings.log)
+    for warning in warnings:
+        logs.warn("config.warning", reason=warning)
     for why in exposed(settings, arguments.config):
-        logs.warn("secret.exposed", why)
+        logs.warn("secret.exposed", why=why)
     with progress_bar("detectd run") as advance:
         shown = advance if sys.stderr.isatty() else None
         summary = Service(settings, stop, shown, lambda: load(arguments.config)).run()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from detectd.commands.console import configuration
+
 if TYPE_CHECKING:
     import argparse
 
@@ -14,9 +16,8 @@ if TYPE_CHECKING:
 def status(arguments: argparse.Namespace, console: Console) -> None:
     """How the running service is doing: its promise, what it observed, lag, model, alarms."""
     from detectd import wiring
-    from detectd.loading import load
 
-    settings = load(arguments.config)
+    settings = configuration(arguments, console)
     from detectd.report.status import status_text
     from detectd.telemetry.asking import running
 

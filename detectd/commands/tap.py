@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from detectd.commands.console import configuration
+
 if TYPE_CHECKING:
     import argparse
 
@@ -17,9 +19,8 @@ def tap(arguments: argparse.Namespace, console: Console) -> None:
     stop = Stop()
     stop.listen()
     from detectd import wiring
-    from detectd.loading import load
 
-    settings = load(arguments.config)
+    settings = configuration(arguments, console)
     from detectd.records import Topic
     from detectd.report.sample import as_json, as_text
     from detectd.telemetry import logs

@@ -18,6 +18,7 @@ def status_text(address: str, told: dict[str, Any]) -> str:
         ("service", f"{told['state']}, up {_span(told['uptime_seconds'])}"),
         ("", f"detectd {told['version']}, process {told['pid']}, at {address}"),
         *(("NOT READY", why) for why in told["why_not_ready"]),
+        *(("WARNING", why) for why in told.get("warnings", ())),  # older services know none
         ("delivery", told["delivery"]),
         *_model(told),
         ("outputs", ", ".join(f"{n:,} {topic}" for topic, n in told["outputs"].items())),

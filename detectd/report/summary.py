@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from detectd.rejection import observed_inside
 
 if TYPE_CHECKING:
-    from detectd.service import Summary
+    from detectd.summary import Summary
 
 
 def summary_text(summary: Summary) -> str:

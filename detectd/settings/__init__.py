@@ -1,20 +1,22 @@
 """The configuration, and nothing else: every option is declared here, once.
 
-Values come from one TOML file; the environment overrides them as `DETECTD_SECTION__KEY`. Unknown
-keys are errors. What needs more than the value itself (does PyOD have this detector, can this
-directory be written) is looked at by `detectd.checks`.
+Values come from one TOML file; the environment overrides them as `DETECTD_SECTION__KEY`, see
+`detectd.settings.environment`. Unknown keys are errors. What needs more than the value itself (does
+PyOD have this detector, can this directory be written) is looked at by `detectd.checks`.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
@@ -22,8 +24,17 @@ from pydantic_settings import (
 from detectd.nearest import nearest
 from detectd.records import MISSING_VALUES
 from detectd.settings.csv import CsvSettings
+from detectd.settings.environment import overrides
 from detectd.settings.kafka import KafkaSettings, SchemaRegistrySettings
-from detectd.settings.section import Cost, Name, Seconds, SecretFile, Section, Share
+from detectd.settings.section import (
+    Cost,
+    Name,
+    OutputDirectory,
+    Seconds,
+    SecretFile,
+    Section,
+    Share,
+)
 from detectd.settings.training import DriftSettings, TrainingSettings
 
 RowFormat = Literal["json", "csv"]  # of files and pipes
@@ -81,7 +92,7 @@ class SinkSettings(Section):
     """Where verdicts go."""
 
     kind: Literal["file", "stdout", "kafka"]
-    directory: Path | None = None
+    directory: OutputDirectory | None = None
     fsync: bool = True
 
     @model_validator(mode="after")
@@ -221,7 +232,7 @@ class CalibrationSettings(Section):
 class ModelsSettings(Section):
     """Where models live."""
 
-    directory: Path = Path("models")
+    directory: OutputDirectory = Path("models")
 
 
 class ServerSettings(Section):
@@ -241,9 +252,7 @@ class LogSettings(Section):
 class Settings(BaseSettings):
     """The whole configuration."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="DETECTD_", env_nested_delimiter="__", extra="forbid", frozen=True
-    )
+    model_config = SettingsConfigDict(extra="forbid", frozen=True)
 
     source: SourceSettings
     sink: SinkSettings
@@ -304,11 +313,12 @@ class Settings(BaseSettings):
     @classmethod
     def settings_customise_sources(
         cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is pydantic's
+        settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment before what the file says, and nothing else."""
-        return (env_settings, init_settings)
+        tables = overrides(settings_cls, os.environ).tables
+        return (InitSettingsSource(settings_cls, tables), init_settings)

@@ -11,6 +11,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1)]
 SecretFile = Annotated[Path, "holds a secret"]
+OutputDirectory = Annotated[Path, "is written"]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 

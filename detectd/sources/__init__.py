@@ -82,6 +82,10 @@ class Source(Protocol):
         """While the service is busy: show the others that we live. May wait a little."""
         return
 
+    def absent(self) -> str | None:
+        """What has to come into being before there is anything to read; None once it has."""
+        return None
+
     def partitions(self) -> dict[str, Partition] | None:
         """What is ours now, by topic/partition; empty where a source has none.
 

@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal, cast
 import structlog
 
 from detectd.errors import ConfigError, DetectdError
+from detectd.nearest import missing
 from detectd.sources import BATCH_BYTES, Batch, Source
 from detectd.sources.header import CsvFormat, Header, kept_header
 from detectd.sources.identity import Identity, head_of, rotated_sibling
@@ -60,6 +61,8 @@ class FileSource(Source):
         self._generation = 0
         self._rotated = False
         self._waiting: str | None = None
+        self._has_been = False
+        self._absent: str | None = None
         self._acknowledged: dict[str, Any] | None = None
 
     def start(self, position: dict[str, Any] | None) -> None:
@@ -121,6 +124,13 @@ class FileSource(Source):
         packed = os.lseek(self._file.fileno(), 0, os.SEEK_CUR) if self._packed else 0
         return min(1.0, (packed or self._reader.offset) / size) if size else 1.0
 
+    def absent(self) -> str | None:
+        """See `Source`. A file that has been there once is being rotated."""
+        self._has_been = self._has_been or self._file is not None
+        if self._has_been:
+            return None
+        return f"source.path: {missing(self.path, 'waiting until it does')}"
+
     def close(self) -> None:
         """See `Source`."""
         if self._file is not None:
@@ -173,6 +183,7 @@ class FileSource(Source):
         self._generation = position["generation"]
         self._former = kept_header(position.get("header"), self._csv)
         past = Identity(**position["identity"])
+        self._has_been = bool(past.inode)
         if not past.inode:
             self._begin()
             return
@@ -203,17 +214,17 @@ class FileSource(Source):
     def _open_or_wait(self) -> IO[bytes] | None:
         try:
             return self._open(self.path)
-        except FileNotFoundError as missing:
+        except FileNotFoundError as absent:
             if not self.follow:
                 raise
-            self._wait_for(missing)
+            self._wait_for(absent)
             return None
 
-    def _wait_for(self, missing: OSError) -> None:
+    def _wait_for(self, absent: OSError) -> None:
         """Say why there is nothing to read, once."""
-        if self._waiting != missing.strerror:
-            self._waiting = missing.strerror
-            log.info("source.waiting", path=str(self.path), why=missing.strerror)
+        if self._waiting != absent.strerror:
+            self._waiting = absent.strerror
+            log.info("source.waiting", path=str(self.path), why=absent.strerror)
 
     def _read_from(self, file: IO[bytes] | None, offset: int, line: int) -> None:
         self.close()
@@ -258,12 +269,13 @@ class FileSource(Source):
         try:
             status = self.path.stat()
         except FileNotFoundError:
-            wrong = "does not exist"
-        else:
-            if stat.S_ISDIR(status.st_mode):
-                wrong = "is a directory, not a file"
-            elif stat.S_ISREG(status.st_mode) and not status.st_size:
-                wrong = "is empty"
+            raise ConfigError(
+                f"source.path: {missing(self.path, 'name a file with records')}"
+            ) from None
+        if stat.S_ISDIR(status.st_mode):
+            wrong = "is a directory, not a file"
+        elif stat.S_ISREG(status.st_mode) and not status.st_size:
+            wrong = "is empty"
         if wrong:
             raise ConfigError(f"source.path: {self.path} {wrong}; name a file with records")
 
@@ -306,8 +318,8 @@ class FileSource(Source):
                 return True
             place = successor(self.path, self._identity) if renamed else self.path
             file = self._open(place)
-        except OSError as missing:  # Whoever rotates may yet have to create it, or to hand it over.
-            self._wait_for(missing)
+        except OSError as absent:  # Whoever rotates may yet have to create it, or to hand it over.
+            self._wait_for(absent)
             return False
         log.info("source.rotated", path=str(self.path), lines=self._reader.line, next=place.name)
         self._go_over_to(file)

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from detectd.absence import names_that_are_there
+from detectd.absence import alternatives
 from detectd.errors import ConfigError
 from detectd.records import Dialect
 
@@ -180,7 +180,7 @@ def _is_number(text: str) -> bool:
 
 def _lacking(features: tuple[str, ...], columns: tuple[str, ...]) -> str:
     lacks = next(each for each in features if each not in columns)
-    known = names_that_are_there(lacks, columns, "columns")
+    known = alternatives(lacks, columns, "columns")
     return f"there is no column {lacks!r} (event.features); {known}"
 
 

@@ -134,6 +134,9 @@ class KafkaSource:
         """Stay in the group without reading."""
         self._consumer.hold(HOLD_SECONDS)
 
+    def absent(self) -> None:
+        """See `Source`: a topic that is missing is an error at the start."""
+
     def partitions(self) -> dict[str, Partition] | None:
         """What is ours, by topic/partition: the lag, and when a record last came."""
         if self._consumer is None or self._client.membership.member is None:

@@ -45,7 +45,8 @@ class State:
     `partitions` is None while no source is assigned; a member of a group that owns none has joined
     all the same. `serving` and `warming` are both None where another process collects the rows.
     `alarm_count` counts the alarms of the run, `alarms` tells of the latest; `refits` counts by
-    `OUTCOMES`.
+    `OUTCOMES`. `absent` says what a source waits for that has never been there; `warnings` are what
+    may not be meant in the configuration, and hinder nothing.
     """
 
     watchdog_seconds: float
@@ -70,6 +71,8 @@ class State:
     refitting: bool = False
     refits: Mapping[str, int] = field(default_factory=dict)
     dead_in_a_row: int = 0
+    absent: str | None = None
+    warnings: Sequence[str] = ()
     stopping: bool = False
 
     def healthy(self, now: float) -> bool:
@@ -112,6 +115,8 @@ class State:
             yield Hindrance("interrupted", f"interrupted for {away:.1f} s: {self.interruption.why}")
         elif self.partitions is None:
             yield Hindrance("starting", "no source is assigned yet")
+        if self.absent:
+            yield Hindrance("waiting", self.absent)
         if self.serving is None:
             yield _no_model(self.warming)
         if self.dead_in_a_row:
@@ -245,6 +250,11 @@ class Health:
         """So many records, a stretch of them, became dead letters and nothing else; 0 for none."""
         if records != self.state.dead_in_a_row:
             self._change(dead_in_a_row=records)
+
+    def doubts(self, absent: str | None, warnings: Sequence[str]) -> None:
+        """What the source waits for, and what may not be meant in the configuration."""
+        if (absent, tuple(warnings)) != (self.state.absent, self.state.warnings):
+            self._change(absent=absent, warnings=tuple(warnings))
 
     def stopping(self) -> None:
         """The service ends after this batch."""

@@ -50,6 +50,6 @@ def configure(settings: LogSettings) -> None:
     logging.captureWarnings(capture=True)
 
 
-def warn(event: str, why: str) -> None:
+def warn(event: str, **words: str) -> None:
     """Warn of what was found before there is anybody else to do so."""
-    structlog.get_logger().warning(event, why=why)
+    structlog.get_logger().warning(event, **words)

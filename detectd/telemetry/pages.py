@@ -54,13 +54,15 @@ def healthz(state: State, now: float) -> Page:
 
 
 def readyz(state: State, now: float) -> Page:
-    """Whether events are being answered."""
+    """Whether events are being answered, and what may not be meant in the configuration."""
+    warnings = [f"warning: {warning}" for warning in state.warnings]
     hindrances = state.hindrances(now)
     if hindrances:
-        return _lines(503, *(hindrance.why for hindrance in hindrances))
+        return _lines(503, *(hindrance.why for hindrance in hindrances), *warnings)
     if state.standby:
-        return _lines(200, "ready as a standby: other members of the group own all partitions")
-    return _lines(200, "ready")
+        standby = "ready as a standby: other members of the group own all partitions"
+        return _lines(200, standby, *warnings)
+    return _lines(200, "ready", *warnings)
 
 
 def status(state: State, now: float, epoch: float, outputs: Mapping[str, int]) -> dict[str, Any]:
@@ -75,6 +77,7 @@ def status(state: State, now: float, epoch: float, outputs: Mapping[str, int]) -
         "ready": not hindrances,
         "healthy": state.healthy(now),
         "why_not_ready": [hindrance.why for hindrance in hindrances],
+        "warnings": list(state.warnings),
         "started": datetime.fromtimestamp(epoch - uptime, UTC).isoformat(timespec="seconds"),
         "uptime_seconds": uptime,
         "turned_seconds_ago": now - state.turned,

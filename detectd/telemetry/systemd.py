@@ -99,6 +99,7 @@ class Supervisor:
 def sentence(state: State, rate: float, now: float) -> str:
     """How the service is doing at `rate` events a second, and what troubles it most."""
     troubles = [hindrance.why for hindrance in state.hindrances(now)]
+    troubles += state.warnings
     return "; ".join([*_performance(state, rate), *troubles[:1]])
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from detectd import wiring
+from detectd.checks import unedited
 from detectd.records import Topic
 from detectd.telemetry.health import Health
 from detectd.telemetry.metrics import Metrics, stages
@@ -48,6 +49,8 @@ class Witness:
         self.supervisor = Supervisor(self.health)
         self._events = 0
         self._dead_in_a_row = 0
+        self._unedited = unedited(settings)
+        self._doubts: Sequence[str] = ()
 
     def listening(self) -> AbstractContextManager[str | None]:
         """The endpoints, as long as the context lasts."""
@@ -95,6 +98,17 @@ class Witness:
                 health.refitting()
         health.turned()
         self.supervisor.turned(self._events)
+
+    def doubts(self, absent: str | None, warnings: Sequence[str]) -> None:
+        """What the source waits for, and what may not be meant: each is logged once."""
+        if absent and self._unedited:
+            warnings = [self._unedited, *warnings]
+        self.health.doubts(absent, warnings)
+        doubts = [*filter(None, [absent]), *warnings]
+        for doubt in doubts:
+            if doubt not in self._doubts:
+                log.warning("config.warning", reason=doubt)
+        self._doubts = doubts
 
     def held(self) -> None:
         """A model is being trained, and the loop waits for it."""

@@ -43,11 +43,10 @@ def alone(detector, rows):
         return np.array([float(detector.decision_function(row[None])[0]) for row in rows])
 
 
-@pytest.mark.parametrize("d", [1, 3, 8, 20])
-@pytest.mark.parametrize("name", OFFERED)
+@pytest.mark.parametrize(
+    ("name", "d"), [(name, d) for name in OFFERED for d in (1, 3, 8, 20) if name != "MAD" or d == 1]
+)
 def test_a_batch_gives_each_row_what_it_gets_alone(name, d):
-    if name == "MAD" and d > 1:
-        pytest.skip("MAD is for one feature")
     rows, fresh = data(d)
     detector = fitted(name, rows)
     scorer = choose(detector, rows, kernels=False)

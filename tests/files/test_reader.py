@@ -91,7 +91,7 @@ def test_a_first_line_that_names_the_features_is_the_header(head):
     ("head", "words"),
     [
         (b"n,cpuu,mem", "did you mean 'cpuu'"),
-        (b"n;Cpu;mem", "the columns are 'n, Cpu, mem'"),
+        (b"n;Cpu;mem", "did you mean 'Cpu'? the columns are n, Cpu, mem"),
         (b"1,40,60", "set source.csv.columns"),
         (b"cpu,mem,cpu", "names each column once"),
         (b"cpu,mem,gr\xf6\xdfe", "set source.csv.encoding, for example to 'latin-1'"),

@@ -13,6 +13,7 @@ from detectd.report.figures import figures
 from detectd.sources import Partition
 from detectd.telemetry.health import Health
 from detectd.telemetry.pages import healthz, readyz, status
+from detectd.telemetry.systemd import sentence
 
 
 def ready(health):
@@ -202,3 +203,23 @@ def test_no_thread_undoes_what_another_has_told(health, hasty_threads):
     for thread in threads:
         thread.join()
     assert health.state.rewinds == 2000
+
+
+def test_a_source_that_has_never_been_there_hinders_and_is_said(health):
+    health.assigned({})
+    health.doubts("source.path: /x does not exist", [])
+    assert ready(health)[1][0] == "source.path: /x does not exist"
+    assert shown(health)["state"] == "waiting"
+    health.doubts(None, [])
+    assert "source.path: /x does not exist" not in ready(health)[1]
+
+
+def test_warnings_are_said_and_hinder_nothing(health, serving):
+    health.assigned({"events/0": Partition(0, None, 0.0)})
+    health.answering(serving, {})
+    health.doubts(None, ["event.key: 'hots' is in none of them"])
+    assert ready(health) == (200, ["ready", "warning: event.key: 'hots' is in none of them"])
+    assert shown(health)["warnings"] == ["event.key: 'hots' is in none of them"]
+    assert sentence(health.state, 1.0, health.clock()).endswith("is in none of them")
+    health.doubts(None, [])
+    assert ready(health) == (200, ["ready"])

@@ -1,0 +1,40 @@
+"""`detectd init`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from detectd import durable
+from detectd.errors import UsageError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from detectd.commands.console import Console
+
+STDOUT = Path("-")
+
+
+def init(arguments: argparse.Namespace, console: Console) -> None:
+    """Write a first configuration, guessed from a file of events and commented."""
+    from detectd.first_config import first_config
+
+    to_stdout = arguments.output == STDOUT
+    output = (arguments.output.parent.resolve() / arguments.output.name).absolute()
+    if not (to_stdout or arguments.force) and output.exists():
+        raise UsageError(f"-o {output}: is there already; --force overwrites it, or name another")
+    text = first_config(arguments.input, output.parent)
+    if to_stdout:
+        console.say(text)
+        return
+    try:
+        durable.replace(output, text.encode())
+    except OSError as refused:
+        raise UsageError(f"-o {output}: {refused.strerror}; name another file") from None
+    console.say(f"written: {output}")
+    history = arguments.input or "history.jsonl"
+    console.say(
+        f"Look it over, then:\n  detectd check --config {output}\n"
+        f"  detectd fit --config {output} --input {history}\n  detectd run --config {output}"
+    )
