@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from detectd.sources import lines as lines_module
 from detectd.sources.lines import BEARABLE, Cut, Cutter, ends_inside_quotes, fields_behind
 
-text = st.lists(st.sampled_from([b"a", b"bc", b'"', b",", b"\n", b"\r\n", b"\r"]), max_size=60)
+text = st.lists(
+    st.sampled_from([b"a", b"bc", b'"', b'",a,"', b",", b"\n", b"\r\n", b"\r"]), max_size=60
+)
 delimiters = st.sampled_from([",", ";", "\t", "|"])
 widths = st.none() | st.integers(1, 3)
 
@@ -211,3 +213,9 @@ def test_an_open_quote_holds_back_so_many_lines_at_most():
     assert given_up[:5] == [[]] * 5
     assert [each.value for each in given_up[5]] == [b'1,"open', *[b"2,x"] * 5]
     assert cutter.held == 0
+
+
+def test_behind_a_stray_quote_a_row_over_several_lines_is_one():
+    lines = [b'a,"x', b'b",c,"d', b'e",f', b"1,2,3,4"]
+    cuts = cut(b"\n".join(lines) + b"\n", [], rows=True, width=4)
+    assert [each.value for each in cuts] == [lines[0], b"\n".join(lines[1:3]), lines[3]]
