@@ -17,11 +17,10 @@ import numpy as np
 
 from detectd import wiring
 from detectd.decode import field_of
-from detectd.encode import VERDICTS
 from detectd.errors import DetectdError, UsageError
 from detectd.input import InputFile
 from detectd.models import training
-from detectd.models.serving import load_active, serve
+from detectd.models.serving import load_active, serve, serve_new
 from detectd.pipeline import collect_records, judge_records
 from detectd.records import Topic
 from detectd.surrogates import decode_json
@@ -36,19 +35,17 @@ if TYPE_CHECKING:
     from detectd.decode import Schema
     from detectd.models.model import Model
     from detectd.models.serving import Serving
+    from detectd.pipeline import Judged
+    from detectd.records import Outgoing
     from detectd.settings import Settings
     from detectd.telemetry.progress import Advance
 
-TRUTHS = {"0": False, "false": False, "normal": False, "1": True, "true": True, "anomaly": True}
+WORDS = {"false": False, "normal": False, "true": True, "anomaly": True}
 
 
 class _Answer(msgspec.Struct):
     """What is looked at of an output record."""
 
-    verdict: Topic
-    score: float
-    log_p_anomaly: float
-    log_p_normal: float
     id: str
     event: dict[str, Any]
 
@@ -56,15 +53,36 @@ class _Answer(msgspec.Struct):
 read_answer = msgspec.json.Decoder(_Answer).decode
 
 
-@dataclass(frozen=True)
 class Answered:
-    """What the pipeline said of each event, and the truth: all (k,), verdicts as codes."""
+    """What the pipeline said of the events, and the truth, in 9 bytes an event.
 
-    verdicts: NDArray[np.int8]
-    scores: NDArray[np.float64]
-    log_p_anomaly: NDArray[np.float64]
-    log_p_normal: NDArray[np.float64]
-    anomalous: NDArray[np.bool_]
+    `counts` (3, 2): events by verdict code and truth, 1 for an anomaly. `ranks` (2, n+1): events by
+    truth and rank among the n calibration scores.
+    """
+
+    def __init__(self, n: int) -> None:
+        self.counts: NDArray[np.int64] = np.zeros((3, 2), dtype=np.int64)
+        self.ranks: NDArray[np.int64] = np.zeros((2, n + 1), dtype=np.int64)
+        self._scores: list[NDArray[np.float64]] = []
+        self._anomalous: list[NDArray[np.bool_]] = []
+
+    def add(self, judged: Judged, anomalous: NDArray[np.bool_]) -> None:
+        """A batch, and which of its events (k,) are anomalies."""
+        truth = anomalous.astype(np.int64)
+        np.add.at(self.counts, (judged.found.verdict, truth), 1)
+        np.add.at(self.ranks, (truth, judged.found.rank), 1)
+        self._scores.append(judged.scores)
+        self._anomalous.append(anomalous)
+
+    @property
+    def scores(self) -> NDArray[np.float64]:
+        """The scores (k,) of all events, in order."""
+        return np.concatenate([np.empty(0), *self._scores])
+
+    @property
+    def anomalous(self) -> NDArray[np.bool_]:
+        """Which of the events (k,) are anomalies."""
+        return np.concatenate([np.empty(0, dtype=bool), *self._anomalous])
 
 
 @dataclass
@@ -113,14 +131,17 @@ def backtest(path: Path, label: str, settings: Settings, advance: Advance) -> Ba
         reading = _Reading(file, wiring.schema(settings), advance)
         if model is None:
             model = _warmed_up(path, reading, settings)
-        warmup, serving = reading.events, serve(model, settings)
-        answers, familiar = _answers(reading, serving)
-    if not answers:
+            serving = serve_new(model, settings)
+        else:
+            serving = serve(model, settings)
+        warmup = reading.events
+        answered, familiar = _answers(path, label, reading, serving)
+    if not answered.counts.any():
         raise DetectdError(
             f"--input {path}: no event of it could be judged: {warmup} trained the model, "
             f"{reading.dead.total()} are dead letters; see [event] and training.warmup"
         )
-    return Backtest(serving, _answered(path, label, answers), warmup, familiar, reading.dead)
+    return Backtest(serving, answered, warmup, familiar, reading.dead)
 
 
 def _warmed_up(path: Path, reading: _Reading, settings: Settings) -> Model:
@@ -143,42 +164,30 @@ def _warmed_up(path: Path, reading: _Reading, settings: Settings) -> Model:
     return training.train(rows, recipe, features, datetime.now(UTC))
 
 
-def _answers(reading: _Reading, serving: Serving) -> tuple[list[_Answer], int]:
+def _answers(path: Path, label: str, reading: _Reading, serving: Serving) -> tuple[Answered, int]:
     """What is said of the events that are left, and how many of their rows the model knows."""
     known = {row.tobytes() for row in serving.model.rows}
-    answers: list[_Answer] = []
+    answered = Answered(serving.promise.rejector.zone.n)
     familiar = 0
     while not reading.ended:
         batch = reading.file.read()
         judged = judge_records(batch.records, reading.schema, serving.judge)
-        outgoing = judged.outgoing
-        fresh = [
-            decode_json(out.value, read_answer)
-            for out in outgoing
-            if out.topic is not Topic.DEAD_LETTER
-        ]
+        answered.add(judged, _truths(path, label, judged.outgoing))
         familiar += sum(row.tobytes() in known for row in judged.rows)
-        answers += fresh
-        reading.took(len(fresh), stages(outgoing), ended=batch.ended)
-    return answers, familiar
+        reading.took(len(judged.rows), stages(judged.outgoing), ended=batch.ended)
+    return answered, familiar
 
 
-def _answered(path: Path, label: str, answers: Sequence[_Answer]) -> Answered:
-    codes = {topic: code for code, topic in enumerate(VERDICTS)}
-    return Answered(
-        verdicts=np.array([codes[answer.verdict] for answer in answers], dtype=np.int8),
-        scores=np.array([answer.score for answer in answers]),
-        log_p_anomaly=np.array([answer.log_p_anomaly for answer in answers]),
-        log_p_normal=np.array([answer.log_p_normal for answer in answers]),
-        anomalous=np.array([_truth(path, label, answer) for answer in answers], dtype=bool),
+def _truths(path: Path, label: str, outgoing: Sequence[Outgoing]) -> NDArray[np.bool_]:
+    living = (out.value for out in outgoing if out.topic is not Topic.DEAD_LETTER)
+    return np.array(
+        [_truth(path, label, decode_json(value, read_answer)) for value in living], dtype=bool
     )
 
 
 def _truth(path: Path, label: str, answer: _Answer) -> bool:
     found = field_of(answer.event, label)
-    if isinstance(found, float) and found.is_integer():
-        found = int(found)
-    truth = TRUTHS.get(str(found).strip().lower())
+    truth = truth_of(found)
     if truth is None:
         line = answer.id.rpartition(":")[2]
         what = "is missing" if found is None else f"is {str(found)[:40]!r}"
@@ -187,3 +196,18 @@ def _truth(path: Path, label: str, answer: _Answer) -> bool:
             "false, normal or anomaly"
         )
     return truth
+
+
+def truth_of(found: object) -> bool | None:
+    """What a label says: a truth value, 0 or 1 however written, or a word; else None."""
+    if isinstance(found, str):
+        word = found.strip().lower()
+        if word in WORDS:
+            return WORDS[word]
+        if "_" in word:
+            return None
+        try:
+            found = float(word)
+        except ValueError:
+            return None
+    return bool(found) if isinstance(found, (int, float)) and found in {0, 1} else None

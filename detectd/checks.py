@@ -13,6 +13,7 @@ from detectd.detectors import find, try_params
 from detectd.errors import ConfigError, DetectdError
 from detectd.field_watch import FIRST_RECORDS, FieldWatch
 from detectd.nearest import exists, missing
+from detectd.os_failures import explained
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -121,15 +122,14 @@ def _model(settings: Settings) -> Iterator[str]:
         yield f"model     none yet: the first {settings.training.warmup:,} events train one"
         return
     from detectd.models.serving import load_active, other_settings, serve
+    from detectd.report.figures import exact_figures
+    from detectd.report.wording import abstention_sentence
 
     model = load_active(store, datetime.now(UTC))
     assert model
     promise = serve(model, settings).promise
     yield f"model     {model.version}, {model.recipe.detector}"
-    yield (
-        f"promise   abstains from {promise.exact.expected_rejection_rate:.3%} of events, at most "
-        f"{promise.exact.rejection_rate_upper:.3%} with probability {1 - promise.exact.delta:g}"
-    )
+    yield f"promise   {abstention_sentence(exact_figures(promise))}"
     for changed in other_settings(model, settings):
         yield f"WARNING   the model was fitted with other settings: {changed}; `detectd fit` anew"
     for warning in promise.warnings:
@@ -166,6 +166,6 @@ def _require_writable(key: str, directory: Path) -> None:
         # Asking the kernel is the only answer that holds for root and read-only mounts alike.
         tempfile.TemporaryFile(dir=nearest).close()
     except OSError as refused:
-        raise ConfigError(
-            f"{key}: {nearest} cannot be written ({refused.strerror}); chown it or name another"
+        raise explained(
+            refused, f"{key}: {nearest} cannot be written", "chown it or name another"
         ) from None

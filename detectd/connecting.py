@@ -13,6 +13,7 @@ from detectd import wiring
 from detectd.brokers import topics as broker_topics
 from detectd.brokers.failures import explained
 from detectd.brokers.login import log_in
+from detectd.brokers.topic_rules import RULES, SIZE, concerns, impossible
 from detectd.errors import ConfigError, DetectdError, RefusedError
 
 if TYPE_CHECKING:
@@ -93,15 +94,16 @@ def _cluster(settings: Settings, client: KafkaClient, table: Table) -> None:
     with closing(client.connect(KafkaAdminClient)) as admin:
         for topic in reads:
             table.look("reads", topic, lambda topic=topic: _topic(settings, admin, topic, "READ"))  # type: ignore[misc]
-        limits = broker_topics.size_limits(client, writes) if table.rows and writes else {}
+        found = broker_topics.configs(client, writes, RULES) if table.rows and writes else {}
         for topic in writes:
             table.look(
                 "writes",
                 topic,
-                lambda topic=topic: _output(settings, admin, topic, limits.get(topic)),  # type: ignore[misc]
+                lambda topic=topic: _output(settings, admin, topic, found.get(topic)),  # type: ignore[misc]
             )
         if reads:
-            table.look("group", client.group_id, lambda: _group(client, admin))
+            alone = settings.sink.kind == "file"
+            table.look("group", client.group_id, lambda: _group(client, admin, alone=alone))
         if writes and settings.kafka.delivery == "exactly_once":
             name = str(client.transactional_id)
             table.look("transactions", name, lambda: _transactions(client, admin, name))
@@ -125,16 +127,32 @@ def _topic(settings: Settings, admin: Any, topic: str, operation: str) -> str:
     return f"{partitions} partitions"
 
 
-def _output(settings: Settings, admin: Any, topic: str, limit: int | None) -> str:
-    found = _topic(settings, admin, topic, "WRITE")
-    if found.startswith("WARNING"):
-        return found
-    if limit is None:
-        return f"WARNING: {found}; max.message.bytes unknown, grant DescribeConfigs on it"
-    return f"{found}, records up to {limit:,} bytes"
+def _output(settings: Settings, admin: Any, topic: str, found: dict[str, str] | None) -> str:
+    there = _topic(settings, admin, topic, "WRITE")
+    if there.startswith("WARNING"):
+        return there
+    if found is None or SIZE not in found:
+        return f"WARNING: {there}; {SIZE} unknown, grant DescribeConfigs on it"
+    replicas = _replicas(admin, topic)
+    if refused := impossible(found, replicas):
+        raise ConfigError(f"{there}; {refused}")
+    # A dead letter has the key that its record came with; an alert has one of its own.
+    verdicts = bool(settings.event.key) and topic != settings.topics.dead_letter
+    keyed = verdicts or topic == settings.topics.alerts
+    troubles = list(concerns(found, keyed=keyed, replicas=replicas))
+    if troubles:
+        return f"WARNING: {there}; {'; '.join(troubles)}"
+    return f"{there}, records up to {int(found[SIZE]):,} bytes"
 
 
-def _group(client: KafkaClient, admin: Any) -> str:
+def _replicas(admin: Any, topic: str) -> int | None:
+    """How many copies the partition with the fewest has."""
+    with explained(f"looking for {topic}"):
+        (found,) = admin.describe_topics([topic])
+    return min((len(each["replica_nodes"]) for each in found["partitions"]), default=None)
+
+
+def _group(client: KafkaClient, admin: Any, *, alone: bool) -> str:
     group = client.group_id
     with explained(f"looking for group {group}"):
         try:
@@ -143,7 +161,10 @@ def _group(client: KafkaClient, admin: Any) -> str:
             client.patiently(lambda: admin.list_group_offsets([group]))
             return "no members yet"
     _require(found.get("authorized_operations"), "READ", f"group {group}")
-    return f"{len(found.get('members') or [])} members"
+    members = len(found.get("members") or [])
+    if alone and members:
+        return f"WARNING: {members} members; file outputs need the group for themselves"
+    return f"{members} members"
 
 
 def _transactions(client: KafkaClient, admin: Any, name: str) -> str:

@@ -101,6 +101,7 @@ def run_demo(
 
     with progress("fit") as advance:
         exact = fit_file(directory / "training.jsonl", settings, advance).serving.promise.exact
+    assert exact is not None, "the demo's configuration calibrates on rows held out"
     say(
         f"Before the first event, the promise: it will abstain from "
         f"{exact.expected_rejection_rate:.2%} of events on average, from at most "

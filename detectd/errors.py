@@ -6,6 +6,11 @@ exits with the class's code.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 
 class DetectdError(Exception):
     """A failure that a person can understand and mend. Exit 1: failed while running."""
@@ -32,8 +37,24 @@ class ConfigError(DetectdError):
 
 
 class Interrupted(DetectdError):  # noqa: N818 - what happened, not what is wrong
-    """The other side is away, and will be back. The service goes on from the last commit."""
+    """The other side is away, and will be back. The service goes on from the last commit.
+
+    With `rival` it is there, but another process has our name.
+    """
+
+    rival = False
 
 
 class Revoked(DetectdError):  # noqa: N818
     """Partitions went to another member before their records were committed: read again."""
+
+
+class Undeliverable(DetectdError):  # noqa: N818
+    """The sink will never take some of the outputs. Nothing was committed.
+
+    `reasons` says why, by the output's place in the commit.
+    """
+
+    def __init__(self, reasons: Mapping[int, str]) -> None:
+        super().__init__(f"{len(reasons)} outputs are refused: {next(iter(reasons.values()))}")
+        self.reasons = dict(reasons)

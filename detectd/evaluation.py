@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from detectd.rejection import ABSTAIN, ANOMALY, NORMAL
+from detectd.rejection.finite import total_cost
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float64]
     Bools = npt.NDArray[np.bool_]
+    Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,30 +50,32 @@ class Tally:
         true_positives = self.anomaly - self.false_positives
         return true_positives + self.false_negatives + self.abstained_anomalies
 
+    def total_cost(self, costs: Costs) -> float:
+        """What they cost together."""
+        return float(total_cost(costs, self.false_positives, self.false_negatives, self.abstain))
+
     def cost(self, costs: Costs) -> float:
         """What they cost per event; 0 where there are none."""
-        total = (
-            costs.false_positive * self.false_positives
-            + costs.false_negative * self.false_negatives
-            + costs.rejection * self.abstain
-        )
-        return total / self.events if self.events else 0.0
+        return self.total_cost(costs) / self.events if self.events else 0.0
 
 
 def tally(verdicts: npt.NDArray[np.int8], anomalous: Bools) -> Tally:
     """Count verdict codes (k,) against the truth (k,)."""
-    normal, anomaly, abstain = (verdicts == code for code in (NORMAL, ANOMALY, ABSTAIN))
+    counts = np.zeros((3, 2), dtype=np.int64)
+    np.add.at(counts, (verdicts, anomalous.astype(np.int64)), 1)
+    return tally_of(counts)
 
-    def count(which: Bools) -> int:
-        return int(np.count_nonzero(which))
 
+def tally_of(counts: Ints) -> Tally:
+    """The tally of events counted by verdict code and truth, (3, 2)."""
+    normal, anomaly, abstain = (counts[code].tolist() for code in (NORMAL, ANOMALY, ABSTAIN))
     return Tally(
-        normal=count(normal),
-        anomaly=count(anomaly),
-        abstain=count(abstain),
-        false_positives=count(anomaly & ~anomalous),
-        false_negatives=count(normal & anomalous),
-        abstained_anomalies=count(abstain & anomalous),
+        normal=sum(normal),
+        anomaly=sum(anomaly),
+        abstain=sum(abstain),
+        false_positives=anomaly[0],
+        false_negatives=normal[1],
+        abstained_anomalies=abstain[1],
     )
 
 
@@ -99,28 +103,34 @@ class RiskCoverage:
         return float(np.trapezoid(self.generalized_risk, self.coverage))
 
 
-def risk_coverage(doubt: Floats, wrong: Bools) -> RiskCoverage:
+def risk_coverage(doubt: Floats, wrong: Bools, events: Ints | None = None) -> RiskCoverage:
     """From the doubt about each verdict (k,), on any scale, and whether it is wrong (k,).
 
-    Raises ValueError where there are no events.
+    `events` (k,) counts the events that each stands for; one, if left out.
+    Raises ValueError if there are no events.
     """
+    weights = np.ones(len(doubt), dtype=np.int64) if events is None else events
+    there = weights > 0
+    doubt, wrong, weights = doubt[there], wrong[there], weights[there]
     if not len(doubt):
         raise ValueError("no events, so there is no risk to speak of")
     order = np.argsort(doubt, kind="stable")
-    ascending, mistakes = doubt[order], np.cumsum(wrong[order])
+    ascending, mistakes = doubt[order], np.cumsum((wrong * weights)[order])
     ends = np.flatnonzero(np.append(ascending[1:] != ascending[:-1], True))
-    given = ends + 1
+    given = np.cumsum(weights[order])[ends]
     return RiskCoverage(
-        coverage=np.concatenate([[0.0], given / len(doubt)]),
+        coverage=np.concatenate([[0.0], given / given[-1]]),
         selective_risk=np.concatenate([[0.0], mistakes[ends] / given]),
-        generalized_risk=np.concatenate([[0.0], mistakes[ends] / len(doubt)]),
+        generalized_risk=np.concatenate([[0.0], mistakes[ends] / given[-1]]),
     )
 
 
 def auroc(scores: Floats, anomalous: Bools) -> float | None:
-    """The chance that an anomaly scores above a normal event; None where there is only one kind."""
-    from sklearn.metrics import roc_auc_score
-
-    if anomalous.all() or not anomalous.any():
+    """The chance that an anomaly scores above a normal event, a tie counting half; None if there
+    is only one kind. Counted in whole numbers, in little more memory than the scores take."""
+    normal, found = np.sort(scores[~anomalous]), scores[anomalous]
+    if not len(normal) or not len(found):
         return None
-    return float(roc_auc_score(anomalous, scores))
+    below = int(np.searchsorted(normal, found, side="left").sum())
+    not_above = int(np.searchsorted(normal, found, side="right").sum())
+    return (below + not_above) / (2 * len(normal) * len(found))

@@ -26,20 +26,25 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
+LARGEST = np.finfo(np.float64).max
+
 to_json = msgspec.json.Encoder().encode
 
 
 def occlusion(scorer: Scorer, rows: Floats, scores: Floats, medians: Floats) -> Floats:
     """The part (k, d) of each feature in the scores (k,) of complete rows (k, d).
 
-    A row whose score without a feature is not finite gives NaN there. Scores k·d rows.
+    A row whose score without a feature is not finite gives NaN there; a part too large for a double
+    is the largest one. Scores k·d rows.
     """
     k, d = rows.shape
     occluded = np.repeat(rows, d, axis=0).reshape(k, d, d)
     diagonal = np.arange(d)
     occluded[:, diagonal, diagonal] = medians
     without = scorer.score(occluded.reshape(k * d, d)).reshape(k, d)
-    return np.where(np.isfinite(without), scores[:, None] - without, np.nan)
+    with np.errstate(over="ignore", invalid="ignore"):
+        parts = np.clip(scores[:, None] - without, -LARGEST, LARGEST)
+    return np.where(np.isfinite(without), parts, np.nan)
 
 
 def explanations(

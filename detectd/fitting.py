@@ -73,7 +73,7 @@ def fit(inputs: Inputs, settings: Settings, advance: Advance, *, activate: bool 
         )
     now = datetime.now(UTC)
     model = training.train(rows, wiring.recipe(settings), settings.event.features, now)
-    ready = serving.serve(model, settings)
+    ready = serving.serve_new(model, settings)
     store = wiring.store(settings)
     before = store.active()
     store.save(model)

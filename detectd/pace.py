@@ -28,6 +28,49 @@ class Pace:
         self.limit = max(1, int(min(self.most, affordable, GROWTH * self.limit)))
 
 
+class Patience:
+    """How long the service has failed to commit, and whether it is over.
+
+    A try counts as a success only when something was committed: brokers that let us in and refuse
+    each commit would be tried for ever. What was read when a commit failed may have gone to another
+    process; then the loop turns in peace for a while, and that counts as well.
+    """
+
+    settled_seconds = 10.0
+
+    def __init__(self) -> None:
+        self.since: float | None = None
+        self.owing = False
+        self._opened: float | None = None
+
+    def failed(self, now: float) -> float:
+        """Take note of a failure. Returns for how many seconds there was nothing else."""
+        if self.since is None:
+            self.since = now
+        self._opened = None
+        return now - self.since
+
+    def commit_failed(self) -> None:
+        """What was read is not committed, and that is still to be done."""
+        self.owing = True
+
+    def opened(self, now: float) -> None:
+        """Source and sink are open again."""
+        self._opened = now
+
+    def committed(self) -> None:
+        """Outputs were committed: that is the end of the failures."""
+        self.since, self.owing = None, False
+
+    def turned(self, now: float) -> bool:
+        """Take note of a turn of the loop. Returns whether a quiet while ends the failures."""
+        if self.since is None or self._opened is None:
+            return False
+        if now - self._opened >= self.settled_seconds:
+            self.committed()
+        return self.since is None
+
+
 class Backoff:
     """How long to wait before the next try: longer each time, and never like everybody else.
 

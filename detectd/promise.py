@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
 
 from detectd.rejection import (
     Costs,
@@ -13,26 +15,30 @@ from detectd.rejection import (
     exact_promise,
     largest_T,
     paper_promise,
+    promise_kept,
     reachability_warnings,
     rejector,
     require_anomalies,
     stability,
+    ties_matter,
     uncertain_promise,
 )
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from detectd.rejection import Zone
+
+
+Calibration = Literal["holdout", "cross", "in_sample"]
 
 
 @dataclass(frozen=True)
 class Terms:
     """What the operator asks for: either a threshold T or a budget for the abstention rate.
 
-    `plausible` are equally likely contaminations, where it is an estimate: costs are bounded over
-    all of them.
+    `plausible` are equally likely contaminations, if it is an estimate: costs are then averaged
+    over all of them. `calibration` says where the calibration scores come from.
     """
 
     contamination: float
@@ -41,23 +47,58 @@ class Terms:
     delta: float
     costs: Costs
     plausible: tuple[float, ...] = ()
+    calibration: Calibration = "holdout"
+
+    @property
+    def lawful(self) -> bool:
+        """Whether calibration scores and those of the stream are exchangeable, so that there is an
+        exact law."""
+        return self.calibration == "holdout"
 
 
 @dataclass(frozen=True)
 class Promise:
-    """The zone, the two sets of figures, and what the operator must be told loudly."""
+    """The zone, the two sets of figures, and what the operator must be told loudly.
+
+    `exact` is None if the calibration has no exact law. `tied` says that ties at an edge of the
+    zone matter: the law needs scores without.
+    """
 
     terms: Terms
     rejector: Rejector
-    exact: ExactPromise
+    exact: ExactPromise | None
     paper: PaperPromise
+    tied: bool
     warnings: list[str]
+
+    @property
+    def expected_rejection_rate(self) -> float:
+        """The share of ranks in the zone: with a law, the expected abstention rate."""
+        zone = self.rejector.zone
+        return zone.width / (zone.n + 1)
+
+    @property
+    def rate_bounded(self) -> bool:
+        """Whether the upper bound on the abstention rate is one."""
+        return self.exact is not None and not self.tied
+
+    @property
+    def cost_bounded(self) -> bool:
+        """Whether the upper bound on the cost is one: not if the contamination is an estimate."""
+        return self.rate_bounded and not self.terms.plausible
+
+    def kept(self, events: int, abstained: int) -> bool | None:
+        """Whether `abstained` of `events` leave the promise standing, however often one looks;
+        None if nothing is promised, or nothing was seen."""
+        if self.exact is None or not events:
+            return None
+        return promise_kept(self.rejector.zone, events, abstained, self.terms.delta)
 
 
 def promise(calibration: NDArray[np.float64], terms: Terms) -> Promise:
     """The promise of calibration scores (n,) under `terms`.
 
-    Raises ConfigError where the terms cannot be met by n scores.
+    Raises ConfigError if the terms cannot be met by n scores.
     """
     T = terms.T
     if terms.max_abstain_rate is not None:
@@ -65,35 +106,56 @@ def promise(calibration: NDArray[np.float64], terms: Terms) -> Promise:
         table = stability(n, require_anomalies(n, terms.contamination))
         T = largest_T(table, terms.max_abstain_rate, terms.delta)
     judge = rejector(calibration, terms.contamination, T)
-    exact = exact_terms(judge.zone, terms)
+    tied = ties_matter(judge)
     return Promise(
         terms=terms,
         rejector=judge,
-        exact=exact,
+        exact=exact_terms(judge.zone, terms) if terms.lawful else None,
         paper=paper_promise(judge.zone, terms.contamination, terms.delta, terms.costs),
+        tied=tied,
         warnings=[
             *reachability_warnings(judge.zone, terms.contamination),
-            *_tie_warnings(judge, exact),
+            *_law_warnings(terms),
+            *_tie_warnings(judge, tied=tied),
         ],
     )
 
 
 def exact_terms(zone: Zone, terms: Terms, costs: Costs | None = None) -> ExactPromise:
     """The exact figures of a zone, over all contaminations that are plausible; by other `costs`,
-    where given."""
+    if given."""
     costs = costs or terms.costs
     if terms.plausible:
         return uncertain_promise(zone, terms.plausible, terms.delta, costs)
     return exact_promise(zone, terms.contamination, terms.delta, costs)
 
 
-def _tie_warnings(judge: Rejector, exact: ExactPromise) -> list[str]:
-    """A verdict must not hang on how ties are broken, so ties at an edge are rejected too."""
-    plug_in = judge.plug_in_rejection_rate
-    if plug_in <= exact.rejection_rate_upper:
+WHY_NO_LAW = {
+    "cross": "its scores come from other detectors than the one that answers",
+    "in_sample": "its scores are those of rows that the detector has seen",
+}
+
+
+def _law_warnings(terms: Terms) -> list[str]:
+    if terms.lawful:
         return []
+    budget = "" if terms.max_abstain_rate is None else ", and rejector.max_abstain_rate is no limit"
     return [
-        f"the calibration scores are tied: {plug_in:.3%} of them are rejected, more than the upper "
-        f"bound of {exact.rejection_rate_upper:.3%}, which holds for scores without ties; "
-        "expect the former, or choose a detector whose scores differ"
+        f"calibration.method = {terms.calibration!r} has no exact law, as "
+        f"{WHY_NO_LAW[terms.calibration]}: no bound holds with any stated probability{budget}; "
+        "use 'holdout' for a promise"
+    ]
+
+
+def _tie_warnings(judge: Rejector, *, tied: bool) -> list[str]:
+    """A verdict must not hang on how ties are broken, so ties at an edge are rejected too."""
+    if not tied:
+        return []
+    distinct = len(np.unique(judge.scores))
+    return [
+        f"the calibration scores are tied at an edge of the zone ({distinct:,} distinct values "
+        f"among {judge.zone.n:,}), and the law needs scores without ties: the abstention rate "
+        "and the cost exceed their upper bounds more often than stated; "
+        f"{judge.plug_in_rejection_rate:.3%} of the calibration scores are rejected; choose a "
+        "detector or features whose scores differ"
     ]

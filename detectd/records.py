@@ -38,12 +38,16 @@ class Reason(StrEnum):
 
 
 class Stage(StrEnum):
-    """Where a record failed to become a feature vector with a finite score, or an output."""
+    """Where a record failed to become a feature vector with a finite score, or an output.
+
+    An output of stage `deliver` was refused by its topic.
+    """
 
     DECODE = "decode"
     FEATURES = "features"
     SCORE = "score"
     ENCODE = "encode"
+    DELIVER = "deliver"
 
 
 # Text that stands for a value that is not there, in any case of letters.

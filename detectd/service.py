@@ -13,16 +13,16 @@ from __future__ import annotations
 import time
 from collections import Counter
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from detectd import wiring
 from detectd.answering.answerer import Answerer
-from detectd.errors import DetectdError, Interrupted, Revoked
+from detectd.errors import DetectdError, Interrupted, Revoked, Undeliverable
 from detectd.field_watch import FieldWatch
 from detectd.garbage import rare_collections
-from detectd.pace import Backoff, Pace
+from detectd.pace import Backoff, Pace, Patience
 from detectd.pipeline import within_limits
 from detectd.probation import Probation
 from detectd.records import Position
@@ -32,12 +32,13 @@ from detectd.sources import BATCH_BYTES, Batch, weight
 from detectd.summary import Summary
 from detectd.telemetry import logs
 from detectd.telemetry.witness import Witness
+from detectd.undelivered import undelivered
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from detectd.models.replication import Feed
-    from detectd.records import Record
+    from detectd.records import Outgoing, Record
     from detectd.settings import Settings
     from detectd.signals import Stop
     from detectd.telemetry.progress import Advance
@@ -84,7 +85,14 @@ class Service:
         self.fields = FieldWatch(self.schema)
         self.pace = self._new_pace()
         self.backoff = Backoff()
+        self.patience = Patience()
+        # The state that was committed last, and while nothing is committed under another name the
+        # one to go on from.
+        self.state: dict[str, Any] = {}
+        self.carried: dict[str, Any] | None = None
         self.gathered = 0.0
+        self.origin: dict[str, Any] | None = None
+        self.uncommitted = True
         self.summary = Summary()
         self.witness = Witness(settings)
 
@@ -128,8 +136,11 @@ class Service:
         while not self.stop.requested and not self._turn_or_recover():
             if self.reload.take():
                 self._reload()
+            if self.patience.turned(time.monotonic()):
+                self.witness.health.settled()
             self.witness.turned(self.answerer, self.source.partitions())
             self.witness.doubts(self.source.absent(), self.fields.warnings)
+            self.witness.lost(self.source.take_losses())
 
     def _receive_models(self) -> None:
         """Begin with the model that is published, where models are."""
@@ -143,15 +154,18 @@ class Service:
     def _open(self) -> None:
         position = self.sink.open()
         state = position.state if position else {}
+        state = state if self.carried is None else self.carried
         self.answerer.resume(state)
         self.probation = Probation()
         if state.get("events") == self.answerer.events:
             self.probation.end()
         self.source.start(position.source if position else None)
+        self.uncommitted = not state
         self.answerer.advance(self._hold)  # where the last run ended just before
         self.witness.doubts(self.source.absent(), self.fields.warnings)
         log.info("service.started", resumed=position is not None)
-        self.witness.opened()
+        self.witness.opened(settled=not self.patience.owing)
+        self.patience.opened(time.monotonic())
 
     def _turn_or_recover(self) -> bool:
         """One batch. True when a bounded source has ended."""
@@ -179,21 +193,53 @@ class Service:
         self.pace.took(len(batch.records), time.monotonic() - answered)
         passed = self.probation.pass_on(outgoing, last=batch.ended)
         if self.answerer.holding:
+            self._keep_origin()
             return self._hold_back(batch)
         if passed is None:
+            self._keep_origin()
             self.answerer.advance(self._hold)
             return batch.ended
         # 3. Commit the outputs and the position together.
-        counts = Counter[str](map(TOPIC, passed))
-        position = Position(batch.position, self.answerer.state(counts))
-        self.sink.commit(passed + self.answerer.alerts(), position)
+        passed, counts = self._commit(passed, batch)
         # 4. Tell the source, and whoever watches.
         self.source.acknowledge(batch.position)
+        self.witness.passed_over(self.source.gaps())
+        self.uncommitted = False
         seconds = time.monotonic() - started
         self._committed(counts, batch, seconds)
         self.witness.batch(counts, passed, seconds)
         self.answerer.advance(self._hold)
         return batch.ended
+
+    def _keep_origin(self) -> None:
+        """Commit where the stream begins, as long as nothing else is: a restart goes on there."""
+        origin = self.source.origin() if self.uncommitted else None
+        if origin is not None and origin != self.origin:
+            self.sink.commit((), Position(origin, {}))
+            self.origin = origin
+
+    def _commit(self, passed: list[Outgoing], batch: Batch) -> tuple[list[Outgoing], Counter[str]]:
+        """Commit the outputs with the position; what its topic refuses becomes a dead letter."""
+        alerts = self.answerer.alerts()
+        while True:
+            counts = Counter[str](map(TOPIC, passed))
+            position = Position(batch.position, self.answerer.state(counts))
+            try:
+                self.sink.commit(passed + alerts, position)
+                break
+            except Undeliverable as refused:
+                limits = self.sink.limits()
+                self.witness.health.refused(str(refused))
+                log.warning("records.refused", reason=str(refused), hint="see dead letters")
+                both = undelivered(batch.records, passed + alerts, refused.reasons, limits)
+                passed, alerts = both[: len(passed)], both[len(passed) :]
+            except Interrupted:
+                self.patience.commit_failed()
+                raise
+        self.state, self.carried = position.state, None
+        if counts:
+            self.patience.committed()
+        return passed, counts
 
     def _hold_back(self, batch: Batch) -> bool:
         """Commit nothing while the warm-up collects; then answer it all from the beginning."""
@@ -234,18 +280,23 @@ class Service:
     def _open_patiently(self, away: Interrupted | None) -> None:
         """Open both ends; after an interruption new ones, as soon as the brokers let us.
 
-        Raises Interrupted where they do not within `kafka.retry_seconds`.
+        Raises Interrupted if nothing was committed for `kafka.retry_seconds`.
         """
-        deadline = time.monotonic() + self.settings.kafka.retry_seconds
-        told = False
+        told, longest = False, self.settings.kafka.retry_seconds
         while not self.stop.requested:
             if away:
+                lasted = self.patience.failed(time.monotonic())
+                if lasted > longest:
+                    raise Interrupted(
+                        f"{away}; nothing was committed for {lasted:.0f} s, and "
+                        f"kafka.retry_seconds is {longest:g}"
+                    )
                 if not told:
                     log.warning("service.interrupted", why=str(away))
                     told = True
-                elif time.monotonic() > deadline:
-                    raise away
                 self.witness.away(str(away), within=EXTENSION_SECONDS)
+                if away.rival:
+                    self._take_another_name()
                 self._renew_ends()
                 self.stop.wait(self.backoff.pause(time.monotonic()))
             try:
@@ -254,6 +305,19 @@ class Service:
                 away = again
             else:
                 return
+
+    def _take_another_name(self) -> None:
+        """Another process has ours: go on under one that is free, with what we know."""
+        assert self.client
+        self.client = self.client.renamed()
+        self.carried = self.state
+        log.warning(
+            "service.renamed",
+            transactional_id=self.client.transactional_id,
+            reason="another process has this host's name, machine id and transactional id, as "
+            "containers may",
+            hint="give each container its own hostname, or set kafka.transactional_id for each",
+        )
 
     def _hold(self) -> None:
         """While a model is being trained: show the group, and whoever watches, that we live."""

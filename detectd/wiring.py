@@ -124,6 +124,7 @@ def terms(settings: Settings, model: Model | None = None) -> Terms:
             raise ConfigError('detector.contamination: "estimate" takes a model; give a number')
         contamination, plausible = model.contamination.mean, model.contamination.points
     rejection = contamination if asked.cost_rejection is None else asked.cost_rejection
+    method = settings.calibration.method if model is None else model.recipe.method
     return Terms(
         contamination=contamination,
         T=asked.T,
@@ -131,6 +132,7 @@ def terms(settings: Settings, model: Model | None = None) -> Terms:
         delta=asked.delta,
         costs=Costs(asked.cost_false_positive, asked.cost_false_negative, rejection),
         plausible=plausible if len(plausible) > 1 else (),
+        calibration=method,
     )
 
 
@@ -146,14 +148,19 @@ def source(settings: Settings, client: KafkaClient | None) -> Source:
     asked = settings.source
     if asked.kind == "file":
         from detectd.sources.file import FileSource
+        from detectd.sources.opened import require_apart
 
         assert asked.path is not None
+        if settings.sink.kind == "file" and settings.sink.directory is not None:
+            require_apart(asked.path, asked.rotated, settings.sink.directory)
         return FileSource(
             asked.path,
             row_format=asked.row_format(asked.path),
             follow=asked.follow,
             max_record_bytes=asked.max_record_bytes,
             csv=csv_format(settings),
+            rotated=asked.rotated,
+            rotate_wait_seconds=asked.rotate_wait_seconds,
         )
     if asked.kind == "stdin":
         from detectd.sources.stdin import StdinSource
@@ -171,7 +178,8 @@ def source(settings: Settings, client: KafkaClient | None) -> Source:
         client,
         asked.topics,
         acknowledges=settings.sink.kind != "kafka" or at_least_once,
-        group_decides=at_least_once,
+        group_decides=at_least_once or settings.sink.kind == "stdout",
+        alone=settings.sink.kind == "file",
         creation=creation(settings),
     )
 
@@ -197,6 +205,7 @@ def sink(settings: Settings, client: KafkaClient | None) -> Sink:
         transactional=_transactional(settings),
         preserve_partition=settings.kafka.preserve_partition,
         creation=creation(settings),
+        state_directory=settings.models.directory,
     )
 
 
@@ -282,7 +291,10 @@ def outputs(settings: Settings) -> FileOutputs | KafkaOutputs:
     client = kafka_client(settings, beside="dead-letters")
     assert client
     return KafkaOutputs(
-        client, output_topics(settings), preserve_partition=settings.kafka.preserve_partition
+        client,
+        output_topics(settings),
+        preserve_partition=settings.kafka.preserve_partition,
+        state_directory=settings.models.directory,
     )
 
 

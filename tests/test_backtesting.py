@@ -10,8 +10,8 @@ import pytest
 from acceptance.command import World
 
 from detectd import wiring
-from detectd.backtesting import backtest
-from detectd.errors import DetectdError, UsageError
+from detectd.backtesting import backtest, truth_of
+from detectd.errors import ConfigError, DetectdError, UsageError
 from detectd.fitting import fit_file
 from detectd.loading import load
 from detectd.rejection import Costs, exact_promise
@@ -42,7 +42,7 @@ def history(count, seed, anomalies=0.03):
 def world(tmp_path):
     world = World(tmp_path)
     world.write(
-        detector={"name": "HBOS"}, rejector=COSTS, server={"listen": ""}, log={"level": "error"}
+        detector={"name": "PCA"}, rejector=COSTS, server={"listen": ""}, log={"level": "error"}
     )
     return world
 
@@ -220,3 +220,69 @@ def test_the_command(fitted):
     done = fitted.run("backtest", "--input", path, "--label", "truth.fault", "--format", "json")
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["history"]["events"] == 300
+
+
+LABELS = {
+    False: [0, 0.0, -0.0, False, "0", "0.0", " 0 ", "false", "False", "normal", "-0", "0e5"],
+    True: [1, 1.0, True, "1", "1.0", "+1", "true", " TRUE ", "anomaly", "1e0"],
+    None: [None, 2, 0.5, -1, "2", "", "yes?", "nan", "0_0", "inf", [], {}, 10**400],
+}
+
+
+@pytest.mark.parametrize(
+    ("truth", "label"), [(truth, label) for truth, labels in LABELS.items() for label in labels]
+)
+def test_a_label_is_zero_or_one_however_it_is_written(truth, label):
+    assert truth_of(label) is truth
+
+
+@pytest.mark.parametrize(("zero", "one"), [("0.0", "1.0"), ("0", "1"), ("False", "True")])
+def test_csv_labels_are_text(fitted, zero, one):
+    path = fitted.home / "history.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["a", "b", "fault"])
+        rows = history(300, 2)
+        writer.writerows([e["a"], e["b"], one if e["truth"]["fault"] else zero] for e in rows)
+    found = backtest(path, "fault", load(fitted.path), silent)
+    assert found.answered.anomalous.sum() == sum(e["truth"]["fault"] for e in rows)
+
+
+def test_what_is_kept_of_a_history_is_a_few_bytes_an_event(fitted):
+    """Events, outputs and rows are those of one batch at a time."""
+    answered = backtested(fitted, history(3000, 2)).answered
+    assert answered.scores.nbytes + answered.anomalous.nbytes == 9 * 3000
+    assert set(vars(answered)) == {"counts", "ranks", "_scores", "_anomalous"}
+    assert answered.counts.sum() == answered.ranks.sum() == 3000
+
+
+def test_without_a_law_nothing_is_kept_or_not(world):
+    world.write(
+        detector={"name": "PCA"},
+        rejector=COSTS,
+        calibration={"method": "cross"},
+        server={"listen": ""},
+        log={"level": "error"},
+    )
+    world.lines(world.home / "training.jsonl", map(json.dumps, history(2000, 1)))
+    fit_file(world.home / "training.jsonl", load(world.path), silent)
+    found = backtest_figures(backtested(world, history(500, 2)))
+    for name in ("abstention", "false_positive", "false_negative"):
+        assert found["rates"][name]["kept"] is None
+        assert found["rates"][name]["upper"] is found["rates"][name]["history_upper"] is None
+    assert found["cost"]["kept"] is found["cost"]["upper"] is None
+    said = backtest_text(found)
+    assert "no bound (no exact law)" in said
+    assert "with probability" not in said
+    assert "kept" not in said.replace("no promise is kept", "")
+
+
+def test_a_model_that_points_inwards_is_refused_before_it_is_stored(world):
+    rng = np.random.default_rng(4)
+    rows = rng.normal(size=(2000, 2)) + 10 * rng.integers(0, 3, size=(2000, 1))
+    lines = [json.dumps({"a": a, "b": b}) for a, b in rows.tolist()]
+    world.write(detector={"name": "LODA"}, server={"listen": ""}, log={"level": "error"})
+    path = world.lines(world.home / "training.jsonl", lines)
+    with pytest.raises(ConfigError, match=r"LODA model is refused: it calls .* normal"):
+        fit_file(path, load(world.path), silent)
+    assert wiring.store(load(world.path)).versions() == []

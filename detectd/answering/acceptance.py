@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from detectd.models.sanity import why_backwards
 from detectd.pipeline import judge_rows
 from detectd.rejection import ABSTAIN, ANOMALY, NORMAL
 
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
     Counts = npt.NDArray[np.int64]
     Codes = npt.NDArray[np.int8]
 
-Code = Literal["tied", "no_promise", "not_finite", "never_normal", "never_anomaly", "changed"]
+Code = Literal[
+    "tied", "no_promise", "not_finite", "never_normal", "never_anomaly", "changed", "backwards"
+]
 
 VERDICTS = {"normal": NORMAL, "anomaly": ANOMALY, "abstain": ABSTAIN}
 NOT_FINITE = 3
@@ -102,6 +105,12 @@ def verdicts(judge: Judge, rows: Rows) -> Codes:
     return codes
 
 
+def backwards(judge: Judge, rows: Rows) -> list[Reason]:
+    """The reason if the model calls rows far outside of `rows` (N, d) normal; see `sanity`."""
+    why = why_backwards(judge, rows)
+    return [Reason("backwards", why)] if why else []
+
+
 def refusals(old: Contender, new: Contender, agreed: Agreement, max_change: float) -> list[Reason]:
     """Why `new` may not take over from `old`; empty where it may.
 
@@ -116,7 +125,8 @@ def refusals(old: Contender, new: Contender, agreed: Agreement, max_change: floa
     scores = new.promise.rejector.scores
     if scores[0] == scores[-1]:
         refuse("tied", f"all of its {len(scores):,} calibration scores are {scores[0]:g}")
-    broken = [name for name, value in asdict(new.promise.exact).items() if not math.isfinite(value)]
+    exact = asdict(new.promise.exact) if new.promise.exact else {}
+    broken = [name for name, value in exact.items() if not math.isfinite(value)]
     if broken:
         refuse("no_promise", f"its {broken[0]} is not a finite number")
     ours, theirs = old.promise.rejector.zone, new.promise.rejector.zone

@@ -40,6 +40,12 @@ LARGEST = 1e300
 # one with nearly all scores in it.
 LONG_TAIL = 12.0
 
+# Nothing is said to be farther out than this many grids, so that places can be reckoned with.
+FARTHEST = 1e6
+
+# The unit of a grid is no smaller than this share of its length, or its edges would be no doubles.
+FINEST = 1e-100
+
 Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
@@ -80,11 +86,11 @@ class Grid:
         return np.bincount(bins.astype(np.int64) + 1, minlength=BINS + 2)
 
     def place(self, scores: Floats) -> Floats:
-        """Where scores stand, from 0 at `low` to 1 at `high`, and beyond."""
+        """Where scores stand, from 0 at `low` to 1 at `high`, and beyond, to `FARTHEST` at most."""
         with np.errstate(over="ignore"):
             first, last = self._stretched(np.array([self.low, self.high]))
             found: Floats = (self._stretched(scores) - first) / (last - first)
-        return found
+        return np.clip(found, -FARTHEST, FARTHEST)
 
     @property
     def edges(self) -> Floats:
@@ -111,6 +117,7 @@ def grid(calibration: Floats) -> Grid:
     room = max(0.1 * (high - low), 1e-12 * size, 1e-290) if high > low else 0.1 * size or 1.0
     unit = float(middle - outer_low) / 2
     if unit > 0 and high - middle > LONG_TAIL * (middle - outer_low):
+        unit = max(unit, FINEST * (high - float(middle)), 1e-10 * abs(float(middle)), 1e-290)
         return Grid(low - unit / 2, high + room, float(middle), unit)
     return Grid(low - room, high + room)
 

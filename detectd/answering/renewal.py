@@ -21,13 +21,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import structlog
 
 from detectd import wiring
-from detectd.answering.acceptance import Contender, agreement, refusals
+from detectd.answering.acceptance import Contender, agreement, backwards, refusals
 from detectd.answering.warmup import Busy
 from detectd.answering.window import Window, guard
 from detectd.answering.window_file import WindowFile
 from detectd.checks import require_trainable_warmup
 from detectd.models import serving
 from detectd.models.refitting import Failed, Limits, Refit, Task, sweep
+from detectd.models.training import complete_rows
+from detectd.rejection.exact import rate_upper
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -227,6 +229,7 @@ class Renewal:
             ready = serving.serve(model, terms)
             agreed = agreement(old.judge, ready.judge, rows[len(rows) - kept :])
             refused = refusals(_contender(old), _contender(ready), agreed, limit)
+            refused += backwards(ready.judge, complete_rows(model))
             if not refused:
                 self._store.save(model)
             return _Finished(ready, terms, refused)
@@ -283,7 +286,8 @@ class Renewal:
             return
         promise = self.incumbent.promise
         guarded = "none" if self._seen.alarmed else self.settings.training.guard
-        upper = promise.exact.rejection_rate_upper
+        zone = promise.rejector.zone
+        upper = rate_upper(zone.n, zone.width, promise.terms.delta)  # no law needed for a guard
         self._file.window.guard = guard(guarded, promise.terms.contamination, upper)
 
 

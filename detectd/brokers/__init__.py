@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from kafka import KafkaAdminClient
 from kafka import errors as kafka_errors
 
-from detectd.brokers.failures import REFUSALS, explained, one_line
+from detectd.brokers.codes import Kind, meaning
+from detectd.brokers.failures import explained, one_line
 from detectd.brokers.login import log_in
 from detectd.errors import ConfigError, Interrupted
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
     from types import ModuleType
 
+    from detectd.brokers.identity import Identity
     from detectd.records import Outgoing, Record
 
 T = TypeVar("T")
@@ -52,11 +54,16 @@ class Membership:
     """As whom the consumer read what is to be committed next: the brokers fence all others.
 
     The source writes `member` and the sink reads it; what it holds is the transport's own.
-    `admitted` says that some broker has let us in.
+    `admitted` says that some broker has let us in. `topic_ids` are those of the topics that are
+    read, and `crowded` is when another member was first seen in a group that has to be ours alone.
+    `displaced` is the transport's own, too: partitions without records at their offset.
     """
 
     member: Any = None
     admitted: bool = False
+    topic_ids: dict[str, str] = field(default_factory=dict)
+    crowded: float | None = None
+    displaced: dict[Place, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +72,8 @@ class KafkaClient:
 
     `extra` holds options of kafka-python for every kind of client (`security_protocol`, ...), and
     `native` those of librdkafka. All times are in seconds; `patience` bounds how long one attempt
-    waits for the brokers. `identity` is kept as long as the client: it is what makes
+    waits for the brokers, and partitions that are added are seen within `metadata_age`. `identity`
+    is kept as long as the client: it is what makes
     `transactional_id` ours alone.
     """
 
@@ -75,10 +83,11 @@ class KafkaClient:
     group_instance_id: str | None = None
     client_id: str = "detectd"
     transactional_id: str | None = None
-    identity: object = None
+    identity: Identity | None = None
     auto_offset_reset: str = "earliest"
     compression: str = "none"
     fetch_bytes: int = 32 << 20
+    metadata_age: float = 30.0
     session_timeout: float = 45.0
     max_poll_interval: float = 300.0
     transaction_timeout: float = 60.0
@@ -86,6 +95,22 @@ class KafkaClient:
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
     native: Mapping[str, Any] = field(default_factory=dict, repr=False)
     membership: Membership = field(default_factory=Membership)
+
+    def renamed(self) -> KafkaClient:
+        """The same client under another name, as the brokers know another process by this one."""
+        assert self.identity
+        old, identity = self.identity.name, self.identity.next()
+        transactional, static = (
+            name and name.removesuffix(old) + identity.name
+            for name in (self.transactional_id, self.group_instance_id)
+        )
+        return replace(
+            self,
+            identity=identity,
+            transactional_id=transactional,
+            group_instance_id=static,
+            membership=Membership(),
+        )
 
     @property
     def transport(self) -> ModuleType:
@@ -144,9 +169,8 @@ class KafkaClient:
         with closing(self.connect(KafkaAdminClient)) as admin, explained("looking for the topics"):
             found = self.patiently(lambda: admin.describe_topics(list(topics)))
             for topic in found:
-                error = kafka_errors.for_code(topic["error_code"])
-                if issubclass(error, REFUSALS):
-                    raise error(topic["name"])
+                if meaning(topic["error_code"], "").kind is Kind.REFUSED:
+                    raise kafka_errors.for_code(topic["error_code"])(topic["name"])
         return {topic["name"]: len(topic["partitions"]) for topic in found}
 
     def patiently(self, ask: Callable[[], T]) -> T:

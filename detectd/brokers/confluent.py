@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from detectd.brokers import Run
 from detectd.errors import ConfigError, Interrupted
@@ -13,14 +14,18 @@ from detectd.records import Record
 
 try:
     from confluent_kafka import Consumer as NativeConsumer
-    from confluent_kafka import KafkaException, TopicPartition
+    from confluent_kafka import KafkaError, KafkaException, TopicPartition
     from confluent_kafka import Producer as NativeProducer
 except ImportError:
     raise ConfigError(
         "kafka.client: \"confluent\" needs a package: pip install 'detectd[confluent]'"
     ) from None
 
-from detectd.brokers.native import explained
+from detectd.brokers.codes import Kind
+from detectd.brokers.failures import RecordsRefused
+from detectd.brokers.headers import passed_on, warn_once
+from detectd.brokers.native import explained, native_meaning
+from detectd.brokers.rebalances import Displaced
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,8 +36,24 @@ if TYPE_CHECKING:
 LINGER_MS = 5
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 
+# A flush that waits for records which will not be sent is looked after so often.
+FLUSH_SECONDS = 0.2
+HEAR_SECONDS = 1.0
+
+# ctypes raises an error that is pending after a call of Python's own interface.
+raise_pending = ctypes.pythonapi.PyErr_Occurred
+
+# librdkafka's errors for records beside and behind one that failed.
+BESIDE = ("_PURGE_QUEUE", "_PURGE_INFLIGHT", "_INVALID_DIFFERENT_RECORD")
+
 # librdkafka's own number for a partition that is left to the key.
 BY_KEY = -1
+
+# librdkafka waits for all the records that it is asked for, and so long with errors, too.
+CONSUME_SECONDS = 0.5
+
+# No offset, one that the brokers do not have, or one of another log.
+DISPLACED = {KafkaError._AUTO_OFFSET_RESET, KafkaError._LOG_TRUNCATION}  # noqa: SLF001
 
 # librdkafka tells of each lost connection; whether that matters is seen by what fails after it.
 log = logging.getLogger("kafka.librdkafka")
@@ -43,11 +64,15 @@ class Consumer:
 
     def __init__(self, client: KafkaClient, topics: Sequence[str], listener: Listener) -> None:
         self._listener = listener
+        self._patience = client.patience
+        # Kept while we leave the group and join it again.
+        self._displaced = client.membership.displaced
         # Where partitions that are just being assigned begin, if not where the group says.
         self._beginnings: dict[Place, int] | None = None
         options = {
             "group.id": client.group_id,
-            "auto.offset.reset": client.auto_offset_reset,
+            "auto.offset.reset": "error",  # The source says where to begin.
+            "topic.metadata.refresh.interval.ms": int(client.metadata_age * 1000),
             "enable.auto.commit": False,
             "isolation.level": "read_committed",
             "allow.auto.create.topics": False,
@@ -67,12 +92,12 @@ class Consumer:
             )
 
     def poll(self, limit: int, wait: float) -> list[Run]:
-        """Up to `limit` records within `wait` seconds."""
+        """Up to `limit` records within `wait` seconds, or sooner fewer."""
         with explained("reading"):
-            messages = self._consumer.consume(limit, wait)
+            messages = self._consumer.consume(limit, min(wait, CONSUME_SECONDS))
             for message in messages:
                 if message.error():
-                    raise KafkaException(message.error())
+                    self._fail(message)
         places: dict[Place, list[Any]] = {}
         for message in messages:
             places.setdefault((message.topic(), message.partition()), []).append(message)
@@ -86,6 +111,10 @@ class Consumer:
         member: object = self._consumer.consumer_group_metadata()
         return member if self._consumer.memberid() else None
 
+    def member_id(self) -> str:
+        """Return the name that the group has given us, empty before it has."""
+        return self._consumer.memberid() or ""
+
     def seek(self, place: Place, offset: int) -> None:
         """Go on there."""
         if self._beginnings is not None:
@@ -93,6 +122,12 @@ class Consumer:
         else:
             with explained("rewinding"):
                 self._consumer.seek(TopicPartition(*place, offset))
+
+    def bounds(self, place: Place, seconds: float) -> tuple[int, int]:
+        """Return the first offset that the brokers have, and the one after the last."""
+        with explained(f"asking for the offsets of {place[0]}/{place[1]}"):
+            low, high = self._consumer.get_watermark_offsets(TopicPartition(*place), seconds)
+        return low, high
 
     def commit(self, offsets: Mapping[Place, int], *, wait: bool) -> None:
         """Tell the group where we are, as well as it goes."""
@@ -128,9 +163,22 @@ class Consumer:
         with suppress(KafkaException):
             self._consumer.close()
 
+    def _fail(self, message: Any) -> NoReturn:
+        """Raise what the message says.
+
+        librdkafka has given up a partition without records at its offset, and does not let us seek
+        it. So we leave the group, and begin with the partition elsewhere when it comes again.
+        """
+        error, place = message.error(), (message.topic(), message.partition())
+        if error.code() not in DISPLACED:
+            raise KafkaException(error)
+        self._displaced[place] = Displaced(message.offset())
+        raise Interrupted(f"{place[0]}/{place[1]}: {error.str()}; beginning elsewhere")
+
     def _assigned(self, _: object, partitions: Sequence[TopicPartition]) -> None:
         self._beginnings = {}
         self._listener.assigned([(each.topic, each.partition) for each in partitions])
+        self._listener.displaced(self._without_records(partitions))
         begin, self._beginnings = self._beginnings, None
         for each in partitions:
             each.offset = begin.get((each.topic, each.partition), each.offset)
@@ -138,6 +186,19 @@ class Consumer:
 
     def _gone(self, _: object, partitions: Sequence[TopicPartition]) -> None:
         self._listener.revoked([(each.topic, each.partition) for each in partitions])
+
+    def _without_records(self, partitions: Sequence[TopicPartition]) -> dict[Place, Displaced]:
+        """Return those that the group has no offset of, or whose offset has turned out wrong."""
+        assert self._beginnings is not None
+        places = {(each.topic, each.partition): each for each in partitions}
+        unknown = [each for place, each in places.items() if place not in self._beginnings]
+        committed: list[TopicPartition] = []
+        # It fails while a transaction of a predecessor is open; librdkafka then waits by itself.
+        with suppress(KafkaException):
+            committed = self._consumer.committed(unknown, self._patience) if unknown else []
+        none = {(each.topic, each.partition): Displaced() for each in committed if each.offset < 0}
+        wrong = {place: self._displaced.pop(place) for place in places if place in self._displaced}
+        return none | wrong
 
 
 class Producer:
@@ -150,9 +211,7 @@ class Producer:
     def __init__(self, client: KafkaClient, transactional_id: str | None, largest: int) -> None:
         self._client = client
         self._seconds = client.transaction_timeout
-        self._failures: list[Any] = []
-        # A commit fails where a record did; without one, that has to be reported.
-        self._reports = {} if transactional_id else {"on_delivery": self._failed}
+        self._transactional = transactional_id is not None
         self._groups: dict[str, Any] = {}
         options: dict[str, object] = {
             "enable.idempotence": True,
@@ -182,29 +241,66 @@ class Producer:
             self._producer.begin_transaction()
 
     def write(self, outputs: Sequence[Addressed]) -> None:
-        """Hand over the records, and see that the brokers have every one."""
+        """Hand over the records, and see that the brokers have every one.
+
+        Raises RecordsRefused if they refuse some. librdkafka does not say which: that one record of
+        a batch is refused it tells of each record of the batch.
+        """
         deadline = time.monotonic() + self._seconds
-        self._failures.clear()
-        produce, reports = self._producer.produce, self._reports
+        # One for each write: reports of an aborted one may come later.
+        failures: list[Any] = []
         with explained("writing"):
-            for out, topic, partition, timestamp_ms in outputs:
-                record = {
-                    "value": out.value,
-                    "key": out.key,
-                    "headers": list(out.headers),
-                    "timestamp": timestamp_ms or 0,
-                    "partition": BY_KEY if partition is None else partition,
-                    **reports,
-                }
-                try:
-                    produce(topic, **record)
-                except BufferError:
-                    self._insist(topic, record, deadline)
-            left = self._producer.flush(max(0.0, deadline - time.monotonic()))
-            if self._failures:
-                raise KafkaException(self._failures[0])
+            try:
+                self._hand_over(outputs, deadline, failures)
+                left = len(outputs)
+                # Behind a record that is refused the others wait until the transaction is aborted.
+                while left and not failures and time.monotonic() < deadline:
+                    left = self._producer.flush(FLUSH_SECONDS)
+            except KafkaException:
+                # While records are handed over, those before them may fail; that is told later.
+                if not self._cause(failures):
+                    raise
+            if failures:
+                cause = self._cause(failures)
+                if (found := native_meaning(cause)).kind is Kind.RECORD:
+                    raise RecordsRefused({}, dict.fromkeys(range(len(outputs)), found))
+                # What has ended the transaction is told by its next step.
+                if not self._transactional or found.name not in BESIDE:
+                    raise KafkaException(cause)
+                return
         if left:
             raise Interrupted(f"Kafka failed, writing: no answer for {self._seconds:g} s")
+
+    def _hand_over(
+        self, outputs: Sequence[Addressed], deadline: float, failures: list[Any]
+    ) -> None:
+        def reported(error: Any, _: object) -> None:
+            if error:
+                failures.append(error)
+
+        produce = self._producer.produce
+        for out, topic, partition, timestamp_ms in outputs:
+            record = {
+                "value": out.value,
+                "key": out.key,
+                "headers": list(out.headers),
+                "timestamp": timestamp_ms or 0,
+                "partition": BY_KEY if partition is None else partition,
+                "on_delivery": reported,
+            }
+            try:
+                produce(topic, **record)
+            except BufferError:
+                self._insist(topic, record, deadline)
+
+    def _cause(self, failures: list[Any]) -> Any:
+        """The failure that is not only that of a record behind another; None if there is none."""
+        deadline = time.monotonic() + HEAR_SECONDS
+        while True:
+            telling = [error for error in failures if error.name() not in BESIDE]
+            if telling or time.monotonic() > deadline:
+                return (telling or failures or [None])[0]
+            self._producer.poll(FLUSH_SECONDS)
 
     def add_offsets(
         self, offsets: Mapping[Place, tuple[int, str]], group: str, member: object
@@ -246,10 +342,6 @@ class Producer:
                 return
         raise Interrupted("Kafka failed, writing: the brokers take nothing")
 
-    def _failed(self, error: Any, _: object) -> None:
-        if error:
-            self._failures.append(error)
-
     def _member_of(self, group: str) -> object:
         if group not in self._groups:
             self._groups[group] = NativeConsumer(_common(self._client) | {"group.id": group})
@@ -269,15 +361,36 @@ def _records(topic: str, partition: int, messages: Sequence[Any]) -> list[Record
     found = []
     for message in messages:
         kind, stamp = message.timestamp()
-        headers = message.headers()
         found.append(
             Record(
                 f"{topic}/{partition}/{message.offset()}",
                 message.value(),
                 message.key(),
-                tuple((name, value or b"") for name, value in headers) if headers else (),
+                _headers(message),
                 stamp if kind and stamp >= 0 else None,
                 partition,
             )
         )
     return found
+
+
+def _headers(message: Any) -> tuple[tuple[str, bytes], ...]:
+    """The headers; none of them if one has a name that is not UTF-8.
+
+    confluent-kafka then leaves an error pending beside a list that has no object for the name. So
+    the list is not looked into before that is asked, and the message is not asked again.
+    """
+    try:
+        headers = message.headers()
+        if headers:
+            raise_pending()
+    except UnicodeDecodeError:
+        warn_once(
+            "source.header_name",
+            offset=message.offset(),
+            reason="the name of a header is not UTF-8, and confluent-kafka reads none of that "
+            "record's headers; the record is answered without them",
+            hint='correct the producer, or set kafka.client = "kafka-python"',
+        )
+        return ()
+    return passed_on(headers) if headers else ()

@@ -1,50 +1,50 @@
-"""What kafka-python's errors mean for the service: refused, misconfigured, revoked, or away."""
+"""What the clients' errors become for the service; the decision is the table's, in `codes`.
+
+kafka-python's errors are turned here, librdkafka's in `native`.
+"""
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from kafka import errors as kafka_errors
 
+from detectd.brokers.codes import TABLE, Kind, Meaning, meaning
 from detectd.errors import ConfigError, DetectdError, Interrupted, RefusedError, Revoked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-REFUSALS = (
-    kafka_errors.AuthorizationError,
-    kafka_errors.SaslAuthenticationFailedError,
-    kafka_errors.UnsupportedSaslMechanismError,
-    kafka_errors.IllegalSaslStateError,
-)
 
-REVOKED = (
-    kafka_errors.CommitFailedError,
-    kafka_errors.IllegalGenerationError,
-    kafka_errors.UnknownMemberIdError,
-    kafka_errors.RebalanceInProgressError,
-    kafka_errors.FencedInstanceIdError,
-)
-
-FENCED = (kafka_errors.ProducerFencedError, kafka_errors.InvalidProducerEpochError)
-
-MISCONFIGURED = {
-    kafka_errors.InconsistentGroupProtocolError: "the group has members that share partitions in "
-    "another way; give this service a kafka.group_id of its own",
-    kafka_errors.InvalidSessionTimeoutError: "set kafka.session_timeout_seconds within what the "
-    "brokers allow (group.min.session.timeout.ms, group.max.session.timeout.ms)",
-    kafka_errors.InvalidTransactionTimeoutError: "lower kafka.transaction_timeout_seconds, or "
-    "raise the brokers' transaction.max.timeout.ms",
-    kafka_errors.MessageSizeTooLargeError: "raise max.message.bytes of the output topics, or "
-    "grant DescribeConfigs on them, so that too large outputs become dead letters",
-    kafka_errors.UnsupportedCodecError: "install the codecs: pip install 'detectd[codecs]'",
-    kafka_errors.InvalidTopicError: "correct the name",
-}
+# kafka-python wraps an error that it does not expect as a text, which has its number.
+WRAPPED = re.compile(r"\[Error (-?\d+)\]")
 
 
 class Fenced(Interrupted):
-    """The brokers take us for dead: a transaction took too long, or another has our id."""
+    """The brokers have ended our transaction: it took too long, or another has our name.
+
+    With `rival` it is certain that another has.
+    """
+
+    def __init__(self, message: str, *, rival: bool = False) -> None:
+        super().__init__(message)
+        self.rival = rival
+
+
+class RecordsRefused(DetectdError):  # noqa: N818
+    """Some of the records just written will never be taken; the transaction is to be aborted.
+
+    `certain` are those that the brokers named, by their number in the write, and `suspects` those
+    among which the others are.
+    """
+
+    def __init__(self, certain: Mapping[int, Meaning], suspects: Mapping[int, Meaning]) -> None:
+        first = next(iter((certain or suspects).values()))
+        super().__init__(f"the brokers refuse records: {first.name}; {first.fix}")
+        self.certain = certain
+        self.suspects = suspects
 
 
 @contextmanager
@@ -55,26 +55,41 @@ def explained(doing: str) -> Iterator[None]:
     except kafka_errors.KafkaError as error:
         # An earlier error that broke the client comes wrapped in the error of the next call.
         inner = [cause for cause in error.args if isinstance(cause, kafka_errors.KafkaError)]
-        raise _meaning(inner[0] if inner else error, doing) from error
+        cause = inner[0] if inner else error
+        raise failure(kafka_python_meaning(cause), one_line(cause), doing) from error
+
+
+def kafka_python_meaning(error: BaseException) -> Meaning:
+    """Return the row for an error of kafka-python, else the one for its nearest base class."""
+    number = getattr(error, "errno", None)
+    if number is None and (wrapped := WRAPPED.search(str(error))):
+        number = int(wrapped[1])
+    if number is not None:
+        return meaning(number, type(error).__name__)
+    names = [each.__name__ for each in type(error).__mro__]
+    return meaning(next((name for name in names if name in TABLE), names[0]), names[0])
+
+
+def failure(found: Meaning, what: str, doing: str) -> DetectdError:
+    """Return the exception for an error that means `found` and reads `what`."""
+    fix = f"; {found.fix}" if found.fix else ""
+    match found.kind:
+        case Kind.REFUSED:
+            return RefusedError(f"the brokers refuse us, {doing}: {what}{fix}")
+        case Kind.REVOKED:
+            return Revoked(f"the group has gone on without us, {doing}: {what}")
+        case Kind.FENCED:
+            rival = found.name == "FENCED_INSTANCE_ID"
+            return Fenced(f"the brokers have ended our transaction, {doing}: {what}", rival=rival)
+        case Kind.CONFIG | Kind.RECORD:
+            return ConfigError(f"kafka: {doing}: {what}{fix}")
+        case Kind.FAILED:
+            return DetectdError(f"Kafka failed, {doing}: {what}{fix}")
+        case Kind.PASSING:
+            return Interrupted(f"Kafka failed, {doing}: {what}{fix}")
 
 
 def one_line(error: BaseException) -> str:
     """The error's class, if its text does not name it, and its text."""
     name, text = type(error).__name__, " ".join(str(error).split())
     return text if name in text else f"{name}: {text}".removesuffix(": ")
-
-
-def _meaning(cause: kafka_errors.KafkaError, doing: str) -> DetectdError:
-    what = one_line(cause)
-    if isinstance(cause, REFUSALS):
-        return RefusedError(
-            f"the brokers refuse us, {doing}: {what}; grant the right, or correct the credentials"
-        )
-    if isinstance(cause, REVOKED):
-        return Revoked(f"the group has gone on without us, {doing}: {what}")
-    if isinstance(cause, FENCED):
-        return Fenced(f"the brokers have ended our transaction, {doing}: {what}")
-    mend = MISCONFIGURED.get(type(cause))
-    if mend:
-        return ConfigError(f"kafka: {doing}: {what}; {mend}")
-    return Interrupted(f"Kafka failed, {doing}: {what}")

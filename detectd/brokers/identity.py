@@ -17,21 +17,37 @@ MOST_PROCESSES = 1000
 
 
 class Identity:
-    """The first free number among the processes of this host that share `scope`."""
+    """The first free number among the processes of this host that share `scope`.
 
-    def __init__(self, scope: str) -> None:
+    Containers may share a host's name and machine id, but not the sockets: then two of them have
+    one number, which only shows when the brokers fence the one for the other. That one takes the
+    `next` number.
+    """
+
+    def __init__(self, scope: str, beyond: Identity | None = None) -> None:
         digest = hashlib.sha256(scope.encode()).hexdigest()[:16]
-        self._held, number = _first_free(f"\0detectd-{digest}")
-        self.name = "-".join([socket.gethostname(), *_machine(), str(number)])
+        first = 0 if beyond is None else beyond.number + 1
+        self._scope = scope
+        self.number: int
+        self._held, self.number = _first_free(f"\0detectd-{digest}", first)
+        # The numbers before stay ours too: a new process here would be fenced in turn.
+        self._beyond = beyond
+        self.name = "-".join([socket.gethostname(), *_machine(), str(self.number)])
+
+    def next(self) -> Identity:
+        """Return the next free number, and keep this one."""
+        return Identity(self._scope, self)
 
     def release(self) -> None:
         """Let another process have the number."""
         self._held.close()
+        if self._beyond:
+            self._beyond.release()
 
 
-def _first_free(prefix: str) -> tuple[socket.socket, int]:
+def _first_free(prefix: str, first: int) -> tuple[socket.socket, int]:
     held = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-    for number in range(MOST_PROCESSES):
+    for number in range(first, MOST_PROCESSES):
         try:
             held.bind(f"{prefix}-{number}")
         except OSError:

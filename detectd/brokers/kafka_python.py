@@ -6,7 +6,7 @@ import threading
 import time
 from concurrent.futures import Future, wait
 from contextlib import suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
@@ -18,7 +18,9 @@ from kafka.structs import ConsumerGroupMetadata, MemberState, OffsetAndMetadata
 
 from detectd.brokers import CLOSE_SECONDS, Run
 from detectd.brokers.failures import explained
-from detectd.brokers.rebalances import Rebalances
+from detectd.brokers.headers import passed_on, read_any_header_name
+from detectd.brokers.named import name_refused, require_sound
+from detectd.brokers.rebalances import Displaced, Rebalances
 from detectd.errors import Interrupted
 from detectd.records import Record
 
@@ -27,6 +29,10 @@ if TYPE_CHECKING:
 
     from detectd.brokers import Addressed, KafkaClient, Place
     from detectd.brokers.rebalances import Listener
+
+Headers = tuple[tuple[str, bytes], ...]
+
+read_any_header_name()
 
 # The brokers finish a transaction after they have acknowledged its commit, and let the next one
 # begin when they have; kafka-python waits so long between its tries.
@@ -57,7 +63,8 @@ class Consumer:
             KafkaConsumer,
             group_id=client.group_id,
             group_instance_id=client.group_instance_id,
-            auto_offset_reset=client.auto_offset_reset,
+            auto_offset_reset="none",  # The source says where to begin.
+            metadata_max_age_ms=int(client.metadata_age * 1000),
             enable_auto_commit=False,
             isolation_level="read_committed",
             allow_auto_create_topics=False,
@@ -70,6 +77,7 @@ class Consumer:
         )
         self._patience = max(LEAST_PATIENCE_SECONDS, 1.2 * client.session_timeout)
         self._stable = time.monotonic()
+        self._listener = listener
         self._rebalances = Rebalances(listener, self._consumer)
         self._consumer.subscribe(list(topics), listener=self._rebalances)
 
@@ -91,7 +99,7 @@ class Consumer:
                 (place.topic, place.partition),
                 found[0].offset,
                 found[-1].offset + 1,
-                records(found),
+                records(found, passed_on),
             )
             for place, found in polled.items()
         ]
@@ -104,7 +112,19 @@ class Consumer:
         """
         if self._joining():
             self._consumer._coordinator.request_rejoin()  # noqa: SLF001
-        return self._consumer.poll(wait * 1000, max_records=limit)
+        try:
+            return self._consumer.poll(wait * 1000, max_records=limit)
+        except kafka_errors.NoOffsetForPartitionError as unknown:
+            displaced = dict.fromkeys(unknown.args[0], Displaced())
+        except kafka_errors.OffsetOutOfRangeError as outside:
+            displaced = {place: Displaced(at) for place, at in outside.args[0].items()}
+        except kafka_errors.LogTruncationError as cut:
+            displaced = {
+                place: Displaced(parted=end and end.offset)
+                for place, end in cut.divergent_offsets.items()
+            }
+        self._listener.displaced({tuple(place): at for place, at in displaced.items()})
+        return {}
 
     def _require_progress(self) -> None:
         """Raise Interrupted where joining takes longer than the brokers wait for the dead."""
@@ -122,9 +142,21 @@ class Consumer:
         member = self._consumer.group_metadata()
         return member if member.generation_id >= 0 else None
 
+    def member_id(self) -> str:
+        """Return the name that the group has given us, empty before it has."""
+        return str(self._consumer.group_metadata().member_id)
+
     def seek(self, place: Place, offset: int) -> None:
         """Go on there."""
         self._consumer.seek(TopicPartition(*place), offset)
+
+    def bounds(self, place: Place, seconds: float) -> tuple[int, int]:
+        """Return the first offset that the brokers have, and the one after the last."""
+        asked = TopicPartition(*place)
+        with explained(f"asking for the offsets of {place[0]}/{place[1]}"):
+            low = self._consumer.beginning_offsets([asked], timeout_ms=seconds * 1000)[asked]
+            high = self._consumer.end_offsets([asked], timeout_ms=seconds * 1000)[asked]
+        return low, high
 
     def commit(self, offsets: Mapping[Place, int], *, wait: bool) -> None:
         """Tell the group where we are, as well as it goes."""
@@ -199,7 +231,8 @@ class Producer:
             options["transaction_timeout_ms"] = int(client.transaction_timeout * 1000)
         if client.compression != "none":
             options["compression_type"] = client.compression
-        self._producer: Any = client.connect(
+        self._connect = partial(
+            client.connect,
             KafkaProducer,
             acks="all",
             batch_size=min(BATCH_BYTES, largest),
@@ -214,6 +247,8 @@ class Producer:
             partitioner=KeyPartitioner(),
             **options,
         )
+        self._refused = False
+        self._renew()
 
     def take_over(self) -> None:
         """Fence whoever had the transactional id, and end its last transaction."""
@@ -226,11 +261,34 @@ class Producer:
             self._producer.begin_transaction()
 
     def write(self, outputs: Sequence[Addressed]) -> None:
-        """Hand over the records, and see that the brokers have every one."""
+        """Hand over the records, and see that the brokers have every one.
+
+        Raises RecordsRefused if they refuse some.
+        """
         with explained("writing"):
-            send = self._producer.send
-            sent = [
-                send(
+            sent, stopped = self._hand_over(outputs)
+            # A commit would wait for that too, but a batch that fails while kafka-python completes
+            # a transaction can go unreported.
+            self._producer.flush(timeout=self._seconds)
+            failed = {n: future for n, future in enumerate(sent) if not future.succeeded()}
+            if failed:
+                self._refused = True
+                require_sound({n: future.exception for n, future in failed.items()})
+                self._refused = False
+                next(iter(failed.values())).get(timeout=0)
+            if stopped:
+                raise stopped
+
+    def _hand_over(self, outputs: Sequence[Addressed]) -> tuple[list[Any], Exception | None]:
+        """What became of each, as far as it went, and what ended it.
+
+        While records are handed over, those before them may fail, and no more are taken.
+        """
+        sent: list[Any] = []
+        send = self._producer.send
+        try:
+            for out, topic, partition, timestamp_ms in outputs:
+                future = send(
                     topic,
                     value=out.value,
                     key=out.key,
@@ -238,14 +296,10 @@ class Producer:
                     partition=partition,
                     timestamp_ms=timestamp_ms,
                 )
-                for out, topic, partition, timestamp_ms in outputs
-            ]
-            # A commit would wait for that too, but a batch that fails while kafka-python completes
-            # a transaction can go unreported.
-            self._producer.flush(timeout=self._seconds)
-            for future in sent:
-                if not future.succeeded():
-                    future.get(timeout=0)
+                sent.append(future)
+        except kafka_errors.KafkaError as error:
+            return sent, error
+        return sent, None
 
     def add_offsets(
         self, offsets: Mapping[Place, tuple[int, str]], group: str, member: object
@@ -273,6 +327,16 @@ class Producer:
             self._within(self._producer.abort_transaction)
         # kafka-python keeps the offsets of an aborted transaction, and adds them to the next one.
         self._producer._transaction_manager._pending_txn_offset_commits.clear()  # noqa: SLF001
+        if self._refused:
+            # Behind a refused batch it counts on as if the brokers had it, and they take no more.
+            self.close()
+            self._renew()
+            self.take_over()
+
+    def _renew(self) -> None:
+        self._producer: Any = self._connect()
+        self._refused = False
+        name_refused(self._producer)
 
     def close(self) -> None:
         """Close the connection; an unfinished transaction is left to be aborted."""
@@ -295,16 +359,25 @@ class Producer:
         outcome.result()
 
 
-def records(consumed: Sequence[Any]) -> list[Record]:
-    """Records of one partition, as kafka-python gives them; at least one."""
+def all_headers(headers: Sequence[tuple[str, bytes | None]]) -> Headers:
+    """All headers; one without a value gets an empty one."""
+    return tuple((name, value or b"") for name, value in headers)
+
+
+def records(
+    consumed: Sequence[Any], headers: Callable[[Any], Headers] = all_headers
+) -> list[Record]:
+    """Records of one partition, as kafka-python gives them; at least one.
+
+    `headers` says which of its headers a record keeps.
+    """
     place = f"{consumed[0].topic}/{consumed[0].partition}/"
     return [
         Record(
             f"{place}{each.offset}",
             each.value,
             each.key,
-            # A header may have no value; the client that writes it again knows only empty ones.
-            tuple((name, value or b"") for name, value in each.headers) if each.headers else (),
+            headers(each.headers) if each.headers else (),
             each.timestamp if each.timestamp >= 0 else None,
             each.partition,
         )

@@ -81,24 +81,30 @@ def create(client: KafkaClient, topics: Collection[str], creation: Creation) -> 
 
 def size_limits(client: KafkaClient, topics: Collection[str]) -> dict[str, int]:
     """How many bytes a record of each topic may have; none of those we may not look at."""
-    return {topic: int(value) for topic, value in _configs(client, topics, LIMIT).items()}
+    found = configs(client, topics, (LIMIT,))
+    return {topic: int(values[LIMIT]) for topic, values in found.items() if LIMIT in values}
 
 
 def config(client: KafkaClient, topic: str, name: str) -> str | None:
     """One setting of a topic; None where we may not look at it."""
-    return _configs(client, [topic], name).get(topic)
+    return configs(client, [topic], (name,)).get(topic, {}).get(name)
 
 
-def _configs(client: KafkaClient, topics: Collection[str], name: str) -> dict[str, str]:
+def configs(
+    client: KafkaClient, topics: Collection[str], names: Collection[str]
+) -> dict[str, dict[str, str]]:
+    """Return settings by topic and name; none of topics that we may not look at.
+
+    A setting that the brokers do not know is left out.
+    """
     kind = ConfigResourceType.TOPIC
-    asked = [ConfigResource(kind, topic, configs={name: None}) for topic in topics]
+    asked = [ConfigResource(kind, topic, configs=dict.fromkeys(names)) for topic in topics]
     with closing(client.connect(KafkaAdminClient)) as admin, explained("asking for the limits"):
         try:
             found = client.patiently(lambda: admin.describe_configs(asked, config_filter="all"))
         except kafka_errors.AuthorizationError:
             return {}
     return {
-        topic: configs[name]["value"]
-        for topic, configs in found.get("topic", {}).items()
-        if name in configs
+        topic: {name: each[name]["value"] for name in names if name in each}
+        for topic, each in found.get("topic", {}).items()
     }

@@ -5,10 +5,21 @@ scorer      fitting, and one score a row, independent of the batch, by PyOD
 tails       ECOD and COPOD, which PyOD scores against their batch, computed directly
 compiled    the same scores by kernels of our own
 choice      which of these scores, held against PyOD
+outward     rows far outside, that must not rank as normal
 """
 
 from detectd.detectors.catalogue import build, find
 from detectd.detectors.choice import choose
+from detectd.detectors.outward import far_outside
 from detectd.detectors.scorer import Scorer, fit, training_scores, try_params
 
-__all__ = ["Scorer", "build", "choose", "find", "fit", "training_scores", "try_params"]
+__all__ = [
+    "Scorer",
+    "build",
+    "choose",
+    "far_outside",
+    "find",
+    "fit",
+    "training_scores",
+    "try_params",
+]

@@ -62,7 +62,6 @@ CATALOGUE: dict[str, Entry] = {
     "MCD": Entry("mcd"),
     "OCSVM": Entry("ocsvm"),
     "PCA": Entry("pca"),
-    "QMCD": Entry("qmcd"),
     "Sampling": Entry("sampling"),
     # Networks multiply matrices too.
     "AE1SVM": Entry("ae1svm", Scoring.ROW, torch=True),
@@ -81,6 +80,7 @@ SERIES = "scores a time series as a whole, not an event"
 GRAPH = "scores the nodes of a graph, not events"
 MEDIA = "scores texts, images or sounds through an embedding, not feature vectors"
 OTHERS = "is put together from other detectors, which a configuration cannot name"
+BACKWARDS = "turns its scores around by their skewness, and then ranks far outliers as most normal"
 COMBO = "needs the package combo, which detectd does not install"
 
 REFUSED: dict[str, str] = {
@@ -89,6 +89,7 @@ REFUSED: dict[str, str] = {
     **dict.fromkeys(("DevNet", "XGBOD"), LABELS),
     **dict.fromkeys(("LSCP", "SUOD"), OTHERS),
     "FeatureBagging": COMBO,
+    "QMCD": BACKWARDS,
     **dict.fromkeys(("AudioAE", "EmbeddingOD", "MultiModalOD"), MEDIA),
     **dict.fromkeys(
         (

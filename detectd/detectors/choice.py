@@ -66,8 +66,10 @@ def _difference(kernel: Compiled, detector: Any, rows: Rows) -> str | None:
     pyod = BatchScorer(detector) if scoring is Scoring.BATCH else RowScorer(detector)
     ours, theirs = kernel.score(probes), pyod.score(probes)
     finite = theirs[np.isfinite(theirs)]
-    spread = float(np.ptp(finite)) if len(finite) else 0.0
-    same = np.isclose(ours, theirs, rtol=RELATIVE, atol=ABSOLUTE * spread, equal_nan=True)
+    # Of two products, as the spread itself may be more than a double holds.
+    spread = float(np.ptp(ABSOLUTE * finite)) if len(finite) else 0.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        same = np.isclose(ours, theirs, rtol=RELATIVE, atol=spread, equal_nan=True)
     if same.all():
         return None
     worst = int(np.flatnonzero(~same)[0])

@@ -40,6 +40,9 @@ FEWEST_DETECTORS, FEWEST_ROWS = 3, 50
 # A mixture of so many rows takes seconds; more of them take minutes and know little more.
 MOST_ROWS = 1000
 
+# Logarithms nearer to each other than this differ by rounding.
+NO_SPREAD = 1e-9
+
 NONE, MANY, TOO_MANY = 0.01, 0.15, 0.01
 COMPONENTS, CONCENTRATION, ITERATIONS = 50, 0.01, 500
 STEEPEST = 50.0
@@ -81,7 +84,7 @@ def panel_scores(rows: Array, seed: int) -> Array:
         except DetectdError:
             continue
         scores = training_scores(detector)
-        if np.isfinite(scores).all() and np.ptp(scores) > 0:
+        if _tells_apart(scores):
             columns.append(scores)
     if len(columns) < FEWEST_DETECTORS:
         raise DetectdError(
@@ -91,9 +94,23 @@ def panel_scores(rows: Array, seed: int) -> Array:
     return np.column_stack(columns)
 
 
+def _tells_apart(scores: Array) -> bool:
+    """Whether scores (N,) are finite, and still differ once the logarithm is taken."""
+    if not np.isfinite(scores).all():
+        return False
+    with np.errstate(over="ignore"):
+        logs = _logs(scores)
+    return bool(np.isfinite(logs).all() and np.ptp(logs) > NO_SPREAD)
+
+
+def _logs(scores: Array) -> Array:
+    result: Array = np.log(scores - scores.min(axis=0) + 0.01)
+    return result
+
+
 def from_scores(scores: Array, seed: int) -> Contamination:
-    """The contamination of rows with these scores (N, M), none of them constant."""
-    logs = np.log(scores - scores.min(axis=0) + 0.01)
+    """The contamination of rows with these scores (N, M), whose logarithms all differ."""
+    logs = _logs(scores)
     standard = (logs - logs.mean(axis=0)) / logs.std(axis=0)
     # The mixture is one of many that fit; take the first that allows for what is believed.
     for attempt in range(TRIES):

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import structlog
 
 from detectd import wiring
-from detectd.detectors import choose
+from detectd.detectors import choose, find
 from detectd.errors import ConfigError, DetectdError
 from detectd.models import training
+from detectd.models.sanity import why_backwards
 from detectd.pipeline import Judge
 from detectd.promise import Promise, promise
 
@@ -36,8 +37,13 @@ class Serving:
 def serve(model: Model, settings: Settings) -> Serving:
     """Make `model` answer under the terms of `settings`.
 
-    Raises ConfigError where the configured features are not the model's.
+    Raises ConfigError if the configured features are not the model's, or its detector is no longer
+    offered.
     """
+    try:
+        find(model.recipe.detector)
+    except ConfigError as refused:
+        raise ConfigError(f"model {model.version}: {refused}, and fit another model") from None
     promised = _promised(model, settings)
     rows, kernels = training.complete_rows(model), settings.detector.compiled
     scorer = choose(model.detector, rows, kernels=kernels)
@@ -51,6 +57,21 @@ def serve(model: Model, settings: Settings) -> Serving:
         explains=settings.output.explain,
     )
     return Serving(model, promised, judge)
+
+
+def serve_new(model: Model, settings: Settings) -> Serving:
+    """Make a model that was just trained answer.
+
+    Raises as `serve`, and ConfigError if it calls rows far outside of its training rows normal.
+    """
+    ready = serve(model, settings)
+    why = why_backwards(ready.judge, training.complete_rows(model))
+    if why is not None:
+        raise ConfigError(
+            f"training: the {model.recipe.detector} model is refused: {why}; use another "
+            "detector.name, other detector.params or other features"
+        )
+    return ready
 
 
 def under_other_terms(serving: Serving, settings: Settings) -> Serving:

@@ -137,7 +137,10 @@ def _medians(rows: Rows, features: Sequence[str]) -> Rows:
     if empty.any():
         name = features[int(np.flatnonzero(empty)[0])]
         raise ConfigError(f"event.features: {name!r} has no value in any training row; drop it")
-    medians: Rows = np.nanmedian(rows, axis=0)
+    with np.errstate(over="ignore"):
+        medians: Rows = np.nanmedian(rows, axis=0)
+    if not np.isfinite(medians).all():  # the sum of the two in the middle is more than a double
+        medians = np.where(np.isfinite(medians), medians, 2.0 * np.nanmedian(rows / 2.0, axis=0))
     return medians
 
 
@@ -182,7 +185,9 @@ def _in_sample(rows: Rows, recipe: Recipe) -> tuple[Any, Rows]:
     """
     detector, scorer = _fitted(rows, recipe)
     fitted, again = training_scores(detector), scorer.score(rows)
-    return detector, np.where(np.isclose(fitted, again, rtol=1e-9, atol=0), again, fitted)
+    with np.errstate(over="ignore", invalid="ignore"):
+        same = np.isclose(fitted, again, rtol=1e-9, atol=0)
+    return detector, np.where(same, again, fitted)
 
 
 CALIBRATIONS: dict[str, Callable[[Rows, Recipe], tuple[Any, Rows]]] = {

@@ -8,6 +8,9 @@
     uncertain   the same where the contamination is not known but distributed
     quadrature  the integrals that takes
     paper       the same promise by the paper's inequalities
+    finite      what the promise allows in a history of so many events
+    sequence    what the stream says of it, however often one looks
+    ties        whether scores are tied where that matters
     budget      the T that an abstention rate allows, and the n that a T needs
 
 The method is that of L. Perini and J. Davis, "Unsupervised Anomaly Detection with Rejection",
@@ -21,9 +24,12 @@ from detectd.rejection.exact import (
     ExactPromise,
     exact_promise,
     largest_width,
+    most_inside,
     observed_inside,
 )
+from detectd.rejection.finite import FiniteHistory, finite_history
 from detectd.rejection.paper import PaperPromise, paper_promise
+from detectd.rejection.sequence import promise_kept, rate_interval
 from detectd.rejection.stability import (
     Stability,
     expected_anomalies,
@@ -31,6 +37,7 @@ from detectd.rejection.stability import (
     require_anomalies,
     stability,
 )
+from detectd.rejection.ties import ties_matter
 from detectd.rejection.uncertain import uncertain_promise
 from detectd.rejection.zone import (
     ABSTAIN,
@@ -49,6 +56,7 @@ __all__ = [
     "NORMAL",
     "Costs",
     "ExactPromise",
+    "FiniteHistory",
     "Judgement",
     "PaperPromise",
     "Rejector",
@@ -56,16 +64,21 @@ __all__ = [
     "Zone",
     "exact_promise",
     "expected_anomalies",
+    "finite_history",
     "largest_T",
     "largest_width",
     "log_tails",
+    "most_inside",
     "observed_inside",
     "paper_promise",
+    "promise_kept",
+    "rate_interval",
     "reachability_warnings",
     "rejector",
     "require_anomalies",
     "smallest_n",
     "stability",
+    "ties_matter",
     "uncertain_promise",
     "zone",
 ]

@@ -29,11 +29,15 @@ if TYPE_CHECKING:
     Array = npt.NDArray[np.float64]
 
 
+# Costs are added up over events, and only their ratios matter.
+LARGEST_COST = 1e100
+
+
 @dataclass(frozen=True, slots=True)
 class Costs:
     """What one event costs: called an anomaly wrongly, called normal wrongly, or abstained.
 
-    Raises ConfigError where one is negative or not finite.
+    Raises ConfigError where one is negative, or so large that sums of it would overflow.
     """
 
     false_positive: float
@@ -42,9 +46,9 @@ class Costs:
 
     def __post_init__(self) -> None:
         for name in ("false_positive", "false_negative", "rejection"):
-            if not 0.0 <= getattr(self, name) < math.inf:
+            if not 0.0 <= getattr(self, name) <= LARGEST_COST:
                 raise ConfigError(
-                    f"cost_{name} is {getattr(self, name)}: it must be 0 or more, and finite"
+                    f"cost_{name} is {getattr(self, name)}: it must lie in [0, {LARGEST_COST:g}]"
                 )
 
 
@@ -132,6 +136,19 @@ def observed_inside(zone: Zone, events: int, abstained: int, delta: float) -> bo
     weight = np.exp(log_weight - log_weight.max())
     reaches = weight[: max(0, w - first)].sum() / weight.sum()
     return bool(reaches > delta)
+
+
+def most_inside(zone: Zone, events: int, delta: float) -> int:
+    """The largest number of abstentions among `events` that is inside. Raises as above."""
+    require_delta(delta)
+    low, high = 0, events + 1  # low is inside, high is not, or is none
+    while high - low > 1:
+        middle = (low + high) // 2
+        if observed_inside(zone, events, middle, delta):
+            low = middle
+        else:
+            high = middle
+    return low
 
 
 def require_delta(delta: float) -> None:

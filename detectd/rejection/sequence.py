@@ -10,8 +10,14 @@ the mixture's.
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 from scipy import optimize, special
+
+from detectd.rejection.exact import rate_upper, require_delta
+
+if TYPE_CHECKING:
+    from detectd.rejection.zone import Zone
 
 PRIOR = 0.5
 
@@ -35,3 +41,16 @@ def rate_interval(events: int, abstained: int, alpha: float) -> tuple[float, flo
     low = optimize.bisect(surplus, 0.0, seen, xtol=1e-15) if abstained else 0.0
     high = optimize.bisect(surplus, seen, 1.0, xtol=1e-15) if answered else 1.0
     return float(low), float(high)
+
+
+def promise_kept(zone: Zone, events: int, abstained: int, delta: float) -> bool:
+    """Whether `abstained` of `events` leave the promise standing, at any time of the stream.
+
+    Half of δ is the model's, half the stream's. A model's rate exceeds its upper bound at 1−δ/2
+    with probability δ/2, and the interval at 1−δ/2 ever leaves out the rate with probability δ/2
+    at most. So a sound model is ever found not to keep its promise with probability δ at most,
+    however often and however long one looks. Raises ConfigError if delta lies outside (0, 1).
+    """
+    require_delta(delta)
+    low, _ = rate_interval(events, abstained, delta / 2)
+    return low <= rate_upper(zone.n, zone.width, delta / 2)

@@ -42,7 +42,8 @@ class Axis:
 
     def at(self, values: ArrayLike) -> NDArray[np.float64]:
         """Where values stand; infinite ones far outside."""
-        places = self.place(np.asarray(values, dtype=np.float64))
+        with np.errstate(over="ignore"):
+            places = self.place(np.asarray(values, dtype=np.float64))
         return np.clip(places, -FARTHEST, FARTHEST)
 
     def inside(self, value: float) -> float:

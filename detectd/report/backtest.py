@@ -6,11 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from detectd.evaluation import auroc, forced, risk_coverage, tally
+from detectd.evaluation import auroc, forced, risk_coverage, tally_of
 from detectd.promise import exact_terms
-from detectd.rejection import ANOMALY, Costs
-from detectd.rejection.sequence import rate_interval
+from detectd.rejection import (
+    ANOMALY,
+    NORMAL,
+    Costs,
+    finite_history,
+    most_inside,
+    observed_inside,
+    rate_interval,
+)
 from detectd.report.figures import figures
+from detectd.report.wording import cost_doubt, rate_doubt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +26,9 @@ if TYPE_CHECKING:
     from detectd.backtesting import Answered, Backtest
     from detectd.evaluation import RiskCoverage, Tally
     from detectd.promise import Promise
+    from detectd.rejection import FiniteHistory, Stability
+
+    Ints = np.ndarray[Any, np.dtype[np.int64]]
 
 # A curve has as many steps as there are ranks; so many points draw it.
 POINTS = 200
@@ -30,9 +41,10 @@ FAMILIAR = 0.01
 def backtest_figures(tested: Backtest) -> dict[str, Any]:
     """All of it; rates are shares of all judged events."""
     promise, answered = tested.serving.promise, tested.answered
-    counted = tally(answered.verdicts, answered.anomalous)
+    counted = tally_of(answered.counts)
     verdicts = {"normal": counted.normal, "anomaly": counted.anomaly, "abstain": counted.abstain}
     report = figures(tested.serving, verdicts)
+    allowed = _allowed(counted, promise)
     return {
         "model": report["model"],
         "history": {
@@ -49,65 +61,102 @@ def backtest_figures(tested: Backtest) -> dict[str, Any]:
             "false_negatives": counted.false_negatives,
             "abstained_anomalies": counted.abstained_anomalies,
         },
-        "rates": _rates(counted, promise, inside=report["observed"]["inside_promise"]),
-        "cost": _cost(counted, answered, promise),
-        "risk_coverage": _curve(answered),
+        "rates": _rates(counted, promise, allowed)
+        | {"doubt": rate_doubt(report["exact"]), "cost_doubt": cost_doubt(report["exact"])},
+        "cost": _cost(counted, answered, promise, allowed),
+        "risk_coverage": _curve(answered, promise.rejector.stability),
         "auroc": auroc(answered.scores, answered.anomalous),
         "warnings": [*promise.warnings, *_warnings(tested, counted)],
     }
 
 
-def _rates(counted: Tally, promise: Promise, *, inside: bool | None) -> dict[str, Any]:
-    exact = promise.exact
-    false_positives = counted.false_positives / counted.events
-    false_negatives = counted.false_negatives / counted.events
-    most_positives = _upper(promise, Costs(1.0, 0.0, 0.0))
-    most_negatives = _upper(promise, Costs(0.0, 1.0, 0.0))
+def _allowed(counted: Tally, promise: Promise) -> FiniteHistory | None:
+    """What a history as long as this one may hold; None if the calibration has no law."""
+    terms = promise.terms
+    if promise.exact is None:
+        return None
+    shares = terms.plausible or (terms.contamination,)
+    return finite_history(promise.rejector.zone, shares, counted.events, terms.delta, terms.costs)
+
+
+def _rates(counted: Tally, promise: Promise, allowed: FiniteHistory | None) -> dict[str, Any]:
+    """`upper` bounds the rate in the long run; whether it is `kept` is judged by the law of a
+    history of so many events, which allows `history_upper`."""
+    exact, events, delta = promise.exact, counted.events, promise.terms.delta
+    kept = None
+    if exact is not None:
+        kept = observed_inside(promise.rejector.zone, events, counted.abstain, delta)
     return {
         "abstention": {
-            "observed": counted.abstain / counted.events,
-            "expected": exact.expected_rejection_rate,
-            "upper": exact.rejection_rate_upper,
-            "kept": inside,
+            "observed": counted.abstain / events,
+            "expected": promise.expected_rejection_rate,
+            "upper": exact and exact.rejection_rate_upper,
+            "history_upper": exact and most_inside(promise.rejector.zone, events, delta) / events,
+            "kept": kept,
         },
-        "false_positive": {
-            "observed": false_positives,
-            "upper": most_positives,
-            "kept": false_positives <= most_positives,
-        },
-        "false_negative": {
-            "observed": false_negatives,
-            "upper": most_negatives,
-            "kept": false_negatives <= most_negatives,
-        },
-        "delta": exact.delta,
+        "false_positive": _rate(
+            counted.false_positives,
+            events,
+            _upper(promise, Costs(1.0, 0.0, 0.0)),
+            allowed.false_positives if allowed else None,
+        ),
+        "false_negative": _rate(
+            counted.false_negatives,
+            events,
+            _upper(promise, Costs(0.0, 1.0, 0.0)),
+            allowed.false_negatives if allowed else None,
+        ),
+        "delta": delta,
     }
 
 
-def _upper(promise: Promise, costs: Costs) -> float:
-    """The bound of a rate is that of the cost where only it costs something."""
-    zone, terms = promise.rejector.zone, promise.terms
-    return exact_terms(zone, terms, costs).cost_upper
-
-
-def _cost(counted: Tally, answered: Answered, promise: Promise) -> dict[str, Any]:
-    costs, exact = promise.terms.costs, promise.exact
-    without = tally(forced(answered.log_p_anomaly, answered.log_p_normal), answered.anomalous)
-    observed = counted.cost(costs)
+def _rate(seen: int, events: int, upper: float | None, most: int | None) -> dict[str, Any]:
     return {
-        "observed": observed,
-        "expected_bound": exact.expected_cost_bound,
-        "upper": exact.cost_upper,
-        "kept": observed <= exact.cost_upper,
+        "observed": seen / events,
+        "upper": upper,
+        "history_upper": None if most is None else most / events,
+        "kept": None if most is None else seen <= most,
+    }
+
+
+def _upper(promise: Promise, costs: Costs) -> float | None:
+    """The bound of a rate is that of the cost where only it costs something."""
+    if promise.exact is None:
+        return None
+    return exact_terms(promise.rejector.zone, promise.terms, costs).cost_upper
+
+
+def _cost(
+    counted: Tally, answered: Answered, promise: Promise, allowed: FiniteHistory | None
+) -> dict[str, Any]:
+    costs, exact = promise.terms.costs, promise.exact
+    without = tally_of(_forced(answered, promise.rejector.stability))
+    total = counted.total_cost(costs)
+    return {
+        "observed": counted.cost(costs),
+        "expected_bound": exact and exact.expected_cost_bound,
+        "upper": exact and exact.cost_upper,
+        "history_upper": allowed and allowed.cost / allowed.events,
+        "kept": None if allowed is None else total <= allowed.cost,
         "without_abstaining": without.cost(costs),
     }
 
 
-def _curve(answered: Answered) -> dict[str, Any]:
-    wrong = (forced(answered.log_p_anomaly, answered.log_p_normal) == ANOMALY) != answered.anomalous
+def _forced(answered: Answered, stability: Stability) -> Ints:
+    """Events by the likelier verdict and the truth, (3, 2)."""
+    likelier = forced(stability.log_p_anomaly, stability.log_p_normal)
+    counts = np.zeros((3, 2), dtype=np.int64)
+    for code in (NORMAL, ANOMALY):
+        counts[code] = answered.ranks[:, likelier == code].sum(axis=1)
+    return counts
+
+
+def _curve(answered: Answered, stability: Stability) -> dict[str, Any]:
+    says = forced(stability.log_p_anomaly, stability.log_p_normal) == ANOMALY
     # The less likely verdict's probability, in logs: the confidence, where that has no digits left.
-    curve = risk_coverage(np.minimum(answered.log_p_anomaly, answered.log_p_normal), wrong)
-    error = float(wrong.mean())
+    doubt = np.minimum(stability.log_p_anomaly, stability.log_p_normal)
+    curve = risk_coverage(np.tile(doubt, 2), np.append(says, ~says), answered.ranks.ravel())
+    error = float(curve.generalized_risk[-1])
     places = _spread(curve)
     return {
         "augrc": curve.augrc,
@@ -185,15 +234,28 @@ def _against_promise(rates: dict[str, Any], cost: dict[str, Any]) -> list[str]:
         ("false negative rate", rates["false_negative"]),
         ("cost per event", cost),
     ]
+    head = f"{'':26}{'observed':>12}{'at most':>12}{'long run':>12}"
+    doubt, cost_doubt = rates["doubt"], rates["cost_doubt"]
+    doubts = (doubt, cost_doubt, cost_doubt, cost_doubt)
     return [
-        f"{'':26}{'observed':>12}{'at most':>12}  with probability {1 - rates['delta']:g}",
+        head if doubt else f"{head}  with probability {1 - rates['delta']:g}",
         *(
-            f"{name:26}{row['observed']:12.6f}{row['upper']:12.6f}  "
-            f"{'kept' if row['kept'] else 'NOT KEPT'}"
-            for name, row in rows
+            f"{name:26}{row['observed']:12.6f}{_bound(row['history_upper'])}{_bound(row['upper'])}"
+            f"  {_kept(row['kept'])}{f' ({why})' if why else ''}"
+            for (name, row), why in zip(rows, doubts, strict=True)
         ),
         f"{'without abstaining':26}{cost['without_abstaining']:12.6f}",
     ]
+
+
+def _bound(value: float | None) -> str:
+    return f"{'-':>12}" if value is None else f"{value:12.6f}"
+
+
+def _kept(kept: bool | None) -> str:
+    if kept is None:
+        return "no bound"
+    return "kept" if kept else "NOT KEPT"
 
 
 def _risks(curve: dict[str, Any]) -> list[str]:

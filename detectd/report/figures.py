@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from detectd.rejection import observed_inside
-from detectd.rejection.sequence import rate_interval
+from detectd.rejection import rate_interval
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,12 +41,12 @@ def figures(serving: Serving, observed: Mapping[str, int]) -> dict[str, Any]:
             "anomaly_reachable": zone.anomaly_reachable,
             "normal_reachable": zone.normal_reachable,
         },
-        "exact": _exact(promise),
+        "exact": exact_figures(promise),
         "paper": {
             "expected_rejection_rate": promise.paper.expected_rejection_rate,
             "rejection_rate_upper": promise.paper.rejection_rate_upper,
             "cost_upper": promise.paper.cost_upper,
-            "valid": promise.paper.valid,
+            "valid": promise.paper.valid and promise.rate_bounded,
         },
         "observed": _observed(promise, observed),
         "warnings": promise.warnings,
@@ -62,36 +61,37 @@ def interval(terms: Terms) -> list[float] | None:
     return [float(each) for each in np.quantile(terms.plausible, [tail, 1 - tail])]
 
 
-def _exact(promise: Promise) -> dict[str, float]:
+def exact_figures(promise: Promise) -> dict[str, Any]:
+    """Bounds are null if the calibration has no law. `valid` says whether the bound on the rate
+    holds with probability 1 - delta, `cost_valid` whether that on the cost does."""
     exact = promise.exact
     return {
-        "expected_rejection_rate": exact.expected_rejection_rate,
-        "rejection_rate_upper": exact.rejection_rate_upper,
-        "delta": exact.delta,
-        "expected_cost_bound": exact.expected_cost_bound,
-        "cost_upper": exact.cost_upper,
+        "expected_rejection_rate": promise.expected_rejection_rate,
+        "rejection_rate_upper": exact and exact.rejection_rate_upper,
+        "delta": promise.terms.delta,
+        "expected_cost_bound": exact and exact.expected_cost_bound,
+        "cost_upper": exact and exact.cost_upper,
         "plug_in_rejection_rate": promise.rejector.plug_in_rejection_rate,
+        "valid": promise.rate_bounded,
+        "cost_valid": promise.cost_bounded,
     }
 
 
 def _observed(promise: Promise, observed: Mapping[str, int]) -> dict[str, Any]:
     counts = {name: observed.get(name, 0) for name in ("normal", "anomaly", "abstain")}
     events = sum(counts.values())
-    inside = low = high = None
+    low = high = None
     if events:
-        zone, delta = promise.rejector.zone, promise.exact.delta
-        inside = observed_inside(zone, events, counts["abstain"], delta)
-        low, high = rate_interval(events, counts["abstain"], delta)
+        low, high = rate_interval(events, counts["abstain"], promise.terms.delta)
     return {
         "events": events,
         **counts,
         "rejection_rate": counts["abstain"] / events if events else None,
-        "inside_promise": inside,
-        # Where the rate lies in the long run, with probability 1 - delta at all times at once; and
-        # whether the promised bound lies below that.
+        # False for a sound model with probability delta at most, however often one looks.
+        "inside_promise": promise.kept(events, counts["abstain"]),
+        # Where the rate lies in the long run, with probability 1 - delta at all times at once.
         "rate_low": low,
         "rate_high": high,
-        "bound_exceeded": None if low is None else low > promise.exact.rejection_rate_upper,
     }
 
 

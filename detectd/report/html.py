@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
     from detectd.models.serving import Serving
-    from detectd.rejection import ExactPromise
+    from detectd.promise import Promise
 
 
 def page(serving: Serving, observed: Mapping[str, Any], written: datetime) -> str:
@@ -51,7 +51,7 @@ def page(serving: Serving, observed: Mapping[str, Any], written: datetime) -> st
         _patterns(),
         tag(
             "main",
-            _opening(report, promise.exact, len(raised)),
+            _opening(report, promise, len(raised)),
             tag("section", *drawn, class_="figures"),
             tag(
                 "section",
@@ -84,9 +84,9 @@ def _head(version: str) -> Element:
     )
 
 
-def _opening(report: Mapping[str, Any], exact: ExactPromise, raised: int) -> Element:
+def _opening(report: Mapping[str, Any], promise: Promise, raised: int) -> Element:
     """The promise in one sentence, and what became of it."""
-    model, standing = report["model"], _standing(report["observed"], exact, raised)
+    model, standing = report["model"], _standing(report["observed"], promise, raised)
     warnings = report["warnings"]
     return tag(
         "header",
@@ -98,7 +98,7 @@ def _opening(report: Mapping[str, Any], exact: ExactPromise, raised: int) -> Ele
                 f" report on model {model['version']}, {model['detector']}",
                 class_="eyebrow",
             ),
-            tag("h1", *_sentence(exact)),
+            tag("h1", *_sentence(promise)),
         ),
         tag(
             "div",
@@ -108,7 +108,7 @@ def _opening(report: Mapping[str, Any], exact: ExactPromise, raised: int) -> Ele
                 tag("span", tag("b", standing.word), standing.why),
                 class_=f"standing {standing.kind}",
             ),
-            gauge(exact, report["observed"]),
+            gauge(promise, report["observed"]),
         ),
         tag("div", *map(_warning, warnings), class_="warnings") if warnings else None,
     )
@@ -118,17 +118,22 @@ def _warning(text: str) -> Element:
     return tag("p", tag("b", "Warning: "), text, class_="warning")
 
 
-def _sentence(exact: ExactPromise) -> list[Element | str]:
-    return [
-        "It abstains from ",
-        tag("em", percent(exact.expected_rejection_rate)),
-        " of events on average, from at most ",
-        tag("em", percent(exact.rejection_rate_upper)),
-        f" with probability\N{NO-BREAK SPACE}{1 - exact.delta:g}. ",
-        "With the same probability an event costs at most ",
-        tag("em", f"{exact.cost_upper:.4g}"),
-        ".",
-    ]
+def _sentence(promise: Promise) -> list[Element | str]:
+    """No probability stands here beside what is no bound."""
+    exact, expected = promise.exact, tag("em", percent(promise.expected_rejection_rate))
+    opening: list[Element | str]
+    if exact is None:
+        return ["It abstains from about ", expected, " of events. No bound holds: see the warning."]
+    upper, cost = tag("em", percent(exact.rejection_rate_upper)), f"{exact.cost_upper:.4g}"
+    opening = ["It abstains from ", expected, " of events on average, from at most ", upper]
+    if not promise.rate_bounded:
+        return [*opening, ", were scores not tied: see the warning."]
+    bound = f" with probability\N{NO-BREAK SPACE}{1 - exact.delta:g}. "
+    if promise.cost_bounded:
+        costs = "With the same probability an event costs at most "
+    else:
+        costs = "If the contamination is as estimated, an event costs at most "
+    return [*opening, bound, costs, tag("em", cost), "."]
 
 
 class _Standing(NamedTuple):
@@ -138,11 +143,14 @@ class _Standing(NamedTuple):
     why: str
 
 
-def _standing(observed: Mapping[str, Any], exact: ExactPromise, raised: int) -> _Standing:
+def _standing(observed: Mapping[str, Any], promise: Promise, raised: int) -> _Standing:
+    exact = promise.exact
     if not observed["events"]:
         return _Standing("open", "○", "Nothing observed yet. ", "The promise is made beforehand.")
     rate = percent(observed["rejection_rate"])
     seen = f"{observed['abstain']:,} of {observed['events']:,} events were abstained from, {rate}."
+    if exact is None:
+        return _Standing("open", "○", "Nothing promised. ", seen)
     if not observed["inside_promise"]:
         over = f" That is more than {percent(exact.rejection_rate_upper)} allows."
         return _Standing("broken", "✕", "Not kept. ", seen + over)
@@ -158,12 +166,13 @@ def _card(heading: str, inside: Element) -> Element:
 
 def _reading() -> Element:
     notes = {
-        "exact": "holds for events that are exchangeable with the calibration rows, whatever the "
-        "distribution of their scores, before the first of them is seen.",
+        "exact": "holds for events that are exchangeable with the calibration rows, and for scores "
+        "without ties, whatever their distribution otherwise, before the first of them is seen.",
         "paper": "are the figures of Perini and Davis, Unsupervised Anomaly Detection with "
         "Rejection (NeurIPS 2023), by inequalities: looser, and not everywhere bounds.",
         "What breaks the promise": "a stream that drifts away from its training data, strong "
-        "dependence between neighbouring events, and in_sample calibration.",
+        "dependence between neighbouring events, and scores tied at an edge of the zone. "
+        "Calibration by cross or in_sample has no exact law, so no promise is made.",
         "An alarm": "is evidence that ranks no longer fall as they did in calibration. Dependence "
         "between neighbouring events can raise one too.",
     }

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from detectd.report.wording import abstention_sentence, standing
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -47,13 +49,7 @@ def _model(told: dict[str, Any]) -> Iterator[tuple[str, str]]:
         ),
     )
     exact, seen = told["promise"]["exact"], told["observed"]
-    yield (
-        "promise",
-        (
-            f"abstains from {exact['expected_rejection_rate']:.3%} of events on average, at most "
-            f"{exact['rejection_rate_upper']:.3%} with probability {1 - exact['delta']:g}"
-        ),
-    )
+    yield "promise", abstention_sentence(exact)
     yield "observed", _observed(seen)
     for warning in told["promise"]["warnings"]:
         yield "WARNING", warning
@@ -62,8 +58,8 @@ def _model(told: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def _observed(seen: dict[str, Any]) -> str:
     if not seen["events"]:
         return "nothing yet"
-    kept = "inside the promise" if seen["inside_promise"] else "OUTSIDE the promise"
-    return f"{seen['rejection_rate']:.3%} of {seen['events']:,} events, {kept}"
+    events = f"{seen['rejection_rate']:.3%} of {seen['events']:,} events"
+    return f"{events}, {standing(seen['inside_promise'])}"
 
 
 def _stream(told: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -75,6 +71,9 @@ def _stream(told: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "lag", f"{sum(known.values()):,} records; {named}{more}" if known else "not known yet"
     for partition, seconds in told["stale"].items():
         yield "SILENT", f"{partition} for {_span(seconds)}"
+    if told["losses"]["times"]:
+        lost = told["losses"]
+        yield "LOST", f"{lost['times']:,} parts of the file, at least {lost['lost_bytes']:,} bytes"
     if told["interruptions"] or told["rewinds"]:
         yield "trouble", f"{told['interruptions']} interruptions, {told['rewinds']} rewinds"
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from detectd.rejection import observed_inside
+from detectd.report.figures import exact_figures
+from detectd.report.wording import abstention_sentence
 
 if TYPE_CHECKING:
     from detectd.summary import Summary
@@ -39,10 +40,13 @@ def _against_promise(summary: Summary) -> list[str]:
     events = summary.judged["normal"] + summary.judged["anomaly"] + abstained
     if not events:
         return []
-    inside = observed_inside(promise.rejector.zone, events, abstained, promise.exact.delta)
+    seen = f"abstained   {abstained / events:.3%} of {events:,} judged events; "
+    kept = promise.kept(events, abstained)
+    if promise.exact is None or not promise.rate_bounded:
+        standing = "" if kept is None else f": {'kept' if kept else 'NOT KEPT'}"
+        return [f"{seen}the model {abstention_sentence(exact_figures(promise))}{standing}"]
     return [
-        f"abstained   {abstained / events:.3%} of {events:,} judged events; promised "
-        f"{promise.exact.expected_rejection_rate:.3%} on average, at most "
+        f"{seen}promised {promise.exact.expected_rejection_rate:.3%} on average, at most "
         f"{promise.exact.rejection_rate_upper:.3%} with probability {1 - promise.exact.delta:g}: "
-        f"{'kept' if inside else 'NOT KEPT'}"
+        f"{'kept' if kept else 'NOT KEPT'}"
     ]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from detectd.report.markup import tag
 from detectd.report.numerals import percent, score
+from detectd.report.wording import cost_doubt, rate_doubt
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -23,25 +24,29 @@ SIDES = ("normal", "abstain", "anomaly")
 def promise_table(report: Mapping[str, Any]) -> Element:
     """The exact figures beside the paper's, as `detectd report` has them."""
     exact, paper = report["exact"], report["paper"]
-    doubt = "" if paper["valid"] else "not a bound here"
-    rows: list[tuple[str, str, str | None, str]] = [
-        ("abstention rate, expected", "expected_rejection_rate", "expected_rejection_rate", doubt),
-        ("abstention rate, upper bound", "rejection_rate_upper", "rejection_rate_upper", doubt),
-        ("cost of an event, upper bound", "cost_upper", "cost_upper", ""),
-        ("cost of an event, expected bound", "expected_cost_bound", None, ""),
-        ("share of calibration scores in the zone", "plug_in_rejection_rate", None, ""),
+    theirs = "" if paper["valid"] else "not a bound here"
+    rate, cost = rate_doubt(exact), cost_doubt(exact)
+    rows: list[tuple[str, str, str, str | None]] = [
+        ("abstention rate, expected", "expected_rejection_rate", "", theirs),
+        ("abstention rate, upper bound", "rejection_rate_upper", rate, theirs),
+        ("cost of an event, upper bound", "cost_upper", cost, ""),
+        ("cost of an event, expected bound", "expected_cost_bound", cost, None),
+        ("share of calibration scores in the zone", "plug_in_rejection_rate", "", None),
     ]
     return _table(
         ["", "exact", "paper"],
         [
             [
                 name,
-                f"{exact[ours]:.6f}",
-                _doubted(f"{paper[theirs]:.6f}", why) if theirs else "",
+                _doubted("–" if exact[key] is None else f"{exact[key]:.6f}", ours),
+                "" if doubt is None else _doubted(f"{paper[key]:.6f}", doubt),
             ]
-            for name, ours, theirs, why in rows
+            for name, key, ours, doubt in rows
         ],
-        f"Upper bounds hold with probability {1 - exact['delta']:g}.",
+        f"Upper bounds hold with probability {1 - exact['delta']:g}, where nothing beside them "
+        "says otherwise."
+        if exact["valid"]
+        else "No figure here is a bound with a stated probability.",
     )
 
 

@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from detectd.report.wording import (
+    abstention_sentence,
+    cost_doubt,
+    figure,
+    rate_doubt,
+    standing,
+)
+
 
 def text(report: dict[str, Any]) -> str:
     """The figures of `detectd.report.figures` in a screenful."""
@@ -14,8 +22,7 @@ def text(report: dict[str, Any]) -> str:
         f"contamination {_contamination(model)}, m = {model['m']:,}, T = {model['T']:.6g}",
         f"          scored by {_scoring(model['scoring'])}",
         f"zone      {_zone(zone)}",
-        f"promise   abstains from {exact['expected_rejection_rate']:.3%} of events on average, "
-        f"at most {exact['rejection_rate_upper']:.3%} with probability {1 - exact['delta']:g}",
+        f"promise   {abstention_sentence(exact)}",
         "",
         *_table(exact, report["paper"]),
         "",
@@ -47,31 +54,56 @@ def _zone(zone: dict[str, Any]) -> str:
 
 
 def _table(exact: dict[str, Any], paper: dict[str, Any]) -> list[str]:
-    note = "" if paper["valid"] else "  (not a bound here)"
+    theirs = "" if paper["valid"] else "paper: not a bound here"
+    rate, cost = rate_doubt(exact), cost_doubt(exact)
     rows = [
-        ("expected abstention rate", exact["expected_rejection_rate"], "expected_rejection_rate"),
-        ("its upper bound", exact["rejection_rate_upper"], "rejection_rate_upper"),
-        ("cost per event, at most", exact["cost_upper"], "cost_upper"),
+        ("expected abstention rate", "expected_rejection_rate", "", theirs),
+        ("its upper bound", "rejection_rate_upper", rate, theirs),
+        ("cost per event, at most", "cost_upper", cost, ""),
+        ("its expected bound", "expected_cost_bound", cost, None),
+        ("share of calibration", "plug_in_rejection_rate", "", None),
     ]
     return [
         f"{'':26}{'exact':>14}{'paper':>14}",
-        *(f"{name:26}{value:14.6f}{paper[key]:14.6f}{note}" for name, value, key in rows[:2]),
-        *(f"{name:26}{value:14.6f}{paper[key]:14.6f}" for name, value, key in rows[2:]),
-        f"{'its expected bound':26}{exact['expected_cost_bound']:14.6f}",
-        f"{'share of calibration':26}{exact['plug_in_rejection_rate']:14.6f}",
+        *(
+            f"{name:26}{figure(exact[key])}{'' if doubt is None else figure(paper[key])}"
+            f"{_notes(ours, doubt)}"
+            for name, key, ours, doubt in rows
+        ),
+        *_assumes(exact),
     ]
+
+
+def _notes(ours: str, theirs: str | None) -> str:
+    notes = [f"exact: {ours}"] if ours else []
+    notes += [theirs] if theirs else []
+    return f"  ({'; '.join(notes)})" if notes else ""
+
+
+def _assumes(exact: dict[str, Any]) -> list[str]:
+    """What the law needs, beside the law."""
+    if exact["rejection_rate_upper"] is None:
+        return []
+    return ["exact: for events exchangeable with the calibration rows, and scores without ties"]
 
 
 def _observed(observed: dict[str, Any]) -> list[str]:
     if not observed["events"]:
         return ["observed  nothing yet"]
-    inside = "inside" if observed["inside_promise"] else "OUTSIDE"
     return [
         f"observed  {observed['events']:,} events: {observed['normal']:,} normal, "
         f"{observed['anomaly']:,} anomaly, {observed['abstain']:,} abstain",
-        f"          abstention rate {observed['rejection_rate']:.3%}, {inside} the promise; in the "
-        f"long run between {observed['rate_low']:.3%} and {observed['rate_high']:.3%}",
+        f"          abstention rate {observed['rejection_rate']:.3%}, "
+        f"{standing(observed['inside_promise'])}; in the long run between "
+        f"{observed['rate_low']:.3%} and {observed['rate_high']:.3%}",
     ]
+
+
+def _candidate_cost(exact: dict[str, Any]) -> str:
+    if exact["cost_upper"] is None:
+        return ""
+    doubt = cost_doubt(exact)
+    return f"; costs at most {exact['cost_upper']:.6f}{f' ({doubt})' if doubt else ''}"
 
 
 def _candidate(candidate: dict[str, Any] | None) -> list[str]:
@@ -81,9 +113,8 @@ def _candidate(candidate: dict[str, Any] | None) -> list[str]:
     model, exact, table = candidate["model"], candidate["exact"], candidate["agreement"]
     lines = [
         "",
-        f"candidate {model['version']}  {model['detector']}, n = {model['n']:,}, abstains from "
-        f"{exact['expected_rejection_rate']:.3%}, at most {exact['rejection_rate_upper']:.3%}, "
-        f"costs at most {exact['cost_upper']:.6f}",
+        f"candidate {model['version']}  {model['detector']}, n = {model['n']:,}, "
+        f"{abstention_sentence(exact)}{_candidate_cost(exact)}",
     ]
     if table is None:
         return [*lines, "          nothing compared yet"]

@@ -32,18 +32,18 @@ class WhatIf:
     """Rates at thresholds `T` (k,), costs at `cost_thresholds` (j,), exact and as in the paper.
 
     `valid` (k,) says where the paper's upper bound is one. Beyond `reachable` some verdict can no
-    longer be given.
+    longer be given. The exact bounds are None if the calibration has no law.
     """
 
     T: Floats
     expected: Floats
-    upper: Floats
+    upper: Floats | None
     paper_expected: Floats
     paper_upper: Floats
     valid: NDArray[np.bool_]
     cost_thresholds: Floats
-    cost_upper: Floats
-    expected_cost: Floats
+    cost_upper: Floats | None
+    expected_cost: Floats | None
     paper_cost: Floats
     reachable: float
 
@@ -59,17 +59,18 @@ def what_if(promise: Promise) -> WhatIf:
     T = lowest + (highest - lowest) * np.linspace(0.0, 1.0, POINTS) ** 2
     zones = [zone(tables, float(t)) for t in T]
     papers = [paper_promise(z, terms.contamination, delta, terms.costs) for z in zones]
-    costs = [exact_terms(z, terms) for z in zones[::COST_EVERY]]
+    lawful = promise.exact is not None
+    costs = [exact_terms(z, terms) for z in zones[::COST_EVERY]] if lawful else []
     return WhatIf(
         T=T,
         expected=np.array([z.width / (n + 1) for z in zones]),
-        upper=np.array([rate_upper(n, z.width, delta) for z in zones]),
+        upper=np.array([rate_upper(n, z.width, delta) for z in zones]) if lawful else None,
         paper_expected=np.array([p.expected_rejection_rate for p in papers]),
         paper_upper=np.array([p.rejection_rate_upper for p in papers]),
-        valid=np.array([p.valid for p in papers]),
+        valid=np.array([p.valid and promise.rate_bounded for p in papers]),
         cost_thresholds=T[::COST_EVERY],
-        cost_upper=np.array([c.cost_upper for c in costs]),
-        expected_cost=np.array([c.expected_cost_bound for c in costs]),
+        cost_upper=np.array([c.cost_upper for c in costs]) if lawful else None,
+        expected_cost=np.array([c.expected_cost_bound for c in costs]) if lawful else None,
         paper_cost=np.array([p.cost_upper for p in papers[::COST_EVERY]]),
         reachable=float(-max(tables.log_p_normal[n], tables.log_p_anomaly[0])),
     )

@@ -36,6 +36,7 @@ from detectd.settings.section import (
     Share,
 )
 from detectd.settings.training import DriftSettings, TrainingSettings
+from detectd.sources.packed import SUFFIXES as PACKED
 
 RowFormat = Literal["json", "csv"]  # of files and pipes
 SUFFIXES: dict[str, RowFormat] = {
@@ -59,6 +60,8 @@ class SourceSettings(Section):
     max_record_bytes: int = Field(default=1_048_576, ge=2)
     stale_after: Seconds | None = None
     csv: CsvSettings = CsvSettings()
+    rotated: tuple[Name, ...] = ()
+    rotate_wait_seconds: float = Field(default=5.0, ge=0, le=3600)
 
     @model_validator(mode="after")
     def _kind_has_what_it_needs(self) -> Self:
@@ -66,8 +69,8 @@ class SourceSettings(Section):
             raise ValueError('kind = "file" needs path')
         if self.kind == "kafka" and not self.topics:
             raise ValueError('kind = "kafka" needs topics, a list of the topics to read')
-        if self.follow and self.path is not None and self.path.suffix == ".gz":
-            raise ValueError(f"{self.path} is gzipped and cannot grow; set follow = false")
+        if self.follow and self.path is not None and self.path.suffix in PACKED:
+            raise ValueError(f"{self.path} is compressed and cannot grow; set follow = false")
         if self.kind != "kafka" and self.format == "avro":
             raise ValueError('format = "avro" is how Kafka records are written; set kind = "kafka"')
         if self.kind == "kafka" and self.format == "csv":

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 Share = Annotated[float, Field(gt=0, lt=1)]
-Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Cost = Annotated[float, Field(ge=0, le=1e100, allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1)]
 SecretFile = Annotated[Path, "holds a secret"]
 OutputDirectory = Annotated[Path, "is written"]

@@ -30,7 +30,8 @@ class Sink(Protocol):
         """Write the records and the position: all of it, or nothing.
 
         Raises Revoked where the records were no longer ours to answer, and nothing was written;
-        Interrupted where it is unknown what was: `open` tells.
+        Undeliverable if some outputs can never be written there, and nothing was; Interrupted
+        where it is unknown what was: `open` tells.
         """
 
     def close(self) -> None:

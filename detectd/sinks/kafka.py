@@ -10,11 +10,12 @@ is written as committed offsets, since these are what a Kafka transaction can ho
 
 Without a transactional id it writes at least once: the source tells the group where it is when
 the brokers have the records, and what is in between after a crash is written again.
+
+Brokers forget offsets in time; `local_position` keeps a copy of the last commit for that day.
 """
 
 from __future__ import annotations
 
-import json
 import time
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
@@ -22,16 +23,21 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 
+from detectd.brokers import kafka_python
 from detectd.brokers import topics as broker_topics
-from detectd.brokers.failures import Fenced, explained
-from detectd.errors import ConfigError, DetectdError, Revoked
+from detectd.brokers.failures import Fenced, RecordsRefused, explained
+from detectd.errors import ConfigError, DetectdError, Interrupted, Revoked, Undeliverable
 from detectd.records import Position, Topic
-from detectd.sinks import Sink
+from detectd.sinks import Sink, marks
+from detectd.sinks.blame import refused_records
+from detectd.sinks.local_position import LocalPosition, path_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from detectd.brokers import Addressed, KafkaClient, Place
+    from detectd.brokers.codes import Meaning
     from detectd.brokers.topics import Creation
     from detectd.records import Outgoing
 
@@ -46,6 +52,9 @@ AHEAD_MS = 3_500_000
 # What the brokers' default allows a record to have, and what a batch of one adds to its bytes.
 DEFAULT_LIMIT = 1_048_588
 BATCH_OVERHEAD = 200
+
+# A batch that is refused is tried again in smaller ones, but not in smaller than this.
+LEAST_BATCH_BYTES = 1024
 
 
 class KafkaSink(Sink):
@@ -63,17 +72,23 @@ class KafkaSink(Sink):
         transactional: bool = True,
         preserve_partition: bool = False,
         creation: Creation | None = None,
+        state_directory: Path | None = None,
     ) -> None:
         self._client = client
         self._topics = topics
         self._id = (client.transactional_id or client.group_id) if transactional else None
         self._own_group = f"{self._id}.position"
         self._own_place = (topics[Topic.NORMAL], 0)
+        self._local = None
+        if self._id is not None and state_directory is not None:
+            path = path_of(state_directory, self._id)
+            self._local = LocalPosition(client, path, topics[Topic.NORMAL])
         self._preserve_partition = preserve_partition
         self._creation = creation
         self._producer: Any = None
         self._partitions: dict[str, int] = {}
         self._limits: dict[Topic, int] = {}
+        self._batch_bytes = DEFAULT_LIMIT
         self._commits = 0
         self._committed: Position | None = None
         self._committed_at = 0.0
@@ -88,19 +103,25 @@ class KafkaSink(Sink):
         names = {f"{key} = {name!r}": name for key, name in self._topics.items()}
         self._partitions = broker_topics.require(self._client, "topics", names, self._creation)
         self._limits = self._look_for_limits()
-        self._producer = self._client.transport.Producer(
-            self._client, self._id, min(self._limits.values())
-        )
+        self._batch_bytes = min(self._limits.values())
+        self._connect()
         if self._id is None:
             return None
-        self._producer.take_over()
         # Only now is the last transaction of a predecessor either committed or aborted.
         with explained("looking for the last commit"):
             last = max(self._marks(), key=_number, default=None)
+        if self._local:
+            last = self._agree(self._local, last)
         if last is not None:
             self._commits = _number(last)
             self._committed = Position(last["source"], last["state"])
         return self._committed
+
+    def _connect(self) -> None:
+        """A producer that alone has our transactional id."""
+        self._producer = self._client.transport.Producer(self._client, self._id, self._batch_bytes)
+        if self._id is not None:
+            self._producer.take_over()
 
     def limits(self) -> Mapping[Topic, int]:
         """See `Sink`. What the topics' `max.message.bytes` leave for key, value and headers."""
@@ -109,26 +130,56 @@ class KafkaSink(Sink):
     def commit(self, outgoing: Sequence[Outgoing], position: Position) -> None:
         """Write the records and the position in one transaction.
 
-        Raises as `Sink` says, and DetectdError where another process uses this transactional id.
+        Raises as `Sink` says, and ConfigError if another process uses this transactional id.
         """
         offsets = self._offsets(position)
         fresh = time.monotonic() - self._committed_at < REFRESH_SECONDS
         if not outgoing and (not offsets or (fresh and position == self._committed)):
+            if self._local:
+                self._local.rest()
             return
         outputs = self._addressed(outgoing)
-        if self._id is None:
-            self._producer.write(outputs)
-        else:
-            self._transact(outputs, offsets, position.source.get("group"))
+        if self._local:
+            last = outputs[-1][:2] if outputs else None
+            self._local.prepare(self._commits + 1, position, last)
+        while True:
+            try:
+                if self._id is None:
+                    self._producer.write(outputs)
+                else:
+                    self._transact(outputs, offsets, position.source.get("group"))
+                break
+            except RecordsRefused as refused:
+                self._require_deliverable(outputs, refused)
+        if self._local:
+            self._local.finish()
         self._commits += 1
         self._committed = position
         self._committed_at = time.monotonic()
 
     def close(self) -> None:
         """Close the connection; an unfinished transaction is left to be aborted."""
+        if self._local:
+            self._local.rest()
         producer, self._producer = self._producer, None
         if producer is not None:
             producer.close()
+
+    @staticmethod
+    def _agree(local: LocalPosition, last: dict[str, Any] | None) -> dict[str, Any] | None:
+        """Return the last commit as the brokers know it, or the copy's if they have forgotten."""
+        local.open()
+        if last is not None:
+            local.settle(last)
+            return last
+        kept = local.restore()
+        if kept is None or "group" not in kept["source"]:
+            return kept
+        # The group may have gone on without us; the source takes these where it has not.
+        source = kept["source"]
+        offsets = {"remembered": source.get("offsets", {})}
+        others = {key: value for key, value in source.items() if key != "offsets"}
+        return kept | {"source": others | offsets}
 
     def _transact(
         self,
@@ -136,6 +187,7 @@ class KafkaSink(Sink):
         offsets: Mapping[Place, tuple[int, str]],
         group: str | None,
     ) -> None:
+        began = time.monotonic(), time.time()
         try:
             # 1. Begin.
             self._producer.begin()
@@ -153,18 +205,75 @@ class KafkaSink(Sink):
             # Nothing is wrong with us: the producer goes on, if it can take this back.
             self._producer.abort()
             raise
-        except Fenced:
-            if self._client.identity is None:
-                raise DetectdError(
-                    f"kafka.transactional_id: {self._id!r}: another process with this "
-                    "transactional id took over; run one process, or give each an id of its own"
-                ) from None
-            raise
+        except Fenced as fenced:
+            raise self._whose(fenced, began) from None
         except DetectdError:
             # Readers wait behind an open transaction: end it now, not when the next one begins.
             with suppress(DetectdError):
                 self._producer.abort()
             raise
+
+    def _whose(self, fenced: Fenced, began: tuple[float, float]) -> DetectdError:
+        """Whether another process has our transactional id, or our transaction took too long.
+
+        Brokers end a transaction that is not finished in time. One that they end sooner was ended
+        for another process. The clock of a machine that slept may have stood still, so both count.
+        """
+        took = max(time.monotonic() - began[0], time.time() - began[1])
+        if took > self._client.transaction_timeout / 2:
+            return fenced
+        if self._client.identity is None:
+            return ConfigError(
+                f"kafka.transactional_id: {self._id!r}: another process with this transactional id "
+                "took over; run one process, or give each an id of its own"
+            )
+        return Fenced(str(fenced), rival=True)
+
+    def _require_deliverable(self, outputs: Sequence[Addressed], refused: RecordsRefused) -> None:
+        """Raise Undeliverable with the outputs that are refused, or go on in smaller batches.
+
+        A batch may be too large though none of its records is, if we may not know the limit or it
+        has been changed; smaller ones have an end, and then this raises Interrupted.
+        """
+        found = dict(refused.certain)
+        if not found or refused.suspects:
+            found = self._tried(outputs)
+        self._producer.close()
+        self._limits = self._look_for_limits()
+        before = self._batch_bytes
+        self._batch_bytes = min(before, *self._limits.values())
+        if not found and self._batch_bytes == before:
+            if before == LEAST_BATCH_BYTES:
+                raise Interrupted(f"Kafka failed, writing: {refused}")
+            self._batch_bytes = max(LEAST_BATCH_BYTES, before // 4)
+        self._connect()
+        if found:
+            raise Undeliverable(
+                {
+                    number: f"the topic {outputs[number][1]!r} refuses it: {why.name}; {why.fix}"
+                    for number, why in sorted(found.items())
+                }
+            )
+
+    def _tried(self, outputs: Sequence[Addressed]) -> dict[int, Meaning]:
+        """Which of the outputs are refused, as kafka-python finds out: librdkafka does not say."""
+        self._producer.close()
+        judge = kafka_python.Producer(self._client, self._id, self._batch_bytes)
+
+        def attempt(numbers: Sequence[int]) -> None:
+            if self._id is None:
+                judge.write([outputs[number] for number in numbers])
+                return
+            judge.begin()
+            try:
+                judge.write([outputs[number] for number in numbers])
+            finally:
+                judge.abort()
+
+        with closing(judge):
+            if self._id is not None:
+                judge.take_over()
+            return refused_records(attempt, len(outputs))
 
     def _addressed(self, outgoing: Sequence[Outgoing]) -> list[Addressed]:
         latest, by_key = time.time() * 1000 + AHEAD_MS, not self._preserve_partition
@@ -184,6 +293,9 @@ class KafkaSink(Sink):
         """As in the source, which keeps the order."""
         partition, there = out.partition or 0, self._partitions[self._topics[out.topic]]
         if self._preserve_partition and partition >= there:
+            name = self._topics[out.topic]
+            if self._client.partitions([name])[name] > partition:
+                raise Interrupted(f"{name} has been given more partitions; opening it again")
             raise ConfigError(
                 f"topics.{out.topic}: {self._topics[out.topic]!r} has {there} partitions, and a "
                 f"record came from partition {partition}; add partitions, or set "
@@ -196,8 +308,9 @@ class KafkaSink(Sink):
         group = position.source.get("group")
         number = self._commits + 1
         source = position.source if group is None else {"group": group}
-        mark = {"by": self._id, "commit": number, "source": source, "state": position.state}
-        memo = json.dumps(mark, separators=(",", ":"))
+        memo = marks.write(
+            {"by": self._id, "commit": number, "source": source, "state": position.state}
+        )
         if group is None:
             return {self._own_place: (number, memo)}
         return {
@@ -226,7 +339,7 @@ class KafkaSink(Sink):
             offsets = self._client.patiently(lambda: admin.list_group_offsets([group])[group])
         memos = [own.metadata] if own else []
         memos += [offset.metadata for offset in offsets.values()]
-        return [mark for mark in map(_mark, memos) if mark.get("by") == self._id]
+        return [mark for mark in map(marks.read, memos) if mark.get("by") == self._id]
 
     def _look_for_limits(self) -> dict[Topic, int]:
         known = broker_topics.size_limits(self._client, list(self._topics.values()))
@@ -237,16 +350,6 @@ class KafkaSink(Sink):
             topic: known.get(name, DEFAULT_LIMIT) - BATCH_OVERHEAD
             for topic, name in self._topics.items()
         }
-
-
-def _mark(memo: str | None) -> dict[str, Any]:
-    """The mark in an offset's metadata; empty where somebody else wrote it."""
-    try:
-        # librdkafka hands over the end of its string with it.
-        mark = json.loads((memo or "{}").rstrip("\0"))
-    except ValueError:
-        return {}
-    return mark if isinstance(mark, dict) else {}
 
 
 def _number(mark: dict[str, Any]) -> int:

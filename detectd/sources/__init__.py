@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,6 +40,26 @@ class Partition:
     lag: int | None
     timestamp_ms: int | None
     silent: float
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Records of a partition that are gone unread; `reset` if its log is not the one read before.
+
+    `records` is a difference of offsets, so it may count what was never a record.
+    """
+
+    partition: str
+    records: int
+    reset: bool = False
+
+
+class Losses(NamedTuple):
+    """What a source had to pass over: how often, how many bytes as far as known, NULs skipped."""
+
+    times: int = 0
+    lost_bytes: int = 0
+    nul_bytes: int = 0
 
 
 # What the values of a batch may weigh before it is full, however few its records are.
@@ -74,6 +94,17 @@ class Source(Protocol):
     def acknowledge(self, position: dict[str, Any]) -> None:
         """Take note that everything before `position` has been committed by the sink."""
 
+    def origin(self) -> dict[str, Any] | None:
+        """Return the position of the first record that has not been acknowledged.
+
+        None if a source that is started without a position begins there by itself.
+        """
+        return None
+
+    def take_losses(self) -> Losses:
+        """Return what was lost since this was last called."""
+        return Losses()
+
     def rewind(self) -> None:
         """Go back to the first record that has not been acknowledged."""
         raise AssertionError("this source cannot be read again, and nobody takes its records away")
@@ -92,6 +123,10 @@ class Source(Protocol):
         None while we are not in the group that shares them.
         """
         return {}
+
+    def gaps(self) -> list[Gap]:
+        """Return the gaps that have been committed since the last call."""
+        return []
 
     def progress(self) -> float | None:
         """The share of the input that has been read, in [0, 1]; None where there is no end."""

@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
-import gzip
-import os
-import stat
 import time
-import zlib
-from typing import IO, TYPE_CHECKING, Any, Literal, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
 
-from detectd.errors import ConfigError, DetectdError
+from detectd.errors import ConfigError
 from detectd.nearest import missing
-from detectd.sources import BATCH_BYTES, Batch, Source
+from detectd.os_failures import explained
+from detectd.sources import BATCH_BYTES, Batch, Losses, Source, losses
+from detectd.sources.chain import Chain
+from detectd.sources.file_reader import BLOCK, FileReader
 from detectd.sources.header import CsvFormat, Header, kept_header
-from detectd.sources.identity import Identity, head_of, rotated_sibling
+from detectd.sources.holes import NUL
+from detectd.sources.identity import Identity
+from detectd.sources.losses import LossLog
+from detectd.sources.opened import Opened, require_regular
+from detectd.sources.packed import SUFFIXES, DamagedError
 from detectd.sources.reader import Reader
-from detectd.sources.rotation import successor
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable, Sequence
 
     from detectd.records import Record
 
 log = structlog.get_logger()
 
-BLOCK = 1 << 18
 POLL_SECONDS = 0.05
-DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error)
+
+# A file that was read to its end a shorter while ago, and then truncated, has lost nothing.
+BLIND_SECONDS = 1.0
 
 
 class FileSource(Source):
@@ -36,10 +40,12 @@ class FileSource(Source):
 
     A record's id is `name:line`. After a rotation or truncation lines count from 1 again, and the
     ids tell the generations apart: `name#1:line`.
+
+    `rotated` are globs of where rotated files go, beside the names that logrotate gives by itself.
+    A renamed file is read on until it has been silent for `rotate_wait_seconds`.
     """
 
-    _reader: Reader
-    _identity: Identity
+    _reading: FileReader
 
     def __init__(
         self,
@@ -49,6 +55,10 @@ class FileSource(Source):
         follow: bool,
         max_record_bytes: int,
         csv: CsvFormat | None = None,
+        rotated: Sequence[str] = (),
+        rotate_wait_seconds: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self.path = path
         self.follow = follow
@@ -56,34 +66,34 @@ class FileSource(Source):
         self._max_record_bytes = max_record_bytes
         self._csv = csv or CsvFormat()
         self._former: Header | None = None
-        self._packed = path.suffix == ".gz"
-        self._file: IO[bytes] | None = None
+        self._packed = path.suffix in SUFFIXES
+        self._clock = clock
+        self._chain = Chain(path, rotated, rotate_wait_seconds, clock=clock, wall=wall)
+        self._losses = LossLog(path)
         self._generation = 0
-        self._rotated = False
-        self._waiting: str | None = None
         self._has_been = False
-        self._absent: str | None = None
         self._acknowledged: dict[str, Any] | None = None
 
     def start(self, position: dict[str, Any] | None) -> None:
         """See `Source`. A file that is followed may come into being later."""
-        self._acknowledged = position
         try:
-            if not self.follow:
-                self._require_content()
+            require_regular(self.path, missing_ok=self.follow)
             if position is None:
                 self._generation = 0
                 self._former = None
                 self._begin()
+                position = self._position()
             else:
                 self._resume(position)
-        except DAMAGED:
+        except DamagedError:
             raise self._replaced() from None
         except OSError as refused:
-            raise ConfigError(
-                f"source.path: {self.path} cannot be read: {refused.strerror}; "
-                "name a file that this user can read"
+            raise explained(
+                refused,
+                f"source.path: {self.path} cannot be read",
+                "name a file that this user can read",
             ) from None
+        self._acknowledged = position
 
     def read(self, limit: int, wait: float) -> Batch:
         """See `Source`."""
@@ -92,16 +102,15 @@ class FileSource(Source):
         ended = False
         room = BATCH_BYTES
         while len(records) < limit and room > 0 and not ended:
-            before = self._reader.offset
-            if taken := self._reader.take(limit - len(records)):
+            before = self._reading.offset
+            if taken := self._reading.take(limit - len(records)):
                 records += taken
-                room -= self._reader.offset - before
-            elif chunk := self._read_block():
-                self._reader.feed(chunk)
-                self._note_header()
+                room -= self._reading.offset - before
+            elif self._feed():
+                continue
             elif not self.follow:
-                ended = not self._reader.finish()
-            elif not self._reader.idle(time.monotonic()) and not self._moved_on():
+                ended = not self._reading.finish()
+            elif not self._reading.idle(self._clock()) and not self._moved_on():
                 left = deadline - time.monotonic()
                 if left <= 0:
                     break
@@ -111,65 +120,86 @@ class FileSource(Source):
     def acknowledge(self, position: dict[str, Any]) -> None:
         """The sink keeps the position; here it is known for a `rewind`."""
         self._acknowledged = position
+        self._chain.acknowledge(position["generation"])
+
+    def origin(self) -> dict[str, Any] | None:
+        """See `Source`: the file that was there first may have been rotated since."""
+        known = self._acknowledged
+        if not self.follow or known is None or known["offset"]:
+            return known
+        # What a file begins with can be known only when something has been written.
+        identity, after = self._chain.beginning(known["generation"])
+        if identity:
+            known = {
+                **known,
+                "identity": identity.as_dict(),
+                "next": [one.as_dict() for one in after],
+            }
+            self._acknowledged = known
+        return known
+
+    def take_losses(self) -> Losses:
+        """See `Source`."""
+        return self._losses.take()
 
     def rewind(self) -> None:
-        """See `Source`."""
-        self.start(self._acknowledged)
+        """See `Source`. The files since then are open still, wherever they are by now."""
+        position = self._acknowledged
+        assert position is not None
+        if not self.follow or self._chain.current is None:
+            self.start(position)
+            return
+        if not self._reading.is_intact():
+            self._find_content()
+        offset = position["offset"]
+        self._chain.go_back(position["generation"])
+        self._former = kept_header(position.get("header"), self._csv)
+        file = self._chain.current
+        assert file
+        self._generation = file.generation
+        self._read_from(file, offset, position["line"])
+        if file.cut:
+            self._losses.lost(position["line"], losses.UNANSWERED, file.end - offset)
 
     def progress(self) -> float | None:
-        """See `Source`; of a gzipped file, the share of its packed bytes."""
-        if self.follow or self._file is None:
+        """See `Source`; of a compressed file, the share of its packed bytes."""
+        file = self._chain.current
+        if self.follow or file is None:
             return None
-        size = os.fstat(self._file.fileno()).st_size
-        packed = os.lseek(self._file.fileno(), 0, os.SEEK_CUR) if self._packed else 0
-        return min(1.0, (packed or self._reader.offset) / size) if size else 1.0
+        size = file.size()
+        read = file.packed_at() if file.packed else self._reading.offset
+        return min(1.0, read / size) if size else 1.0
 
     def absent(self) -> str | None:
         """See `Source`. A file that has been there once is being rotated."""
-        self._has_been = self._has_been or self._file is not None
+        self._has_been = self._has_been or self._chain.current is not None
         if self._has_been:
             return None
         return f"source.path: {missing(self.path, 'waiting until it does')}"
 
     def close(self) -> None:
         """See `Source`."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        self._chain.close()
 
-    def _read_block(self) -> bytes:
-        if self._file is None:
-            return b""
-        try:
-            if self.follow and not self._is_intact(self._file):
-                return b""
-            return self._file.read(BLOCK)
-        except DAMAGED as broken:
-            raise DetectdError(
-                f"{self.path}: damaged gzip after line {self._reader.line}: {broken}; get it anew"
-            ) from None
-        except OSError as failed:
-            raise DetectdError(
-                f"{self.path}: cannot be read after line {self._reader.line}: {failed.strerror}; "
-                "mend the disk and run again"
-            ) from None
-
-    def _is_intact(self, file: IO[bytes]) -> bool:
-        """Looked at before each block: a file that was truncated may have grown past us since."""
-        return self._identity.still_holds(file, self._reader.ahead)
+    def _feed(self) -> bool:
+        """Read on in the current file; False if there is nothing more for now."""
+        read = self._reading.feed(follow=self.follow)
+        self._chain.has_read(read)
+        self._note_header()
+        return read > 0
 
     def _position(self) -> dict[str, Any]:
-        # Of a line that has not ended yet, too: it may be all there is to know the file by.
-        known = min(self._reader.ahead, Identity.LONGEST)
-        if self._file is not None and self._identity.head_size < known:
-            self._identity = head_of(self._file, known, packed=self._packed)
-        header = self._reader.header.as_dict() if self._reader.header else None
+        reading = self._reading
+        header = reading.header.as_dict() if reading.header else None
         return {
             "path": str(self.path.absolute()),
-            "offset": self._reader.offset,
-            "line": self._reader.line,
+            "offset": reading.offset,
+            "line": reading.line,
             "generation": self._generation,
-            "identity": self._identity.as_dict(),
+            "identity": reading.identity().as_dict(),
+            "size": max(reading.size, reading.end),
+            "target": str(self._chain.target),
+            "next": [known.as_dict() for known in self._chain.expected()],
             **({"header": header} if header else {}),
         }
 
@@ -180,65 +210,61 @@ class FileSource(Source):
                 f"source.path: {self.path} is not the file whose outputs are in the sink, "
                 f"{path or 'another kind of source'}; name another sink.directory"
             )
+        self._chain.close()
         self._generation = position["generation"]
         self._former = kept_header(position.get("header"), self._csv)
-        past = Identity(**position["identity"])
+        past = Identity.from_dict(position["identity"])
         self._has_been = bool(past.inode)
         if not past.inode:
             self._begin()
             return
-        place = self._place_of(past, offset)
-        if place is None:
-            log.warning("source.lost", path=path, line=position["line"], why="cut or gone since")
-            self._go_over_to(self._open_or_wait())
+        file = self._find(past, offset, Path(position.get("target", path)))
+        if file is None:
+            self._resume_behind(position, past)
             return
-        file = self._open(place)
+        if not past.head_size and past.modified:
+            file.opened_at = past.modified
+        self._chain.begin(file, self._generation, found=True)
         self._read_from(file, offset, position["line"])
-        if self._packed and file.tell() < offset:
+        self._expect(position)
+
+    def _find(self, past: Identity, offset: int, target: Path) -> Opened | None:
+        """Return the file of an earlier run; None if it is gone, ConfigError if that is wrong."""
+        if self.follow:
+            self._chain.target = target
+            return self._chain.tails.find(past, offset, target)
+        file = Opened(self.path)
+        if not file.matches(past, offset):
+            file.close()
             raise self._replaced()
+        return file
 
-    def _begin(self) -> None:
-        """The file from its start; where it is followed and not there yet, nothing for now."""
-        self._read_from(self._open_or_wait(), 0, 0)
-
-    def _go_over_to(self, file: IO[bytes] | None) -> None:
-        """The next file, from its start."""
+    def _resume_behind(self, position: dict[str, Any], past: Identity) -> None:
+        """Go on after a file that is gone, with what was written since then."""
+        left = max(0, position.get("size", 0) - position["offset"])
+        self._losses.lost(position["line"], losses.GONE, left or None)
+        known = map(Identity.from_dict, position.get("next", ()))
+        file = self._chain.begin_after(past.modified, known, self._generation + 1)
         self._generation += 1
         self._read_from(file, 0, 0)
 
-    def _open(self, place: Path) -> IO[bytes]:
-        # Closed by `close`: the file outlives this call.
-        opened = gzip.open(place) if self._packed else place.open("rb")  # noqa: SIM115
-        return cast("IO[bytes]", opened)
+    def _expect(self, position: dict[str, Any]) -> None:
+        known = map(Identity.from_dict, position.get("next", ()))
+        for _ in range(self._chain.expect(known)):
+            self._losses.lost(position["line"], losses.NEXT_GONE, None)
 
-    def _open_or_wait(self) -> IO[bytes] | None:
-        try:
-            return self._open(self.path)
-        except FileNotFoundError as absent:
-            if not self.follow:
-                raise
-            self._wait_for(absent)
-            return None
+    def _begin(self) -> None:
+        """The file from its start; where it is followed and not there yet, nothing for now."""
+        self._chain.close()
+        file = self._chain.open(patient=False) if self.follow else Opened(self.path)
+        self._chain.begin(file, self._generation)
+        self._read_from(file, 0, 0)
 
-    def _wait_for(self, absent: OSError) -> None:
-        """Say why there is nothing to read, once."""
-        if self._waiting != absent.strerror:
-            self._waiting = absent.strerror
-            log.info("source.waiting", path=str(self.path), why=absent.strerror)
-
-    def _read_from(self, file: IO[bytes] | None, offset: int, line: int) -> None:
-        self.close()
-        self._file = file
-        self._rotated = False
-        if file:
-            self._waiting = None
-        self._identity = head_of(file, offset, packed=self._packed) if file else Identity()
-        if file and offset:
-            if self._rows and self._former is None:
-                self._former = self._header(file)
-            file.seek(offset)
+    def _read_from(self, file: Opened | None, offset: int, line: int) -> None:
+        if file and offset and self._rows and not file.cut and self._former is None:
+            self._former = self._header(file)
         generation = f"#{self._generation}" if self._generation else ""
-        self._reader = Reader(
+        reader = Reader(
             f"{self.path.name}{generation}",
             self._max_record_bytes,
             rows=self._rows,
@@ -247,82 +273,71 @@ class FileSource(Source):
             line=line,
             header=self._former,
         )
+        self._reading = FileReader(
+            file, reader, self._losses, json=not self._rows, clock=self._clock
+        )
 
-    def _header(self, file: IO[bytes]) -> Header:
+    def _header(self, file: Opened) -> Header:
         """The header at the beginning of the file, for a position that does not have it."""
         reader = Reader(self.path.name, self._max_record_bytes, rows=True, csv=self._csv)
+        file.go_to(0)
         while reader.looks_for_its_header and (block := file.read(BLOCK)):
-            reader.feed(block)
+            reader.feed(block if reader.ahead else block.lstrip(NUL))
         reader.finish()
         assert reader.header, "a position behind its header has a header"
         return reader.header
 
     def _note_header(self) -> None:
         """Remember the header for the next file, and say once what there is to say of it."""
-        self._former = self._reader.header
-        if self._reader.remark:
-            log.warning("source.header", path=str(self.path), reason=self._reader.remark)
-            self._reader.remark = None
-
-    def _require_content(self) -> None:
-        wrong = None
-        try:
-            status = self.path.stat()
-        except FileNotFoundError:
-            raise ConfigError(
-                f"source.path: {missing(self.path, 'name a file with records')}"
-            ) from None
-        if stat.S_ISDIR(status.st_mode):
-            wrong = "is a directory, not a file"
-        elif stat.S_ISREG(status.st_mode) and not status.st_size:
-            wrong = "is empty"
-        if wrong:
-            raise ConfigError(f"source.path: {self.path} {wrong}; name a file with records")
-
-    def _place_of(self, past: Identity, offset: int) -> Path | None:
-        """Where the file of an earlier run lies now; None where it is gone and a new one is due.
-
-        Raises ConfigError where a file that is not followed is no longer the one that was read.
-        """
-        if not self.follow:
-            if past.is_still(self.path, offset, packed=self._packed):
-                return self.path
-            raise self._replaced()
-        if self.path.exists() and past.is_same_inode(self.path):
-            return self.path if past.is_still(self.path, offset) else None
-        sibling = rotated_sibling(self.path, past, offset)
-        if sibling is not None:
-            return sibling
-        # Restored from elsewhere: another inode, the same content.
-        known = self.path.exists() and offset > 0 and past.is_still(self.path, offset)
-        return self.path if known else None
+        self._former = self._reading.header
+        if remark := self._reading.take_remark():
+            log.warning("source.header", path=str(self.path), reason=remark)
 
     def _moved_on(self) -> bool:
-        """At the end of a followed file: go over to the file that has taken its place, if any.
-
-        A rotated file is read to its end once more after the rotation was seen, since its writer
-        may have written until then.
-        """
+        """At the end of a followed file: go over to the one that has taken its place, if any."""
         self._note_header()
-        try:
-            if self._file is None:
-                self._read_from(self._open(self.path), 0, 0)
-                return True
-            renamed = not self._identity.is_same_inode(self.path)
-            if not renamed and self._is_intact(self._file):
-                return False
-            if renamed and not self._rotated:
-                self._rotated = True
-                return True
-            if self._reader.finish():
-                return True
-            place = successor(self.path, self._identity) if renamed else self.path
-            file = self._open(place)
-        except OSError as absent:  # Whoever rotates may yet have to create it, or to hand it over.
-            self._wait_for(absent)
+        chain = self._chain
+        if late := chain.written_too_late():
+            self._losses.lost(self._reading.line, losses.TOO_LATE, late)
+        if chain.current is None:
+            file = chain.open()
+            chain.begin(file, self._generation)
+            if file:
+                self._read_from(file, 0, 0)
+            return file is not None
+        if not chain.current.cut and not self._reading.is_intact():
+            return self._find_content()
+        following = chain.following()
+        if following is None:
             return False
-        log.info("source.rotated", path=str(self.path), lines=self._reader.line, next=place.name)
-        self._go_over_to(file)
+        if self._reading.finish():
+            return True
+        log.info(
+            "source.rotated",
+            path=str(self.path),
+            lines=self._reading.line,
+            next=following.place.name,
+        )
+        chain.go_over(following, self._reading.end)
+        self._generation = following.generation
+        self._read_from(following, 0, 0)
+        return True
+
+    def _find_content(self) -> bool:
+        """The current file was truncated: go on in the copy that was made of it before, if any."""
+        chain, reader = self._chain, self._reading
+        assert chain.current
+        past = reader.identity()
+        if copy := chain.tails.find_copy(past, reader.offset, chain.target):
+            log.info("source.copied", path=str(self.path), line=reader.line, copy=copy.place.name)
+            chain.replace(copy)
+            self._read_from(copy, reader.offset, reader.line)
+            return True
+        chain.current.cut = True
+        chain.current.end = reader.end
+        unread, blind = reader.size - reader.end, self._clock() - reader.looked
+        if unread > 0 or blind > BLIND_SECONDS:
+            self._losses.lost(reader.line, losses.TRUNCATED, max(0, unread) or None)
         return True
 
     def _replaced(self) -> ConfigError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import zlib
 from base64 import b64decode, b64encode
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -56,16 +57,21 @@ class Header(msgspec.Struct, frozen=True):
 
     def as_dict(self) -> dict[str, Any] | None:
         """For a position; None if it is too long for one."""
-        text = msgspec.json.encode(self.columns)
-        if len(text) <= LONGEST_PLAIN:
-            return {"columns": list(self.columns), "delimiter": self.delimiter}
-        packed = b64encode(zlib.compress(text, 9)).decode()
-        kept = {"packed": packed, "delimiter": self.delimiter}
-        return kept if len(packed) <= LONGEST_KEPT else None
+        kept = _kept(self.columns)
+        return {**kept, "delimiter": self.delimiter} if kept else None
 
     def names_all(self, features: tuple[str, ...]) -> bool:
         """Whether each feature is a column."""
         return set(features) <= set(self.columns)
+
+
+@lru_cache(8)
+def _kept(columns: tuple[str, ...]) -> dict[str, Any] | None:
+    text = msgspec.json.encode(columns)
+    if len(text) <= LONGEST_PLAIN:
+        return {"columns": list(columns)}
+    packed = b64encode(zlib.compress(text, 9)).decode()
+    return {"packed": packed} if len(packed) <= LONGEST_KEPT else None
 
 
 def kept_header(found: dict[str, Any] | None, asked: CsvFormat) -> Header | None:

@@ -1,72 +1,83 @@
-"""Which file is this? Its inode, and what it begins with: names and inodes are both used again."""
+"""Which file is this? Its inode and some of its bytes: names and inodes are both used again."""
 
 from __future__ import annotations
 
-import glob
-import gzip
 import hashlib
-import os
-from dataclasses import asdict, dataclass
-from typing import IO, TYPE_CHECKING, Any, ClassVar
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
-if TYPE_CHECKING:
-    from pathlib import Path
+# How many bytes are compared at the start of a file, and before an offset.
+LONGEST = 1024
+
+
+def sha256(content: bytes) -> str:
+    """Return the digest of what is compared."""
+    return hashlib.sha256(content).hexdigest()
+
+
+NOTHING = sha256(b"")
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Device and inode, and the sha256 of the first `head_size` bytes, unpacked."""
+    """Device, inode, and the sha256 of two pieces of the unpacked content.
 
-    LONGEST: ClassVar[int] = 1024
+    `head` is of the first `head_size` bytes, `tail` of the `tail_size` bytes before an offset:
+    files with the same header differ there. `modified` is when the file was last known to be
+    written, in ns since the epoch. Earlier versions kept neither `tail` nor `modified`.
+    """
 
     device: int = 0
     inode: int = 0
     head_size: int = 0
-    head: str = hashlib.sha256().hexdigest()
+    head: str = NOTHING
+    tail_size: int = 0
+    tail: str = NOTHING
+    modified: int = 0
+
+    @classmethod
+    def from_dict(cls, kept: dict[str, Any]) -> Identity:
+        """Return the identity that a position holds."""
+        names = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in kept.items() if name in names})
 
     def as_dict(self) -> dict[str, Any]:
-        """For a position."""
-        return asdict(self)
-
-    def is_same_inode(self, path: Path) -> bool:
-        """Whether `path` is the file itself, whatever it holds now."""
-        status = path.stat()
-        return (status.st_dev, status.st_ino) == (self.device, self.inode)
-
-    def still_holds(self, file: IO[bytes], offset: int) -> bool:
-        """Whether an open file still begins as it did and reaches to `offset` at least."""
-        descriptor = file.fileno()
-        begins = _sha256(os.pread(descriptor, self.head_size, 0)) == self.head
-        return begins and os.fstat(descriptor).st_size >= offset
-
-    def is_still(self, path: Path, offset: int, *, packed: bool = False) -> bool:
-        """Whether the file at `path` begins as this one did and reaches to `offset` at least."""
-        if packed:  # Only reading it all would tell how far it reaches.
-            with gzip.open(path) as packed_file:
-                return _sha256(packed_file.read(self.head_size)) == self.head
-        with path.open("rb") as file:
-            return self.still_holds(file, offset)
+        """For a position, which should be short."""
+        return {name: value for name, value in asdict(self).items() if value not in (0, NOTHING)}
 
 
-def head_of(file: IO[bytes], offset: int, *, packed: bool) -> Identity:
-    """The identity of an open file of which `offset` bytes have been processed."""
-    status = os.fstat(file.fileno())
-    size = min(offset, Identity.LONGEST)
-    if packed:
-        with gzip.open(f"/proc/self/fd/{file.fileno()}") as again:
-            head = again.read(size)
-    else:
-        head = os.pread(file.fileno(), size, 0)
-    return Identity(status.st_dev, status.st_ino, size, _sha256(head))
+class Trace:
+    """The bytes that tell the file being read from others: its first ones and its last ones.
 
+    `end` is the offset up to which it has been fed; `head` may be known beyond.
+    """
 
-def rotated_sibling(path: Path, past: Identity, offset: int) -> Path | None:
-    """The file beside `path` that it was renamed to."""
-    for sibling in sorted(path.parent.glob(f"{glob.escape(path.name)}*")):
-        if sibling != path and sibling.is_file() and past.is_same_inode(sibling):
-            return sibling if past.is_still(sibling, offset) else None
-    return None
+    # More than a block and a long record: an offset that moves stays within.
+    KEPT = 4 << 20
 
+    def __init__(self, head: bytes = b"", tail: bytes = b"", end: int = 0) -> None:
+        self.head = head[:LONGEST]
+        self.end = end
+        self._recent = bytearray(tail)
+        self._tail = (end, bytes(tail[-LONGEST:]))
 
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+    def feed(self, chunk: bytes) -> None:
+        """Take in the next bytes of the file."""
+        if len(self.head) < min(LONGEST, self.end + len(chunk)):
+            self.head = (self.head[: self.end] + chunk)[:LONGEST]
+        self.end += len(chunk)
+        self._recent += chunk
+        del self._recent[: -self.KEPT]
+
+    def tail(self, offset: int) -> bytes:
+        """Return up to `LONGEST` bytes before `offset`; offsets never go back."""
+        if self._tail[0] != offset:
+            start = self.end - len(self._recent)
+            del self._recent[: max(0, offset - LONGEST - start)]
+            length = len(self._recent) - (self.end - offset)
+            self._tail = (offset, bytes(self._recent[: max(0, length)]))
+        return self._tail[1]
+
+    def last(self) -> bytes:
+        """Return up to `LONGEST` bytes before the end."""
+        return bytes(self._recent[-LONGEST:])

@@ -104,6 +104,7 @@ class Reader:
             assert self._first_row
             if cuts := self._first_row.finish():
                 self._end_of_header(cuts[0])
+            self._first_row = None
         if self._head is None:
             self._cuts.extend(self._cutter.finish())
         return bool(self._cuts)

@@ -1,37 +1,138 @@
-"""Which file comes after a rotated one, where a log was rotated more than once."""
+"""Where rotated files lie, and in which order they were written."""
 
 from __future__ import annotations
 
+import glob
+import os
 import re
+import stat
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from detectd.sources.packed import SUFFIXES
 
-    from detectd.sources.identity import Identity
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
 
 # `.1` is younger than `.2`; of dates, as in `-20261123` or `.2026-11-23`, the later is younger.
-# Other names, `.gz` and `.bak` among them, may be copies of what has been read already.
+# Other names, `.bak` among them, may be copies of what has been read already.
 NUMBER = re.compile(r"\.(\d{1,3})")
-DATE = re.compile(r"[-.](\d{4}[-_T:.\d]{2,})")
+DATE = re.compile(r"[-._](\d{4}[-_T:.\d]{2,})")
+DIGITS = re.compile(r"\d+")
 
 
-def successor(path: Path, finished: Identity) -> Path:
-    """The file to read after the one of `finished`: the next younger beside it, else `path`."""
-    rotated: dict[tuple[str, int, str], Path] = {}
-    for sibling in path.parent.iterdir():
-        age = _age(sibling.name.removeprefix(path.name))
-        if age and sibling.name.startswith(path.name) and sibling.is_file():
-            rotated[age] = sibling
-    own = next((age for age, place in rotated.items() if finished.is_same_inode(place)), None)
-    younger = [age for age in rotated if own and age[0] == own[0] and age > own]
-    return rotated[min(younger)] if younger else path
+@dataclass(frozen=True, slots=True)
+class Rotated:
+    """A file that may have been rotated away. Within a `scheme` a greater `age` is younger.
+
+    Files of the scheme "other" have no age: the time of their last change says which is younger.
+    """
+
+    place: Path
+    scheme: str
+    age: tuple[int, ...]
+    modified: int
+    key: tuple[int, int]
 
 
-def _age(suffix: str) -> tuple[str, int, str] | None:
-    """Sorts the names of one kind of rotation from the oldest to the youngest."""
-    if number := NUMBER.fullmatch(suffix):
-        return "number", -int(number[1]), ""
-    if date := DATE.fullmatch(suffix):
-        return "date", 0, date[1]
+def candidates(path: Path, target: Path, globs: Sequence[str]) -> list[Rotated]:
+    """Return the files that `path` may have been rotated to, those of a scheme in order.
+
+    `target` is what `path`, a symlink, stood for when it was last read; else `path` itself. Beside
+    both are looked for: the names that logrotate gives, and those of other targets of the link.
+    """
+    here = Path(os.path.realpath(path))
+    found: dict[Path, Rotated] = {}
+    for rotated in _candidates(path, here, target, globs):
+        if rotated.place != here:
+            found.setdefault(rotated.place, rotated)
+    for place in [place for place in found if place.suffix in SUFFIXES]:
+        if place.with_suffix("") in found:  # It is being compressed, and is whole as it was.
+            del found[place]
+    return sorted(found.values(), key=lambda one: (one.scheme, one.age, one.modified))
+
+
+def _candidates(path: Path, here: Path, target: Path, globs: Sequence[str]) -> Iterator[Rotated]:
+    for place in matching(globs):
+        yield from _rotated(place, [path, here, target], other=True)
+    bases = dict.fromkeys([path.absolute(), here, target])
+    for base in bases:
+        for place in entries(base.parent):
+            yield from _rotated(place, [base])
+    if here == path.absolute() == target:
+        return
+    for place in entries(target.parent):
+        if _shape(place) == _shape(target) and DIGITS.search(place.name):
+            yield from _listed(place, "target", _numbers(place))
+
+
+def _rotated(place: Path, bases: Iterable[Path], *, other: bool = False) -> Iterator[Rotated]:
+    known = next(filter(None, (_age(base, _unpacked(place).name) for base in bases)), None)
+    if known or other:
+        yield from _listed(place, *(known or ("other", ())))
+
+
+def _listed(place: Path, scheme: str, age: tuple[int, ...]) -> Iterator[Rotated]:
+    try:
+        status = place.stat()
+    except OSError:  # Gone since it was listed.
+        return
+    if stat.S_ISREG(status.st_mode):
+        key = status.st_dev, status.st_ino
+        yield Rotated(Path(os.path.realpath(place)), scheme, age, status.st_mtime_ns, key)
+
+
+def matching(globs: Iterable[str]) -> Iterator[Path]:
+    """Return what the patterns match, relative ones from the working directory."""
+    for pattern in globs:
+        yield from map(Path, glob.iglob(pattern, recursive=True))  # noqa: PTH207 - may be absolute
+
+
+def entries(directory: Path) -> list[Path]:
+    """Return what lies in a directory; nothing if it cannot be read."""
+    try:
+        return list(directory.iterdir())
+    except OSError:
+        return []
+
+
+def younger(own: Rotated, rotated: Iterable[Rotated], current: Path) -> list[Rotated]:
+    """Return those of `rotated` that were written after `own`, the oldest first.
+
+    `current` is what the path of the source stands for now: files that a link stood for before
+    lie between their names.
+    """
+    if own.scheme == "other":
+        later = [one for one in rotated if one.modified > own.modified and one.key != own.key]
+        return sorted(later, key=lambda one: one.modified)
+    later = [one for one in rotated if one.scheme == own.scheme and one.age > own.age]
+    if own.scheme == "target":
+        return [one for one in later if one.age < _numbers(current)]
+    return later
+
+
+def _age(base: Path, name: str) -> tuple[str, tuple[int, ...]] | None:
+    """Return what the name says. With logrotate's `extension` it is `events.1.jsonl`."""
+    rest = ""
+    if name.startswith(base.name):
+        rest = name.removeprefix(base.name)
+    elif base.suffix and name.startswith(base.stem) and name.endswith(base.suffix):
+        rest = name[len(base.stem) : -len(base.suffix)]
+    if number := NUMBER.fullmatch(rest):
+        return "number", (-int(number[1]),)
+    if date := DATE.fullmatch(rest):
+        return "date", tuple(map(int, DIGITS.findall(date[1])))
     return None
+
+
+def _unpacked(place: Path) -> Path:
+    return place.with_suffix("") if place.suffix in SUFFIXES else place
+
+
+def _shape(place: Path) -> Path:
+    return place.parent / DIGITS.sub("#", _unpacked(place).name)
+
+
+def _numbers(place: Path) -> tuple[int, ...]:
+    return tuple(map(int, DIGITS.findall(_unpacked(place).name)))

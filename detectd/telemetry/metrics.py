@@ -85,10 +85,29 @@ METRICS = (
         ("partition",),
     ),
     Declared("detectd_stale_partitions", "Partitions silent for longer than source.stale_after."),
+    Declared(
+        "detectd_source_lost_total",
+        "How often a part of a followed file was gone before it was read.",
+    ),
+    Declared(
+        "detectd_source_lost_bytes_total", "The bytes of these parts, as far as they are known."
+    ),
+    Declared("detectd_source_nul_bytes_total", "NULs between records that were skipped."),
     Declared("detectd_interruptions_total", "How often the brokers were away."),
     Declared("detectd_rewinds_total", "How often partitions went before a commit."),
+    Declared(
+        "detectd_source_gap_records_total",
+        "Records of a partition that were deleted before they were read, by their offsets.",
+        ("partition",),
+    ),
+    Declared(
+        "detectd_source_resets_total",
+        "How often a partition's topic was created again, or its log lost its end.",
+        ("partition",),
+    ),
     Declared("detectd_warmup_progress_ratio", "Share of the warm-up that is collected."),
     Declared("detectd_warmup_remaining_seconds", "What the rest takes at the rate so far."),
+    Declared("detectd_warmup_failures_total", "Trainings that the collected rows could not carry."),
     Declared("detectd_model_info", "Always 1; the model that answers.", ("version", "detector")),
     Declared("detectd_model_age_seconds", "How long ago the model was trained."),
     Declared(
@@ -103,7 +122,8 @@ METRICS = (
     ),
     Declared(
         "detectd_promise_kept",
-        "1 where the abstentions so far are within the promise, as the report has it, else 0.",
+        "1 if the abstentions so far are within the promise, however often one looks, else 0; "
+        "absent if nothing is promised.",
     ),
     Declared(
         "detectd_drift_evidence", "Evidence that the stream no longer is what the model knows."

@@ -90,6 +90,7 @@ def status(state: State, now: float, epoch: float, outputs: Mapping[str, int]) -
         "interrupted": _interrupted(state, now),
         "interruptions": state.interruptions,
         "rewinds": state.rewinds,
+        "losses": state.losses._asdict(),
         "drift_evidence": state.evidence,
         "average_run_length": state.average_run_length,
         "alarm_count": state.alarm_count,

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 from detectd import __version__
 from detectd.encode import VERDICTS
 from detectd.records import Topic
-from detectd.rejection import observed_inside
 from detectd.telemetry.health import OUTCOMES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from detectd.models.serving import Serving
     from detectd.telemetry.health import State
@@ -36,40 +35,53 @@ def readings(state: State, now: float, epoch: float) -> dict[str, Values]:
             if p.timestamp_ms is not None
         },
         "detectd_stale_partitions": {(): len(state.stale(now))},
+        "detectd_source_lost_total": {(): state.losses.times},
+        "detectd_source_lost_bytes_total": {(): state.losses.lost_bytes},
+        "detectd_source_nul_bytes_total": {(): state.losses.nul_bytes},
         "detectd_interruptions_total": {(): state.interruptions},
         "detectd_rewinds_total": {(): state.rewinds},
+        "detectd_source_gap_records_total": _by_partition(partitions, state.gap_records),
+        "detectd_source_resets_total": _by_partition(partitions, state.resets),
     }
     if state.shared:
         values["detectd_assigned_partitions"] = {(): len(partitions)}
     if state.warming:
-        collected, wanted, seconds = state.warming
-        values["detectd_warmup_progress_ratio"] = {(): collected / wanted}
-        if seconds is not None:
-            values["detectd_warmup_remaining_seconds"] = {(): seconds}
+        warming = state.warming
+        values["detectd_warmup_progress_ratio"] = {(): warming.collected / warming.wanted}
+        values["detectd_warmup_failures_total"] = {(): warming.failures}
+        if warming.seconds_left is not None:
+            values["detectd_warmup_remaining_seconds"] = {(): warming.seconds_left}
     if state.serving:
         values |= _of_model(state.serving, state.observed, epoch)
     return values | _of_watch(state)
 
 
+def _by_partition(owned: Iterable[str], counts: Mapping[str, int]) -> Values:
+    """Return the counts, 0 for a partition without one: Prometheus sees a counter only grow."""
+    return {(name,): counts.get(name, 0) for name in {*owned, *counts}}
+
+
 def _of_model(serving: Serving, observed: Mapping[str, int], epoch: float) -> dict[str, Values]:
-    model, exact = serving.model, serving.promise.exact
+    model, promise = serving.model, serving.promise
     # A clock that was set back must not make a model younger than new.
     age = max(0.0, epoch - datetime.fromisoformat(model.created).timestamp())
     values: dict[str, Values] = {
         "detectd_warmup_progress_ratio": {(): 1},
         "detectd_warmup_remaining_seconds": {(): 0},
+        "detectd_warmup_failures_total": {(): 0},
         "detectd_model_info": {(model.version, model.recipe.detector): 1},
         "detectd_model_age_seconds": {(): age},
-        "detectd_expected_rejection_ratio": {(): exact.expected_rejection_rate},
-        "detectd_rejection_ratio_upper": {(): exact.rejection_rate_upper},
+        "detectd_expected_rejection_ratio": {(): promise.expected_rejection_rate},
     }
+    if promise.exact is not None:
+        values["detectd_rejection_ratio_upper"] = {(): promise.exact.rejection_rate_upper}
     events = sum(observed.get(verdict, 0) for verdict in VERDICTS)
     if events:
         abstained = observed.get(Topic.ABSTAIN, 0)
-        zone = serving.promise.rejector.zone
-        kept = observed_inside(zone, events, abstained, exact.delta)
         values["detectd_observed_rejection_ratio"] = {(): abstained / events}
-        values["detectd_promise_kept"] = {(): kept}
+        kept = promise.kept(events, abstained)
+        if kept is not None:
+            values["detectd_promise_kept"] = {(): kept}
     return values
 
 

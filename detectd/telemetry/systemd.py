@@ -106,10 +106,12 @@ def sentence(state: State, rate: float, now: float) -> str:
 def _performance(state: State, rate: float) -> Iterator[str]:
     if state.serving is None:
         return
-    promised = state.serving.promise.exact.rejection_rate_upper
+    promise = state.serving.promise
     judged, abstained = sum(state.observed.values()), state.observed.get("abstain", 0)
     share = f"{100 * abstained / judged:.1f} %" if judged else "none yet"
-    yield f"{rate:,.0f} events/s, abstaining {share} of a promised {100 * promised:.1f} %"
+    upper = promise.exact.rejection_rate_upper if promise.exact else None
+    promised = "" if upper is None else f" of a promised {100 * upper:.1f} %"
+    yield f"{rate:,.0f} events/s, abstaining {share}{promised}"
     if state.standby:
         yield "standby: other members of the group own all partitions"
 

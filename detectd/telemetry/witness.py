@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from detectd.answering.answerer import Answerer
     from detectd.records import Outgoing
     from detectd.settings import Settings
-    from detectd.sources import Partition
+    from detectd.sources import Gap, Losses, Partition
 
 log = structlog.get_logger()
 
@@ -56,9 +56,9 @@ class Witness:
         """The endpoints, as long as the context lasts."""
         return serve(self._listen, self._token, self.health, self.metrics)
 
-    def opened(self) -> None:
-        """Source and sink are open."""
-        self.health.opened()
+    def opened(self, *, settled: bool) -> None:
+        """Source and sink are open; without `settled` a commit that failed is to be made yet."""
+        self.health.opened(settled=settled)
         self.supervisor.ready()
 
     def batch(self, counts: Counter[str], outgoing: Sequence[Outgoing], seconds: float) -> None:
@@ -68,6 +68,7 @@ class Witness:
         self._events += counts.total()
         if not counts:
             return
+        self.health.committed()
         before = self._dead_in_a_row
         self._dead_in_a_row = before + dead if dead == counts.total() else 0
         if before < MANY_DEAD <= self._dead_in_a_row:
@@ -75,6 +76,11 @@ class Witness:
         if before >= MANY_DEAD > self._dead_in_a_row:
             log.info("records.answered_again")
         self.health.dying(self._dead_in_a_row if self._dead_in_a_row >= MANY_DEAD else 0)
+
+    def passed_over(self, gaps: Sequence[Gap]) -> None:
+        """These gaps of the source were committed."""
+        if gaps:
+            self.health.passed_over(gaps)
 
     def turned(self, answerer: Answerer, partitions: Mapping[str, Partition] | None) -> None:
         """The loop has turned, and this is who answers."""
@@ -109,6 +115,11 @@ class Witness:
             if doubt not in self._doubts:
                 log.warning("config.warning", reason=doubt)
         self._doubts = doubts
+
+    def lost(self, since: Losses) -> None:
+        """What the source lost since this was last called."""
+        if any(since):
+            self.health.lost(since)
 
     def held(self) -> None:
         """A model is being trained, and the loop waits for it."""

@@ -260,7 +260,7 @@ def test_a_plan_takes_the_terms_of_the_configuration_and_those_of_the_command_li
 def test_every_command_is_in_the_readme():
     from pathlib import Path
 
-    from detectd.cli import COMMANDS
+    from detectd.commands import COMMANDS
 
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     for name in COMMANDS:
@@ -381,6 +381,26 @@ def test_missing_features_are_imputed_where_configured_and_named(world):
         "events.jsonl:1": ["b"],
         "events.jsonl:2": None,
     }
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+@pytest.mark.parametrize("place", ["inside", "linked inside", "linked from inside", "output"])
+def test_a_source_among_the_outputs_is_refused(fitted, command, place):
+    fitted.out.mkdir()
+    inside = fitted.lines(fitted.out / "events.jsonl", events(10))
+    if place == "linked inside":
+        (fitted.home / "link.jsonl").symlink_to(inside)
+        inside = fitted.home / "link.jsonl"
+    elif place == "linked from inside":
+        inside.rename(fitted.events)
+        inside.symlink_to(fitted.events)
+    elif place == "output":
+        inside.rename(fitted.out / "normal.jsonl")
+        inside = fitted.home / "hard.jsonl"
+        inside.hardlink_to(fitted.out / "normal.jsonl")
+    fitted.write(source={"path": str(inside)})
+    refused = fitted.run(command)
+    assert (refused.returncode, "source.path" in refused.stderr) == (78, True), refused
 
 
 def test_a_second_process_on_one_directory_refuses(fitted):

@@ -167,3 +167,41 @@ def test_topics_are_made_where_asked(fitted, kafka_broker):
     assert sum(map(len, found.values())) == 50
     with closing(kafka_broker.client(KafkaAdminClient)) as admin:
         assert {len(t["partitions"]) for t in admin.describe_topics(list(sinks.values()))} == {3}
+
+
+@pytest.mark.parametrize("client", ["kafka-python", "confluent"])
+def test_what_every_topic_refuses_is_answered_in_its_place(fitted, kafka_broker, topics, client):
+    source, sinks = topics
+    now, lines = int(time.time() * 1000), events(300)
+    old = [n for n in range(300) if n % 50 == 7]
+    kafka_broker.produce(
+        source,
+        *(
+            {
+                "value": line.encode(),
+                "key": b"k",
+                "timestamp_ms": 86_400_000 if n in old else now,
+                "headers": [("detectd-verdict", b"upstream"), ("n", b"%d" % n)],
+            }
+            for n, line in enumerate(lines)
+        ),
+    )
+    for name in sinks.values():
+        limit = {"message.timestamp.before.max.ms": "604800000"}
+        with closing(kafka_broker.client(KafkaAdminClient)) as admin:
+            admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, configs=limit)])
+    settle(fitted, kafka_broker, source, sinks, kafka={"client": client})
+    checked = fitted.run("check", "--connect")
+    assert "refuses events that are older than 7 days" in checked.stdout
+    found = run_to_the_end(fitted, kafka_broker, source, sinks, 300)
+    assert sum(map(len, found.values())) == 300
+    letters = found["dead_letter"]
+    assert [int(dict(letter.headers)["n"]) for letter in letters] == old
+    for letter in letters:
+        told = json.loads(letter.value)
+        assert (told["stage"], told["timestamp"]) == ("deliver", 86_400_000)
+        assert "before.max.ms" in told["error"]
+        assert letter.timestamp >= now
+    for record in found["normal"]:
+        verdicts = [value for name, value in record.headers if name == "detectd-verdict"]
+        assert verdicts == [b"normal"]

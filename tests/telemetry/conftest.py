@@ -44,7 +44,7 @@ def clock() -> Clock:
 @pytest.fixture(scope="session")
 def serving() -> Serving:
     rows = np.random.default_rng(7).normal(size=(1000, 2))
-    recipe = Recipe("IForest", 0.1, params={"n_estimators": 5})
+    recipe = Recipe("IForest", 0.1, params={"n_estimators": 50})
     model = train(rows, recipe, ("a", "b"), NOON)
     promised = promise(model.calibration, Terms(0.1, 8.0, None, 0.1, Costs(1, 1, 0.1)))
     scorer = choose(model.detector, complete_rows(model))

@@ -12,7 +12,7 @@ from detectd.answering.warming import Progress
 from detectd.encode import dead_letter
 from detectd.records import Defect, Outgoing, Record, Stage, Topic
 from detectd.report.figures import figures
-from detectd.sources import Partition
+from detectd.sources import Losses, Partition
 from detectd.telemetry.health import OUTCOMES, Health
 from detectd.telemetry.metrics import METRICS, Metrics, stages
 
@@ -22,6 +22,7 @@ CONTRACT = {
     "detectd_last_record_timestamp_seconds": ("partition",),
     "detectd_warmup_progress_ratio": (),
     "detectd_warmup_remaining_seconds": (),
+    "detectd_warmup_failures_total": (),
     "detectd_model_age_seconds": (),
     "detectd_dead_letters_total": ("stage",),
     "detectd_batch_seconds": (),
@@ -39,6 +40,11 @@ CONTRACT = {
     "detectd_stale_partitions": (),
     "detectd_interruptions_total": (),
     "detectd_rewinds_total": (),
+    "detectd_source_gap_records_total": ("partition",),
+    "detectd_source_resets_total": ("partition",),
+    "detectd_source_lost_total": (),
+    "detectd_source_lost_bytes_total": (),
+    "detectd_source_nul_bytes_total": (),
     "detectd_ready": (),
     "detectd_batch_records": (),
     "detectd_assigned_partitions": (),
@@ -206,6 +212,9 @@ def test_a_warm_up_shows_its_share_and_a_model_all_of_it(metrics, health, servin
     assert value(metrics, "detectd_warmup_remaining_seconds") is None
     health.warming_up(Progress(500, 2000, 30.0))
     assert value(metrics, "detectd_warmup_remaining_seconds") == 30
+    assert value(metrics, "detectd_warmup_failures_total") == 0
+    health.warming_up(Progress(500, 4000, 30.0, 1, "all rows are equal"))
+    assert value(metrics, "detectd_warmup_failures_total") == 1
     health.answering(serving, {})
     assert value(metrics, "detectd_warmup_progress_ratio") == 1
     assert value(metrics, "detectd_warmup_remaining_seconds") == 0
@@ -221,6 +230,14 @@ def test_readiness_and_its_troubles_are_shown(metrics, health, answer, clock):
     health.rewound()
     assert value(metrics, "detectd_interruptions_total") == 1
     assert value(metrics, "detectd_rewinds_total") == 1
+
+
+def test_what_the_source_lost_adds_up(metrics, health):
+    health.lost(Losses(1, 10, 0))
+    health.lost(Losses(2, 5, 4096))
+    assert value(metrics, "detectd_source_lost_total") == 3
+    assert value(metrics, "detectd_source_lost_bytes_total") == 15
+    assert value(metrics, "detectd_source_nul_bytes_total") == 4096
 
 
 def test_the_watch_is_shown_once_there_is_one(metrics, health):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from detectd.rejection.sequence import rate_interval
+from detectd.rejection import rate_interval
 from detectd.report import plot
 from detectd.report.axes import Axis, linear
 from detectd.report.charts.figure import Entry, swatch
@@ -15,28 +15,32 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from xml.etree.ElementTree import Element
 
-    from detectd.rejection import ExactPromise
+    from detectd.promise import Promise
 
 HEIGHT = 34
 
 
-def gauge(exact: ExactPromise, observed: Mapping[str, int]) -> Element:
+def gauge(promise: Promise, observed: Mapping[str, int]) -> Element:
     """`observed` holds the count of each verdict, and of all `events`."""
     abstained, events = observed["abstain"], observed["events"]
-    mean, upper = exact.expected_rejection_rate, exact.rejection_rate_upper
-    low, high = rate_interval(events, abstained, exact.delta)
+    mean = promise.expected_rejection_rate
+    bound = promise.exact.rejection_rate_upper if promise.exact else None
+    upper = mean if bound is None else bound
+    low, high = rate_interval(events, abstained, promise.terms.delta)
     seen = abstained / events if events else 0.0
     highest = min(1.0, max(1.35 * upper, 1.15 * seen, min(1.05 * high, 2.0 * upper), 1e-3))
     axes = plot.Axes(linear(0.0, highest, percent_label, 6), Axis(lambda values: values, []))
-    layers = [
-        plot.region(axes, 0.0, upper, "promised"),
-        plot.vertical(axes, mean, "line mean"),
-        plot.vertical(axes, upper, "line limit"),
-    ]
+    layers = [plot.vertical(axes, mean, "line mean")]
     entries = [
-        (Entry("line", "mean", "promised mean "), percent(mean)),
-        (Entry("line", "limit", "promised bound "), percent(upper)),
+        (Entry("line", "mean", "expected " if bound is None else "promised mean "), percent(mean))
     ]
+    if bound is not None:
+        layers = [
+            plot.region(axes, 0.0, bound, "promised"),
+            *layers,
+            plot.vertical(axes, bound, "line limit"),
+        ]
+        entries.append((Entry("line", "limit", "promised bound "), percent(bound)))
     if events:
         layers += [
             plot.line(axes, [low, high], [0.5, 0.5], "whisker"),

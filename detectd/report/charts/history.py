@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from detectd.rejection.sequence import rate_interval
+from detectd.rejection import rate_interval
 from detectd.report import plot
 from detectd.report.axes import Axis, linear
 from detectd.report.charts.figure import Entry, figure, panel
@@ -59,9 +59,9 @@ def history_figure(
         [
             Entry("dot", "period", f"a period, about {size:,} events"),
             Entry("line", "abstain", "rate so far"),
-            Entry("area", "confidence", f"long-run rate, confidence {1 - promise.exact.delta:g}"),
-            Entry("line", "mean", "promised mean"),
-            Entry("line", "limit", "promised bound"),
+            Entry("area", "confidence", f"long-run rate, confidence {1 - promise.terms.delta:g}"),
+            Entry("line", "mean", "promised mean" if promise.exact else "share of ranks"),
+            *([Entry("line", "limit", "promised bound")] if promise.exact else []),
             *([Entry("line", "alarm", "alarm")] if raised else []),
         ],
         [
@@ -74,9 +74,18 @@ def history_figure(
         ],
         [
             "The band holds the long-run rate at every moment at once, as far as events are "
-            "independent of each other. Where all of it lies above the bound, the promise is "
-            "broken."
+            f"independent of each other. {_judged(promise)}"
         ],
+    )
+
+
+def _judged(promise: Promise) -> str:
+    if promise.exact is None:
+        return "There is no bound to hold it against: the calibration has no exact law."
+    half = 1 - promise.terms.delta / 2
+    return (
+        f"The promise counts as broken when both are taken at {half:g} and the band lies above the "
+        f"bound: a sound model ever comes to that with probability {promise.terms.delta:g} at most."
     )
 
 
@@ -88,16 +97,17 @@ def _abstention(
     raised: Sequence[float],
 ) -> Element:
     exact = promise.exact
-    low, high = _long_run(history, exact.delta)
-    promised = exact.rejection_rate_upper
+    mean = promise.expected_rejection_rate
+    low, high = _long_run(history, promise.terms.delta)
+    promised = exact.rejection_rate_upper if exact else mean
     room = min(float(high[-1]), max(3.0 * promised, 1e-3))
     axes = plot.Axes(across, _shares(course, max(promised, room)))
     known = ([0.0, *course.ends], [0.0, *low], [1.0, *high])  # Nothing is, before the first event.
     layers = [
         *(plot.vertical(axes, event, "line alarm") for event in raised),
         plot.band(axes, *known, "confidence"),
-        plot.horizontal(axes, exact.expected_rejection_rate, "line mean"),
-        plot.horizontal(axes, exact.rejection_rate_upper, "line limit"),
+        plot.horizontal(axes, mean, "line mean"),
+        plot.horizontal(axes, promised, "line limit") if exact else None,
         plot.dots(axes, course.ends, course.rates, "period"),
         plot.line(axes, course.ends, course.so_far, "abstain"),
         _latest(axes, course, "abstain"),
@@ -108,8 +118,7 @@ def _abstention(
         "Abstention rate over the stream",
         f"After {course.ends[-1]:,.0f} events the rate is {percent(course.so_far[-1])}; the "
         f"long-run rate lies between {percent(low[-1])} and {percent(high[-1])}. Promised: "
-        f"{percent(exact.expected_rejection_rate)} on average, at most "
-        f"{percent(exact.rejection_rate_upper)}.",
+        + (f"{percent(mean)} on average, at most {percent(promised)}." if exact else "nothing."),
     )
     return plot.plot(words, axes, layers, HEIGHT, x_labels=False)
 

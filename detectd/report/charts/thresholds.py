@@ -30,8 +30,8 @@ def thresholds_figure(promise: Promise, curves: WhatIf) -> Element:
         "figure-thresholds",
         "Other thresholds",
         [
-            Entry("line", "exact", "exact, upper bound"),
-            Entry("line", "exact thin", "exact, on average"),
+            *([Entry("line", "exact", "exact, upper bound")] if promise.exact else []),
+            Entry("line", "exact thin", "exact, on average" if promise.exact else "share of ranks"),
             Entry("line", "paper", "paper"),
             *([] if curves.valid.all() else [Entry("line", "paper unsound", "not a bound")]),
             Entry("line", "chosen", f"T = {T:.4g}"),
@@ -47,7 +47,8 @@ def thresholds_figure(promise: Promise, curves: WhatIf) -> Element:
 
 def _rates(promise: Promise, curves: WhatIf, across: Axis) -> Element:
     exact, T = promise.exact, promise.rejector.zone.T
-    highest = max(curves.upper.max(), np.quantile(curves.paper_upper, 0.9), 1e-4)
+    ours = curves.expected if curves.upper is None else curves.upper
+    highest = max(ours.max(), np.quantile(curves.paper_upper, 0.9), 1e-4)
     axes = plot.Axes(across, linear(0.0, min(1.0, 1.1 * float(highest)), percent_label, 5))
     layers = [
         _unreachable(axes, curves),
@@ -55,43 +56,44 @@ def _rates(promise: Promise, curves: WhatIf, across: Axis) -> Element:
         plot.line(axes, curves.T, curves.paper_expected, "paper thin"),
         *_paper_upper(axes, curves),
         plot.line(axes, curves.T, curves.expected, "exact thin"),
-        plot.line(axes, curves.T, curves.upper, "exact"),
-        plot.mark(
-            axes,
-            T,
-            exact.rejection_rate_upper,
-            "exact",
-            f"T = {T:.6g}: at most {percent(exact.rejection_rate_upper)}",
-        ),
     ]
+    bound = ""
+    if exact is not None and curves.upper is not None:
+        upper = exact.rejection_rate_upper
+        bound = f", at most {percent(upper)}"
+        layers += [
+            plot.line(axes, curves.T, curves.upper, "exact"),
+            plot.mark(axes, T, upper, "exact", f"T = {T:.6g}: at most {percent(upper)}"),
+        ]
     words = plot.Words(
         "what-if-rate",
         "Abstention rate promised, by threshold T",
-        f"At T = {T:.4g}: {percent(exact.expected_rejection_rate)} on average, at most "
-        f"{percent(exact.rejection_rate_upper)}. Both grow with T.",
+        f"At T = {T:.4g}: {percent(promise.expected_rejection_rate)} on average{bound}. "
+        "It grows with T.",
     )
     return plot.plot(words, axes, layers, HEIGHT, x_labels=False)
 
 
 def _costs(promise: Promise, curves: WhatIf, across: Axis) -> Element:
     exact, T = promise.exact, promise.rejector.zone.T
-    highest = max(curves.cost_upper.max(), curves.paper_cost.max(), 1e-9)
+    ours = curves.paper_cost if curves.cost_upper is None else curves.cost_upper
+    highest = max(ours.max(), curves.paper_cost.max(), 1e-9)
     axes = plot.Axes(across, linear(0.0, 1.1 * float(highest), at_most=4))
     layers = [
         _unreachable(axes, curves),
         plot.vertical(axes, T, "line chosen"),
         plot.line(axes, curves.cost_thresholds, curves.paper_cost, "paper"),
-        plot.line(axes, curves.cost_thresholds, curves.expected_cost, "exact thin"),
-        plot.line(axes, curves.cost_thresholds, curves.cost_upper, "exact"),
-        plot.mark(
-            axes, T, exact.cost_upper, "exact", f"T = {T:.6g}: at most {exact.cost_upper:.4g}"
-        ),
     ]
-    words = plot.Words(
-        "what-if-cost",
-        "Bound on the cost of an event, by threshold T",
-        f"At T = {T:.4g}: at most {exact.cost_upper:.4g}.",
-    )
+    said = "No exact bound: the calibration has no exact law."
+    if exact is not None and curves.cost_upper is not None and curves.expected_cost is not None:
+        said = f"At T = {T:.4g}: at most {exact.cost_upper:.4g}."
+        title = f"T = {T:.6g}: at most {exact.cost_upper:.4g}"
+        layers += [
+            plot.line(axes, curves.cost_thresholds, curves.expected_cost, "exact thin"),
+            plot.line(axes, curves.cost_thresholds, curves.cost_upper, "exact"),
+            plot.mark(axes, T, exact.cost_upper, "exact", title),
+        ]
+    words = plot.Words("what-if-cost", "Bound on the cost of an event, by threshold T", said)
     return plot.plot(words, axes, layers, HEIGHT, x_labels=True)
 
 

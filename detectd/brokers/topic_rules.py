@@ -1,0 +1,70 @@
+"""What the settings of a topic mean for the records that the service writes there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+DAY_MS = 86_400_000
+
+POLICY = "cleanup.policy"
+BEFORE = "message.timestamp.before.max.ms"
+AFTER = "message.timestamp.after.max.ms"
+DIFFERENCE = "message.timestamp.difference.max.ms"
+STAMP = "message.timestamp.type"
+SIZE = "max.message.bytes"
+REPLICAS = "min.insync.replicas"
+RETENTION = "retention.ms"
+
+RULES = (POLICY, BEFORE, AFTER, DIFFERENCE, STAMP, SIZE, REPLICAS, RETENTION)
+
+# Brokers of today have no limit for the past, and an hour for the future, where the service itself
+# replaces timestamps.
+AHEAD_MS = 3_600_000
+PAST_MS = 10 * 365 * DAY_MS
+
+# A topic that holds less than the largest record of the service makes dead letters of it.
+DEFAULT_SIZE = 1_048_588
+
+
+def concerns(found: Mapping[str, str], *, keyed: bool, replicas: int | None) -> Iterator[str]:
+    """Say what a topic with these settings will refuse or forget, and the fix.
+
+    `keyed` says that every output has a key; `replicas` is how many copies the topic has.
+    """
+    if "compact" in found.get(POLICY, "") and not keyed:
+        yield f"{POLICY} = {found[POLICY]} refuses records without a key; set event.key, or delete"
+    elif "compact" in found.get(POLICY, ""):
+        yield f"{POLICY} = {found[POLICY]} keeps one record of each key; set it to delete"
+    if found.get(STAMP) != "LogAppendTime":
+        yield from _timestamps(found)
+    if int(found.get(SIZE, DEFAULT_SIZE)) < DEFAULT_SIZE:
+        yield f"larger outputs than {SIZE} = {int(found[SIZE]):,} become dead letters; raise it"
+    least = int(found.get(REPLICAS, 1))
+    if replicas is not None and least == replicas > 1:
+        yield f"{REPLICAS} = {least} of {replicas} replicas stops at one broker's outage; lower it"
+    kept = int(found.get(RETENTION, -1))
+    if "delete" in found.get(POLICY, "delete") and 0 <= kept < DAY_MS:
+        yield f"{RETENTION} = {kept} forgets outputs within {kept / 3_600_000:g} h; raise it"
+
+
+def impossible(found: Mapping[str, str], replicas: int | None) -> str | None:
+    """Return why a topic with these settings refuses every record, with the fix."""
+    least = int(found.get(REPLICAS, 1))
+    if replicas is not None and least > replicas:
+        return f"{REPLICAS} = {least} and {replicas} replicas refuse every record; lower it"
+    return None
+
+
+def _timestamps(found: Mapping[str, str]) -> Iterator[str]:
+    """Limits of the event's own time; the old setting is for both directions."""
+    for name, usual in ((BEFORE, PAST_MS), (AFTER, AHEAD_MS), (DIFFERENCE, PAST_MS)):
+        limit = int(found.get(name, usual))
+        if limit < usual:
+            side = {BEFORE: "older", AFTER: "newer"}.get(name, "older or newer")
+            yield (
+                f"{name} = {limit} refuses events that are {side} than {limit / DAY_MS:g} days; "
+                f"raise it, or set {STAMP} = LogAppendTime"
+            )

@@ -1,0 +1,37 @@
+"""Whether a fitted model's scores point outwards, as those of every anomaly detector should."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from detectd.detectors import far_outside
+from detectd.pipeline import judge_rows
+from detectd.rejection import NORMAL
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from detectd.pipeline import Judge
+
+# Of rows far outside in all directions, fewer than this share may be called normal: detectors that
+# look at one feature at a time miss some.
+TOO_MANY = 0.5
+
+
+def why_backwards(judge: Judge, rows: NDArray[np.float64]) -> str | None:
+    """Why the model may answer nothing: half of the rows far outside, or more, are called normal.
+
+    None if it is sound. `rows` (N, d) are the complete rows that it was trained on. A row without a
+    finite score is not called normal.
+    """
+    far = far_outside(rows)
+    _, _, found = judge_rows(far, judge)
+    share = np.count_nonzero(found.verdict == NORMAL) / max(1, len(far))
+    if share < TOO_MANY:
+        return None
+    return (
+        f"it calls {share:.0%} of {len(far)} rows far outside of its training rows normal, in "
+        "directions all around: on these rows its scores point inwards"
+    )

@@ -1,0 +1,39 @@
+"""What tied scores do to the promise.
+
+A score that equals one at an edge of the zone is rejected, whichever side of the edge it would
+have fallen on. If the scores there come in atoms, the zone holds whole atoms, and so more mass than
+the law gives its w ranks. With atoms of k calibration scores each, that is (k−1)/2 ranks an edge on
+average, against a deviation of √w ranks; a shift of `HARMLESS` deviations turns an exceedance of
+0.1 into one of 0.109.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from detectd.rejection.zone import Rejector
+
+HARMLESS = 0.05
+
+
+def ties_matter(judge: Rejector) -> bool:
+    """Whether ties at an edge of the zone let its mass exceed the upper bound more often than
+    promised."""
+    edges = [edge for edge in (judge.score_low, judge.score_high) if math.isfinite(edge)]
+    excess = sum((_atom(judge, edge) - 1.0) / 2.0 for edge in edges)
+    return excess > HARMLESS * math.sqrt(max(1, judge.zone.width))
+
+
+def _atom(judge: Rejector, edge: float) -> float:
+    """How many calibration scores share a value at the edge, or around it if that is more: an atom
+    may have only one of them."""
+    scores = judge.scores
+    first, last = np.searchsorted(scores, edge, "left"), np.searchsorted(scores, edge, "right")
+    reach = max(10, math.isqrt(len(scores)))
+    around = scores[max(0, first - reach) : last + reach]
+    sizes = np.searchsorted(scores, around, "right") - np.searchsorted(scores, around, "left")
+    return max(float(last - first), float(sizes.mean()))

@@ -1,0 +1,53 @@
+"""The promise in words, for every place that prints it: from the figures of `report.figures`.
+
+A probability is printed only beside a bound that has it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+NO_LAW = "no bound holds: its calibration has no exact law"
+TIED = "which tied scores at an edge of the zone can break"
+
+
+def abstention_sentence(exact: Mapping[str, Any]) -> str:
+    """How often it abstains, and the bound on that as far as there is one."""
+    expected = f"{exact['expected_rejection_rate']:.3%}"
+    upper = exact["rejection_rate_upper"]
+    if upper is None:
+        return f"abstains from about {expected} of events; {NO_LAW}"
+    if not exact.get("valid", True):
+        return f"abstains from {expected} of events on average, at most {upper:.3%}, {TIED}"
+    return (
+        f"abstains from {expected} of events on average, at most {upper:.3%} with probability "
+        f"{1 - exact['delta']:g}"
+    )
+
+
+def rate_doubt(exact: Mapping[str, Any]) -> str:
+    """Why the bound on the abstention rate is none; empty if it is one."""
+    if exact["rejection_rate_upper"] is None:
+        return "no exact law"
+    return "" if exact.get("valid", True) else "not a bound: ties"
+
+
+def cost_doubt(exact: Mapping[str, Any]) -> str:
+    """Why the bound on the cost is none; empty if it is one."""
+    doubt = rate_doubt(exact)
+    return doubt or ("" if exact.get("cost_valid", True) else "estimated contamination")
+
+
+def standing(inside: bool | None) -> str:
+    """What became of the promise: for the end of a sentence."""
+    if inside is None:
+        return "nothing was promised"
+    return "inside the promise" if inside else "OUTSIDE the promise"
+
+
+def figure(value: float | None) -> str:
+    """A figure in a column of 14, or a dash."""
+    return f"{'-':>14}" if value is None else f"{value:14.6f}"

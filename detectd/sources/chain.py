@@ -1,0 +1,311 @@
+"""The files of a followed path in the order in which they were written.
+
+`behind` have been read, and are kept until that is acknowledged; `current` is being read; `next`
+come after it. All are held open, so that nothing that is renamed or removed meanwhile is lost.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from detectd.sources.identity import LONGEST, NOTHING
+from detectd.sources.opened import Opened, kind
+from detectd.sources.tails import Tails, is_same
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from detectd.sources.identity import Identity
+    from detectd.sources.rotation import Rotated
+
+log = structlog.get_logger()
+
+# A position names so many of the files to come: more are found by their names.
+MOST_EXPECTED = 4
+
+
+class Chain:
+    """What lies at `path` now and lay there before. A rotated file is complete once it has been
+    silent for `wait_seconds`: until then its writer may not know yet that it was renamed.
+
+    `clock` is monotonic, in seconds; `wall` gives seconds since the epoch, as file times do.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        rotated: Sequence[str] = (),
+        wait_seconds: float = 0.0,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.path = path
+        self.tails = Tails(path, rotated)
+        self.current: Opened | None = None
+        self.next: list[Opened] = []
+        self.behind: list[Opened] = []
+        self.target = self._target()
+        self._wait = wait_seconds
+        self._clock = clock
+        self._wall = wall
+        self._waiting: str | None = None
+
+    def open(self, *, patient: bool = True) -> Opened | None:
+        """Open what lies at the path; None if there is nothing yet, which is logged.
+
+        If not `patient`, raises OSError if what is there cannot be read.
+        """
+        try:
+            file = Opened(self.path)
+        except OSError as missing:
+            # Whoever rotates may yet have to create it, or to hand it over.
+            if not patient and not isinstance(missing, FileNotFoundError):
+                raise
+            self._wait_for(missing.strerror)
+            return None
+        self._waiting = None
+        self.target = file.place
+        return file
+
+    def begin(self, file: Opened | None, generation: int, *, found: bool = False) -> None:
+        """Read `file` from now on; `found` says that it was searched for."""
+        self.current = file
+        if file:
+            file.generation = generation
+            self._waiting = None
+            # Nothing tells when a link was changed.
+            if found and file.place != self._target() and not self.path.is_symlink():
+                self._has_moved(file, self._age(file))
+
+    def begin_after(
+        self, modified: int, expected: Iterable[Identity], generation: int
+    ) -> Opened | None:
+        """Begin with what was written after `modified`, in ns, when nothing before is left."""
+        self.expect(expected)
+        for one in self.tails.after_time(modified, self.target):
+            if one.key not in self._known() and (file := _open(one)):
+                self._append(file, at_path=False)
+        file = self.open(patient=False)
+        if file and file.key in self._known():
+            file.close()
+        elif file:
+            self._append(file, at_path=True)
+        first = self.next.pop(0) if self.next else None
+        self.begin(first, generation)
+        return first
+
+    def beginning(self, generation: int) -> tuple[Identity | None, list[Identity]]:
+        """Return by what the file of a generation can be found again, and those that follow."""
+        files = [file for file in self._read() if file.generation >= generation]
+        if not files or files[0].generation != generation or files[0].cut:
+            return None, []
+        first, *others = [_beginning(file) for file in (*files, *self.next)][: MOST_EXPECTED + 1]
+        return first, others
+
+    def has_read(self, size: int) -> None:
+        """The current file has given so many bytes. After its end they have been written since."""
+        file = self.current
+        if file is None:
+            return
+        if size and file.at_end:
+            file.quiet_since = self._clock()
+        file.at_end = not size
+
+    def following(self) -> Opened | None:
+        """Return the file to go over to, None while it is not there or not due.
+
+        It is not before it holds something: as long as nothing is known of it, the file before says
+        more about where the stream stands.
+        """
+        assert self.current
+        self._look()
+        if not self.next or not self._is_complete(self.current):
+            return None
+        if not self.current.cut:
+            self._add_missed()
+        while len(self.next) > 1 and self.next[0].is_empty():
+            if not self._is_complete(self.next[0]):
+                return None
+            self.next.pop(0).close()
+        first = self.next[0]
+        return None if first.is_empty() and not self.current.cut else first
+
+    def go_over(self, first: Opened, end: int) -> None:
+        """Begin the `first` of the next; the current one has been read up to `end`."""
+        assert self.current
+        self.next.remove(first)
+        self.current.end = end
+        self.behind.append(self.current)
+        first.generation = self.current.generation + 1
+        self.current = first
+
+    def replace(self, copy: Opened) -> None:
+        """Go on in a copy of the current file, whose content is gone."""
+        assert self.current
+        copy.generation = self.current.generation
+        self.current.close()
+        self.current = copy
+        close(self.next)
+        self.next = []
+
+    def expected(self) -> list[Identity]:
+        """Return by what the next files can be found again, so far as they are known."""
+        return [_beginning(file) for file in self.next[:MOST_EXPECTED]]
+
+    def expect(self, past: Iterable[Identity]) -> int:
+        """Find the files again that were known to come next; return how many are gone.
+
+        By their inodes: what was compressed or copied since comes by its name, for it may begin
+        like others. What is at the path comes last, whatever file its inode was before.
+        """
+        missing: list[Identity] = []
+        for identity in past:
+            file = self.tails.by_inode(identity, identity.head_size, self.target)
+            if file is None:
+                missing += [identity] if identity.head_size else []
+            elif file.key in self._known() or file.place == self._target():
+                file.close()
+            else:
+                self._append(file, at_path=False)
+        if not missing or not self._read():
+            return len(missing)
+        after = self.tails.after(self._read(), self.target)
+        return sum(not self.tails.is_among(after, identity) for identity in missing)
+
+    def acknowledge(self, generation: int) -> None:
+        """Let go of what lies before; not of the last one, for somebody may yet write into it."""
+        done = [file for file in self.behind if file.generation < generation]
+        if done and done[-1] is self.behind[-1] and done[-1].status().st_nlink:
+            done.pop()
+        close(done)
+        self.behind = [file for file in self.behind if file not in done]
+
+    def written_too_late(self) -> int:
+        """Return how many bytes came into the file before since it was left, and were not read."""
+        if not self.behind or not self.behind[-1].original or self.behind[-1].cut:
+            return 0
+        last = self.behind[-1]
+        late = max(0, last.size() - last.end)
+        last.end += late
+        return late
+
+    def go_back(self, generation: int) -> None:
+        """Make the file of that generation the current one again."""
+        files = self._read()
+        at = next((n for n, file in enumerate(files) if file.generation >= generation), None)
+        if at is not None:
+            self.behind, self.current = files[:at], files[at]
+            self.next = files[at + 1 :] + self.next
+
+    def close(self) -> None:
+        """Let go of all files."""
+        close([*self._read(), *self.next])
+        self.behind, self.current, self.next = [], None, []
+
+    def _look(self) -> None:
+        """See what has taken the place of the last file that is known."""
+        last = self.next[-1] if self.next else self.current
+        assert last
+        try:
+            status = self.path.stat()
+        except OSError as missing:
+            self._wait_for(missing.strerror)
+            return
+        if wrong := kind(status.st_mode):
+            self._wait_for(f"is {wrong}")
+            return
+        if (status.st_dev, status.st_ino) == last.key:
+            if last.cut and (file := self.open()):
+                self._append(file, at_path=True)
+            return
+        for one in self.tails.after([*self._read(), *self.next], self.target):
+            if file := _open(one):
+                self._append(file, at_path=False)
+        if file := self.open():
+            self._append(file, at_path=True)
+
+    def _append(self, file: Opened, *, at_path: bool) -> None:
+        before = self.next[-1] if self.next else self.current
+        if before and not before.moved:
+            self._has_moved(before, 0.0)
+        self.next.append(file)
+        if not at_path:
+            self._has_moved(file, self._age(file))
+
+    def _add_missed(self) -> None:
+        """What was rotated away between the current and the next file while we waited.
+
+        A file that is copied and truncated before it is begun is then in its copy.
+        """
+        assert self.current
+        before, ordered = list(self.next), list[Opened]()
+        for one in self.tails.after(self._read(), self.target):
+            same = (file for file in before if file.key == one.key or is_same(one, file))
+            file = next(same, None)
+            if file is None and (file := _open(one)):
+                self._has_moved(file, self._age(file))
+            if file and file not in ordered:
+                ordered.append(file)
+        # What no name puts in order stays behind the one before it, and the last the last.
+        for n, file in enumerate(before):
+            if file not in ordered:
+                at = ordered.index(before[n - 1]) + 1 if n else 0
+                ordered.insert(len(ordered) if file is before[-1] else at, file)
+        self.next = ordered
+
+    def _known(self) -> set[tuple[int, int]]:
+        return {file.key for file in (*self._read(), *self.next)}
+
+    def _read(self) -> list[Opened]:
+        return [*self.behind, *([self.current] if self.current else [])]
+
+    def _has_moved(self, file: Opened, seconds_ago: float) -> None:
+        file.moved = True
+        file.quiet_since = max(file.quiet_since, self._clock() - seconds_ago)
+
+    def _age(self, file: Opened) -> float:
+        """Return for how many seconds a file has been neither written nor renamed."""
+        status = file.status()
+        return max(0.0, self._wall() - max(status.st_mtime, status.st_ctime))
+
+    def _is_complete(self, file: Opened) -> bool:
+        if not file.original or file.cut:
+            return True
+        if self._clock() - file.quiet_since < self._wait:
+            return False
+        # A backlog may have been written to its end just now. A time to come says nothing.
+        return not 0 <= self._wall() - file.status().st_mtime < self._wait
+
+    def _target(self) -> Path:
+        return Path(os.path.realpath(self.path))
+
+    def _wait_for(self, reason: str | None) -> None:
+        """Log why there is nothing to read, once."""
+        if self._waiting != reason:
+            self._waiting = reason
+            log.info("source.waiting", path=str(self.path), reason=reason)
+
+
+def _open(rotated: Rotated) -> Opened | None:
+    try:
+        return Opened(rotated.place)
+    except OSError:  # It has just been renamed or removed.
+        return None
+
+
+def _beginning(file: Opened) -> Identity:
+    size = LONGEST if file.packed else min(file.size(), LONGEST)
+    return replace(file.identity(size), tail_size=0, tail=NOTHING)
+
+
+def close(files: Iterable[Opened]) -> None:
+    """Close each of them."""
+    for file in files:
+        file.close()

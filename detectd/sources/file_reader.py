@@ -1,0 +1,176 @@
+"""From one open file to records: its blocks, the holes between them, and its last line."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+import msgspec
+import structlog
+
+from detectd.errors import DetectdError
+from detectd.os_failures import explained
+from detectd.sources.holes import NUL, HoleFinder
+from detectd.sources.identity import Identity, Trace
+from detectd.sources.packed import DamagedError
+from detectd.surrogates import decode_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from detectd.records import Record
+    from detectd.sources.header import Header
+    from detectd.sources.losses import LossLog
+    from detectd.sources.opened import Opened
+    from detectd.sources.reader import Reader
+
+log = structlog.get_logger()
+
+BLOCK = 1 << 18
+
+
+class FileReader:
+    """Reads on in `file` where `reader` stands; without a file, or if it is cut, there is nothing.
+
+    `size` is how long the file was when last seen intact, and `looked` when that was.
+    """
+
+    def __init__(
+        self,
+        file: Opened | None,
+        reader: Reader,
+        losses: LossLog,
+        *,
+        json: bool,
+        clock: Callable[[], float],
+    ) -> None:
+        self._file = None if file is None or file.cut else file
+        self._reader = reader
+        self._losses = losses
+        self._json = json
+        self._clock = clock
+        self._trace = self._file.go_to(reader.offset) if self._file else Trace(end=reader.offset)
+        self._holes = HoleFinder(inside=self._trace.last().endswith(NUL))
+        self._parts: deque[bytes | int] = deque()
+        self._hole = 0
+        self._half = False
+        self.size = 0
+        self.looked = clock()
+
+    @property
+    def offset(self) -> int:
+        """How many bytes the records that were taken covered."""
+        return self._reader.offset
+
+    @property
+    def line(self) -> int:
+        """How many lines they covered."""
+        return self._reader.line
+
+    @property
+    def end(self) -> int:
+        """How far the file has been read."""
+        return self._trace.end
+
+    def take(self, limit: int) -> list[Record]:
+        """Return up to `limit` records of what has been fed."""
+        records = self._reader.take(limit)
+        if self._half and records:
+            self._half = False
+            self._look_at_half(records[-1])
+        return records
+
+    def feed(self, *, follow: bool) -> int:
+        """Feed the next bytes; return how many were read, or passed over, 0 at the end.
+
+        Raises DetectdError if the file is damaged or the disk fails.
+        """
+        if not self._parts:
+            block = self._read(follow=follow)
+            if not block:
+                return 0
+            self._trace.feed(block)
+            self._parts.extend(self._holes.split(block))
+            if not self._parts:
+                return len(block)
+        part = self._parts.popleft()
+        if isinstance(part, bytes):
+            self._end_hole()
+            self._reader.feed(part)
+            return len(part)
+        if self._reader.finish():  # Half a line before the hole is a record for itself.
+            self._parts.appendleft(part)
+        else:
+            self._reader.skip(part)
+            self._hole += part
+        return part
+
+    def finish(self) -> bool:
+        """The file is at its end: what is left of it is a record. True if there is one."""
+        self._end_hole()
+        if rest := self._holes.finish():
+            self._reader.feed(rest)
+        self._half = self._reader.finish()
+        return self._half
+
+    def idle(self, now: float) -> bool:
+        """Nothing more is there at the moment. True if that has made records: see `Reader`."""
+        return self._reader.idle(now)
+
+    @property
+    def header(self) -> Header | None:
+        """Under which the rows stand, if they are CSV."""
+        return self._reader.header
+
+    def take_remark(self) -> str | None:
+        """Return what there is to say of the header, once."""
+        remark, self._reader.remark = self._reader.remark, None
+        return remark
+
+    def is_intact(self) -> bool:
+        """Return whether the file still holds what has been read of it; a packed one does."""
+        if self._file is None or self._file.packed:
+            return True
+        if not self._file.is_intact(self._trace):
+            return False
+        self.size, self.looked = self._file.size(), self._clock()
+        return True
+
+    def identity(self) -> Identity:
+        """Return by what the file can be found again; nothing if there is none."""
+        return self._file.identity(self.offset, self._trace) if self._file else Identity()
+
+    def _read(self, *, follow: bool) -> bytes:
+        file = self._file
+        if file is None:
+            return b""
+        try:
+            block = file.read(BLOCK)
+            # Looked at after the read: what came from a file that was truncated is not its own.
+            return b"" if follow and not self.is_intact() else block
+        except DamagedError as broken:
+            raise DetectdError(
+                f"{file.place}: damaged {file.kind} after line {self.line}: {broken}; get it again"
+            ) from None
+        except OSError as failed:
+            raise explained(
+                failed, f"{file.place}: cannot be read after line {self.line}"
+            ) from None
+
+    def _end_hole(self) -> None:
+        if self._hole:
+            self._losses.skipped(self.line, self._hole)
+            self._hole = 0
+
+    def _look_at_half(self, last: Record) -> None:
+        if not self._json:
+            return
+        try:
+            decode_json(last.value or b"")
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            log.warning(
+                "source.half_line",
+                id=last.id,
+                reason="the last line has no line end and is not valid JSON: it was cut off",
+                hint="copy the file again when its writer has finished it",
+            )

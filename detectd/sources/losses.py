@@ -1,0 +1,64 @@
+"""What a file could not give: each is logged with its reason, and counted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import structlog
+
+from detectd.sources import Losses
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+log = structlog.get_logger()
+
+
+class Loss(NamedTuple):
+    """Why something is gone, and what keeps it from happening again."""
+
+    reason: str
+    hint: str
+
+
+_KEEP = "name in source.rotated where rotated files go, and keep them until they are read"
+
+GONE = Loss("truncated or removed since, and no rotated file has its content", _KEEP)
+NEXT_GONE = Loss("a file that came after it was removed before it was read", _KEEP)
+TRUNCATED = Loss("truncated while it was read, and no rotated file has its content", _KEEP)
+UNANSWERED = Loss("truncated after it was read and before it was answered", _KEEP)
+TOO_LATE = Loss(
+    "written into a rotated file after it had been silent for long enough",
+    "raise source.rotate_wait_seconds, or let the writer reopen its log sooner",
+)
+
+
+class LossLog:
+    """The losses of one path since they were last taken."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._since = Losses()
+
+    def lost(self, line: int, why: Loss, size: int | None) -> None:
+        """What came after `line` is gone: `size` bytes at least, None if that is unknown."""
+        known = "unknown" if size is None else size
+        log.error("source.lost", path=str(self._path), line=line, bytes=known, **why._asdict())
+        times, lost_bytes, nul_bytes = self._since
+        self._since = Losses(times + 1, lost_bytes + (size or 0), nul_bytes)
+
+    def skipped(self, line: int, size: int) -> None:
+        """A hole of `size` NULs after `line`, in which there was no record."""
+        log.warning(
+            "source.nul_hole",
+            path=str(self._path),
+            line=line,
+            bytes=size,
+            hint="let the writer open the file for appending if it is truncated under it",
+        )
+        self._since = self._since._replace(nul_bytes=self._since.nul_bytes + size)
+
+    def take(self) -> Losses:
+        """Return them, and begin again at nothing."""
+        since, self._since = self._since, Losses()
+        return since

@@ -1,0 +1,91 @@
+"""Compressed files are read like others, and a damaged one is not taken for a short one."""
+
+import bz2
+import gzip
+import lzma
+import sys
+
+import pytest
+import zstandard
+
+from detectd.errors import ConfigError, DetectdError
+from detectd.sources.file import FileSource
+
+LINES = [b"%d" % n for n in range(100_000)]
+CONTENT = b"".join(line + b"\n" for line in LINES)
+PACKERS = {
+    ".gz": gzip.compress,
+    ".bz2": bz2.compress,
+    ".xz": lzma.compress,
+    ".zst": zstandard.compress,
+}
+
+
+@pytest.fixture(params=PACKERS)
+def path(request, tmp_path):
+    path = tmp_path / f"events.jsonl{request.param}"
+    half = len(CONTENT) // 2
+    pack = PACKERS[request.param]
+    path.write_bytes(pack(CONTENT[:half]) + pack(CONTENT[half:]))
+    return path
+
+
+def source(path, follow=False):
+    return FileSource(path, row_format="json", follow=follow, max_record_bytes=1000)
+
+
+def test_a_packed_file_is_read_in_parts(path):
+    position, got = None, []
+    for _ in range(5):
+        reading = source(path)
+        reading.start(position)
+        batch = reading.read(30_000, 0)
+        got += [record.value for record in batch.records]
+        position = batch.position
+        reading.close()
+    assert got == LINES
+
+
+def test_a_packed_file_that_breaks_off_is_damaged(path):
+    path.write_bytes(path.read_bytes()[:-20])
+    reading = source(path)
+    reading.start(None)
+    with pytest.raises(DetectdError, match=r"damaged \w+ after line \d+"):
+        reading.read(1_000_000, 0)
+    reading.close()
+
+
+def test_the_tail_is_found_in_a_packed_file(path):
+    live = path.with_name("log")
+    live.write_bytes(CONTENT)
+    reading = source(live, follow=True)
+    reading.start(None)
+    position = reading.read(90_000, 0).position
+    reading.close()
+    path.rename(live.with_name(f"log.1{path.suffix}"))
+    live.unlink()
+    live.write_bytes(b"new\n")
+    again = source(live, follow=True)
+    again.start(position)
+    records = again.read(20_000, 0).records
+    again.close()
+    assert [record.value for record in records] == [*LINES[90_000:], b"new"]
+
+
+def test_without_the_library_for_zstd_nothing_is_passed_over(tmp_path, monkeypatch):
+    path = tmp_path / "log"
+    path.write_bytes(b"1\n2\n")
+    reading = source(path, follow=True)
+    reading.start(None)
+    position = reading.read(1, 0).position
+    reading.close()
+    path.unlink()
+    (tmp_path / "log.1.zst").write_bytes(zstandard.compress(b"1\n2\n"))
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    for again, at in (
+        (source(path, follow=True), position),
+        (source(tmp_path / "log.1.zst"), None),
+    ):
+        with pytest.raises(ConfigError, match=r"log\.1\.zst.*pip install"):
+            again.start(at)
+        again.close()
