@@ -85,8 +85,13 @@ class FileSource(Source):
                 position = self._position()
             else:
                 self._resume(position)
-        except DamagedError:
-            raise self._replaced() from None
+        except DamagedError as broken:
+            if position is not None:
+                raise self._replaced() from None
+            raise ConfigError(
+                f"source.path: {self.path}: {broken}; its name says that it is compressed: name a "
+                "file that is, or rename it"
+            ) from None
         except OSError as refused:
             raise explained(
                 refused,
