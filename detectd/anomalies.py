@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from detectd.decode import field_of
+from detectd.surrogates import decode_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -133,7 +134,7 @@ def hash_of(text: str) -> str:
 
 
 def _of_envelope(out: Record | Outgoing) -> _Written:
-    written = decode(out.value or b"")
+    written = decode_json(out.value or b"", decode)
     if written.key_base64 is not None:
         written.key = key_text(base64.b64decode(written.key_base64, validate=True))
     return written

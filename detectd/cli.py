@@ -17,11 +17,13 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code."""
     if argv is None:
         _begin(serves=sys.argv[1:2] == ["run"])
+    from detectd import quiet
     from detectd.arguments import default_config, parser
     from detectd.commands import COMMANDS
     from detectd.standard_streams import prepare
 
     prepare()
+    quiet.install()
     does = {name: command.__doc__ or "" for name, command in COMMANDS.items()}
     arguments = parser(does).parse_args(argv)
     if hasattr(arguments, "config"):

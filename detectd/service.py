@@ -79,7 +79,8 @@ class Service:
         self.client = wiring.kafka_client(settings)
         self.source = wiring.source(settings, self.client)
         self.sink = wiring.sink(settings, self.client)
-        self.answerer = Answerer(settings, self.schema)
+        stream = wiring.commit_stream(settings, self.client)
+        self.answerer = Answerer(settings, self.schema, stream)
         self.feed: Feed | None = None
         self.probation = Probation()
         self.fields = FieldWatch(self.schema)
@@ -336,8 +337,10 @@ class Service:
             log.warning("config.refused", why=str(refused), mend="the old one stays in force")
         else:
             self.settings = fresh
-            self.pace = self._new_pace()
-            logs.configure(fresh.log)
+            if "source.batch_records" in keys:
+                self.pace = self._new_pace()
+            if any(key.startswith("log.") for key in keys):
+                logs.configure(fresh.log)
             log.info("config.reloaded", changed=keys)
         self.witness.supervisor.ready()
 

@@ -10,12 +10,13 @@ long as there were no more keys than places.
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -74,3 +75,22 @@ class TopKeys:
                 del self._counts[key]
                 self._errors.pop(key, None)
                 return key, count
+
+
+def added(parts: Sequence[Sequence[TopKey]], capacity: int) -> list[TopKey]:
+    """Return the top keys of several streams together, from those of each in `capacity` places.
+
+    A key that has no place in a stream may have occurred as often as the last that has one.
+    """
+    counts: Counter[str] = Counter()
+    errors: Counter[str] = Counter()
+    names = {top.key for part in parts for top in part}
+    for part in parts:
+        known = {top.key: top for top in part}
+        least = min((top.count for top in part), default=0) if len(part) >= capacity else 0
+        for name in names:
+            top = known.get(name, TopKey(name, least, least))
+            counts[name] += top.count
+            errors[name] += top.error
+    ranked = sorted(names, key=lambda name: (-counts[name], name))[:capacity]
+    return [TopKey(name, counts[name], errors[name]) for name in ranked]

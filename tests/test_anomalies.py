@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from detectd.anomalies import LONGEST, Anomaly, Feature, reader
 from detectd.anomaly_selection import Selection, by_key
-from detectd.answering.recent_anomalies import FEATURES, KEPT, RecentAnomalies
+from detectd.answering.recent_anomalies import FEATURES, KEPT, RecentAnomalies, together
 from detectd.records import Outgoing, Record, Topic
 from detectd.stamps import before
 
@@ -63,6 +63,7 @@ def test_shares_are_of_what_raised_the_score(parts, shares):
         ('{"a": 1e400, "b": 2}', ("inf", 2)),
         ('{"a": 123456789012345678901234567890, "b": true}', ("123456789012345678901234567890", 1)),
         ('{"a": {"x": 1}, "b": "text"}', (None, "text")),
+        (r'{"a": "\ud83d", "b": 2}', ("\ud83d", 2)),
         ("[" * 400 + "]" * 400, (None, None)),
         ('{"a": "' + "x" * 70_000 + '"}', (None, None)),
         ("7", (None, None)),
@@ -170,6 +171,15 @@ def test_what_is_remembered_survives_a_restart_and_stays_small():
     for damaged in (None, 3, {"latest": 3}, {"keys": [{"key": "a", "count": -1}]}):
         again.resume(damaged)
         assert again.as_dict() == {"latest": [], "strongest": [], "keys": []}
+
+
+def test_two_processes_remember_as_one():
+    one, two = (RecentAnomalies(("a",), original=False) for _ in range(2))
+    one.see([outgoing(n, n, b"k") for n in range(0, 60, 2)])
+    two.see([outgoing(n, n, b"k") for n in range(1, 60, 2)])
+    told = together([one.as_dict(), two.as_dict(), None])
+    assert [each["score"] for each in told["strongest"]] == list(range(59, 59 - KEPT, -1))
+    assert (len(told["latest"]), told["keys"]) == (KEPT, [{"key": "k", "count": 60, "error": 0}])
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectd.top_keys import TopKeys
+from detectd.top_keys import TopKeys, added
 
 streams = st.lists(
     st.tuples(st.sampled_from([f"k{i}" for i in range(12)]), st.integers(1, 9)), max_size=200
@@ -65,3 +65,16 @@ def test_memory_stays_in_bounds():
         counts.add(f"k{i}")
     assert len(counts.top()) == 8
     assert len(counts._smallest) <= 4 * 8 + 1
+
+
+@given(st.lists(streams, min_size=1, max_size=3), st.integers(1, 6))
+def test_several_streams_together_keep_the_bounds(several, capacity):
+    exact, parts = Counter(), []
+    for stream in several:
+        counts = TopKeys(capacity)
+        for key, times in stream:
+            counts.add(key, times)
+            exact[key] += times
+        parts.append(counts.top())
+    for top in added(parts, capacity):
+        assert top.count - top.error <= exact[top.key] <= top.count

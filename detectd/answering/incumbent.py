@@ -70,6 +70,18 @@ class Incumbent:
         self.anomalies.resume(reported.get("anomalies", {}) if same else {})
         self._scores.clear()
 
+    def go_on_under(self, serving: Serving, average_run_length: float) -> None:
+        """The same model under other terms. What was counted and seen is of a zone; with another,
+        both begin again."""
+        terms = self._terms()
+        self.serving = serving
+        self.vigil.go_on_under(serving, average_run_length)
+        if self._terms() != terms:
+            self._observations = Observations(serving.promise.rejector.scores)
+            self._scores.clear()
+            self.vigil.resume({})
+            self.anomalies.resume({})
+
     def answer(self, records: Sequence[Record]) -> tuple[Judged, int | None]:
         """One output for each record, in order, and what there is to learn; and how many of the
         scores it took to an alarm, if one was raised."""
@@ -102,8 +114,12 @@ class Incumbent:
 
     def report(self) -> dict[str, Any]:
         """For the store: what reports show of the stream."""
-        alarms, anomalies = list(self.vigil.told), self.anomalies.as_dict()
-        return self._observations.as_dict() | {"alarms": alarms, "anomalies": anomalies}
+        told = {
+            "alarms": list(self.vigil.told),
+            "anomalies": self.anomalies.as_dict(),
+            "zone": self._terms()["zone"],
+        }
+        return self._observations.as_dict() | told
 
     def _terms(self) -> dict[str, Any]:
         """By what a state is known to be this model's under this zone."""

@@ -15,7 +15,7 @@ import msgspec
 
 from detectd.anomalies import Anomaly, key_text, reader
 from detectd.records import Topic
-from detectd.top_keys import TopKey, TopKeys
+from detectd.top_keys import TopKey, TopKeys, added
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,6 +84,21 @@ def kept(past: object) -> Kept:
         return msgspec.convert(past, Kept)
     except msgspec.ValidationError:
         return Kept()
+
+
+def together(parts: Sequence[object]) -> dict[str, Any]:
+    """Return what several processes remember, each as `as_dict` gave it, as if one had seen it."""
+    found = [kept(part) for part in parts]
+    every = [anomaly for each in found for anomaly in each.latest]
+    strongest = [anomaly for each in found for anomaly in each.strongest]
+    joined = Kept(
+        # Stable: those without a time stay in the order of their process.
+        latest=sorted(every, key=lambda anomaly: anomaly.time_ms or 0)[-KEPT:],
+        strongest=heapq.nlargest(KEPT, strongest, key=STRENGTH),
+        keys=added([each.keys for each in found], KEYS),
+    )
+    told: dict[str, Any] = msgspec.to_builtins(joined)
+    return told
 
 
 def _score(out: Outgoing) -> float:

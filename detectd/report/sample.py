@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from detectd.report.terminal import one_line
+from detectd.surrogates import decode_json
+from detectd.typed import on_one_line
 
 if TYPE_CHECKING:
     from detectd.records import Record
@@ -40,6 +42,7 @@ class _Shown(msgspec.Struct):
 
 
 decode = msgspec.json.Decoder(_Shown).decode
+decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
 
 
 def as_json(record: Record, *, original: bool = False) -> str:
@@ -54,7 +57,7 @@ def as_text(record: Record, *, original: bool = False) -> str:
     """Verdict and reason, the figures that matter, where it came from, and its beginning."""
     value = to_json(_gathered(record)) if original else record.value or b""
     try:
-        shown = decode(value)
+        shown = decode_json(value, decode)
     except (ValueError, RecursionError):
         beginning = value[:SHOWN].decode(errors="replace")
         return f"no output of detectd  {one_line(record.id)}  {one_line(beginning)}"
@@ -95,9 +98,10 @@ def _on_one_line(value: bytes) -> bytes | None:
     """JSON without the line breaks between its parts; None if it is no JSON in UTF-8."""
     try:
         value.decode()
-        return msgspec.json.format(value, indent=-1)
+        decode_json(value, decode_raw)
     except (ValueError, RecursionError):
         return None
+    return on_one_line(value)
 
 
 def _undecodable(value: bytes | None) -> dict[str, Any]:
