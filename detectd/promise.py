@@ -129,7 +129,7 @@ def promise(calibration: NDArray[np.float64], terms: Terms) -> Promise:
 
 
 def threshold(n: int, terms: Terms) -> float:
-    """Return the T of n calibration scores. Raises ConfigError if n scores cannot meet the terms."""
+    """Return the T of n calibration scores. Raises ConfigError if they cannot meet the terms."""
     if terms.max_abstain_rate is not None:
         table = stability(n, require_anomalies(n, terms.contamination))
         return largest_T(table, terms.max_abstain_rate, terms.delta)

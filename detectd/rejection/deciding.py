@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def cost_warnings(contamination: float, costs: Costs) -> list[str]:
-    """Return one line if, by these costs, never deciding or never abstaining is the best."""
+    """Return one line if, by these costs, never deciding has the lowest bound, or abstaining never pays."""
     false, missed, rejection = costs.false_positive, costs.false_negative, costs.rejection
     blind = min(contamination * missed, (1.0 - contamination) * false)
     doubtful = false * missed / (false + missed) if false + missed else 0.0
@@ -30,13 +30,14 @@ def cost_warnings(contamination: float, costs: Costs) -> list[str]:
     )
     if rejection < blind:
         return [
-            f"by these costs it is best never to decide: to abstain from every event costs "
-            f"{rejection:g} an event, and no model's bound is below {blind:g} without that; "
+            f"by these costs nothing guarantees that deciding pays: to abstain from every event "
+            f"costs {rejection:g} an event, and no bound on a model that decides is below that, "
+            f"as even the cheaper verdict for all events costs {blind:g}; "
             f"{sensible}"
         ]
     if rejection > doubtful and false + missed:
         return [
-            f"by these costs it is best always to decide: an abstention costs {rejection:g}, and "
+            f"by these costs abstaining never pays: an abstention costs {rejection:g}, and "
             f"the cheaper verdict on an event never more than {doubtful:g} on average, however "
             f"unsure it is; {sensible}"
         ]

@@ -92,7 +92,7 @@ def plan_text(found: dict[str, Any]) -> str:
         "",
         *day_lines(found),
         "n counts calibration scores: with calibration.fraction = 0.5, half of the training rows.",
-        "reach is the share of the expected anomalies that can be called anomaly; the rest abstains.",
+        "reach: the share of the expected anomalies that can be called anomaly; the rest abstains.",
     ]
     if found["calibration"] != "holdout":
         lines.append(

@@ -29,7 +29,7 @@ def abstention_sentence(exact: Mapping[str, Any]) -> str:
 
 
 def reach_sentence(reach: float) -> str:
-    """Return what the zone leaves of the expected anomalies; ranks are whole, so it can exceed 1."""
+    """Return what the zone leaves of the expected anomalies. By rounding, `reach` may exceed 1."""
     return f"leaves {min(reach, 1.0):.1%} of the expected anomalies to be called anomaly"
 
 
