@@ -203,6 +203,7 @@ class Service:
         passed, counts = self._commit(passed, batch)
         # 4. Tell the source, and whoever watches.
         self.source.acknowledge(batch.position)
+        self.witness.passed_over(self.source.gaps())
         self.uncommitted = False
         seconds = time.monotonic() - started
         self._committed(counts, batch, seconds)

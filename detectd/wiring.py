@@ -148,7 +148,8 @@ def source(settings: Settings, client: KafkaClient | None) -> Source:
         client,
         asked.topics,
         acknowledges=settings.sink.kind != "kafka" or at_least_once,
-        group_decides=at_least_once,
+        group_decides=at_least_once or settings.sink.kind == "stdout",
+        alone=settings.sink.kind == "file",
         creation=creation(settings),
     )
 
@@ -174,6 +175,7 @@ def sink(settings: Settings, client: KafkaClient | None) -> Sink:
         transactional=_transactional(settings),
         preserve_partition=settings.kafka.preserve_partition,
         creation=creation(settings),
+        state_directory=settings.models.directory,
     )
 
 
@@ -259,7 +261,10 @@ def outputs(settings: Settings) -> FileOutputs | KafkaOutputs:
     client = kafka_client(settings, beside="dead-letters")
     assert client
     return KafkaOutputs(
-        client, output_topics(settings), preserve_partition=settings.kafka.preserve_partition
+        client,
+        output_topics(settings),
+        preserve_partition=settings.kafka.preserve_partition,
+        state_directory=settings.models.directory,
     )
 
 

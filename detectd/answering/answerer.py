@@ -21,7 +21,7 @@ from detectd.answering.shadow import Shadow
 from detectd.answering.succession import Succession
 from detectd.answering.warming import Warming
 from detectd.checks import require_trainable_warmup
-from detectd.errors import ConfigError, DetectdError
+from detectd.errors import DetectdError
 from detectd.models import serving
 
 if TYPE_CHECKING:
@@ -87,7 +87,8 @@ class Answerer:
         else:
             # Rows of other features are none of this model's.
             same_events = state.get("events") == self.events
-            self._collect(state.get("warmup", 0) if same_events else 0)
+            collected = state.get("warmup", 0), state.get("warmup_failed", 0)
+            self._collect(*(collected if same_events else (0, 0)))
 
     def answer(self, records: Sequence[Record]) -> list[Outgoing]:
         """One output for each record, in order."""
@@ -154,7 +155,8 @@ class Answerer:
         """
         held = self.holding
         if self.warming and self.warming.remaining == 0:
-            self._adopt_trained(self.warming.train(hold))
+            if model := self.warming.train(hold):
+                self._adopt_trained(model)
         elif self._look or self._succession.due():
             self._look = False
             self._look_for_another_model()
@@ -191,21 +193,21 @@ class Answerer:
                 seen["shadow"] = self.shadow.report()
             self.store.record_observed(self.incumbent.version, seen)
             self._unwritten = False
-        except (OSError, ConfigError) as failed:
+        except (OSError, DetectdError) as failed:
             log.warning("observed.not_written", why=str(failed))
 
     def close(self) -> None:
         """Let go of the warm-up's rows, and leave the counts."""
-        with contextlib.suppress(OSError, ConfigError):
+        with contextlib.suppress(OSError, DetectdError):
             self.write_observed()
         for part in (self.warming, self.renewal):
             if part:
                 part.close()
 
-    def _collect(self, collected: int) -> None:
+    def _collect(self, collected: int, failed: int) -> None:
         if not self.warming:
             self.warming = Warming(self.settings, self.schema, self.store)
-        self.warming.resume(collected)
+        self.warming.resume(collected, failed)
 
     def _answers(self) -> str | None:
         return self.incumbent.version if self.incumbent else None

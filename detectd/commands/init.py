@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from detectd import durable
 from detectd.errors import UsageError
+from detectd.os_failures import explained
 
 if TYPE_CHECKING:
     import argparse
@@ -31,7 +32,9 @@ def init(arguments: argparse.Namespace, console: Console) -> None:
     try:
         durable.replace(output, text.encode())
     except OSError as refused:
-        raise UsageError(f"-o {output}: {refused.strerror}; name another file") from None
+        raise explained(
+            refused, f"-o {output}", "name another file", operators=UsageError
+        ) from None
     console.say(f"written: {output}")
     history = arguments.input or "history.jsonl"
     console.say(

@@ -9,7 +9,8 @@ import tarfile
 from typing import TYPE_CHECKING
 
 from detectd import durable
-from detectd.errors import ConfigError, DetectdError
+from detectd.errors import ConfigError
+from detectd.os_failures import explained
 
 if TYPE_CHECKING:
     from detectd.models.store import Store
@@ -52,8 +53,8 @@ def unpack(store: Store, version: str, packed: bytes) -> None:
     except tarfile.TarError as broken:
         raise ConfigError(f"{version}: damaged model: {broken}") from None
     except OSError as failed:
-        raise DetectdError(
-            f"models.directory: {store.directory}: the model cannot be stored: {failed.strerror}"
+        raise explained(
+            failed, f"models.directory: {store.directory}: the model cannot be stored"
         ) from None
     finally:
         shutil.rmtree(beside, ignore_errors=True)

@@ -35,6 +35,7 @@ from detectd import durable
 from detectd.errors import DetectdError
 from detectd.models.store import Store
 from detectd.models.trainer import MODELS, REASON, ROWS, TASK
+from detectd.os_failures import explained
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -154,9 +155,8 @@ class Refit(Generic[T]):
             with _own_directory(self._directory) as home:
                 self._outcome.set_result(self._attempt(home))
         except OSError as refused:
-            why = refused.strerror or refused  # numpy's own has no errno
-            why = f"{self._directory}: the trainer's files cannot be written: {why}"
-            self._outcome.set_result(Failed("not_written", why))
+            what = f"{self._directory}: the trainer's files cannot be written"
+            self._outcome.set_result(Failed("not_written", str(explained(refused, what))))
         except Exception as unforeseen:  # noqa: BLE001 - poll raises it
             self._outcome.set_exception(unforeseen)
 

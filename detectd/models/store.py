@@ -26,6 +26,7 @@ from detectd.errors import ConfigError, DetectdError, UsageError
 from detectd.models.libraries import libraries
 from detectd.models.model import Contamination, Model, Recipe
 from detectd.models.trusted import damaged, refuse_writable, sha256, verified
+from detectd.os_failures import explained
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,9 +64,10 @@ class Store:
             durable.sync_directory(self.directory)
         except OSError as failed:
             shutil.rmtree(beside, ignore_errors=True)
-            raise DetectdError(
-                f"models.directory: {self.directory}: the model cannot be stored: "
-                f"{failed.strerror}; the one before stays active"
+            raise explained(
+                failed,
+                f"models.directory: {self.directory}: the model cannot be stored, "
+                "the one before stays active",
             ) from None
 
     def load(self, version: str) -> Loaded:
@@ -218,9 +220,7 @@ class Store:
         try:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as refused:
-            raise ConfigError(
-                f"models.directory: cannot create {self.directory}: {refused.strerror}"
-            ) from None
+            raise explained(refused, f"models.directory: cannot create {self.directory}") from None
 
     def _history(self) -> list[str]:
         path = self.directory / "active.json"

@@ -246,3 +246,46 @@ def test_evidence_survives_a_restart(fitted):
         with running(fitted) as live:
             live.feed(part)
     assert (fitted.home / "again" / "alerts.jsonl").read_bytes() == whole
+
+
+@pytest.mark.parametrize("on_warmup", ["abstain", "hold"])
+def test_rows_that_carry_no_model_are_no_end_and_the_warm_up_goes_on(world, on_warmup):
+    world.write(training={"warmup": 300, "on_warmup": on_warmup})
+    with running(world) as live:
+        equal = [json.dumps({"a": 1.0, "b": 2.0})] * 300
+        with world.events.open("a") as file:
+            file.writelines(f"{line}\n" for line in equal)
+        said = live.until("warmup.untrainable")
+        assert "all 300 rows are equal" in said["reason"]
+        assert (said["rows"], said["next_try_at"]) == (300, 600)
+        with world.events.open("a") as file:
+            file.writelines(f"{line}\n" for line in events(400))
+        live.until("model.serving")
+        while sum(map(len, world.outputs().values())) < 700:
+            live._read()
+    outputs = world.outputs()
+    warming = [r for r in outputs["abstain"] if r["reason"] == "warming_up"]
+    assert len(warming) == (600 if on_warmup == "abstain" else 0)
+
+
+def test_after_a_restart_the_same_rows_are_not_tried_again(world):
+    world.write(training={"warmup": 300})
+    equal = [json.dumps({"a": 1.0, "b": 2.0})] * 310
+    with running(world) as live:
+        live.feed(equal)
+        live.until("warmup.untrainable")
+    with running(world) as live:
+        live.feed(events(290))
+        live.until("model.serving")
+        assert "warmup.untrainable" not in {said["event"] for said in live.said}
+
+
+def test_a_column_without_a_value_and_a_detector_that_fails_are_no_end_either(world):
+    world.write(
+        training={"warmup": 100}, event={"missing": "median"}, detector={"contamination": 0.1}
+    )
+    with running(world) as live:
+        live.feed([json.dumps({"a": float(n)}) for n in range(100)])
+        assert "'b' has no value" in live.until("warmup.untrainable")["reason"]
+        live.feed(events(100))
+        live.until("model.serving")
