@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def cost_warnings(contamination: float, costs: Costs) -> list[str]:
-    """Return one line if, by these costs, never deciding has the lowest bound, or abstaining never pays."""
+    """Return one line if never deciding has the lowest bound, or if abstaining never pays."""
     false, missed, rejection = costs.false_positive, costs.false_negative, costs.rejection
     blind = min(contamination * missed, (1.0 - contamination) * false)
     doubtful = false * missed / (false + missed) if false + missed else 0.0

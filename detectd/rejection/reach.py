@@ -1,4 +1,4 @@
-"""What share of the expected anomalies a zone leaves to be called anomaly, and a T that leaves most.
+"""The share of the expected anomalies that a zone leaves to be called anomaly, and the T for it.
 
 Of n+1 gaps between calibration scores, the n−b above the zone are anomaly ranks: a share
 (n−b)/(n+1) of fresh scores falls there on average, out of γ that are expected to be anomalies. The
