@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from acceptance.command import detectd
+from acceptance.command import detectd, events
 
 from detectd.rejection import default_T, reach, stability, zone
 
@@ -32,7 +32,7 @@ def labelled(world, count=1200, seed=3):
 
 
 def test_the_default_threshold_leaves_most_anomalies_and_all_commands_say_so(fitted):
-    fitted.write(rejector={"T": None, "max_abstain_rate": None})
+    fitted.lines(fitted.events, events(100))
     report = json.loads(fitted.run("report", "--format", "json").stdout)
     n, contamination = report["model"]["n"], report["model"]["contamination"]
     T = default_T(n, contamination)
@@ -53,6 +53,7 @@ def test_the_default_threshold_leaves_most_anomalies_and_all_commands_say_so(fit
 
 
 def test_a_threshold_that_leaves_too_little_is_warned_of_with_what_changes_it(fitted):
+    fitted.lines(fitted.events, events(100))
     fitted.write(rejector={"T": 12.0, "max_abstain_rate": None})
     for command in ("report", "check"):
         said = fitted.run(command).stdout
@@ -62,6 +63,7 @@ def test_a_threshold_that_leaves_too_little_is_warned_of_with_what_changes_it(fi
 
 
 def test_check_says_what_the_warm_up_will_leave(world):
+    world.lines(world.events, events(100))
     world.write(training={"warmup": 400}, rejector={"T": None, "cost_rejection": 0.6})
     said = world.run("check").stdout
     T = default_T(200, 0.05)
@@ -134,7 +136,7 @@ def test_a_sweep_shows_what_cannot_be_promised_and_names_the_cheapest(fitted):
 @pytest.mark.parametrize(
     ("sweep", "said"),
     [
-        (["Tee=3"], "'Tee' cannot be swept; did you mean T?"),
+        (["t=3"], "'t' cannot be swept; did you mean T?"),
         (["contaminaton=0.1"], "did you mean contamination?"),
         (["seed=3"], "use one of T, contamination, max_abstain_rate"),
         (["T="], "a value is missing"),
