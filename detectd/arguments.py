@@ -98,7 +98,14 @@ ARGUMENTS: Mapping[str, tuple[Argument, ...]] = {
             help="store the model, but let the one before go on answering",
         ),
     ),
-    "status": (FORMAT,),
+    "status": (
+        FORMAT,
+        _argument(
+            "--all",
+            action="store_true",
+            help="the services of other configurations at server.listen, too",
+        ),
+    ),
     "report": (
         _argument("--format", choices=("text", "json", "html"), default="text"),
         OUTPUT,

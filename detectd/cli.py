@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from detectd.arguments import default_config, parser
 from detectd.commands import COMMANDS
-from detectd.commands.console import Console
+from detectd.commands.console import Console, printable
 from detectd.errors import DetectdError
 from detectd.stderr import bear_loss
 
@@ -56,7 +56,7 @@ def _complain(error: Exception, debug: bool, config: Path | None = None) -> None
         return
     if isinstance(error, DetectdError):
         for line in str(error).splitlines():
-            _note(f"detectd: {_located(line, config)}")
+            _note(f"detectd: {printable(_located(line, config))}")
         return
     _note(f"detectd: {type(error).__name__}: {error} (--debug shows the traceback)")
 

@@ -112,6 +112,10 @@ class Source(Protocol):
         """
         return {}
 
+    def unread(self) -> int | None:
+        """How many bytes there are to read still; None if that is not known."""
+        return None
+
     def progress(self) -> float | None:
         """The share of the input that has been read, in [0, 1]; None where there is no end."""
 
