@@ -13,6 +13,7 @@ from detectd.detectors import find, try_params
 from detectd.errors import ConfigError, DetectdError
 from detectd.field_watch import FIRST_RECORDS, FieldWatch
 from detectd.nearest import exists, missing
+from detectd.os_failures import explained
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -165,6 +166,6 @@ def _require_writable(key: str, directory: Path) -> None:
         # Asking the kernel is the only answer that holds for root and read-only mounts alike.
         tempfile.TemporaryFile(dir=nearest).close()
     except OSError as refused:
-        raise ConfigError(
-            f"{key}: {nearest} cannot be written ({refused.strerror}); chown it or name another"
+        raise explained(
+            refused, f"{key}: {nearest} cannot be written", "chown it or name another"
         ) from None

@@ -2,39 +2,69 @@
 
 from __future__ import annotations
 
-import os
+import signal
 import sys
-import traceback
 from typing import TYPE_CHECKING
 
-from detectd.arguments import default_config, parser
-from detectd.commands import COMMANDS
-from detectd.commands.console import Console, printable
-from detectd.errors import DetectdError
-from detectd.stderr import bear_loss
-
 if TYPE_CHECKING:
+    import argparse
     from pathlib import Path
+
+# What is imported here is imported before a signal is heeded.
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    bear_loss()
-    arguments = parser({name: does.__doc__ or "" for name, does in COMMANDS.items()}).parse_args(
-        argv
-    )
+    if argv is None:
+        _begin(serves=sys.argv[1:2] == ["run"])
+    from detectd import quiet
+    from detectd.arguments import default_config, parser
+    from detectd.commands import COMMANDS
+    from detectd.standard_streams import prepare
+
+    prepare()
+    quiet.install()
+    does = {name: command.__doc__ or "" for name, command in COMMANDS.items()}
+    arguments = parser(does).parse_args(argv)
     if hasattr(arguments, "config"):
         arguments.config = (arguments.config or default_config()).absolute()
+    return _run(arguments)
+
+
+def _begin(*, serves: bool) -> None:
+    """Heed the signals that a service may get at once, and see to it that text is UTF-8."""
+    from detectd import signals
+    from detectd.standard_streams import is_utf8, start_again_in_utf8
+
+    if not is_utf8():
+        if serves:
+            signals.ignore_hangups()  # no loss: the configuration is read afterwards
+        start_again_in_utf8()
+    if serves:
+        signals.hold()
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from detectd.commands import COMMANDS
+    from detectd.commands.console import Console
+    from detectd.errors import DetectdError
+    from detectd.os_failures import located
+
     try:
         COMMANDS[arguments.name](arguments, Console(say=_say, note=_note))
     except DetectdError as error:
         _complain(error, arguments.debug, getattr(arguments, "config", None))
         return error.exit_code
     except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        # Whoever read our output has gone; keep the interpreter from flushing into nothing.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGINT
+    except BrokenPipeError:  # Whoever read our output has gone.
+        return 1
+    except OSError as failed:
+        explained = located(failed)
+        _complain(failed if arguments.debug else explained, arguments.debug)
+        return explained.exit_code
+    except MemoryError:
+        _note("detectd: out of memory; free some, or raise MemoryMax=")
         return 1
     except Exception as unforeseen:  # noqa: BLE001 - the last resort: one line, and exit 1
         _complain(unforeseen, arguments.debug)
@@ -43,7 +73,17 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _say(line: str) -> None:
-    print(line, flush=True)
+    from detectd.os_failures import explained
+    from detectd.standard_streams import lose_output
+
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:
+        lose_output()
+        raise
+    except OSError as failed:
+        lose_output()
+        raise explained(failed, "stdout cannot be written") from None
 
 
 def _note(line: str) -> None:
@@ -51,7 +91,12 @@ def _note(line: str) -> None:
 
 
 def _complain(error: Exception, debug: bool, config: Path | None = None) -> None:
+    from detectd.commands.console import printable
+    from detectd.errors import DetectdError
+
     if debug:
+        import traceback
+
         traceback.print_exception(error)
         return
     if isinstance(error, DetectdError):

@@ -104,7 +104,8 @@ def _cluster(settings: Settings, client: KafkaClient, table: Table) -> None:
                 lambda topic=topic: _output(settings, admin, topic, found.get(topic)),  # type: ignore[misc]
             )
         if reads:
-            table.look("group", client.group_id, lambda: _group(client, admin))
+            alone = settings.sink.kind == "file"
+            table.look("group", client.group_id, lambda: _group(client, admin, alone=alone))
         if writes and settings.kafka.delivery == "exactly_once":
             name = str(client.transactional_id)
             table.look("transactions", name, lambda: _transactions(client, admin, name))
@@ -153,7 +154,7 @@ def _replicas(admin: Any, topic: str) -> int | None:
     return min((len(each["replica_nodes"]) for each in found["partitions"]), default=None)
 
 
-def _group(client: KafkaClient, admin: Any) -> str:
+def _group(client: KafkaClient, admin: Any, *, alone: bool) -> str:
     group = client.group_id
     with explained(f"looking for group {group}"):
         try:
@@ -162,7 +163,10 @@ def _group(client: KafkaClient, admin: Any) -> str:
             client.patiently(lambda: admin.list_group_offsets([group]))
             return "no members yet"
     _require(found.get("authorized_operations"), "READ", f"group {group}")
-    return f"{len(found.get('members') or [])} members"
+    members = len(found.get("members") or [])
+    if alone and members:
+        return f"WARNING: {members} members; file outputs need the group for themselves"
+    return f"{members} members"
 
 
 def _transactions(client: KafkaClient, admin: Any, name: str) -> str:

@@ -6,7 +6,7 @@ EXACTLY_ONCE = {
     ("file", "file"): "the input position is in the outputs' checkpoint",
     ("kafka", "kafka"): "outputs and offsets are one transaction",
     ("file", "kafka"): "the input position rides in the transaction",
-    ("kafka", "file"): "the offsets are in the outputs' checkpoint, and the consumer seeks to them",
+    ("kafka", "file"): "the offsets are in the outputs' checkpoint; one process a group",
 }
 
 
@@ -19,4 +19,6 @@ def guarantee(source: str, sink: str, *, transactional: bool = True) -> str:
         return f"{source} to {sink}: exactly once ({how})"
     if source == "stdin":
         return f"stdin to {sink}: what a pipe can give (after a crash it cannot be read again)"
+    if source == "kafka":
+        return "kafka to stdout: at least once (the group's offsets follow the outputs)"
     return f"{source} to stdout: at least once (a pipe cannot take back what it has passed on)"

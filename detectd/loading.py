@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from detectd.arguments import DEFAULT_CONFIG, LOCAL_CONFIG
 from detectd.errors import ConfigError
 from detectd.nearest import missing, nearest
+from detectd.os_failures import explained
 from detectd.settings import Settings
 from detectd.settings.environment import overrides
 from detectd.settings.relative_paths import resolve
@@ -103,7 +104,7 @@ def read(path: Path) -> dict[str, Any]:
     except ValueError as broken:
         raise ConfigError(f"{path}: {broken}; save it as UTF-8") from None
     except OSError as unreadable:
-        raise ConfigError(f"{path}: cannot be read: {unreadable.strerror}") from None
+        raise explained(unreadable, f"{path}: cannot be read") from None
 
 
 def decoded(content: bytes) -> str:

@@ -18,6 +18,7 @@ import msgspec
 from detectd.errors import UsageError
 from detectd.guessing import number
 from detectd.loading import decoded
+from detectd.os_failures import explained
 from detectd.settings import SUFFIXES, RowFormat
 from detectd.stamps import milliseconds
 
@@ -75,9 +76,12 @@ def _content(path: Path) -> bytes:
             raise UsageError(f"--input {path}: is empty; name a file with records")
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             content = file.read(LONGEST)
-    except (OSError, EOFError) as refused:
-        why = getattr(refused, "strerror", None) or refused
-        raise UsageError(f"--input {path}: cannot be read: {why}; name another file") from None
+    except (gzip.BadGzipFile, EOFError) as damaged:
+        raise UsageError(f"--input {path}: cannot be read: {damaged}; name another file") from None
+    except OSError as refused:
+        raise explained(
+            refused, f"--input {path}: cannot be read", "name another file", operators=UsageError
+        ) from None
     # A last line that was cut off is no record.
     return content[: content.rfind(b"\n") + 1] if len(content) == LONGEST else content
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, get_args
 from urllib.parse import urlsplit
 
 from detectd.errors import ConfigError
+from detectd.os_failures import explained
 from detectd.settings.section import SecretFile
 
 if TYPE_CHECKING:
@@ -26,10 +27,13 @@ def read_secret(key: str, path: Path) -> str:
     try:
         # As an editor on Windows may have saved it: no secret begins with a byte order mark.
         secret = there.read_text(encoding="utf-8-sig").removesuffix("\n").removesuffix("\r")
-    except (OSError, UnicodeDecodeError) as failed:
-        why = failed.strerror if isinstance(failed, OSError) else "it is not UTF-8 text"
+    except UnicodeDecodeError:
         raise ConfigError(
-            f"{key}: {there} cannot be read: {why}; name a file that this user can read"
+            f"{key}: {there} cannot be read: it is not UTF-8 text; save it as UTF-8"
+        ) from None
+    except OSError as failed:
+        raise explained(
+            failed, f"{key}: {there} cannot be read", "name a file that this user can read"
         ) from None
     if not secret:
         raise ConfigError(f"{key}: {there} is empty; put the secret into it")

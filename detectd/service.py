@@ -81,7 +81,8 @@ class Service:
         self.client = wiring.kafka_client(settings)
         self.source = wiring.source(settings, self.client)
         self.sink = wiring.sink(settings, self.client)
-        self.answerer = Answerer(settings, self.schema)
+        stream = wiring.commit_stream(settings, self.client)
+        self.answerer = Answerer(settings, self.schema, stream)
         self.feed: Feed | None = None
         self.probation = Probation()
         self.fields = FieldWatch(self.schema)
@@ -207,6 +208,7 @@ class Service:
         passed, counts = self._commit(passed, batch)
         # 4. Tell the source, and whoever watches.
         self.source.acknowledge(batch.position)
+        self.witness.passed_over(self.source.gaps())
         self.uncommitted = False
         seconds = time.monotonic() - started
         self._committed(counts, batch, seconds)
@@ -341,8 +343,10 @@ class Service:
             log.warning("config.refused", why=str(refused), mend="the old one stays in force")
         else:
             self.settings = fresh
-            self.pace = self._new_pace()
-            logs.configure(fresh.log)
+            if "source.batch_records" in keys:
+                self.pace = self._new_pace()
+            if any(key.startswith("log.") for key in keys):
+                logs.configure(fresh.log)
             self.witness.health.reloaded()
             log.info("config.reloaded", changed=keys)
         self.witness.supervisor.ready()

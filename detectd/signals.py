@@ -1,13 +1,33 @@
 """What the service is asked for by signals, and does between two batches.
 
 SIGTERM, SIGINT   asked once, it ends; asked twice, at once
-SIGHUP            it reads its configuration again
+SIGHUP            it reads its configuration again, as soon as it is ready to
 """
 
 from __future__ import annotations
 
 import signal
 import threading
+
+# What was asked for before there was a `Stop` or a `Reload`: signals are the process's.
+_held: set[int] = set()
+
+
+def hold() -> None:
+    """Remember signals for the `Stop` and the `Reload` to come, from the very beginning."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _hold)
+
+
+def ignore_hangups() -> None:
+    """Lose a SIGHUP, also in the program that takes the place of this one."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def _hold(number: int, _frame: object) -> None:
+    _held.add(number)
+    if number != signal.SIGHUP:
+        signal.signal(number, signal.SIG_DFL)
 
 
 class Stop:
@@ -34,9 +54,13 @@ class Stop:
         self._requested.wait(max(0.0, seconds))
 
     def listen(self) -> None:
-        """Take SIGTERM and SIGINT as requests."""
+        """Take SIGTERM and SIGINT as requests, also those that were held."""
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._on_signal)
+            if number in _held:
+                self.signal = signal.Signals(number).name
+                self.request()
+            else:
+                signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, _frame: object) -> None:
         self.signal = signal.Signals(number).name
@@ -56,8 +80,9 @@ class Reload:
         return asked
 
     def listen(self) -> None:
-        """Take SIGHUP as a request."""
+        """Take SIGHUP as a request, also one that was held."""
         signal.signal(signal.SIGHUP, self._on_signal)
+        self.requested = self.requested or signal.SIGHUP in _held
 
     def _on_signal(self, _number: int, _frame: object) -> None:
         self.requested = True

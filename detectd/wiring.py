@@ -148,7 +148,8 @@ def source(settings: Settings, client: KafkaClient | None) -> Source:
         client,
         asked.topics,
         acknowledges=settings.sink.kind != "kafka" or at_least_once,
-        group_decides=at_least_once,
+        group_decides=at_least_once or settings.sink.kind == "stdout",
+        alone=settings.sink.kind == "file",
         creation=creation(settings),
     )
 
@@ -174,6 +175,7 @@ def sink(settings: Settings, client: KafkaClient | None) -> Sink:
         transactional=_transactional(settings),
         preserve_partition=settings.kafka.preserve_partition,
         creation=creation(settings),
+        state_directory=settings.models.directory,
     )
 
 
@@ -245,6 +247,16 @@ def kafka_client(settings: Settings, beside: str | None = None) -> KafkaClient |
     )
 
 
+def commit_stream(settings: Settings, client: KafkaClient | None) -> str:
+    """A name for the commits that a process makes, which a restarted one goes on with."""
+    if settings.sink.kind == "file":
+        assert settings.sink.directory is not None
+        return f"file {settings.sink.directory.absolute()}"
+    if client is not None:
+        return f"kafka {client.transactional_id}"
+    return f"stdout {settings.source.path or settings.source.kind}"
+
+
 def outputs(settings: Settings) -> FileOutputs | KafkaOutputs:
     """What the sink has written. Raises UsageError where it goes to a pipe."""
     if settings.sink.kind == "file":
@@ -259,7 +271,10 @@ def outputs(settings: Settings) -> FileOutputs | KafkaOutputs:
     client = kafka_client(settings, beside="dead-letters")
     assert client
     return KafkaOutputs(
-        client, output_topics(settings), preserve_partition=settings.kafka.preserve_partition
+        client,
+        output_topics(settings),
+        preserve_partition=settings.kafka.preserve_partition,
+        state_directory=settings.models.directory,
     )
 
 

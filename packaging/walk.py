@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from detectd.arguments import parser
-from detectd.cli import COMMANDS
+from detectd.commands import COMMANDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -66,6 +66,17 @@ class Incumbent:
         self.vigil.resume(watch if same else {}, told if same else ())
         self._scores.clear()
 
+    def go_on_under(self, serving: Serving, average_run_length: float) -> None:
+        """The same model under other terms. What was counted and seen is of a zone; with another,
+        both begin again."""
+        terms = self._terms()
+        self.serving = serving
+        self.vigil.go_on_under(serving, average_run_length)
+        if self._terms() != terms:
+            self._observations = Observations(serving.promise.rejector.scores)
+            self._scores.clear()
+            self.vigil.resume({})
+
     def answer(self, records: Sequence[Record]) -> tuple[Judged, int | None]:
         """One output for each record, in order, and what there is to learn; and how many of the
         scores it took to an alarm, if one was raised."""
@@ -96,7 +107,8 @@ class Incumbent:
 
     def report(self) -> dict[str, Any]:
         """For the store: what reports show of the stream."""
-        return self._observations.as_dict() | {"alarms": list(self.vigil.told)}
+        told = {"alarms": list(self.vigil.told), "zone": self._terms()["zone"]}
+        return self._observations.as_dict() | told
 
     def _terms(self) -> dict[str, Any]:
         """By what a state is known to be this model's under this zone."""

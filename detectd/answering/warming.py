@@ -17,6 +17,7 @@ import structlog
 from detectd import wiring
 from detectd.answering.warmup import Busy, Warmup
 from detectd.checks import require_detector, require_trainable_warmup
+from detectd.errors import DetectdError
 from detectd.models import training
 from detectd.pipeline import collect_records
 from detectd.records import Topic
@@ -39,11 +40,16 @@ TOLD = 10
 
 
 class Progress(NamedTuple):
-    """How far a warm-up is, in events, and how long the rest takes at the rate so far."""
+    """How far a warm-up is, in events, and how long the rest takes at the rate so far.
+
+    `failures` counts the trainings that have failed in this run, `last_failure` says why.
+    """
 
     collected: int
     wanted: int
     seconds_left: float | None = None
+    failures: int = 0
+    last_failure: str | None = None
 
 
 class Warming:
@@ -56,7 +62,9 @@ class Warming:
         self._schema = schema
         self._store = store
         self._rows: Warmup | None = None
-        self._committed = 0
+        self._committed = (0, 0)
+        self._failures = 0
+        self._last_failure: str | None = None
         self._began = (time.monotonic(), 0)
         self._told = 0
         self.holding = settings.training.on_warmup == "hold"
@@ -66,16 +74,19 @@ class Warming:
         """How many events are still wanted; None where another process collects them."""
         return self._rows.remaining if self._rows else None
 
-    def resume(self, collected: int) -> None:
-        """Go on with the first `collected` rows, unless another process of this group collects."""
+    def resume(self, collected: int, failed: int = 0) -> None:
+        """Go on with the first `collected` rows, which could not carry `failed` trainings.
+
+        Does nothing if another process of this group collects.
+        """
         if not self._rows and not self._open():
             return
         assert self._rows
-        self._committed = 0 if self.holding else min(collected, self._rows.wanted)
-        if not self._rows.resume(self._committed):
-            self._committed = 0
+        before = (0, 0) if self.holding else (collected, failed)
+        if not self._rows.resume(*before):
             log.warning("warmup.restarted", why="the collected rows are gone")
-        self._began = (time.monotonic(), self._rows.collected)
+        self._committed = (self._rows.collected, self._rows.failed)
+        self._begin_to_count()
         log.info("warmup.started", collected=self._rows.collected, wanted=self._rows.wanted)
 
     def answer(self, records: Sequence[Record]) -> list[Outgoing]:
@@ -90,17 +101,19 @@ class Warming:
 
     def state(self) -> dict[str, Any]:
         """What a restart must know once the outputs are committed."""
-        return {"warmup": self._rows.collected if self._rows else 0}
+        if not self._rows:
+            return {"warmup": 0}
+        return {"warmup": self._rows.collected, "warmup_failed": self._rows.failed}
 
     def committed(self) -> None:
         """The outputs have been committed."""
         if self._rows:
-            self._committed = self._rows.collected
+            self._committed = (self._rows.collected, self._rows.failed)
 
     def rewind(self) -> None:
         """What was answered since the last commit will be answered again."""
         if self._rows:
-            self._rows.resume(self._committed)
+            self._rows.resume(*self._committed)
 
     def release(self) -> None:
         """The stream has ended too soon: what is held gets its answer without a model."""
@@ -115,10 +128,15 @@ class Warming:
         since, had = self._began
         gained = self._rows.collected - had
         seconds = (time.monotonic() - since) * self._rows.remaining / gained if gained else None
-        return Progress(self._rows.collected, self._rows.wanted, seconds)
+        return Progress(
+            self._rows.collected, self._rows.wanted, seconds, self._failures, self._last_failure
+        )
 
-    def train(self, hold: Callable[[], None]) -> Model:
-        """The first model; calls `hold` again and again while that takes long."""
+    def train(self, hold: Callable[[], None]) -> Model | None:
+        """Return the first model; None if these rows cannot carry one, and more are wanted then.
+
+        Calls `hold` again and again while that takes long.
+        """
         assert self._rows
         rows, recipe = self._rows.rows(), wiring.recipe(self._settings)
         log.info("training.started", rows=len(rows))
@@ -127,7 +145,16 @@ class Warming:
             trained = aside.submit(training.train, rows, recipe, features, datetime.now(UTC))
             while not wait([trained], 0.1).done:
                 hold()
+        try:
             return trained.result()
+        except MemoryError:
+            raise
+        except Exception as failed:
+            if isinstance(failed.__cause__, MemoryError):  # PyOD's own
+                raise
+            known = isinstance(failed, DetectdError)
+            self._go_on(str(failed) if known else f"{type(failed).__name__}: {failed}")
+            return None
 
     def done(self) -> None:
         """There is a model; where it was made here, the rows are in it."""
@@ -149,6 +176,27 @@ class Warming:
                 raise
             log.debug("warmup.elsewhere")
         return self._rows is not None
+
+    def _go_on(self, failure: str) -> None:
+        assert self._rows
+        self._failures, self._last_failure = self._failures + 1, failure
+        tried = self._rows.collected
+        self._rows.want_more()
+        self._begin_to_count()
+        log.warning(
+            "warmup.untrainable",
+            rows=tried,
+            reason=failure,
+            next_try_at=self._rows.wanted,
+            collected=self._rows.collected,
+            hint="collecting on; if this stays, change event.features or detector.name, or run "
+            "`detectd fit` on rows that vary",
+        )
+
+    def _begin_to_count(self) -> None:
+        assert self._rows
+        self._began = (time.monotonic(), self._rows.collected)
+        self._told = self._rows.collected * TOLD // self._rows.wanted
 
     def _tell(self) -> None:
         progress = self.progress

@@ -23,7 +23,7 @@ import numpy as np
 from detectd import durable
 from detectd.answering.warmup import Busy
 from detectd.answering.window import entry
-from detectd.errors import ConfigError
+from detectd.os_failures import explained
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,7 +88,7 @@ class WindowFile:
         except OSError as failed:
             self._let_go()
             self._name, self._others = "", True
-            self.trouble = f"{self._directory}: {failed.strerror}"
+            self.trouble = str(explained(failed, str(self._directory)))
             self._retry_at = self.window.offered + self.window.size
 
     def state(self) -> dict[str, Any]:
@@ -148,8 +148,11 @@ class WindowFile:
         kind, count = entry(self.window.width), state["written"]
         try:
             content = (self._directory / state["file"]).read_bytes()[: count * kind.itemsize]
-        except OSError:
+        except FileNotFoundError:
             return None
+        except OSError as failed:
+            where = f"models.directory: {self._directory / state['file']}"
+            raise explained(failed, f"{where} cannot be read") from None
         if len(content) < count * kind.itemsize:
             return None
         entries = np.frombuffer(content, dtype=kind)
@@ -168,9 +171,7 @@ def _locked(directory: Path) -> int:
     try:
         lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as refused:
-        raise ConfigError(
-            f"models.directory: {directory} cannot be written: {refused.strerror}"
-        ) from None
+        raise explained(refused, f"models.directory: {directory} cannot be written") from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

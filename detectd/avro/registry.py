@@ -20,6 +20,7 @@ from urllib.parse import quote, urlsplit
 from urllib.request import HTTPSHandler, Request, build_opener
 
 from detectd.errors import ConfigError, Interrupted, RefusedError
+from detectd.os_failures import explained as os_failure
 from detectd.records import Defect, Stage
 
 if TYPE_CHECKING:
@@ -210,10 +211,16 @@ def _checked(url: str) -> str:
 def _trust(ca_file: Path | None) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=ca_file)
-    except OSError as unusable:  # SSLError is one
-        why = unusable.strerror or _one_line(unusable)
+    except ssl.SSLError as unusable:
         raise ConfigError(
-            f"schema_registry.ca_file: {ca_file}: {why}; name a file of PEM certificates"
+            f"schema_registry.ca_file: {ca_file}: {_one_line(unusable)}; name a file of PEM "
+            "certificates"
+        ) from None
+    except OSError as unusable:
+        raise os_failure(
+            unusable,
+            f"schema_registry.ca_file: {ca_file}",
+            "name a file of PEM certificates",
         ) from None
 
 

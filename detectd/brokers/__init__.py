@@ -54,11 +54,16 @@ class Membership:
     """As whom the consumer read what is to be committed next: the brokers fence all others.
 
     The source writes `member` and the sink reads it; what it holds is the transport's own.
-    `admitted` says that some broker has let us in.
+    `admitted` says that some broker has let us in. `topic_ids` are those of the topics that are
+    read, and `crowded` is when another member was first seen in a group that has to be ours alone.
+    `displaced` is the transport's own, too: partitions without records at their offset.
     """
 
     member: Any = None
     admitted: bool = False
+    topic_ids: dict[str, str] = field(default_factory=dict)
+    crowded: float | None = None
+    displaced: dict[Place, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +72,8 @@ class KafkaClient:
 
     `extra` holds options of kafka-python for every kind of client (`security_protocol`, ...), and
     `native` those of librdkafka. All times are in seconds; `patience` bounds how long one attempt
-    waits for the brokers. `identity` is kept as long as the client: it is what makes
+    waits for the brokers, and partitions that are added are seen within `metadata_age`. `identity`
+    is kept as long as the client: it is what makes
     `transactional_id` ours alone.
     """
 
@@ -81,6 +87,7 @@ class KafkaClient:
     auto_offset_reset: str = "earliest"
     compression: str = "none"
     fetch_bytes: int = 32 << 20
+    metadata_age: float = 30.0
     session_timeout: float = 45.0
     max_poll_interval: float = 300.0
     transaction_timeout: float = 60.0

@@ -6,25 +6,27 @@ import ctypes
 import logging
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from detectd.brokers import Run
 from detectd.errors import ConfigError, Interrupted
+from detectd.extras import how_to_get
 from detectd.records import Record
 
 try:
     from confluent_kafka import Consumer as NativeConsumer
-    from confluent_kafka import KafkaException, TopicPartition
+    from confluent_kafka import KafkaError, KafkaException, TopicPartition
     from confluent_kafka import Producer as NativeProducer
 except ImportError:
     raise ConfigError(
-        "kafka.client: \"confluent\" needs a package: pip install 'detectd[confluent]'"
+        f'kafka.client: "confluent" needs confluent-kafka; {how_to_get("confluent")}'
     ) from None
 
 from detectd.brokers.codes import Kind
 from detectd.brokers.failures import RecordsRefused
 from detectd.brokers.headers import passed_on, warn_once
 from detectd.brokers.native import explained, native_meaning
+from detectd.brokers.rebalances import Displaced
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,6 +50,12 @@ BESIDE = ("_PURGE_QUEUE", "_PURGE_INFLIGHT", "_INVALID_DIFFERENT_RECORD")
 # librdkafka's own number for a partition that is left to the key.
 BY_KEY = -1
 
+# librdkafka waits for all the records that it is asked for, and so long with errors, too.
+CONSUME_SECONDS = 0.5
+
+# No offset, one that the brokers do not have, or one of another log.
+DISPLACED = {KafkaError._AUTO_OFFSET_RESET, KafkaError._LOG_TRUNCATION}  # noqa: SLF001
+
 # librdkafka tells of each lost connection; whether that matters is seen by what fails after it.
 log = logging.getLogger("kafka.librdkafka")
 
@@ -57,11 +65,15 @@ class Consumer:
 
     def __init__(self, client: KafkaClient, topics: Sequence[str], listener: Listener) -> None:
         self._listener = listener
+        self._patience = client.patience
+        # Kept while we leave the group and join it again.
+        self._displaced = client.membership.displaced
         # Where partitions that are just being assigned begin, if not where the group says.
         self._beginnings: dict[Place, int] | None = None
         options = {
             "group.id": client.group_id,
-            "auto.offset.reset": client.auto_offset_reset,
+            "auto.offset.reset": "error",  # The source says where to begin.
+            "topic.metadata.refresh.interval.ms": int(client.metadata_age * 1000),
             "enable.auto.commit": False,
             "isolation.level": "read_committed",
             "allow.auto.create.topics": False,
@@ -81,12 +93,12 @@ class Consumer:
             )
 
     def poll(self, limit: int, wait: float) -> list[Run]:
-        """Up to `limit` records within `wait` seconds."""
+        """Up to `limit` records within `wait` seconds, or sooner fewer."""
         with explained("reading"):
-            messages = self._consumer.consume(limit, wait)
+            messages = self._consumer.consume(limit, min(wait, CONSUME_SECONDS))
             for message in messages:
                 if message.error():
-                    raise KafkaException(message.error())
+                    self._fail(message)
         places: dict[Place, list[Any]] = {}
         for message in messages:
             places.setdefault((message.topic(), message.partition()), []).append(message)
@@ -100,6 +112,10 @@ class Consumer:
         member: object = self._consumer.consumer_group_metadata()
         return member if self._consumer.memberid() else None
 
+    def member_id(self) -> str:
+        """Return the name that the group has given us, empty before it has."""
+        return self._consumer.memberid() or ""
+
     def seek(self, place: Place, offset: int) -> None:
         """Go on there."""
         if self._beginnings is not None:
@@ -107,6 +123,12 @@ class Consumer:
         else:
             with explained("rewinding"):
                 self._consumer.seek(TopicPartition(*place, offset))
+
+    def bounds(self, place: Place, seconds: float) -> tuple[int, int]:
+        """Return the first offset that the brokers have, and the one after the last."""
+        with explained(f"asking for the offsets of {place[0]}/{place[1]}"):
+            low, high = self._consumer.get_watermark_offsets(TopicPartition(*place), seconds)
+        return low, high
 
     def commit(self, offsets: Mapping[Place, int], *, wait: bool) -> None:
         """Tell the group where we are, as well as it goes."""
@@ -142,9 +164,22 @@ class Consumer:
         with suppress(KafkaException):
             self._consumer.close()
 
+    def _fail(self, message: Any) -> NoReturn:
+        """Raise what the message says.
+
+        librdkafka has given up a partition without records at its offset, and does not let us seek
+        it. So we leave the group, and begin with the partition elsewhere when it comes again.
+        """
+        error, place = message.error(), (message.topic(), message.partition())
+        if error.code() not in DISPLACED:
+            raise KafkaException(error)
+        self._displaced[place] = Displaced(message.offset())
+        raise Interrupted(f"{place[0]}/{place[1]}: {error.str()}; beginning elsewhere")
+
     def _assigned(self, _: object, partitions: Sequence[TopicPartition]) -> None:
         self._beginnings = {}
         self._listener.assigned([(each.topic, each.partition) for each in partitions])
+        self._listener.displaced(self._without_records(partitions))
         begin, self._beginnings = self._beginnings, None
         for each in partitions:
             each.offset = begin.get((each.topic, each.partition), each.offset)
@@ -152,6 +187,19 @@ class Consumer:
 
     def _gone(self, _: object, partitions: Sequence[TopicPartition]) -> None:
         self._listener.revoked([(each.topic, each.partition) for each in partitions])
+
+    def _without_records(self, partitions: Sequence[TopicPartition]) -> dict[Place, Displaced]:
+        """Return those that the group has no offset of, or whose offset has turned out wrong."""
+        assert self._beginnings is not None
+        places = {(each.topic, each.partition): each for each in partitions}
+        unknown = [each for place, each in places.items() if place not in self._beginnings]
+        committed: list[TopicPartition] = []
+        # It fails while a transaction of a predecessor is open; librdkafka then waits by itself.
+        with suppress(KafkaException):
+            committed = self._consumer.committed(unknown, self._patience) if unknown else []
+        none = {(each.topic, each.partition): Displaced() for each in committed if each.offset < 0}
+        wrong = {place: self._displaced.pop(place) for place in places if place in self._displaced}
+        return none | wrong
 
 
 class Producer:

@@ -20,7 +20,7 @@ from detectd.brokers import CLOSE_SECONDS, Run
 from detectd.brokers.failures import explained
 from detectd.brokers.headers import passed_on, read_any_header_name
 from detectd.brokers.named import name_refused, require_sound
-from detectd.brokers.rebalances import Rebalances
+from detectd.brokers.rebalances import Displaced, Rebalances
 from detectd.errors import Interrupted
 from detectd.records import Record
 
@@ -63,7 +63,8 @@ class Consumer:
             KafkaConsumer,
             group_id=client.group_id,
             group_instance_id=client.group_instance_id,
-            auto_offset_reset=client.auto_offset_reset,
+            auto_offset_reset="none",  # The source says where to begin.
+            metadata_max_age_ms=int(client.metadata_age * 1000),
             enable_auto_commit=False,
             isolation_level="read_committed",
             allow_auto_create_topics=False,
@@ -76,6 +77,7 @@ class Consumer:
         )
         self._patience = max(LEAST_PATIENCE_SECONDS, 1.2 * client.session_timeout)
         self._stable = time.monotonic()
+        self._listener = listener
         self._rebalances = Rebalances(listener, self._consumer)
         self._consumer.subscribe(list(topics), listener=self._rebalances)
 
@@ -110,7 +112,19 @@ class Consumer:
         """
         if self._joining():
             self._consumer._coordinator.request_rejoin()  # noqa: SLF001
-        return self._consumer.poll(wait * 1000, max_records=limit)
+        try:
+            return self._consumer.poll(wait * 1000, max_records=limit)
+        except kafka_errors.NoOffsetForPartitionError as unknown:
+            displaced = dict.fromkeys(unknown.args[0], Displaced())
+        except kafka_errors.OffsetOutOfRangeError as outside:
+            displaced = {place: Displaced(at) for place, at in outside.args[0].items()}
+        except kafka_errors.LogTruncationError as cut:
+            displaced = {
+                place: Displaced(parted=end and end.offset)
+                for place, end in cut.divergent_offsets.items()
+            }
+        self._listener.displaced({tuple(place): at for place, at in displaced.items()})
+        return {}
 
     def _require_progress(self) -> None:
         """Raise Interrupted where joining takes longer than the brokers wait for the dead."""
@@ -128,9 +142,21 @@ class Consumer:
         member = self._consumer.group_metadata()
         return member if member.generation_id >= 0 else None
 
+    def member_id(self) -> str:
+        """Return the name that the group has given us, empty before it has."""
+        return str(self._consumer.group_metadata().member_id)
+
     def seek(self, place: Place, offset: int) -> None:
         """Go on there."""
         self._consumer.seek(TopicPartition(*place), offset)
+
+    def bounds(self, place: Place, seconds: float) -> tuple[int, int]:
+        """Return the first offset that the brokers have, and the one after the last."""
+        asked = TopicPartition(*place)
+        with explained(f"asking for the offsets of {place[0]}/{place[1]}"):
+            low = self._consumer.beginning_offsets([asked], timeout_ms=seconds * 1000)[asked]
+            high = self._consumer.end_offsets([asked], timeout_ms=seconds * 1000)[asked]
+        return low, high
 
     def commit(self, offsets: Mapping[Place, int], *, wait: bool) -> None:
         """Tell the group where we are, as well as it goes."""

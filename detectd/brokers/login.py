@@ -18,6 +18,7 @@ from kafka.protocol.parser import KafkaProtocol
 from kafka.protocol.sasl import SaslAuthenticateRequest, SaslHandshakeRequest
 
 from detectd.errors import ConfigError, Interrupted, RefusedError
+from detectd.os_failures import explained as os_failure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -95,10 +96,16 @@ def _secure(
             context.load_cert_chain(
                 certificate, options.get("ssl_keyfile"), options.get("ssl_password") or ""
             )
-        except (ssl.SSLError, OSError) as wrong:
+        except ssl.SSLError as wrong:
             raise ConfigError(
                 f"kafka.ssl_certificate_file: {certificate} and its key cannot be used: "
                 f"{wrong.strerror or wrong}; correct kafka.ssl_key_file or its password"
+            ) from None
+        except OSError as failed:
+            raise os_failure(
+                failed,
+                f"kafka.ssl_certificate_file: {certificate} and its key cannot be used",
+                "correct kafka.ssl_key_file",
             ) from None
     try:
         return context.wrap_socket(plain, server_hostname=host.strip("[]"))

@@ -6,18 +6,28 @@ Three of its errors would lose records or read them twice, and are mended here a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from kafka import ConsumerRebalanceListener
 
 from detectd.errors import Interrupted
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from kafka import TopicPartition
 
     from detectd.brokers import Place
+
+
+class Displaced(NamedTuple):
+    """Where a partition stood, None if the group has no offset of it, or only the source knows.
+
+    `parted` is the offset at which the log leaves the one that was read, if the brokers know.
+    """
+
+    at: int | None = None
+    parted: int | None = None
 
 
 class Listener(Protocol):
@@ -28,6 +38,9 @@ class Listener(Protocol):
 
     def revoked(self, places: Collection[Place]) -> None:
         """These are no longer ours."""
+
+    def displaced(self, places: Mapping[Place, Displaced]) -> None:
+        """The brokers have no records at the offsets of these; seek them."""
 
 
 class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]

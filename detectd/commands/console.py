@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from detectd.errors import UsageError
+from detectd.os_failures import explained
 
 if TYPE_CHECKING:
     import argparse
@@ -55,4 +56,6 @@ def write(rendered: str, arguments: argparse.Namespace, console: Console) -> Non
     try:
         arguments.output.write_text(rendered + "\n", encoding="utf-8")
     except OSError as refused:
-        raise UsageError(f"-o {arguments.output.absolute()}: {refused.strerror}") from None
+        raise explained(
+            refused, f"-o {arguments.output.absolute()}", operators=UsageError
+        ) from None

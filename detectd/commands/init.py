@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from detectd import durable
+from detectd import durable, share
 from detectd.errors import UsageError
+from detectd.os_failures import explained
 
 if TYPE_CHECKING:
     import argparse
@@ -31,10 +32,13 @@ def init(arguments: argparse.Namespace, console: Console) -> None:
     try:
         durable.replace(output, text.encode())
     except OSError as refused:
-        raise UsageError(f"-o {output}: {refused.strerror}; name another file") from None
+        raise explained(
+            refused, f"-o {output}", "name another file", operators=UsageError
+        ) from None
     console.say(f"written: {output}")
     history = arguments.input or "history.jsonl"
     console.say(
         f"Look it over, then:\n  detectd check --config {output}\n"
-        f"  detectd fit --config {output} --input {history}\n  detectd run --config {output}"
+        f"  detectd fit --config {output} --input {history}\n  detectd run --config {output}\n"
+        f"Every key, with its default: {share.REFERENCE}\nFor editors: {share.SCHEMA}"
     )

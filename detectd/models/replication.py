@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import threading
 import time
 from contextlib import closing
@@ -22,16 +23,19 @@ import structlog
 from kafka import KafkaProducer, TopicPartition
 
 from detectd import durable
-from detectd.brokers import CLOSE_SECONDS
+from detectd.brokers import CLOSE_SECONDS, groups
 from detectd.brokers import topics as broker_topics
 from detectd.brokers.failures import explained
 from detectd.brokers.onlooking import onlooker
 from detectd.brokers.topics import Creation
-from detectd.errors import ConfigError, DetectdError
+from detectd.errors import ConfigError, DetectdError, UsageError
 from detectd.models import archive
 from detectd.pace import Backoff
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from detectd.brokers import KafkaClient
     from detectd.models.store import Store
 
@@ -40,6 +44,7 @@ log = structlog.get_logger()
 # A record of this size passes where max.message.bytes is the brokers' default.
 PIECE_BYTES = 512 * 1024
 ACTIVE = b"active"
+VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,99}")
 READ_SECONDS = 60.0
 
 
@@ -101,13 +106,16 @@ def require(client: KafkaClient, topic: str, creation: Creation | None) -> None:
 
 
 class Feed:
-    """Puts what is published on the topic into the store, and lets it answer."""
+    """Puts what is published on the topic into the store, and lets it answer.
+
+    What is damaged is refused, once. Whatever else fails may pass (brokers, a full disk), and is
+    tried again for as long as the feed runs.
+    """
 
     def __init__(self, client: KafkaClient, topic: str, store: Store) -> None:
         self._client = client
         self._topic = topic
         self._store = store
-        self._applied = store.directory / "feed.json"
         self._pieces: dict[bytes, bytes] = {}
         self._caught_up = threading.Event()
         self._stop = threading.Event()
@@ -125,15 +133,23 @@ class Feed:
             self._thread.join(CLOSE_SECONDS)
 
     def _run(self) -> None:
-        backoff, told = Backoff(), False
+        self._retry(self._follow)
+
+    def _retry(self, do: Callable[[], None]) -> None:
+        """Call `do` until it returns, or the feed ends; log each new reason why it does not."""
+        backoff, reported = Backoff(), None
         while not self._stop.is_set():
             try:
-                self._follow()
-            except DetectdError as failed:
-                if not told:
-                    log.warning("models.feed_interrupted", why=str(failed))
-                told = True
+                do()
+            # Whatever it is: nobody would see a thread end, and the models would stop coming.
+            except Exception as failed:  # noqa: BLE001
+                reason = str(failed) if isinstance(failed, DetectdError) else repr(failed)
+                if reason != reported:
+                    log.warning("models.feed_interrupted", why=reason, topic=self._topic)
+                reported = reason
                 self._stop.wait(backoff.pause(time.monotonic()))
+            else:
+                return
 
     def _follow(self) -> None:
         with closing(onlooker(self._client)) as reader, explained("reading the models topic"):
@@ -141,48 +157,70 @@ class Feed:
             reader.assign([place])
             reader.seek_to_beginning()
             end = reader.end_offsets([place])[place]
+            applied = self._applied()
             self._pieces.clear()
             while not self._stop.is_set():
                 for found in reader.poll(timeout_ms=500).values():
                     for record in found:
-                        self._take(record)
+                        self._take(record, applied)
                 if reader.position(place) >= end:
                     self._caught_up.set()
 
-    def _take(self, record: Any) -> None:
+    def _take(self, record: Any, applied: Path) -> None:
         if record.value is None:
             self._pieces.pop(record.key, None)
         elif record.key == ACTIVE:
-            self._apply(record)
+            self._retry(lambda: self._apply(record, applied))
             self._pieces.clear()
         else:
             self._pieces[record.key] = record.value
 
-    def _apply(self, record: Any) -> None:
-        """Store and activate, but only once: an operator may have gone back since."""
-        if record.offset <= self._last_applied():
+    def _apply(self, record: Any, applied: Path) -> None:
+        """Store and activate, but only once: an operator may have gone back since.
+
+        Raises DetectdError or OSError for what may pass.
+        """
+        if record.offset <= _last_applied(applied):
             return
         version = "?"
         try:
             announced = json.loads(record.value)
             version = str(announced["version"])
-            keys = [f"{version}/{n}".encode() for n in range(announced["pieces"])]
-            packed = b"".join(self._pieces[key] for key in keys)
-            if hashlib.sha256(packed).hexdigest() != announced["sha256"]:
-                raise ConfigError("its sha256 is not the one announced")
+            packed = self._assembled(version, announced)
             archive.unpack(self._store, version, packed)
             self._store.activate(version)
-        except (DetectdError, ValueError, KeyError, TypeError) as refused:
+        except (ConfigError, UsageError, ValueError, KeyError, TypeError) as refused:
             log.warning("models.refused", model=version, why=str(refused) or repr(refused))
             return
-        durable.replace(self._applied, json.dumps({"offset": record.offset}).encode())
+        content = {"topic": self._topic, "offset": record.offset}
+        durable.replace(applied, json.dumps(content).encode() + b"\n")
         log.info("models.received", model=version)
 
-    def _last_applied(self) -> int:
-        try:
-            return int(json.loads(self._applied.read_bytes())["offset"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return -1
+    def _assembled(self, version: str, announced: dict[str, Any]) -> bytes:
+        if not VERSION.fullmatch(version):
+            raise ConfigError("that is no name of a model")
+        keys = [f"{version}/{n}".encode() for n in range(announced["pieces"])]
+        packed = b"".join(self._pieces[key] for key in keys)
+        if hashlib.sha256(packed).hexdigest() != announced["sha256"]:
+            raise ConfigError("its sha256 is not the one announced")
+        return packed
+
+    def _applied(self) -> Path:
+        """Return the file that holds which announcement was the last to be applied.
+
+        Stores are shared and topics are created again, so each topic has a file of its own.
+        """
+        which = groups.topic_ids(self._client, [self._topic]).get(self._topic, self._topic)
+        return (
+            self._store.directory / f"feed-{hashlib.sha256(which.encode()).hexdigest()[:16]}.json"
+        )
+
+
+def _last_applied(applied: Path) -> int:
+    try:
+        return int(json.loads(applied.read_bytes())["offset"])
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return -1
 
 
 def _superseded(client: KafkaClient, topic: str, version: str) -> list[bytes]:

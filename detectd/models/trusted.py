@@ -9,6 +9,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from detectd.errors import ConfigError
+from detectd.os_failures import explained
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,8 +19,10 @@ def verified(path: Path, digest: str) -> bytes:
     """The content of a file. Raises ConfigError where it is not that of the sha256 `digest`."""
     try:
         content = path.read_bytes()
+    except FileNotFoundError:
+        raise damaged(path.parent, f"{path.name} is gone") from None
     except OSError as unreadable:
-        raise damaged(path.parent, f"{path.name}: {unreadable.strerror}") from None
+        raise explained(unreadable, f"{path} cannot be read") from None
     if sha256(content) != digest:
         raise damaged(path.parent, f"{path.name} is not what was stored (sha256)")
     return content

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import contextlib
+import itertools
+import os
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import structlog
 
 from detectd.errors import DetectdError
+from detectd.os_failures import explained
 from detectd.records import Record, Topic
-from detectd.sinks import checkpoint
+from detectd.sinks import checkpoint, former
+from detectd.sinks.checkpoint import Former
 from detectd.sinks.file import ReplaySink
 from detectd.sources import Batch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from detectd.signals import Stop
     from detectd.sinks import Sink
-    from detectd.sinks.checkpoint import Checkpoint
+    from detectd.sinks.checkpoint import Checkpoint, Mark
+
+log = structlog.get_logger()
 
 POLL_SECONDS = 0.2
 BLOCK = 1 << 20
@@ -31,20 +40,63 @@ class FileOutputs:
 
     def follow(self, topic: Topic, stop: Stop) -> Iterator[list[Record]]:
         """What is committed from now on, until `stop`. Raises DetectdError before the first run."""
-        shown = self._committed().lengths.get(topic, 0)
-        while not stop.requested:
-            length = self._committed().lengths.get(topic, 0)
-            shown = min(shown, length)  # An output that was moved away begins anew.
-            for batch in self._read(topic, shown, length):
-                yield batch.records
-            shown = length
-            stop.wait(POLL_SECONDS)
+        last = self._committed()
+        shown, known = last.lengths.get(topic, 0), last.marks.get(topic)
+        file: IO[bytes] | None = None
+        try:
+            while not stop.requested:
+                last = self._committed()
+                length, mark = last.lengths.get(topic, 0), last.marks.get(topic)
+                if file and mark and mark.inode != os.fstat(file.fileno()).st_ino:
+                    # Rotated: whatever is left in the former file has been committed.
+                    yield from _records(file, topic, shown, os.fstat(file.fileno()).st_size)
+                    file.close()
+                    file, shown = None, 0
+                if length < shown or (file and known and not known.fits(file.fileno(), shown)):
+                    shown = 0  # It was truncated.
+                file = file or self._current(topic, mark)
+                # A file that is shorter was truncated a moment ago, and the service has yet to see.
+                if file and os.fstat(file.fileno()).st_size >= length:
+                    yield from _records(file, topic, shown, length)
+                    shown, known = length, mark
+                stop.wait(POLL_SECONDS)
+        finally:
+            if file:
+                file.close()
 
     def dead_letters(self, *, replayed: bool) -> Iterator[Batch]:
-        """All that are there now, or those behind the last replay. Raises as `follow`."""
+        """All that are there now, or those behind the last replay. Raises as `follow`.
+
+        Those that wait for a replay are found in files that were rotated away, too.
+        """
         last = self._committed()
         first = 0 if replayed else last.replayed
-        return self._read(Topic.DEAD_LETTER, first, last.lengths.get(Topic.DEAD_LETTER, 0))
+        length, mark = last.lengths.get(Topic.DEAD_LETTER, 0), last.marks.get(Topic.DEAD_LETTER)
+        for each in (*last.former, Former(last.rotated, length, mark)):
+            begin = max(0, first - each.start)
+            if begin < each.length:
+                yield from self._dead_letters(each, begin)
+
+    def _dead_letters(self, piece: Former, begin: int) -> Iterator[Batch]:
+        path = self.directory / f"{Topic.DEAD_LETTER}.jsonl"
+        place = self._place(path, piece)
+        if place is None:
+            log.warning(
+                "dead_letters.gone",
+                bytes=piece.length - begin,
+                reason=f"they were rotated away, and no file beside {path} holds them",
+                hint="put the rotated file back to replay them",
+            )
+            return
+        try:
+            with former.open_former(place) as file:
+                for place_of, lines in _blocks(file, place, begin, piece.length):
+                    end = place_of + sum(map(len, lines))
+                    yield Batch(
+                        _as_records(place.name, place_of, lines), {"replayed": piece.start + end}
+                    )
+        except OSError as failed:
+            raise explained(failed, f"{place}: cannot be read") from None
 
     def replay_sink(self) -> Sink:
         """The sink for a replay, not opened: the service must be stopped."""
@@ -58,27 +110,52 @@ class FileOutputs:
             )
         return last
 
-    def _read(self, topic: Topic, begin: int, end: int) -> Iterator[Batch]:
-        """The lines between two bytes, a block at a time."""
+    def _place(self, path: Path, piece: Former) -> Path | None:
+        """Where the dead letters lie now; None if they are gone."""
+        if piece.mark is None:  # An earlier version wrote the checkpoint.
+            return path
+        with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+            if piece.mark.fits(file.fileno(), piece.length):
+                return path
+        return next(former.find(path, piece.length, piece.mark), None)
+
+    def _current(self, topic: Topic, mark: Mark | None) -> IO[bytes] | None:
+        """The file that the checkpoint names; None while another is at its path."""
         path = self.directory / f"{topic}.jsonl"
         try:
-            with path.open("rb") as file:
-                file.seek(begin)
-                while begin < end:
-                    lines = file.readlines(min(BLOCK, end - begin))
-                    if not lines:
-                        raise DetectdError(
-                            f"{path} ends before the checkpoint does; put it back, or move "
-                            f"{self.directory} away"
-                        )
-                    places = [begin]
-                    for line in lines:
-                        places.append(places[-1] + len(line))
-                    begin = places.pop()
-                    records = [
-                        Record(f"{path.name}@{place}", line.rstrip(b"\n"))
-                        for place, line in zip(places, lines, strict=True)
-                    ]
-                    yield Batch(records, {"replayed": begin})
-        except OSError as refused:
-            raise DetectdError(f"{path}: cannot be read: {refused.strerror}") from None
+            file = path.open("rb")
+        except FileNotFoundError:
+            return None
+        except OSError as failed:
+            raise explained(failed, f"{path}: cannot be read") from None
+        if mark and mark.inode != os.fstat(file.fileno()).st_ino:
+            file.close()
+            return None
+        return file
+
+
+def _records(file: IO[bytes], topic: Topic, begin: int, end: int) -> Iterator[list[Record]]:
+    path = Path(f"{topic}.jsonl")
+    for place, lines in _blocks(file, path, begin, end):
+        yield _as_records(path.name, place, lines)
+
+
+def _blocks(file: IO[bytes], path: Path, begin: int, end: int) -> Iterator[tuple[int, list[bytes]]]:
+    """The lines between two bytes, a block at a time, and where each block begins."""
+    file.seek(begin)
+    while begin < end:
+        lines = file.readlines(min(BLOCK, end - begin))
+        if not lines:
+            raise DetectdError(
+                f"{path} ends before the checkpoint does; put it back, or run again if it was "
+                "rotated at this moment"
+            )
+        yield begin, lines
+        begin += sum(map(len, lines))
+
+
+def _as_records(name: str, place: int, lines: list[bytes]) -> list[Record]:
+    places = itertools.accumulate(map(len, lines[:-1]), initial=place)
+    return [
+        Record(f"{name}@{at}", line.rstrip(b"\n")) for at, line in zip(places, lines, strict=True)
+    ]

@@ -5,17 +5,21 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from kafka import KafkaAdminClient, TopicPartition
+from kafka import TopicPartition
 
+from detectd.brokers import groups
 from detectd.brokers.failures import explained
 from detectd.brokers.kafka_python import records
 from detectd.brokers.onlooking import onlooker, partitions
 from detectd.records import Topic
 from detectd.sinks.kafka import KafkaSink
+from detectd.sinks.local_position import LocalPosition, path_of
 from detectd.sources import Batch
+from detectd.sources.kafka import offsets_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from detectd.brokers import KafkaClient
     from detectd.records import Record
@@ -32,11 +36,17 @@ class KafkaOutputs:
     """
 
     def __init__(
-        self, client: KafkaClient, topics: Mapping[Topic, str], *, preserve_partition: bool
+        self,
+        client: KafkaClient,
+        topics: Mapping[Topic, str],
+        *,
+        preserve_partition: bool,
+        state_directory: Path | None = None,
     ) -> None:
         self._client = client
         self._topics = topics
         self._preserve_partition = preserve_partition
+        self._state_directory = state_directory
 
     def follow(self, topic: Topic, stop: Stop) -> Iterator[list[Record]]:
         """What is committed from now on, until `stop`. Raises ConfigError without the topic."""
@@ -68,17 +78,24 @@ class KafkaOutputs:
 
     def replay_sink(self) -> Sink:
         """The sink for a replay, not opened; services may go on beside it."""
-        return KafkaSink(self._client, self._topics, preserve_partition=self._preserve_partition)
+        return KafkaSink(
+            self._client,
+            self._topics,
+            preserve_partition=self._preserve_partition,
+            state_directory=self._state_directory,
+        )
 
     def _mark(self, place: TopicPartition, after: int) -> dict[str, Any]:
         offsets = {place.topic: {str(place.partition): after}}
         return {"group": self._client.group_id, "offsets": offsets}
 
     def _replayed(self) -> dict[TopicPartition, int]:
-        group = self._client.group_id
-        with (
-            closing(self._client.connect(KafkaAdminClient)) as admin,
-            explained(f"asking how far {group} is"),
-        ):
-            found = self._client.patiently(lambda: admin.list_group_offsets([group])[group])
-        return {place: mark.offset for place, mark in found.items()}
+        found = groups.committed(self._client)
+        name = self._client.transactional_id
+        if not found and self._state_directory and name:
+            # The brokers forget a group that nobody has used for a week.
+            path = path_of(self._state_directory, name)
+            copy = LocalPosition(self._client, path, self._topics[Topic.NORMAL])
+            copy.open()
+            found = offsets_in((copy.restore() or {}).get("source", {}))
+        return {TopicPartition(*place): after for place, after in found.items()}

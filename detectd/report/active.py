@@ -32,7 +32,9 @@ def active_page(settings: Settings) -> str:
 
 def _active(settings: Settings) -> tuple[Serving, dict[str, Any]]:
     serving = serve_active(settings, datetime.now(UTC))
-    return serving, wiring.store(settings).observed(serving.model.version)
+    zone = serving.promise.rejector.zone
+    ranks = [zone.rank_low, zone.rank_high]
+    return serving, wiring.store(settings).observed(serving.model.version, ranks)
 
 
 def _candidate(settings: Settings, observed: dict[str, Any]) -> dict[str, Any] | None:

@@ -199,9 +199,10 @@ class CalibrationSettings(Section):
 
 
 class ModelsSettings(Section):
-    """Where models live."""
+    """Where models live, and how many of them."""
 
     directory: OutputDirectory = Path("models")
+    keep: int = Field(default=10, ge=1)
 
 
 class ServerSettings(Section):
@@ -247,6 +248,12 @@ class Settings(BaseSettings):
             raise ValueError(
                 'training.on_warmup: "hold" reads the stream again, and stdin cannot be; '
                 'set "abstain" or "pass"'
+            )
+        backfill = self.source.kind == "file" and self.source.bounded
+        if backfill and self.training.every_seconds is not None:
+            raise ValueError(
+                "training.every_seconds: a file that is read to its end gives the same verdicts "
+                "each time, so no clock may decide; set every_events, or source.follow = true"
             )
         both = self.source.kind == "kafka" == self.sink.kind
         if self.kafka.delivery == "at_least_once" and not both:

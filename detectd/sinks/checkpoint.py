@@ -1,13 +1,20 @@
-"""What the file sink remembers of its last commit, in `checkpoint.json` beside the outputs."""
+"""What the file sink remembers of its last commit, in `checkpoint.json` beside the outputs.
+
+An output is appended to only while the checkpoint names its file. So of two files with the same
+name, one of them rotated away, the bytes that no commit counts are in the one that is named here.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+import os
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from detectd import durable
 from detectd.errors import ConfigError
+from detectd.os_failures import explained
 from detectd.records import Position, Topic
 
 if TYPE_CHECKING:
@@ -16,31 +23,113 @@ if TYPE_CHECKING:
 
 NAME = "checkpoint.json"
 
+# Each is a line in every commit's checkpoint.
+MOST_FORMER = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How a file is known again: its inode, and what the last `size` bytes committed to it were.
+
+    Inodes are used again and change with a copy; the bytes tell both.
+    """
+
+    LONGEST: ClassVar[int] = 128
+
+    inode: int
+    size: int
+    digest: str
+
+    @classmethod
+    def of(cls, inode: int, tail: bytes) -> Mark:
+        """Return the mark of a file that ends with `tail`."""
+        tail = tail[-cls.LONGEST :]
+        return cls(inode, len(tail), _digest(tail))
+
+    def fits(self, descriptor: int, length: int) -> bool:
+        """Return whether an open file is the one that had `length` bytes, whatever follows them."""
+        status = os.fstat(descriptor)
+        if not length:
+            return status.st_ino == self.inode
+        if status.st_size < length:
+            return False
+        return self.fits_bytes(os.pread(descriptor, self.size, length - self.size))
+
+    def fits_bytes(self, tail: bytes) -> bool:
+        """Return whether the last committed bytes were these."""
+        return _digest(tail) == self.digest
+
+
+@dataclass(frozen=True, slots=True)
+class Former:
+    """Dead letters in a file that was rotated away before they were replayed.
+
+    They are the `length` bytes from the `start`-th dead byte on.
+    """
+
+    start: int
+    length: int
+    mark: Mark | None
+
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """Whatever an output holds beyond its length, in bytes, is not committed.
 
-    `replayed` counts the bytes of the dead letters that have been answered once more.
+    Bytes of dead letters are counted from the first one ever: `replayed` of them have been answered
+    again, `rotated` lie in files before the present one, and `former` are those of these files that
+    wait for a replay. An output has no mark if an earlier version wrote the checkpoint.
     """
 
     position: Position | None = None
     lengths: dict[Topic, int] = field(default_factory=dict)
     replayed: int = 0
+    marks: dict[Topic, Mark] = field(default_factory=dict)
+    rotated: int = 0
+    former: tuple[Former, ...] = ()
+
+    def going_on_in(self, topic: Topic, length: int, mark: Mark) -> Checkpoint:
+        """Return the checkpoint once an output goes on in another file that has `length` bytes."""
+        lengths, marks = self.lengths | {topic: length}, self.marks | {topic: mark}
+        changed = replace(self, lengths=lengths, marks=marks)
+        if topic is not Topic.DEAD_LETTER:
+            return changed
+        end = self.rotated + self.lengths.get(topic, 0)
+        past, replayed, former = self.marks.get(topic), self.replayed, self.former
+        if replayed < end:
+            if past is None:  # nothing to find them by
+                replayed = end
+            else:
+                former = (*former, Former(self.rotated, end - self.rotated, past))[-MOST_FORMER:]
+        return replace(changed, rotated=end, replayed=replayed, former=former)
+
+    def replayed_to(self, replayed: int) -> Checkpoint:
+        """Return the checkpoint once so many bytes of dead letters have been answered again."""
+        waiting = tuple(each for each in self.former if each.start + each.length > replayed)
+        return replace(self, replayed=replayed, former=waiting)
 
 
 def read(directory: Path) -> Checkpoint | None:
-    """The last commit; None before the first. Raises ConfigError where it is damaged."""
+    """Return the last commit, None before the first. Raises ConfigError if it is damaged."""
     path = directory / NAME
     try:
         found: dict[str, Any] = json.loads(path.read_bytes())
-        lengths = {Topic(name): int(n) for name, n in found["lengths"].items()}
         position = found["position"]
         return Checkpoint(
-            Position(**position) if position else None, lengths, int(found.get("replayed", 0))
+            Position(**position) if position else None,
+            {Topic(name): int(n) for name, n in found["lengths"].items()},
+            int(found.get("replayed", 0)),
+            {Topic(name): Mark(**mark) for name, mark in found.get("marks", {}).items()},
+            int(found.get("rotated", 0)),
+            tuple(
+                Former(each["start"], each["length"], Mark(**each["mark"]))
+                for each in found.get("former", ())
+            ),
         )
     except FileNotFoundError:
         return None
+    except OSError as failed:
+        raise explained(failed, f"sink.directory: {path} cannot be read") from None
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ConfigError(
             f"sink.directory: {path} is damaged; move the directory away or name another"
@@ -56,3 +145,7 @@ def write(
     """
     body = json.dumps(asdict(checkpoint)).encode() + b"\n"
     durable.replace(directory / NAME, body, sync=sync, after=after)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=8).hexdigest()

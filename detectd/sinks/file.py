@@ -3,6 +3,10 @@
 The checkpoint beside them holds the position of the last commit and how long each output was
 then. What a crash has left beyond those lengths is cut off at the next start, so the outputs and
 the position always belong together.
+
+Others rotate the outputs as they like: each commit sees that a file was renamed, removed or
+truncated, and goes on in the one at its path. What a crash has left in a file that was renamed
+since is cut off too.
 """
 
 from __future__ import annotations
@@ -11,19 +15,26 @@ import contextlib
 import fcntl
 import os
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import structlog
 
 from detectd import durable
 from detectd.errors import ConfigError, DetectdError
+from detectd.os_failures import Kind, explained, meaning
 from detectd.records import OUTCOMES, Topic
-from detectd.sinks import Sink, checkpoint
+from detectd.sinks import Sink, checkpoint, former
 from detectd.sinks.checkpoint import Checkpoint
+from detectd.sinks.output import Output
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from detectd.records import Outgoing, Position
+
+log = structlog.get_logger()
 
 
 class FileSink(Sink):
@@ -39,7 +50,7 @@ class FileSink(Sink):
         self._topics = topics
         self._fsync = fsync
         self._lock = -1
-        self._files: dict[Topic, int] = {}
+        self._outputs: dict[Topic, Output] = {}
         self.last = Checkpoint()
 
     def open(self) -> Position | None:
@@ -47,23 +58,17 @@ class FileSink(Sink):
         try:
             self.directory.mkdir(mode=0o750, parents=True, exist_ok=True)
             self._take_lock()
-            before = self._checkpoint()
-            lengths = dict(before.lengths)  # of outputs that are no longer wanted, too
+            self.last = self._checkpoint()
             for topic in self._topics:
-                self._files[topic] = os.open(
-                    self._path(topic), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640
-                )
-                lengths[topic] = self._cut_back(topic, before.lengths.get(topic, 0))
+                self._outputs[topic] = Output(self._path(topic))
+                self._recover(topic)
             # Before the first output: a crash in the first commit must find a checkpoint too, and
-            # in it that an output which was moved away has begun anew.
-            replayed = min(before.replayed, lengths[Topic.DEAD_LETTER])
-            self.last = Checkpoint(before.position, lengths, replayed)
+            # in it that an output which was moved away goes on in another file.
             checkpoint.write(self.directory, self.last, sync=self._fsync)
             durable.sync_directory(self.directory)
-        except OSError as refused:
-            raise ConfigError(
-                f"sink.directory: {self.directory} cannot be used: {refused.strerror}"
-            ) from None
+        except OSError as failed:
+            where = failed.filename or self.directory
+            raise explained(failed, f"sink.directory: {where} cannot be used") from None
         return self.last.position
 
     def commit(self, outgoing: Sequence[Outgoing], position: Position) -> None:
@@ -73,10 +78,11 @@ class FileSink(Sink):
 
     def close(self) -> None:
         """See `Sink`."""
-        for descriptor in (*self._files.values(), self._lock):
-            if descriptor >= 0:
-                os.close(descriptor)
-        self._files, self._lock = {}, -1
+        for output in self._outputs.values():
+            output.close()
+        if self._lock >= 0:
+            os.close(self._lock)
+        self._outputs, self._lock = {}, -1
 
     def _commit(
         self, outgoing: Sequence[Outgoing], position: Position | None, replayed: int
@@ -85,22 +91,86 @@ class FileSink(Sink):
         for out in outgoing:
             content[out.topic].append(out.value)
         try:
-            # 1. The records behind those of the last commit; nobody counts on them yet.
-            lengths = self.last.lengths | {
-                topic: self._append(topic, _lines(values)) for topic, values in content.items()
+            # 1. The files that are at the outputs' paths now, known before anything is in them.
+            self._follow_rotations()
+            # 2. The records behind those of the last commit; nobody counts on them yet.
+            added = {
+                topic: self._outputs[topic].append(_lines(values))
+                for topic, values in content.items()
             }
-            # 2. The checkpoint, when they are on the disk: from here on they count, and the source
+            # 3. The checkpoint, when they are on the disk: from here on they count, and the source
             #    goes on behind them.
-            committed = Checkpoint(position, lengths, replayed)
-            written = [self._files[topic] for topic in content]
+            committed = replace(
+                self.last.replayed_to(replayed),
+                position=position,
+                lengths=self.last.lengths | {topic: length for topic, (length, _) in added.items()},
+                marks=self.last.marks | {topic: mark for topic, (_, mark) in added.items()},
+            )
+            written = [self._outputs[topic].descriptor for topic in content]
             checkpoint.write(self.directory, committed, sync=self._fsync, after=written)
         except OSError as failed:
             self._undo()
-            raise DetectdError(
-                f"{self.directory}: cannot be written: {failed.strerror}; the outputs stay at the "
-                "last commit; free space and run again"
-            ) from None
+            ours = meaning(failed).kind is Kind.OPERATOR and failed.filename
+            raise explained(failed, f"{ours or self.directory}: cannot be written") from None
+        for topic, (length, mark) in added.items():
+            self._outputs[topic].settle(length, mark)
         self.last = committed
+
+    def _follow_rotations(self) -> None:
+        """Go on in the files at the outputs' paths, if they are not as the last commit left them.
+
+        Raises OSError.
+        """
+        before = self.last
+        for topic, output in self._outputs.items():
+            reason = output.change()
+            if reason is None:
+                continue
+            self._outputs[topic] = Output(output.path)
+            output.close()
+            self._go_on(topic, reason)
+        if self.last is not before:
+            checkpoint.write(self.directory, self.last, sync=self._fsync)
+
+    def _recover(self, topic: Topic) -> None:
+        """Undo what came after the last commit, in the file that it went to."""
+        output = self._outputs[topic]
+        length, mark = self.last.lengths.get(topic, 0), self.last.marks.get(topic)
+        known = output.size >= length if mark is None else mark.fits(output.descriptor, length)
+        if known:
+            output.cut_back(length)
+            lengths = self.last.lengths | {topic: length}
+            marks = self.last.marks | {topic: output.mark}
+            self.last = replace(self.last, lengths=lengths, marks=marks)
+            return
+        if 0 < output.size < length and (mark is None or mark.inode == output.mark.inode):
+            raise ConfigError(
+                f"sink.directory: {output.path} has {output.size} bytes, the checkpoint counts "
+                f"{length}; put it back, or move the directory away"
+            )
+        places = former.find(output.path, length, mark) if mark else ()
+        cut = {str(place): former.cut_back(place, length) for place in places}
+        self._go_on(topic, "it was rotated while the service was down", former=cut)
+
+    def _go_on(self, topic: Topic, reason: str, **details: Any) -> None:
+        """Append behind what is in the file at the output's path now."""
+        output, before = self._outputs[topic], self.last
+        self.last = before.going_on_in(topic, output.length, output.mark)
+        log.info(
+            "output.rotated",
+            path=str(output.path),
+            reason=reason,
+            was_bytes=before.lengths.get(topic, 0),
+            bytes=output.length,
+            **details,
+        )
+        for lost in set(before.former) - set(self.last.former):
+            log.warning(
+                "dead_letters.forgotten",
+                bytes=lost.length,
+                reason="more files of them were rotated than are remembered",
+                hint="replay dead letters before there are so many, or rotate them less often",
+            )
 
     def _path(self, topic: Topic) -> Path:
         return self.directory / f"{topic}.jsonl"
@@ -130,35 +200,16 @@ class FileSink(Sink):
             )
         return Checkpoint()
 
-    def _cut_back(self, topic: Topic, length: int) -> int:
-        """Undo what came after the last commit. An output that was moved away begins anew."""
-        size = os.fstat(self._files[topic]).st_size
-        if 0 < size < length:
-            raise ConfigError(
-                f"sink.directory: {self._path(topic)} has {size} bytes, the checkpoint counts "
-                f"{length}; put it back, or move the directory away"
-            )
-        length = min(size, length)
-        os.ftruncate(self._files[topic], length)
-        return length
-
     def _undo(self) -> None:
-        """Cut off what a failed commit has left, by the checkpoint that is there now.
+        """Cut off what a failed commit has left, unless the checkpoint that is there counts it.
 
-        Where the disk does not even allow that, the next `open` does it.
+        If the disk does not even allow that, the next `open` does it.
         """
-        with contextlib.suppress(OSError, ConfigError):
-            lengths = self._checkpoint().lengths
-            for topic in self._topics:
-                self._cut_back(topic, lengths.get(topic, 0))
-
-    def _append(self, topic: Topic, content: bytes) -> int:
-        """Write behind the last commit, and tell the new length."""
-        rest, end = memoryview(content), self.last.lengths[topic]
-        while rest:
-            written = os.pwrite(self._files[topic], rest, end)
-            rest, end = rest[written:], end + written
-        return end
+        with contextlib.suppress(OSError, DetectdError):
+            there = checkpoint.read(self.directory)
+            if there and there.marks == self.last.marks:
+                for output in self._outputs.values():
+                    output.undo()
 
 
 class ReplaySink(FileSink):

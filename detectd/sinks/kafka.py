@@ -10,6 +10,8 @@ is written as committed offsets, since these are what a Kafka transaction can ho
 
 Without a transactional id it writes at least once: the source tells the group where it is when
 the brokers have the records, and what is in between after a crash is written again.
+
+Brokers forget offsets in time; `local_position` keeps a copy of the last commit for that day.
 """
 
 from __future__ import annotations
@@ -28,9 +30,11 @@ from detectd.errors import ConfigError, DetectdError, Interrupted, Revoked, Unde
 from detectd.records import Position, Topic
 from detectd.sinks import Sink, marks
 from detectd.sinks.blame import refused_records
+from detectd.sinks.local_position import LocalPosition, path_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from detectd.brokers import Addressed, KafkaClient, Place
     from detectd.brokers.codes import Meaning
@@ -68,12 +72,17 @@ class KafkaSink(Sink):
         transactional: bool = True,
         preserve_partition: bool = False,
         creation: Creation | None = None,
+        state_directory: Path | None = None,
     ) -> None:
         self._client = client
         self._topics = topics
         self._id = (client.transactional_id or client.group_id) if transactional else None
         self._own_group = f"{self._id}.position"
         self._own_place = (topics[Topic.NORMAL], 0)
+        self._local = None
+        if self._id is not None and state_directory is not None:
+            path = path_of(state_directory, self._id)
+            self._local = LocalPosition(client, path, topics[Topic.NORMAL])
         self._preserve_partition = preserve_partition
         self._creation = creation
         self._producer: Any = None
@@ -101,6 +110,8 @@ class KafkaSink(Sink):
         # Only now is the last transaction of a predecessor either committed or aborted.
         with explained("looking for the last commit"):
             last = max(self._marks(), key=_number, default=None)
+        if self._local:
+            last = self._agree(self._local, last)
         if last is not None:
             self._commits = _number(last)
             self._committed = Position(last["source"], last["state"])
@@ -124,8 +135,13 @@ class KafkaSink(Sink):
         offsets = self._offsets(position)
         fresh = time.monotonic() - self._committed_at < REFRESH_SECONDS
         if not outgoing and (not offsets or (fresh and position == self._committed)):
+            if self._local:
+                self._local.rest()
             return
         outputs = self._addressed(outgoing)
+        if self._local:
+            last = outputs[-1][:2] if outputs else None
+            self._local.prepare(self._commits + 1, position, last)
         while True:
             try:
                 if self._id is None:
@@ -135,15 +151,35 @@ class KafkaSink(Sink):
                 break
             except RecordsRefused as refused:
                 self._require_deliverable(outputs, refused)
+        if self._local:
+            self._local.finish()
         self._commits += 1
         self._committed = position
         self._committed_at = time.monotonic()
 
     def close(self) -> None:
         """Close the connection; an unfinished transaction is left to be aborted."""
+        if self._local:
+            self._local.rest()
         producer, self._producer = self._producer, None
         if producer is not None:
             producer.close()
+
+    @staticmethod
+    def _agree(local: LocalPosition, last: dict[str, Any] | None) -> dict[str, Any] | None:
+        """Return the last commit as the brokers know it, or the copy's if they have forgotten."""
+        local.open()
+        if last is not None:
+            local.settle(last)
+            return last
+        kept = local.restore()
+        if kept is None or "group" not in kept["source"]:
+            return kept
+        # The group may have gone on without us; the source takes these where it has not.
+        source = kept["source"]
+        offsets = {"remembered": source.get("offsets", {})}
+        others = {key: value for key, value in source.items() if key != "offsets"}
+        return kept | {"source": others | offsets}
 
     def _transact(
         self,
@@ -257,6 +293,9 @@ class KafkaSink(Sink):
         """As in the source, which keeps the order."""
         partition, there = out.partition or 0, self._partitions[self._topics[out.topic]]
         if self._preserve_partition and partition >= there:
+            name = self._topics[out.topic]
+            if self._client.partitions([name])[name] > partition:
+                raise Interrupted(f"{name} has been given more partitions; opening it again")
             raise ConfigError(
                 f"topics.{out.topic}: {self._topics[out.topic]!r} has {there} partitions, and a "
                 f"record came from partition {partition}; add partitions, or set "

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from detectd.errors import ConfigError, DetectdError
+from detectd.os_failures import explained
 from detectd.sinks import Sink
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class StdoutSink(Sink):
         except BrokenPipeError:
             raise DetectdError("stdout was closed by its reader; verdicts have been lost") from None
         except OSError as failed:
-            raise DetectdError(f"stdout cannot be written: {failed.strerror}") from None
+            raise explained(failed, "stdout cannot be written") from None
 
     def close(self) -> None:
         """Leave the pipe to whoever opened it."""

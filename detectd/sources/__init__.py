@@ -42,6 +42,18 @@ class Partition:
     silent: float
 
 
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Records of a partition that are gone unread; `reset` if its log is not the one read before.
+
+    `records` is a difference of offsets, so it may count what was never a record.
+    """
+
+    partition: str
+    records: int
+    reset: bool = False
+
+
 class Losses(NamedTuple):
     """What a source had to pass over: how often, how many bytes as far as known, NULs skipped."""
 
@@ -115,6 +127,10 @@ class Source(Protocol):
     def unread(self) -> int | None:
         """How many bytes there are to read still; None if that is not known."""
         return None
+
+    def gaps(self) -> list[Gap]:
+        """Return the gaps that have been committed since the last call."""
+        return []
 
     def progress(self) -> float | None:
         """The share of the input that has been read, in [0, 1]; None where there is no end."""

@@ -10,6 +10,7 @@ import structlog
 
 from detectd.errors import ConfigError
 from detectd.nearest import missing
+from detectd.os_failures import explained
 from detectd.sources import BATCH_BYTES, Batch, Losses, Source, losses
 from detectd.sources.chain import Chain
 from detectd.sources.file_reader import BLOCK, FileReader
@@ -82,9 +83,10 @@ class FileSource(Source):
         except DamagedError:
             raise self._replaced() from None
         except OSError as refused:
-            raise ConfigError(
-                f"source.path: {self.path} cannot be read: {refused.strerror}; "
-                "name a file that this user can read"
+            raise explained(
+                refused,
+                f"source.path: {self.path} cannot be read",
+                "name a file that this user can read",
             ) from None
         self._acknowledged = position
 

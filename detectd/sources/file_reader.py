@@ -9,6 +9,7 @@ import msgspec
 import structlog
 
 from detectd.errors import DetectdError
+from detectd.os_failures import explained
 from detectd.sources.holes import NUL, HoleFinder
 from detectd.sources.identity import Identity, Trace
 from detectd.sources.packed import DamagedError
@@ -136,9 +137,8 @@ class FileReader:
                 f"{file.place}: damaged {file.kind} after line {self.line}: {broken}; get it again"
             ) from None
         except OSError as failed:
-            raise DetectdError(
-                f"{file.place}: cannot be read after line {self.line}: {failed.strerror}; "
-                "fix the disk and run again"
+            raise explained(
+                failed, f"{file.place}: cannot be read after line {self.line}"
             ) from None
 
     def _end_hole(self) -> None:

@@ -3,6 +3,7 @@
 Where the sink is Kafka too, the group's offsets are committed in the sink's transaction, and a
 partition goes on from them whenever it comes to this member. Where it is not, the sink keeps the
 offsets, and a partition is sought to them; the group then holds a copy for whoever watches the lag.
+If neither has an offset, or the brokers have no record at it, `beginnings` says how to go on.
 """
 
 from __future__ import annotations
@@ -11,16 +12,25 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+import structlog
+
+from detectd.brokers import groups
 from detectd.brokers import topics as broker_topics
 from detectd.errors import ConfigError, Revoked
-from detectd.sources import BATCH_BYTES, Batch, Partition, Source, weight
+from detectd.sources import BATCH_BYTES, Batch, Gap, Partition, Source, weight
+from detectd.sources.beginnings import Beginning, beginning
+from detectd.sources.group_guard import GroupGuard
+from detectd.sources.topic_ids import TopicIds
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from detectd.brokers import KafkaClient, Place
+    from detectd.brokers.rebalances import Displaced
     from detectd.brokers.topics import Creation
     from detectd.records import Record
+
+log = structlog.get_logger()
 
 Offsets = dict[tuple[str, int], int]
 
@@ -35,7 +45,8 @@ class KafkaSource(Source):
     """Topics of one cluster, all partitions that the group gives to this member.
 
     `acknowledges` says that the group learns the offsets from here, not from a transaction; and
-    `group_decides` that no sink keeps them, so that what the group knows is all there is.
+    `group_decides` that no sink keeps them, so that what the group knows is all there is. `alone`
+    keeps other processes out of the group.
     """
 
     def __init__(
@@ -45,12 +56,15 @@ class KafkaSource(Source):
         *,
         acknowledges: bool,
         group_decides: bool = False,
+        alone: bool = False,
         creation: Creation | None = None,
     ) -> None:
         self._client = client
         self._topics = tuple(topics)
         self._acknowledges = acknowledges
         self._group_decides = group_decides
+        self._guard = GroupGuard(client) if alone else None
+        self._ids = TopicIds(client, self._topics)
         self._creation = creation
         self._consumer: Any = None
         # The library tells of rebalances from a thread of its own.
@@ -62,6 +76,14 @@ class KafkaSource(Source):
         # Before the first record that was read and is not acknowledged yet.
         self._unanswered: Offsets = {}
         self._taken: set[Place] = set()
+        # Topics that the group has read before, and how many partitions each has had at the start.
+        self._known: set[str] = set()
+        # What a sink remembers of topics of which the group has no offsets any more.
+        self._remembered: Offsets = {}
+        self._counts: dict[str, int] = {}
+        # Not committed yet, and committed but not asked for yet.
+        self._found: list[Gap] = []
+        self._gaps: list[Gap] = []
         self._heard = 0.0
         self._seen: dict[Place, tuple[float, int | None]] = {}
 
@@ -74,7 +96,15 @@ class KafkaSource(Source):
         if position is not None:
             self._resume = self._recognised(position)
         names = {topic: topic for topic in self._topics}
-        broker_topics.require(self._client, "source.topics", names, self._creation)
+        self._counts = broker_topics.require(self._client, "source.topics", names, self._creation)
+        if self._guard:
+            self._guard.await_empty()
+        recreated = self._ids.renew((position or {}).get("topic_ids", {}))
+        known = {topic for topic, _ in (*self._resume, *groups.committed(self._client))} | recreated
+        kept = offsets_in(position or {}, "remembered")
+        self._remembered = {place: at for place, at in kept.items() if place[0] not in known}
+        self._known = known | {topic for topic, _ in self._remembered}
+        self._begin_again(recreated)
         self._consumer = self._client.transport.Consumer(self._client, self._topics, self)
         self._heard = time.monotonic()
 
@@ -98,6 +128,9 @@ class KafkaSource(Source):
                     self._seen[run.place] = (time.monotonic(), run.records[-1].timestamp_ms)
                 records += run.records
                 room -= weight(run.records)
+            if self._guard:
+                owns_first = (self._topics[0], 0) in self._next
+                self._guard.check(self._consumer.member_id(), owns_first=owns_first)
             if len(records) >= limit or room <= 0 or time.monotonic() >= deadline:
                 break
         self._listen(records)
@@ -117,8 +150,10 @@ class KafkaSource(Source):
         with self._lock:
             self._unanswered.clear()
             self._taken.clear()
+            self._gaps += self._found
+            self._found.clear()
         if self._acknowledges:
-            self._resume |= _offsets(position)
+            self._resume |= offsets_in(position)
             self._consumer.commit(self._committable(), wait=False)
 
     def rewind(self) -> None:
@@ -153,6 +188,11 @@ class KafkaSource(Source):
             found[f"{place[0]}/{place[1]}"] = Partition(lag, stamp, now - since)
         return found
 
+    def gaps(self) -> list[Gap]:
+        """See `Source`."""
+        gaps, self._gaps = self._gaps, []
+        return gaps
+
     def progress(self) -> float | None:
         """None: a topic has no end."""
         return None
@@ -169,6 +209,10 @@ class KafkaSource(Source):
 
     def assigned(self, places: Collection[Place]) -> None:
         """Begin with these partitions, each where the last commit left it."""
+        if self._consumer is None:
+            return  # They come while we leave.
+        if self._guard:
+            self._guard.rebalanced()
         with self._lock:
             for place in places:
                 self._next[place] = None
@@ -179,6 +223,8 @@ class KafkaSource(Source):
 
     def revoked(self, places: Collection[Place]) -> None:
         """Let go of these partitions; what was read of them is not ours to commit."""
+        if self._guard:
+            self._guard.rebalanced()
         with self._lock:
             self._taken |= self._unanswered.keys() & set(places)
             for place in places:
@@ -188,8 +234,59 @@ class KafkaSource(Source):
                 if self._group_decides:
                     self._resume.pop(place, None)
 
+    def displaced(self, places: Mapping[Place, Displaced]) -> None:
+        """Go on where the brokers have records, and report those that are gone unread."""
+        for place, stood in places.items():
+            low, high = self._consumer.bounds(place, ANSWER_SECONDS)
+            with self._lock:
+                if place not in self._next:
+                    continue  # It went away meanwhile.
+                at = self._next[place] if stood.at is None else stood.at
+                at = self._remembered.pop(place, None) if at is None else at
+                begin = beginning(
+                    at,
+                    low,
+                    high,
+                    new_group=place[0] not in self._known and place[1] < self._counts[place[0]],
+                    latest=self._client.auto_offset_reset == "latest",
+                    recreated=bool(at and at > high and self._ids.changed()),
+                    parted=stood.parted,
+                )
+                self._consumer.seek(place, begin.offset)
+                self._next[place] = begin.offset
+                if begin.offset:
+                    # Commit it, whether or not records come: the next start must neither find the
+                    # same gap nor take the partition for a new one.
+                    self._unanswered.setdefault(place, begin.offset)
+                self._report(place, at, begin)
+
+    def _report(self, place: Place, at: int | None, begin: Beginning) -> None:
+        name = f"{place[0]}/{place[1]}"
+        if not begin.lost and not begin.reset:
+            log.info("source.begins", partition=name, offset=begin.offset)
+            return
+        self._found.append(Gap(name, begin.lost, begin.reset))
+        bounds = {"from": at or 0, "to": begin.offset}
+        hint = "produce again what is missing" if begin.reset else "raise the topic's retention.ms"
+        log.warning(
+            "source.gap", partition=name, **bounds, count=begin.lost, reason=begin.reason, hint=hint
+        )
+
+    def _begin_again(self, topics: Collection[str]) -> None:
+        """Forget the offsets of topics that are no longer those of the last commit."""
+        for topic in topics:
+            reason = "it was deleted and created again; what was not read of the old one is gone"
+            log.warning("source.topic_recreated", topic=topic, reason=reason)
+            every = [(topic, partition) for partition in range(self._counts[topic])]
+            self._found += [Gap(f"{topic}/{each}", 0, reset=True) for _, each in every]
+            self._resume = {place: at for place, at in self._resume.items() if place[0] != topic}
+            if self._acknowledges and not self._group_decides:
+                # The brokers forget the group's offsets with the topic, but not at once.
+                self._resume |= dict.fromkeys(every, 0)
+
     def _listen(self, records: Sequence[Record]) -> None:
         """Raise Interrupted where silence means that the brokers are away."""
+        self._ids.check()
         silent = time.monotonic() - self._heard > PROBE_SECONDS
         if silent and not records:
             self._consumer.probe(ANSWER_SECONDS)
@@ -206,14 +303,15 @@ class KafkaSource(Source):
         offsets: dict[str, dict[str, int]] = {}
         for (topic, partition), offset in sorted(read.items()):
             offsets.setdefault(topic, {})[str(partition)] = offset
-        return {"group": self._client.group_id, "offsets": offsets}
+        ids = self._ids.known
+        return {"group": self._client.group_id, "offsets": offsets, "topic_ids": ids}
 
     def _committable(self) -> Offsets:
         """What the group may learn: of other members' partitions they know more than we do."""
         return {place: self._resume[place] for place in self._next if place in self._resume}
 
     def _recognised(self, position: dict[str, Any]) -> Offsets:
-        offsets = _offsets(position)
+        offsets = offsets_in(position)
         if "group" not in position or (offsets and not {t for t, _ in offsets} & {*self._topics}):
             raise ConfigError(
                 "source: the last commit is of another source; go back to it, or give the sink "
@@ -222,10 +320,11 @@ class KafkaSource(Source):
         return offsets
 
 
-def _offsets(position: dict[str, Any]) -> Offsets:
+def offsets_in(position: dict[str, Any], name: str = "offsets") -> Offsets:
+    """Return what a position says of each partition: the offset after the last record."""
     return {
         (topic, int(partition)): offset
-        for topic, partitions in position.get("offsets", {}).items()
+        for topic, partitions in position.get(name, {}).items()
         for partition, offset in partitions.items()
     }
 

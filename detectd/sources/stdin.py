@@ -10,7 +10,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Literal
 
-from detectd.errors import ConfigError, DetectdError
+from detectd.errors import ConfigError
+from detectd.os_failures import explained
 from detectd.sources import BATCH_BYTES, Batch, Source, weight
 from detectd.sources.reader import Reader
 
@@ -59,13 +60,13 @@ class StdinSource(Source):
                 ended = not self._reader.finish()
             else:
                 left = max(0.0, deadline - time.monotonic())
-                if not select.select([self._descriptor], [], [], left)[0]:
-                    break
                 try:
+                    if not select.select([self._descriptor], [], [], left)[0]:
+                        break
                     chunk = os.read(self._descriptor, BLOCK)
                 except OSError as failed:
-                    raise DetectdError(
-                        f"stdin cannot be read: {failed.strerror}; pipe records into the command"
+                    raise explained(
+                        failed, "stdin cannot be read", "pipe records into the command"
                     ) from None
                 self._closed = not chunk
                 self._reader.feed(chunk)

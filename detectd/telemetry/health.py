@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from detectd.answering.warming import Progress
     from detectd.models.serving import Serving
-    from detectd.sources import Partition
+    from detectd.sources import Gap, Partition
 
 
 # How a refit ends: its model answers, its model was not good enough, or there is no model.
@@ -62,12 +63,13 @@ class State:
 
     `partitions` is None while no source is assigned; a member of a group that owns none has joined
     all the same. `serving` and `warming` are both None where another process collects the rows.
-    `alarm_count` counts the alarms of the run, `alarms` tells of the latest; `refits` counts by
-    `OUTCOMES`. `absent` says what a source waits for that has never been there; `warnings` are what
-    may not be meant in the configuration, and hinder nothing. `config` is the path of the
-    configuration, in force since `loaded`; `reload_refused` says why a newer one is not. A source
-    without partitions is called `source`, its last records came at `arrived`, and `unread` is how
-    many of its bytes are not read yet; None if that is not known.
+    `gap_records` and `resets` count by partition what the source could not read, and how often its
+    log was another one. `alarm_count` counts the alarms of the run, `alarms` tells of the latest;
+    `refits` counts by `OUTCOMES`. `absent` says what a source waits for that has never been there;
+    `warnings` are what may not be meant in the configuration, and hinder nothing. `config` is the
+    path of the configuration, in force since `loaded`; `reload_refused` says why a newer one is
+    not. A source without partitions is called `source`, its last records came at `arrived`, and
+    `unread` is how many of its bytes are not read yet; None if that is not known.
     """
 
     watchdog_seconds: float
@@ -93,6 +95,8 @@ class State:
     refused: str = ""
     rewinds: int = 0
     failed_commits: int = 0
+    gap_records: Mapping[str, int] = field(default_factory=dict)
+    resets: Mapping[str, int] = field(default_factory=dict)
     losses: Losses = NO_LOSSES
     evidence: float | None = None
     average_run_length: float | None = None
@@ -182,7 +186,13 @@ class State:
 def _no_model(warming: Progress | None) -> Hindrance:
     if warming is None:
         return Hindrance("starting", "no model answers yet")
-    collected, wanted, seconds = warming
+    collected, wanted, seconds, failures, failure = warming
+    if failures:
+        return Hindrance(
+            "warming_up",
+            f"no model answers yet: training has failed {failures} times, the last time: "
+            f"{failure}; {collected:,} events are collected, the next try is at {wanted:,}",
+        )
     so_far = f"no model answers yet: warming up, {collected:,} of {wanted:,} events are collected"
     left = wanted - collected
     soon = f", about {seconds:,.0f} s at the rate so far" if seconds is not None else ""
@@ -305,6 +315,15 @@ class Health:
         """How many bytes of the source are not read yet; None if that is not known."""
         if size != self.state.unread:
             self._change(unread=size)
+
+    def passed_over(self, gaps: Sequence[Gap]) -> None:
+        """Records of the source are gone unread, or a partition of it has begun again."""
+        with self._lock:
+            lost, resets = Counter(self.state.gap_records), Counter(self.state.resets)
+            for gap in gaps:
+                lost[gap.partition] += gap.records
+                resets[gap.partition] += gap.reset
+            self.state = replace(self.state, gap_records=lost, resets=resets)
 
     def lost(self, since: Losses) -> None:
         """What the source lost since this was last called."""

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from detectd import os_failures
 from detectd.errors import ConfigError, DetectdError
 
 if TYPE_CHECKING:
@@ -132,9 +133,10 @@ def listener(address: Tcp | Unix) -> Listener:
         return _on_tcp(address) if isinstance(address, Tcp) else _on_unix(address.path)
     except OSError as refused:
         where = address.at(address.port) if isinstance(address, Tcp) else str(address.path)
-        raise NotListening(
-            f"{where}: {refused.strerror or refused}", f"correct server.listen; {FORMS}"
-        ) from None
+        known = os_failures.TABLE.get(refused.errno or 0)
+        passes = known is not None and known.kind is os_failures.Kind.RETRY
+        fix = known.fix if known and passes else f"correct server.listen; {FORMS}"
+        raise NotListening(f"{where}: {refused.strerror or refused}", fix) from None
 
 
 def _on_tcp(address: Tcp) -> Listener:

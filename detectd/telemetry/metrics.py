@@ -120,8 +120,19 @@ METRICS = (
         "detectd_failed_commits_total",
         "How often outputs could not be committed; they are tried again.",
     ),
+    Declared(
+        "detectd_source_gap_records_total",
+        "Records of a partition that were deleted before they were read, by their offsets.",
+        ("partition",),
+    ),
+    Declared(
+        "detectd_source_resets_total",
+        "How often a partition's topic was created again, or its log lost its end.",
+        ("partition",),
+    ),
     Declared("detectd_warmup_progress_ratio", "Share of the warm-up that is collected."),
     Declared("detectd_warmup_remaining_seconds", "What the rest takes at the rate so far."),
+    Declared("detectd_warmup_failures_total", "Trainings that the collected rows could not carry."),
     Declared("detectd_model_info", "Always 1; the model that answers.", ("version", "detector")),
     Declared("detectd_model_age_seconds", "How long ago the model was trained."),
     Declared(

@@ -11,7 +11,7 @@ from detectd.records import Topic
 from detectd.telemetry.health import HINDRANCES, OUTCOMES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from detectd.models.serving import Serving
     from detectd.telemetry.health import State
@@ -45,19 +45,27 @@ def readings(state: State, now: float, epoch: float) -> dict[str, Values]:
         "detectd_interruptions_total": {(): state.interruptions},
         "detectd_rewinds_total": {(): state.rewinds},
         "detectd_failed_commits_total": {(): state.failed_commits},
+        "detectd_source_gap_records_total": _by_partition(partitions, state.gap_records),
+        "detectd_source_resets_total": _by_partition(partitions, state.resets),
     }
     if state.unread is not None:
         values["detectd_source_unread_bytes"] = {(): state.unread}
     if state.shared:
         values["detectd_assigned_partitions"] = {(): len(partitions)}
     if state.warming:
-        collected, wanted, seconds = state.warming
-        values["detectd_warmup_progress_ratio"] = {(): collected / wanted}
-        if seconds is not None:
-            values["detectd_warmup_remaining_seconds"] = {(): seconds}
+        warming = state.warming
+        values["detectd_warmup_progress_ratio"] = {(): warming.collected / warming.wanted}
+        values["detectd_warmup_failures_total"] = {(): warming.failures}
+        if warming.seconds_left is not None:
+            values["detectd_warmup_remaining_seconds"] = {(): warming.seconds_left}
     if state.serving:
         values |= _of_model(state.serving, state.observed, epoch)
     return values | _of_watch(state)
+
+
+def _by_partition(owned: Iterable[str], counts: Mapping[str, int]) -> Values:
+    """Return the counts, 0 for a partition without one: Prometheus sees a counter only grow."""
+    return {(name,): counts.get(name, 0) for name in {*owned, *counts}}
 
 
 def _of_model(serving: Serving, observed: Mapping[str, int], epoch: float) -> dict[str, Values]:
@@ -67,6 +75,7 @@ def _of_model(serving: Serving, observed: Mapping[str, int], epoch: float) -> di
     values: dict[str, Values] = {
         "detectd_warmup_progress_ratio": {(): 1},
         "detectd_warmup_remaining_seconds": {(): 0},
+        "detectd_warmup_failures_total": {(): 0},
         "detectd_model_info": {(model.version, model.recipe.detector): 1},
         "detectd_model_age_seconds": {(): age},
         "detectd_expected_rejection_ratio": {(): promise.expected_rejection_rate},

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from detectd.answering.answerer import Answerer
     from detectd.records import Outgoing
     from detectd.settings import Settings
-    from detectd.sources import Losses, Source
+    from detectd.sources import Gap, Losses, Source
 
 log = structlog.get_logger()
 
@@ -79,6 +79,11 @@ class Witness:
         if before >= MANY_DEAD > self._dead_in_a_row:
             log.info("records.answered_again")
         self.health.dying(self._dead_in_a_row if self._dead_in_a_row >= MANY_DEAD else 0)
+
+    def passed_over(self, gaps: Sequence[Gap]) -> None:
+        """These gaps of the source were committed."""
+        if gaps:
+            self.health.passed_over(gaps)
 
     def turned(self, answerer: Answerer, source: Source) -> None:
         """The loop has turned, and this is who answers."""

@@ -153,6 +153,8 @@ def become(words, descriptors):
     for own, given in enumerate(descriptors):
         os.dup2(given, own)
         os.close(given)
+    # The old one remembers whether the server's own output could be sought in.
+    sys.stdout = sys.__stdout__ = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     os.chdir(words["directory"])
     os.environ.clear()
     os.environ.update(words["environment"])

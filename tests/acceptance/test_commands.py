@@ -260,7 +260,7 @@ def test_a_plan_takes_the_terms_of_the_configuration_and_those_of_the_command_li
 def test_every_command_is_in_the_readme():
     from pathlib import Path
 
-    from detectd.cli import COMMANDS
+    from detectd.commands import COMMANDS
 
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     for name in COMMANDS:

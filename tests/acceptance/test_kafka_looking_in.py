@@ -4,10 +4,12 @@ import json
 import threading
 import time
 from collections import Counter
+from contextlib import closing
 
 import pytest
 from acceptance.command import TOPICS, events
 from acceptance.test_kafka_service import kafka
+from kafka import KafkaAdminClient
 
 from detectd import dead_letters, wiring
 from detectd.errors import DetectdError
@@ -141,6 +143,10 @@ def test_a_replay_that_is_cut_off_goes_on_and_answers_nothing_twice(
     left = sum(listed(ailing, replayed=False).values())
     assert 0 < left < 300
     assert replay(settings, Stop()).topics.total() == left
+    again = listed(ailing, replayed=False)
+    with closing(kafka_broker.client(KafkaAdminClient)) as admin:
+        admin.delete_groups([wiring.kafka_client(settings, beside="dead-letters").group_id])
+    assert listed(ailing, replayed=False) == again == {"decode": 100}
     held = records(ailing, kafka_broker)
     del held["dead_letter"]
     answered = numbers([record for each in held.values() for record in each])

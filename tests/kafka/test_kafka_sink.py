@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from kafka.errors import KafkaError
 from kafka.structs import ConsumerGroupMetadata
-from test_kafka_source import living
+from test_kafka_source import add_partitions, living
 
 from detectd.brokers import KafkaClient, Membership, confluent, kafka_python
-from detectd.errors import ConfigError, DetectdError, Revoked
+from detectd.errors import ConfigError, DetectdError, Interrupted, Revoked
 from detectd.records import OUTCOMES, Outgoing, Position, Topic
 from detectd.sinks.kafka import KafkaSink
 from detectd.sources.kafka import KafkaSource
@@ -371,3 +371,20 @@ def test_a_member_that_lost_its_partitions_cannot_commit(
     written = kafka_broker.read_committed(topics[Topic.NORMAL])[topics[Topic.NORMAL]]
     assert [record.value for record in written] == [b"normal"]
     assert kafka_broker.committed_offsets(client.group_id) == {}
+
+
+def test_outputs_that_are_given_partitions_are_opened_again(kafka_broker: Broker) -> None:
+    topics, client = four_topics(kafka_broker), client_of(kafka_broker)
+    out = Outgoing(Topic.NORMAL, b"normal", partition=1)
+    with closing(KafkaSink(client, topics, preserve_partition=True)) as sink:
+        sink.open()
+        with pytest.raises(ConfigError, match="has 1 partitions, and a record came"):
+            sink.commit([out], file_position(1))
+        add_partitions(kafka_broker, topics[Topic.NORMAL], 2)
+        with pytest.raises(Interrupted, match="more partitions"):
+            sink.commit([out], file_position(1))
+    with closing(KafkaSink(client, topics, preserve_partition=True)) as sink:
+        sink.open()
+        sink.commit([out], file_position(1))
+    (record,) = kafka_broker.read_committed(topics[Topic.NORMAL])[topics[Topic.NORMAL]]
+    assert record.partition == 1

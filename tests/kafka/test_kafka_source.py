@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from kafka import KafkaProducer
+from kafka import KafkaAdminClient, KafkaProducer
 from kafka.structs import MemberState
 
 from detectd.brokers import KafkaClient, Membership
@@ -67,6 +67,12 @@ def living(client: KafkaClient, *topics: str, acknowledges: bool = True) -> Iter
         finally:
             stop.set()
     life.result()
+
+
+def add_partitions(broker: Broker, topic: str, count: int) -> None:
+    with closing(broker.client(KafkaAdminClient)) as admin:
+        admin.create_partitions({topic: count})
+        admin.wait_for_topics([topic])
 
 
 def until(true: Callable[[], object]) -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
 import time
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from kafka import KafkaProducer
+import structlog
+from kafka import KafkaAdminClient, KafkaProducer
 from test_kafka_sink import client_of
 
+from detectd import durable
 from detectd.brokers.topics import Creation
 from detectd.errors import ConfigError
 from detectd.models import archive, training
@@ -180,3 +185,98 @@ def test_an_archive_writes_nothing_outside_of_its_model(store: Store) -> None:
     with pytest.raises(ConfigError, match="damaged"):
         archive.unpack(other, version, packed)
     assert other.versions() == []
+
+
+def test_models_of_two_topics_share_a_store(
+    kafka_broker: Broker, store: Store, tmp_path: Path
+) -> None:
+    clients = [client_of(kafka_broker), client_of(kafka_broker)]
+    topics = [models_topic(kafka_broker, client) for client in clients]
+    versions = [model_in(store, seed) for seed in (1, 2, 3)]
+    for version in versions[:2]:
+        publish(clients[0], topics[0], store, version, None)
+    publish(clients[1], topics[1], store, versions[2], None)  # at a lower offset
+    for client, topic, version in zip(clients, topics, versions[1:], strict=True):
+        with fed(client, topic, tmp_path / "theirs") as theirs:
+            assert theirs.active() == version
+
+
+def test_a_topic_that_was_created_again_brings_its_model(
+    kafka_broker: Broker, store: Store, tmp_path: Path
+) -> None:
+    client = client_of(kafka_broker)
+    topic = models_topic(kafka_broker, client)
+    versions = [model_in(store, seed) for seed in (1, 2, 3)]
+    for version in versions[:2]:
+        publish(client, topic, store, version, None)
+    with fed(client, topic, tmp_path / "theirs") as theirs:
+        assert theirs.active() == versions[1]
+    with closing(kafka_broker.client(KafkaAdminClient)) as admin:
+        admin.delete_topics([topic])
+        until(lambda: not admin.describe_topics([topic])[0]["partitions"])
+    require(client, topic, Creation())
+    publish(client, topic, store, versions[2], None)
+    with fed(client, topic, tmp_path / "theirs") as theirs:
+        assert theirs.active() == versions[2]
+
+
+@pytest.mark.parametrize("failing", ["activate", "applied"])
+def test_a_failure_that_passes_is_tried_again_and_reported_once(
+    kafka_broker: Broker,
+    store: Store,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    failing: str,
+) -> None:
+    client = client_of(kafka_broker)
+    topic = models_topic(kafka_broker, client)
+    version = model_in(store, 1)
+    publish(client, topic, store, version, None)
+    left = 2
+
+    def full(do: Callable[..., None]) -> Callable[..., None]:
+        @wraps(do)
+        def fail_at_first(*given: Any, **options: Any) -> None:
+            nonlocal left
+            if left:
+                left -= 1
+                raise OSError(errno.ENOSPC, "No space left on device")
+            do(*given, **options)
+
+        return fail_at_first
+
+    if failing == "activate":
+        monkeypatch.setattr(Store, "activate", full(Store.activate))
+    else:
+        monkeypatch.setattr(durable, "replace", full(durable.replace))
+    there = tmp_path / "theirs"
+    with structlog.testing.capture_logs() as lines, fed(client, topic, there) as theirs:
+        until(lambda: left == 0 and theirs.active() == version)
+    (interrupted,) = [line for line in lines if line["event"] == "models.feed_interrupted"]
+    assert "No space left" in interrupted["why"]
+
+
+@pytest.mark.parametrize(
+    "version", ["../elsewhere", "./../elsewhere", "/tmp/elsewhere", ".hidden", "a/b", "", "."]
+)
+def test_a_version_is_a_name_and_no_path(
+    kafka_broker: Broker, store: Store, tmp_path: Path, version: str
+) -> None:
+    client = client_of(kafka_broker)
+    topic = models_topic(kafka_broker, client)
+    good = model_in(store, 1)
+    packed = archive.pack(store, good)
+    kafka_broker.produce(topic, {"key": f"{version}/0".encode(), "value": packed})
+    digest = hashlib.sha256(packed).hexdigest()
+    announced = {"version": version, "pieces": 1, "sha256": digest}
+    announce(kafka_broker, topic, json.dumps(announced).encode())
+    publish(client, topic, store, good, None)
+    before = {*tmp_path.rglob("*")}
+    there = tmp_path / "in" / "theirs"
+    with structlog.testing.capture_logs() as lines, fed(client, topic, there) as theirs:
+        assert theirs.active() == good
+    made = {*tmp_path.rglob("*")} - before
+    assert {path for path in made if theirs.directory not in (path, *path.parents)} == {
+        tmp_path / "in"
+    }
+    assert [line["model"] for line in lines if line["event"] == "models.refused"] == [version]

@@ -60,9 +60,19 @@ def test_a_warm_up_is_not_ready_and_says_how_many_events_are_left(health):
         503,
         ["no model answers yet: warming up, 1,200 of 2,000 events are collected, 800 are left"],
     )
-    assert shown(health)["warmup"] == {"collected": 1200, "wanted": 2000, "seconds_left": None}
+    assert shown(health)["warmup"] == Progress(1200, 2000)._asdict()
     health.warming_up(Progress(2000, 2000))
     assert ready(health)[1][0].endswith("the model is being trained")
+
+
+def test_a_warm_up_whose_rows_carry_no_model_says_why(health):
+    health.opened()
+    health.warming_up(Progress(300, 600, 1.0, 2, "training: all rows are equal; train on others"))
+    ((code, (_, why)),) = [ready(health)]
+    assert code == 503
+    assert "training has failed 2 times" in why
+    assert "all rows are equal; train on others" in why
+    assert "the next try is at 600" in why
 
 
 def test_a_model_on_an_assigned_source_is_ready(health, answer):

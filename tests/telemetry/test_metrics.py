@@ -23,6 +23,7 @@ CONTRACT = {
     "detectd_last_record_timestamp_seconds": ("partition",),
     "detectd_warmup_progress_ratio": (),
     "detectd_warmup_remaining_seconds": (),
+    "detectd_warmup_failures_total": (),
     "detectd_model_age_seconds": (),
     "detectd_dead_letters_total": ("stage",),
     "detectd_batch_seconds": (),
@@ -40,6 +41,8 @@ CONTRACT = {
     "detectd_stale_partitions": (),
     "detectd_interruptions_total": (),
     "detectd_rewinds_total": (),
+    "detectd_source_gap_records_total": ("partition",),
+    "detectd_source_resets_total": ("partition",),
     "detectd_source_lost_total": (),
     "detectd_source_lost_bytes_total": (),
     "detectd_source_nul_bytes_total": (),
@@ -216,6 +219,9 @@ def test_a_warm_up_shows_its_share_and_a_model_all_of_it(metrics, health, servin
     assert value(metrics, "detectd_warmup_remaining_seconds") is None
     health.warming_up(Progress(500, 2000, 30.0))
     assert value(metrics, "detectd_warmup_remaining_seconds") == 30
+    assert value(metrics, "detectd_warmup_failures_total") == 0
+    health.warming_up(Progress(500, 4000, 30.0, 1, "all rows are equal"))
+    assert value(metrics, "detectd_warmup_failures_total") == 1
     health.answering(serving, {})
     assert value(metrics, "detectd_warmup_progress_ratio") == 1
     assert value(metrics, "detectd_warmup_remaining_seconds") == 0

@@ -1,0 +1,64 @@
+"""Where a partition begins when its offset is not there or leads nowhere.
+
+    offset               brokers have        begin at
+    none, group is new   low .. high         low or high, as `auto_offset_reset` says
+    none, group is old   low .. high         low: the partition was added since; 0 .. low is lost
+    at < low             low .. high         low: retention has passed; at .. low is lost
+    at > high            another topic       low: the topic was deleted and created again
+    at > high            the same topic      high, or where the logs part if that is known: a broker
+                                             that lacked the last records was made leader
+
+`auto_offset_reset` is for new groups only: a client's own reset would pass over records silently.
+Counts are differences of offsets, so they include what transactions and compaction leave out.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Beginning(NamedTuple):
+    """The offset to go on from and what is passed over.
+
+    `lost` counts the records that nobody can read any more. `reset` says that the brokers' log is
+    not the one that was read before.
+    """
+
+    offset: int
+    lost: int = 0
+    reset: bool = False
+    reason: str = ""
+
+
+def beginning(
+    at: int | None,
+    low: int,
+    high: int,
+    *,
+    new_group: bool,
+    latest: bool,
+    recreated: bool = False,
+    parted: int | None = None,
+) -> Beginning:
+    """Return where to go on.
+
+    `at` is where the partition stood, None if it never did; `low` and `high` are the first offset
+    that the brokers have and the one after the last; `parted` is where the log left the one that
+    was read, if the brokers know.
+    """
+    if at is None:
+        if new_group:
+            return Beginning(high if latest else low)
+        return Beginning(low, low, reason="retention deleted records of a partition not read yet")
+    if recreated:
+        return Beginning(low, low, reset=True, reason="the topic was deleted and created again")
+    if parted is not None and low <= parted < at:
+        return Beginning(parted, reset=True, reason=CUT_BACK)
+    if at < low:
+        return Beginning(low, low - at, reason="retention deleted records that were not read yet")
+    if at > high:
+        return Beginning(high, reset=True, reason=CUT_BACK)
+    return Beginning(at)
+
+
+CUT_BACK = "the brokers lost the end of the log, and may have written other records there since"

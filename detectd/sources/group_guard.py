@@ -1,0 +1,93 @@
+"""Keeping a consumer group to one process.
+
+A sink that keeps the offsets knows those of its own process only. Two processes that share a group
+and pass a partition to and fro would each go back to what they last knew of it, and answer records
+twice. So such a process waits for a predecessor that died to leave the group, and refuses to run
+beside a living one.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import structlog
+
+from detectd.brokers import groups
+from detectd.errors import ConfigError, Interrupted
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from detectd.brokers import KafkaClient
+
+log = structlog.get_logger()
+
+# The brokers put a dead member out when its session has ended, and take a moment for it.
+LEAVE_SECONDS = 5.0
+
+
+class GroupGuard:
+    """Sees to it that nobody else is in the group of `client`."""
+
+    def __init__(self, client: KafkaClient) -> None:
+        self._client = client
+        # The library reports rebalances from a thread of its own.
+        self._lock = threading.Lock()
+        self._joined = False
+        self._changed = False
+
+    def await_empty(self) -> None:
+        """Return if the group is empty.
+
+        Raises Interrupted as long as what is in it may be a dead predecessor, then ConfigError.
+        """
+        membership, now = self._client.membership, time.monotonic()
+        others = groups.members(self._client)
+        if not others:
+            membership.crowded = None
+            return
+        if membership.crowded is None:
+            membership.crowded = now
+        message = self._refusal(others.values())
+        if now - membership.crowded > self._client.session_timeout + LEAVE_SECONDS:
+            raise ConfigError(message)
+        raise Interrupted(f"{message}; waiting, since it may be a process that died")
+
+    def rebalanced(self) -> None:
+        """The group has given or taken partitions. Call it from any thread."""
+        with self._lock:
+            self._changed = True
+
+    def check(self, ours: str, *, owns_first: bool) -> None:
+        """See who is in the group after a rebalance; `ours` is the id that the group gave us.
+
+        Of processes that join at the same time the owner of the first partition stays, before any
+        has answered a record. One that comes later does not make us go, but is reported.
+        Raises ConfigError if we have to go.
+        """
+        with self._lock:
+            changed, self._changed = self._changed, False
+        if not changed:
+            return
+        first, self._joined = not self._joined, True
+        members = groups.members(self._client)
+        others = [who for member, who in members.items() if member != ours]
+        if others and first and not owns_first:
+            raise ConfigError(self._refusal(others))
+        if others:
+            log.warning(
+                "source.group_shared",
+                group=self._client.group_id,
+                members=sorted(others),
+                reason="their partitions are not read here until they leave",
+                hint="give each process a kafka.group_id of its own",
+            )
+
+    def _refusal(self, others: Collection[str]) -> str:
+        return (
+            f"kafka.group_id: {self._client.group_id!r} has another member "
+            f"({', '.join(sorted(others))}), and file outputs need a group for themselves; stop "
+            "it, or give each process a group of its own"
+        )

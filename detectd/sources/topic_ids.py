@@ -1,0 +1,61 @@
+"""Which topics are those that were read before, and not others of the same name."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from detectd.brokers import groups
+from detectd.errors import Interrupted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from detectd.brokers import KafkaClient
+
+# How soon a topic that was created again is recognised, even if its offsets do not show it.
+CHECK_SECONDS = 60.0
+
+
+class TopicIds:
+    """The ids of the topics that are read; `known` are those of the topics that positions mean.
+
+    Brokers before 2.8 give topics no ids; then none ever changes.
+    """
+
+    def __init__(self, client: KafkaClient, topics: Sequence[str]) -> None:
+        self._client = client
+        self._topics = topics
+        self._checked = time.monotonic()
+
+    @property
+    def known(self) -> dict[str, str]:
+        """Return the ids by topic."""
+        return self._client.membership.topic_ids
+
+    def renew(self, before: Mapping[str, str]) -> set[str]:
+        """Return the topics that were created again since, and take over the ids of now.
+
+        `before` are the ids of the last commit, which count if this process does not know better.
+        """
+        now = groups.topic_ids(self._client, self._topics)
+        changed = _changed(self.known or before, now)
+        self._client.membership.topic_ids = now
+        return changed
+
+    def changed(self) -> set[str]:
+        """Return the topics that were created again since the last `renew`."""
+        return _changed(self.known, groups.topic_ids(self._client, self._topics))
+
+    def check(self) -> None:
+        """Raise Interrupted if a topic is another one now; asks the brokers once a minute."""
+        if time.monotonic() - self._checked < CHECK_SECONDS:
+            return
+        self._checked = time.monotonic()
+        if changed := self.changed():
+            names = ", ".join(sorted(changed))
+            raise Interrupted(f"{names}: deleted and created again; beginning it from its start")
+
+
+def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> set[str]:
+    return {topic for topic in now if before.get(topic, now[topic]) != now[topic]}
