@@ -81,7 +81,11 @@ def test_what_the_runbook_searches_the_log_for_is_logged():
         assert f'"{event}"' in source
 
 
-@pytest.mark.parametrize("key", sorted(set(re.findall(r"`([a-z_]+\.[a-z_]+)[` ]", RUNBOOK))))
+# Kafka's own settings of a topic are not ours.
+NAMED = set(re.findall(r"`([a-z_]+\.[a-z_]+)[` ]", RUNBOOK)) - {"retention.ms", "retention.bytes"}
+
+
+@pytest.mark.parametrize("key", sorted(NAMED))
 def test_every_setting_and_event_that_the_runbook_names_is_there(key):
     section, _, name = key.partition(".")
     source = "\n".join(path.read_text() for path in (ROOT / "detectd").rglob("*.py"))
