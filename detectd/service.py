@@ -211,7 +211,7 @@ class Service:
         self.witness.passed_over(self.source.gaps())
         self.uncommitted = False
         seconds = time.monotonic() - started
-        self._committed(counts, batch, seconds)
+        self._committed(counts, passed, batch, seconds)
         self.witness.batch(counts, passed, seconds)
         self.answerer.advance(self._hold)
         return batch.ended
@@ -361,8 +361,10 @@ class Service:
         self.source = wiring.source(self.settings, self.client)
         self.sink = wiring.sink(self.settings, self.client)
 
-    def _committed(self, counts: Counter[str], batch: Batch, seconds: float) -> None:
-        self.answerer.committed(counts)
+    def _committed(
+        self, counts: Counter[str], outgoing: list[Outgoing], batch: Batch, seconds: float
+    ) -> None:
+        self.answerer.committed(counts, outgoing)
         summary, serving = self.summary, self.answerer.serving
         summary.topics.update(counts)
         if serving is None:

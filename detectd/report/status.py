@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from detectd.report.terminal import one_line
 from detectd.report.wording import abstention_sentence, standing
 
 if TYPE_CHECKING:
@@ -12,6 +13,10 @@ if TYPE_CHECKING:
 
 # So many partitions are named; of more, those with the largest lag.
 NAMED = 4
+
+# And so many of the keys with the most anomalies.
+KEYS_NAMED = 5
+KEY_WIDTH = 24
 
 
 def status_text(address: str, told: dict[str, Any]) -> str:
@@ -60,6 +65,7 @@ def _model(told: dict[str, Any]) -> Iterator[tuple[str, str]]:
     exact, seen = told["promise"]["exact"], told["observed"]
     yield "promise", abstention_sentence(exact)
     yield "observed", _observed(seen)
+    yield from _anomalies(told.get("anomalies"), seen)
     for warning in told["promise"]["warnings"]:
         yield "WARNING", warning
 
@@ -69,6 +75,21 @@ def _observed(seen: dict[str, Any]) -> str:
         return "nothing yet"
     events = f"{seen['rejection_rate']:.3%} of {seen['events']:,} events"
     return f"{events}, {standing(seen['inside_promise'])}"
+
+
+def _anomalies(anomalies: dict[str, Any] | None, seen: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Their share against the expected one, and whose they are. Older services say neither."""
+    if not anomalies or not seen["events"]:
+        return
+    share = f"{seen['anomaly'] / seen['events']:.3%} of events"
+    yield "anomalies", f"{share}, {anomalies['expected_ratio']:.3%} expected"
+    keys = anomalies["keys"]
+    if keys:
+        named = ", ".join(
+            f"{one_line(key['key'], KEY_WIDTH)} {'≤ ' if key['error'] else ''}{key['count']:,}"
+            for key in keys[:KEYS_NAMED]
+        )
+        yield "", f"most: {named}{', …' if len(keys) > KEYS_NAMED else ''}"
 
 
 def _stream(told: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from detectd.answering.warming import Progress
     from detectd.models.serving import Serving
     from detectd.sources import Gap, Partition
+    from detectd.top_keys import TopKey
 
 
 # How a refit ends: its model answers, its model was not good enough, or there is no model.
@@ -63,13 +64,14 @@ class State:
 
     `partitions` is None while no source is assigned; a member of a group that owns none has joined
     all the same. `serving` and `warming` are both None where another process collects the rows.
-    `gap_records` and `resets` count by partition what the source could not read, and how often its
-    log was another one. `alarm_count` counts the alarms of the run, `alarms` tells of the latest;
-    `refits` counts by `OUTCOMES`. `absent` says what a source waits for that has never been there;
-    `warnings` are what may not be meant in the configuration, and hinder nothing. `config` is the
-    path of the configuration, in force since `loaded`; `reload_refused` says why a newer one is
-    not. A source without partitions is called `source`, its last records came at `arrived`, and
-    `unread` is how many of its bytes are not read yet; None if that is not known.
+    `keys` are those with the most of the model's anomalies. `gap_records` and `resets` count by
+    partition what the source could not read, and how often its log was another one. `alarm_count`
+    counts the alarms of the run, `alarms` tells of the latest; `refits` counts by `OUTCOMES`.
+    `absent` says what a source waits for that has never been there; `warnings` are what may not be
+    meant in the configuration, and hinder nothing. `config` is the path of the configuration, in
+    force since `loaded`; `reload_refused` says why a newer one is not. A source without partitions
+    is called `source`, its last records came at `arrived`, and `unread` is how many of its bytes
+    are not read yet; None if that is not known.
     """
 
     watchdog_seconds: float
@@ -89,6 +91,7 @@ class State:
     assigned: float = 0.0
     serving: Serving | None = None
     observed: Mapping[str, int] = field(default_factory=dict)
+    keys: Sequence[TopKey] = ()
     warming: Progress | None = None
     interruption: Interruption | None = None
     interruptions: int = 0
@@ -269,13 +272,15 @@ class Health:
         ours = None if partitions is None else dict(partitions)
         self._change(partitions=ours, assigned=self.clock())
 
-    def answering(self, serving: Serving, observed: Mapping[str, int]) -> None:
-        """A model answers, and these are its verdicts so far."""
-        self._change(serving=serving, observed=dict(observed), warming=None)
+    def answering(
+        self, serving: Serving, observed: Mapping[str, int], keys: Sequence[TopKey] = ()
+    ) -> None:
+        """A model answers, these are its verdicts so far, and the keys with the most anomalies."""
+        self._change(serving=serving, observed=dict(observed), keys=keys, warming=None)
 
     def warming_up(self, progress: Progress | None) -> None:
         """No model answers; its training rows are being collected, None where elsewhere."""
-        self._change(serving=None, observed={}, warming=progress)
+        self._change(serving=None, observed={}, keys=(), warming=progress)
 
     def interrupted(self, why: str) -> None:
         """The other side is away, until `opened`. Told again and again, it is one interruption."""

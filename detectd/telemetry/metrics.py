@@ -146,6 +146,10 @@ METRICS = (
         "detectd_observed_rejection_ratio", "The share of events from which this model abstained."
     ),
     Declared(
+        "detectd_expected_anomaly_ratio",
+        "The share of events that calibration leads to expect as anomalies.",
+    ),
+    Declared(
         "detectd_promise_kept",
         "1 if the abstentions so far are within the promise, however often one looks, else 0; "
         "absent if nothing is promised.",

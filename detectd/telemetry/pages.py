@@ -129,12 +129,21 @@ def _moment(epoch: float) -> str:
 
 def _promised(state: State) -> dict[str, Any]:
     if state.serving is None:
-        return {"model": None, "promise": None, "observed": None}
+        return {"model": None, "promise": None, "observed": None, "anomalies": None}
     from detectd.report.figures import figures
 
     report = figures(state.serving, state.observed)
     promise = {name: report[name] for name in ("zone", "exact", "paper", "warnings")}
-    return {"model": report["model"], "promise": promise, "observed": report["observed"]}
+    anomalies = {
+        "expected_ratio": state.serving.promise.expected_anomaly_rate,
+        "keys": msgspec.to_builtins(list(state.keys)),
+    }
+    return {
+        "model": report["model"],
+        "promise": promise,
+        "observed": report["observed"],
+        "anomalies": anomalies,
+    }
 
 
 def _partitions(state: State, now: float) -> dict[str, Any] | None:

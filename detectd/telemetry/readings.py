@@ -79,6 +79,7 @@ def _of_model(serving: Serving, observed: Mapping[str, int], epoch: float) -> di
         "detectd_model_info": {(model.version, model.recipe.detector): 1},
         "detectd_model_age_seconds": {(): age},
         "detectd_expected_rejection_ratio": {(): promise.expected_rejection_rate},
+        "detectd_expected_anomaly_ratio": {(): promise.expected_anomaly_rate},
     }
     if promise.exact is not None:
         values["detectd_rejection_ratio_upper"] = {(): promise.exact.rejection_rate_upper}

@@ -33,6 +33,9 @@ log = structlog.get_logger()
 # So many dead letters and nothing else: then the stream has changed, or the configuration is wrong.
 MANY_DEAD = 1_000
 
+# Keys with the most anomalies that /status names.
+KEYS_SHOWN = 10
+
 
 class Witness:
     """What is known of the loop, for everyone who may ask."""
@@ -91,7 +94,8 @@ class Witness:
         health.assigned(source.partitions())
         health.unread(source.unread())
         if incumbent := answerer.incumbent:
-            health.answering(incumbent.serving, incumbent.observed)
+            keys = incumbent.anomalies.top(KEYS_SHOWN)
+            health.answering(incumbent.serving, incumbent.observed, keys)
             vigil = incumbent.vigil
             health.watched(
                 vigil.evidence,

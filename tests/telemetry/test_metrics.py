@@ -30,6 +30,7 @@ CONTRACT = {
     "detectd_expected_rejection_ratio": (),
     "detectd_rejection_ratio_upper": (),
     "detectd_observed_rejection_ratio": (),
+    "detectd_expected_anomaly_ratio": (),
     "detectd_promise_kept": (),
     "detectd_drift_evidence": (),
     "detectd_drift_average_run_length": (),
