@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import secrets
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 from typing import TYPE_CHECKING
@@ -39,14 +41,27 @@ def replace(
 ) -> None:
     """Put `content` in the place of `path`: a reader sees the old file or the new one.
 
-    Several processes may do so at once; the last one's content stays. With `sync` what was written
-    to the descriptors `after` is on the disk before.
+    Several threads and processes may do so at once; the last one's content stays. With `sync` what
+    was written to the descriptors `after` is on the disk before.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
-    write(beside, content, mode=mode, sync=sync, after=after)
-    beside.replace(path)
+    beside = unique(path)
+    try:
+        write(beside, content, mode=mode, sync=sync, after=after)
+        beside.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+        raise
     if sync:
         sync_directory(path.parent)
+
+
+def unique(path: Path) -> Path:
+    """A hidden name beside `path` that no thread, process or container uses.
+
+    The number of a process would not do: in a container of its own each is the first.
+    """
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
 
 
 def sync_directory(directory: Path) -> None:

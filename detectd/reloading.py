@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 CHANGEABLE = {
     "drift",
     "log",
+    "models.keep",
     "rejector",
     "source.batch_records",
     "source.batch_seconds",

@@ -29,7 +29,14 @@ if TYPE_CHECKING:
     Codes = npt.NDArray[np.int8]
 
 Code = Literal[
-    "tied", "no_promise", "not_finite", "never_normal", "never_anomaly", "changed", "backwards"
+    "tied",
+    "no_promise",
+    "not_finite",
+    "never_normal",
+    "never_anomaly",
+    "not_compared",
+    "changed",
+    "backwards",
 ]
 
 VERDICTS = {"normal": NORMAL, "anomaly": ANOMALY, "abstain": ABSTAIN}
@@ -50,6 +57,14 @@ class Reason:
 
     code: Code
     sentence: str
+
+
+# On no rows no share of the verdicts can be too large, so nothing would be known of the model.
+NOT_COMPARED = Reason(
+    "not_compared",
+    "there would be no held-out rows to compare it on; set training.window well above "
+    "training.warmup",
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

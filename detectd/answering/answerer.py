@@ -7,8 +7,6 @@ published by another host.
 
 from __future__ import annotations
 
-import contextlib
-from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -16,15 +14,17 @@ import structlog
 
 from detectd import wiring
 from detectd.answering.incumbent import Incumbent
-from detectd.answering.renewal import Renewal
+from detectd.answering.renewal import Renewal, begun
 from detectd.answering.shadow import Shadow
 from detectd.answering.succession import Succession
+from detectd.answering.upkeep import Upkeep
 from detectd.answering.warming import Warming
 from detectd.checks import require_trainable_warmup
 from detectd.errors import DetectdError
 from detectd.models import serving
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Callable, Sequence
 
     from detectd.decode import Schema
@@ -37,9 +37,12 @@ log = structlog.get_logger()
 
 
 class Answerer:
-    """Gives each record its output, and keeps what must be remembered beside the outputs."""
+    """Gives each record its output, and keeps what must be remembered beside the outputs.
 
-    def __init__(self, settings: Settings, schema: Schema) -> None:
+    `stream` names the commits that are made of it.
+    """
+
+    def __init__(self, settings: Settings, schema: Schema, stream: str) -> None:
         self.settings = settings
         self.schema = schema
         self.store = wiring.store(settings)
@@ -49,7 +52,9 @@ class Answerer:
         self.shadow: Shadow | None = None
         self.renewal: Renewal | None = None
         self._succession = Succession(self.store)
+        self._upkeep = Upkeep(self.store, stream)
         self._look = False
+        self._resumed = False
         self._unwritten = False
 
     @property
@@ -71,15 +76,18 @@ class Answerer:
 
     def load(self) -> None:
         """Let the active model answer, if there is one."""
-        model = serving.load_active(self.store, datetime.now(UTC))
-        if model is not None:
-            self._adopt(model)
+        version = self.store.active()
+        if version is not None:
+            model = serving.load(self.store, version, datetime.now(UTC))
+            if model.version != version:
+                self.store.save(model)
+            self._adopt(version, serving.serve(model, self.settings))
 
     def resume(self, state: dict[str, Any]) -> None:
         """Go on from what the last commit remembers; call it again to take everything back."""
         if self.incumbent:
-            self.incumbent.resume(state, self.store.observed(self.incumbent.version))
-            self._look_for_a_candidate()
+            self.incumbent.resume(state, self._upkeep.recorded(self.incumbent.version))
+            self._look_for_a_candidate(wait=not self._resumed)
             if self.shadow:
                 self.shadow.resume(state.get("shadow", {}))
             if self.renewal:
@@ -89,6 +97,7 @@ class Answerer:
             same_events = state.get("events") == self.events
             collected = state.get("warmup", 0), state.get("warmup_failed", 0)
             self._collect(*(collected if same_events else (0, 0)))
+        self._resumed = True
 
     def answer(self, records: Sequence[Record]) -> list[Outgoing]:
         """One output for each record, in order."""
@@ -119,12 +128,12 @@ class Answerer:
             state["renewal"] = self.renewal.state()
         return state | self.incumbent.state(counts)
 
-    def committed(self, counts: Counter[str]) -> None:
-        """The outputs with these counts have been committed."""
+    def committed(self, counts: Counter[str], outgoing: Sequence[Outgoing]) -> None:
+        """These outputs, with these counts, have been committed."""
         if self.warming:
             self.warming.committed()
         if self.incumbent:
-            self.incumbent.committed(counts)
+            self.incumbent.committed(counts, outgoing)
             self._unwritten = True
         for part in (self.shadow, self.renewal):
             if part:
@@ -161,7 +170,7 @@ class Answerer:
             self._look = False
             self._look_for_another_model()
             self._look_for_a_candidate()
-            if self.warming and self.warming.remaining is None:
+            if self.warming and self.warming.remaining is None and not self._succession.preparing():
                 self.warming.resume(0)  # Whoever was collecting may be gone.
             self.write_observed()
         if self.renewal and (ready := self.renewal.advance(hold)):
@@ -170,37 +179,39 @@ class Answerer:
 
     def reconfigure(self, settings: Settings) -> None:
         """Go on under other terms. Raises ConfigError where they cannot be, and changes nothing."""
+        # 1. All that can fail.
         if settings.training.refit != "never":
             require_trainable_warmup(settings)
+        ready = candidate = renewal = None
         if self.incumbent:
-            past = self.incumbent
-            ready = serving.under_other_terms(past.serving, settings)
-            self.settings = settings
-            self._serve(ready)
-            self.incumbent.resume(past.state(Counter()), past.report())
+            ready = serving.under_other_terms(self.incumbent.serving, settings)
+            if self.shadow:
+                candidate = serving.under_other_terms(self.shadow.candidate, settings)
+            renewal = self._renewal_under(ready, settings)
+        # 2. Nothing of what follows does.
         self.settings = settings
-        if self.renewal and settings.training.refit == "never":
-            self.renewal.close()
-            self.renewal = None
+        if self.incumbent and ready:
+            other = ready is not self.incumbent.serving
+            self.incumbent.go_on_under(ready, settings.drift.average_run_length)
+            if self.shadow and candidate:
+                self.shadow.candidate = candidate
+            if self.renewal and not renewal:
+                self.renewal.close()
+            if renewal:
+                renewal.succeed(ready, settings)
+            self.renewal = renewal
+            if other:
+                serving.log_serving(ready)
 
     def write_observed(self) -> None:
-        """Let reports see the counts. The commits carry them: failing is no reason to stop."""
-        if not self.incumbent or not self._unwritten:
-            return
-        try:
-            seen = self.incumbent.report()
-            if self.shadow:
-                seen["shadow"] = self.shadow.report()
-            self.store.record_observed(self.incumbent.version, seen)
-            self._unwritten = False
-        except (OSError, DetectdError) as failed:
-            log.warning("observed.not_written", why=str(failed))
+        """Let reports see the counts."""
+        if self.incumbent and self._unwritten:
+            self._unwritten = not self._upkeep.record(self.incumbent, self.shadow)
 
     def close(self) -> None:
         """Let go of the warm-up's rows, and leave the counts."""
-        with contextlib.suppress(OSError, DetectdError):
-            self.write_observed()
-        for part in (self.warming, self.renewal):
+        self.write_observed()
+        for part in (self._succession, self._upkeep, self.warming, self.renewal):
             if part:
                 part.close()
 
@@ -217,37 +228,53 @@ class Answerer:
 
     def _waiting(self) -> bool:
         active, candidate = self._succession.active(), self._succession.candidate()
-        another = active not in (None, self._answers())
-        return another or (self.incumbent is not None and candidate != self._shadows())
+        if active not in (None, self._answers()):
+            assert active
+            return not self._succession.under_way("active", active)
+        if self.incumbent is None or candidate == self._shadows():
+            return False
+        return candidate is None or not self._succession.under_way("candidate", candidate)
 
     def _look_for_another_model(self) -> None:
         version = self._succession.active()
         if version is None and self.incumbent:
             self._succession.keep(self.incumbent.serving.model)
         if version in (None, self._answers()):
+            self._succession.end("active")
             return
         assert version
-        if model := self._succession.load(version):
+        if ready := self._succession.prepared("active", version, self.settings):
             self.write_observed()
             try:
-                self._adopt(model)
+                self._adopt(version, ready)
             except DetectdError as failed:
-                self._succession.refuse(version, str(failed))
+                self._succession.refuse("active", version, str(failed))
+            if self.settings.kafka.models_topic is not None:
+                self._upkeep.prune(self.settings.models.keep)  # Here others' refits arrive.
 
-    def _look_for_a_candidate(self) -> None:
+    def _look_for_a_candidate(self, *, wait: bool = False) -> None:
         version = self._succession.candidate()
         if not self.incumbent or version == self._shadows():
             return
         self.shadow = None
-        if version and (model := self._succession.load(version)):
-            try:
-                self._let_shadow(serving.serve(model, self.settings))
-            except DetectdError as failed:
-                self._succession.refuse(version, str(failed))
+        if version is None:
+            self._succession.end("candidate")
+            self._upkeep.serves(self._answers(), self._shadows())
+            return
+        ready = self._succession.prepared("candidate", version, self.settings, wait=wait)
+        if ready is None:
+            return
+        try:
+            name = ready.model.version
+            if name == version or self.store.replace_candidate(version, name):
+                self._let_shadow(ready)
+        except DetectdError as failed:
+            self._succession.refuse("candidate", version, str(failed))
 
     def _let_shadow(self, candidate: Serving) -> None:
         assert self.incumbent
         self.shadow = Shadow(candidate, self.incumbent.version)
+        self._upkeep.serves(self._answers(), self._shadows())
         log.info("model.shadowing", model=candidate.model.version)
 
     def _adopt_trained(self, model: Model) -> None:
@@ -266,6 +293,8 @@ class Answerer:
                 self._succeed(ready)
         except (DetectdError, OSError) as failed:
             log.warning("refit.not_activated", model=ready.model.version, why=str(failed))
+        else:
+            self._upkeep.prune(self.settings.models.keep)
 
     def _succeed(self, ready: Serving) -> None:
         """Let a model answer that was made here, on every host."""
@@ -277,11 +306,11 @@ class Answerer:
         except DetectdError as failed:
             log.warning("models.not_published", model=model.version, why=str(failed))
 
-    def _adopt(self, model: Model) -> None:
-        ready = serving.serve(model, self.settings)
-        if model.version != self.store.active():
-            self.store.save(model)
-            self.store.activate(model.version)
+    def _adopt(self, version: str, ready: Serving) -> None:
+        """Serve what the store has activated; under a new name where it was fitted again."""
+        model = ready.model
+        if model.version != version and not self.store.replace_active(version, model.version):
+            return  # Another version is active by now.
         changed = serving.other_settings(model, self.settings)
         self._serve(ready)
         if changed:
@@ -292,28 +321,21 @@ class Answerer:
             self.warming.done()
             self.warming = None
         self.incumbent = Incumbent(ready, self.schema, self.settings)
-        self.shadow = None
+        candidate, self.shadow = self.shadow and self.shadow.candidate, None
+        self._upkeep.serves(self._answers(), self._shadows())
+        if candidate and candidate.model.version == self._succession.candidate():
+            self._let_shadow(candidate)
         if self.renewal:
             self.renewal.succeed(ready, self.settings)
-        elif self.settings.training.refit != "never":
-            self.renewal = Renewal(self.settings, self.store, ready)
-            self.renewal.resume({}, None)
-        for warning in ready.promise.warnings:
-            log.warning("promise.warning", reason=warning)
-        promise = ready.promise
-        # No bound without a law: a figure that is none belongs in no log either.
-        bound: dict[str, float | bool] = {}
-        if promise.exact is not None:
-            bound["rejection_rate_upper"] = promise.exact.rejection_rate_upper
-            bound["delta"] = promise.exact.delta
-            bound["valid"] = promise.rate_bounded
-        log.info(
-            "model.serving",
-            model=ready.model.version,
-            detector=ready.model.recipe.detector,
-            n=len(ready.model.calibration),
-            T=promise.rejector.zone.T,
-            reach=promise.reach,
-            expected_rejection_rate=promise.expected_rejection_rate,
-            **bound,
-        )
+        else:
+            self.renewal = self._renewal_under(ready, self.settings)
+        serving.log_serving(ready)
+
+    def _renewal_under(self, ready: Serving, settings: Settings) -> Renewal | None:
+        """What makes the next model: the one there is, a new one, or None where none is wanted.
+
+        Raises ConfigError where it cannot be.
+        """
+        if settings.training.refit == "never":
+            return None
+        return self.renewal or begun(settings, self.store, ready)

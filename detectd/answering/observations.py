@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import numpy as np
 
+from detectd.answering.recent_anomalies import together
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -189,6 +191,67 @@ class Observations:
         if len(self.history) > PERIODS:
             self._span = -(-2 * self.counts.total() // PERIODS)
             self.history = _coarser(self.history, self._span)
+
+
+def combined(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What several processes made of one model, each as `as_dict` gave it, as if one had seen it.
+
+    Counts and histograms are added up, the histories joined by time. An alarm is put where it
+    falls in the joined history. The latest anomalies are those of all by time. Of candidates, those that the first part with one compares.
+    """
+    kept = [_believed(part) for part in parts]
+    sound = [each for each in kept if _adds_up(each)]
+    history = sorted((p for each in sound for p in each.history), key=lambda p: p.until or 0)
+    span = max((each.span for each in sound), default=1)
+    while len(history) > PERIODS:
+        span = max(2 * span, -(-2 * sum(p.events for p in history) // PERIODS))
+        history = _coarser(history, span)
+    grid = next((each.grid for each in kept if each.grid), None)
+    bars = [each.histogram for each in kept if each.grid == grid and each.histogram]
+    totals = {verdict: sum(getattr(each, verdict) for each in kept) for verdict in VERDICTS}
+    counted = _Kept(
+        **totals,
+        grid=grid,
+        histogram=[sum(column) for column in zip(*bars, strict=False)],
+        span=span,
+        history=history,
+    )
+    found: dict[str, Any] = msgspec.to_builtins(counted)
+    found["alarms"] = _alarms_of_all(parts, history)
+    found["anomalies"] = together([part.get("anomalies") for part in parts])
+    if shadow := _shadows_of_all(parts):
+        found["shadow"] = shadow
+    return found
+
+
+def _alarms_of_all(
+    parts: Sequence[Mapping[str, Any]], history: Sequence[Period]
+) -> list[dict[str, Any]]:
+    told = (part.get("alarms") for part in parts)
+    alarms = [a for each in told if isinstance(each, list) for a in each if isinstance(a, dict)]
+    placed = []
+    for alarm in sorted(alarms, key=_when):
+        before = sum(p.events for p in history if (p.until or 0) <= _when(alarm))
+        placed.append(alarm | {"event": before})
+    return placed
+
+
+def _when(alarm: Mapping[str, Any]) -> float:
+    when = alarm.get("time")
+    return when if isinstance(when, int | float) else 0.0
+
+
+def _shadows_of_all(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    shadows = [part["shadow"] for part in parts if isinstance(part.get("shadow"), dict)]
+    if not shadows:
+        return None
+    candidate = shadows[0].get("candidate")
+    total: dict[str, Counter[str]] = {}
+    for shadow in shadows:
+        if shadow.get("candidate") == candidate:
+            for old, row in shadow.get("agreement", {}).items():
+                total.setdefault(old, Counter()).update(row)
+    return {"candidate": candidate, "agreement": {old: dict(row) for old, row in total.items()}}
 
 
 def _believed(past: Mapping[str, Any]) -> _Kept:

@@ -21,20 +21,28 @@ from typing import TYPE_CHECKING, Any, Literal
 import structlog
 
 from detectd import wiring
-from detectd.answering.acceptance import Contender, agreement, backwards, refusals
+from detectd.answering.acceptance import (
+    NOT_COMPARED,
+    Contender,
+    Reason,
+    agreement,
+    backwards,
+    refusals,
+)
 from detectd.answering.warmup import Busy
 from detectd.answering.window import Window, guard
 from detectd.answering.window_file import WindowFile
 from detectd.checks import require_trainable_warmup
+from detectd.errors import DetectdError
 from detectd.models import serving
 from detectd.models.refitting import Failed, Limits, Refit, Task, sweep
 from detectd.models.training import complete_rows
+from detectd.os_failures import explained
 from detectd.rejection.exact import rate_upper
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from detectd.answering.acceptance import Reason
     from detectd.models.model import Model
     from detectd.models.serving import Serving
     from detectd.models.store import Store
@@ -47,6 +55,10 @@ log = structlog.get_logger()
 STEP = 1_000
 
 POLL_SECONDS = 0.1
+
+# Rows on which two models are compared before one replaces the other, where the window can hold so
+# many beyond a warm-up.
+COMPARED = 100
 
 Outcome = Literal["accepted", "refused", "failed"]
 
@@ -61,10 +73,9 @@ class _Since:
 
 @dataclass(frozen=True)
 class _Finished:
-    """A trained model, ready to answer under the terms of `settings`, and why it should not."""
+    """A trained model, ready to answer, and why it should not."""
 
     ready: Serving
-    settings: Settings
     refused: list[Reason]
 
 
@@ -196,6 +207,10 @@ class Renewal:
         asked, since = self.settings.training, self._committed
         if not self._file or self._file.window.filled < asked.warmup:
             return False
+        if not since.alarmed and asked.max_changed < 1.0:
+            compared = _held_out(self._file.window.filled, asked.warmup)
+            if compared < min(COMPARED, _held_out(asked.window, asked.warmup)):
+                return False
         if since.events < asked.cooldown_events:
             return False
         if self._waits and since.events % STEP and since.events != asked.every_events:
@@ -210,7 +225,7 @@ class Renewal:
         assert self._file
         rows = self._file.window.rows()
         asked = self.settings.training
-        kept = min(len(rows) // 5, len(rows) - asked.warmup)
+        kept = _held_out(len(rows), asked.warmup)
         task = Task(
             rows=rows[: len(rows) - kept],
             recipe=wiring.recipe(self.settings),
@@ -222,43 +237,52 @@ class Renewal:
             seconds=asked.deadline_seconds,
             gives_way=not self._waits,
         )
-        old, limit = self.incumbent, 1.0 if self._committed.alarmed else asked.max_changed
+        settings, old = self.settings, self.incumbent
+        limit = 1.0 if self._committed.alarmed else asked.max_changed
+        if not kept and limit < 1.0:
+            self._refuse([NOT_COMPARED])
+            return
 
         def finish(model: Model) -> _Finished:
-            terms = self.settings
-            ready = serving.serve(model, terms)
+            ready = serving.serve(model, settings)
             agreed = agreement(old.judge, ready.judge, rows[len(rows) - kept :])
             refused = refusals(_contender(old), _contender(ready), agreed, limit)
             refused += backwards(ready.judge, complete_rows(model))
             if not refused:
                 self._store.save(model)
-            return _Finished(ready, terms, refused)
+            return _Finished(ready, refused)
 
         log.info("refit.started", rows=len(task.rows), after_alarm=self._committed.alarmed)
         self._refit = Refit(self._store.directory, task, limits, finish, time.monotonic())
 
     def _weigh(self, found: Failed | _Finished) -> Serving | None:
-        outcome: Outcome = "accepted"
         if isinstance(found, Failed):
-            outcome = "failed"
             log.warning("refit.failed", code=found.code, why=found.reason)
-        elif found.refused:
-            outcome = "refused"
-            for reason in found.refused:
-                log.warning("refit.refused", code=reason.code, why=reason.sentence)
-        self._outcomes.append(outcome)
-        alarmed = self._committed.alarmed
-        self._begin_again()
-        if isinstance(found, Failed) or found.refused:
-            # An alarm stands until a model has come of it.
-            self._committed = self._seen = replace(self._seen, alarmed=alarmed)
+            self._end("failed")
             return None
-        if found.settings is self.settings:
-            return found.ready
-        return serving.under_other_terms(found.ready, self.settings)
+        if found.refused:
+            self._refuse(found.refused)
+            return None
+        try:
+            ready = serving.under_other_terms(found.ready, self.settings)
+        except DetectdError as impossible:  # under terms that came with a reload
+            self._refuse([Reason("no_promise", str(impossible))])
+            return None
+        self._end("accepted")
+        return ready
 
-    def _begin_again(self) -> None:
-        self._committed = self._seen = _Since()
+    def _refuse(self, reasons: Sequence[Reason]) -> None:
+        for reason in reasons:
+            log.warning("refit.refused", code=reason.code, why=reason.sentence)
+        self._end("refused")
+
+    def _end(self, outcome: Outcome) -> None:
+        self._outcomes.append(outcome)
+        # An alarm stands until a model has come of it.
+        self._begin_again(alarmed=self._committed.alarmed and outcome != "accepted")
+
+    def _begin_again(self, *, alarmed: bool = False) -> None:
+        self._committed = self._seen = _Since(alarmed=alarmed)
         self._began = time.monotonic()
         self._state = self.state()
 
@@ -289,6 +313,26 @@ class Renewal:
         zone = promise.rejector.zone
         upper = rate_upper(zone.n, zone.width, promise.terms.delta)  # no law needed for a guard
         self._file.window.guard = guard(guarded, promise.terms.contamination, upper)
+
+
+def _held_out(rows: int, warmup: int) -> int:
+    """How many of so many rows are kept from the training, which takes `warmup` at least."""
+    return min(rows // 5, rows - warmup)
+
+
+def begun(settings: Settings, store: Store, incumbent: Serving) -> Renewal:
+    """A `Renewal` with an empty window. Raises DetectdError if the store cannot keep it."""
+    renewal = Renewal(settings, store, incumbent)
+    try:
+        renewal.resume({}, None)
+    except OSError as refused:
+        renewal.close()
+        what = f"models.directory: {store.directory}: the training window cannot be kept there"
+        raise explained(refused, what) from None
+    except BaseException:
+        renewal.close()
+        raise
+    return renewal
 
 
 def _contender(serving: Serving) -> Contender:

@@ -45,6 +45,13 @@ class Vigil:
         self.told = deque(told, maxlen=KEPT)
         self.rewind()
 
+    def go_on_under(self, serving: Serving, average_run_length: float) -> None:
+        """Watch the same model under other terms, with the evidence so far."""
+        self.average_run_length = average_run_length
+        watched, seen = self._watched.as_dict(), self._seen.as_dict()
+        self._watch = Watch(serving.promise.rejector, average_run_length)
+        self._watched, self._seen = self._watch.resume(watched), self._watch.resume(seen)
+
     def see(self, found: Judgement) -> int | None:
         """Take the answers to a batch in. How many of them it took to the first alarm, if any."""
         before = self._seen.events

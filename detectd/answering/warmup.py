@@ -45,18 +45,32 @@ class Warmup:
         self.collected = 0
         self.failed = 0
         self._first = wanted
+        while (file := self._locked(directory)) is None:
+            pass
+        self._file = file
+
+    def _locked(self, directory: Path) -> int | None:
+        """The file, locked; None if whoever held it has removed it meanwhile."""
         try:
-            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as refused:
             raise explained(refused, f"models.directory: {directory} cannot be written") from None
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            os.close(self._file)
+            os.close(file)
             raise Busy(
                 f"{directory}: another detectd is collecting training rows here; wait until it has "
                 "its model, or set another models.directory"
             ) from None
+        try:
+            there = os.path.samestat(os.fstat(file), self.path.stat())
+        except FileNotFoundError:
+            there = False
+        if there:
+            return file
+        os.close(file)
+        return None
 
     def resume(self, collected: int, failed: int = 0) -> bool:
         """Go on after the first `collected` rows; False where they are no longer there."""

@@ -16,13 +16,17 @@ if TYPE_CHECKING:
 
 
 def list_(arguments: argparse.Namespace, console: Console) -> None:
-    """One line a model, oldest first; the active one is starred."""
+    """One line a model, oldest first, the active one starred; at the end what it has answered."""
     from detectd import wiring
+    from detectd.answering.observations import VERDICTS
 
     store = wiring.store(configuration(arguments, console))
     active = store.active()
     for version in store.versions():
-        console.say(f"{'*' if version == active else ' '} {store.describe(version)}")
+        seen = store.observed(version)
+        events = sum(n for verdict in VERDICTS if isinstance(n := seen.get(verdict), int))
+        answered = f"  {events:,} events" if events else ""
+        console.say(f"{'*' if version == active else ' '} {store.describe(version)}{answered}")
 
 
 def show(arguments: argparse.Namespace, console: Console) -> None:

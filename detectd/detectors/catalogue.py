@@ -9,12 +9,13 @@ import difflib
 import importlib
 import importlib.util
 import inspect
-import warnings
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from detectd.errors import ConfigError
+from detectd.extras import how_to_get
+from detectd.quiet import quiet
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -127,9 +128,7 @@ def find(name: str) -> Entry:
     if name in CATALOGUE:
         entry = CATALOGUE[name]
         if entry.torch and importlib.util.find_spec("torch") is None:
-            raise ConfigError(
-                f"detector.name: {name} needs PyTorch; install it with pip install 'detectd[torch]'"
-            )
+            raise ConfigError(f"detector.name: {name} needs PyTorch; {how_to_get('torch')}")
         return entry
     if name in REFUSED:
         raise ConfigError(f"detector.name: {name} {REFUSED[name]}; choose another")
@@ -161,8 +160,7 @@ def build(name: str, contamination: float, seed: int, params: Mapping[str, Any])
     ours = {"contamination": contamination, "random_state": seed}
     given = {key: value for key, value in ours.items() if key in accepted}
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet():
             return detector(**given, **params)
     except (TypeError, ValueError) as refused:
         raise ConfigError(f"detector.params: {name} refuses them: {_line(refused)}") from None

@@ -9,8 +9,6 @@ itself.
 from __future__ import annotations
 
 import contextlib
-import io
-import warnings
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -18,9 +16,10 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from detectd.detectors.catalogue import build
 from detectd.errors import ConfigError, DetectdError
+from detectd.quiet import quiet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
@@ -91,7 +90,7 @@ def fit(detector: Any, rows: Rows) -> None:
     same rows and seed would give another model from run to run.
     """
     try:
-        with _quiet(), threadpool_limits(1, user_api="openmp"):
+        with quiet(), threadpool_limits(1, user_api="openmp"):
             detector.fit(rows)
     except Exception as failed:
         name = type(detector).__name__
@@ -110,7 +109,7 @@ def try_params(name: str, params: Mapping[str, Any], width: int) -> None:
     detector = build(name, 0.1, 0, params)
     rows = np.random.default_rng(0).normal(size=(TRIAL_ROWS, width))
     try:
-        with _quiet():
+        with quiet():
             detector.fit(rows)
     except TypeError as refused:  # scikit-learn's InvalidParameterError is one
         reason = " ".join(str(refused).split())
@@ -125,18 +124,5 @@ def training_scores(detector: Any) -> Rows:
 
 
 def _decide(detector: Any, rows: Rows) -> Rows:
-    with _quiet():
+    with quiet():
         return np.asarray(detector.decision_function(rows), dtype=np.float64).reshape(len(rows))
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """PyOD and its libraries print and warn; a service's output is its own."""
-    nowhere = io.StringIO()
-    with (
-        warnings.catch_warnings(),
-        contextlib.redirect_stdout(nowhere),
-        contextlib.redirect_stderr(nowhere),
-    ):
-        warnings.simplefilter("ignore")
-        yield

@@ -11,10 +11,11 @@ Functions", TKDE 2022; Li et al., "COPOD: Copula-Based Outlier Detection", ICDM 
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from detectd.quiet import quiet
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -96,8 +97,7 @@ class TailScorer:
         """PyOD's own sums, where a sign hangs on their rounding or the moments overflow."""
         from scipy import stats  # slow to import, and rarely needed
 
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")
+        with quiet(), np.errstate(all="ignore"):
             skew = stats.skew(np.concatenate((self._given, row[None])), axis=0)
         signs: Rows = np.sign(np.nan_to_num(skew))
         return signs

@@ -17,7 +17,6 @@ rest is the mixture of Betas itself, so its mean and quantiles are exact.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,6 +26,7 @@ from scipy import optimize, special
 from detectd.detectors import build, fit, training_scores
 from detectd.errors import DetectdError
 from detectd.models.model import Contamination
+from detectd.quiet import quiet
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -151,8 +151,8 @@ def _mixture(standard: Array, seed: int) -> BayesianGaussianMixture:
         random_state=seed,
     )
     # One thread: the matrices are small, and the centres are added up in the same order each time.
-    with warnings.catch_warnings(), threadpool_limits(1):
-        warnings.simplefilter("ignore")  # that it has not converged
+    # It warns that it has not converged.
+    with quiet(), threadpool_limits(1):
         return mixture.fit(standard)
 
 

@@ -33,6 +33,7 @@ import numpy as np
 
 from detectd import durable
 from detectd.errors import DetectdError
+from detectd.models import locks
 from detectd.models.store import Store
 from detectd.models.trainer import MODELS, REASON, ROWS, TASK
 from detectd.os_failures import explained
@@ -207,29 +208,36 @@ class Refit(Generic[T]):
 def sweep(directory: Path) -> None:
     """Remove what refits have left that were killed with their service."""
     for left in directory.glob(f"{PREFIX}*"):
-        with contextlib.suppress(OSError), _locked(left, fcntl.LOCK_EX | fcntl.LOCK_NB):
-            shutil.rmtree(left, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            lock = locks.directory(left)
+            try:
+                if locks.try_lock(lock, fcntl.LOCK_EX):
+                    shutil.rmtree(left, ignore_errors=True)
+            finally:
+                os.close(lock)
 
 
 @contextlib.contextmanager
 def _own_directory(parent: Path) -> Iterator[Path]:
     """A new directory that nobody sweeps while we hold its lock; gone afterwards."""
-    home = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+    home, lock = _new_directory(parent)
     try:
-        with _locked(home, fcntl.LOCK_EX):
-            yield home
+        yield home
     finally:
         shutil.rmtree(home, ignore_errors=True)
+        os.close(lock)
 
 
-@contextlib.contextmanager
-def _locked(directory: Path, how: int) -> Iterator[None]:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, how)
-        yield
-    finally:
-        os.close(descriptor)
+def _new_directory(parent: Path) -> tuple[Path, int]:
+    """A directory and its lock. Another service may sweep it before it is locked."""
+    while True:
+        home = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+        with contextlib.suppress(FileNotFoundError):
+            lock = locks.directory(home)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if home.is_dir():
+                return home, lock
+            os.close(lock)
 
 
 def _start(home: Path, stderr: int) -> subprocess.Popen[bytes]:

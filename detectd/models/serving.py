@@ -18,6 +18,7 @@ from detectd.promise import Promise, promise
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from detectd.models.files import Loaded
     from detectd.models.model import Model
     from detectd.models.store import Store
     from detectd.settings import Settings
@@ -75,22 +76,32 @@ def serve_new(model: Model, settings: Settings) -> Serving:
 
 
 def under_other_terms(serving: Serving, settings: Settings) -> Serving:
-    """The same model and scorer, which need not be tried again. Raises as `serve`."""
+    """The same model and scorer, which need not be tried again; itself, if the terms are the same.
+
+    Raises as `serve`.
+    """
+    _require_features(serving.model, settings)
+    if wiring.terms(settings, serving.model) == serving.promise.terms:
+        return serving
     promised = _promised(serving.model, settings)
     judge = replace(serving.judge, rejector=promised.rejector)
     return replace(serving, promise=promised, judge=judge)
 
 
 def _promised(model: Model, settings: Settings) -> Promise:
+    _require_features(model, settings)
+    try:
+        return promise(model.calibration, wiring.terms(settings, model))
+    except ConfigError as impossible:
+        raise ConfigError(f"rejector: {impossible}") from None
+
+
+def _require_features(model: Model, settings: Settings) -> None:
     if model.features != settings.event.features:
         raise ConfigError(
             f"event.features: {list(settings.event.features)} are not those of model "
             f"{model.version}: {list(model.features)}; put them back, or run `detectd fit`"
         )
-    try:
-        return promise(model.calibration, wiring.terms(settings, model))
-    except ConfigError as impossible:
-        raise ConfigError(f"rejector: {impossible}") from None
 
 
 def serve_active(settings: Settings, now: datetime) -> Serving:
@@ -121,14 +132,42 @@ def load(store: Store, version: str, now: datetime) -> Model:
     if not loaded.drift:
         return loaded.model
     model = training.refit(loaded.model, now)
+    log_fitted_again(loaded, model)
+    return model
+
+
+def log_fitted_again(loaded: Loaded, model: Model) -> None:
+    """Log that `model` takes the place of one that other library versions have fitted."""
     log.warning(
         "model.refitted",
-        was=version,
+        was=loaded.model.version,
         model=model.version,
         why="fitted under other library versions",
         **{name: f"{then} -> {today}" for name, (then, today) in loaded.drift.items()},
     )
-    return model
+
+
+def log_serving(ready: Serving) -> None:
+    """Log what answers from now on, and what it promises."""
+    for warning in ready.promise.warnings:
+        log.warning("promise.warning", reason=warning)
+    promise = ready.promise
+    # No bound without a law: a figure that is none belongs in no log either.
+    bound: dict[str, float | bool] = {}
+    if promise.exact is not None:
+        bound["rejection_rate_upper"] = promise.exact.rejection_rate_upper
+        bound["delta"] = promise.exact.delta
+        bound["valid"] = promise.rate_bounded
+    log.info(
+        "model.serving",
+        model=ready.model.version,
+        detector=ready.model.recipe.detector,
+        n=len(ready.model.calibration),
+        T=promise.rejector.zone.T,
+        reach=promise.reach,
+        expected_rejection_rate=promise.expected_rejection_rate,
+        **bound,
+    )
 
 
 def other_settings(model: Model, settings: Settings) -> list[str]:

@@ -4,7 +4,12 @@
       20261123T101500Z-3f2a9c/   manifest.json detector.pkl calibration.npy medians.npy rows.npy
       active.json                which one answers, and which ones did before
       candidate.json             which one scores along without being heard
-      observed.json              what the stream made of the promise
+      observed-*.json            what the stream made of the promise, a file a process
+      .lock                      held while any of that changes
+
+Any number of threads and processes may use a store at once. What appears in it is renamed there, so
+it is there whole or not at all; what is changed is changed under the lock; and a model that any
+process loads or serves is not removed.
 
 A detector is a pickle, and a pickle is code: nothing is loaded that another user could have
 written, or whose sha256 is not the manifest's.
@@ -12,37 +17,33 @@ written, or whose sha256 is not the manifest's.
 
 from __future__ import annotations
 
-import io
+import contextlib
+import errno
+import fcntl
 import json
-import pickle
+import os
 import shutil
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from detectd import durable
 from detectd.errors import ConfigError, DetectdError, UsageError
-from detectd.models.libraries import libraries
-from detectd.models.model import Contamination, Model, Recipe
-from detectd.models.trusted import damaged, refuse_writable, sha256, verified
+from detectd.models import locks, observed
+from detectd.models.files import (
+    Loaded,
+    as_json,
+    contamination,
+    read_manifest,
+    read_model,
+    write_model,
+)
+from detectd.models.trusted import damaged, refuse_writable
 from detectd.os_failures import explained
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-ARRAYS = ("calibration", "medians", "rows")
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """A model from the store. Its `detector` is None where `drift` names versions that differ.
-
-    `drift` maps a library to its version then and now; such a model must be fitted again.
-    """
-
-    model: Model
-    drift: dict[str, tuple[str, str]]
+    from detectd.models.model import Model
 
 
 class Store:
@@ -52,73 +53,61 @@ class Store:
         self.directory = directory
 
     def save(self, model: Model) -> None:
-        """Write the model beside, then give it its name: it is there whole or not at all."""
+        """Write the model beside, then give it its name: it is there whole or not at all.
+
+        A version that is there already is left as it is: the name says what it holds.
+        """
+        self.add(model.version, lambda beside: write_model(model, beside))
+
+    def add(self, version: str, write: Callable[[Path], None]) -> None:
+        """Store what `write` puts into the directory that it is given, under the name `version`.
+
+        Raises DetectdError if it cannot be stored, and what `write` raises. Others may add the same
+        version at the same time: the first one's stays.
+        """
         self.make()
-        home = self.directory / model.version
+        home = self.directory / version
         if home.exists():
-            return  # The name says what it holds.
-        beside = self.directory / f".{model.version}.new"
+            return
+        beside = durable.unique(home)
         try:
-            _write_model(model, beside)
-            beside.rename(home)
+            beside.mkdir(mode=0o700)
+            with locks.in_use(beside):  # else somebody's `prune` takes it for left behind
+                write(beside)
+                durable.sync_directory(beside)
+                _rename_unless_there(beside, home)
             durable.sync_directory(self.directory)
         except OSError as failed:
-            shutil.rmtree(beside, ignore_errors=True)
             raise explained(
                 failed,
                 f"models.directory: {self.directory}: the model cannot be stored, "
                 "the one before stays active",
             ) from None
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
 
     def load(self, version: str) -> Loaded:
         """Read a model, checking every byte before any of it is unpickled.
 
         Raises ConfigError where the store can be written by others, or the model is damaged.
         """
-        home = self.directory / version
-        if not home.is_dir():
-            raise damaged(home, "it is gone")
-        refuse_writable(self.directory, home, *home.iterdir())
-        manifest = self.manifest(version)
-        files = {name: verified(home / name, digest) for name, digest in manifest["files"].items()}
-        now = libraries()
-        drift = {
-            name: (then, now.get(name, "none"))
-            for name, then in manifest["libraries"].items()
-            if now.get(name) != then
-        }
+        return self.load_from(self.directory / version, version)
+
+    def load_from(self, home: Path, version: str) -> Loaded:
+        """As `load`, of a version whose files are in the directory `home`."""
         try:
-            arrays = {name: np.load(io.BytesIO(files[f"{name}.npy"])) for name in ARRAYS}
-            detector = None if drift else pickle.loads(files["detector.pkl"])  # noqa: S301 - hashed
-            model = Model(
-                version=version,
-                created=manifest["created"],
-                recipe=Recipe(**manifest["recipe"]),
-                contamination=_contamination(manifest),
-                features=tuple(manifest["features"]),
-                libraries=manifest["libraries"],
-                detector=detector,
-                **arrays,
-            )
-        except (KeyError, TypeError, ValueError, AttributeError, ImportError) as broken:
-            raise damaged(home, str(broken)) from broken
-        return Loaded(model, drift)
+            with locks.in_use(home):
+                refuse_writable(self.directory, home, *home.iterdir())
+                return read_model(home, read_manifest(home, version))
+        except (FileNotFoundError, NotADirectoryError):
+            raise damaged(home, "it is gone") from None
+        except OSError as failed:
+            raise explained(failed, f"{home}: cannot be read") from None
 
     def manifest(self, version: str) -> dict[str, Any]:
         """What the model says of itself."""
         self._require(version)
-        path = self.directory / version / "manifest.json"
-        try:
-            manifest: dict[str, Any] = json.loads(path.read_bytes())
-            if manifest["version"] != version:
-                raise damaged(path.parent, f"its manifest names {manifest['version']}")
-            manifest["files"].items()
-            manifest["libraries"].items()
-        except FileNotFoundError:
-            raise damaged(path.parent, "manifest.json is gone") from None
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise damaged(path.parent, "manifest.json cannot be read") from None
-        return manifest
+        return read_manifest(self.directory / version, version)
 
     def describe(self, version: str) -> str:
         """A model in one line; a damaged one says so."""
@@ -127,7 +116,7 @@ class Store:
             recipe = manifest["recipe"]
             return (
                 f"{version}  {recipe['detector']}  n={manifest['n']}  "
-                f"contamination={_contamination(manifest).mean:.4g}  {recipe['method']}  "
+                f"contamination={contamination(manifest).mean:.4g}  {recipe['method']}  "
                 f"{','.join(manifest['features'])}"
             )
         except (ConfigError, KeyError):
@@ -150,17 +139,29 @@ class Store:
 
     def activate(self, version: str) -> None:
         """Let `version` answer from now on; a running service goes over to it within a second."""
-        self._require(version)
-        self._let_answer([v for v in self._history() if v != version] + [version])
+        with self._changing():
+            self._require(version)
+            self._let_answer([v for v in self._history() if v != version] + [version])
+
+    def replace_active(self, old: str, new: str) -> bool:
+        """Let `new` answer in the place of `old`; False if another version answers by now."""
+        with self._changing():
+            self._require(new)
+            history = self._history()
+            if history[-1:] != [old]:
+                return False
+            self._let_answer([v for v in history if v != new] + [new])
+            return True
 
     def rollback(self) -> str:
         """Activate the version that answered before, and tell its name."""
-        history = self._history()
-        earlier = [version for version in history[:-1] if version in self.versions()]
-        if not earlier:
-            raise DetectdError(f"{self.directory}: no earlier model to go back to; fit one")
-        self._let_answer(earlier)
-        return earlier[-1]
+        with self._changing():
+            history = self._history()
+            earlier = [version for version in history[:-1] if version in self.versions()]
+            if not earlier:
+                raise DetectdError(f"{self.directory}: no earlier model to go back to; fit one")
+            self._let_answer(earlier)
+            return earlier[-1]
 
     def candidate(self) -> str | None:
         """The version that scores along; None where there is none, or it is gone."""
@@ -172,48 +173,62 @@ class Store:
 
     def nominate(self, version: str | None) -> None:
         """Let `version` score along with the one that answers; None ends that."""
-        if version is None:
-            self._candidate.unlink(missing_ok=True)
-            return
-        self._require(version)
-        if version == self.active():
-            raise UsageError(f"{version} answers already; name another as the candidate")
-        durable.replace(self._candidate, _json({"version": version}))
+        with self._changing():
+            self._nominate(version)
 
-    def prune(self, keep: int) -> list[str]:
-        """Remove all but the newest `keep` models, the active one and the candidate; tell which."""
-        spared = {self.active(), self.candidate()}
-        gone = [v for v in self.versions()[: -keep or None] if v not in spared]
-        for version in gone:
-            shutil.rmtree(self.directory / version)
-        self._write_history([v for v in self._history() if v not in gone])
-        return gone
+    def replace_candidate(self, old: str, new: str) -> bool:
+        """Let `new` score along in the place of `old`; False if another version does by now."""
+        with self._changing():
+            if self.candidate() != old:
+                return False
+            self._nominate(new)
+            return True
 
-    def observed(self, version: str) -> dict[str, Any]:
-        """What was recorded under `version`: the count of each verdict, and whatever else."""
-        try:
-            found: dict[str, Any] = dict(json.loads(self._observed.read_bytes())[version])
-        except (FileNotFoundError, KeyError, ValueError, TypeError):
-            return {}
-        return found
+    def prune(self, keep: int, *, spare_earlier: bool = False) -> list[str]:
+        """Remove all but the newest `keep` models; return which are gone.
 
-    def record_observed(self, version: str, observed: dict[str, Any]) -> None:
-        """Keep for `detectd report` what the stream made of `version`.
+        Spared are also the active one, the candidate, those that a process loads or serves at this
+        moment, and with `spare_earlier` the one that `rollback` goes back to.
+        """
+        with self._changing():
+            versions, history = self.versions(), self._history()
+            spared = {self.active(), self.candidate()}
+            if spare_earlier:
+                spared.update([v for v in history[:-1] if v in versions][-1:])
+            old = [v for v in versions[: -keep or None] if v not in spared]
+            gone = {v: aside for v in old if (aside := self._move_aside(v))}
+            if gone:
+                self._write_history([v for v in history if v not in gone])
+            observed.forget(self.directory, self.versions())
+            left = [path for path in self.directory.glob(".*.new") if _is_left_behind(path)]
+        for path in [*gone.values(), *left]:
+            shutil.rmtree(path, ignore_errors=True)
+        return list(gone)
 
-        `observed` holds the count of each verdict and whatever else, all of it JSON. It is written
-        once a second: a few kilobytes, on one line.
+    def observed(self, version: str, zone: list[int] | None = None) -> dict[str, Any]:
+        """What was recorded under `version`, by all processes together.
+
+        With `zone` what was recorded under other ranks than these is left out: it belongs to
+        another promise.
+        """
+        return observed.together(observed.parts(self.directory, version, zone))
+
+    def record_observed(self, version: str, what: dict[str, Any], by: str = "") -> None:
+        """Keep for `detectd report` what the stream made of `version`, as the process `by` has it.
+
+        `what` holds the count of each verdict and whatever else, all of it JSON. It is written once
+        a second: a few kilobytes, on one line.
         """
         self.make()
-        content = json.dumps({version: observed}, separators=(",", ":"))
-        durable.replace(self._observed, content.encode() + b"\n")
+        observed.write(self.directory, by, version, what)
+
+    def holder(self) -> locks.Holder:
+        """What keeps models from being pruned while this process serves them."""
+        return locks.Holder(self.directory)
 
     @property
     def _candidate(self) -> Path:
         return self.directory / "candidate.json"
-
-    @property
-    def _observed(self) -> Path:
-        return self.directory / "observed.json"
 
     def make(self) -> None:
         """Create the directory where it is missing, for its owner alone."""
@@ -237,10 +252,44 @@ class Store:
         """The last of `history` answers, and so does not score along."""
         self._write_history(history)
         if self.candidate() == history[-1]:
-            self.nominate(None)
+            self._nominate(None)
+
+    def _nominate(self, version: str | None) -> None:
+        if version is None:
+            self._candidate.unlink(missing_ok=True)
+            return
+        self._require(version)
+        if version == self.active():
+            raise UsageError(f"{version} answers already; name another as the candidate")
+        durable.replace(self._candidate, as_json({"version": version}))
 
     def _write_history(self, history: list[str]) -> None:
-        durable.replace(self.directory / "active.json", _json({"history": history}))
+        durable.replace(self.directory / "active.json", as_json({"history": history}))
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[None]:
+        self.make()
+        try:
+            with locks.exclusive(self.directory):
+                yield
+        except OSError as failed:
+            raise explained(
+                failed, f"models.directory: {self.directory}: cannot be changed"
+            ) from None
+
+    def _move_aside(self, version: str) -> Path | None:
+        """Take the name from a model, in one step; None if a process has it in use."""
+        home = self.directory / version
+        aside = durable.unique(home)
+        descriptor = locks.directory(home)
+        try:
+            # Held until the name is gone: who comes now finds no model rather than half of one.
+            if not locks.try_lock(descriptor, fcntl.LOCK_EX):
+                return None
+            home.rename(aside)
+        finally:
+            os.close(descriptor)
+        return aside
 
     def _require(self, version: str) -> None:
         if version not in self.versions():
@@ -249,46 +298,17 @@ class Store:
             )
 
 
-def _write_model(model: Model, home: Path) -> None:
-    shutil.rmtree(home, ignore_errors=True)
-    home.mkdir(mode=0o700)
-    files = {f"{name}.npy": _npy(getattr(model, name)) for name in ARRAYS}
-    files["detector.pkl"] = pickle.dumps(model.detector, protocol=5)
-    manifest = _manifest(model) | {"files": {name: sha256(c) for name, c in files.items()}}
-    for name, content in files.items():
-        durable.write(home / name, content, mode=0o600)
-    durable.write(home / "manifest.json", _json(manifest), mode=0o600)
-    durable.sync_directory(home)
+def _rename_unless_there(beside: Path, home: Path) -> None:
+    try:
+        beside.rename(home)
+    except OSError as failed:
+        if failed.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+            raise
 
 
-def _manifest(model: Model) -> dict[str, Any]:
-    settled = _json([asdict(model.recipe), model.features])
-    return {
-        "version": model.version,
-        "created": model.created,
-        "recipe": asdict(model.recipe),
-        "contamination": asdict(model.contamination),
-        "features": model.features,
-        "config_sha256": sha256(settled),
-        "libraries": model.libraries,
-        "n": len(model.calibration),
-        "training_rows": len(model.rows),
-    }
-
-
-def _contamination(manifest: dict[str, Any]) -> Contamination:
-    """Models of earlier versions name it in their recipe alone: it was always a number."""
-    if "contamination" not in manifest:
-        return Contamination.known(manifest["recipe"]["contamination"])
-    found = manifest["contamination"]
-    return Contamination(found["mean"], tuple(found["points"]))
-
-
-def _npy(array: np.ndarray[Any, Any]) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, array, allow_pickle=False)
-    return buffer.getvalue()
-
-
-def _json(value: object) -> bytes:
-    return json.dumps(value, indent=1, sort_keys=True).encode() + b"\n"
+def _is_left_behind(beside: Path) -> bool:
+    """Whether whoever wrote this has ended before it was finished."""
+    try:
+        return beside.is_dir() and not locks.is_in_use(beside)
+    except OSError:
+        return False

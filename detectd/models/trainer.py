@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from detectd import durable
+from detectd import durable, quiet
 from detectd.errors import DetectdError
 
 ROWS, TASK, MODELS, REASON = "rows.npy", "task.json", "models", "reason.json"
@@ -30,6 +30,7 @@ NICE = 10  # a weight of 110 against the 1,024 of the service
 def main(directory: Path, parent: int) -> int:
     """Train as the task in `directory` says: 0 where the model is there, else 1."""
     _die_with(parent)
+    quiet.install()  # what goes to stderr is why a trainer has ended
     task = json.loads((directory / TASK).read_bytes())
     if task["gives_way"]:
         _give_way()

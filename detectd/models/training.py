@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import warnings
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -101,9 +100,7 @@ def require_rows(total: int, recipe: Recipe, features: Sequence[str]) -> None:
 
 def constant_features(model: Model) -> list[str]:
     """Features that never changed in training: the detector learnt nothing from them."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        still = np.nanmin(model.rows, axis=0) == np.nanmax(model.rows, axis=0)
+    still = np.nanmin(model.rows, axis=0) == np.nanmax(model.rows, axis=0)
     return [name for name, constant in zip(model.features, still, strict=True) if constant]
 
 

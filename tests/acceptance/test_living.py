@@ -85,6 +85,53 @@ def test_a_new_threshold_moves_the_zone_and_counts_anew(fitted):
     assert report["observed"]["events"] == 310  # the zone is the same
 
 
+def test_a_reload_of_the_log_alone_changes_nothing_that_is_answered(fitted):
+    """Neither the promise nor the counts, nor what scores along, begins anew."""
+    fitted.fit(seed=9)
+    candidate = fitted.run("models", "list").stdout.splitlines()[0][2:].split()[0]
+    with running(fitted) as live:
+        fitted.run("models", "shadow", candidate)
+        live.until("model.shadowing", model=candidate)
+        live.feed(events(200))
+        assert live.hang_up(log={"level": "debug"})["event"] == "config.reloaded"
+        assert (
+            live.hang_up(log={"level": "info"}, detector={"seed": 9})["event"] == "config.refused"
+        )
+        live.feed(events(100, seed=2))
+        named = [said["event"] for said in live.said]
+        assert named.count("model.serving") == named.count("model.shadowing") == 1
+    report = json.loads(fitted.run("report", "--format", "json").stdout)
+    assert report["observed"]["events"] == 300
+    table = report["candidate"]["agreement"]
+    assert sum(sum(row.values()) for row in table.values()) == 300
+
+
+def test_logs_go_on_after_a_refit_and_a_reload(fitted):
+    """PyOD scores here, and fits and is tried in the refit's thread meanwhile."""
+    fitted.write(
+        training={
+            "refit": "every",
+            "every_events": 700,
+            "warmup": 500,
+            "window": 800,
+            "cooldown_events": 0,
+            "max_changed": 1.0,
+        },
+        detector={"compiled": False},
+        rejector={"T": 8.0},
+        models={"keep": 1},
+    )
+    with running(fitted) as live:
+        for seed in range(3):
+            live.feed(events(750, seed=seed + 3))
+            live.until("refit.started")
+            live.feed(events(200, seed=seed + 30))
+            live.until("model.serving")
+            assert live.hang_up(drift={"average_run_length": 1e6 + seed})
+        assert "models.pruned" in {said["event"] for said in live.said}
+    assert len(fitted.run("models", "list").stdout.splitlines()) == 2
+
+
 def test_activate_and_rollback_take_effect_in_a_running_service(fitted):
     first = fitted.run("models", "list").stdout.split()[1]
     with running(fitted) as live:

@@ -159,3 +159,25 @@ def test_a_contamination_that_nobody_knows_is_estimated_and_shown(fitted):
     assert "detector.contamination" in planned.stderr
     fitted.write(detector={"contamination": "guess"})
     assert 'or "estimate"' in fitted.run("check").stderr
+
+
+def test_a_model_that_could_be_compared_on_no_rows_is_refused(fitted):
+    fitted.write(training=EVERY | {"warmup": 600, "window": 600}, rejector=QUICK)
+    fitted.lines(fitted.events, events(1500, seed=3))
+    done = fitted.run("run")
+    assert done.returncode == 0, done.stderr
+    refused = events_logged(done, "refit.refused")
+    assert [each["code"] for each in refused] == ["not_compared"] * 2
+    assert len(events_logged(done, "model.serving")) == 1
+
+
+def test_no_clock_decides_over_a_file_that_is_read_to_its_end(fitted):
+    fitted.lines(fitted.events, events(5))
+    fitted.write(training={"refit": "every", "every_seconds": 60.0})
+    for command in ("check", "run"):
+        done = fitted.run(command)
+        assert done.returncode == 78
+        assert "training.every_seconds" in done.stderr
+        assert "every_events" in done.stderr
+    fitted.write(source={"follow": True})
+    assert fitted.run("check").returncode == 0

@@ -11,6 +11,7 @@ import warnings
 import numpy as np
 import pytest
 
+from detectd import quiet
 from detectd.detectors import build, choose, fit
 from detectd.detectors.catalogue import CATALOGUE, REFUSED, Scoring
 from detectd.detectors.scorer import BatchScorer, RowScorer
@@ -265,7 +266,10 @@ class Noisy:
         return rows[:, 0]
 
 
-def test_what_a_detector_prints_does_not_reach_the_services_output(capfd):
+def test_what_a_detector_prints_does_not_reach_the_services_output(capfd, monkeypatch):
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, getattr(sys, name))
+    quiet.install()
     fit(Noisy(), np.ones((3, 1)))
     BatchScorer(Noisy()).score(np.ones((3, 1)))
     assert capfd.readouterr() == ("", "")

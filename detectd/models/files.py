@@ -1,0 +1,118 @@
+"""A model as the files of one directory: what is written, and what is read and checked."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from detectd import durable
+from detectd.models.libraries import libraries
+from detectd.models.model import Contamination, Model, Recipe
+from detectd.models.trusted import damaged, sha256, verified
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ARRAYS = ("calibration", "medians", "rows")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model from the store. Its `detector` is None where `drift` names versions that differ.
+
+    `drift` maps a library to its version then and now; such a model must be fitted again.
+    """
+
+    model: Model
+    drift: dict[str, tuple[str, str]]
+
+
+def write_model(model: Model, home: Path) -> None:
+    """Write the files into the empty directory `home`. Raises OSError."""
+    files = {f"{name}.npy": _npy(getattr(model, name)) for name in ARRAYS}
+    files["detector.pkl"] = pickle.dumps(model.detector, protocol=5)
+    manifest = _manifest(model) | {"files": {name: sha256(c) for name, c in files.items()}}
+    for name, content in files.items():
+        durable.write(home / name, content, mode=0o600)
+    durable.write(home / "manifest.json", as_json(manifest), mode=0o600)
+
+
+def read_model(home: Path, manifest: dict[str, Any]) -> Loaded:
+    """The model whose files are in `home`. Raises ConfigError unless they are what was stored."""
+    files = {name: verified(home / name, digest) for name, digest in manifest["files"].items()}
+    now = libraries()
+    drift = {
+        name: (then, now.get(name, "none"))
+        for name, then in manifest["libraries"].items()
+        if now.get(name) != then
+    }
+    try:
+        arrays = {name: np.load(io.BytesIO(files[f"{name}.npy"])) for name in ARRAYS}
+        detector = None if drift else pickle.loads(files["detector.pkl"])  # noqa: S301 - hashed
+        model = Model(
+            version=manifest["version"],
+            created=manifest["created"],
+            recipe=Recipe(**manifest["recipe"]),
+            contamination=contamination(manifest),
+            features=tuple(manifest["features"]),
+            libraries=manifest["libraries"],
+            detector=detector,
+            **arrays,
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, ImportError) as broken:
+        raise damaged(home, str(broken)) from broken
+    return Loaded(model, drift)
+
+
+def read_manifest(home: Path, version: str) -> dict[str, Any]:
+    """What the model in `home` says of itself. Raises ConfigError unless it is `version`."""
+    try:
+        manifest: dict[str, Any] = json.loads((home / "manifest.json").read_bytes())
+        if manifest["version"] != version:
+            raise damaged(home, f"its manifest names {manifest['version']}")
+        manifest["files"].items()
+        manifest["libraries"].items()
+    except FileNotFoundError:
+        raise damaged(home, "manifest.json is gone") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise damaged(home, "manifest.json cannot be read") from None
+    return manifest
+
+
+def contamination(manifest: dict[str, Any]) -> Contamination:
+    """Models of earlier versions name it in their recipe alone: it was always a number."""
+    if "contamination" not in manifest:
+        return Contamination.known(manifest["recipe"]["contamination"])
+    found = manifest["contamination"]
+    return Contamination(found["mean"], tuple(found["points"]))
+
+
+def as_json(value: object) -> bytes:
+    """The content of a JSON file that people may read."""
+    return json.dumps(value, indent=1, sort_keys=True).encode() + b"\n"
+
+
+def _manifest(model: Model) -> dict[str, Any]:
+    settled = as_json([asdict(model.recipe), model.features])
+    return {
+        "version": model.version,
+        "created": model.created,
+        "recipe": asdict(model.recipe),
+        "contamination": asdict(model.contamination),
+        "features": model.features,
+        "config_sha256": sha256(settled),
+        "libraries": model.libraries,
+        "n": len(model.calibration),
+        "training_rows": len(model.rows),
+    }
+
+
+def _npy(array: np.ndarray[Any, Any]) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()

@@ -1,0 +1,126 @@
+"""Locks on the model store, for threads and processes alike.
+
+All are the kernel's (flock), so they end with the process that holds them, however it ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import time
+from typing import TYPE_CHECKING
+
+from detectd.errors import DetectdError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+NAME = ".lock"
+
+# Whoever changes the store holds it for milliseconds; a process that is frozen holds it for longer.
+PATIENCE_SECONDS = 10.0
+PAUSE_SECONDS = 0.005
+
+# File systems that lock no directory for writing (NFS), or nothing at all.
+UNSUPPORTED = {errno.EBADF, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}
+
+
+@contextlib.contextmanager
+def exclusive(store: Path, patience: float = PATIENCE_SECONDS) -> Iterator[None]:
+    """Be the only one that changes what is in the directory `store`. Not to be nested.
+
+    Raises DetectdError if another process does not let go of it within `patience` seconds, OSError
+    if the lock file cannot be opened.
+    """
+    descriptor = os.open(store / NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        _leave_to_owner(descriptor, store)
+        deadline = time.monotonic() + patience
+        while not try_lock(descriptor, fcntl.LOCK_EX):
+            if time.monotonic() > deadline:
+                raise DetectdError(
+                    f"models.directory: {store}: another process has held {NAME} for "
+                    f"{patience:g} seconds; find it with `fuser {store / NAME}` and end it"
+                )
+            time.sleep(PAUSE_SECONDS)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def in_use(home: Path) -> Iterator[None]:
+    """Keep the directory `home` from being pruned. Raises OSError if it is not there."""
+    descriptor = hold(home)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def hold(home: Path) -> int:
+    """As `in_use`, until the descriptor that this returns is closed."""
+    descriptor = directory(home)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+    except OSError as refused:
+        if refused.errno not in UNSUPPORTED:
+            os.close(descriptor)
+            raise
+    return descriptor
+
+
+def is_in_use(home: Path) -> bool:
+    """Whether any process loads or serves what is in the directory `home`."""
+    descriptor = directory(home)
+    try:
+        return not try_lock(descriptor, fcntl.LOCK_EX)
+    finally:
+        os.close(descriptor)
+
+
+def directory(path: Path) -> int:
+    """A descriptor of the directory, to be locked."""
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def try_lock(descriptor: int, how: int) -> bool:
+    """Take the lock unless another holds it. Also true where the file system has no locks."""
+    try:
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as refused:
+        if refused.errno not in UNSUPPORTED:
+            raise
+    return True
+
+
+def _leave_to_owner(descriptor: int, store: Path) -> None:
+    """A lock file that root has made must not keep the service out."""
+    if os.geteuid() == 0:
+        owner = store.stat()
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
+
+
+class Holder:
+    """The models that this process serves: no `prune`, of whatever process, removes them."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._held: dict[str, int] = {}
+
+    def only(self, *versions: str) -> None:
+        """Hold these and no others. One that is not in the store needs no holding."""
+        for version in self._held.keys() - set(versions):
+            os.close(self._held.pop(version))
+        for version in set(versions) - self._held.keys():
+            with contextlib.suppress(OSError):
+                self._held[version] = hold(self._directory / version)
+
+    def close(self) -> None:
+        """Let go of all. May be called twice."""
+        self.only()

@@ -1,0 +1,133 @@
+"""What the stream made of the promise, as each process on a store has it: a file a process.
+
+    observed-<who>-<n>.json         {version: {counts and whatever else}}
+    .observed-<who>-<n>.lock        held by the process whose file that is, as long as it lives
+    observed.json                   as earlier versions wrote it, for all processes; taken over once
+
+`who` is the stream of commits that the process makes, which a restarted process goes on with; `n`
+is the first number that no other process holds. What a process leaves when it ends is still what
+its model met, so it is counted as long as the model is kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+from detectd import durable
+from detectd.answering.observations import combined
+from detectd.models import locks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+PATTERN = "observed*.json"
+LEGACY = "observed.json"
+
+
+class ProcessCounts:
+    """What this process makes of the stream. `stream` names the commits that it makes."""
+
+    def __init__(self, directory: Path, stream: str) -> None:
+        self._directory = directory
+        self._who = hashlib.sha256(stream.encode()).hexdigest()[:12]
+        self._by = ""
+        self._lock = -1
+
+    def read(self, version: str) -> dict[str, Any]:
+        """What it, or the process that it goes on from, has recorded under `version`."""
+        self._claim()
+        return _content(self._directory / _name(self._by)).get(version, {})
+
+    def write(self, version: str, what: dict[str, Any]) -> None:
+        """Record it in the place of what was there. Raises OSError."""
+        self._claim()
+        write(self._directory, self._by, version, what)
+
+    def close(self) -> None:
+        """Let another process go on from here. May be called twice."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def _claim(self) -> None:
+        if self._lock >= 0:
+            return
+        with locks.exclusive(self._directory):
+            number = 0
+            while (lock := _claimed(self._directory, f"{self._who}-{number}")) is None:
+                number += 1
+            self._lock, self._by = lock, f"{self._who}-{number}"
+            mine, legacy = self._directory / _name(self._by), self._directory / LEGACY
+            if legacy.exists() and not mine.exists():
+                legacy.rename(mine)
+
+
+def parts(directory: Path, version: str, zone: Sequence[int] | None) -> list[dict[str, Any]]:
+    """What each process has recorded under `version`, and not under another zone than `zone`."""
+    found = [_content(path).get(version, {}) for path in sorted(directory.glob(PATTERN))]
+    return [
+        part
+        for part in found
+        if part and (zone is None or part.get("zone") is None or part["zone"] == list(zone))
+    ]
+
+
+def together(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The records of all processes as one; empty if there are none."""
+    return combined(found) if len(found) > 1 else {**found[0]} if found else {}
+
+
+def write(directory: Path, by: str, version: str, what: dict[str, Any]) -> None:
+    """Replace what the process `by` has recorded. Raises OSError."""
+    content = json.dumps({version: what}, separators=(",", ":"))
+    durable.replace(directory / _name(by), content.encode() + b"\n")
+
+
+def forget(directory: Path, versions: Iterable[str]) -> None:
+    """Remove what ended processes have recorded under models other than `versions`.
+
+    For whoever holds the store's lock: no process claims a file meanwhile.
+    """
+    kept = set(versions)
+    for path in directory.glob(PATTERN):
+        by = path.stem.removeprefix("observed").removeprefix("-")
+        if not by or kept & _content(path).keys():
+            continue
+        with contextlib.suppress(OSError):
+            lock = _claimed(directory, by)
+            if lock is not None:
+                path.unlink(missing_ok=True)
+                (directory / _lock_name(by)).unlink(missing_ok=True)
+                os.close(lock)
+
+
+def _claimed(directory: Path, by: str) -> int | None:
+    """The lock of that process's file, if no living process has it."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+    descriptor = os.open(directory / _lock_name(by), flags, 0o600)
+    if locks.try_lock(descriptor, fcntl.LOCK_EX):
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
+def _content(path: Path) -> dict[str, dict[str, Any]]:
+    try:
+        found = json.loads(path.read_bytes())
+        return {version: dict(what) for version, what in found.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def _name(by: str) -> str:
+    return f"observed-{by}.json" if by else LEGACY
+
+
+def _lock_name(by: str) -> str:
+    return f".observed-{by}.lock"

@@ -1,0 +1,395 @@
+"""Who answers while models come and go and the configuration changes."""
+
+import json
+import threading
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from detectd import wiring
+from detectd.answering import renewal, succession
+from detectd.answering.answerer import Answerer
+from detectd.answering.warmup import Warmup
+from detectd.errors import ConfigError
+from detectd.models import refitting, serving
+from detectd.models.model import Recipe
+from detectd.models.store import Store
+from detectd.models.training import train
+from detectd.records import Record
+from detectd.settings import Settings
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def settings(home, **sections):
+    written = {
+        "source": {"kind": "file", "path": home / "events.jsonl", "follow": True},
+        "sink": {"kind": "file", "directory": home / "out"},
+        "event": {"features": ["a", "b"]},
+        "detector": {"name": "HBOS", "contamination": 0.1},
+        "rejector": {"T": 8.0},
+        "models": {"directory": home / "models"},
+        "training": {"warmup": 200, "window": 400},
+    }
+    for section, keys in sections.items():
+        written[section] = written.get(section, {}) | keys
+    return Settings(**written)
+
+
+def model(number):
+    rows = np.random.default_rng(number).normal(size=(400, 2))
+    recipe = Recipe("HBOS", 0.1, seed=number)
+    return train(rows, recipe, ("a", "b"), NOON + timedelta(seconds=number))
+
+
+@pytest.fixture(scope="module")
+def models():
+    return [model(number) for number in range(3)]
+
+
+@pytest.fixture
+def home(tmp_path, models):
+    store = Store(tmp_path / "models")
+    for each in models:
+        store.save(each)
+    store.activate(store.versions()[0])
+    return tmp_path
+
+
+@pytest.fixture
+def versions(home):
+    return Store(home / "models").versions()
+
+
+@pytest.fixture
+def store(home):
+    return Store(home / "models")
+
+
+@pytest.fixture
+def answerer(home):
+    asked = settings(home)
+    made = Answerer(asked, wiring.stream_schema(asked), "test")
+    made.load()
+    made.resume({})
+    yield made
+    made.close()
+
+
+def answer(answerer, count=100, seed=5):
+    """Answer and commit so many events."""
+    rows = np.random.default_rng(seed).normal(size=(count, 2)).tolist()
+    values = [json.dumps({"a": a, "b": b}).encode() for a, b in rows]
+    records = [Record(id=str(i), value=value) for i, value in enumerate(values)]
+    outgoing = answerer.answer(records)
+    counts = Counter(out.topic for out in outgoing)
+    state = answerer.state(counts)
+    answerer.committed(counts)
+    return state
+
+
+def look(answerer, monkeypatch):
+    """A turn of the loop in which it is time to look into the store."""
+    monkeypatch.setattr(succession, "LOOK_SECONDS", -1.0)
+    answerer.advance(lambda: None)
+
+
+def until(answerer, monkeypatch, wanted):
+    """Look again and again; what is prepared beside the loop ends by itself."""
+    pause = threading.Event()
+    for _ in range(3000):
+        look(answerer, monkeypatch)
+        if wanted():
+            return
+        pause.wait(0.02)
+    raise AssertionError("it never came")
+
+
+def seen(answerer):
+    """All that a reload may not touch unasked."""
+    incumbent, shadow = answerer.incumbent, answerer.shadow
+    return {
+        "serving": incumbent.serving.model.version,
+        "promise": incumbent.serving.promise.exact,
+        "report": incumbent.report(),
+        "evidence": incumbent.vigil.evidence,
+        "limit": incumbent.vigil.average_run_length,
+        "state": answerer.state(Counter()),
+        "shadow": shadow and shadow.report(),
+        "settings": answerer.settings,
+        "renewal": answerer.renewal and answerer.renewal.state(),
+    }
+
+
+def older(store, version):
+    """Let the stored version be one of other libraries."""
+    path = store.directory / version / "manifest.json"
+    manifest = json.loads(path.read_bytes())
+    manifest["libraries"]["numpy"] = "1.0"
+    path.write_text(json.dumps(manifest))
+
+
+class Gate:
+    """Stops whoever comes through at another time than the loop's thread."""
+
+    def __init__(self, monkeypatch):
+        self.arrived, self.open = threading.Event(), threading.Event()
+        self._serve, self._loop = serving.serve, threading.get_ident()
+        monkeypatch.setattr(serving, "serve", self)
+
+    def __call__(self, *arguments):
+        assert threading.get_ident() != self._loop
+        self.arrived.set()
+        assert self.open.wait(60)
+        return self._serve(*arguments)
+
+
+def test_another_model_is_made_ready_while_the_loop_goes_on(answerer, store, versions, monkeypatch):
+    gate = Gate(monkeypatch)
+    store.activate(versions[1])
+    look(answerer, monkeypatch)
+    assert gate.arrived.wait(60)
+    for _ in range(3):
+        look(answerer, monkeypatch)
+        answer(answerer)
+        assert answerer.incumbent.version == versions[0]
+    gate.open.set()
+    until(answerer, monkeypatch, lambda: answerer.incumbent.version == versions[1])
+
+
+def test_a_model_that_is_no_longer_wanted_when_it_is_ready_does_not_answer(
+    answerer, store, versions, monkeypatch
+):
+    gate = Gate(monkeypatch)
+    store.activate(versions[1])
+    look(answerer, monkeypatch)
+    assert gate.arrived.wait(60)
+    store.activate(versions[2])
+    look(answerer, monkeypatch)
+    gate.open.set()
+    until(answerer, monkeypatch, lambda: answerer.incumbent.version == versions[2])
+    store.rollback()
+    store.rollback()
+    until(answerer, monkeypatch, lambda: answerer.incumbent.version == versions[0])
+
+
+def test_a_model_of_older_libraries_is_fitted_again_in_a_process_of_its_own(
+    answerer, store, versions, monkeypatch
+):
+    fits = []
+    monkeypatch.setattr(serving.training, "refit", lambda *_: fits.append("in the loop"))
+    older(store, versions[1])
+    store.activate(versions[1])
+    look(answerer, monkeypatch)
+    assert answerer.incumbent.version == versions[0]
+    answer(answerer)
+    until(answerer, monkeypatch, lambda: answerer.incumbent.version != versions[0])
+    assert fits == []
+    fresh = answerer.incumbent.version
+    assert fresh not in versions
+    assert store.active() == fresh
+    assert not store.load(fresh).drift
+
+
+def test_a_model_fitted_again_does_not_replace_what_was_activated_meanwhile(
+    answerer, store, versions, monkeypatch
+):
+    older(store, versions[1])
+    store.activate(versions[1])
+    look(answerer, monkeypatch)
+    ready = answerer._succession._preparing["active"]
+    ready.result()
+    store.activate(versions[2])
+    until(answerer, monkeypatch, lambda: answerer.incumbent.version == versions[2])
+    assert store.active() == versions[2]
+
+
+def test_a_candidate_of_older_libraries_is_fitted_once_and_scores_along(
+    answerer, store, versions, monkeypatch
+):
+    older(store, versions[1])
+    store.nominate(versions[1])
+    until(answerer, monkeypatch, lambda: answerer.shadow is not None)
+    fresh = answerer.shadow.version
+    assert store.candidate() == fresh != versions[1]
+    for _ in range(3):
+        shadow = answerer.shadow
+        look(answerer, monkeypatch)
+        assert answerer.shadow is shadow
+    assert len(store.versions()) == 4
+
+
+def test_a_refused_model_is_tried_again_when_it_is_activated_again(
+    answerer, store, versions, monkeypatch
+):
+    path = store.directory / versions[1] / "detector.pkl"
+    sound = path.read_bytes()
+    path.write_bytes(b"")
+    store.activate(versions[1])
+    until(answerer, monkeypatch, lambda: answerer._succession.active() is None)
+    path.write_bytes(sound)
+    store.activate(versions[0])
+    look(answerer, monkeypatch)
+    store.activate(versions[1])
+    until(answerer, monkeypatch, lambda: answerer.incumbent.version == versions[1])
+
+
+@pytest.fixture
+def busy(answerer, home, store, versions, monkeypatch):
+    """It has answered, with a candidate and a window."""
+    answerer.reconfigure(settings(home, training={"refit": "on_drift"}))
+    store.nominate(versions[1])
+    until(answerer, monkeypatch, lambda: answerer.shadow is not None)
+    answer(answerer, 300)
+    assert answerer.incumbent.vigil.evidence > 0
+    assert answerer.renewal.state()["window"]["offered"] > 200
+    return answerer
+
+
+REFIT = {"training": {"refit": "on_drift"}}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"log": {"level": "debug"}},
+        {"models": {"keep": 3}},
+        {"training": {"refit": "on_drift", "max_changed": 0.5}},
+        {"source": {"batch_records": 7}},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_reload_of_something_else_recomputes_nothing_and_keeps_all(
+    busy, home, monkeypatch, change
+):
+    monkeypatch.setattr(serving, "promise", lambda *_: pytest.fail("the promise is computed"))
+    before, window = seen(busy), busy.renewal._file
+    incumbent, judge = busy.incumbent, busy.incumbent.serving.judge
+    fresh = settings(
+        home,
+        **(REFIT | change | {"models": {"directory": home / "models"} | change.get("models", {})}),
+    )
+    busy.reconfigure(fresh)
+    assert seen(busy) == before | {"settings": fresh}
+    assert busy.incumbent is incumbent
+    assert busy.incumbent.serving.judge is judge
+    assert busy.renewal._file is window
+
+
+@pytest.mark.parametrize(
+    ("change", "kept"),
+    [
+        ({"rejector": {"cost_rejection": 0.5}}, True),
+        ({"rejector": {"delta": 0.2}}, True),
+        ({"drift": {"average_run_length": 1e4}}, True),
+        ({"rejector": {"T": 4.0}}, False),
+    ],
+    ids=["cost", "delta", "drift", "T"],
+)
+def test_a_reload_keeps_the_candidate_the_window_and_what_the_zone_allows(busy, home, change, kept):
+    before = seen(busy)
+    busy.reconfigure(settings(home, **(REFIT | change)))
+    after = seen(busy)
+    assert after["shadow"] == before["shadow"]
+    assert after["renewal"] == before["renewal"]
+    assert (after["report"] == before["report"]) == kept
+    assert (after["evidence"] == before["evidence"]) == kept
+    # What a restart would find is what goes on now.
+    answer(busy, 50, seed=6)
+    assert busy.incumbent.report()["normal"] > (before["report"]["normal"] if kept else 0)
+    assert sum(map(sum, (r.values() for r in busy.shadow.report()["agreement"].values()))) == 350
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"detector": {"contamination": 0.001}, "rejector": {"T": 4.0}},
+        {"training": {"refit": "on_drift", "warmup": 5}, "log": {"level": "debug"}},
+        {"event": {"features": ["b", "a"]}},
+    ],
+    ids=["terms", "warm-up", "features"],
+)
+def test_a_refused_reload_changes_nothing(busy, home, change):
+    before, parts = seen(busy), (busy.incumbent, busy.shadow, busy.renewal, busy.renewal._file)
+    with pytest.raises(ConfigError):
+        busy.reconfigure(settings(home, **(REFIT | change)))
+    assert seen(busy) == before
+    assert (busy.incumbent, busy.shadow, busy.renewal, busy.renewal._file) == parts
+    answer(busy, 50, seed=6)
+
+
+@pytest.mark.parametrize("refused", [ConfigError("no"), OSError(28, "No space left on device")])
+def test_a_reload_that_cannot_keep_its_window_changes_nothing(answerer, home, monkeypatch, refused):
+    """The last step of a reload fails, after a threshold and a monitor."""
+
+    def fail(*_arguments, **_options):
+        raise refused
+
+    answer(answerer)
+    monkeypatch.setattr(renewal, "WindowFile", fail)
+    before, incumbent = seen(answerer), answerer.incumbent
+    change = REFIT | {"rejector": {"T": 4.0}, "drift": {"average_run_length": 1e4}}
+    with pytest.raises(ConfigError):
+        answerer.reconfigure(settings(home, **change))
+    assert seen(answerer) == before
+    assert answerer.incumbent is incumbent
+
+
+def test_old_models_go_after_an_accepted_refit(busy, home, store, versions):
+    busy.reconfigure(settings(home, models={"directory": home / "models", "keep": 1}, **REFIT))
+    fresh = model(9)
+    store.save(fresh)
+    busy._renew(serving.serve(fresh, busy.settings))
+    # The one before can be gone back to, the candidate scores along.
+    assert store.versions() == [*versions[:2], fresh.version]
+    assert store.rollback() == versions[0]
+
+
+def test_a_restart_goes_on_with_the_candidates_counts(busy, home):
+    state = busy.state(Counter())
+    busy.close()
+    again = Answerer(busy.settings, wiring.stream_schema(busy.settings), "test")
+    again.load()
+    again.resume(state)
+    table = again.shadow.report()["agreement"]
+    assert sum(map(sum, (row.values() for row in table.values()))) == 300
+    again.close()
+
+
+def test_a_warm_up_file_that_was_removed_is_not_collected_into(tmp_path, monkeypatch):
+    """Whoever held the file is done with it between our opening and our locking it."""
+    first = Warmup(tmp_path, 2, 10)
+    flock = __import__("fcntl").flock
+
+    def late(descriptor, how):
+        monkeypatch.setattr("fcntl.flock", flock)
+        first.done()
+        flock(descriptor, how)
+
+    monkeypatch.setattr("fcntl.flock", late)
+    second = Warmup(tmp_path, 2, 10)
+    second.add(np.ones((3, 2)))
+    assert second.rows().shape == (3, 2)
+    second.close()
+
+
+def test_a_trainers_directory_that_was_swept_is_made_again(tmp_path, monkeypatch):
+    """Another service sweeps between its making and its locking."""
+    mkdtemp, swept = refitting.tempfile.mkdtemp, []
+
+    def watched(**options):
+        path = mkdtemp(**options)
+        if not swept:
+            refitting.sweep(tmp_path)
+            swept.append(path)
+        return path
+
+    monkeypatch.setattr(refitting.tempfile, "mkdtemp", watched)
+    with refitting._own_directory(tmp_path) as own:
+        assert own.is_dir()
+        assert str(own) not in swept
+        refitting.sweep(tmp_path)
+        assert own.is_dir()
+    assert not own.exists()
