@@ -23,6 +23,7 @@ from detectd.models import training
 from detectd.models.serving import load_active, serve, serve_new
 from detectd.pipeline import collect_records, judge_records
 from detectd.records import Topic
+from detectd.surrogates import decode_json
 from detectd.telemetry.metrics import stages
 
 if TYPE_CHECKING:
@@ -179,7 +180,9 @@ def _answers(path: Path, label: str, reading: _Reading, serving: Serving) -> tup
 
 def _truths(path: Path, label: str, outgoing: Sequence[Outgoing]) -> NDArray[np.bool_]:
     living = (out.value for out in outgoing if out.topic is not Topic.DEAD_LETTER)
-    return np.array([_truth(path, label, read_answer(value)) for value in living], dtype=bool)
+    return np.array(
+        [_truth(path, label, decode_json(value, read_answer)) for value in living], dtype=bool
+    )
 
 
 def _truth(path: Path, label: str, answer: _Answer) -> bool:

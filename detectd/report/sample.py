@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from detectd.surrogates import decode_json
+
 if TYPE_CHECKING:
     from detectd.records import Record
 
@@ -25,7 +27,7 @@ def as_json(record: Record, *, original: bool = False) -> str:
 
 def as_text(record: Record, *, original: bool = False) -> str:
     """Verdict and reason, the figures that matter, where it came from, and its beginning."""
-    fields = _gathered(record) if original else msgspec.json.decode(record.value or b"")
+    fields = _gathered(record) if original else decode_json(record.value or b"")
     if "stage" in fields:
         words = ["dead_letter", fields["stage"], fields["error"]]
     else:
@@ -48,6 +50,6 @@ def _gathered(record: Record) -> dict[str, Any]:
             gathered[name] = text if name in TEXTS else msgspec.json.decode(text)
     value = record.value or b""
     try:
-        return gathered | {"event": msgspec.json.decode(value)}
+        return gathered | {"event": decode_json(value)}
     except ValueError:
         return gathered | {"raw": base64.b64encode(value).decode(), "raw_encoding": "base64"}
