@@ -98,10 +98,36 @@ ARGUMENTS: Mapping[str, tuple[Argument, ...]] = {
             help="store the model, but let the one before go on answering",
         ),
     ),
-    "status": (FORMAT,),
+    "status": (
+        FORMAT,
+        _argument(
+            "--all",
+            action="store_true",
+            help="the services of other configurations at server.listen, too",
+        ),
+    ),
     "report": (
         _argument("--format", choices=("text", "json", "html"), default="text"),
         OUTPUT,
+    ),
+    "anomalies": (
+        FORMAT,
+        OUTPUT,
+        _argument(
+            "--last", type=_positive, metavar="N", help="at most the last N (20, unless --since)"
+        ),
+        _argument("--since", metavar="T", help="whose time is not before: 2h, 7d, or an ISO time"),
+        _argument(
+            "--by",
+            choices=("key",),
+            help="for each key: how many, the latest, the strongest (of all, unless --last)",
+        ),
+        _argument(
+            "--verdict",
+            choices=("anomaly", "abstain"),
+            default="anomaly",
+            help="abstain: what was left open instead",
+        ),
     ),
     "tap": (
         _argument(
@@ -110,7 +136,19 @@ ARGUMENTS: Mapping[str, tuple[Argument, ...]] = {
             required=True,
             help="which of the four outputs",
         ),
-        _argument("--n", type=_positive, default=20, metavar="N", help="stop after N records (20)"),
+        _argument(
+            "--last",
+            type=_positive,
+            default=0,
+            metavar="N",
+            help="begin with the last N that are there",
+        ),
+        _argument(
+            "--n",
+            type=_positive,
+            metavar="N",
+            help="stop after N records, those of --last included (20; with --last never)",
+        ),
         _argument("--format", choices=("json", "text"), default="json"),
     ),
     "dead-letters list": (

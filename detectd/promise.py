@@ -78,6 +78,12 @@ class Promise:
         return zone.width / (zone.n + 1)
 
     @property
+    def expected_anomaly_rate(self) -> float:
+        """The share of ranks above the zone: with a law, the expected share of anomalies."""
+        zone = self.rejector.zone
+        return (zone.n - zone.rank_high) / (zone.n + 1)
+
+    @property
     def rate_bounded(self) -> bool:
         """Whether the upper bound on the abstention rate is one."""
         return self.exact is not None and not self.tied

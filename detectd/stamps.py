@@ -23,6 +23,10 @@ COMPACT = (8, 14)
 # More digits would be no time, and may be more than Python turns into a number.
 LONGEST_EPOCH = 40
 
+# A span of time: a number and its unit.
+SPAN = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*([smhdw])")
+SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+
 # JSON gives no Decimal, other formats do.
 NUMBERS = (float, int, Decimal)
 to_json = msgspec.json.Encoder(decimal_format="number").encode
@@ -48,6 +52,17 @@ def milliseconds(value: Any) -> int | None:
     elif isinstance(value, NUMBERS) and not isinstance(value, bool):
         moment = _epoch_milliseconds(float(value) if isinstance(value, Decimal) else value)
     return round(moment) if 0 <= moment < END_OF_TIME else None
+
+
+def before(text: str, now_ms: int) -> int | None:
+    """Milliseconds since the epoch: of a span before now, like 90s, 30m, 2h, 7d, or of an ISO time.
+
+    None if the text is neither.
+    """
+    span = SPAN.fullmatch(text.strip())
+    if span:
+        return now_ms - round(float(span[1]) * SECONDS[span[2]] * 1000)
+    return milliseconds(text)
 
 
 def _epoch_milliseconds(value: float) -> float:

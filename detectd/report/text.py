@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from detectd.report.anomalies import WIDTH, table
+from detectd.report.terminal import one_line
 from detectd.report.wording import (
     abstention_sentence,
     cost_doubt,
@@ -11,6 +13,10 @@ from detectd.report.wording import (
     rate_doubt,
     standing,
 )
+
+# Of the latest and of the strongest anomalies, and of the keys with the most.
+ANOMALIES_SHOWN = 5
+KEYS_SHOWN = 5
 
 
 def text(report: dict[str, Any]) -> str:
@@ -27,6 +33,7 @@ def text(report: dict[str, Any]) -> str:
         *_table(exact, report["paper"]),
         "",
         *_observed(report["observed"]),
+        *_anomalies(report.get("anomalies")),
         *_candidate(report.get("candidate")),
         *(f"WARNING   {warning}" for warning in report["warnings"]),
     ]
@@ -97,6 +104,23 @@ def _observed(observed: dict[str, Any]) -> list[str]:
         f"{standing(observed['inside_promise'])}; in the long run between "
         f"{observed['rate_low']:.3%} and {observed['rate_high']:.3%}",
     ]
+
+
+def _anomalies(anomalies: dict[str, Any] | None) -> list[str]:
+    """The latest, the strongest, and the keys with the most."""
+    if not anomalies or not anomalies["latest"]:
+        return []
+    lines = ["", "latest anomalies", *_indented(anomalies["latest"][-ANOMALIES_SHOWN:])]
+    lines += ["strongest anomalies", *_indented(anomalies["strongest"][:ANOMALIES_SHOWN])]
+    keys = anomalies["keys"][:KEYS_SHOWN]
+    if keys:
+        named = ", ".join(f"{one_line(key['key'], WIDTH)} {key['count']:,}" for key in keys)
+        lines.append(f"most by key: {named}")
+    return lines
+
+
+def _indented(found: list[dict[str, Any]]) -> list[str]:
+    return [f"  {line}" for line in table(found)]
 
 
 def _candidate_cost(exact: dict[str, Any]) -> str:
