@@ -139,7 +139,7 @@ def test_a_warm_up_that_is_not_complete_says_what_it_wants_and_goes_on(world):
 
 
 def test_a_model_that_cannot_say_anomaly_is_reported_loudly(world):
-    world.write(detector={"contamination": 0.01})
+    world.write(detector={"contamination": 0.01}, rejector={"T": 32.0})
     done = world.fit()
     assert done.returncode == 0
     assert "never say anomaly" in done.stdout
