@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from detectd.report.terminal import one_line
-from detectd.report.wording import abstention_sentence, standing
+from detectd.report.wording import abstention_sentence, reach_sentence, standing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,6 +63,9 @@ def _model(told: dict[str, Any]) -> Iterator[tuple[str, str]]:
         ),
     )
     exact, seen = told["promise"]["exact"], told["observed"]
+    reach = told["promise"]["zone"].get("reach")  # older services know none
+    if reach is not None:
+        yield "zone", reach_sentence(reach)
     yield "promise", abstention_sentence(exact)
     yield "observed", _observed(seen)
     yield from _anomalies(told.get("anomalies"), seen)
