@@ -2,19 +2,29 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --disable-pip-version-check --progress-bar on
+# What the service needs, and what is needed to work on it. Both are pinned by requirements/.
+RUNTIME := $(VENV)/.runtime
 READY := $(VENV)/.ready
 
-.PHONY: demo test check lint types imports format bench bench-memory bench-kafka bench-drift chaos parity soak
-.PHONY: schema wheel deb test-deb clean
+.PHONY: demo test check lint types imports format bench bench-memory bench-kafka bench-drift bench-detectors chaos parity soak
+.PHONY: schema lock audit wheel deb test-deb image clean
 
-$(READY): pyproject.toml
+$(RUNTIME): pyproject.toml requirements/runtime.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "detectd needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,bench]'
+	@echo "Installing the libraries that detectd needs into $(VENV) ..."
+	$(PIP) --require-hashes --requirement requirements/runtime.txt
+	$(PIP) --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: $(READY)
+$(READY): $(RUNTIME) requirements/dev.txt
+	@echo "Installing the tools that tests and benchmarks need into $(VENV) ..."
+	$(PIP) --quiet --require-hashes --requirement requirements/dev.txt
+	@touch $@
+
+demo: $(RUNTIME)
 	$(BIN)/detectd demo
 
 test: $(READY)
@@ -49,6 +59,10 @@ bench-kafka: $(READY)
 soak: $(READY)
 	$(BIN)/python -m benchmarks.soak $(if $(MINUTES),--minutes $(MINUTES))
 
+# Which detector finds what, without labels. Three minutes; DATA=directory of ADBench.
+bench-detectors: $(READY)
+	$(BIN)/python -m benchmarks.detectors $(DATA)
+
 # How soon a change is seen, against River's detectors at the same rate of false alarms. Half an hour.
 bench-drift: $(READY)
 	$(BIN)/python -m benchmarks.delays
@@ -65,12 +79,32 @@ parity: $(READY)
 schema: $(READY)
 	$(BIN)/python packaging/schema.py > config/schema.json
 
+# After a change to the dependencies in pyproject.toml: pin them again, with hashes. UPGRADE=1 takes
+# the newest versions.
+lock: build/tools/.ready
+	UV=build/tools/bin/uv UPGRADE=$(UPGRADE) packaging/lock
+
+# Is a vulnerability known in anything that is pinned?
+audit: build/tools/.ready
+	failed=0; for pinned in requirements/*.txt; do \
+	  build/tools/bin/pip-audit --disable-pip --require-hashes --requirement "$$pinned" || failed=1; \
+	done; exit $$failed
+
+build/tools/.ready: requirements/tools.txt
+	$(PYTHON) -m venv build/tools
+	build/tools/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@touch $@
+
 wheel: $(READY)
-	$(BIN)/python -m build --wheel
+	$(BIN)/python -m build --wheel --no-isolation
 
 # The Debian package, for the Debian that this runs on.
 deb:
 	packaging/deb
+
+# A container image. BASE=docker.io/library/debian@sha256:... builds it on one base alone.
+image:
+	podman build --format docker --tag detectd $(if $(BASE),--build-arg BASE=$(BASE)) .
 
 # Minutes, as root: installed, upgraded, removed and purged in a clean Debian, and run by its systemd.
 test-deb: deb

@@ -23,6 +23,7 @@ from detectd.models import training
 from detectd.models.serving import load_active, serve, serve_new
 from detectd.pipeline import collect_records, judge_records
 from detectd.records import Topic
+from detectd.surrogates import decode_json
 from detectd.telemetry.metrics import stages
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from detectd.models.serving import Serving
     from detectd.pipeline import Judged
     from detectd.records import Outgoing
+    from detectd.rejection import Rejector
     from detectd.settings import Settings
     from detectd.telemetry.progress import Advance
 
@@ -72,6 +74,15 @@ class Answered:
         np.add.at(self.ranks, (truth, judged.found.rank), 1)
         self._scores.append(judged.scores)
         self._anomalous.append(anomalous)
+
+    def judged_by(self, rejector: Rejector) -> Answered:
+        """Return the same scores and truths under another zone of the same calibration scores."""
+        other = Answered(len(rejector.scores))
+        other.ranks, other._scores, other._anomalous = self.ranks, self._scores, self._anomalous
+        for scores, anomalous in zip(self._scores, self._anomalous, strict=True):
+            verdicts = rejector.judge(scores).verdict
+            np.add.at(other.counts, (verdicts, anomalous.astype(np.int64)), 1)
+        return other
 
     @property
     def scores(self) -> NDArray[np.float64]:
@@ -179,7 +190,9 @@ def _answers(path: Path, label: str, reading: _Reading, serving: Serving) -> tup
 
 def _truths(path: Path, label: str, outgoing: Sequence[Outgoing]) -> NDArray[np.bool_]:
     living = (out.value for out in outgoing if out.topic is not Topic.DEAD_LETTER)
-    return np.array([_truth(path, label, read_answer(value)) for value in living], dtype=bool)
+    return np.array(
+        [_truth(path, label, decode_json(value, read_answer)) for value in living], dtype=bool
+    )
 
 
 def _truth(path: Path, label: str, answer: _Answer) -> bool:

@@ -74,10 +74,11 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _say(line: str) -> None:
     from detectd.os_failures import explained
+    from detectd.report.terminal import printable
     from detectd.standard_streams import lose_output
 
     try:
-        print(line, flush=True)
+        print(printable(line), flush=True)
     except BrokenPipeError:
         lose_output()
         raise
@@ -87,20 +88,23 @@ def _say(line: str) -> None:
 
 
 def _note(line: str) -> None:
-    print(line, file=sys.stderr)
+    from detectd.report.terminal import printable
+
+    print(printable(line), file=sys.stderr)
 
 
 def _complain(error: Exception, debug: bool, config: Path | None = None) -> None:
+    from detectd.commands.console import printable
     from detectd.errors import DetectdError
 
     if debug:
         import traceback
 
-        traceback.print_exception(error)
+        _note("".join(traceback.format_exception(error)).rstrip())
         return
     if isinstance(error, DetectdError):
         for line in str(error).splitlines():
-            _note(f"detectd: {_located(line, config)}")
+            _note(f"detectd: {printable(_located(line, config))}")
         return
     _note(f"detectd: {type(error).__name__}: {error} (--debug shows the traceback)")
 

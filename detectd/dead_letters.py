@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from detectd.records import Record
+from detectd.records import Dialect, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,6 +22,9 @@ PLACE = re.compile(r".+/(\d+)/\d+")
 
 # What differs from record to record in an error; the name of a feature does not.
 PARTICULARS = re.compile(r"(feature '[^']*')|'[^']*'|\"[^\"]*\"|(?<![\w-])\d+")
+
+# What an event has where a feature is missing helps to fix that, and makes no kind of its own.
+WHAT_IS_THERE = re.compile(r"(feature '[^']*' is missing|every feature is missing: '[^']*');.*")
 
 
 class Letter(msgspec.Struct, frozen=True):
@@ -63,8 +66,10 @@ class Group:
 decode = msgspec.json.Decoder(_Written).decode
 
 
-def read(found: Record, columns: tuple[str, ...] | None = None) -> Letter:
-    """The dead letter at `found.id`; `columns` is the header under which its record stood."""
+def read(
+    found: Record, columns: tuple[str, ...] | None = None, dialect: Dialect | None = None
+) -> Letter:
+    """The dead letter at `found.id`; its record stood under `columns`, in that `dialect`."""
     try:
         written = decode(found.value or b"")
         value = _raw(written)
@@ -87,6 +92,7 @@ def read(found: Record, columns: tuple[str, ...] | None = None) -> Letter:
         timestamp_ms=written.timestamp,
         partition=int(place[1]) if place else None,
         columns=columns,
+        dialect=dialect or Dialect(),
     )
     return msgspec.structs.replace(letter, record=record)
 
@@ -109,6 +115,7 @@ def grouped(letters: Iterable[Letter]) -> list[Group]:
 
 def pattern(error: str) -> str:
     """The error without the numbers and values that differ from record to record."""
+    error = WHAT_IS_THERE.sub(r"\1", error)
     return PARTICULARS.sub(lambda found: found[1] or ("N" if found[0].isdecimal() else "…"), error)
 
 

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 import numpy as np
 
-from detectd.records import Defect, Event, Stage
+from detectd.absence import what_is_there
+from detectd.records import MISSING_VALUES, Defect, Event, Stage
 from detectd.stamps import NUMBERS, key_bytes, milliseconds
+from detectd.surrogates import decode_json
 from detectd.typed import on_one_line, typed_reader
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from detectd.records import Record
+    from detectd.records import Dialect, Record
     from detectd.typed import Figures
 
     Read = Callable[[bytes], tuple[Mapping[str, Any], bytes]]
@@ -34,15 +36,19 @@ if TYPE_CHECKING:
 # A CSV field may be as long as a record may; the reader's own limit is 128 KiB.
 csv.field_size_limit(2**31 - 1)
 
+BYTE_ORDER_MARK = "\ufeff".encode()
+
 
 @dataclass(frozen=True, slots=True)
 class Schema:
     """What of an event becomes the feature vector, and which fields give key and timestamp.
 
     A feature is the name of a field, or a path into nested objects and arrays: `disk.0.busy`.
-    With `missing="median"` an absent or null feature becomes NaN, to be imputed by whoever knows
-    the training data. `read` is for values that are not JSON: it gives an event's fields and the
-    same as one line of JSON, or raises Defect.
+    Missing is a feature that is absent or null, or whose text is one of `missing_values` (compared
+    without the case of letters and without white space around it). With `missing="median"` it
+    becomes NaN, to be imputed by whoever knows the training data, unless more than `max_missing`
+    features are, or all of them. `read` is for values that are not JSON: it gives an event's fields
+    and the same as one line of JSON, or raises Defect.
     """
 
     features: tuple[str, ...]
@@ -50,8 +56,18 @@ class Schema:
     timestamp: str | None = None
     numeric_strings: bool = False
     missing: Literal["dead_letter", "median"] = "dead_letter"
+    missing_values: frozenset[str] = frozenset(map(str.lower, MISSING_VALUES))
+    max_missing: int | None = None
     max_record_bytes: int = 1_048_576
     read: Read | None = None
+
+    @property
+    def imputable(self) -> int:
+        """How many features may be missing from an event that still gets a row."""
+        if self.missing == "dead_letter":
+            return 0
+        most = len(self.features) - 1
+        return most if self.max_missing is None else min(self.max_missing, most)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +122,27 @@ def _matrix(figures: Iterable[Figures], height: int, width: int) -> NDArray[np.f
 def _event(record: Record, schema: Schema) -> tuple[Event, Figures]:
     """Whatever the typed reader leaves: the event and its features, or Defect."""
     fields, text = _fields(record, schema)
-    csv = record.columns is not None
-    figures = tuple(_number(fields, _path(name), schema, csv) for name in schema.features)
+    dialect = None if record.columns is None else record.dialect
+    figures = tuple(_number(fields, _path(name), schema, dialect) for name in schema.features)
+    if schema.missing == "median":
+        _require_enough(fields, figures, schema)
     return Event(text, _key(record, fields, schema), _time(record, fields, schema)), figures
+
+
+def _require_enough(fields: Mapping[str, Any], figures: Figures, schema: Schema) -> None:
+    """Raise Defect if so much is missing that medians would be judged, and not the event."""
+    missing = [name for name, x in zip(schema.features, figures, strict=True) if math.isnan(x)]
+    if len(missing) <= schema.imputable:
+        return
+    width = len(schema.features)
+    if len(missing) == width:
+        hint = what_is_there(missing[0], fields)
+        raise Defect(Stage.FEATURES, f"every feature is missing: {', '.join(missing)!r}{hint}")
+    raise Defect(
+        Stage.FEATURES,
+        f"{len(missing)} of {width} features are missing, more than event.max_missing allows: "
+        f"{', '.join(missing)!r}",
+    )
 
 
 def _fields(record: Record, schema: Schema) -> tuple[Mapping[str, Any], bytes]:
@@ -124,19 +158,30 @@ def _fields(record: Record, schema: Schema) -> tuple[Mapping[str, Any], bytes]:
         raise Defect(Stage.DECODE, "the record is empty")
     if schema.read is not None:
         return schema.read(value)
-    try:
-        text = value.decode()
-    except UnicodeDecodeError as broken:
-        raise Defect(Stage.DECODE, f"not UTF-8: byte {broken.start}: {broken.reason}") from None
     if record.columns is not None:
-        fields = _csv_fields(text, record.columns)
+        text = _text(value, record.dialect.encoding)
+        fields = _csv_fields(text, record.columns, record.dialect.delimiter)
         return fields, msgspec.json.encode(fields)
+    value = value.removeprefix(BYTE_ORDER_MARK)
+    _text(value)
     return _json_fields(value), on_one_line(value)
+
+
+def _text(value: bytes, encoding: str | None = None) -> str:
+    """The text; CSV has an `encoding` of its own, and JSON is UTF-8."""
+    try:
+        return value.decode(encoding or "utf-8")
+    except UnicodeDecodeError as broken:
+        named = "UTF-8" if broken.encoding == "utf-8" else encoding
+        hint = "; if it is Latin-1, set source.csv.encoding = 'latin-1'" if encoding else ""
+        raise Defect(
+            Stage.DECODE, f"not {named}: byte {broken.start}: {broken.reason}{hint}"
+        ) from None
 
 
 def _json_fields(value: bytes) -> dict[str, Any]:
     try:
-        fields = msgspec.json.decode(value)
+        fields: Any = decode_json(value)
     except msgspec.ValidationError:
         raise Defect(Stage.DECODE, "a number is too large for a double") from None
     except (ValueError, RecursionError) as broken:
@@ -146,10 +191,10 @@ def _json_fields(value: bytes) -> dict[str, Any]:
     return fields
 
 
-def _csv_fields(text: str, columns: tuple[str, ...]) -> dict[str, str]:
+def _csv_fields(text: str, columns: tuple[str, ...], delimiter: str) -> dict[str, str]:
     try:
         # Quoted line breaks are part of the record, so the text goes in whole, not line by line.
-        rows = list(csv.reader([text], strict=True))
+        rows = list(csv.reader([text], delimiter=delimiter, strict=True))
     except csv.Error as broken:
         raise Defect(Stage.DECODE, f"not CSV: {broken}") from None
     if len(rows) != 1 or len(rows[0]) != len(columns):
@@ -192,15 +237,22 @@ def _lookup(fields: Mapping[str, Any], path: tuple[str, ...]) -> Any:
     return here
 
 
-def _number(fields: Mapping[str, Any], path: tuple[str, ...], schema: Schema, csv: bool) -> float:
-    """The feature as a finite double; NaN where it is missing and will be imputed."""
+def _number(
+    fields: Mapping[str, Any], path: tuple[str, ...], schema: Schema, dialect: Dialect | None
+) -> float:
+    """The feature as a finite double; NaN if it is missing and will be imputed."""
     value = _lookup(fields, path)
-    if value is None or (csv and not value.strip()):
+    if isinstance(value, str):
+        text = value.strip()
+        missing = text.lower() in schema.missing_values
+        value = math.nan if missing else _parsed(text, path[0], schema, dialect)
+    else:
+        missing = value is None
+    if missing:
         if schema.missing == "median":
             return math.nan
-        raise Defect(Stage.FEATURES, f"feature {path[0]!r} is missing")
-    if isinstance(value, str):
-        value = _parsed(value, path[0], csv or schema.numeric_strings)
+        hint = what_is_there(path[0], fields) if value is None else ""
+        raise Defect(Stage.FEATURES, f"feature {path[0]!r} is missing{hint}")
     if not isinstance(value, NUMBERS):
         raise Defect(Stage.FEATURES, f"feature {path[0]!r} is {kind_of(value)}, not a number")
     try:
@@ -212,17 +264,35 @@ def _number(fields: Mapping[str, Any], path: tuple[str, ...], schema: Schema, cs
     return number
 
 
-def _parsed(text: str, feature: str, numeric: bool) -> float | bool:
-    word = text.strip().lower()
-    if numeric and word in {"true", "false"}:
-        return word == "true"
+def _parsed(text: str, feature: str, schema: Schema, dialect: Dialect | None) -> float:
+    hint = ""
+    if dialect is not None or schema.numeric_strings:
+        marks = "." if dialect is None else dialect.decimal_marks
+        number = _float(text, marks)
+        if number is not None:
+            return number
+        word = text.lower()
+        if word in {"true", "false"}:
+            return float(word == "true")
+        if dialect is not None and _float(text, ".,") is not None:
+            hint = f"; the decimal mark of source.csv.decimal is {marks!r}"
+    raise Defect(Stage.FEATURES, f"feature {feature!r} is text, not a number: {text[:40]!r}{hint}")
+
+
+def _float(text: str, marks: str) -> float | None:
+    """The number that is written with at most one of the decimal `marks`, or None."""
+    if "," in text:
+        # With a point as well, or with two, commas would group the digits.
+        if "," not in marks or "." in text or text.count(",") > 1:
+            return None
+        text = text.replace(",", ".")
+    elif marks == "," and "." in text:
+        return None
     try:
         # Python reads 1_000 as a number; no event means that.
-        if numeric and "_" not in word:
-            return float(word)
+        return None if "_" in text else float(text)
     except ValueError:
-        pass
-    raise Defect(Stage.FEATURES, f"feature {feature!r} is text, not a number: {text[:40]!r}")
+        return None
 
 
 def kind_of(value: object) -> str:

@@ -9,21 +9,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from detectd.absence import alternatives, names_of
 from detectd.decode import field_of, fields_of
-from detectd.nearest import nearest
 from detectd.stamps import milliseconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from detectd.decode import Schema
     from detectd.records import Record
 
 # Enough to tell a wrong name from a field that only some events have.
 FIRST_RECORDS = 100
-
-# So many names are listed: a warning is one line.
-LISTED = 20
 
 
 class _Wanted(NamedTuple):
@@ -85,24 +82,3 @@ class FieldWatch:
             )
         there = alternatives(wanted.name, self._names)
         return f"{wanted.key}: {wanted.name!r} is in none of {first}; {there}"
-
-
-def alternatives(name: str, known: Sequence[str] | Mapping[str, None]) -> str:
-    """The known name nearest to one that is not there, and all of them."""
-    listed = [*known]
-    close = nearest(name, listed)
-    more = f" and {len(listed) - LISTED} more" if len(listed) > LISTED else ""
-    there = f"the fields are {', '.join(listed[:LISTED])}{more}"
-    return f"did you mean {close!r}? {there}" if close else there
-
-
-def names_of(fields: Mapping[str, Any], prefix: str = "", depth: int = 4) -> Iterator[str]:
-    """The fields by their names, those of nested objects and arrays by their paths."""
-    for name, value in fields.items():
-        path = f"{prefix}{name}"
-        if isinstance(value, list):
-            value = {str(i): each for i, each in enumerate(value[:LISTED])}  # noqa: PLW2901
-        if isinstance(value, dict) and depth:
-            yield from names_of(value, f"{path}.", depth - 1)
-        else:
-            yield path

@@ -14,8 +14,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from detectd.absence import names_of
 from detectd.decode import field_of
-from detectd.field_watch import names_of
 from detectd.stamps import NUMBERS, milliseconds
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from detectd import wiring
 from detectd.errors import ConfigError, UsageError
 from detectd.nearest import exists
 from detectd.sources.file import FileSource
@@ -39,6 +40,7 @@ class InputFile:
             row_format=settings.source.row_format(path),
             follow=False,
             max_record_bytes=settings.source.max_record_bytes,
+            csv=wiring.csv_format(settings),
         )
         with _told_of_the_argument():
             self._source.start(None)
@@ -64,7 +66,9 @@ class InputPipe:
         source = settings.source
         try:
             self._source = StdinSource(
-                row_format=source.row_format(None), max_record_bytes=source.max_record_bytes
+                row_format=source.row_format(None),
+                max_record_bytes=source.max_record_bytes,
+                csv=wiring.csv_format(settings),
             )
         except ConfigError:
             raise UsageError("--input -: stdin is closed; pipe records into the command") from None

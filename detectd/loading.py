@@ -174,9 +174,9 @@ def _sentence(error: ErrorDetails, location: list[str]) -> str:
 
 
 def _nearest(location: list[str]) -> str:
-    known = list(Settings.model_fields)
-    if len(location) > 1:
-        section = Settings.model_fields[location[0]].annotation
-        known = list(getattr(section, "model_fields", {}))
+    table: Any = Settings
+    for part in location[:-1]:
+        table = table.model_fields[part].annotation
+    known = list(getattr(table, "model_fields", {}))
     close = nearest(location[-1], known)
     return f"did you mean {close}?" if close else f"the keys here are {', '.join(known)}"

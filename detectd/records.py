@@ -50,12 +50,25 @@ class Stage(StrEnum):
     DELIVER = "deliver"
 
 
+# Text that stands for a value that is not there, in any case of letters.
+MISSING_VALUES = ("", "NaN", "null", "NA", "-", "\\N")
+
+
+class Dialect(msgspec.Struct, frozen=True, gc=False):
+    """How CSV is written. `decimal_marks` are those that numbers may have, one at a time."""
+
+    delimiter: str = ","
+    decimal_marks: str = "."
+    encoding: str = "utf-8"
+
+
 class Record(msgspec.Struct, frozen=True, gc=False):
     """Bytes as the source gave them.
 
     `id` is the source position, unique in the stream: topic/partition/offset, or file:line.
-    `columns` is the header under which a CSV row stands; None means that the value is JSON.
-    `dropped` counts the bytes that the source left out because the record had no bearable size.
+    `columns` is the header under which a CSV row stands, and `dialect` how it is written; no
+    columns means that the value is JSON. `dropped` counts the bytes that the source left out
+    because the record had no bearable size.
     """
 
     id: str
@@ -66,6 +79,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     partition: int | None = None
     columns: tuple[str, ...] | None = None
     dropped: int = 0
+    dialect: Dialect = Dialect()
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):

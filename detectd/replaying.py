@@ -18,8 +18,10 @@ from detectd.errors import UsageError
 from detectd.models.serving import serve_active
 from detectd.pipeline import judge_records, within_limits
 from detectd.records import Position
+from detectd.sources.header import Header
 
 if TYPE_CHECKING:
+    from detectd.records import Dialect
     from detectd.settings import Settings
     from detectd.signals import Stop
 
@@ -39,7 +41,7 @@ def replay(settings: Settings, stop: Stop, *, rehearse: bool = False) -> Replaye
     Raises DetectdError where no model is active, or the service still writes to the same files.
     """
     serving = serve_active(settings, datetime.now(UTC))
-    columns = _columns(settings)
+    columns, dialect = _header(settings)
     outputs, schema = wiring.outputs(settings), wiring.stream_schema(settings)
     original = settings.output.value == "original"
     done = Replayed(serving.model.version)
@@ -50,7 +52,7 @@ def replay(settings: Settings, stop: Stop, *, rehearse: bool = False) -> Replaye
         for batch in outputs.dead_letters(replayed=False):
             if stop.requested:
                 break
-            letters = [dead_letters.read(found, columns) for found in batch.records]
+            letters = [dead_letters.read(found, columns, dialect) for found in batch.records]
             records = [letter.record for letter in letters if letter.record is not None]
             outgoing = judge_records(records, schema, serving.judge, original=original).outgoing
             if sink:
@@ -61,19 +63,25 @@ def replay(settings: Settings, stop: Stop, *, rehearse: bool = False) -> Replaye
     return done
 
 
-def _columns(settings: Settings) -> tuple[str, ...] | None:
-    """The header under which the records stood, as the source has it now; None where they are JSON.
+def _header(settings: Settings) -> tuple[tuple[str, ...] | None, Dialect | None]:
+    """The columns under which the records stood, and how they are written; None if that is JSON.
 
-    Raises UsageError where it is gone.
+    They are those of the source now. Raises UsageError if it has none.
     """
     asked = settings.source
     if asked.kind == "kafka" or asked.row_format(asked.path) != "csv":
-        return None
+        return None, None
     if asked.kind == "stdin":
-        raise UsageError("source.kind: the header of a CSV pipe is gone with it; nothing to replay")
+        if not asked.csv.columns:
+            raise UsageError(
+                "source.kind: the header of a CSV pipe is gone with it; name its columns in "
+                "source.csv.columns to replay"
+            )
+        csv = wiring.csv_format(settings)
+        return csv.columns, Header(csv.columns, csv.delimiter).dialect(csv)
     with closing(wiring.source(settings, None)) as source:
         source.start(None)
         first = source.read(1, 0).records
     if not first:
         raise UsageError(f"source.path: {asked.path} has no header now; put one back to replay")
-    return first[0].columns
+    return first[0].columns, first[0].dialect

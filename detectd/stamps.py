@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 
-# Epoch times beyond this are milliseconds: as seconds they would lie after the year 5000.
-FIRST_MILLISECONDS = 1e11
+# Epoch times are taken for seconds, milliseconds, microseconds or nanoseconds by their size: each
+# unit begins in 1973, but for seconds, and ends in 5138. Nanoseconds end in 2262 with the integers
+# of 64 bits, of which the largest means never.
+FIRST_MILLISECONDS, FIRST_MICROSECONDS, FIRST_NANOSECONDS = 1e11, 1e14, 1e17
+END_OF_NANOSECONDS = 2**63 - 1
 END_OF_TIME = 253_402_300_800_000
+
+# A number in text, with a decimal point or comma.
+EPOCH = re.compile(r"[0-9]+(?:[.,][0-9]*)?(?:[eE][+-]?[0-9]{1,3})?")
+# As many digits have 20260101 and 20260101123000; epoch times of that length lie in 1970 and 2611.
+COMPACT = (8, 14)
+# More digits would be no time, and may be more than Python turns into a number.
+LONGEST_EPOCH = 40
+
+# A span of time: a number and its unit.
+SPAN = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*([smhdw])")
+SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 # JSON gives no Decimal, other formats do.
 NUMBERS = (float, int, Decimal)
@@ -25,25 +40,62 @@ def key_bytes(value: Any) -> bytes | None:
 
 
 def milliseconds(value: Any) -> int | None:
-    """Milliseconds since the epoch, or None where the value is no time.
+    """Milliseconds since the epoch, or None if the value is no time.
 
-    Accepts ISO 8601 (UTC where no zone is named) and epoch seconds or milliseconds, from 1970 to
-    9999: Kafka knows no time before, and nobody means one after.
+    Accepts ISO 8601 (UTC unless a zone is named) and epoch seconds, milliseconds, microseconds or
+    nanoseconds, as a number or as text, from 1970 to 9999: Kafka knows no time before, and nobody
+    means one after.
     """
     moment = -1.0
     if isinstance(value, str):
-        moment = _iso_milliseconds(value)
+        moment = _text_milliseconds(value.strip())
     elif isinstance(value, NUMBERS) and not isinstance(value, bool):
-        value = float(value) if isinstance(value, Decimal) else value
-        # A negative time is none, and may be an integer too large to multiply.
-        moment = value if value >= FIRST_MILLISECONDS or value < 0 else value * 1000.0
+        moment = _epoch_milliseconds(float(value) if isinstance(value, Decimal) else value)
     return round(moment) if 0 <= moment < END_OF_TIME else None
 
 
-def _iso_milliseconds(text: str) -> float:
+def before(text: str, now_ms: int) -> int | None:
+    """Milliseconds since the epoch: of a span before now, like 90s, 30m, 2h, 7d, or of an ISO time.
+
+    None if the text is neither.
+    """
+    span = SPAN.fullmatch(text.strip())
+    if span:
+        return now_ms - round(float(span[1]) * SECONDS[span[2]] * 1000)
+    return milliseconds(text)
+
+
+def _epoch_milliseconds(value: float) -> float:
+    # What is out of range may be an integer too large to calculate with.
+    if not 0 <= value < END_OF_NANOSECONDS:
+        return -1.0
+    if value < FIRST_MILLISECONDS:
+        return value * 1000.0
+    if value < FIRST_MICROSECONDS:
+        return value
+    return value / 1000.0 if value < FIRST_NANOSECONDS else value / 1_000_000.0
+
+
+def _text_milliseconds(text: str) -> float:
+    if len(text) <= LONGEST_EPOCH and EPOCH.fullmatch(text):
+        return _compact_milliseconds(text)
     try:
-        moment = datetime.fromisoformat(text.strip())
+        moment = datetime.fromisoformat(text)
     except ValueError:
         return -1.0
+    return _utc_milliseconds(moment)
+
+
+def _compact_milliseconds(text: str) -> float:
+    """Of digits: a date if they are as many as one has and are one, else an epoch time."""
+    if len(text) in COMPACT and text.isdigit():
+        try:
+            return _utc_milliseconds(datetime.fromisoformat(f"{text[:8]}T{text[8:] or '00'}"))
+        except ValueError:
+            pass
+    return _epoch_milliseconds(int(text) if text.isdigit() else float(text.replace(",", ".")))
+
+
+def _utc_milliseconds(moment: datetime) -> float:
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return moment.timestamp() * 1000

@@ -70,12 +70,13 @@ def typed_reader(schema: Schema) -> Read | None:
             if not text.isascii():
                 text.decode()  # The decoder looks at no text that it skips.
             rows = list(map(decode, values))
+            found = figures_of(rows)
         except (ValueError, RecursionError):
             return False
         if RETURN in text or NEWLINE in text:
             values = list(map(on_one_line, values))
         events[places] = events_of(values, run, rows)
-        figures[places] = figures_of(rows)
+        figures[places] = found
         return True
 
     def read(records: Sequence[Record], events: Events, figures: list[Figures | None]) -> list[int]:
@@ -116,15 +117,20 @@ def _events(schema: Schema) -> Callable[[list[bytes], Sequence[Record], list[Any
 
 
 def _figures(schema: Schema) -> Callable[[list[Any]], list[Figures]]:
-    """What makes figures of rows: NaN where one is missing and will be imputed."""
+    """What makes figures of rows: NaN if one is missing and will be imputed.
+
+    It raises ValueError if too many of one row are missing.
+    """
     width, others = len(schema.features), bool(schema.key or schema.timestamp)
-    imputes = schema.missing == "median"
+    imputes, imputable = schema.missing == "median", schema.imputable
 
     def figures(rows: list[Any]) -> list[Figures]:
         found = list(map(msgspec.structs.astuple, rows))
         if others:
             found = [row[:width] for row in found]
         if imputes:
+            if max(row.count(None) for row in found) > imputable:
+                raise ValueError
             found = [tuple(math.nan if x is None else x for x in row) for row in found]
         return found
 

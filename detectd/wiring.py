@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from detectd.settings import Settings
     from detectd.sinks import Sink
     from detectd.sources import Source
+    from detectd.sources.header import CsvFormat
 
 
 def schema(settings: Settings) -> Schema:
@@ -34,7 +36,30 @@ def schema(settings: Settings) -> Schema:
         timestamp=event.timestamp,
         numeric_strings=event.numeric_strings,
         missing=event.missing,
+        missing_values=frozenset(text.strip().lower() for text in event.missing_values),
+        max_missing=_max_missing(event.max_missing, len(event.features)),
         max_record_bytes=settings.source.max_record_bytes,
+    )
+
+
+def _max_missing(asked: float | None, features: int) -> int | None:
+    """A number of features; a share of them is rounded down."""
+    if isinstance(asked, float):
+        return math.floor(asked * features + 1e-9)
+    return asked
+
+
+def csv_format(settings: Settings) -> CsvFormat:
+    """How CSV is written, and the columns that its header must have."""
+    from detectd.sources.header import CsvFormat
+
+    asked = settings.source.csv
+    return CsvFormat(
+        features=settings.event.features,
+        delimiter=None if asked.delimiter == "auto" else asked.delimiter,
+        decimal=None if asked.decimal == "auto" else asked.decimal,
+        columns=asked.columns,
+        encoding=asked.encoding,
     )
 
 
@@ -61,8 +86,10 @@ def schema_registry(settings: Settings) -> Registry:
 
 
 def event_fingerprint(settings: Settings) -> str:
-    """Sixteen digits that change when events are read otherwise."""
-    return hashlib.sha256(settings.event.model_dump_json().encode()).hexdigest()[:16]
+    """Sixteen digits that change when events are read in another way."""
+    parts = (settings.event, settings.source.csv)
+    text = "".join(part.model_dump_json(exclude_defaults=True) for part in parts)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def recipe(settings: Settings) -> Recipe:
@@ -131,6 +158,7 @@ def source(settings: Settings, client: KafkaClient | None) -> Source:
             row_format=asked.row_format(asked.path),
             follow=asked.follow,
             max_record_bytes=asked.max_record_bytes,
+            csv=csv_format(settings),
             rotated=asked.rotated,
             rotate_wait_seconds=asked.rotate_wait_seconds,
         )
@@ -138,7 +166,9 @@ def source(settings: Settings, client: KafkaClient | None) -> Source:
         from detectd.sources.stdin import StdinSource
 
         return StdinSource(
-            row_format=asked.row_format(asked.path), max_record_bytes=asked.max_record_bytes
+            row_format=asked.row_format(asked.path),
+            max_record_bytes=asked.max_record_bytes,
+            csv=csv_format(settings),
         )
     from detectd.sources.kafka import KafkaSource
 

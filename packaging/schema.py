@@ -36,18 +36,27 @@ def schema() -> dict[str, Any]:
     whole = Settings.model_json_schema()
     said = comments()
     for section, table in whole["properties"].items():
-        definition = whole["$defs"][table["$ref"].rpartition("/")[2]]
-        for key, described in definition["properties"].items():
-            comment = said.get((section, key))
-            definition["properties"][key] = _without_null(described) | (
-                {"description": comment} if comment else {}
-            )
+        _describe(whole["$defs"], table["$ref"], section, said)
         whole["properties"][section] = {"$ref": table["$ref"]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Configuration of detectd",
         **{key: value for key, value in whole.items() if key != "title"},
     }
+
+
+def _describe(
+    definitions: dict[str, Any], reference: str, section: str, said: dict[tuple[str, str], str]
+) -> None:
+    """Put the comments into the definition of a section, and of the sections within it."""
+    properties = definitions[reference.rpartition("/")[2]]["properties"]
+    for key, described in properties.items():
+        if "$ref" in described:
+            _describe(definitions, described["$ref"], f"{section}.{key}", said)
+            properties[key] = {"$ref": described["$ref"]}
+            continue
+        comment = said.get((section, key))
+        properties[key] = _without_null(described) | ({"description": comment} if comment else {})
 
 
 def _without_null(described: dict[str, Any]) -> dict[str, Any]:

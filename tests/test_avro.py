@@ -397,7 +397,9 @@ def test_what_is_not_finite_elsewhere_is_null() -> None:
 def test_a_null_feature_is_missing() -> None:
     schema = record_of(a=["null", "int"])
     assert decoded(schema, {"a": None}).dead[0].error == "feature 'a' is missing"
-    assert math.isnan(decoded(schema, {"a": None}, missing="median").rows[0, 0])
+    beside = record_of(a=["null", "int"], b="int")
+    event = {"a": None, "b": 1}
+    assert math.isnan(decoded(beside, event, features=("a", "b"), missing="median").rows[0, 0])
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from detectd.dead_letters import grouped, pattern, read
 from detectd.decode import Schema, decode
 from detectd.encode import dead_letter, too_large
-from detectd.records import Defect, Record, Stage, Topic
+from detectd.records import Defect, Dialect, Record, Stage, Topic
 
 DEFECT = Defect(Stage.FEATURES, "feature 'b' is missing")
 
@@ -125,3 +125,11 @@ def test_a_dead_letter_says_how_many_bytes_were_left_out():
     letter = json.loads(written(Record("e:1", b"xx", dropped=3)).value)
     assert letter["dropped"] == 3
     assert "dropped" not in json.loads(written(Record("e:1", b"xx")).value)
+
+
+def test_a_row_is_read_again_in_the_dialect_of_its_source():
+    dialect = Dialect(";", ",", "latin-1")
+    record = Record("e:2", "1,5;K\xf6ln".encode("latin-1"), columns=("a", "ort"), dialect=dialect)
+    letter = read(written(record), record.columns, dialect)
+    decoded = decode([letter.record], Schema(("a",)))
+    assert decoded.rows.tolist() == [[1.5]]

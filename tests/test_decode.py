@@ -83,13 +83,117 @@ def test_csv_rows_are_read_under_their_header():
     assert one(b'"a ""b""",True,"x,\ny"', columns) == [1.0]
     assert one(b"1,2", columns).error == "2 fields under a header of 3"
     assert one(b"1,,3", columns).error == "feature 'a' is missing"
-    assert one(b"1,nan,3", columns).error == "feature 'a' is not finite"
+    assert one(b"1,nan,3", columns).error == "feature 'a' is missing"
+    assert one(b"1,inf,3", columns).error == "feature 'a' is not finite"
     assert one(b'1,"2,3', columns).stage is Stage.DECODE
 
 
 def test_a_csv_event_keeps_every_field_as_it_stood():
     decoded = decode([Record("t:1", b"007,1.50", columns=("code", "a"))], Schema(("a",)))
     assert json.loads(decoded.events[0].json) == {"code": "007", "a": "1.50"}
+
+
+@pytest.mark.parametrize("text", ["", "  ", "NaN", "nan", "NULL", "null", "NA", " - ", "\\N"])
+def test_text_that_stands_for_nothing_is_missing_in_csv_and_in_strings(text):
+    csv = decode(
+        [Record("t:1", text.encode() + b",2", columns=("a", "b"))],
+        Schema(("a", "b"), missing="median"),
+    )
+    value = json.dumps({"a": text, "b": 2}).encode()
+    for numeric in (True, False):
+        schema = Schema(("a", "b"), missing="median", numeric_strings=numeric)
+        strings = decode([Record("t:1", value)], schema)
+        assert np.array_equal(strings.rows, [[math.nan, 2]], equal_nan=True)
+    assert np.array_equal(csv.rows, [[math.nan, 2]], equal_nan=True)
+    assert one(value).error == "feature 'a' is missing"
+
+
+def test_what_counts_as_missing_is_configured():
+    missing = frozenset(["-999"])
+    assert one(b"-999", ("a",), missing_values=missing).error == "feature 'a' is missing"
+    assert one(b"NA", ("a",), missing_values=missing).error.endswith("not a number: 'NA'")
+
+
+@pytest.mark.parametrize("csv", [False, True])
+def test_a_row_of_nothing_but_medians_is_a_dead_letter(csv):
+    def one_of(values, **schema):
+        if csv:
+            value = ",".join("" if x is None else str(x) for x in values).encode()
+            return one(value, tuple("abc"), features=tuple("abc"), missing="median", **schema)
+        value = json.dumps(dict(zip("abc", values, strict=True))).encode()
+        return one(value, features=tuple("abc"), missing="median", **schema)
+
+    assert one_of([1, None, None])[0] == 1
+    assert one_of([None] * 3).stage is Stage.FEATURES
+    assert one_of([1, 2, None], max_missing=1)[:2] == [1, 2]
+    assert one_of([1, None, None], max_missing=1).error == (
+        "2 of 3 features are missing, more than event.max_missing allows: 'b, c'"
+    )
+    assert one_of([1, 2, None], max_missing=0).stage is Stage.FEATURES
+    assert one_of([None] * 3, max_missing=3).error.startswith("every feature is missing: 'a, b, c'")
+
+
+@pytest.mark.parametrize(
+    ("feature", "value", "said"),
+    [
+        ("cpuu", b'{"n": 1, "cpu": 2}', "; did you mean 'cpu'? the fields are n, cpu"),
+        ("CPU", b'{"cpu": 2}', "; did you mean 'cpu'? the fields are cpu"),
+        ("x", b'{"cpu": 2}', "; the fields are cpu"),
+        ("x", b"{}", "; there are no fields"),
+        ("cpu", b'{"cpu": null}', ""),
+        (
+            "disk.0.bussy",
+            b'{"disk": [{"busy": 1}]}',
+            "; did you mean 'disk.0.busy'? the fields are disk.0.busy",
+        ),
+    ],
+)
+def test_where_a_feature_is_missing_the_event_says_what_it_has(feature, value, said):
+    assert one(value, features=(feature,)).error == f"feature {feature!r} is missing{said}"
+
+
+def test_what_an_event_has_is_said_in_few_words():
+    wide = json.dumps({f"{n}" * 1000: n for n in range(5000)}).encode()
+    assert len(one(wide).error) < 400
+
+
+HALVES = [
+    b'{"a": 1, "file": "caf\\udce9.log", "k": "x"}',
+    b'{"a": 1, "title": "cut emoji \\ud83d", "k": "x"}',
+    b'{"\\uD800": 1, "a": 1, "k": "x"}',
+    b'{"a": 1, "x": "\\ud83d\\ud83d\\ude00\\ud800\\u0041", "k": "x"}',
+]
+
+
+@pytest.mark.parametrize("value", HALVES)
+@pytest.mark.parametrize("schema", [Schema(("a",)), Schema(("a",), key="k", timestamp="t.x")])
+def test_half_a_surrogate_pair_is_no_reason_to_die(value, schema):
+    decoded = decode([Record("t:1", value)], schema)
+    assert decoded.rows.tolist() == [[1.0]]
+    assert decoded.events[0].json == value
+
+
+def test_half_a_surrogate_pair_in_a_key_or_a_time_is_spelled_out():
+    keys = [
+        decode([Record("t:1", value)], Schema(("a",), key="k", timestamp="k")).events[0].key
+        for value in (
+            b'{"a": 1, "k": "caf\\udce9"}',
+            b'{"a": 1, "k": "caf\\udcea"}',
+            b'{"a": 1, "k": {"x": "caf\\udce9"}}',
+            b'{"a": 1, "k": "\\ud83d\\ude00 \\\\ud83d"}',
+        )
+    ]
+    assert keys == [b"caf\\udce9", b"caf\\udcea", b'{"x":"caf\\\\udce9"}', "😀 \\ud83d".encode()]
+
+
+def test_half_a_surrogate_pair_does_not_hide_what_is_wrong():
+    assert "not a number: '\\\\ud83d'" in one(b'{"a": "\\ud83d"}').error
+    assert "not JSON" in one(b'{"a": 1, "x": "\\ud83d"').error
+
+
+def test_a_byte_order_mark_before_json_is_no_part_of_it():
+    decoded = decode([Record("t/0/1", b'\xef\xbb\xbf{"a": 1}')], Schema(("a",)))
+    assert (decoded.rows.tolist(), decoded.events[0].json) == ([[1.0]], b'{"a": 1}')
 
 
 def test_missing_features_wait_for_the_median_where_configured():
@@ -109,6 +213,24 @@ def test_missing_features_wait_for_the_median_where_configured():
         ("1767225600", 1767225600000),
         ("1767225600.25", 1767225600250),
         ("1767225600000", 1767225600000),
+        ("1767225600000500", 1767225600000),
+        ("1767225600001999999", 1767225600002),
+        ("1767225600001.5", 1767225600002),
+        ('"1767225600"', 1767225600000),
+        ('" 1767225600.25 "', 1767225600250),
+        ('"1767225600,25"', 1767225600250),
+        ('"1.767225600e9"', 1767225600000),
+        ('"1767225600000"', 1767225600000),
+        ('"1712121012345"', 1712121012345),  # which ISO 8601 could take for a day of 1712
+        ('"1767225600000500"', 1767225600000),
+        ('"1767225600000500000"', 1767225600000),
+        ('"20260101"', 1767225600000),
+        ('"20260101000001"', 1767225601000),
+        ('"99999999"', 99999999000),
+        ('"-1767225600"', 42),
+        ('"1e999"', 42),
+        ('""', 42),
+        pytest.param('"' + "9" * 5000 + '"', 42, id="more digits than any number has"),
         ('"yesterday"', 42),
         ("null", 42),
         ("true", 42),
@@ -121,6 +243,18 @@ def test_missing_features_wait_for_the_median_where_configured():
 def test_the_time_of_an_event_is_the_fields_or_else_the_records(written, milliseconds):
     record = Record("t:1", b'{"a": 1, "t": %s}' % written.encode(), timestamp_ms=42)
     assert decode([record], Schema(("a",), timestamp="t")).events[0].timestamp_ms == milliseconds
+
+
+@given(st.integers(10**9, 4 * 10**9), st.sampled_from([1, 10**3, 10**6, 10**9]), st.booleans())
+def test_an_epoch_time_means_the_same_in_every_unit_and_in_csv(seconds, unit, csv):
+    schema = Schema(("a",), timestamp="t")
+    written = b"%d" % (seconds * unit)
+    record = (
+        Record("t:1", b"1," + written, columns=("a", "t"))
+        if csv
+        else Record("t:1", b'{"a": 1, "t": %b}' % written)
+    )
+    assert decode([record], schema).events[0].timestamp_ms == seconds * 1000
 
 
 def test_the_key_of_a_record_goes_before_the_field():

@@ -6,8 +6,9 @@ import json
 
 import pytest
 
+from detectd.absence import names_of
 from detectd.decode import Schema
-from detectd.field_watch import FieldWatch, names_of
+from detectd.field_watch import FieldWatch
 from detectd.records import Record
 
 SCHEMA = Schema(features=("a",), key="host", timestamp="time")

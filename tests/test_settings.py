@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from detectd import wiring
 from detectd.errors import ConfigError
 from detectd.loading import load
 from detectd.settings import Settings
@@ -44,7 +45,7 @@ def test_the_smallest_configuration_is_enough(write):
     settings = load(write(GOOD))
     assert settings.source.path.name == "events.jsonl"
     assert settings.event.features == ("a", "b")
-    assert settings.rejector.T == 32
+    assert settings.rejector.T is None
 
 
 @pytest.mark.parametrize(
@@ -139,6 +140,15 @@ def test_a_mistake_names_file_key_and_mend(write, old, new, key, mend):
         ('[kafka]\ndelivery = "at_least_once"', "kafka.delivery", "between two Kafka ends"),
         ('[output]\nvalue = "original"', "output.value", 'set "envelope"'),
         ('[schema_registry]\nusername = "x"', "schema_registry", "go together"),
+        ('[source.csv]\ndelimiter = ";;"', "source.csv.delimiter", "one character"),
+        ("[source.csv]\ndelimiter = '\\t'", "source.csv.delimiter", '"\\t" in double quotes'),
+        ('[source.csv]\ndelimiter = "x"', "source.csv.delimiter", "one character"),
+        ('[source.csv]\nencoding = "latin-l"', "source.csv.encoding", "is no encoding"),
+        ('[source.csv]\nencoding = "utf-16"', "source.csv.encoding", "convert the file to UTF-8"),
+        ('[source.csv]\nencoding = "base64"', "source.csv.encoding", "convert the file to UTF-8"),
+        ('[source.csv]\ncolumns = ["a", "b", "a"]', "source.csv.columns", "listed twice"),
+        ('[source.csv]\ncolumns = ["A", "b"]', "source.csv.columns", "did you mean 'A'?"),
+        ('[source.csv]\ndelimitr = ";"', "source.csv.delimitr", "did you mean delimiter?"),
         ("log = 3", "log", "table"),
         ("colour = 3", "colour", "unknown key"),
     ],
@@ -236,6 +246,36 @@ def test_a_mistake_in_the_environment_names_the_variable(
     (line,) = mistakes(write(GOOD))
     assert line.startswith(f"${variable}: ")
     assert words in line
+
+
+@pytest.mark.parametrize("value", ["1.5", "0.0", "-1", "true", '"2"'])
+def test_a_cap_of_what_may_be_missing_is_a_number_or_a_share(write, value):
+    text = GOOD + f'missing = "median"\nmax_missing = {value}'
+    (line,) = mistakes(write(text))
+    assert "event.max_missing: must be a number of features" in line
+
+
+@pytest.mark.parametrize(("value", "most"), [("0", 0), ("2", 2), ("0.5", 1), ("0.29", 0)])
+def test_a_share_of_features_is_rounded_down(write, value, most):
+    settings = load(write(GOOD + f'missing = "median"\nmax_missing = {value}'))
+    assert wiring.schema(settings).max_missing == most
+    assert wiring.schema(settings).imputable == min(most, 1)
+
+
+def test_a_cap_without_medians_is_a_mistake(write):
+    assert (
+        'max_missing caps what missing = "median" imputes'
+        in mistakes(write(GOOD + "max_missing = 1"))[0]
+    )
+
+
+def test_the_environment_reaches_into_csv(write, monkeypatch):
+    monkeypatch.setenv("DETECTD_SOURCE__CSV__DELIMITER", "\t")
+    monkeypatch.setenv("DETECTD_EVENT__MAX_MISSING", "0.5")
+    monkeypatch.setenv("DETECTD_EVENT__MISSING", "median")
+    settings = load(write(GOOD + "[source.csv]\ndecimal = ','"))
+    assert (settings.source.csv.delimiter, settings.source.csv.decimal) == ("\t", ",")
+    assert settings.event.max_missing == 0.5
 
 
 def test_the_reference_names_every_key_and_the_defaults():

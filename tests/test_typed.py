@@ -15,7 +15,7 @@ from detectd.typed import typed_reader
 
 SCHEMAS = [
     Schema(("a", "é b"), max_record_bytes=300),
-    Schema(("a", "é b"), missing="median"),
+    Schema(("a", "é b"), missing="median", max_missing=1),
     Schema(("a", "é b"), key="host", timestamp="at"),
     Schema(("a", "é b"), numeric_strings=True, timestamp="at", missing="median"),
 ]
@@ -113,7 +113,8 @@ def test_it_does_take_ordinary_events():
         event, figures = typed(schema, '{"a":1,"é b":2.5}'.encode())
         assert figures == (1.0, 2.5)
         assert event.json == '{"a":1,"é b":2.5}'.encode()
-    event, figures = typed(SCHEMAS[1], b'{"a":null}')
+    event, figures = typed(SCHEMAS[1], b'{"a":null,"\xc3\xa9 b":2}')
     assert event
-    assert all(map(math.isnan, figures))
-    assert len(figures) == 2
+    assert math.isnan(figures[0])
+    assert figures[1:] == (2.0,)
+    assert typed(SCHEMAS[1], b'{"a":null}') == (None, None)

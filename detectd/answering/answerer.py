@@ -128,12 +128,12 @@ class Answerer:
             state["renewal"] = self.renewal.state()
         return state | self.incumbent.state(counts)
 
-    def committed(self, counts: Counter[str]) -> None:
-        """The outputs with these counts have been committed."""
+    def committed(self, counts: Counter[str], outgoing: Sequence[Outgoing]) -> None:
+        """These outputs, with these counts, have been committed."""
         if self.warming:
             self.warming.committed()
         if self.incumbent:
-            self.incumbent.committed(counts)
+            self.incumbent.committed(counts, outgoing)
             self._unwritten = True
         for part in (self.shadow, self.renewal):
             if part:

@@ -13,9 +13,11 @@ import structlog
 
 from detectd.alerts import in_words
 from detectd.answering.observations import Observations
+from detectd.answering.recent_anomalies import RecentAnomalies
 from detectd.answering.vigil import Vigil
 from detectd.encode import VERDICTS
 from detectd.pipeline import judge_records
+from detectd.records import Topic
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from detectd.decode import Schema
     from detectd.models.serving import Serving
     from detectd.pipeline import Judged
-    from detectd.records import Record
+    from detectd.records import Outgoing, Record
     from detectd.settings import Settings
 
 log = structlog.get_logger()
@@ -42,6 +44,7 @@ class Incumbent:
         self._scores: list[NDArray[np.float64]] = []
         self._schema = schema
         self._original = settings.output.value == "original"
+        self.anomalies = RecentAnomalies(schema.features, original=self._original)
 
     @property
     def version(self) -> str:
@@ -64,6 +67,7 @@ class Incumbent:
         self._observations.resume(reported if same else {}, past["observed"] if same else {})
         watch, told = past.get("watch", {}), reported.get("alarms", ())
         self.vigil.resume(watch if same else {}, told if same else ())
+        self.anomalies.resume(reported.get("anomalies", {}) if same else {})
         self._scores.clear()
 
     def go_on_under(self, serving: Serving, average_run_length: float) -> None:
@@ -76,6 +80,7 @@ class Incumbent:
             self._observations = Observations(serving.promise.rejector.scores)
             self._scores.clear()
             self.vigil.resume({})
+            self.anomalies.resume({})
 
     def answer(self, records: Sequence[Record]) -> tuple[Judged, int | None]:
         """One output for each record, in order, and what there is to learn; and how many of the
@@ -90,11 +95,13 @@ class Incumbent:
         observed = {topic.value: self.observed[topic] + counts[topic] for topic in VERDICTS}
         return self._terms() | {"observed": observed, "watch": self.vigil.state()}
 
-    def committed(self, counts: Counter[str]) -> None:
-        """The outputs with these counts have been committed."""
+    def committed(self, counts: Counter[str], outgoing: Sequence[Outgoing]) -> None:
+        """These outputs, with these counts, have been committed."""
         now = time.time()
         scores = np.concatenate(self._scores) if self._scores else np.empty(0)
         self._observations.add(counts, scores, now)
+        if counts[Topic.ANOMALY]:
+            self.anomalies.see(outgoing)
         self._scores.clear()
         for alarm in self.vigil.committed(now):
             why = in_words(alarm)
@@ -107,7 +114,11 @@ class Incumbent:
 
     def report(self) -> dict[str, Any]:
         """For the store: what reports show of the stream."""
-        told = {"alarms": list(self.vigil.told), "zone": self._terms()["zone"]}
+        told = {
+            "alarms": list(self.vigil.told),
+            "anomalies": self.anomalies.as_dict(),
+            "zone": self._terms()["zone"],
+        }
         return self._observations.as_dict() | told
 
     def _terms(self) -> dict[str, Any]:

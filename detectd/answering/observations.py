@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import numpy as np
 
+from detectd.answering.recent_anomalies import together
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -195,7 +197,8 @@ def combined(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What several processes made of one model, each as `as_dict` gave it, as if one had seen it.
 
     Counts and histograms are added up, the histories joined by time. An alarm is put where it
-    falls in the joined history. Of candidates, those that the first part with one compares.
+    falls in the joined history. The latest anomalies are those of all by time. Of candidates,
+    those that the first part with one compares.
     """
     kept = [_believed(part) for part in parts]
     sound = [each for each in kept if _adds_up(each)]
@@ -216,6 +219,7 @@ def combined(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     )
     found: dict[str, Any] = msgspec.to_builtins(counted)
     found["alarms"] = _alarms_of_all(parts, history)
+    found["anomalies"] = together([part.get("anomalies") for part in parts])
     if shadow := _shadows_of_all(parts):
         found["shadow"] = shadow
     return found

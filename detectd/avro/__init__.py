@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from detectd.avro.registry import Registry
 from detectd.decode import kind_of
 from detectd.errors import ConfigError
+from detectd.extras import how_to_get
 from detectd.records import Defect, Stage
 from detectd.stamps import to_json
 
@@ -58,7 +59,7 @@ def reader(registry: Registry, *, clock: Callable[[], float] = time.monotonic) -
         from detectd.avro.schemas import body_reader
     except ModuleNotFoundError as missing:
         raise ConfigError(
-            f"source.format: \"avro\" needs {missing.name}; pip install 'detectd[avro]'"
+            f'source.format: "avro" needs {missing.name}; {how_to_get("avro")}'
         ) from None
 
     known: dict[int, Callable[[BytesIO], Any]] = {}

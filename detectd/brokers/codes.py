@@ -12,6 +12,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple
 
+from detectd.extras import how_to_get
+
 Code = int | str  # a number of the protocol or of librdkafka, or a class of kafka-python
 
 
@@ -323,7 +325,7 @@ KAFKA_PYTHON = (
         "UnsupportedCodecError",
         "UnsupportedCodecError",
         C,
-        "install the codecs: pip install 'detectd[codecs]'",
+        f"install the codecs: {how_to_get('codecs')}",
     ),
 )
 

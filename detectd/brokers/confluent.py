@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from detectd.brokers import Run
 from detectd.errors import ConfigError, Interrupted
+from detectd.extras import how_to_get
 from detectd.records import Record
 
 try:
@@ -18,7 +19,7 @@ try:
     from confluent_kafka import Producer as NativeProducer
 except ImportError:
     raise ConfigError(
-        "kafka.client: \"confluent\" needs a package: pip install 'detectd[confluent]'"
+        f'kafka.client: "confluent" needs confluent-kafka; {how_to_get("confluent")}'
     ) from None
 
 from detectd.brokers.codes import Kind

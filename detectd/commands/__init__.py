@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from detectd.commands import (
+    anomalies,
     backtest,
     check,
     dead_letters,
@@ -34,6 +35,7 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace, Console], None]] = {
     "check": check.check,
     "fit": fit.fit,
     "status": status.status,
+    "anomalies": anomalies.anomalies,
     "tap": tap.tap,
     "dead-letters list": dead_letters.list_,
     "dead-letters replay": dead_letters.replay,

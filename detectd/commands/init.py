@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from detectd import durable
+from detectd import durable, share
 from detectd.errors import UsageError
 from detectd.os_failures import explained
 
@@ -39,5 +39,6 @@ def init(arguments: argparse.Namespace, console: Console) -> None:
     history = arguments.input or "history.jsonl"
     console.say(
         f"Look it over, then:\n  detectd check --config {output}\n"
-        f"  detectd fit --config {output} --input {history}\n  detectd run --config {output}"
+        f"  detectd fit --config {output} --input {history}\n  detectd run --config {output}\n"
+        f"Every key, with its default: {share.REFERENCE}\nFor editors: {share.SCHEMA}"
     )

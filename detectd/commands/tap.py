@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from detectd.commands.console import configuration
@@ -11,9 +12,12 @@ if TYPE_CHECKING:
 
     from detectd.commands.console import Console
 
+# How many records are shown if neither --n nor --last says it.
+UNLESS_ASKED = 20
+
 
 def tap(arguments: argparse.Namespace, console: Console) -> None:
-    """A live sample of an output: the next records that are committed, until there are N."""
+    """A live sample of an output: the last records, the next that are committed, until N."""
     from detectd.signals import Stop
 
     stop = Stop()
@@ -26,12 +30,13 @@ def tap(arguments: argparse.Namespace, console: Console) -> None:
     from detectd.telemetry import logs
 
     logs.configure(settings.log)
-    topic, left = Topic(arguments.verdict), arguments.n
+    topic = Topic(arguments.verdict)
+    left = arguments.n or (math.inf if arguments.last else UNLESS_ASKED)
     render = as_json if arguments.format == "json" else as_text
     original = settings.output.value == "original" and topic is not Topic.DEAD_LETTER
-    for records in wiring.outputs(settings).follow(topic, stop):
-        for record in records[:left]:
+    for records in wiring.outputs(settings).follow(topic, stop, arguments.last):
+        for record in records:
             console.say(render(record, original=original))
-        left -= len(records)
-        if left <= 0:
-            return
+            left -= 1
+            if left <= 0:
+                return

@@ -14,6 +14,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from detectd.errors import ConfigError
+from detectd.extras import how_to_get
 from detectd.quiet import quiet
 
 if TYPE_CHECKING:
@@ -127,9 +128,7 @@ def find(name: str) -> Entry:
     if name in CATALOGUE:
         entry = CATALOGUE[name]
         if entry.torch and importlib.util.find_spec("torch") is None:
-            raise ConfigError(
-                f"detector.name: {name} needs PyTorch; install it with pip install 'detectd[torch]'"
-            )
+            raise ConfigError(f"detector.name: {name} needs PyTorch; {how_to_get('torch')}")
         return entry
     if name in REFUSED:
         raise ConfigError(f"detector.name: {name} {REFUSED[name]}; choose another")

@@ -12,6 +12,7 @@ import structlog
 
 from detectd.errors import DetectdError
 from detectd.os_failures import explained
+from detectd.outputs import history
 from detectd.records import Record, Topic
 from detectd.sinks import checkpoint, former
 from detectd.sinks.checkpoint import Former
@@ -38,15 +39,19 @@ class FileOutputs:
         self.directory = directory
         self._fsync = fsync
 
-    def follow(self, topic: Topic, stop: Stop) -> Iterator[list[Record]]:
-        """What is committed from now on, until `stop`. Raises DetectdError before the first run."""
-        last = self._committed()
-        shown, known = last.lengths.get(topic, 0), last.marks.get(topic)
+    def follow(self, topic: Topic, stop: Stop, last: int = 0) -> Iterator[list[Record]]:
+        """The `last` that are there, then what is committed from now on, until `stop`.
+
+        Raises DetectdError before the first run.
+        """
+        committed = self._committed()
+        yield self._last(topic, last, committed)
+        shown, known = committed.lengths.get(topic, 0), committed.marks.get(topic)
         file: IO[bytes] | None = None
         try:
             while not stop.requested:
-                last = self._committed()
-                length, mark = last.lengths.get(topic, 0), last.marks.get(topic)
+                committed = self._committed()
+                length, mark = committed.lengths.get(topic, 0), committed.marks.get(topic)
                 if file and mark and mark.inode != os.fstat(file.fileno()).st_ino:
                     # Rotated: whatever is left in the former file has been committed.
                     yield from _records(file, topic, shown, os.fstat(file.fileno()).st_size)
@@ -63,6 +68,50 @@ class FileOutputs:
         finally:
             if file:
                 file.close()
+
+    def last(self, topic: Topic, count: int) -> list[Record]:
+        """The last `count` that are there, in their order. Raises as `follow`."""
+        return self._last(topic, count, self._committed())
+
+    def all(self, topic: Topic, since_ms: int | None = None) -> Iterator[list[Record]]:  # noqa: ARG002
+        """All that are there, rotated files first. `since_ms` leaves out none: an output's events
+        come in any order of time. Raises as `follow`."""
+        committed = self._committed()
+        for place in reversed(history.rotated(self._path(topic))):
+            yield from history.everything(place)
+        with self._current_until(topic, committed) as (file, end):
+            if file:
+                yield from _records(file, topic, 0, end)
+
+    def _last(self, topic: Topic, count: int, committed: Checkpoint) -> list[Record]:
+        if not count:
+            return []
+        found: list[Record] = []
+        with self._current_until(topic, committed) as (file, end):
+            if file:
+                begin = history.begin_of_last(file, count, end)
+                found = [*itertools.chain.from_iterable(_records(file, topic, begin, end))]
+        for place in history.rotated(self._path(topic)):
+            if len(found) >= count:
+                break
+            found = [*history.last(place, count - len(found)), *found]
+        return found
+
+    @contextlib.contextmanager
+    def _current_until(
+        self, topic: Topic, committed: Checkpoint
+    ) -> Iterator[tuple[IO[bytes] | None, int]]:
+        """The file that the checkpoint names, and how much of it counts.
+
+        None if it has been rotated since: then it is found among those that were.
+        """
+        file = self._current(topic, committed.marks.get(topic))
+        if file is None:
+            yield None, 0
+            return
+        with file:
+            size = os.fstat(file.fileno()).st_size
+            yield file, min(committed.lengths.get(topic, 0), size)
 
     def dead_letters(self, *, replayed: bool) -> Iterator[Batch]:
         """All that are there now, or those behind the last replay. Raises as `follow`.
@@ -119,9 +168,12 @@ class FileOutputs:
                 return path
         return next(former.find(path, piece.length, piece.mark), None)
 
+    def _path(self, topic: Topic) -> Path:
+        return self.directory / f"{topic}.jsonl"
+
     def _current(self, topic: Topic, mark: Mark | None) -> IO[bytes] | None:
         """The file that the checkpoint names; None while another is at its path."""
-        path = self.directory / f"{topic}.jsonl"
+        path = self._path(topic)
         try:
             file = path.open("rb")
         except FileNotFoundError:
@@ -145,13 +197,16 @@ def _blocks(file: IO[bytes], path: Path, begin: int, end: int) -> Iterator[tuple
     file.seek(begin)
     while begin < end:
         lines = file.readlines(min(BLOCK, end - begin))
+        size = sum(map(len, lines))
+        while size > end - begin:  # Lines that come out even are followed by one beyond the end.
+            size -= len(lines.pop())
         if not lines:
             raise DetectdError(
                 f"{path} ends before the checkpoint does; put it back, or run again if it was "
                 "rotated at this moment"
             )
         yield begin, lines
-        begin += sum(map(len, lines))
+        begin += size
 
 
 def _as_records(name: str, place: int, lines: list[bytes]) -> list[Record]:

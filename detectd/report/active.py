@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from detectd import wiring
 from detectd.models.serving import load, serve, serve_active
+from detectd.report.anomalies import remembered
 from detectd.report.figures import figures
 
 if TYPE_CHECKING:
@@ -17,10 +18,14 @@ if TYPE_CHECKING:
 def active_figures(settings: Settings) -> dict[str, Any]:
     """The figures of the active model under the configured terms, and what it met so far.
 
-    Where a candidate scores along, its own promise beside that, and how far the two agree.
+    Where a candidate scores along, its own promise beside that, and how far the two agree; and its
+    latest and strongest anomalies, and the keys with the most.
     """
     serving, observed = _active(settings)
-    return figures(serving, observed) | {"candidate": _candidate(settings, observed)}
+    return figures(serving, observed) | {
+        "candidate": _candidate(settings, observed),
+        "anomalies": remembered(observed.get("anomalies")),
+    }
 
 
 def active_page(settings: Settings) -> str:

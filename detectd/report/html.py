@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from detectd import __version__
 from detectd.answering.observations import Observations
 from detectd.report import alarms, tables
+from detectd.report.anomalies import remembered
+from detectd.report.anomaly_cards import anomaly_section
 from detectd.report.charts import (
     gauge,
     history_figure,
@@ -33,7 +35,8 @@ def page(serving: Serving, observed: Mapping[str, Any], written: datetime) -> st
     """The whole document.
 
     `observed` is what the store keeps under the model's version: `Observations.as_dict`, or counts
-    alone; and under "alarms" a list of alarms as dicts, see `detectd.report.alarms`.
+    alone; under "alarms" a list of alarms as dicts, see `detectd.report.alarms`; and under
+    "anomalies" what `RecentAnomalies.as_dict` gave.
     """
     seen = Observations(serving.promise.rejector.scores)
     seen.resume(observed)
@@ -59,6 +62,7 @@ def page(serving: Serving, observed: Mapping[str, Any], written: datetime) -> st
                 _card("What was answered", tables.verdict_table(serving, report["observed"])),
                 class_="pair",
             ),
+            _card("Anomalies", anomaly_section(remembered(observed.get("anomalies")))),
             _card("Alarms", alarms.alarm_list(raised)),
             _card("The model", tables.particulars(serving)),
             _reading(),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from detectd.encode import VERDICTS
 from detectd.records import Topic
+from detectd.report.terminal import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +32,7 @@ def list_text(found: dict[str, Any]) -> str:
     groups = found["groups"]
     if not groups:
         return "no dead letters"
+    groups = [{name: _cell(value) for name, value in group.items()} for group in groups]
     wide = {name: max(len(name), *(len(g[name]) for g in groups)) for name in ("first", "last")}
     lines = [
         f"{'count':>9}  {'stage':9}{'first':{wide['first']}}  {'last':{wide['last']}}  error",
@@ -44,6 +46,11 @@ def list_text(found: dict[str, Any]) -> str:
     if lost:
         lines.append(f"{lost:>9,}  of these cannot be replayed: their bytes were not kept whole")
     return "\n".join(lines)
+
+
+def _cell(value: Any) -> Any:
+    """A text of a record's, which stays in its line."""
+    return one_line(value) if isinstance(value, str) else value
 
 
 def replay_figures(done: Replayed, *, rehearsed: bool) -> dict[str, Any]:

@@ -1,4 +1,9 @@
-"""An output record for whoever taps the stream: as JSON, or in a line for the eye."""
+"""An output record for whoever taps the stream: as JSON, or in a line for the eye.
+
+Events are spliced in as they came and never decoded: a number that is too large for a double, or a
+nesting too deep for a decoder, is no reason to stop looking. What is no output of detectd is shown
+too, as far as it can be.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +11,10 @@ import base64
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+
+from detectd.report.terminal import one_line
+from detectd.surrogates import decode_json
+from detectd.typed import on_one_line
 
 if TYPE_CHECKING:
     from detectd.records import Record
@@ -15,27 +24,52 @@ FIGURES = ("verdict", "reason", "score", "rank", "p_value", "confidence", "model
 TEXTS = ("verdict", "reason", "model", "id")
 SHOWN = 120
 
+to_json = msgspec.json.Encoder().encode
+
+
+class _Shown(msgspec.Struct):
+    """What is shown of a verdict or a dead letter."""
+
+    id: str
+    verdict: str = ""
+    reason: str | None = None
+    score: float | None = None
+    confidence: float | None = None
+    event: msgspec.Raw = msgspec.Raw()
+    stage: str = ""
+    error: str = ""
+    raw: str | None = None
+
+
+decode = msgspec.json.Decoder(_Shown).decode
+decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
+
 
 def as_json(record: Record, *, original: bool = False) -> str:
     """The value as it is; with `original` it is the event's own, and the verdict in the headers."""
     if original:
-        return msgspec.json.encode(_gathered(record)).decode()
-    return (record.value or b"").decode()
+        return to_json(_gathered(record)).decode()
+    event = _on_one_line(record.value or b"")
+    return to_json(_undecodable(record.value)).decode() if event is None else event.decode()
 
 
 def as_text(record: Record, *, original: bool = False) -> str:
     """Verdict and reason, the figures that matter, where it came from, and its beginning."""
-    fields = _gathered(record) if original else msgspec.json.decode(record.value or b"")
-    if "stage" in fields:
-        words = ["dead_letter", fields["stage"], fields["error"]]
+    value = to_json(_gathered(record)) if original else record.value or b""
+    try:
+        shown = decode_json(value, decode)
+    except (ValueError, RecursionError):
+        beginning = value[:SHOWN].decode(errors="replace")
+        return f"no output of detectd  {one_line(record.id)}  {one_line(beginning)}"
+    if shown.stage:
+        words = ["dead_letter", shown.stage, shown.error]
     else:
-        words = [fields["verdict"], fields["reason"] or ""]
-        figures = {"score": fields["score"], "confidence": fields["confidence"]}
+        words = [shown.verdict, shown.reason or ""]
+        figures = {"score": shown.score, "confidence": shown.confidence}
         words += [f"{name} {value:.6g}" for name, value in figures.items() if value is not None]
-    event = fields["event"] if "event" in fields else fields["raw"]
-    text = event if isinstance(event, str) else msgspec.json.encode(event).decode()
-    shown = text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
-    return "  ".join([*filter(None, words), fields["id"], " ".join(shown.split())])
+    text = bytes(shown.event).decode(errors="replace") or shown.raw or ""
+    words += [shown.id, " ".join(text[: 2 * SHOWN].split())[: SHOWN + 1]]
+    return "  ".join(one_line(word, SHOWN + 1) for word in words if word)
 
 
 def _gathered(record: Record) -> dict[str, Any]:
@@ -45,9 +79,31 @@ def _gathered(record: Record) -> dict[str, Any]:
     for name in FIGURES:
         text = headers.get(PREFIX + name.replace("_", "-"))
         if text is not None:
-            gathered[name] = text if name in TEXTS else msgspec.json.decode(text)
-    value = record.value or b""
+            gathered[name] = text if name in TEXTS else _number(text)
+    gathered["id"] = gathered["id"] or record.id
+    event = _on_one_line(record.value or b"")
+    return gathered | (
+        _undecodable(record.value) if event is None else {"event": msgspec.Raw(event)}
+    )
+
+
+def _number(text: str) -> float | None:
     try:
-        return gathered | {"event": msgspec.json.decode(value)}
+        return msgspec.json.decode(text, type=float)
     except ValueError:
-        return gathered | {"raw": base64.b64encode(value).decode(), "raw_encoding": "base64"}
+        return None
+
+
+def _on_one_line(value: bytes) -> bytes | None:
+    """JSON without the line breaks between its parts; None if it is no JSON in UTF-8."""
+    try:
+        value.decode()
+        decode_json(value, decode_raw)
+    except (ValueError, RecursionError):
+        return None
+    return on_one_line(value)
+
+
+def _undecodable(value: bytes | None) -> dict[str, Any]:
+    """Bytes that are no JSON."""
+    return {"raw": base64.b64encode(value or b"").decode(), "raw_encoding": "base64"}

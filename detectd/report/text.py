@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from detectd.report.anomalies import WIDTH, table
+from detectd.report.terminal import one_line
 from detectd.report.wording import (
     abstention_sentence,
     cost_doubt,
     figure,
     rate_doubt,
+    reach_sentence,
     standing,
 )
+
+# Of the latest and of the strongest anomalies, and of the keys with the most.
+ANOMALIES_SHOWN = 5
+KEYS_SHOWN = 5
 
 
 def text(report: dict[str, Any]) -> str:
@@ -19,14 +26,16 @@ def text(report: dict[str, Any]) -> str:
     lines = [
         f"model     {model['version']}  {model['detector']} on {', '.join(model['features'])}",
         f"          n = {model['n']:,} calibration scores ({model['calibration']}), "
-        f"contamination {_contamination(model)}, m = {model['m']:,}, T = {model['T']:.6g}",
+        f"contamination {_contamination(model)}, m = {model['m']:,}, {_threshold(model)}",
         f"          scored by {_scoring(model['scoring'])}",
         f"zone      {_zone(zone)}",
+        f"          {reach_sentence(zone['reach'])}",
         f"promise   {abstention_sentence(exact)}",
         "",
         *_table(exact, report["paper"]),
         "",
         *_observed(report["observed"]),
+        *_anomalies(report.get("anomalies")),
         *_candidate(report.get("candidate")),
         *(f"WARNING   {warning}" for warning in report["warnings"]),
     ]
@@ -43,6 +52,11 @@ def _contamination(model: dict[str, Any]) -> str:
         return found
     low, high = model["contamination_interval"]
     return f"{found} (estimated, {low:.4g} to {high:.4g})"
+
+
+def _threshold(model: dict[str, Any]) -> str:
+    by = {"T": "", "max_abstain_rate": " by max_abstain_rate", "default": " by default"}
+    return f"T = {model['T']:.6g}{by[model['T_set_by']]}"
 
 
 def _zone(zone: dict[str, Any]) -> str:
@@ -97,6 +111,23 @@ def _observed(observed: dict[str, Any]) -> list[str]:
         f"{standing(observed['inside_promise'])}; in the long run between "
         f"{observed['rate_low']:.3%} and {observed['rate_high']:.3%}",
     ]
+
+
+def _anomalies(anomalies: dict[str, Any] | None) -> list[str]:
+    """The latest, the strongest, and the keys with the most."""
+    if not anomalies or not anomalies["latest"]:
+        return []
+    lines = ["", "latest anomalies", *_indented(anomalies["latest"][-ANOMALIES_SHOWN:])]
+    lines += ["strongest anomalies", *_indented(anomalies["strongest"][:ANOMALIES_SHOWN])]
+    keys = anomalies["keys"][:KEYS_SHOWN]
+    if keys:
+        named = ", ".join(f"{one_line(key['key'], WIDTH)} {key['count']:,}" for key in keys)
+        lines.append(f"most by key: {named}")
+    return lines
+
+
+def _indented(found: list[dict[str, Any]]) -> list[str]:
+    return [f"  {line}" for line in table(found)]
 
 
 def _candidate_cost(exact: dict[str, Any]) -> str:

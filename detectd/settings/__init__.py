@@ -21,6 +21,9 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from detectd.nearest import nearest
+from detectd.records import MISSING_VALUES
+from detectd.settings.csv import CsvSettings
 from detectd.settings.environment import overrides
 from detectd.settings.kafka import KafkaSettings, SchemaRegistrySettings
 from detectd.settings.section import (
@@ -56,6 +59,7 @@ class SourceSettings(Section):
     batch_seconds: float = Field(default=1.0, gt=0, le=60)
     max_record_bytes: int = Field(default=1_048_576, ge=2)
     stale_after: Seconds | None = None
+    csv: CsvSettings = CsvSettings()
     rotated: tuple[Name, ...] = ()
     rotate_wait_seconds: float = Field(default=5.0, ge=0, le=3600)
 
@@ -118,6 +122,26 @@ class TopicsSettings(Section):
         return self
 
 
+def _max_missing(given: Any) -> int | float:
+    whole = isinstance(given, int) and not isinstance(given, bool) and given >= 0
+    if not whole and not (isinstance(given, float) and 0 < given < 1):
+        raise ValueError(
+            "must be a number of features (0, 1, 2, ...) or a share of them between 0 and 1 "
+            f"(it is {json.dumps(given, default=str)})"
+        )
+    return given  # type: ignore[no-any-return]
+
+
+# How many features of an event may be missing; see `_contamination` for why it is no plain union.
+MaxMissing = Annotated[
+    int | float,
+    BeforeValidator(
+        _max_missing,
+        json_schema_input_type=Annotated[int, Field(ge=0)] | Annotated[float, Field(gt=0, lt=1)],
+    ),
+]
+
+
 class EventSettings(Section):
     """How an event becomes a feature vector."""
 
@@ -126,6 +150,8 @@ class EventSettings(Section):
     key: Name | None = None
     numeric_strings: bool = False
     missing: Literal["dead_letter", "median"] = "dead_letter"
+    missing_values: tuple[str, ...] = MISSING_VALUES
+    max_missing: MaxMissing | None = None
 
     @field_validator("features")
     @classmethod
@@ -134,6 +160,14 @@ class EventSettings(Section):
         if twice:
             raise ValueError(f"{twice[0]!r} is listed twice; list each feature once")
         return features
+
+    @model_validator(mode="after")
+    def _caps_what_is_imputed(self) -> Self:
+        if self.max_missing is not None and self.missing != "median":
+            raise ValueError(
+                'max_missing caps what missing = "median" imputes; set both or neither'
+            )
+        return self
 
 
 class OutputSettings(Section):
@@ -176,7 +210,7 @@ class DetectorSettings(Section):
 class RejectorSettings(Section):
     """How reluctant the service is to answer, and what its mistakes cost."""
 
-    T: float = Field(default=32.0, gt=math.log(2), allow_inf_nan=False)
+    T: Annotated[float, Field(gt=math.log(2), allow_inf_nan=False)] | None = None
     max_abstain_rate: Share | None = None
     delta: Share = 0.1
     cost_false_positive: Cost = 1.0
@@ -185,7 +219,7 @@ class RejectorSettings(Section):
 
     @model_validator(mode="after")
     def _one_way_to_set_the_threshold(self) -> Self:
-        if self.max_abstain_rate is not None and "T" in self.model_fields_set:
+        if self.max_abstain_rate is not None and self.T is not None:
             raise ValueError("T and max_abstain_rate are both set; keep one of them")
         return self
 
@@ -262,6 +296,18 @@ class Settings(BaseSettings):
             raise ValueError(
                 f'output.value: "original" has the verdict in headers, and a {self.sink.kind} '
                 'has none; set "envelope"'
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _columns_hold_the_features(self) -> Self:
+        columns = self.source.csv.columns
+        lacks = next((name for name in self.event.features if name not in columns), None)
+        if columns and lacks is not None:
+            close = nearest(lacks, columns)
+            asks = f"did you mean {close!r}?" if close else f"they are {', '.join(columns)}"
+            raise ValueError(
+                f"source.csv.columns: {lacks!r} of event.features is none of them; {asks}"
             )
         return self
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from detectd.errors import ConfigError, DetectdError
 from detectd.os_failures import explained
+from detectd.report.terminal import printable
 from detectd.sinks import Sink
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class StdoutSink(Sink):
                 raise ConfigError("sink.kind: stdout is closed; redirect it, or name another sink")
             descriptor = sys.stdout.fileno()
         self._descriptor = descriptor
+        self._to_terminal = os.isatty(descriptor)
 
     def open(self) -> Position | None:
         """See `Sink`."""
@@ -32,7 +34,10 @@ class StdoutSink(Sink):
 
     def commit(self, outgoing: Sequence[Outgoing], position: Position) -> None:  # noqa: ARG002
         """See `Sink`: written in full when it returns, as far as a pipe can promise that."""
-        content = memoryview(b"".join(out.value + b"\n" for out in outgoing))
+        lines = b"".join(out.value + b"\n" for out in outgoing)
+        if self._to_terminal:  # JSON keeps its meaning; see `printable`
+            lines = printable(lines.decode(errors="replace")).encode()
+        content = memoryview(lines)
         try:
             while content:
                 content = content[os.write(self._descriptor, content) :]

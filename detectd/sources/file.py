@@ -14,6 +14,7 @@ from detectd.os_failures import explained
 from detectd.sources import BATCH_BYTES, Batch, Losses, Source, losses
 from detectd.sources.chain import Chain
 from detectd.sources.file_reader import BLOCK, FileReader
+from detectd.sources.header import CsvFormat, Header, kept_header
 from detectd.sources.holes import NUL
 from detectd.sources.identity import Identity
 from detectd.sources.losses import LossLog
@@ -53,6 +54,7 @@ class FileSource(Source):
         row_format: Literal["json", "csv"],
         follow: bool,
         max_record_bytes: int,
+        csv: CsvFormat | None = None,
         rotated: Sequence[str] = (),
         rotate_wait_seconds: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
@@ -62,6 +64,8 @@ class FileSource(Source):
         self.follow = follow
         self._rows = row_format == "csv"
         self._max_record_bytes = max_record_bytes
+        self._csv = csv or CsvFormat()
+        self._former: Header | None = None
         self._packed = path.suffix in SUFFIXES
         self._clock = clock
         self._chain = Chain(path, rotated, rotate_wait_seconds, clock=clock, wall=wall)
@@ -76,12 +80,18 @@ class FileSource(Source):
             require_regular(self.path, missing_ok=self.follow)
             if position is None:
                 self._generation = 0
+                self._former = None
                 self._begin()
                 position = self._position()
             else:
                 self._resume(position)
-        except DamagedError:
-            raise self._replaced() from None
+        except DamagedError as broken:
+            if position is not None:
+                raise self._replaced() from None
+            raise ConfigError(
+                f"source.path: {self.path}: {broken}; its name says that it is compressed: name a "
+                "file that is, or rename it"
+            ) from None
         except OSError as refused:
             raise explained(
                 refused,
@@ -105,7 +115,7 @@ class FileSource(Source):
                 continue
             elif not self.follow:
                 ended = not self._reading.finish()
-            elif not self._moved_on():
+            elif not self._reading.idle(self._clock()) and not self._moved_on():
                 left = deadline - time.monotonic()
                 if left <= 0:
                     break
@@ -148,6 +158,7 @@ class FileSource(Source):
             self._find_content()
         offset = position["offset"]
         self._chain.go_back(position["generation"])
+        self._former = kept_header(position.get("header"), self._csv)
         file = self._chain.current
         assert file
         self._generation = file.generation
@@ -164,6 +175,15 @@ class FileSource(Source):
         read = file.packed_at() if file.packed else self._reading.offset
         return min(1.0, read / size) if size else 1.0
 
+    def unread(self) -> int | None:
+        """See `Source`: of the file that is being read and of those known to come after it."""
+        file = self._chain.current
+        if file is None:
+            return None
+        size = file.end if file.cut else file.size()
+        read = file.packed_at() if file.packed else self._reading.offset
+        return max(0, size - read) + sum(later.size() for later in self._chain.next)
+
     def absent(self) -> str | None:
         """See `Source`. A file that has been there once is being rotated."""
         self._has_been = self._has_been or self._chain.current is not None
@@ -179,10 +199,12 @@ class FileSource(Source):
         """Read on in the current file; False if there is nothing more for now."""
         read = self._reading.feed(follow=self.follow)
         self._chain.has_read(read)
+        self._note_header()
         return read > 0
 
     def _position(self) -> dict[str, Any]:
         reading = self._reading
+        header = reading.header.as_dict() if reading.header else None
         return {
             "path": str(self.path.absolute()),
             "offset": reading.offset,
@@ -192,6 +214,7 @@ class FileSource(Source):
             "size": max(reading.size, reading.end),
             "target": str(self._chain.target),
             "next": [known.as_dict() for known in self._chain.expected()],
+            **({"header": header} if header else {}),
         }
 
     def _resume(self, position: dict[str, Any]) -> None:
@@ -203,6 +226,7 @@ class FileSource(Source):
             )
         self._chain.close()
         self._generation = position["generation"]
+        self._former = kept_header(position.get("header"), self._csv)
         past = Identity.from_dict(position["identity"])
         self._has_been = bool(past.inode)
         if not past.inode:
@@ -251,36 +275,41 @@ class FileSource(Source):
         self._read_from(file, 0, 0)
 
     def _read_from(self, file: Opened | None, offset: int, line: int) -> None:
-        columns = None
-        if file and offset and self._rows and not file.cut:
-            columns = self._columns(file)
+        if file and offset and self._rows and not file.cut and self._former is None:
+            self._former = self._header(file)
         generation = f"#{self._generation}" if self._generation else ""
         reader = Reader(
             f"{self.path.name}{generation}",
             self._max_record_bytes,
             rows=self._rows,
+            csv=self._csv,
             offset=offset,
             line=line,
-            columns=columns,
+            header=self._former,
         )
         self._reading = FileReader(
             file, reader, self._losses, json=not self._rows, clock=self._clock
         )
 
-    def _columns(self, file: Opened) -> tuple[str, ...]:
-        """The header, for whoever goes on in the middle of the file."""
-        reader = Reader(self.path.name, self._max_record_bytes, rows=True)
+    def _header(self, file: Opened) -> Header:
+        """The header at the beginning of the file, for a position that does not have it."""
+        reader = Reader(self.path.name, self._max_record_bytes, rows=True, csv=self._csv)
         file.go_to(0)
-        while not reader.columns and (block := file.read(BLOCK)):
+        while reader.looks_for_its_header and (block := file.read(BLOCK)):
             reader.feed(block if reader.ahead else block.lstrip(NUL))
-            reader.take(0)
         reader.finish()
-        reader.take(0)
-        assert reader.columns, "a position behind its header has a header"
-        return reader.columns
+        assert reader.header, "a position behind its header has a header"
+        return reader.header
+
+    def _note_header(self) -> None:
+        """Remember the header for the next file, and say once what there is to say of it."""
+        self._former = self._reading.header
+        if remark := self._reading.take_remark():
+            log.warning("source.header", path=str(self.path), reason=remark)
 
     def _moved_on(self) -> bool:
         """At the end of a followed file: go over to the one that has taken its place, if any."""
+        self._note_header()
         chain = self._chain
         if late := chain.written_too_late():
             self._losses.lost(self._reading.line, losses.TOO_LATE, late)

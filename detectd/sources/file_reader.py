@@ -13,11 +13,13 @@ from detectd.os_failures import explained
 from detectd.sources.holes import NUL, HoleFinder
 from detectd.sources.identity import Identity, Trace
 from detectd.sources.packed import DamagedError
+from detectd.surrogates import decode_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from detectd.records import Record
+    from detectd.sources.header import Header
     from detectd.sources.losses import LossLog
     from detectd.sources.opened import Opened
     from detectd.sources.reader import Reader
@@ -111,6 +113,20 @@ class FileReader:
         self._half = self._reader.finish()
         return self._half
 
+    def idle(self, now: float) -> bool:
+        """Nothing more is there at the moment. True if that has made records: see `Reader`."""
+        return self._reader.idle(now)
+
+    @property
+    def header(self) -> Header | None:
+        """Under which the rows stand, if they are CSV."""
+        return self._reader.header
+
+    def take_remark(self) -> str | None:
+        """Return what there is to say of the header, once."""
+        remark, self._reader.remark = self._reader.remark, None
+        return remark
+
     def is_intact(self) -> bool:
         """Return whether the file still holds what has been read of it; a packed one does."""
         if self._file is None or self._file.packed:
@@ -150,7 +166,7 @@ class FileReader:
         if not self._json:
             return
         try:
-            msgspec.json.decode(last.value or b"")
+            decode_json(last.value or b"")
         except (msgspec.DecodeError, UnicodeDecodeError):
             log.warning(
                 "source.half_line",

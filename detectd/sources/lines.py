@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from functools import lru_cache
+from typing import NamedTuple
 
 import msgspec
 
@@ -17,12 +19,63 @@ BEARABLE = 16
 # As integers: Python finds a byte in bytes five times faster so than as bytes of length one.
 RETURN, QUOTE = b'\r"'
 
-# A quote opens only where a field does, and two inside are one that is meant. Possessive, so that
-# no row can make the match go back on itself.
-_QUOTED_REST = rb'[^"]*+(?:""[^"]*+)*+"[^,]*+'
-_MORE_FIELDS = rb'(?:,(?:"' + _QUOTED_REST + rb'|[^",][^,]*+)?+)*+\Z'
-_CLOSED_FROM_INSIDE = re.compile(_QUOTED_REST + _MORE_FIELDS)
-_CLOSED_FROM_OUTSIDE = re.compile(rb'(?:"' + _QUOTED_REST + rb'|[^",][^,]*+)?+' + _MORE_FIELDS)
+# An open quote holds back the rows behind it: no row spans more lines.
+MOST_LINES = 1000
+
+
+class _Quotes:
+    """Where quoted fields begin and end in the lines of CSV with this delimiter.
+
+    A quote opens only where a field does, and two inside are one that is meant. Possessive, so that
+    no row can make the match go back on itself.
+    """
+
+    def __init__(self, delimiter: bytes) -> None:
+        d = re.escape(delimiter)
+        inside = rb'[^"]*+(?:""[^"]*+)*+'
+        quoted_rest = inside + rb'"[^%b]*+' % d
+        plain = rb'[^"%b][^%b]*+' % (d, d)
+        more = rb'(?:%b(?:"%b|%b)?+)*+\Z' % (d, quoted_rest, plain)
+        self.closed_from_inside = re.compile(quoted_rest + more).match
+        self.closed_from_outside = re.compile(rb'(?:"%b|%b)?+%b' % (quoted_rest, plain, more)).match
+        # A field up to its delimiter; the first one of a line may be the rest of a quoted one. The
+        # group is what stands behind a closing quote, and None while the quote is open.
+        self.rest = re.compile(rb'%b(?:"([^%b]*+))?+' % (inside, d)).match
+        self.field = re.compile(rb'"%b(?:"([^%b]*+))?+|(?:%b)?+' % (inside, d, plain)).match
+
+
+@lru_cache(16)
+def _quotes(delimiter: bytes) -> _Quotes:
+    return _Quotes(delimiter)
+
+
+def ends_inside_quotes(line: bytes, *, inside: bool = False, delimiter: bytes = b",") -> bool:
+    """Whether a line breaks off within a quoted field; `inside` says that it begins in one."""
+    quotes = _quotes(delimiter)
+    closed = quotes.closed_from_inside if inside else quotes.closed_from_outside
+    return closed(line) is None
+
+
+def fields_behind(line: bytes, *, inside: bool = False, delimiter: bytes = b",") -> int | None:
+    """How many more fields a line begins; None if text stands behind a closing quote in it."""
+    quotes = _quotes(delimiter)
+    count = place = 0
+    found = quotes.rest(line) if inside else None
+    while True:
+        if found is not None:
+            if found[1]:
+                return None
+            if found.end() == len(line):
+                return count
+            count, place = count + 1, found.end() + 1
+        quote = line.find(QUOTE, place)
+        if quote < 0:
+            return count + line.count(delimiter, place)
+        # Past the fields before the one with the quote.
+        begin = line.rfind(delimiter, place, quote) + 1
+        if begin:
+            count, place = count + line.count(delimiter, place, begin), begin
+        found = quotes.field(line, place)
 
 
 class Cut(msgspec.Struct, frozen=True, gc=False):
@@ -41,23 +94,59 @@ class Cut(msgspec.Struct, frozen=True, gc=False):
 Lines = list[bytes]
 
 
+class _Open(NamedTuple):
+    """A line after which a quoted field is open, or which closes it."""
+
+    line: Cut
+    # As `fields_behind`, read from within the field that was open before it.
+    fields: int | None
+
+
 class Cutter:
     """Feed it chunks, get cuts. With `rows`, a line break inside a quoted field does not cut.
 
-    A quote that is not closed within `max_record_bytes` cannot be meant: its line is then cut
+    A quote that is not closed within `max_record_bytes` and `MOST_LINES` cannot be meant, nor one
+    whose row has not `width` fields when it is closed, where that is known: its line is then cut
     alone, so that one bad row does not swallow the stream.
     """
 
-    def __init__(self, max_record_bytes: int, *, rows: bool = False) -> None:
+    def __init__(
+        self,
+        max_record_bytes: int,
+        *,
+        rows: bool = False,
+        delimiter: str = ",",
+        width: int | None = None,
+    ) -> None:
         self._longest = BEARABLE * max_record_bytes
         self._patience = max_record_bytes
         self._rows = rows
+        self._delimiter = delimiter.encode()
+        self._width = width
         self._pieces: list[bytes] = []
         self._kept = 0
         self._dropped = 0
         # The lines of a row that has not ended: after each of them a quoted field is open.
-        self._open: deque[Cut] = deque()
+        self._open: deque[_Open] = deque()
         self._open_size = 0
+        # Of those behind the first: the fields that they begin, and in how many that is unclear.
+        self._open_fields = self._unsound = 0
+
+    @property
+    def held(self) -> int:
+        """The bytes that have been fed and are in no cut yet."""
+        return self._open_size + self._kept + self._dropped
+
+    @property
+    def waits_for_a_quote(self) -> bool:
+        """Whether lines are held because a quoted field is open."""
+        return bool(self._open)
+
+    def give_up(self) -> list[Cut | Lines]:
+        """The first open line alone, since its quote is not closed in time."""
+        cuts: list[Cut | Lines] = []
+        self._give_up(cuts)
+        return cuts
 
     def feed(self, chunk: bytes) -> list[Cut | Lines]:
         """The records that end in this chunk. The first of a stream is always a Cut."""
@@ -111,38 +200,68 @@ class Cutter:
             cuts.append(line)
             return
         inside = bool(self._open)
-        self._open.append(line)
+        closed = not self._ends_inside(line, inside=inside)
+        if closed and not inside:
+            cuts.append(line)
+            return
+        fields = fields_behind(line.value, inside=True, delimiter=self._delimiter) if inside else 0
+        self._open.append(_Open(line, fields))
         self._open_size += line.size
-        if not ends_inside_quotes(line.value, inside=inside):
-            cuts.append(self._row())
-        while self._open_size > self._patience:
+        self._count(fields, 1)
+        if closed:
+            self._close(cuts)
+        while self._open_size > self._patience or len(self._open) >= MOST_LINES:
             self._give_up(cuts)
 
+    def _close(self, cuts: list[Cut | Lines]) -> None:
+        """The last open line closes the field: with the others it is a row, if that is sound."""
+        while self._open:
+            if self._is_sound():
+                cuts.append(self._row())
+                return
+            self._give_up(cuts)
+            # What is left begins with an open quote; the last line, alone, is not closed by itself.
+            if len(self._open) == 1:
+                return
+
+    def _is_sound(self) -> bool:
+        begun = fields_behind(self._open[0].line.value, delimiter=self._delimiter)
+        if begun is None or self._unsound:
+            return False
+        return self._width in (None, begun + self._open_fields + 1)
+
+    def _count(self, fields: int | None, sign: int) -> None:
+        """A line is now behind the first, or no longer."""
+        if fields is None:
+            self._unsound += sign
+        else:
+            self._open_fields += sign * fields
+
+    def _ends_inside(self, line: Cut, *, inside: bool = False) -> bool:
+        return ends_inside_quotes(line.value, inside=inside, delimiter=self._delimiter)
+
     def _row(self) -> Cut:
+        lines = [each.line for each in self._open]
         row = Cut(
-            b"\n".join(line.value for line in self._open),
-            sum(line.dropped for line in self._open),
+            b"\n".join(line.value for line in lines),
+            sum(line.dropped for line in lines),
             self._open_size,
-            len(self._open),
+            len(lines),
         )
         self._open.clear()
-        self._open_size = 0
+        self._open_size = self._open_fields = self._unsound = 0
         return row
 
     def _give_up(self, cuts: list[Cut | Lines]) -> None:
         """The first open line stands alone, and those after it up to the next open quote.
 
-        Behind that quote all is as it was, so each line is looked at twice at most.
+        Behind that quote all is as it was.
         """
         while True:
-            line = self._open.popleft()
+            line = self._open.popleft().line
             self._open_size -= line.size
             cuts.append(line)
-            if not self._open or ends_inside_quotes(self._open[0].value):
+            if self._open:
+                self._count(self._open[0].fields, -1)
+            if not self._open or self._ends_inside(self._open[0].line):
                 return
-
-
-def ends_inside_quotes(line: bytes, *, inside: bool = False) -> bool:
-    """Whether a line breaks off within a quoted field; `inside` says that it begins in one."""
-    closed = _CLOSED_FROM_INSIDE if inside else _CLOSED_FROM_OUTSIDE
-    return closed.match(line) is None

@@ -9,6 +9,7 @@ import zlib
 from typing import IO, TYPE_CHECKING, cast
 
 from detectd.errors import ConfigError
+from detectd.extras import how_to_get
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,7 +83,7 @@ class _Zstandard:
         except ImportError:
             raise ConfigError(
                 f"source.path: {place} is compressed with zstd, whose library is not installed: "
-                "pip install 'detectd[codecs]', or unpack the file with `zstd -d`"
+                f"{how_to_get('codecs')}, or unpack the file with `zstd -d`"
             ) from None
         self._raw = raw
         self._new = zstandard.ZstdDecompressor().decompressobj

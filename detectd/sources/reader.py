@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
-import csv
 from collections import deque
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from detectd.decode import BYTE_ORDER_MARK
 from detectd.errors import ConfigError
-from detectd.records import Record
+from detectd.records import Dialect, Record
+from detectd.sources.header import (
+    CsvFormat,
+    Header,
+    find_header,
+    likely_delimiter,
+    too_long,
+    without_header,
+)
 from detectd.sources.lines import Cut, Cutter
 
 if TYPE_CHECKING:
+    from detectd.sources.header import Found
     from detectd.sources.lines import Lines
 
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+
+# How long a row waits for the end of its quoted field when nothing more can be read.
+QUOTE_SECONDS = 5.0
 
 
 class Reader:
     """Counts what it has given: `offset` bytes and `line` lines. `ahead` bytes have been fed.
 
-    To go on in the middle of a CSV stream, give the `columns` that a reader found at its start.
+    To go on in the middle of a CSV stream, give the `header` that a reader found at its start. At
+    the start of a stream it is the former one, for the case that this stream has none. `remark` is
+    what an operator should know of the header that was found.
+
+    What it gives depends on the bytes alone, however they are chunked, but for `idle`.
     """
 
     def __init__(
@@ -30,27 +46,88 @@ class Reader:
         max_record_bytes: int,
         *,
         rows: bool,
+        csv: CsvFormat | None = None,
         offset: int = 0,
         line: int = 0,
-        columns: tuple[str, ...] | None = None,
+        header: Header | None = None,
     ) -> None:
-        self.name = name
+        # A path may hold bytes that are no text.
+        self.name = name.encode(errors="backslashreplace").decode()
         self.offset = self.ahead = offset
         self.line = line
+        self.header = header
+        self.remark: str | None = None
+        self._max_record_bytes = max_record_bytes
         self._rows = rows
+        self._csv = csv or CsvFormat()
         self._at_start = not offset
-        self.columns = columns
-        self._cutter = Cutter(max_record_bytes, rows=rows)
         self._cuts: deque[Cut | Lines] = deque()
+        # How far the stream had been fed when nothing more was to be had, and the time.
+        self._idle: deque[tuple[int, float]] = deque()
+        if rows and header is None and self._csv.columns:
+            self.header = Header(self._csv.columns, self._csv.delimiter)
+        self._dialect, self._cutter = self._below_header()
+        # What has been fed while it is not known where the header ends, and what looks for that.
+        self._head = bytearray() if rows and self._at_start else None
+        self._first_row: Cutter | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...] | None:
+        """The names of the columns; None if there are none, or none yet."""
+        return self.header.columns if self.header else None
+
+    @property
+    def looks_for_its_header(self) -> bool:
+        """Whether more must be fed to know under which columns the rows stand."""
+        return self._head is not None
 
     def feed(self, chunk: bytes) -> None:
-        """Take in the next bytes of the stream."""
+        """Take in the next bytes of the stream.
+
+        Raises ConfigError if a CSV stream does not begin with a header, and has no former one.
+        """
         self.ahead += len(chunk)
-        self._cuts.extend(self._cutter.feed(chunk))
+        if self._head is None:
+            self._cuts.extend(self._cutter.feed(chunk))
+        else:
+            self._head += chunk
+            self._look_for_the_header(chunk)
 
     def finish(self) -> bool:
-        """The stream has ended: a last line without a line end is a record. True where it is."""
-        self._cuts.extend(self._cutter.finish())
+        """The stream has ended: a last line without a line end is a record. True if it is.
+
+        Raises ConfigError as `feed`.
+        """
+        if self._head:
+            if self._first_row is None:
+                self._begin_first_row()
+            assert self._first_row
+            if cuts := self._first_row.finish():
+                self._end_of_header(cuts[0])
+            self._first_row = None
+        if self._head is None:
+            self._cuts.extend(self._cutter.finish())
+        return bool(self._cuts)
+
+    def idle(self, now: float) -> bool:
+        """Nothing more can be read now, a time in seconds. True if that has made records.
+
+        A quote that is not closed `QUOTE_SECONDS` after it was read cannot be meant: what it holds
+        back is read as if the stream began behind its line. Raises ConfigError as `feed`.
+        """
+        while (cutter := self._first_row or self._cutter).waits_for_a_quote:
+            begin = self.ahead - cutter.held
+            while self._idle and self._idle[0][0] <= begin:
+                self._idle.popleft()
+            if not self._idle or self._idle[-1][0] < self.ahead:
+                self._idle.append((self.ahead, now))
+            if now - self._idle[0][1] < QUOTE_SECONDS:
+                break
+            cuts = cutter.give_up()
+            if cutter is self._first_row:
+                self._end_of_header(cuts[0])
+            else:
+                self._cuts.extend(cuts)
         return bool(self._cuts)
 
     def skip(self, size: int) -> None:
@@ -61,13 +138,13 @@ class Reader:
     def take(self, limit: int) -> list[Record]:
         """Up to `limit` records, in order; none until more is fed.
 
-        Raises ConfigError where the first line of a CSV stream is no header.
+        Raises ConfigError if the stream is not written in an encoding that can be read.
         """
         if self._cuts and self._at_start:
             self._at_start = False
             first = self._cuts.popleft()
             assert isinstance(first, Cut), "see Cutter.feed"
-            self._look_at_the_first(first)
+            self._cuts.appendleft(msgspec.structs.replace(first, value=self._unmarked(first.value)))
         records: list[Record] = []
         while self._cuts and len(records) < limit:
             cut = self._cuts.popleft()
@@ -86,34 +163,77 @@ class Reader:
 
     def _record(self, cut: Cut) -> Record:
         number = self.line + 1
-        return Record(f"{self.name}:{number}", cut.value, columns=self.columns, dropped=cut.dropped)
+        return Record(
+            f"{self.name}:{number}",
+            cut.value,
+            columns=self.columns if self._rows else None,
+            dropped=cut.dropped,
+            dialect=self._dialect,
+        )
 
     def _records(self, lines: Lines) -> list[Record]:
-        name, columns = self.name, self.columns
+        name, dialect = self.name, self._dialect
+        columns = self.columns if self._rows else None
         return [
-            Record(f"{name}:{number}", line, None, (), None, None, columns)
+            Record(f"{name}:{number}", line, None, (), None, None, columns, 0, dialect)
             for number, line in enumerate(lines, self.line + 1)
         ]
 
-    def _look_at_the_first(self, cut: Cut) -> None:
-        """Take off a byte order mark, and in a CSV stream the header."""
-        value = cut.value.removeprefix(BYTE_ORDER_MARK)
-        if self._rows and self.columns is None:
-            self.columns = header(value, self.name)
-            self.offset, self.line = cut.size, cut.lines
+    def _look_for_the_header(self, chunk: bytes) -> None:
+        """The chunk is the end of the head; its first line says what separates the fields."""
+        assert self._head is not None
+        if self._first_row is not None:
+            cuts = self._first_row.feed(chunk)
+        elif b"\n" in chunk:
+            cuts = self._begin_first_row()
+        elif len(self._head) > self._max_record_bytes:
+            if self.header is None:
+                raise too_long(self.name, self._max_record_bytes)
+            self._adopt(without_header(self.header, self._csv))
+            return
         else:
-            self._cuts.appendleft(msgspec.structs.replace(cut, value=value))
+            return
+        if cuts:
+            self._end_of_header(cuts[0])
 
+    def _begin_first_row(self) -> list[Cut | Lines]:
+        assert self._head is not None
+        head = self._unmarked(bytes(self._head))
+        delimiter = likely_delimiter(head.split(b"\n", 1)[0], self._csv, self.header)
+        self._first_row = Cutter(self._max_record_bytes, rows=True, delimiter=delimiter)
+        return self._first_row.feed(head)
 
-def header(value: bytes, name: str) -> tuple[str, ...]:
-    """The columns that the first row of a CSV stream names."""
-    try:
-        columns = tuple(next(csv.reader([value.decode()], strict=True), []))
-    except (UnicodeDecodeError, csv.Error) as broken:
-        raise ConfigError(f"{name}: its first line is no CSV header: {broken}") from None
-    if not any(columns) or len(set(columns)) < len(columns):
-        raise ConfigError(
-            f"{name}: its first line is no CSV header, which names each column once: "
-            f"{','.join(columns)[:80]!r}"
-        )
-    return columns
+    def _end_of_header(self, first: Cut | Lines) -> None:
+        assert isinstance(first, Cut), "see Cutter.feed"
+        assert self._head is not None
+        found = find_header(first.value, self.name, self._csv, self.header)
+        if found.is_first_line:
+            mark = self._head.startswith(BYTE_ORDER_MARK)
+            size = first.size + mark * len(BYTE_ORDER_MARK)
+            del self._head[:size]
+            self.offset, self.line = self.offset + size, self.line + first.lines
+            self._at_start = False
+        self._adopt(found)
+
+    def _adopt(self, found: Found) -> None:
+        """From here on the lines are rows, those of the head first."""
+        head, self._head, self._first_row = self._head, None, None
+        self.header, self.remark = found.header, found.remark
+        self._dialect, self._cutter = self._below_header()
+        if head:
+            self._cuts.extend(self._cutter.feed(bytes(head)))
+
+    def _below_header(self) -> tuple[Dialect, Cutter]:
+        dialect = self.header.dialect(self._csv) if self.header else Dialect()
+        width = len(self.header.columns) if self.header else None
+        limit, delimiter = self._max_record_bytes, dialect.delimiter
+        return dialect, Cutter(limit, rows=self._rows, delimiter=delimiter, width=width)
+
+    def _unmarked(self, value: bytes) -> bytes:
+        """The first bytes of the stream without a byte order mark."""
+        if value.startswith(UTF_16_MARKS):
+            raise ConfigError(
+                f"{self.name}: its byte order mark says that it is UTF-16; convert it to UTF-8: "
+                "iconv -f UTF-16 -t UTF-8"
+            )
+        return value.removeprefix(BYTE_ORDER_MARK)

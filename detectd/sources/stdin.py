@@ -17,6 +17,7 @@ from detectd.sources.reader import Reader
 
 if TYPE_CHECKING:
     from detectd.records import Record
+    from detectd.sources.header import CsvFormat
 
 BLOCK = 1 << 16
 # So much may wait while a batch is answered before the writer has to; more is for root alone.
@@ -32,13 +33,14 @@ class StdinSource(Source):
         *,
         row_format: Literal["json", "csv"],
         max_record_bytes: int,
+        csv: CsvFormat | None = None,
     ) -> None:
         if descriptor is None:
             if sys.stdin is None:  # Python leaves it out where it was closed at the start.
                 raise ConfigError("source.kind: stdin is closed; pipe records into the command")
             descriptor = sys.stdin.fileno()
         self._descriptor = descriptor
-        self._reader = Reader("stdin", max_record_bytes, rows=row_format == "csv")
+        self._reader = Reader("stdin", max_record_bytes, rows=row_format == "csv", csv=csv)
         self._closed = False
 
     def start(self, position: dict[str, Any] | None) -> None:  # noqa: ARG002
@@ -62,6 +64,8 @@ class StdinSource(Source):
                 left = max(0.0, deadline - time.monotonic())
                 try:
                     if not select.select([self._descriptor], [], [], left)[0]:
+                        if self._reader.idle(time.monotonic()):
+                            continue
                         break
                     chunk = os.read(self._descriptor, BLOCK)
                 except OSError as failed:

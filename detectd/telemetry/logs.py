@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from detectd.report.terminal import printable
+
 if TYPE_CHECKING:
-    from structlog.typing import Processor
+    from structlog.typing import EventDict, Processor, WrappedLogger
 
     from detectd.settings import LogSettings
 
@@ -23,7 +25,7 @@ def configure(settings: LogSettings) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     rendering: list[Processor] = (
-        [structlog.dev.ConsoleRenderer()]
+        [_printable, structlog.dev.ConsoleRenderer()]
         if human
         else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
     )
@@ -53,3 +55,10 @@ def configure(settings: LogSettings) -> None:
 def warn(event: str, **words: str) -> None:
     """Warn of what was found before there is anybody else to do so."""
     structlog.get_logger().warning(event, **words)
+
+
+def _printable(_logger: WrappedLogger, _name: str, words: EventDict) -> EventDict:
+    """What a record has brought into a line does nothing to the terminal."""
+    return {
+        name: printable(each) if isinstance(each, str) else each for name, each in words.items()
+    }

@@ -6,7 +6,9 @@ import time
 
 import pytest
 
+from detectd.sources import reader
 from detectd.sources.file import FileSource
+from detectd.sources.header import CsvFormat
 from detectd.sources.stdin import StdinSource
 
 LINES = [b'{"n": %d}' % n for n in range(23)]  # as many as `drain` waits for
@@ -184,3 +186,17 @@ def test_a_pipe_holds_what_comes_while_a_batch_is_answered():
     assert os.write(writing, bytes(1 << 20)) == 1 << 20
     os.close(reading)
     os.close(writing)
+
+
+def test_a_pipe_does_not_wait_for_a_quote_for_ever(monkeypatch):
+    monkeypatch.setattr(reader, "QUOTE_SECONDS", 0.0)
+    reading, writing = os.pipe()
+    os.write(writing, b'a;b\n1;"2\n3;4\n')
+    csv = CsvFormat(features=("a",))
+    source = StdinSource(reading, row_format="csv", max_record_bytes=1000, csv=csv)
+    source.start(None)
+    batch = source.read(2, 60)
+    assert [record.value for record in batch.records] == [b'1;"2', b"3;4"]
+    assert not batch.ended
+    os.close(writing)
+    os.close(reading)

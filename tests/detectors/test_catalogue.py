@@ -56,7 +56,7 @@ def test_an_unknown_or_refused_name_says_why_and_what_else(name, words):
 
 @pytest.mark.skipif(importlib.util.find_spec("torch") is not None, reason="torch is installed")
 def test_a_network_says_which_extra_to_install():
-    with pytest.raises(ConfigError, match=r"pip install 'detectd\[torch\]'"):
+    with pytest.raises(ConfigError, match=r"pip install '\.\[torch\]' in a checkout"):
         find("AutoEncoder")
 
 

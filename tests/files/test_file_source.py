@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from detectd.errors import ConfigError, DetectdError
+from detectd.sources import reader
 from detectd.sources.file import FileSource
+from detectd.sources.header import CsvFormat
 
 
 @pytest.fixture
@@ -17,8 +19,8 @@ def path(tmp_path):
     return tmp_path / "events.jsonl"
 
 
-def open_source(path, position=None, follow=True, row_format="json", limit=1000):
-    source = FileSource(path, row_format=row_format, follow=follow, max_record_bytes=limit)
+def open_source(path, position=None, follow=True, row_format="json", limit=1000, csv=None):
+    source = FileSource(path, row_format=row_format, follow=follow, max_record_bytes=limit, csv=csv)
     source.start(position)
     return source
 
@@ -151,6 +153,92 @@ def test_a_first_line_that_is_no_header_is_refused(path, head):
     with pytest.raises(ConfigError, match="no CSV header"):
         source.read(10, 0)
     source.close()
+
+
+CPU = CsvFormat(features=("cpu",))
+
+
+def cpu_rows(batch):
+    return [
+        dict(zip(record.columns, record.value.split(b";"), strict=True))["cpu"]
+        for record in batch.records
+    ]
+
+
+def truncate(path, content):
+    path.write_bytes(content)
+
+
+def rotate(path, content):
+    path.rename(path.with_name(f"{path.name}.1"))
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("move", [truncate, rotate])
+@pytest.mark.parametrize("stops", [False, True], ids=["running", "over a restart"])
+@pytest.mark.parametrize("names", [["n", "cpu"], ["cpu", *(f"column_{n}" for n in range(80))]])
+def test_a_header_outlives_the_file_that_had_it(path, move, stops, names):
+    """A writer that writes its header once, and a log that is rotated away under it."""
+
+    def row(value):
+        return ";".join(value if name == "cpu" else "0" for name in names).encode()
+
+    path.write_bytes(";".join(names).encode() + b"\n" + row("40") + b"\n" + row("41") + b"\n")
+    source = open_source(path, row_format="csv", csv=CPU)
+    first = source.read(1000, 0.2)
+    assert cpu_rows(first) == [b"40", b"41"]
+    if stops:
+        source.close()
+    move(path, row("42") + b"\n")
+    if stops:
+        source = open_source(path, first.position, row_format="csv", csv=CPU)
+    second = source.read(1000, 0.5)
+    assert cpu_rows(second) == [b"42"]
+    assert ids(second) == ["events.jsonl#1:1"]
+    if stops:  # Once more, in the middle of the file without a header.
+        source.close()
+        with path.open("ab") as file:
+            file.write(row("43") + b"\n")
+        source = open_source(path, second.position, row_format="csv", csv=CPU)
+        assert cpu_rows(source.read(1000, 0.2)) == [b"43"]
+    move(path, b"new;cpu\n5;44\n")
+    assert cpu_rows(source.read(1000, 0.5)) == [b"44"]
+    source.close()
+
+
+def test_a_position_without_a_header_is_read_with_the_files(path):
+    path.write_bytes(b"n;cpu\n1;40\n2;41\n")
+    source = open_source(path, follow=False, row_format="csv", csv=CPU)
+    position = source.read(1, 0).position
+    source.close()
+    del position["header"]
+    again = open_source(path, position, follow=False, row_format="csv", csv=CPU)
+    assert cpu_rows(again.read(9, 0)) == [b"41"]
+    again.close()
+
+
+def test_other_features_than_the_header_has_are_refused_in_the_middle_of_the_file_too(path):
+    path.write_bytes(b"n;cpu\n1;40\n2;41\n")
+    source = open_source(path, follow=False, row_format="csv", csv=CPU)
+    position = source.read(1, 0).position
+    source.close()
+    csv = CsvFormat(features=("cpus",))
+    again = FileSource(path, row_format="csv", follow=True, max_record_bytes=1000, csv=csv)
+    with pytest.raises(ConfigError, match=r"no column 'cpus'.*did you mean 'cpu'"):
+        again.start(position)
+    again.close()
+
+
+def test_a_followed_file_does_not_wait_for_a_quote_for_ever(path, monkeypatch):
+    monkeypatch.setattr(reader, "QUOTE_SECONDS", 0.0)
+    path.write_bytes(b'n;cpu\n1;"40\n2;41\n')
+    source = open_source(path, row_format="csv", csv=CPU)
+    batch = source.read(2, 60)
+    assert [record.value for record in batch.records] == [b'1;"40', b"2;41"]
+    source.close()
+    again = open_source(path, batch.position, row_format="csv", csv=CPU)
+    assert again.read(9, 0).records == []
+    again.close()
 
 
 def test_a_damaged_gzip_stops_with_the_line(tmp_path):

@@ -1,0 +1,189 @@
+"""Anomalies for a person at a terminal, and as data."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from detectd.answering import recent_anomalies
+from detectd.report.terminal import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from detectd.anomaly_selection import KeyAnomalies, Selection
+    from detectd.records import Topic
+
+# Features named in a line, and characters of a key or a feature's name in it.
+FEATURES_SHOWN = 3
+WIDTH = 32
+
+# Keys in a table.
+KEYS_SHOWN = 50
+
+
+def list_figures(
+    found: Sequence[msgspec.Struct], selection: Selection, verdict: Topic
+) -> dict[str, Any]:
+    """What `anomalies` prints."""
+    return _counts(selection, verdict) | {
+        "shown": len(found),
+        "anomalies": [_as_data(anomaly) for anomaly in found],
+    }
+
+
+def by_key_figures(
+    keys: Sequence[KeyAnomalies], selection: Selection, verdict: Topic
+) -> dict[str, Any]:
+    """What `anomalies --by key` prints."""
+    return _counts(selection, verdict) | {
+        "keys": [
+            {
+                "key": key.key,
+                "count": key.count,
+                "error": key.error,
+                "latest": _as_data(key.latest),
+                "strongest": _as_data(key.strongest),
+            }
+            for key in keys
+        ],
+    }
+
+
+def _counts(selection: Selection, verdict: Topic) -> dict[str, Any]:
+    return {
+        "verdict": verdict.value,
+        "matched": selection.matched,
+        "without_time": selection.timeless,
+        "unreadable": selection.unreadable,
+    }
+
+
+def _as_data(anomaly: msgspec.Struct) -> dict[str, Any]:
+    """The anomaly as JSON has it, with its time for a person, too."""
+    data: dict[str, Any] = msgspec.to_builtins(anomaly)
+    return {"time": iso_time(data["time_ms"])} | data | {"features": list(data["features"])}
+
+
+def list_text(told: dict[str, Any]) -> str:
+    """A line an anomaly, the latest last."""
+    found, notes = told["anomalies"], _notes(told)
+    if not found:
+        return "\n".join([f"no {_plural(told['verdict'])}", *notes])
+    more = told["matched"] - told["shown"]
+    if more:
+        notes = [f"{more:,} more before these; --last N shows them", *notes]
+    return "\n".join([*table(found), *notes])
+
+
+def by_key_text(told: dict[str, Any]) -> str:
+    """A line a key."""
+    keys, notes = told["keys"], _notes(told)
+    if not keys:
+        return "\n".join([f"no {_plural(told['verdict'])}", *notes])
+    shown = keys[:KEYS_SHOWN]
+    rows = [
+        (
+            one_line("no key" if key["key"] is None else key["key"], WIDTH),
+            f"{'≤ ' if key['error'] else ''}{key['count']:,}",
+            key["latest"]["time"] or "-",
+            _number(key["strongest"]["score"]),
+            _number(key["strongest"]["p_value"]),
+            one_line(key["strongest"]["id"]),
+        )
+        for key in shown
+    ]
+    head = ("key", "count", "latest", "strongest", "p-value", "id of the strongest")
+    hidden = len(keys) - len(shown)
+    if hidden:
+        notes = [f"{hidden:,} more keys; --format json has them", *notes]
+    if any(key["error"] for key in keys):
+        notes = ["≤: a count that may be too high, as there are many keys", *notes]
+    return "\n".join([*_aligned([head, *rows], right={1, 3, 4}), *notes])
+
+
+def remembered(past: object) -> dict[str, Any]:
+    """What the store keeps of a model's anomalies; nothing if it is not sound."""
+    kept = recent_anomalies.kept(past)
+    return {
+        "latest": [_as_data(anomaly) for anomaly in kept.latest],
+        "strongest": [_as_data(anomaly) for anomaly in kept.strongest],
+        "keys": msgspec.to_builtins(kept.keys),
+    }
+
+
+def table(found: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Anomalies as lines under a head; those without a key or a time have no such column."""
+    keyed = any(anomaly["key"] is not None for anomaly in found)
+    timed = any(anomaly["time_ms"] is not None for anomaly in found)
+    head = ("time", "key", "score", "p-value", "features", "id")
+    rows = [
+        (
+            iso_time(anomaly["time_ms"]) or "-",
+            one_line(anomaly["key"] or "-", WIDTH),
+            _number(anomaly["score"]),
+            _number(anomaly["p_value"]),
+            features_text(anomaly["features"]) or "-",
+            one_line(anomaly["id"]),
+        )
+        for anomaly in found
+    ]
+    columns = [i for i in range(len(head)) if (timed or i) and (keyed or i != 1)]
+    cells = [tuple(row[i] for i in columns) for row in (head, *rows)]
+    return _aligned(cells, right={columns.index(2), columns.index(3)})
+
+
+def features_text(features: Sequence[Mapping[str, Any]]) -> str:
+    """The first features: name, value, and the share of what drove the score."""
+    shown = [feature_text(feature) for feature in features[:FEATURES_SHOWN]]
+    return ", ".join([*shown, "…"] if len(features) > FEATURES_SHOWN else shown)
+
+
+def feature_text(feature: Mapping[str, Any]) -> str:
+    """A feature in a few words: `latency_ms 812.4 (74%)`."""
+    value, share = feature["value"], feature["share"]
+    shown = _number(value) if isinstance(value, float) else "missing" if value is None else value
+    words = f"{one_line(feature['name'], WIDTH)} {one_line(str(shown), WIDTH)}"
+    return words if share is None else f"{words} ({share:.0%})"
+
+
+def iso_time(time_ms: int | None) -> str | None:
+    """The moment to the second, in UTC."""
+    if time_ms is None:
+        return None
+    try:
+        moment = datetime.fromtimestamp(time_ms / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _notes(told: Mapping[str, Any]) -> list[str]:
+    notes = []
+    if told["without_time"]:
+        notes.append(f"{told['without_time']:,} have no time, and are left out")
+    if told["unreadable"]:
+        notes.append(f"{told['unreadable']:,} records are no outputs of detectd, and are left out")
+    return notes
+
+
+def _plural(verdict: str) -> str:
+    return "anomalies" if verdict == "anomaly" else "abstentions"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.6g}"
+
+
+def _aligned(rows: Sequence[Sequence[str]], right: set[int]) -> list[str]:
+    """Rows as lines, each column as wide as its widest cell; those in `right` end together."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.rjust(width) if i in right else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]

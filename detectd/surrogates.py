@@ -1,0 +1,46 @@
+r"""JSON text with half a surrogate pair, such as "\ud83d", which is valid JSON and no text.
+
+`json.dumps` of Python and `JSON.stringify` of older JavaScript engines write it for file names
+that are not UTF-8 and for text cut within a character. Decoders of UTF-8 refuse it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+# Every escape is consumed whole, so that in `\\ud83d` the second backslash begins none.
+_ESCAPE = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    rb"|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+    rb"|\\."
+)
+
+
+def spelled_out(value: bytes) -> bytes:
+    r"""The same JSON, but that each half of a pair is the six characters of its escape.
+
+    So `\ud83d` becomes `\\ud83d`, and different texts stay different. Whole pairs stay as they are.
+    """
+    return _ESCAPE.sub(lambda found: b"\\" + found[0] if found[1] else found[0], value)
+
+
+def decode_json(value: bytes, decode: Callable[[bytes], T] = msgspec.json.decode) -> T:
+    """What `decode`, one of msgspec's, makes of JSON text; half a pair is its escape, spelled out.
+
+    Raises as `decode`.
+    """
+    try:
+        return decode(value)
+    except msgspec.DecodeError:
+        text = spelled_out(value) if b"\\u" in value else value
+        if text == value:
+            raise
+        return decode(text)
