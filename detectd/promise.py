@@ -85,15 +85,15 @@ class Promise:
         return zone.width / (zone.n + 1)
 
     @property
-    def reach(self) -> float:
-        """The share of the expected anomalies that the zone leaves to be called anomaly."""
-        return reach(self.rejector.zone, self.terms.contamination)
-
-    @property
     def expected_anomaly_rate(self) -> float:
         """The share of ranks above the zone: with a law, the expected share of anomalies."""
         zone = self.rejector.zone
         return (zone.n - zone.rank_high) / (zone.n + 1)
+
+    @property
+    def reach(self) -> float:
+        """The share of the expected anomalies that the zone leaves to be called anomaly."""
+        return reach(self.rejector.zone, self.terms.contamination)
 
     @property
     def rate_bounded(self) -> bool:
