@@ -7,7 +7,7 @@ PIP := $(BIN)/pip install --disable-pip-version-check --progress-bar on
 RUNTIME := $(VENV)/.runtime
 READY := $(VENV)/.ready
 
-.PHONY: demo test check lint types imports format bench bench-memory bench-kafka bench-drift chaos parity soak
+.PHONY: demo test check lint types imports format bench bench-memory bench-kafka bench-drift bench-detectors chaos parity soak
 .PHONY: schema lock audit wheel deb test-deb image clean
 
 $(RUNTIME): pyproject.toml requirements/runtime.txt
@@ -58,6 +58,10 @@ bench-kafka: $(READY)
 # An hour under load with reloads, refits and scrapes: does anything grow? MINUTES=1 is a short form.
 soak: $(READY)
 	$(BIN)/python -m benchmarks.soak $(if $(MINUTES),--minutes $(MINUTES))
+
+# Which detector finds what, without labels. Three minutes; DATA=directory of ADBench.
+bench-detectors: $(READY)
+	$(BIN)/python -m benchmarks.detectors $(DATA)
 
 # How soon a change is seen, against River's detectors at the same rate of false alarms. Half an hour.
 bench-drift: $(READY)

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 LOCAL_CONFIG = Path("detectd.toml")
 DEFAULT_CONFIG = Path("/etc/detectd/detectd.toml")
 
+# A day of more would overflow what is computed of it.
+MOST_EVENTS = 10**10
+
 # What can be said of the things whose commands are two words.
 GROUPS = {
     "dead-letters": "What could not be answered.",
@@ -46,9 +49,19 @@ def _argument(*names: str, **options: Any) -> Argument:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
     if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is not a positive number")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive whole number")
+    return number
+
+
+def _events_per_day(text: str) -> int:
+    number = _positive(text)
+    if number > MOST_EVENTS:
+        raise argparse.ArgumentTypeError(f"{number} is more than {MOST_EVENTS:,}")
     return number
 
 
@@ -98,7 +111,14 @@ ARGUMENTS: Mapping[str, tuple[Argument, ...]] = {
             help="store the model, but let the one before go on answering",
         ),
     ),
-    "status": (FORMAT,),
+    "status": (
+        FORMAT,
+        _argument(
+            "--all",
+            action="store_true",
+            help="the services of other configurations at server.listen, too",
+        ),
+    ),
     "report": (
         _argument("--format", choices=("text", "json", "html"), default="text"),
         OUTPUT,
@@ -164,6 +184,12 @@ ARGUMENTS: Mapping[str, tuple[Argument, ...]] = {
             metavar="N",
             help="calibration scores, repeatable",
         ),
+        _argument(
+            "--events-per-day",
+            type=_events_per_day,
+            metavar="N",
+            help="also say what a day of N events brings: alerts, reviews, mistakes",
+        ),
         *(
             _argument(
                 flag, dest=".".join(key), type=float, metavar="X", help=f"for {'.'.join(key)}"
@@ -182,6 +208,12 @@ ARGUMENTS: Mapping[str, tuple[Argument, ...]] = {
             required=True,
             metavar="FIELD",
             help="what they are: 0 or 1, true or false, normal or anomaly",
+        ),
+        _argument(
+            "--sweep",
+            action="append",
+            metavar="KEY=X,Y",
+            help="compare values of T, contamination or max_abstain_rate; repeatable",
         ),
     ),
     "models show": (A_VERSION,),

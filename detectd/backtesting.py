@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from detectd.models.serving import Serving
     from detectd.pipeline import Judged
     from detectd.records import Outgoing
+    from detectd.rejection import Rejector
     from detectd.settings import Settings
     from detectd.telemetry.progress import Advance
 
@@ -73,6 +74,15 @@ class Answered:
         np.add.at(self.ranks, (truth, judged.found.rank), 1)
         self._scores.append(judged.scores)
         self._anomalous.append(anomalous)
+
+    def judged_by(self, rejector: Rejector) -> Answered:
+        """Return the same scores and truths under another zone of the same calibration scores."""
+        other = Answered(len(rejector.scores))
+        other.ranks, other._scores, other._anomalous = self.ranks, self._scores, self._anomalous
+        for scores, anomalous in zip(self._scores, self._anomalous, strict=True):
+            verdicts = rejector.judge(scores).verdict
+            np.add.at(other.counts, (verdicts, anomalous.astype(np.int64)), 1)
+        return other
 
     @property
     def scores(self) -> NDArray[np.float64]:

@@ -120,20 +120,45 @@ def _model(settings: Settings) -> Iterator[str]:
         require_trainable_warmup(settings)
     if store.active() is None:
         yield f"model     none yet: the first {settings.training.warmup:,} events train one"
+        yield from _zone_after_warmup(settings)
         return
     from detectd.models.serving import load_active, other_settings, serve
     from detectd.report.figures import exact_figures
-    from detectd.report.wording import abstention_sentence
+    from detectd.report.wording import abstention_sentence, reach_sentence
 
     model = load_active(store, datetime.now(UTC))
     assert model
     promise = serve(model, settings).promise
     yield f"model     {model.version}, {model.recipe.detector}"
+    yield f"zone      {reach_sentence(promise.reach)}"
     yield f"promise   {abstention_sentence(exact_figures(promise))}"
     for changed in other_settings(model, settings):
         yield f"WARNING   the model was fitted with other settings: {changed}; `detectd fit` anew"
     for warning in promise.warnings:
         yield f"WARNING   {warning}"
+
+
+def _zone_after_warmup(settings: Settings) -> Iterator[str]:
+    """The zone that the warm-up will have: its ranks are those of any scores without ties."""
+    if settings.detector.contamination == "estimate":
+        return
+    from detectd.models.training import calibration_size
+    from detectd.promise import planned_zone, zone_warnings
+    from detectd.rejection import cost_warnings, reach
+    from detectd.report.wording import reach_sentence
+
+    terms = wiring.terms(settings)
+    n = calibration_size(settings.training.warmup, wiring.recipe(settings))
+    try:
+        zone = planned_zone(n, terms)
+    except ConfigError as impossible:
+        raise ConfigError(f"rejector: {impossible}") from None
+    yield (
+        f"zone      n = {n:,} calibration scores, T = {zone.T:.6g}: "
+        f"{reach_sentence(reach(zone, terms.contamination))}"
+    )
+    warnings = [*zone_warnings(zone, terms), *cost_warnings(terms.contamination, terms.costs)]
+    yield from (f"WARNING   {warning}" for warning in warnings)
 
 
 def require_detector(settings: Settings) -> None:

@@ -94,6 +94,7 @@ def _note(line: str) -> None:
 
 
 def _complain(error: Exception, debug: bool, config: Path | None = None) -> None:
+    from detectd.commands.console import printable
     from detectd.errors import DetectdError
 
     if debug:
@@ -103,7 +104,7 @@ def _complain(error: Exception, debug: bool, config: Path | None = None) -> None
         return
     if isinstance(error, DetectdError):
         for line in str(error).splitlines():
-            _note(f"detectd: {_located(line, config)}")
+            _note(f"detectd: {printable(_located(line, config))}")
         return
     _note(f"detectd: {type(error).__name__}: {error} (--debug shows the traceback)")
 

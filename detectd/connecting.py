@@ -44,7 +44,9 @@ class Table:
         return True
 
     def lines(self) -> list[str]:
-        """The table, aligned."""
+        """The table, aligned; a sentence if there is nothing to reach."""
+        if not self.rows:
+            return ["nothing to connect to: neither source nor sink is on Kafka"]
         widths = [max(len(row[column]) for row in self.rows) for column in range(3)]
         return [
             "  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True))

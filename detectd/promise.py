@@ -12,16 +12,22 @@ from detectd.rejection import (
     ExactPromise,
     PaperPromise,
     Rejector,
+    cost_warnings,
+    default_T,
     exact_promise,
     largest_T,
     paper_promise,
     promise_kept,
+    quick_stability,
+    reach,
+    reach_warnings,
     reachability_warnings,
     rejector,
     require_anomalies,
     stability,
     ties_matter,
     uncertain_promise,
+    zone,
 )
 
 if TYPE_CHECKING:
@@ -35,14 +41,15 @@ Calibration = Literal["holdout", "cross", "in_sample"]
 
 @dataclass(frozen=True)
 class Terms:
-    """What the operator asks for: either a threshold T or a budget for the abstention rate.
+    """What the operator asks for: a threshold T, a budget for the abstention rate, or neither: T is
+    then chosen from n and the contamination.
 
     `plausible` are equally likely contaminations, if it is an estimate: costs are then averaged
     over all of them. `calibration` says where the calibration scores come from.
     """
 
     contamination: float
-    T: float
+    T: float | None
     max_abstain_rate: float | None
     delta: float
     costs: Costs
@@ -84,6 +91,11 @@ class Promise:
         return (zone.n - zone.rank_high) / (zone.n + 1)
 
     @property
+    def reach(self) -> float:
+        """The share of the expected anomalies that the zone leaves to be called anomaly."""
+        return reach(self.rejector.zone, self.terms.contamination)
+
+    @property
     def rate_bounded(self) -> bool:
         """Whether the upper bound on the abstention rate is one."""
         return self.exact is not None and not self.tied
@@ -106,12 +118,7 @@ def promise(calibration: NDArray[np.float64], terms: Terms) -> Promise:
 
     Raises ConfigError if the terms cannot be met by n scores.
     """
-    T = terms.T
-    if terms.max_abstain_rate is not None:
-        n = len(calibration)
-        table = stability(n, require_anomalies(n, terms.contamination))
-        T = largest_T(table, terms.max_abstain_rate, terms.delta)
-    judge = rejector(calibration, terms.contamination, T)
+    judge = rejector(calibration, terms.contamination, threshold(len(calibration), terms))
     tied = ties_matter(judge)
     return Promise(
         terms=terms,
@@ -120,11 +127,41 @@ def promise(calibration: NDArray[np.float64], terms: Terms) -> Promise:
         paper=paper_promise(judge.zone, terms.contamination, terms.delta, terms.costs),
         tied=tied,
         warnings=[
-            *reachability_warnings(judge.zone, terms.contamination),
+            *zone_warnings(judge.zone, terms),
+            *cost_warnings(terms.contamination, terms.costs),
             *_law_warnings(terms),
             *_tie_warnings(judge, tied=tied),
         ],
     )
+
+
+def threshold(n: int, terms: Terms) -> float:
+    """Return the T of n calibration scores. Raises ConfigError if they cannot meet the terms."""
+    if terms.max_abstain_rate is not None:
+        table = stability(n, require_anomalies(n, terms.contamination))
+        return largest_T(table, terms.max_abstain_rate, terms.delta)
+    return default_T(n, terms.contamination) if terms.T is None else terms.T
+
+
+def planned_zone(n: int, terms: Terms) -> Zone:
+    """Return the zone that any n calibration scores will have, without loading the compiler.
+
+    Raises as `threshold`.
+    """
+    table = quick_stability(n, require_anomalies(n, terms.contamination))
+    if terms.max_abstain_rate is not None:
+        return zone(table, largest_T(table, terms.max_abstain_rate, terms.delta))
+    T = default_T(n, terms.contamination, table) if terms.T is None else terms.T
+    return zone(table, T)
+
+
+def zone_warnings(ranks: Zone, terms: Terms) -> list[str]:
+    """Return one line for each verdict that a zone leaves no room, or too little, with the fix."""
+    chosen = terms.T is None and terms.max_abstain_rate is None
+    return [
+        *reachability_warnings(ranks, terms.contamination, chosen=chosen),
+        *reach_warnings(ranks, terms.contamination, None if chosen else ranks.T),
+    ]
 
 
 def exact_terms(zone: Zone, terms: Terms, costs: Costs | None = None) -> ExactPromise:

@@ -36,6 +36,7 @@ from detectd.undelivered import undelivered
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from detectd.models.replication import Feed
     from detectd.records import Outgoing, Record
@@ -69,6 +70,7 @@ class Service:
         stop: Stop,
         advance: Advance | None = None,
         reread: Callable[[], Settings] | None = None,
+        config: Path | None = None,
     ) -> None:
         self.settings = settings
         self.stop = stop
@@ -95,7 +97,7 @@ class Service:
         self.origin: dict[str, Any] | None = None
         self.uncommitted = True
         self.summary = Summary()
-        self.witness = Witness(settings)
+        self.witness = Witness(settings, config)
 
     def run(self) -> Summary:
         """Process the stream until it ends or a stop is requested."""
@@ -139,7 +141,7 @@ class Service:
                 self._reload()
             if self.patience.turned(time.monotonic()):
                 self.witness.health.settled()
-            self.witness.turned(self.answerer, self.source.partitions())
+            self.witness.turned(self.answerer, self.source)
             self.witness.doubts(self.source.absent(), self.fields.warnings)
             self.witness.lost(self.source.take_losses())
 
@@ -186,6 +188,8 @@ class Service:
         started = time.monotonic()
         # 1. Read, no further than the warm-up wants.
         batch = self._gather(self.answerer.wanted)
+        if batch.records:
+            self.witness.health.arrived()
         self.fields.look(batch.records, last=batch.ended)
         # 2. Answer: one output for each record, in order.
         answered = time.monotonic()
@@ -236,6 +240,7 @@ class Service:
                 passed, alerts = both[: len(passed)], both[len(passed) :]
             except Interrupted:
                 self.patience.commit_failed()
+                self.witness.health.commit_failed()
                 raise
         self.state, self.carried = position.state, None
         if counts:
@@ -334,6 +339,7 @@ class Service:
             keys = changed(self.settings, fresh)
             self.answerer.reconfigure(fresh)
         except DetectdError as refused:
+            self.witness.health.reload_refused(str(refused))
             log.warning("config.refused", why=str(refused), mend="the old one stays in force")
         else:
             self.settings = fresh
@@ -341,6 +347,7 @@ class Service:
                 self.pace = self._new_pace()
             if any(key.startswith("log.") for key in keys):
                 logs.configure(fresh.log)
+            self.witness.health.reloaded()
             log.info("config.reloaded", changed=keys)
         self.witness.supervisor.ready()
 

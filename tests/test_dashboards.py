@@ -129,6 +129,22 @@ def test_promtool_accepts_the_alerts_and_their_tests(promtool):
     accepts(promtool, "test", "rules", HERE / "alerts-test.yml")
 
 
+def test_promtool_accepts_what_goes_into_prometheus_yml(promtool):
+    accepts(promtool, "check", "config", HERE / "prometheus.yml")
+
+
+def test_the_rule_for_what_was_never_up_names_the_job_of_prometheus_yml():
+    (scrape,) = yaml.safe_load((HERE / "prometheus.yml").read_text())["scrape_configs"]
+    (down,) = (rule for rule in rules() if rule["alert"] == "DetectdDown")
+    assert f'up{{job="{scrape["job_name"]}"}} == 0' in down["expr"]
+
+
+def test_every_section_of_the_runbook_can_be_read_at_3_am():
+    for section in re.split(r"^## ", (HERE / "runbook.md").read_text(), flags=re.MULTILINE)[1:]:
+        missing = [w for w in ("**Means:**", "**Can it", "```\n") if w not in section]
+        assert not missing, section.splitlines()[0]
+
+
 def test_promtool_accepts_every_query_of_the_dashboard(promtool, tmp_path):
     recorded = [{"record": f"q{i}", "expr": expr} for i, expr in enumerate(expressions())]
     path = tmp_path / "queries.yml"

@@ -21,7 +21,7 @@ from detectd.report.text import text
 from detectd.telemetry.health import Health
 from detectd.telemetry.readings import readings
 
-TERMS = Terms(0.05, 8.0, None, 0.1, Costs(1, 10, 0.1))
+TERMS = Terms(0.05, 8.0, None, 0.1, Costs(1, 10, 0.6))
 SEEN = {"normal": 900, "anomaly": 40, "abstain": 60}
 
 

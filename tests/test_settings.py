@@ -45,7 +45,7 @@ def test_the_smallest_configuration_is_enough(write):
     settings = load(write(GOOD))
     assert settings.source.path.name == "events.jsonl"
     assert settings.event.features == ("a", "b")
-    assert settings.rejector.T == 32
+    assert settings.rejector.T is None
 
 
 @pytest.mark.parametrize(

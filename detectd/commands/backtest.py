@@ -15,12 +15,18 @@ if TYPE_CHECKING:
 def backtest(arguments: argparse.Namespace, console: Console) -> None:
     """The pipeline over labelled history: cost, rates against the promise, risk by coverage."""
     settings = configuration(arguments, console)
-    from detectd import backtesting
+    from detectd import backtesting, sweeping
     from detectd.report.backtest import backtest_figures, backtest_text
+    from detectd.report.sweep import sweep_figures, sweep_text
     from detectd.telemetry import logs
     from detectd.telemetry.progress import progress_bar
 
     logs.configure(settings.log)
+    variants = sweeping.variants(arguments.sweep, settings) if arguments.sweep else []
     with progress_bar("detectd backtest") as advance:
         tested = backtesting.backtest(arguments.input, arguments.label, settings, advance)
+    if variants:
+        swept = sweeping.sweep(tested, variants, settings)
+        give(sweep_figures(tested, swept), sweep_text, arguments, console)
+        return
     give(backtest_figures(tested), backtest_text, arguments, console)

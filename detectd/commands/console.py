@@ -32,6 +32,11 @@ def configuration(arguments: argparse.Namespace, console: Console) -> Settings:
     return settings
 
 
+def printable(text: str) -> str:
+    """Return the text without what a terminal obeys: it may come from anybody."""
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
 def give(
     found: dict[str, Any],
     text: Callable[[dict[str, Any]], str],

@@ -39,7 +39,8 @@ def plan(arguments: argparse.Namespace, console: Console) -> None:
         replaced = {"T", "max_abstain_rate"} if keys.keys() & {"T", "max_abstain_rate"} else set()
         kept = {k: v for k, v in written.get(section, {}).items() if k not in replaced}
         written = written | {section: kept | keys}
-    found = plan_figures(wiring.terms(settle(written, "plan")), arguments.n or SIZES)
+    terms = wiring.terms(settle(written, "plan"))
+    found = plan_figures(terms, arguments.n or SIZES, arguments.events_per_day)
     give(found, plan_text, arguments, console)
     if not named and arguments.config != DEFAULT_CONFIG:
         why = missing(arguments.config, "name another with --config FILE")

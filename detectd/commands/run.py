@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
         logs.warn("secret.exposed", why=why)
     with progress_bar("detectd run") as advance:
         shown = advance if sys.stderr.isatty() else None
-        summary = Service(settings, stop, shown, lambda: load(arguments.config)).run()
+        reread = partial(load, arguments.config)
+        summary = Service(settings, stop, shown, reread, arguments.config).run()
     if settings.source.bounded:
         # Verdicts may be on stdout; then the summary must not be among them.
         tell = console.note if settings.sink.kind == "stdout" else console.say

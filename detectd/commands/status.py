@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from detectd.commands.console import configuration
+from detectd import __version__
+from detectd.commands.console import configuration, printable
 
 if TYPE_CHECKING:
     import argparse
@@ -19,9 +20,11 @@ def status(arguments: argparse.Namespace, console: Console) -> None:
 
     settings = configuration(arguments, console)
     from detectd.report.status import status_text
-    from detectd.telemetry.asking import running
+    from detectd.telemetry.asking import of_configuration, running
 
     told = running(settings.server.listen, wiring.server_token(settings))
+    if not arguments.all:
+        told = of_configuration(told, arguments.config)
     apart = ""
     for address, page, why in told:
         if page is None:
@@ -29,5 +32,10 @@ def status(arguments: argparse.Namespace, console: Console) -> None:
         elif arguments.format == "json":
             console.say(json.dumps({"address": address, **page}))
         else:
-            console.say(apart + status_text(address, page))
+            try:
+                text = status_text(address, page)
+            except (AttributeError, KeyError, TypeError, ValueError):
+                console.note(f"detectd: {address}: what it says is no status of {__version__}")
+                continue
+            console.say(apart + printable(text))
             apart = "\n"

@@ -163,7 +163,8 @@ def log_serving(ready: Serving) -> None:
         model=ready.model.version,
         detector=ready.model.recipe.detector,
         n=len(ready.model.calibration),
-        T=ready.promise.rejector.zone.T,
+        T=promise.rejector.zone.T,
+        reach=promise.reach,
         expected_rejection_rate=promise.expected_rejection_rate,
         **bound,
     )

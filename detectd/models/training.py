@@ -86,13 +86,13 @@ def require_rows(total: int, recipe: Recipe, features: Sequence[str]) -> None:
         )
     if recipe.contamination == ESTIMATE:
         contamination.require_rows(_fitting_size(total, recipe))
-    elif expected_anomalies(_calibration_size(total, recipe), recipe.contamination) < 1:
+    elif expected_anomalies(calibration_size(total, recipe), recipe.contamination) < 1:
         share = recipe.fraction if recipe.method == "holdout" else 1.0
         needed = max(1, math.floor((1 / recipe.contamination - 1) / share))
-        while expected_anomalies(_calibration_size(needed, recipe), recipe.contamination) < 1:
+        while expected_anomalies(calibration_size(needed, recipe), recipe.contamination) < 1:
             needed += 1  # A few steps: rounding is all that is left.
         raise DetectdError(
-            f"training: {total} rows leave {_calibration_size(total, recipe)} calibration scores, "
+            f"training: {total} rows leave {calibration_size(total, recipe)} calibration scores, "
             f"of which a contamination of {recipe.contamination:g} expects none to be an "
             f"anomaly; give at least {needed} rows"
         )
@@ -104,12 +104,13 @@ def constant_features(model: Model) -> list[str]:
     return [name for name, constant in zip(model.features, still, strict=True) if constant]
 
 
-def _calibration_size(total: int, recipe: Recipe) -> int:
+def calibration_size(total: int, recipe: Recipe) -> int:
+    """Return n, the number of calibration scores that so many training rows leave."""
     return round(total * recipe.fraction) if recipe.method == "holdout" else total
 
 
 def _fitting_size(total: int, recipe: Recipe) -> int:
-    return total - _calibration_size(total, recipe) if recipe.method == "holdout" else total
+    return total - calibration_size(total, recipe) if recipe.method == "holdout" else total
 
 
 def _contamination(rows: Rows, recipe: Recipe) -> Contamination:
@@ -125,7 +126,7 @@ def _contamination(rows: Rows, recipe: Recipe) -> Contamination:
 def _split(rows: Rows, recipe: Recipe) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Which rows calibrate, and which are fitted."""
     order = np.random.default_rng(recipe.seed).permutation(len(rows))
-    held_out = _calibration_size(len(rows), recipe)
+    held_out = calibration_size(len(rows), recipe)
     return order[:held_out], order[held_out:]
 
 

@@ -12,6 +12,8 @@
     sequence    what the stream says of it, however often one looks
     ties        whether scores are tied where that matters
     budget      the T that an abstention rate allows, and the n that a T needs
+    reach       the share of the expected anomalies that a zone leaves, and the T that leaves enough
+    deciding    whether costs leave anything to decide
 
 The method is that of L. Perini and J. Davis, "Unsupervised Anomaly Detection with Rejection",
 NeurIPS 2023, on the stability of L. Perini, V. Vercruyssen and J. Davis, "Quantifying the
@@ -19,21 +21,31 @@ confidence of anomaly detectors in their example-wise predictions", ECML PKDD 20
 """
 
 from detectd.rejection.budget import largest_T, reachability_warnings, smallest_n
+from detectd.rejection.deciding import cost_warnings
 from detectd.rejection.exact import (
     Costs,
     ExactPromise,
     exact_promise,
+    expected_cost,
     largest_width,
     most_inside,
     observed_inside,
 )
 from detectd.rejection.finite import FiniteHistory, finite_history
 from detectd.rejection.paper import PaperPromise, paper_promise
+from detectd.rejection.reach import (
+    beyond,
+    default_T,
+    reach,
+    reach_warnings,
+    smallest_n_reaching,
+)
 from detectd.rejection.sequence import promise_kept, rate_interval
 from detectd.rejection.stability import (
     Stability,
     expected_anomalies,
     log_tails,
+    quick_stability,
     require_anomalies,
     stability,
 )
@@ -62,8 +74,12 @@ __all__ = [
     "Rejector",
     "Stability",
     "Zone",
+    "beyond",
+    "cost_warnings",
+    "default_T",
     "exact_promise",
     "expected_anomalies",
+    "expected_cost",
     "finite_history",
     "largest_T",
     "largest_width",
@@ -72,11 +88,15 @@ __all__ = [
     "observed_inside",
     "paper_promise",
     "promise_kept",
+    "quick_stability",
     "rate_interval",
+    "reach",
+    "reach_warnings",
     "reachability_warnings",
     "rejector",
     "require_anomalies",
     "smallest_n",
+    "smallest_n_reaching",
     "stability",
     "ties_matter",
     "uncertain_promise",

@@ -8,6 +8,7 @@ import numpy as np
 
 from detectd.errors import ConfigError
 from detectd.rejection.exact import largest_width, rate_upper
+from detectd.rejection.reach import smallest_n_reaching
 from detectd.rejection.stability import Stability, first_n_expecting, rank_log_tails
 from detectd.rejection.zone import Zone, require_threshold
 
@@ -62,26 +63,42 @@ def smallest_n(contamination: float, T: float) -> int:
     return first_n_expecting(high, contamination)
 
 
-def reachability_warnings(zone: Zone, contamination: float) -> list[str]:
-    """One line for each verdict that the model can never give, with the n that would cure it."""
+def reachability_warnings(zone: Zone, contamination: float, *, chosen: bool = False) -> list[str]:
+    """One line for each verdict that the model can never give, with the n that would cure it;
+    `chosen` says that T was not set, so that another n has another T."""
     lines = []
+    never = _never_chosen if chosen else _never
     if not zone.anomaly_reachable:
         margin = -rank_log_tails(zone.n, zone.m, zone.n)[1]
-        lines.append(_never("anomaly", zone, contamination, margin))
+        lines.append(never("anomaly", zone, contamination, margin))
     if not zone.normal_reachable:
         margin = -rank_log_tails(zone.n, zone.m, 0)[0]
-        lines.append(_never("normal", zone, contamination, margin))
+        lines.append(never("normal", zone, contamination, margin))
     return lines
+
+
+def _never_chosen(verdict: str, zone: Zone, contamination: float, margin: float) -> str:
+    lower = _below(margin)
+    cure = f", or rejector.T = {lower:g} or less" if lower > math.log(2.0) else ""
+    return (
+        f"this model can never say {verdict}: with n = {zone.n} calibration scores, of which "
+        f"m = {zone.m} are expected to be anomalies, no T leaves any of them to be called anomaly, "
+        f"so T is {zone.T:g}; use n >= {smallest_n_reaching(contamination, None)}{cure}"
+    )
 
 
 def _never(verdict: str, zone: Zone, contamination: float, margin: float) -> str:
     needed = smallest_n(contamination, zone.T)
     if needed <= zone.n:  # reached at the first n that expects m, lost again since
         needed = first_n_expecting(zone.m + 1, contamination)
-    lower = math.floor(margin * 100) / 100
+    lower = _below(margin)
     cure = f" or a T of at most {lower:g}" if lower > math.log(2.0) else ""
     return (
         f"this model can never say {verdict}: at T = {zone.T:g} no score among n = {zone.n} "
         f"calibration scores ({zone.m} expected anomalies) is far enough out; "
         f"it needs n >= {needed}{cure}"
     )
+
+
+def _below(margin: float) -> float:
+    return math.floor(margin * 100) / 100

@@ -31,6 +31,7 @@ def figures(serving: Serving, observed: Mapping[str, int]) -> dict[str, Any]:
             "contamination_interval": interval(promise.terms),
             "m": zone.m,
             "T": zone.T,
+            "T_set_by": set_by(promise.terms),
             "calibration": serving.model.recipe.method,
         },
         "zone": {
@@ -40,6 +41,8 @@ def figures(serving: Serving, observed: Mapping[str, int]) -> dict[str, Any]:
             "score_high": _finite(promise.rejector.score_high),
             "anomaly_reachable": zone.anomaly_reachable,
             "normal_reachable": zone.normal_reachable,
+            # The share of the expected anomalies that is left to be called anomaly.
+            "reach": promise.reach,
         },
         "exact": exact_figures(promise),
         "paper": {
@@ -51,6 +54,13 @@ def figures(serving: Serving, observed: Mapping[str, int]) -> dict[str, Any]:
         "observed": _observed(promise, observed),
         "warnings": promise.warnings,
     }
+
+
+def set_by(terms: Terms) -> str:
+    """Return what T comes from: `T` or `max_abstain_rate` of the configuration, or `default`."""
+    if terms.max_abstain_rate is not None:
+        return "max_abstain_rate"
+    return "default" if terms.T is None else "T"
 
 
 def interval(terms: Terms) -> list[float] | None:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from detectd.report.terminal import one_line
-from detectd.report.wording import abstention_sentence, standing
+from detectd.report.wording import abstention_sentence, reach_sentence, standing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,11 +21,14 @@ KEY_WIDTH = 24
 
 def status_text(address: str, told: dict[str, Any]) -> str:
     """One process: a line for each thing that an operator asks first."""
+    name = f"{told['instance']}: " if told["instance"] else ""
     rows = [
-        ("service", f"{told['state']}, up {_span(told['uptime_seconds'])}"),
+        ("service", f"{name}{told['state']}, up {_span(told['uptime_seconds'])}"),
         ("", f"detectd {told['version']}, process {told['pid']}, at {address}"),
+        *((("", told["config"]),) if told["config"] else ()),
+        *_reload(told["last_reload"]),
         *(("NOT READY", why) for why in told["why_not_ready"]),
-        *(("WARNING", why) for why in told.get("warnings", ())),  # older services know none
+        *(("WARNING", why) for why in told["warnings"]),
         ("delivery", told["delivery"]),
         *_model(told),
         ("outputs", ", ".join(f"{n:,} {topic}" for topic, n in told["outputs"].items())),
@@ -33,6 +36,12 @@ def status_text(address: str, told: dict[str, Any]) -> str:
         *_watch(told),
     ]
     return "\n".join(f"{name:12}{what}" for name, what in rows)
+
+
+def _reload(last: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    if not last["successful"]:
+        yield "REFUSED", f"the last reload: {last['refused']}"
+        yield "", f"in force is what was read at {last['in_force_since']}"
 
 
 def _model(told: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -54,6 +63,9 @@ def _model(told: dict[str, Any]) -> Iterator[tuple[str, str]]:
         ),
     )
     exact, seen = told["promise"]["exact"], told["observed"]
+    reach = told["promise"]["zone"].get("reach")  # older services know none
+    if reach is not None:
+        yield "zone", reach_sentence(reach)
     yield "promise", abstention_sentence(exact)
     yield "observed", _observed(seen)
     yield from _anomalies(told.get("anomalies"), seen)
@@ -90,13 +102,21 @@ def _stream(told: dict[str, Any]) -> Iterator[tuple[str, str]]:
         named = ", ".join(f"{partition} {lag:,}" for partition, lag in most)
         more = ", …" if len(told["partitions"]) > len(most) else ""
         yield "lag", f"{sum(known.values()):,} records; {named}{more}" if known else "not known yet"
+    if told["unread_bytes"]:
+        yield "unread", f"{told['unread_bytes']:,} bytes of the file"
     for partition, seconds in told["stale"].items():
         yield "SILENT", f"{partition} for {_span(seconds)}"
     if told["losses"]["times"]:
         lost = told["losses"]
         yield "LOST", f"{lost['times']:,} parts of the file, at least {lost['lost_bytes']:,} bytes"
-    if told["interruptions"] or told["rewinds"]:
-        yield "trouble", f"{told['interruptions']} interruptions, {told['rewinds']} rewinds"
+    if told["interruptions"] or told["rewinds"] or told["failed_commits"]:
+        yield (
+            "trouble",
+            (
+                f"{told['interruptions']} interruptions, {told['rewinds']} rewinds, "
+                f"{told['failed_commits']} commits that failed"
+            ),
+        )
 
 
 def _watch(told: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from detectd.report.figures import set_by
 from detectd.report.markup import tag
 from detectd.report.numerals import percent, score
 from detectd.report.wording import cost_doubt, rate_doubt
@@ -91,9 +92,10 @@ def particulars(serving: Serving) -> Element:
         "calibration scores n": f"{zone.n:,} ({recipe.method})",
         "contamination γ": f"{terms.contamination:g}",
         "expected anomalies m": f"{zone.m:,}",
-        "threshold T": f"{zone.T:.6g}",
+        "threshold T": f"{zone.T:.6g}{' by default' if set_by(terms) == 'default' else ''}",
         "zone, ranks": ranks,
         "zone, scores": f"{score(low)} to {score(high)}",
+        "expected anomalies in reach": f"{percent(min(promise.reach, 1.0))} can be called anomaly",
         "δ": f"{terms.delta:g}",
         "costs": f"{costs.false_positive:g} a false alarm, {costs.false_negative:g} a missed "
         f"anomaly, {costs.rejection:g} an abstention",

@@ -11,6 +11,7 @@ from detectd.report.wording import (
     cost_doubt,
     figure,
     rate_doubt,
+    reach_sentence,
     standing,
 )
 
@@ -25,9 +26,10 @@ def text(report: dict[str, Any]) -> str:
     lines = [
         f"model     {model['version']}  {model['detector']} on {', '.join(model['features'])}",
         f"          n = {model['n']:,} calibration scores ({model['calibration']}), "
-        f"contamination {_contamination(model)}, m = {model['m']:,}, T = {model['T']:.6g}",
+        f"contamination {_contamination(model)}, m = {model['m']:,}, {_threshold(model)}",
         f"          scored by {_scoring(model['scoring'])}",
         f"zone      {_zone(zone)}",
+        f"          {reach_sentence(zone['reach'])}",
         f"promise   {abstention_sentence(exact)}",
         "",
         *_table(exact, report["paper"]),
@@ -50,6 +52,11 @@ def _contamination(model: dict[str, Any]) -> str:
         return found
     low, high = model["contamination_interval"]
     return f"{found} (estimated, {low:.4g} to {high:.4g})"
+
+
+def _threshold(model: dict[str, Any]) -> str:
+    by = {"T": "", "max_abstain_rate": " by max_abstain_rate", "default": " by default"}
+    return f"T = {model['T']:.6g}{by[model['T_set_by']]}"
 
 
 def _zone(zone: dict[str, Any]) -> str:

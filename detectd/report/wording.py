@@ -28,6 +28,11 @@ def abstention_sentence(exact: Mapping[str, Any]) -> str:
     )
 
 
+def reach_sentence(reach: float) -> str:
+    """Return what the zone leaves of the expected anomalies. By rounding, `reach` may exceed 1."""
+    return f"leaves {min(reach, 1.0):.1%} of the expected anomalies to be called anomaly"
+
+
 def rate_doubt(exact: Mapping[str, Any]) -> str:
     """Why the bound on the abstention rate is none; empty if it is one."""
     if exact["rejection_rate_upper"] is None:

@@ -210,7 +210,7 @@ class DetectorSettings(Section):
 class RejectorSettings(Section):
     """How reluctant the service is to answer, and what its mistakes cost."""
 
-    T: float = Field(default=32.0, gt=math.log(2), allow_inf_nan=False)
+    T: Annotated[float, Field(gt=math.log(2), allow_inf_nan=False)] | None = None
     max_abstain_rate: Share | None = None
     delta: Share = 0.1
     cost_false_positive: Cost = 1.0
@@ -219,7 +219,7 @@ class RejectorSettings(Section):
 
     @model_validator(mode="after")
     def _one_way_to_set_the_threshold(self) -> Self:
-        if self.max_abstain_rate is not None and "T" in self.model_fields_set:
+        if self.max_abstain_rate is not None and self.T is not None:
             raise ValueError("T and max_abstain_rate are both set; keep one of them")
         return self
 

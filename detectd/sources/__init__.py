@@ -124,6 +124,10 @@ class Source(Protocol):
         """
         return {}
 
+    def unread(self) -> int | None:
+        """How many bytes there are to read still; None if that is not known."""
+        return None
+
     def gaps(self) -> list[Gap]:
         """Return the gaps that have been committed since the last call."""
         return []

@@ -175,6 +175,15 @@ class FileSource(Source):
         read = file.packed_at() if file.packed else self._reading.offset
         return min(1.0, read / size) if size else 1.0
 
+    def unread(self) -> int | None:
+        """See `Source`: of the file that is being read and of those known to come after it."""
+        file = self._chain.current
+        if file is None:
+            return None
+        size = file.end if file.cut else file.size()
+        read = file.packed_at() if file.packed else self._reading.offset
+        return max(0, size - read) + sum(later.size() for later in self._chain.next)
+
     def absent(self) -> str | None:
         """See `Source`. A file that has been there once is being rotated."""
         self._has_been = self._has_been or self._chain.current is not None

@@ -1,25 +1,37 @@
 """Asking a running service how it is doing: the other side of `server`.
 
 Several processes with one configuration have a port each, one after another, so all of these are
-asked at once. Whatever else listens there is passed over.
+asked at once. Whatever else listens there is passed over. It is never sent the token: see `proof`.
 """
 
 from __future__ import annotations
 
-import contextlib
+import hmac
 import http.client
+import io
 import json
 import socket
+import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from detectd.errors import ConfigError, DetectdError
 from detectd.telemetry.listening import MORE_PORTS, Tcp, Unix, parse
+from detectd.telemetry.proof import (
+    CHALLENGE_HEADER,
+    PROOF_HEADER,
+    Exchange,
+    new_nonce,
+    place_of,
+)
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+# For the whole of an answer, however slowly it comes.
 ANSWER_SECONDS = 5.0
+
+# A status with ten thousand partitions has two.
+ANSWER_BYTES = 16 << 20
+BLOCK = 64 << 10
 
 # Where a service that listens everywhere is near.
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nobody listens here
@@ -33,18 +45,34 @@ class Told(NamedTuple):
     why: str = ""
 
 
-class _OverUnix(http.client.HTTPConnection):
-    """HTTP over a socket in the file system."""
+class _Received:
+    """The bytes of an answer, as the client of the standard library reads them."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=ANSWER_SECONDS)
-        self._path = path
+    def __init__(self, content: bytes) -> None:
+        self._content = content
 
-    def connect(self) -> None:
-        """See `HTTPConnection`."""
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
+    def makefile(self, _mode: str) -> io.BytesIO:
+        """See `socket.socket`."""
+        return io.BytesIO(self._content)
+
+
+class _TooLongError(Exception):
+    """The answer has more than ANSWER_BYTES."""
+
+
+def of_configuration(told: list[Told], config: Path) -> list[Told]:
+    """Those that run this configuration, and those that said nothing of use.
+
+    Raises DetectdError if none runs it, which names those that run others.
+    """
+    there = [(each, each.status.get("config", "")) for each in told if each.status]
+    ours = [each for each, path in there if path and Path(path).resolve() == config.resolve()]
+    if not ours:
+        others = ", ".join(f"{path or 'no file'} at {each.address}" for each, path in there)
+        raise DetectdError(
+            f"no service runs {config}; there are {others}; `detectd status --all` shows these"
+        )
+    return [each for each in told if each.status is None or each in ours]
 
 
 def running(listen: str, token: str | None) -> list[Told]:
@@ -80,37 +108,93 @@ def _ask(place: Tcp | Unix, token: str | None) -> Told | None:
     """What is said there; None where nobody listens, or somebody who is no detectd."""
     name = f"unix:{place.path}" if isinstance(place, Unix) else place.at(place.port)
     try:
-        code, body = _get(place, "/status", token)
+        answer, body = _get(place)
+        if answer.status != http.HTTPStatus.UNAUTHORIZED:
+            return _unproven(name, body, token)
+        challenge = answer.getheader(CHALLENGE_HEADER, "")
+        if not challenge.isascii() or not challenge.isprintable() or " " in challenge:
+            return None
+        if token is None:
+            return Told(name, None, "it asks for a token; set server.token_file")
+        secret = token.strip().encode()
+        where = place_of(place, place.port if isinstance(place, Tcp) else 0)
+        exchange = Exchange(secret, where, challenge, new_nonce())
+        answer, body = _get(place, f"Authorization: {exchange.authorization()}\r\n")
     except (ConnectionError, FileNotFoundError, http.client.HTTPException):
         return None
     except TimeoutError:
         return Told(name, None, f"no answer within {ANSWER_SECONDS:g} s")
+    except _TooLongError:
+        return Told(name, None, f"its answer has more than {ANSWER_BYTES >> 20} MiB")
     except OSError as failed:
         return Told(name, None, failed.strerror or str(failed))
-    if code == http.HTTPStatus.UNAUTHORIZED:
+    if answer.status == http.HTTPStatus.UNAUTHORIZED:
         return Told(name, None, "it asks for another token than that of server.token_file")
+    proof = answer.getheader(PROOF_HEADER, "").encode()
+    if not hmac.compare_digest(proof, exchange.of_service(body).encode()):
+        return Told(name, None, "its answer does not prove that it knows the token")
     status = _status(body)
     return None if status is None else Told(name, status)
 
 
-def _get(place: Tcp | Unix, path: str, token: str | None) -> tuple[int, bytes]:
-    connection = (
-        _OverUnix(place.path)
-        if isinstance(place, Unix)
-        else http.client.HTTPConnection(place.host, place.port, timeout=ANSWER_SECONDS)
-    )
-    header = {} if token is None else {"Authorization": f"Bearer {token.strip()}".encode()}
-    with contextlib.closing(connection):
-        connection.request("GET", path, headers=header)
-        answer = connection.getresponse()
-        return answer.status, answer.read()
+def _unproven(name: str, body: bytes, token: str | None) -> Told | None:
+    """What was said without being asked for a token, which is enough where there is none."""
+    status = _status(body)
+    if status is None:
+        return None
+    if token is not None:
+        return Told(name, None, "it asks for no token, and server.token_file is set")
+    return Told(name, status)
+
+
+def _get(place: Tcp | Unix, header: str = "") -> tuple[http.client.HTTPResponse, bytes]:
+    """The answer to GET /status with this header, and its body.
+
+    Raises TimeoutError, OSError, HTTPException or _TooLongError.
+    """
+    deadline = time.monotonic() + ANSWER_SECONDS
+    request = f"GET /status HTTP/1.1\r\nHost: {_host(place)}\r\nConnection: close\r\n{header}\r\n"
+    received = bytearray()
+    with _connect(place) as connection:
+        connection.sendall(request.encode())
+        while True:
+            connection.settimeout(max(0.001, deadline - time.monotonic()))
+            block = connection.recv(BLOCK)
+            if not block:
+                break
+            received += block
+            if len(received) > ANSWER_BYTES:
+                raise _TooLongError
+            if time.monotonic() > deadline:
+                raise TimeoutError
+    answer = http.client.HTTPResponse(_Received(bytes(received)))  # type: ignore[arg-type]
+    answer.begin()
+    return answer, answer.read()
+
+
+def _connect(place: Tcp | Unix) -> socket.socket:
+    if isinstance(place, Tcp):
+        return socket.create_connection((place.host, place.port), timeout=ANSWER_SECONDS)
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(ANSWER_SECONDS)
+        connection.connect(str(place.path))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _host(place: Tcp | Unix) -> str:
+    return place.at(place.port) if isinstance(place, Tcp) else "localhost"
 
 
 def _status(body: bytes) -> dict[str, Any] | None:
     """The page, where it is one of ours."""
     try:
         page = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    ours = isinstance(page, dict) and {"version", "state", "promise", "outputs"} <= page.keys()
+    keys = {"version", "state", "promise", "outputs"}
+    ours = isinstance(page, dict) and keys <= page.keys() and type(page.get("config")) is str
     return page if ours else None

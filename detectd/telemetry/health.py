@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from detectd.sources import Losses
@@ -28,6 +29,19 @@ if TYPE_CHECKING:
 OUTCOMES = ("accepted", "refused", "failed")
 
 NO_LOSSES = Losses()
+
+# The words for what may hinder the service, the most telling first; see `State._hindrances`.
+HINDRANCES = (
+    "stopping",
+    "stalled",
+    "interrupted",
+    "starting",
+    "refused",
+    "waiting",
+    "warming_up",
+    "failing",
+    "stale",
+)
 
 
 class Hindrance(NamedTuple):
@@ -54,7 +68,10 @@ class State:
     partition what the source could not read, and how often its log was another one. `alarm_count`
     counts the alarms of the run, `alarms` tells of the latest; `refits` counts by `OUTCOMES`.
     `absent` says what a source waits for that has never been there; `warnings` are what may not be
-    meant in the configuration, and hinder nothing.
+    meant in the configuration, and hinder nothing. `config` is the path of the configuration, in
+    force since `loaded`; `reload_refused` says why a newer one is not. A source without partitions
+    is called `source`, its last records came at `arrived`, and `unread` is how many of its bytes
+    are not read yet; None if that is not known.
     """
 
     watchdog_seconds: float
@@ -64,6 +81,12 @@ class State:
     started: float
     turned: float
     allowed: float
+    config: str = ""
+    loaded: float
+    reload_refused: str = ""
+    source: str = ""
+    arrived: float
+    unread: int | None = None
     partitions: Mapping[str, Partition] | None = None
     assigned: float = 0.0
     serving: Serving | None = None
@@ -74,6 +97,7 @@ class State:
     interruptions: int = 0
     refused: str = ""
     rewinds: int = 0
+    failed_commits: int = 0
     gap_records: Mapping[str, int] = field(default_factory=dict)
     resets: Mapping[str, int] = field(default_factory=dict)
     losses: Losses = NO_LOSSES
@@ -93,7 +117,9 @@ class State:
         return now - self.turned <= self.allowed
 
     def silent(self, now: float) -> dict[str, float]:
-        """Seconds since a record last came, by topic/partition."""
+        """Seconds since a record last came, by topic/partition, or of the source."""
+        if self.source:
+            return {self.source: now - self.arrived}
         since = now - self.assigned
         return {name: p.silent + since for name, p in (self.partitions or {}).items()}
 
@@ -107,6 +133,11 @@ class State:
     def hindrances(self, now: float) -> list[Hindrance]:
         """Why the service is not ready, the most telling first; empty where it is."""
         return list(self._hindrances(now))
+
+    @property
+    def instance(self) -> str:
+        """The name of the configuration, which systemd has after the @."""
+        return PurePath(self.config).stem
 
     @property
     def standby(self) -> bool:
@@ -177,7 +208,8 @@ class Health:
 
     The loop is healthy while it turns at least once in `watchdog_seconds`; making a `Health` counts
     as the first turn. `shared` says that the source is a group's, whose members own partitions or
-    none; `delivery` is the guarantee of source and sink, for people.
+    none; `delivery` is the guarantee of source and sink, for people. `config` is the path of the
+    configuration, `source` what a source without partitions is called.
     """
 
     def __init__(
@@ -187,6 +219,8 @@ class Health:
         stale_after: float | None = None,
         shared: bool = False,
         delivery: str = "",
+        config: str = "",
+        source: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.clock = clock
@@ -200,6 +234,10 @@ class Health:
             started=now,
             turned=now,
             allowed=watchdog_seconds,
+            config=config,
+            loaded=now,
+            source=source,
+            arrived=now,
         )
 
     def turned(self, within: float | None = None) -> None:
@@ -260,6 +298,28 @@ class Health:
         """Partitions went to another member; what is left is read again."""
         with self._lock:
             self.state = replace(self.state, rewinds=self.state.rewinds + 1)
+
+    def commit_failed(self) -> None:
+        """Outputs could not be committed; they are still to be."""
+        with self._lock:
+            self.state = replace(self.state, failed_commits=self.state.failed_commits + 1)
+
+    def reloaded(self) -> None:
+        """A new configuration is in force."""
+        self._change(loaded=self.clock(), reload_refused="")
+
+    def reload_refused(self, why: str) -> None:
+        """A new configuration was refused; the one before stays in force."""
+        self._change(reload_refused=why)
+
+    def arrived(self) -> None:
+        """Records came."""
+        self._change(arrived=self.clock())
+
+    def unread(self, size: int | None) -> None:
+        """How many bytes of the source are not read yet; None if that is not known."""
+        if size != self.state.unread:
+            self._change(unread=size)
 
     def passed_over(self, gaps: Sequence[Gap]) -> None:
         """Records of the source are gone unread, or a partition of it has begun again."""

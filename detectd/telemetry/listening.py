@@ -73,10 +73,14 @@ class Unix:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A socket that listens, how it is called, and what removes the name once it is closed."""
+    """A socket that listens, how it is called, and what removes the name once it is closed.
+
+    `port` is 0 for a socket in the file system.
+    """
 
     socket: socket.socket
     address: str
+    port: int = 0
     remove: Callable[[], None] = lambda: None
 
 
@@ -153,7 +157,8 @@ def _on_tcp(address: Tcp) -> Listener:
             if refused.errno != errno.EADDRINUSE:
                 raise
         else:
-            return Listener(listening, address.at(listening.getsockname()[1]))
+            bound = listening.getsockname()[1]
+            return Listener(listening, address.at(bound), bound)
     raise NotListening(
         f"{address.host}: the ports {address.port} to {last} are taken",
         "set server.listen to a port with free ones above it",
@@ -179,7 +184,7 @@ def _on_unix(path: Path) -> Listener:
         with contextlib.suppress(OSError, NotListening), _alone_in(path.parent):
             _make_room(path)
 
-    return Listener(listening, f"unix:{path}", remove)
+    return Listener(listening, f"unix:{path}", remove=remove)
 
 
 @contextlib.contextmanager

@@ -57,7 +57,19 @@ BATCH_SECONDS = "detectd_batch_seconds"
 BATCH_RECORDS = "detectd_batch_records"
 
 METRICS = (
-    Declared("detectd_build_info", "Always 1; the version that runs.", ("version",)),
+    Declared(
+        "detectd_build_info",
+        "Always 1; the version that runs, its configuration, and the name of that.",
+        ("version", "config", "name"),
+    ),
+    Declared(
+        "detectd_config_last_reload_successful",
+        "1 if the last reload was taken over, or there was none; 0 if it was refused.",
+    ),
+    Declared(
+        "detectd_config_last_reload_success_timestamp_seconds",
+        "When the configuration in force was read.",
+    ),
     Declared("detectd_events_total", "Events answered and committed.", ("verdict",)),
     Declared(
         "detectd_dead_letters_total",
@@ -75,6 +87,11 @@ METRICS = (
         buckets=(1, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000, 1_000_000),
     ),
     Declared("detectd_ready", "1 where a model answers an assigned source that is not stale."),
+    Declared(
+        "detectd_not_ready",
+        "1 for each reason why the service is not ready, 0 for the others.",
+        ("reason",),
+    ),
     Declared("detectd_assigned_partitions", "Partitions that this process owns."),
     Declared(
         "detectd_consumer_lag_records", "Records of a partition not read yet.", ("partition",)
@@ -84,7 +101,11 @@ METRICS = (
         "The timestamp of the last record read from a partition.",
         ("partition",),
     ),
-    Declared("detectd_stale_partitions", "Partitions silent for longer than source.stale_after."),
+    Declared(
+        "detectd_stale_partitions",
+        "Partitions, or 1 for a file or pipe, silent for longer than source.stale_after.",
+    ),
+    Declared("detectd_source_unread_bytes", "Bytes of a followed file that are not read yet."),
     Declared(
         "detectd_source_lost_total",
         "How often a part of a followed file was gone before it was read.",
@@ -95,6 +116,10 @@ METRICS = (
     Declared("detectd_source_nul_bytes_total", "NULs between records that were skipped."),
     Declared("detectd_interruptions_total", "How often the brokers were away."),
     Declared("detectd_rewinds_total", "How often partitions went before a commit."),
+    Declared(
+        "detectd_failed_commits_total",
+        "How often outputs could not be committed; they are tried again.",
+    ),
     Declared(
         "detectd_source_gap_records_total",
         "Records of a partition that were deleted before they were read, by their offsets.",

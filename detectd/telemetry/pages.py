@@ -4,6 +4,9 @@
 /healthz   200 while the loop turns within its watchdog, else 503
 /readyz    200 where events are being answered or this is a standby, else 503, a reason a line
 /status    all of it, as JSON
+
+Where a token is asked for, /healthz and /readyz answer without it too, in a word: a health check
+needs no more, and a reason may name brokers.
 """
 
 from __future__ import annotations
@@ -48,6 +51,17 @@ def pages(health: Health, metrics: Metrics) -> Mapping[str, Callable[[], Page]]:
     }
 
 
+def probes(health: Health) -> Mapping[str, Callable[[], Page]]:
+    """What each path shows to those who do not know the token."""
+    return {
+        "/healthz": lambda: healthz(health.state, health.clock()),
+        "/readyz": lambda: _lines(
+            503 if health.state.hindrances(health.clock()) else 200,
+            health.state.word(health.clock()),
+        ),
+    }
+
+
 def healthz(state: State, now: float) -> Page:
     """Whether the loop lives."""
     return _lines(200 if state.healthy(now) else 503, state.pulse(now))
@@ -73,23 +87,32 @@ def status(state: State, now: float, epoch: float, outputs: Mapping[str, int]) -
     return {
         "version": __version__,
         "pid": os.getpid(),
+        "config": state.config,
+        "instance": state.instance,
         "state": state.word(now),
         "ready": not hindrances,
         "healthy": state.healthy(now),
         "why_not_ready": [hindrance.why for hindrance in hindrances],
         "warnings": list(state.warnings),
-        "started": datetime.fromtimestamp(epoch - uptime, UTC).isoformat(timespec="seconds"),
+        "started": _moment(epoch - uptime),
         "uptime_seconds": uptime,
+        "last_reload": {
+            "successful": not state.reload_refused,
+            "in_force_since": _moment(epoch - (now - state.loaded)),
+            "refused": state.reload_refused or None,
+        },
         "turned_seconds_ago": now - state.turned,
         "delivery": state.delivery,
         "outputs": dict(outputs),
         **_promised(state),
         "warmup": state.warming._asdict() if state.warming else None,
         "partitions": _partitions(state, now),
+        "unread_bytes": state.unread,
         "stale": stale,
         "interrupted": _interrupted(state, now),
         "interruptions": state.interruptions,
         "rewinds": state.rewinds,
+        "failed_commits": state.failed_commits,
         "losses": state.losses._asdict(),
         "drift_evidence": state.evidence,
         "average_run_length": state.average_run_length,
@@ -98,6 +121,10 @@ def status(state: State, now: float, epoch: float, outputs: Mapping[str, int]) -
         "refitting": state.refitting,
         "refits": dict(state.refits),
     }
+
+
+def _moment(epoch: float) -> str:
+    return datetime.fromtimestamp(epoch, UTC).isoformat(timespec="seconds")
 
 
 def _promised(state: State) -> dict[str, Any]:

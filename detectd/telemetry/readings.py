@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from detectd import __version__
 from detectd.encode import VERDICTS
 from detectd.records import Topic
-from detectd.telemetry.health import OUTCOMES
+from detectd.telemetry.health import HINDRANCES, OUTCOMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -23,9 +23,13 @@ Values = dict[tuple[str, ...], float]
 def readings(state: State, now: float, epoch: float) -> dict[str, Values]:
     """The metrics that have a value at this moment; `now` is the state's clock, `epoch` Unix's."""
     partitions = state.partitions or {}
+    hindering = {hindrance.state for hindrance in state.hindrances(now)}
     values: dict[str, Values] = {
-        "detectd_build_info": {(__version__,): 1},
-        "detectd_ready": {(): not state.hindrances(now)},
+        "detectd_build_info": {(__version__, state.config, state.instance): 1},
+        "detectd_config_last_reload_successful": {(): not state.reload_refused},
+        "detectd_config_last_reload_success_timestamp_seconds": {(): epoch - (now - state.loaded)},
+        "detectd_ready": {(): not hindering},
+        "detectd_not_ready": {(reason,): reason in hindering for reason in HINDRANCES},
         "detectd_consumer_lag_records": {
             (name,): p.lag for name, p in partitions.items() if p.lag is not None
         },
@@ -40,9 +44,12 @@ def readings(state: State, now: float, epoch: float) -> dict[str, Values]:
         "detectd_source_nul_bytes_total": {(): state.losses.nul_bytes},
         "detectd_interruptions_total": {(): state.interruptions},
         "detectd_rewinds_total": {(): state.rewinds},
+        "detectd_failed_commits_total": {(): state.failed_commits},
         "detectd_source_gap_records_total": _by_partition(partitions, state.gap_records),
         "detectd_source_resets_total": _by_partition(partitions, state.resets),
     }
+    if state.unread is not None:
+        values["detectd_source_unread_bytes"] = {(): state.unread}
     if state.shared:
         values["detectd_assigned_partitions"] = {(): len(partitions)}
     if state.warming:

@@ -19,7 +19,8 @@ from urllib.parse import urlsplit
 import structlog
 
 from detectd.telemetry.listening import NotListening, listener, parse
-from detectd.telemetry.pages import PLAIN, Page, pages
+from detectd.telemetry.pages import PLAIN, Page, pages, probes
+from detectd.telemetry.proof import CHALLENGE_HEADER, PROOF_HEADER, SCHEME, Challenges, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -60,7 +61,8 @@ def serve(listen: str, token: str | None, health: Health, metrics: Metrics) -> I
         log.warning("server.not_listening", why=str(failed), mend=failed.mend)
         yield None
         return
-    server = Server(bound, token, pages(health, metrics))
+    place = place_of(address, bound.port)
+    server = Server(bound, place, token, pages(health, metrics), probes(health))
     log.info("server.listening", address=bound.address)
     try:
         yield bound.address
@@ -69,14 +71,24 @@ def serve(listen: str, token: str | None, health: Health, metrics: Metrics) -> I
 
 
 class Server:
-    """Answers on a daemon thread from now on, until `stop`."""
+    """Answers on a daemon thread from now on, until `stop`.
+
+    `shown` is for whoever knows the token, `open_to_all` for everyone else.
+    """
 
     def __init__(
-        self, bound: Listener, token: str | None, shown: Mapping[str, Callable[[], Page]]
+        self,
+        bound: Listener,
+        place: str,
+        token: str | None,
+        shown: Mapping[str, Callable[[], Page]],
+        open_to_all: Mapping[str, Callable[[], Page]],
     ) -> None:
         self._bound = bound
         self._token = None if token is None else token.strip().encode()
+        self._challenges = Challenges(self._token or b"", place)
         self._shown = shown
+        self._open_to_all = open_to_all
         self._loop = asyncio.new_event_loop()
         self._accepting = self._loop.create_task(self._accept())
         self._thread = threading.Thread(target=self._run, name="server", daemon=True)
@@ -162,32 +174,41 @@ class Server:
         return _response(page, *header, body=method != "HEAD")
 
     def _page(self, method: str, target: str, fields: list[str]) -> tuple[Page, *tuple[str, ...]]:
-        """What to show, and a header that belongs to it."""
-        if not self._admits(fields):
-            page = _says(HTTPStatus.UNAUTHORIZED, "send the bearer token of server.token_file")
-            return page, "WWW-Authenticate: Bearer"
+        """What to show, and the headers that belong to it."""
         path = _path(target)
-        show = self._shown.get(path)
+        scheme, sent = _credentials(fields)
+        exchange = self._challenges.accept(sent) if self._token and scheme == SCHEME else None
+        admitted = self._token is None or exchange or self._admits(scheme, sent)
+        show = (self._shown if admitted else self._open_to_all).get(path)
+        if show is None and not admitted:
+            page = _says(HTTPStatus.UNAUTHORIZED, "send the bearer token of server.token_file")
+            challenge = f"{CHALLENGE_HEADER}: {self._challenges.issue()}"
+            return page, "WWW-Authenticate: Bearer", challenge
         if show is None:
             return (_says(HTTPStatus.NOT_FOUND, f"there is {' '.join(self._shown)}"),)
         if method not in READS:
-            page = _says(HTTPStatus.METHOD_NOT_ALLOWED, "this can be read, and no more")
+            page = _says(HTTPStatus.METHOD_NOT_ALLOWED, "only GET and HEAD are supported")
             return page, f"Allow: {', '.join(READS)}"
         try:
-            return (show(),)
+            page = show()
         except Exception:
             log.exception("server.failed", path=path)
             return (_says(HTTPStatus.INTERNAL_SERVER_ERROR, "this failed; the log says why"),)
+        return (page, f"{PROOF_HEADER}: {exchange.of_service(page.body)}") if exchange else (page,)
 
-    def _admits(self, fields: list[str]) -> bool:
+    def _admits(self, scheme: str, sent: str) -> bool:
         """Whether the token was sent, found out in a time that tells nothing of it."""
-        if self._token is None:
-            return True
-        named = (field.partition(":") for field in fields)
-        sent = (value for name, _, value in named if name.lower() == "authorization")
-        scheme, _, token = next(sent, "").strip().partition(" ")
-        same = hmac.compare_digest(token.strip().encode("latin-1"), self._token)
-        return same and scheme.lower() == "bearer"
+        assert self._token is not None
+        same = hmac.compare_digest(sent.encode("latin-1"), self._token)
+        return same and scheme == "bearer"
+
+
+def _credentials(fields: list[str]) -> tuple[str, str]:
+    """The scheme, in small letters, and the rest of the Authorization header."""
+    named = (field.partition(":") for field in fields)
+    sent = (value for name, _, value in named if name.lower() == "authorization")
+    scheme, _, rest = next(sent, "").strip().partition(" ")
+    return scheme.lower(), rest.strip()
 
 
 async def _make_place(clients: Mapping[asyncio.Task[None], float]) -> None:

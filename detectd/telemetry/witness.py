@@ -19,13 +19,14 @@ from detectd.telemetry.systemd import Supervisor
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from detectd.answering.answerer import Answerer
     from detectd.records import Outgoing
     from detectd.settings import Settings
-    from detectd.sources import Gap, Losses, Partition
+    from detectd.sources import Gap, Losses, Source
 
 log = structlog.get_logger()
 
@@ -39,7 +40,7 @@ KEYS_SHOWN = 10
 class Witness:
     """What is known of the loop, for everyone who may ask."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, config: Path | None = None) -> None:
         self._listen = settings.server.listen
         self._token = wiring.server_token(settings)
         self.health = Health(
@@ -47,6 +48,8 @@ class Witness:
             stale_after=settings.source.stale_after,
             shared=settings.source.kind == "kafka",
             delivery=wiring.delivery(settings),
+            config=str(config or ""),
+            source=_name_of_source(settings),
         )
         self.metrics = Metrics(self.health)
         self.supervisor = Supervisor(self.health)
@@ -85,10 +88,11 @@ class Witness:
         if gaps:
             self.health.passed_over(gaps)
 
-    def turned(self, answerer: Answerer, partitions: Mapping[str, Partition] | None) -> None:
+    def turned(self, answerer: Answerer, source: Source) -> None:
         """The loop has turned, and this is who answers."""
         health = self.health
-        health.assigned(partitions)
+        health.assigned(source.partitions())
+        health.unread(source.unread())
         if incumbent := answerer.incumbent:
             keys = incumbent.anomalies.top(KEYS_SHOWN)
             health.answering(incumbent.serving, incumbent.observed, keys)
@@ -140,6 +144,12 @@ class Witness:
         """Nothing more is read."""
         self.health.stopping()
         self.supervisor.stopping()
+
+
+def _name_of_source(settings: Settings) -> str:
+    """What a source without partitions is called; empty for one that has some."""
+    names = {"file": str(settings.source.path), "stdin": "stdin", "kafka": ""}
+    return names[settings.source.kind]
 
 
 def _watchdog_seconds(settings: Settings) -> float:

@@ -139,7 +139,7 @@ def test_a_warm_up_that_is_not_complete_says_what_it_wants_and_goes_on(world):
 
 
 def test_a_model_that_cannot_say_anomaly_is_reported_loudly(world):
-    world.write(detector={"contamination": 0.01})
+    world.write(detector={"contamination": 0.01}, rejector={"T": 32.0})
     done = world.fit()
     assert done.returncode == 0
     assert "never say anomaly" in done.stdout
@@ -230,11 +230,11 @@ def test_a_budget_chooses_the_threshold(fitted):
 
 def test_a_plan_needs_no_data_and_no_configuration(tmp_path):
     nowhere = ("--config", tmp_path / "none.toml")
-    done = detectd("plan", *nowhere, "--contamination", 0.1, "--n", 1000, "--n", 5)
+    done = detectd("plan", *nowhere, "--contamination", 0.1, "--T", 32, "--n", 1000, "--n", 5)
     assert "814-958" in done.stdout
     assert "14.486%" in done.stdout
     assert "expect no anomaly" in done.stdout
-    asked = ("--contamination", 0.01, "--n", 1000, "--format", "json")
+    asked = ("--contamination", 0.01, "--T", 32, "--n", 1000, "--format", "json")
     found = json.loads(detectd("plan", *nowhere, *asked).stdout)
     assert found["plans"][0]["anomaly_reachable"] is False
     assert found["smallest_n"] == 1700

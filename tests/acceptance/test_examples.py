@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import signal
 import time
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from acceptance.command import TOPICS, detectd, start
+
+from detectd.telemetry.listening import MORE_PORTS
 
 CONFIG = Path(__file__).parents[2] / "config"
 FEATURES = ("cpu", "memory", "latency_ms")
@@ -22,6 +26,16 @@ def test_each_example_is_run():
     """The fleet's where a broker asks for a login; the reference is held against the settings."""
     run = {"file", "follow-csv", "pipe", "service", "kafka"}
     assert {path.stem for path in CONFIG.glob("*.toml")} == run | {"kafka-fleet", "reference"}
+
+
+def test_each_example_listens_at_an_address_of_its_own():
+    """They may run on one host; further processes of one take the 15 ports behind it."""
+    ports = sorted(
+        int(tomllib.loads(path.read_text())["server"]["listen"].rpartition(":")[2])
+        for path in CONFIG.glob("*.toml")
+        if path.stem != "reference"
+    )
+    assert all(after - before > MORE_PORTS for before, after in itertools.pairwise(ports))
 
 
 @pytest.fixture

@@ -29,6 +29,8 @@ WRONG = [
 ]
 GOOD = [
     ("rejector", {"T": 8.0}),
+    ("rejector", {"T": None}),  # chosen again
+    ("rejector", {"T": 32.0}),
     ("rejector", {"T": None, "max_abstain_rate": 0.05}),
     ("rejector", {"delta": 0.2}),
     ("rejector", {"cost_false_negative": 9.0}),

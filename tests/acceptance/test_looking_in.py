@@ -6,7 +6,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from acceptance.command import events, start
+from acceptance.command import detectd, events, start
 
 
 def one_line(done, code, *words):
@@ -63,6 +63,50 @@ def test_status_shows_a_running_service_and_says_when_there_is_none(fitted):
     assert (done.returncode, done.stderr) == (0, "")
     for word in ("ready, up", "KNN", told["model"]["version"], "promise", "observed", "alarms"):
         assert word in done.stdout
+
+
+def test_a_refused_reload_is_seen_from_outside_until_one_succeeds(fitted):
+    with serving(fitted) as service:
+
+        def hang_up(**changes):
+            fitted.write(**changes)
+            service.send_signal(signal.SIGHUP)
+
+        def told():
+            return json.loads(fitted.run("status", "--format", "json").stdout)
+
+        assert told()["last_reload"]["successful"]
+        hang_up(source={"path": str(fitted.home / "other.jsonl")})
+        until(lambda: not told()["last_reload"]["successful"])
+        assert told()["last_reload"]["refused"].startswith("source.path: cannot change")
+        assert "REFUSED     the last reload: source.path: cannot" in fitted.run("status").stdout
+        hang_up(source={"path": str(fitted.events)})
+        until(lambda: told()["last_reload"]["successful"])
+        assert told()["last_reload"]["refused"] is None
+
+
+def test_status_shows_the_services_of_its_configuration_and_all_of_them_with_all(fitted):
+    with serving(fitted):
+        copied = fitted.home / "other.toml"
+        copied.write_text(fitted.path.read_text())
+        named = fitted.run("status").stdout.splitlines()
+        one_line(detectd("status", "--config", copied), 1, "no service runs", copied, "--all")
+        done = detectd("status", "--all", "--config", copied)
+    assert named[0].startswith(f"service     {fitted.path.stem}: ready")
+    assert named[2].strip() == str(fitted.path)
+    assert (done.returncode, str(fitted.path) in done.stdout) == (0, True)
+
+
+def test_a_service_with_a_token_is_seen_by_those_who_know_it(fitted):
+    token, wrong = fitted.home / "token", fitted.home / "wrong"
+    for file, secret in ((token, "s3cret\n"), (wrong, "guess\n")):
+        file.write_text(secret)
+        file.chmod(0o600)
+    fitted.write(server={"token_file": str(token)})
+    with serving(fitted):
+        assert json.loads(fitted.run("status", "--format", "json").stdout)["ready"]
+        elsewhere = {"DETECTD_SERVER__TOKEN_FILE": str(wrong)}
+        one_line(fitted.run("status", env=elsewhere), 1, "another token")
 
 
 def test_tap_shows_what_is_committed_from_now_on_and_stops_at_n(fitted):

@@ -70,3 +70,17 @@ def test_it_runs_from_any_directory(installed, tmp_path):
     assert "abstained" in shown
     checked = run(installed, "check", "--config", tmp_path / "demo" / "detectd.toml", **here)
     assert "exactly once" in checked
+
+
+def test_a_checkout_is_installed_by_the_build_backend_alone(tmp_path):
+    """`make demo` installs it with no package that is not pinned in requirements/runtime.txt."""
+    code = """
+import sys
+sys.modules["editables"] = None
+from hatchling import build
+print(build.build_editable(sys.argv[1]))
+"""
+    name = run(sys.executable, "-c", code, tmp_path, cwd=ROOT).strip()
+    with zipfile.ZipFile(tmp_path / name) as built:
+        (path,) = [each for each in built.namelist() if each.endswith(".pth")]
+        assert built.read(path).decode().split() == [str(ROOT)]

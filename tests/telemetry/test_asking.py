@@ -11,8 +11,10 @@ import pytest
 
 from detectd.errors import ConfigError, DetectdError
 from detectd.telemetry import asking
-from detectd.telemetry.asking import running
+from detectd.telemetry.asking import of_configuration, running
+from detectd.telemetry.health import Health
 from detectd.telemetry.listening import MORE_PORTS
+from detectd.telemetry.proof import CHALLENGE_SECONDS, Challenges, Exchange, new_nonce
 from detectd.telemetry.server import serve
 
 
@@ -94,6 +96,113 @@ def test_the_token_is_sent_whatever_letters_it_has(port, health, metrics):
         assert running(f"0.0.0.0:{port}", "schlüssel")[0].status
         with pytest.raises(DetectdError, match=r"another token than that of server\.token_file"):
             running(f"127.0.0.1:{port}", "key")
+
+
+@contextmanager
+def rogue(port, answers):
+    """Somebody who has taken the port: keeps what is sent, and says what `answers` gives."""
+    heard = []
+    with socket.create_server(("127.0.0.1", port)) as server:
+        server.settimeout(10)
+
+        def listen():
+            for answer in answers:
+                client, _ = server.accept()
+                with client:
+                    heard.append(client.recv(1 << 16))
+                    client.sendall(answer(heard[-1]) if callable(answer) else answer)
+
+        thread = threading.Thread(target=listen)
+        thread.start()
+        try:
+            yield heard
+        finally:
+            thread.join()
+
+
+def http(status, body, *header):
+    head = [f"HTTP/1.1 {status} X", f"Content-Length: {len(body)}", *header, "", ""]
+    return "\r\n".join(head).encode() + body
+
+
+PAGE = b'{"version": "1", "state": "ready", "promise": null, "outputs": {}, "config": "/a"}'
+
+
+def test_who_took_the_port_neither_learns_the_token_nor_is_believed(port):
+    challenged = http(401, b"", "Detectd-Challenge: 1-2-3")
+    for answers, why in (
+        ([http(200, PAGE)], "it asks for no token"),
+        ([challenged, http(200, PAGE)], "does not prove"),
+        ([challenged, http(200, PAGE, "Detectd-Proof: 00")], "does not prove"),
+        ([challenged, challenged], "another token"),
+    ):
+        with rogue(port, answers) as heard, pytest.raises(DetectdError, match=why):
+            running(f"127.0.0.1:{port}", "s3cret")
+        assert len(heard) == len(answers)
+        assert b"s3cret" not in b"".join(heard)
+
+
+def test_who_took_a_port_cannot_pass_on_what_the_service_at_another_says(port, health, metrics):
+    """It forwards each request, and the answer to it."""
+    with serve(f"127.0.0.1:{port + 1}", "s3cret", health, metrics):
+
+        def forward(request):
+            with socket.create_connection(("127.0.0.1", port + 1)) as service:
+                service.sendall(request)
+                with service.makefile("rb") as answer:
+                    return answer.read()
+
+        with rogue(port, [forward, forward]):
+            told = running(f"127.0.0.1:{port}", "s3cret")
+    assert [bool(each.status) for each in told] == [False, True]
+    assert "another token" in told[0].why
+
+
+def test_what_was_heard_once_is_of_no_use_again(port, health, metrics, clock):
+    token, place = b"s3cret", f"port {port}"
+    challenges = Challenges(token, place, clock)
+    exchange = Exchange(token, place, challenges.issue(), new_nonce())
+    credentials = exchange.authorization().partition(" ")[2]
+    assert challenges.accept(credentials) == exchange
+    assert Challenges(token, place, clock).accept(credentials) is None  # of another start
+    assert challenges.accept(exchange._replace(place="port 1").authorization()[8:]) is None
+    assert challenges.accept(exchange._replace(token=b"other").authorization()[8:]) is None
+    forged = exchange._replace(challenge="f" + exchange.challenge)
+    assert challenges.accept(forged.authorization()[8:]) is None
+    clock.now += CHALLENGE_SECONDS + 1
+    assert challenges.accept(credentials) is None
+
+
+def test_an_endless_answer_is_not_read_to_its_end(port, monkeypatch):
+    monkeypatch.setattr(asking, "ANSWER_BYTES", 1000)
+    with (
+        rogue(port, [http(200, b"x" * 5000)]),
+        pytest.raises(DetectdError, match="its answer has more than"),
+    ):
+        running(f"127.0.0.1:{port}", None)
+
+
+def test_the_services_of_a_configuration_are_told_from_others(port, metrics, tmp_path):
+    mine, other = tmp_path / "a.toml", tmp_path / "b.toml"
+    (tmp_path / "link.toml").symlink_to(mine)
+    listen = f"127.0.0.1:{port}"
+    with serve(listen, None, Health(60.0, config=str(other)), metrics) as second:
+        with serve(listen, None, Health(60.0, config=str(mine)), metrics) as first:
+            told = running(listen, None)
+            for path in (mine, tmp_path / "link.toml"):
+                assert [each.address for each in of_configuration(told, path)] == [first]
+        with pytest.raises(DetectdError, match="no service runs") as none:
+            of_configuration(running(listen, None), mine)
+    assert f"there are {other} at {second}" in str(none.value)
+    assert "--all" in str(none.value)
+
+
+def test_a_unix_socket_with_a_token_is_asked_too(health, metrics, tmp_path):
+    listen = f"unix:{tmp_path}/detectd.sock"
+    with serve(listen, "s3cret", health, metrics):
+        assert running(listen, "s3cret\n")[0].status
+        with pytest.raises(DetectdError, match=r"asks for a token; set server\.token_file"):
+            running(listen, None)
 
 
 def test_a_unix_socket_is_asked_too(health, metrics, tmp_path):

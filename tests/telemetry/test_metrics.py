@@ -8,12 +8,13 @@ from collections import Counter
 import pytest
 from exposition import families, problems
 
+from detectd import __version__
 from detectd.answering.warming import Progress
 from detectd.encode import dead_letter
 from detectd.records import Defect, Outgoing, Record, Stage, Topic
 from detectd.report.figures import figures
 from detectd.sources import Losses, Partition
-from detectd.telemetry.health import OUTCOMES, Health
+from detectd.telemetry.health import HINDRANCES, OUTCOMES, Health
 from detectd.telemetry.metrics import METRICS, Metrics, stages
 
 # What dashboards and alerts are written against.
@@ -49,7 +50,12 @@ CONTRACT = {
     "detectd_ready": (),
     "detectd_batch_records": (),
     "detectd_assigned_partitions": (),
-    "detectd_build_info": ("version",),
+    "detectd_build_info": ("version", "config", "name"),
+    "detectd_config_last_reload_successful": (),
+    "detectd_config_last_reload_success_timestamp_seconds": (),
+    "detectd_not_ready": ("reason",),
+    "detectd_source_unread_bytes": (),
+    "detectd_failed_commits_total": (),
 }
 
 
@@ -57,7 +63,7 @@ def scraped(metrics):
     return families(metrics.exposition().decode())
 
 
-def value(metrics, name, **labels):
+def value(metrics, name, /, **labels):
     """The value of the sample, None where there is none."""
     family = scraped(metrics)[name.removesuffix("_sum").removesuffix("_bucket")]
     found = [s.value for s in family.samples if s.name == name and s.labels == labels]
@@ -72,6 +78,7 @@ def test_every_metric_of_the_contract_is_declared_once_with_its_labels():
 
 def test_the_exposition_has_what_is_declared_with_its_help_and_its_type(metrics, health, answer):
     answer()
+    health.unread(0)
     health.watched(0.5, [], average_run_length=1e6)
     metrics.batch({"normal": 1}, {}, 0.1)
     seen = {n: f for n, f in scraped(metrics).items() if n.startswith("detectd_")}
@@ -231,6 +238,56 @@ def test_readiness_and_its_troubles_are_shown(metrics, health, answer, clock):
     health.rewound()
     assert value(metrics, "detectd_interruptions_total") == 1
     assert value(metrics, "detectd_rewinds_total") == 1
+
+
+def test_what_hinders_the_service_is_named_and_only_that(metrics, health, answer, clock):
+    reasons = {reason: value(metrics, "detectd_not_ready", reason=reason) for reason in HINDRANCES}
+    assert {reason for reason, found in reasons.items() if found} == {"starting"}
+    answer()
+    assert not any(value(metrics, "detectd_not_ready", reason=reason) for reason in HINDRANCES)
+    health.stopping()
+    health.interrupted("away")
+    health.refused("no")
+    health.doubts("not there", ())
+    health.warming_up(None)
+    health.dying(1000)
+    clock.now += 61
+    hindering = {hindrance.state for hindrance in health.state.hindrances(clock())}
+    assert hindering == set(HINDRANCES) - {"warming_up", "stale"}
+    health.assigned({"events/0": Partition(1, 2, 31.0)})
+    health.warming_up(Progress(1, 10, None))
+    for reason in ("warming_up", "stale"):
+        assert value(metrics, "detectd_not_ready", reason=reason) == 1
+
+
+def test_a_file_is_silent_too(clock):
+    health = Health(60.0, stale_after=30.0, source="/var/log/events.jsonl", clock=clock)
+    metrics = Metrics(health)
+    clock.now += 31
+    assert value(metrics, "detectd_stale_partitions") == 1
+    health.arrived()
+    assert value(metrics, "detectd_stale_partitions") == 0
+
+
+def test_a_reload_is_refused_and_then_taken_over(health, clock):
+    started = 1_796_000_000.0
+    metrics = Metrics(health, now=lambda: started)
+    moment = "detectd_config_last_reload_success_timestamp_seconds"
+    assert value(metrics, "detectd_config_last_reload_successful") == 1
+    assert value(metrics, moment) == started
+    clock.now += 20
+    health.reload_refused("source.path: cannot change")
+    assert value(metrics, "detectd_config_last_reload_successful") == 0
+    assert value(metrics, moment) == started - 20  # the wall clock of the test stands
+    health.reloaded()
+    assert value(metrics, "detectd_config_last_reload_successful") == 1
+    assert value(metrics, moment) == started
+
+
+def test_the_build_says_which_configuration_it_runs():
+    metrics = Metrics(Health(60.0, config="/etc/detectd/payments.toml"))
+    labels = {"config": "/etc/detectd/payments.toml", "name": "payments", "version": __version__}
+    assert value(metrics, "detectd_build_info", **labels) == 1
 
 
 def test_what_the_source_lost_adds_up(metrics, health):

@@ -79,3 +79,21 @@ def test_of_many_partitions_those_with_the_largest_lag_are_named(health):
     )
     health.assigned({"events/0": Partition(None, None, 0.0)})
     assert "lag         not known yet" in screen(health)
+
+
+def test_a_service_that_refused_a_reload_says_so(health):
+    health.reload_refused("source.path: cannot change while the service runs; restart it")
+    health.commit_failed()
+    health.unread(4096)
+    text = screen(health, instance="payments", config="/etc/detectd/payments.toml")
+    for words in (
+        "service     payments: starting",
+        "            /etc/detectd/payments.toml",
+        "REFUSED     the last reload: source.path: cannot change",
+        "in force is what was read at 20",
+        "unread      4,096 bytes of the file",
+        "trouble     0 interruptions, 0 rewinds, 1 commits that failed",
+    ):
+        assert words in text
+    health.reloaded()
+    assert "REFUSED" not in screen(health)

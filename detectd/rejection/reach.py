@@ -1,0 +1,165 @@
+"""The share of the expected anomalies that a zone leaves to be called anomaly, and the T for it.
+
+Of n+1 gaps between calibration scores, the n−b above the zone are anomaly ranks: a share
+(n−b)/(n+1) of fresh scores falls there on average, out of γ that are expected to be anomalies. The
+quotient is the reach. A zone can be right and useless: it keeps its promise, and sends nearly every
+anomaly to review.
+
+A rank c is above the zone iff log P(normal | c) < −T, and that log never rises with c. So the zone
+leaves at least k ranks iff T < −log P(normal | n−k+1): one tail, whatever n is.
+"""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from detectd.rejection.stability import (
+    exact_contamination,
+    first_n_expecting,
+    rank_log_tails,
+    require_anomalies,
+)
+
+if TYPE_CHECKING:
+    from detectd.rejection.stability import Stability
+    from detectd.rejection.zone import Zone
+
+# The T of the paper's experiments.
+PAPER_T = 32.0
+
+# The reach that a chosen T leaves, and the reach below which a warning is due.
+WANTED = Fraction(3, 4)
+ENOUGH = Fraction(1, 2)
+
+LOG_2 = math.log(2.0)
+
+
+def reach(zone: Zone, contamination: float) -> float:
+    """Return (n − b)/(n + 1) over γ; near 1 for an empty zone, and above it by rounding at most."""
+    share = Fraction(zone.n - zone.rank_high, zone.n + 1)
+    return float(share / exact_contamination(contamination))
+
+
+def default_T(  # noqa: N802
+    n: int, contamination: float, table: Stability | None = None
+) -> float:
+    """Return the largest T up to 32 that leaves a reach of three quarters: of n and γ alone.
+
+    The probabilities are those of `table`, if it is there already.
+
+    If no T above log 2 does, it is the largest that leaves as much as can be left; with one
+    expected anomaly that is often nothing, and T is 32. Raises ConfigError if γ is out of range, or
+    n scores do not expect one anomaly.
+    """
+    m = require_anomalies(n, contamination)
+    for ranks in range(_ranks(n, exact_contamination(contamination), WANTED), 0, -1):
+        T = _largest_T(n, m, ranks) if table is None else _below(table.log_p_normal[n - ranks + 1])
+        if T > LOG_2:
+            return min(T, PAPER_T)
+    return PAPER_T
+
+
+def smallest_n_reaching(contamination: float, T: float | None) -> int:
+    """Return an n from which on at least half of γ is in reach, at T or at the T that is chosen.
+
+    For each m the largest n that expects m is tried, at which the reach is smallest; the answer is
+    the smallest n of the first such m. Raises ConfigError if γ is out of range.
+    """
+    share = exact_contamination(contamination)
+
+    def reaches(m: int) -> bool:
+        n = first_n_expecting(m + 1, contamination) - 1
+        return _largest_T(n, m, _ranks(n, share, ENOUGH)) > _least(T)
+
+    high = 1
+    while not reaches(high):
+        high *= 2
+    low = high // 2  # does not reach, or is 0
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if reaches(middle) else (middle, high)
+    return first_n_expecting(high, contamination)
+
+
+def smallest_contamination_reaching(zone: Zone, T: float | None) -> float | None:
+    """Return a contamination, of two digits, of which half is in reach with as many scores at T, or
+    at the T that is chosen; None if none up to 0.5 is."""
+    n = zone.n
+
+    def reaches(contamination: Fraction) -> bool:
+        m = math.floor(n * contamination)
+        return m >= 1 and _largest_T(n, m, _ranks(n, contamination, ENOUGH)) > _least(T)
+
+    low, high = zone.m, n // 2
+    if not reaches(Fraction(high, n)):
+        return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if reaches(Fraction(middle, n)) else (middle, high)
+    step = Fraction(10) ** (math.floor(math.log10(high / n)) - 1)
+    rounded = math.ceil(Fraction(high, n) / step) * step
+    while rounded <= Fraction(1, 2):
+        if reaches(rounded):
+            return float(rounded)
+        rounded += step
+    return None
+
+
+def largest_T_reaching(zone: Zone, contamination: float) -> float | None:  # noqa: N802
+    """Return the largest T, of two decimals, that leaves half of γ in reach of these scores; None
+    if none above log 2 does."""
+    ranks = _ranks(zone.n, exact_contamination(contamination), ENOUGH)
+    T = math.floor(100.0 * _largest_T(zone.n, zone.m, ranks)) / 100.0
+    return T if T > LOG_2 else None
+
+
+def beyond(zone: Zone) -> str:
+    """Say which scores can be called anomaly."""
+    above = zone.n - zone.rank_high - 1  # calibration scores that a new one need not exceed
+    if above < 0:
+        return "no score can be called anomaly"
+    which = f"all {zone.n:,}" if above == 0 else f"all but {above:,} of the {zone.n:,}"
+    return f"only a score above {which} calibration scores can be called anomaly"
+
+
+def reach_warnings(zone: Zone, contamination: float, T: float | None) -> list[str]:
+    """Return one line if less than half of γ can be called anomaly, with what changes it.
+
+    `T` is that of the operator, None if it was chosen. A zone that leaves nothing at all is a
+    matter of `reachability_warnings`.
+    """
+    share = reach(zone, contamination)
+    if share >= ENOUGH or not zone.anomaly_reachable:
+        return []
+    cures = [f"n >= {smallest_n_reaching(contamination, T):,} calibration scores"]
+    larger = smallest_contamination_reaching(zone, T)
+    if larger is not None:
+        cures.append(f"a detector.contamination of at least {larger:g}")
+    smaller = None if T is None else largest_T_reaching(zone, contamination)
+    if smaller is not None:
+        cures.append(f"a rejector.T of at most {smaller:g}")
+    return [
+        f"the zone leaves {share:.1%} of the expected anomalies to be called anomaly: "
+        f"{beyond(zone)}; it takes {' or '.join(cures)} to leave half of them"
+    ]
+
+
+def _ranks(n: int, contamination: Fraction, share: Fraction) -> int:
+    """The fewest anomaly ranks that leave this share of γ in reach."""
+    return math.ceil(share * contamination * (n + 1))
+
+
+def _largest_T(n: int, m: int, ranks: int) -> float:  # noqa: N802
+    """The largest T whose zone leaves so many ranks above it; at most log 2 if none does."""
+    return _below(rank_log_tails(n, m, n - ranks + 1)[1])
+
+
+def _below(log_p_normal: float) -> float:
+    return math.nextafter(-float(log_p_normal), -math.inf)
+
+
+def _least(T: float | None) -> float:
+    """What the largest T must exceed, so that T, or any T at all, leaves enough."""
+    return LOG_2 if T is None else math.nextafter(T, -math.inf)
