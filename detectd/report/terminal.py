@@ -2,8 +2,9 @@
 
 Control characters (C0, DEL, C1) start escape sequences that retitle, erase or copy to the clipboard
 (ECMA-48; OSC 52), bidirectional ones show text in another order than it has (CVE-2021-42574), and
-halves of surrogate pairs cannot be encoded. All of them are written as JSON escapes them: JSON
-keeps its meaning, as it has such characters in strings alone, and text shows what was there.
+halves of surrogate pairs cannot be encoded, except those that stand for a byte of a path (PEP 383).
+All of them are written as JSON escapes them: JSON keeps its meaning, as it has such characters in
+strings alone, and text shows what was there.
 """
 
 from __future__ import annotations

@@ -13,6 +13,8 @@ BIDIRECTIONAL = {"LRE", "RLE", "PDF", "LRO", "RLO", "LRI", "RLI", "FSI", "PDI"}
 
 def obeyed(character):
     """Whether a terminal or a renderer may do more than show it, by Unicode's own tables."""
+    if "\udca0" <= character <= "\udcff":  # a byte of a path that is not UTF-8
+        return False
     return (
         (unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} and character not in "\t\n")
         or unicodedata.bidirectional(character) in BIDIRECTIONAL
@@ -31,7 +33,7 @@ def test_what_is_printed_can_be_encoded_and_is_left_alone_the_second_time(text):
     shown = printable(text)
     assert not any(map(obeyed, shown))
     assert printable(shown) == shown
-    shown.encode()
+    shown.encode(errors="surrogateescape")
 
 
 @given(st.recursive(st.text() | st.floats(allow_nan=False), st.lists, max_leaves=5))
