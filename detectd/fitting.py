@@ -72,7 +72,7 @@ def fit(inputs: Inputs, settings: Settings, advance: Advance, *, activate: bool 
             f"because {found.first_error}; see [event]"
         )
     now = datetime.now(UTC)
-    model = training.train(rows, wiring.recipe(settings), settings.event.features, now)
+    model = training.train(rows, wiring.recipe(settings), settings.event.columns, now)
     ready = serving.serve_new(model, settings)
     store = wiring.store(settings)
     before = store.active()
@@ -94,7 +94,7 @@ def _notes(found: _Rows, model: Model) -> list[str]:
 
 
 def _read(inputs: Inputs, schema: Schema, advance: Advance) -> _Rows:
-    found = _Rows([np.empty((0, len(schema.features)))])
+    found = _Rows([np.empty((0, len(schema.columns)))])
     rows_of: Counter[str] = Counter({str(place): 0 for place in inputs.places})
     for place, records, share in inputs.chunks():
         decoded = decode(records, schema)
