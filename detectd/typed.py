@@ -132,9 +132,10 @@ def _figures(schema: Schema) -> Callable[[list[Any]], list[Figures]]:
         if others:
             found = [row[:width] for row in found]
         if imputes:
-            if max(row.count(None) for row in found) > imputable:
-                raise ValueError
-            found = [tuple(math.nan if x is None else x for x in row) for row in found]
+            for place in [place for place, row in enumerate(found) if None in row]:
+                if found[place].count(None) > imputable:
+                    raise ValueError
+                found[place] = tuple(math.nan if x is None else x for x in found[place])
         return found
 
     return figures

@@ -12,7 +12,7 @@ from detectd import wiring
 from detectd.answering import renewal, succession
 from detectd.answering.answerer import Answerer
 from detectd.answering.warmup import Warmup
-from detectd.errors import ConfigError
+from detectd.errors import ConfigError, DetectdError
 from detectd.models import refitting, serving
 from detectd.models.model import Recipe
 from detectd.models.store import Store
@@ -86,7 +86,7 @@ def answer(answerer, count=100, seed=5):
     outgoing = answerer.answer(records)
     counts = Counter(out.topic for out in outgoing)
     state = answerer.state(counts)
-    answerer.committed(counts)
+    answerer.committed(counts, outgoing)
     return state
 
 
@@ -331,7 +331,7 @@ def test_a_reload_that_cannot_keep_its_window_changes_nothing(answerer, home, mo
     monkeypatch.setattr(renewal, "WindowFile", fail)
     before, incumbent = seen(answerer), answerer.incumbent
     change = REFIT | {"rejector": {"T": 4.0}, "drift": {"average_run_length": 1e4}}
-    with pytest.raises(ConfigError):
+    with pytest.raises(DetectdError):
         answerer.reconfigure(settings(home, **change))
     assert seen(answerer) == before
     assert answerer.incumbent is incumbent
