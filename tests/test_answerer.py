@@ -86,7 +86,7 @@ def answer(answerer, count=100, seed=5):
     outgoing = answerer.answer(records)
     counts = Counter(out.topic for out in outgoing)
     state = answerer.state(counts)
-    answerer.committed(counts)
+    answerer.committed(counts, outgoing)
     return state
 
 
