@@ -134,7 +134,7 @@ def backtest(path: Path, label: str, settings: Settings, advance: Advance) -> Ba
     Raises UsageError where the file or a label cannot be read, DetectdError where nothing of it
     can be judged.
     """
-    if label in settings.event.features:
+    if label in settings.event.fields:
         raise UsageError(f"--label {label}: is one of event.features, so the detector would see it")
     model = load_active(wiring.store(settings), datetime.now(UTC))
     with closing(InputFile(path, settings)) as file:
@@ -170,7 +170,7 @@ def _warmed_up(path: Path, reading: _Reading, settings: Settings) -> Model:
         parts.append(rows)
         reading.took(len(rows), stages(outgoing), ended=batch.ended)
     rows = np.concatenate(parts)
-    recipe, features = wiring.recipe(settings), settings.event.features
+    recipe, features = wiring.recipe(settings), settings.event.columns
     return training.train(rows, recipe, features, datetime.now(UTC))
 
 

@@ -32,7 +32,7 @@ def check(settings: Settings) -> list[str]:
     """
     good: list[str] = []
     bad: list[str] = []
-    for look in (_detector, _source, _sink, _server, _model):
+    for look in (_detector, _functions, _source, _sink, _server, _model):
         try:
             good += look(settings)
         except DetectdError as mistake:
@@ -46,6 +46,13 @@ def _detector(settings: Settings) -> Iterator[str]:
     detector = settings.detector
     require_detector(settings)
     yield f"detector  {detector.name}, contamination {detector.contamination}"
+
+
+def _functions(settings: Settings) -> Iterator[str]:
+    time = settings.event.timestamp or "the record's timestamp"
+    for each in settings.event.functions:
+        columns = ", ".join(each.columns)
+        yield f"feature   {each.label}: {each.meaning}, from {time}, in columns {columns}"
 
 
 def unedited(settings: Settings) -> str | None:
@@ -166,14 +173,14 @@ def require_detector(settings: Settings) -> None:
     detector = settings.detector
     find(detector.name)
     if detector.params:  # Only then is PyOD needed, and PyOD is slow to import.
-        try_params(detector.name, detector.params, len(settings.event.features))
+        try_params(detector.name, detector.params, len(settings.event.columns))
 
 
 def require_trainable_warmup(settings: Settings) -> None:
     """Raise ConfigError where so few events, however good, could not train a model."""
     from detectd.models.training import require_rows
 
-    warmup, features = settings.training.warmup, settings.event.features
+    warmup, features = settings.training.warmup, settings.event.columns
     try:
         require_rows(warmup, wiring.recipe(settings), features)
     except DetectdError as too_few:

@@ -10,13 +10,14 @@ import csv
 import itertools
 import math
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import numpy as np
 
+from detectd import features
 from detectd.absence import what_is_there
 from detectd.records import MISSING_VALUES, Defect, Event, Stage
 from detectd.stamps import NUMBERS, key_bytes, milliseconds
@@ -49,9 +50,13 @@ class Schema:
     becomes NaN, to be imputed by whoever knows the training data, unless more than `max_missing`
     features are, or all of them. `read` is for values that are not JSON: it gives an event's fields
     and the same as one line of JSON, or raises Defect.
+
+    A feature may be a function of the event's time as well, with columns of its own; without a time
+    it is missing. `columns` are those of the feature vector, `labels` the feature behind each, and
+    `fields` the features that are read.
     """
 
-    features: tuple[str, ...]
+    features: tuple[features.Declared, ...]
     key: str | None = None
     timestamp: str | None = None
     numeric_strings: bool = False
@@ -60,6 +65,20 @@ class Schema:
     max_missing: int | None = None
     max_record_bytes: int = 1_048_576
     read: Read | None = None
+    columns: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    labels: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    fields: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    functions: tuple[str, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        declared = self.features
+        for name, value in (
+            ("columns", features.columns(declared)),
+            ("labels", features.labels(declared)),
+            ("fields", tuple(each for each in declared if isinstance(each, str))),
+            ("functions", tuple(each.label for each in declared if not isinstance(each, str))),
+        ):
+            object.__setattr__(self, name, value)
 
     @property
     def imputable(self) -> int:
@@ -108,7 +127,10 @@ def decode(records: Sequence[Record], schema: Schema) -> Decoded:
         except Defect as defect:
             dead[place] = defect
     events = [event for event in known if event is not None]
-    rows = _matrix(filter(None, figures), len(events), len(schema.features))
+    read = (each for each in figures if each is not None)
+    rows = _matrix(read, len(events), len(schema.fields))
+    if schema.functions:
+        rows = features.assemble(schema.features, rows, _times(events))
     return Decoded(rows, events, [i for i in places if i not in dead] if dead else places, dead)
 
 
@@ -119,30 +141,48 @@ def _matrix(figures: Iterable[Figures], height: int, width: int) -> NDArray[np.f
     return rows
 
 
+def _times(events: Sequence[Event]) -> NDArray[np.float64]:
+    """The events' times, NaN if there is none."""
+    return np.array([each.timestamp_ms for each in events], dtype=np.float64)
+
+
 def _event(record: Record, schema: Schema) -> tuple[Event, Figures]:
     """Whatever the typed reader leaves: the event and its features, or Defect."""
     fields, text = _fields(record, schema)
     dialect = None if record.columns is None else record.dialect
-    figures = tuple(_number(fields, _path(name), schema, dialect) for name in schema.features)
+    figures = tuple(_number(fields, _path(name), schema, dialect) for name in schema.fields)
+    event = Event(text, _key(record, fields, schema), _time(record, fields, schema))
+    timeless = schema.functions if event.timestamp_ms is None else ()
     if schema.missing == "median":
-        _require_enough(fields, figures, schema)
-    return Event(text, _key(record, fields, schema), _time(record, fields, schema)), figures
+        _require_enough(fields, figures, timeless, schema)
+    elif timeless:
+        raise Defect(Stage.FEATURES, f"feature {timeless[0]!r} needs a time, {_no_time(schema)}")
+    return event, figures
 
 
-def _require_enough(fields: Mapping[str, Any], figures: Figures, schema: Schema) -> None:
+def _no_time(schema: Schema) -> str:
+    if schema.timestamp is None:
+        return "and the record has none; set event.timestamp"
+    return f"and {schema.timestamp!r} (event.timestamp) holds none"
+
+
+def _require_enough(
+    fields: Mapping[str, Any], figures: Figures, timeless: Sequence[str], schema: Schema
+) -> None:
     """Raise Defect if so much is missing that medians would be judged, and not the event."""
-    missing = [name for name, x in zip(schema.features, figures, strict=True) if math.isnan(x)]
-    if len(missing) <= schema.imputable:
-        return
-    width = len(schema.features)
-    if len(missing) == width:
-        hint = what_is_there(missing[0], fields)
-        raise Defect(Stage.FEATURES, f"every feature is missing: {', '.join(missing)!r}{hint}")
-    raise Defect(
-        Stage.FEATURES,
-        f"{len(missing)} of {width} features are missing, more than event.max_missing allows: "
-        f"{', '.join(missing)!r}",
-    )
+    unread = [name for name, x in zip(schema.fields, figures, strict=True) if math.isnan(x)]
+    missing, width = [*unread, *timeless], len(schema.features)
+    # A time of day alone says nothing about an event from which every field is missing.
+    if len(missing) == width or (unread and len(unread) == len(schema.fields)):
+        names = ", ".join(unread or missing)
+        hint = what_is_there(unread[0], fields) if unread else f": {_no_time(schema)}"
+        raise Defect(Stage.FEATURES, f"every feature is missing: {names!r}{hint}")
+    if len(missing) > schema.imputable:
+        raise Defect(
+            Stage.FEATURES,
+            f"{len(missing)} of {width} features are missing, more than event.max_missing allows: "
+            f"{', '.join(missing)!r}",
+        )
 
 
 def _fields(record: Record, schema: Schema) -> tuple[Mapping[str, Any], bytes]:

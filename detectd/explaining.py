@@ -31,17 +31,17 @@ LARGEST = np.finfo(np.float64).max
 to_json = msgspec.json.Encoder().encode
 
 
-def occlusion(scorer: Scorer, rows: Floats, scores: Floats, medians: Floats) -> Floats:
-    """The part (k, d) of each feature in the scores (k,) of complete rows (k, d).
+def occlusion(
+    scorer: Scorer, rows: Floats, scores: Floats, medians: Floats, columns: NDArray[np.bool_]
+) -> Floats:
+    """The part (k, f) of each feature in the scores (k,) of complete rows (k, d).
 
-    A row whose score without a feature is not finite gives NaN there; a part too large for a double
-    is the largest one. Scores k·d rows.
+    `columns` (f, d) says which columns are whose. A row whose score without a feature is not finite
+    gives NaN there; a part too large for a double is the largest one. Scores k·f rows.
     """
-    k, d = rows.shape
-    occluded = np.repeat(rows, d, axis=0).reshape(k, d, d)
-    diagonal = np.arange(d)
-    occluded[:, diagonal, diagonal] = medians
-    without = scorer.score(occluded.reshape(k * d, d)).reshape(k, d)
+    (k, d), f = rows.shape, len(columns)
+    occluded = np.where(columns, medians, rows[:, None, :])
+    without = scorer.score(occluded.reshape(k * f, d)).reshape(k, f)
     with np.errstate(over="ignore", invalid="ignore"):
         parts = np.clip(scores[:, None] - without, -LARGEST, LARGEST)
     return np.where(np.isfinite(without), parts, np.nan)
@@ -52,19 +52,22 @@ def explanations(
     rows: Floats,
     scores: Floats,
     medians: Floats,
-    features: Sequence[str],
+    labels: Sequence[str],
     found: Judgement,
     calibration: Floats,
 ) -> Iterator[tuple[int, bytes]]:
     """For each of the k scores that is not judged normal: its place, and why, as JSON.
 
-    `rows` (k, d) are complete, `calibration` (n,) ascends. `features` come with the largest part
-    first; `nearest` are the calibration scores around, with their ranks, null beyond the ends.
+    `rows` (k, d) are complete, `calibration` (n,) ascends. `labels` (d) name the feature behind
+    each column; features come with the largest part first; `nearest` are the calibration scores
+    around, with their ranks, null beyond the ends.
     """
     places = np.flatnonzero(found.verdict != NORMAL)
     if not len(places):
         return
-    parts = occlusion(scorer, rows[places], scores[places], medians)
+    features = list(dict.fromkeys(labels))
+    columns = np.array([[label == feature for label in labels] for feature in features])
+    parts = occlusion(scorer, rows[places], scores[places], medians, columns)
     for place, part in zip(places.tolist(), parts, strict=True):
         order = np.argsort(-np.nan_to_num(part), kind="stable").tolist()
         told: dict[str, Any] = {

@@ -38,7 +38,7 @@ class FieldWatch:
         self._limit = limit
         named = [("event.key", schema.key), ("event.timestamp", schema.timestamp)]
         if schema.missing == "median":
-            named += [("event.features", name) for name in schema.features]
+            named += [("event.features", name) for name in schema.fields]
         self._wanted = [_Wanted(key, name) for key, name in named if name is not None]
         self._seen = 0
         self._names: dict[str, None] = {}

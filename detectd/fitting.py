@@ -15,6 +15,7 @@ from detectd.decode import decode
 from detectd.errors import DetectdError
 from detectd.input import Inputs
 from detectd.models import serving, training
+from detectd.time_covered import TimeCovered, widened
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,6 +52,7 @@ class _Rows:
     left_out: int = 0
     first_error: str = ""
     without: list[str] = field(default_factory=list)
+    covered: TimeCovered | None = None
 
 
 def fit_file(path: Path, settings: Settings, advance: Advance) -> Fitted:
@@ -65,14 +67,15 @@ def fit(inputs: Inputs, settings: Settings, advance: Advance, *, activate: bool 
     """
     found = _read(inputs, wiring.schema(settings), advance)
     rows = np.concatenate(found.parts)
-    log.info("training.started", rows=len(rows), dead_letters=found.left_out)
+    hours = None if found.covered is None else round(found.covered.hours, 1)
+    log.info("training.started", rows=len(rows), dead_letters=found.left_out, hours_covered=hours)
     if not len(rows) and found.left_out:
         raise DetectdError(
             f"{inputs}: none of its {found.left_out} records gives a feature vector, the first "
             f"because {found.first_error}; see [event]"
         )
     now = datetime.now(UTC)
-    model = training.train(rows, wiring.recipe(settings), settings.event.features, now)
+    model = training.train(rows, wiring.recipe(settings), settings.event.columns, now)
     ready = serving.serve_new(model, settings)
     store = wiring.store(settings)
     before = store.active()
@@ -88,18 +91,21 @@ def _notes(found: _Rows, model: Model) -> list[str]:
         notes.append(
             f"{found.left_out} of the records were left out, the first because {found.first_error}"
         )
+    if found.covered and found.covered.warning:
+        notes.append(found.covered.warning)
     if constant := training.constant_features(model):
         notes.append(f"constant in training, so of no use to the detector: {', '.join(constant)}")
     return notes
 
 
 def _read(inputs: Inputs, schema: Schema, advance: Advance) -> _Rows:
-    found = _Rows([np.empty((0, len(schema.features)))])
+    found = _Rows([np.empty((0, len(schema.columns)))])
     rows_of: Counter[str] = Counter({str(place): 0 for place in inputs.places})
     for place, records, share in inputs.chunks():
         decoded = decode(records, schema)
         found.parts.append(decoded.rows)
         rows_of[place] += len(decoded.rows)
+        found.covered = widened(found.covered, (each.timestamp_ms for each in decoded.events))
         if decoded.dead and not found.left_out:
             first = min(decoded.dead)
             among = f"{records[first].id}: " if len(inputs.places) > 1 else ""

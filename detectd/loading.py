@@ -141,18 +141,28 @@ def _wrong_types(written: Mapping[str, Any], names: Names) -> Iterable[ErrorDeta
             section.model_validate_json(json.dumps(table, default=str), strict=True)
         except ValidationError as invalid:
             for error in invalid.errors():
-                location = [name, *map(str, error["loc"])]
-                if error["type"].endswith("_type") and not _variable(location, names):
-                    yield {**error, "loc": tuple(location)}
+                location = (name, *error["loc"])
+                if error["type"].endswith("_type") and not _variable([*map(str, location)], names):
+                    yield {**error, "loc": location}
 
 
 def _explain(errors: Iterable[ErrorDetails], origin: str, names: Names) -> Iterable[str]:
-    for error in errors:
+    listed = [*errors]
+    wrong_within = {error["loc"][:-1] for error in listed}
+    for error in listed:
+        if error["type"] == "too_short" and error["loc"] in wrong_within:
+            continue  # Items that are wrong are not counted.
         location = [str(part) for part in error["loc"]]
-        key = f"{'.'.join(location)}: " if location else ""
+        key = f"{_dotted(error['loc'])}: " if location else ""
         variable = _variable(location, names)
         where = f"${variable}" if variable else origin
         yield f"{where}: {key}{_sentence(error, location)}"
+
+
+def _dotted(location: Iterable[str | int]) -> str:
+    """A key, with its place in a list: event.features[2]."""
+    parts = (f".{part}" if isinstance(part, str) else f"[{part}]" for part in location)
+    return "".join(parts).removeprefix(".")
 
 
 def _variable(location: list[str], names: Names) -> str | None:

@@ -86,7 +86,7 @@ def judge_records(
     With `original` the value stays what it was, and the verdict is in the headers alone.
     """
     decoded = decode(records, schema)
-    rows, imputed = _impute(decoded.rows, judge.medians, schema.features)
+    rows, imputed = _impute(decoded.rows, judge.medians, schema.labels)
     scores, finite, found = _judge(rows, judge)
     if not finite.all():
         decoded = decoded.without(_not_finite(scores))
@@ -112,7 +112,7 @@ def _explain(
 ) -> None:
     calibration = judge.rejector.scores
     for place, why in explanations(
-        judge.scorer, rows, scores, judge.medians, schema.features, found, calibration
+        judge.scorer, rows, scores, judge.medians, schema.labels, found, calibration
     ):
         living[place] = explained(living[place], why, original=original)
 
@@ -163,13 +163,15 @@ def _judge(
 
 
 def _impute(
-    rows: NDArray[np.float64], medians: NDArray[np.float64], features: Sequence[str]
+    rows: NDArray[np.float64], medians: NDArray[np.float64], labels: Sequence[str]
 ) -> tuple[NDArray[np.float64], list[tuple[str, ...]]]:
     """Complete rows, and for each of them the names of the features that were missing."""
     missing = np.isnan(rows)
     if not missing.any():
         return rows, [()] * len(rows)
-    return np.where(missing, medians, rows), [tuple(compress(features, row)) for row in missing]
+    return np.where(missing, medians, rows), [
+        tuple(dict.fromkeys(compress(labels, row))) for row in missing
+    ]
 
 
 def _not_finite(scores: NDArray[np.float64]) -> dict[int, Defect]:

@@ -18,6 +18,7 @@ from detectd.rejection import (
     largest_T,
     paper_promise,
     promise_kept,
+    quick_stability,
     reach,
     reach_warnings,
     reachability_warnings,
@@ -143,9 +144,15 @@ def threshold(n: int, terms: Terms) -> float:
 
 
 def planned_zone(n: int, terms: Terms) -> Zone:
-    """Return the zone that any n calibration scores will have. Raises as `threshold`."""
-    table = stability(n, require_anomalies(n, terms.contamination))
-    return zone(table, threshold(n, terms))
+    """Return the zone that any n calibration scores will have, without loading the compiler.
+
+    Raises as `threshold`.
+    """
+    table = quick_stability(n, require_anomalies(n, terms.contamination))
+    if terms.max_abstain_rate is not None:
+        return zone(table, largest_T(table, terms.max_abstain_rate, terms.delta))
+    T = default_T(n, terms.contamination, table) if terms.T is None else terms.T
+    return zone(table, T)
 
 
 def zone_warnings(ranks: Zone, terms: Terms) -> list[str]:

@@ -21,6 +21,7 @@ from detectd.loading import decoded
 from detectd.os_failures import explained
 from detectd.settings import SUFFIXES, RowFormat
 from detectd.stamps import milliseconds
+from detectd.surrogates import decode_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -98,7 +99,7 @@ def _text(path: Path, content: bytes) -> tuple[str, str]:
 
 def _object(line: str) -> Mapping[str, Any] | None:
     try:
-        found = msgspec.json.decode(line.encode())
+        found: Any = decode_json(line.encode())
     except (msgspec.DecodeError, RecursionError):
         return None
     return found if isinstance(found, dict) else None

@@ -50,7 +50,9 @@ def milliseconds(value: Any) -> int | None:
     if isinstance(value, str):
         moment = _text_milliseconds(value.strip())
     elif isinstance(value, NUMBERS) and not isinstance(value, bool):
-        moment = _epoch_milliseconds(float(value) if isinstance(value, Decimal) else value)
+        value = float(value) if isinstance(value, Decimal) else value
+        # Most are seconds, and a call takes longer than the rest.
+        moment = value * 1000.0 if 0 <= value < FIRST_MILLISECONDS else _epoch_milliseconds(value)
     return round(moment) if 0 <= moment < END_OF_TIME else None
 
 
@@ -77,7 +79,8 @@ def _epoch_milliseconds(value: float) -> float:
 
 
 def _text_milliseconds(text: str) -> float:
-    if len(text) <= LONGEST_EPOCH and EPOCH.fullmatch(text):
+    is_date = text[4:5] == "-"  # Most are, and the pattern takes longer than the rest.
+    if not is_date and len(text) <= LONGEST_EPOCH and EPOCH.fullmatch(text):
         return _compact_milliseconds(text)
     try:
         moment = datetime.fromisoformat(text)

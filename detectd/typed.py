@@ -41,7 +41,7 @@ def on_one_line(value: bytes) -> bytes:
 
 
 @lru_cache(8)
-def typed_reader(schema: Schema) -> Read | None:
+def typed_reader(schema: Schema) -> Read | None:  # noqa: C901 - two closures
     """A function that puts the event and the features of each record into two lists.
 
     It returns the places that it has left as they are, for the general decoder to look at; there
@@ -52,7 +52,7 @@ def typed_reader(schema: Schema) -> Read | None:
     if decoder is None:
         return None
     decode, max_bytes = decoder.decode, schema.max_record_bytes
-    events_of, figures_of = _events(schema), _figures(schema)
+    events_of, figures_of, timed = _events(schema), _figures(schema), bool(schema.functions)
 
     def take(
         records: Sequence[Record],
@@ -75,8 +75,10 @@ def typed_reader(schema: Schema) -> Read | None:
             return False
         if RETURN in text or NEWLINE in text:
             values = list(map(on_one_line, values))
-        events[places] = events_of(values, run, rows)
-        figures[places] = found
+        made = events_of(values, run, rows)
+        if timed and None in [each.timestamp_ms for each in made]:
+            return False
+        events[places], figures[places] = made, found
         return True
 
     def read(records: Sequence[Record], events: Events, figures: list[Figures | None]) -> list[int]:
@@ -121,30 +123,32 @@ def _figures(schema: Schema) -> Callable[[list[Any]], list[Figures]]:
 
     It raises ValueError if too many of one row are missing.
     """
-    width, others = len(schema.features), bool(schema.key or schema.timestamp)
-    imputes, imputable = schema.missing == "median", schema.imputable
+    width, others = len(schema.fields), bool(schema.key or schema.timestamp)
+    imputes = schema.missing == "median" and width > 0
+    imputable = min(schema.imputable, width - 1)
 
     def figures(rows: list[Any]) -> list[Figures]:
         found = list(map(msgspec.structs.astuple, rows))
         if others:
             found = [row[:width] for row in found]
         if imputes:
-            if max(row.count(None) for row in found) > imputable:
-                raise ValueError
-            found = [tuple(math.nan if x is None else x for x in row) for row in found]
+            for place in [place for place, row in enumerate(found) if None in row]:
+                if found[place].count(None) > imputable:
+                    raise ValueError
+                found[place] = tuple(math.nan if x is None else x for x in found[place])
         return found
 
     return figures
 
 
 def _decoder(schema: Schema) -> msgspec.json.Decoder[Any] | None:
-    names = (*schema.features, *(name for name in (schema.key, schema.timestamp) if name))
+    names = (*schema.fields, *(name for name in (schema.key, schema.timestamp) if name))
     flat = not any(c in name for name in names for c in ".[")
     if schema.read is not None or not flat or len(set(names)) < len(names):
         return None
     figure: Any = (float | None, None) if schema.missing == "median" else (float,)
-    fields = [(f"f{column}", *figure) for column in range(len(schema.features))]
-    names_of = dict(zip((field[0] for field in fields), schema.features, strict=True))
+    fields = [(f"f{column}", *figure) for column in range(len(schema.fields))]
+    names_of = dict(zip((field[0] for field in fields), schema.fields, strict=True))
     for field, name in (("key", schema.key), ("time", schema.timestamp)):
         if name is not None:
             fields.append((field, Any, None))

@@ -31,7 +31,7 @@ def schema(settings: Settings) -> Schema:
     """How an event becomes a feature vector."""
     event = settings.event
     return Schema(
-        features=event.features,
+        features=event.declared,
         key=event.key,
         timestamp=event.timestamp,
         numeric_strings=event.numeric_strings,
@@ -55,7 +55,7 @@ def csv_format(settings: Settings) -> CsvFormat:
 
     asked = settings.source.csv
     return CsvFormat(
-        features=settings.event.features,
+        features=settings.event.fields,
         delimiter=None if asked.delimiter == "auto" else asked.delimiter,
         decimal=None if asked.decimal == "auto" else asked.decimal,
         columns=asked.columns,

@@ -23,6 +23,10 @@ def rows():
     return np.random.default_rng(0).normal(size=(600, 3))
 
 
+# Each of three features has one column.
+EACH = np.eye(3, dtype=bool)
+
+
 def scored(kind, rows):
     detector = kind().fit(rows)
     return detector, choose(detector, rows)
@@ -34,7 +38,7 @@ def test_parts_of_a_sum_are_its_terms_less_those_of_the_medians(kind, rows):
     medians = np.median(rows, axis=0)
     fresh = np.random.default_rng(1).normal(size=(40, 3)) * 2
     scores = scorer.score(fresh)
-    parts = occlusion(scorer, fresh, scores, medians)
+    parts = occlusion(scorer, fresh, scores, medians, EACH)
     total = scores - scorer.score(medians[None])[0]
     np.testing.assert_allclose(parts.sum(axis=1), total, atol=1e-9)
 
@@ -43,7 +47,7 @@ def test_a_part_is_the_score_less_that_with_the_median_there(rows):
     detector, scorer = scored(IForest, rows)
     medians = np.median(rows, axis=0)
     fresh = np.array([[6.0, 0.0, 0.0], [0.1, -5.0, 4.0]])
-    parts = occlusion(scorer, fresh, scorer.score(fresh), medians)
+    parts = occlusion(scorer, fresh, scorer.score(fresh), medians, EACH)
     for i, row in enumerate(fresh):
         for j in range(3):
             without = row.copy()
@@ -52,12 +56,22 @@ def test_a_part_is_the_score_less_that_with_the_median_there(rows):
             assert parts[i, j] == pytest.approx(alone[0] - alone[1], abs=1e-12)
 
 
+def test_the_columns_of_one_feature_are_taken_away_together(rows):
+    _, scorer = scored(IForest, rows)
+    medians = np.median(rows, axis=0)
+    fresh = np.array([[6.0, 0.0, 0.0], [0.1, -5.0, 4.0]])
+    columns = np.array([[True, False, False], [False, True, True]])
+    parts = occlusion(scorer, fresh, scorer.score(fresh), medians, columns)
+    without = np.column_stack((fresh[:, 0], np.tile(medians[1:], (2, 1))))
+    np.testing.assert_allclose(parts[:, 1], scorer.score(fresh) - scorer.score(without))
+
+
 def test_a_score_that_is_lost_without_a_feature_explains_nothing_there(rows):
     class Fragile:
         def score(self, rows):
             return np.where(rows[:, 0] == 0, np.inf, rows.sum(axis=1))
 
-    parts = occlusion(Fragile(), np.ones((1, 2)), np.array([2.0]), np.zeros(2))
+    parts = occlusion(Fragile(), np.ones((1, 2)), np.array([2.0]), np.zeros(2), EACH[:2, :2])
     assert np.isnan(parts[0, 0])
     assert parts[0, 1] == 1.0
 

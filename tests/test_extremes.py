@@ -82,7 +82,7 @@ def test_parts_of_a_score_are_finite_where_scores_are(pairs):
         def score(self, rows):
             return np.repeat(others, 2)
 
-    parts = occlusion(Fixed(), np.zeros((len(pairs), 2)), ours, np.zeros(2))
+    parts = occlusion(Fixed(), np.zeros((len(pairs), 2)), ours, np.zeros(2), np.eye(2, dtype=bool))
     assert np.isfinite(parts).all()
     assert (
         np.sign(parts[:, 0]) == np.sign(np.array([float(a > b) - (a < b) for a, b in pairs]))

@@ -60,7 +60,7 @@ def test_the_smallest_configuration_is_enough(write):
         ('["a", "b"]', "[]", "event.features", "at least one"),
         ('["a", "b"]', '["a", "b", "a"]', "event.features", "'a' is listed twice"),
         ('["a", "b"]', '"a"', "event.features", "must be a list"),
-        ('["a", "b"]', '["a", 3]', "event.features.1", "must be text"),
+        ('["a", "b"]', '["a", 3]', "event.features[1]", "must be text"),
         (
             'path = "events.jsonl"',
             'path = "events.jsonl.gz"\nfollow = true',
@@ -231,7 +231,7 @@ def test_the_environment_overrides_the_file(write, monkeypatch):
         ("DETECTD_REJECTOR__T", "x", "rejector.T: must be a valid number"),
         ("DETECTD_EVENT__FEATURES", "a,b", "written as JSON"),
         ("DETECTD_EVENT__FEATURES", '"a"', "written as JSON"),
-        ("DETECTD_EVENT__FEATURES", '["a", 1]', "event.features.1: must be text"),
+        ("DETECTD_EVENT__FEATURES", '["a", 1]', "event.features[1]: must be text"),
         ("DETECTD_DETECTOR__PARAMS", "x=1", "written as JSON"),
         ("DETECTD_LOG", "debug", "better set its keys"),
         ("DETECTD_DETECTOR__CONTAMINATION", "0.7", "a number in (0, 0.5]"),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from detectd import decode as general
 from detectd.decode import Schema, decode
+from detectd.features import Function
 from detectd.records import Record
 from detectd.typed import typed_reader
 
@@ -18,6 +19,8 @@ SCHEMAS = [
     Schema(("a", "é b"), missing="median", max_missing=1),
     Schema(("a", "é b"), key="host", timestamp="at"),
     Schema(("a", "é b"), numeric_strings=True, timestamp="at", missing="median"),
+    Schema(("a", Function("hour", "hour"), "é b"), timestamp="at"),
+    Schema((Function("weekday", "day"), "a"), timestamp="at", missing="median"),
 ]
 names = st.sampled_from(["a", "é b", "host", "at", "other", "a.b"])
 scalars = (
@@ -110,9 +113,9 @@ def test_there_is_none_for_paths_and_for_features_that_are_keys(schema):
 def test_it_does_take_ordinary_events():
     """Else the tests above would compare the general decoder with itself."""
     for schema in SCHEMAS:
-        event, figures = typed(schema, '{"a":1,"é b":2.5}'.encode())
-        assert figures == (1.0, 2.5)
-        assert event.json == '{"a":1,"é b":2.5}'.encode()
+        event, figures = typed(schema, '{"a":1,"é b":2.5,"at":5}'.encode())
+        assert figures == (1.0, 2.5)[: len(schema.fields)]
+        assert event.json == '{"a":1,"é b":2.5,"at":5}'.encode()
     event, figures = typed(SCHEMAS[1], b'{"a":null,"\xc3\xa9 b":2}')
     assert event
     assert math.isnan(figures[0])

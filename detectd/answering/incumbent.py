@@ -44,7 +44,9 @@ class Incumbent:
         self._scores: list[NDArray[np.float64]] = []
         self._schema = schema
         self._original = settings.output.value == "original"
-        self.anomalies = RecentAnomalies(schema.features, original=self._original)
+        self.anomalies = RecentAnomalies(
+            tuple(dict.fromkeys(schema.labels)), original=self._original
+        )
 
     @property
     def version(self) -> str:

@@ -197,8 +197,8 @@ def combined(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What several processes made of one model, each as `as_dict` gave it, as if one had seen it.
 
     Counts and histograms are added up, the histories joined by time. An alarm is put where it
-    falls in the joined history. The latest anomalies are those of all by time. Of candidates,
-    those that the first part with one compares.
+    falls in the joined history; the latest anomalies are those of all by time. Of candidates, those
+    that the first part with one compares.
     """
     kept = [_believed(part) for part in parts]
     sound = [each for each in kept if _adds_up(each)]

@@ -229,7 +229,7 @@ class Renewal:
         task = Task(
             rows=rows[: len(rows) - kept],
             recipe=wiring.recipe(self.settings),
-            features=self.settings.event.features,
+            features=self.settings.event.columns,
             created=datetime.now(UTC),
         )
         limits = Limits(
@@ -296,7 +296,7 @@ class Renewal:
         if self._file is not None:
             return True
         asked = self.settings.training
-        window = Window(len(self.settings.event.features), asked.window, asked.sample)
+        window = Window(len(self.settings.event.columns), asked.window, asked.sample)
         try:
             self._store.make()
             self._file = WindowFile(self._store.directory, window, sync=False)

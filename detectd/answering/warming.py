@@ -141,7 +141,7 @@ class Warming:
         rows, recipe = self._rows.rows(), wiring.recipe(self._settings)
         log.info("training.started", rows=len(rows))
         with ThreadPoolExecutor(1, "training") as aside:
-            features = self._schema.features
+            features = self._schema.columns
             trained = aside.submit(training.train, rows, recipe, features, datetime.now(UTC))
             while not wait([trained], 0.1).done:
                 hold()
@@ -168,7 +168,7 @@ class Warming:
 
     def _open(self) -> bool:
         self._store.make()
-        width, wanted = len(self._schema.features), self._settings.training.warmup
+        width, wanted = len(self._schema.columns), self._settings.training.warmup
         try:
             self._rows = Warmup(self._store.directory, width, wanted)
         except Busy:

@@ -97,9 +97,9 @@ def _promised(model: Model, settings: Settings) -> Promise:
 
 
 def _require_features(model: Model, settings: Settings) -> None:
-    if model.features != settings.event.features:
+    if model.features != settings.event.columns:
         raise ConfigError(
-            f"event.features: {list(settings.event.features)} are not those of model "
+            f"event.features: {list(settings.event.columns)} are not those of model "
             f"{model.version}: {list(model.features)}; put them back, or run `detectd fit`"
         )
 

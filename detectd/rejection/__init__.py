@@ -45,6 +45,7 @@ from detectd.rejection.stability import (
     Stability,
     expected_anomalies,
     log_tails,
+    quick_stability,
     require_anomalies,
     stability,
 )
@@ -87,6 +88,7 @@ __all__ = [
     "observed_inside",
     "paper_promise",
     "promise_kept",
+    "quick_stability",
     "rate_interval",
     "reach",
     "reach_warnings",

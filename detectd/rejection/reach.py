@@ -23,6 +23,7 @@ from detectd.rejection.stability import (
 )
 
 if TYPE_CHECKING:
+    from detectd.rejection.stability import Stability
     from detectd.rejection.zone import Zone
 
 # The T of the paper's experiments.
@@ -41,8 +42,12 @@ def reach(zone: Zone, contamination: float) -> float:
     return float(share / exact_contamination(contamination))
 
 
-def default_T(n: int, contamination: float) -> float:  # noqa: N802
+def default_T(  # noqa: N802
+    n: int, contamination: float, table: Stability | None = None
+) -> float:
     """Return the largest T up to 32 that leaves a reach of three quarters: of n and γ alone.
+
+    The probabilities are those of `table`, if it is there already.
 
     If no T above log 2 does, it is the largest that leaves as much as can be left; with one
     expected anomaly that is often nothing, and T is 32. Raises ConfigError if γ is out of range, or
@@ -50,7 +55,7 @@ def default_T(n: int, contamination: float) -> float:  # noqa: N802
     """
     m = require_anomalies(n, contamination)
     for ranks in range(_ranks(n, exact_contamination(contamination), WANTED), 0, -1):
-        T = _largest_T(n, m, ranks)
+        T = _largest_T(n, m, ranks) if table is None else _below(table.log_p_normal[n - ranks + 1])
         if T > LOG_2:
             return min(T, PAPER_T)
     return PAPER_T
@@ -148,7 +153,11 @@ def _ranks(n: int, contamination: Fraction, share: Fraction) -> int:
 
 def _largest_T(n: int, m: int, ranks: int) -> float:  # noqa: N802
     """The largest T whose zone leaves so many ranks above it; at most log 2 if none does."""
-    return math.nextafter(-rank_log_tails(n, m, n - ranks + 1)[1], -math.inf)
+    return _below(rank_log_tails(n, m, n - ranks + 1)[1])
+
+
+def _below(log_p_normal: float) -> float:
+    return math.nextafter(-float(log_p_normal), -math.inf)
 
 
 def _least(T: float | None) -> float:

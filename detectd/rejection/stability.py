@@ -92,6 +92,22 @@ def stability(n: int, m: int) -> Stability:
     return Stability(n, m, log_p_anomaly, log_p_normal)
 
 
+def quick_stability(n: int, m: int) -> Stability:
+    """Return the stability by incomplete beta functions, without loading the compiler.
+
+    As exact as `stability` where a probability is above 1e-300; −∞ or imprecise below, where no
+    threshold up to 690 can see it. Raises ValueError if m lies outside [1, n].
+    """
+    from scipy import special
+
+    _require_counts(n, m)
+    p = (1.0 + np.arange(n + 1)) / (n + 2.0)
+    with np.errstate(divide="ignore"):
+        log_p_anomaly = np.log(special.betainc(n - m + 1, m, p))
+        log_p_normal = np.log(special.betainc(m, n - m + 1, p[::-1]))
+    return Stability(n, m, log_p_anomaly, log_p_normal)
+
+
 def rank_log_tails(n: int, m: int, c: int) -> tuple[float, float]:
     """(log P(anomaly | c), log P(normal | c)) at one rank, the very values of `stability(n, m)`.
 

@@ -13,7 +13,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -22,9 +22,9 @@ from pydantic_settings import (
 )
 
 from detectd.nearest import nearest
-from detectd.records import MISSING_VALUES
 from detectd.settings.csv import CsvSettings
 from detectd.settings.environment import overrides
+from detectd.settings.event import EventSettings  # noqa: TC001 - pydantic needs it
 from detectd.settings.kafka import KafkaSettings, SchemaRegistrySettings
 from detectd.settings.section import (
     Cost,
@@ -119,54 +119,6 @@ class TopicsSettings(Section):
         names = [name for name in self.model_dump().values() if name is not None]
         if len(set(names)) < len(names):
             raise ValueError("the topics must have different names")
-        return self
-
-
-def _max_missing(given: Any) -> int | float:
-    whole = isinstance(given, int) and not isinstance(given, bool) and given >= 0
-    if not whole and not (isinstance(given, float) and 0 < given < 1):
-        raise ValueError(
-            "must be a number of features (0, 1, 2, ...) or a share of them between 0 and 1 "
-            f"(it is {json.dumps(given, default=str)})"
-        )
-    return given  # type: ignore[no-any-return]
-
-
-# How many features of an event may be missing; see `_contamination` for why it is no plain union.
-MaxMissing = Annotated[
-    int | float,
-    BeforeValidator(
-        _max_missing,
-        json_schema_input_type=Annotated[int, Field(ge=0)] | Annotated[float, Field(gt=0, lt=1)],
-    ),
-]
-
-
-class EventSettings(Section):
-    """How an event becomes a feature vector."""
-
-    features: Annotated[tuple[Name, ...], Field(min_length=1)]
-    timestamp: Name | None = None
-    key: Name | None = None
-    numeric_strings: bool = False
-    missing: Literal["dead_letter", "median"] = "dead_letter"
-    missing_values: tuple[str, ...] = MISSING_VALUES
-    max_missing: MaxMissing | None = None
-
-    @field_validator("features")
-    @classmethod
-    def _features_differ(cls, features: tuple[str, ...]) -> tuple[str, ...]:
-        twice = sorted({name for name in features if features.count(name) > 1})
-        if twice:
-            raise ValueError(f"{twice[0]!r} is listed twice; list each feature once")
-        return features
-
-    @model_validator(mode="after")
-    def _caps_what_is_imputed(self) -> Self:
-        if self.max_missing is not None and self.missing != "median":
-            raise ValueError(
-                'max_missing caps what missing = "median" imputes; set both or neither'
-            )
         return self
 
 
@@ -289,6 +241,11 @@ class Settings(BaseSettings):
                 "training.every_seconds: a file that is read to its end gives the same verdicts "
                 "each time, so no clock may decide; set every_events, or source.follow = true"
             )
+        if self.event.functions and self.event.timestamp is None and self.source.kind != "kafka":
+            raise ValueError(
+                f"event.features: {self.event.functions[0].label!r} needs the event's time; set "
+                "event.timestamp to the field that holds it"
+            )
         both = self.source.kind == "kafka" == self.sink.kind
         if self.kafka.delivery == "at_least_once" and not both:
             raise ValueError("kafka.delivery: at_least_once is between two Kafka ends; remove it")
@@ -302,7 +259,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _columns_hold_the_features(self) -> Self:
         columns = self.source.csv.columns
-        lacks = next((name for name in self.event.features if name not in columns), None)
+        lacks = next((name for name in self.event.fields if name not in columns), None)
         if columns and lacks is not None:
             close = nearest(lacks, columns)
             asks = f"did you mean {close!r}?" if close else f"they are {', '.join(columns)}"

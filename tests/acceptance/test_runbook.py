@@ -24,7 +24,7 @@ COMMANDS = sorted(
         )
     }
 )
-HARMLESS = {"status", "check", "report", "tap", "models list", "dead-letters list"}
+HARMLESS = {"status", "anomalies", "check", "report", "tap", "models list", "dead-letters list"}
 
 
 def arguments(command, world):

@@ -14,6 +14,7 @@ from detectd.errors import ConfigError
 from detectd.rejection import (
     default_T,
     expected_anomalies,
+    quick_stability,
     reach,
     reach_warnings,
     reachability_warnings,
@@ -121,3 +122,18 @@ def test_one_expected_anomaly_is_out_of_reach_of_every_t_and_the_warning_says_so
     assert "can never say anomaly" in line
     assert "n >= 300" in line
     assert reach_warnings(held, 0.01, None) == []
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(2, 20_000), SHARES)
+def test_the_zone_of_the_quick_table_is_that_of_the_exact_one(n, contamination):
+    m = expected_anomalies(n, contamination)
+    if not m:
+        return
+    quick, exact = quick_stability(n, m), stability(n, m)
+    T = default_T(n, contamination, quick)
+    assert pytest.approx(default_T(n, contamination), rel=1e-9) == T
+    held = zone_at(n, contamination, default_T(n, contamination))
+    assert (zone(quick, T).rank_low, zone(quick, T).rank_high) == (held.rank_low, held.rank_high)
+    seen = exact.margin < 600
+    np.testing.assert_allclose(quick.margin[seen], exact.margin[seen], rtol=1e-9)

@@ -282,14 +282,14 @@ def test_clients_that_hang_do_not_keep_the_others_waiting(health, metrics, many_
         assert threading.active_count() == threads
 
 
-def test_a_scrape_that_never_reads_does_not_keep_the_others_waiting(health, metrics):
+def test_a_scrape_that_never_reads_does_not_keep_the_others_waiting(health, metrics, monkeypatch):
+    # If it did, the others would wait for longer than a client does.
+    monkeypatch.setattr("detectd.telemetry.server.EXCHANGE_SECONDS", 120)
     health.assigned({f"events/{i}": Partition(i, i, 0.0) for i in range(20_000)})
     with serve("127.0.0.1:0", None, health, metrics) as address, connect(address) as deaf:
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         deaf.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
-        started = time.monotonic()
         assert ask(address, "/healthz")[0] == 200
-        assert time.monotonic() - started < 3
         body = ask(address, "/metrics")[1]
         assert body.count(b"detectd_consumer_lag_records{") == 20_000
 
