@@ -177,7 +177,7 @@ def test_the_example_of_a_fleet(guarded: Broker, trusted: Authority, tmp_path: P
         ({"sasl_mechanism": "PLAIN", "sasl_username": "nobody"}, 77, "refuses our login by PLAIN"),
         ({"sasl_password_file": "nothing"}, 78, "kafka.sasl_password_file"),
         ({"ssl_ca_file": None}, 78, "name the authority that signed it in kafka.ssl_ca_file"),
-        ({"ssl_ca_file": "nowhere.pem"}, 78, "kafka.ssl_ca_file: nowhere.pem cannot be read"),
+        ({"ssl_ca_file": "nowhere.pem"}, 78, "/nowhere.pem cannot be read"),
     ],
 )
 def test_what_keeps_us_out_is_one_line_and_soon(
