@@ -264,7 +264,9 @@ def test_what_is_held_is_answered_though_its_file_was_rotated(world, restart):
 
 
 def test_alarms_are_told_in_words_and_as_records(fitted):
-    fitted.write(drift={"average_run_length": 10_000.0}, topics={"alerts": "alerts"})
+    fitted.write(
+        drift={"average_run_length": 10_000.0}, topics={"alerts": "alerts"}, rejector={"T": 32.0}
+    )
     fitted.lines(fitted.events, events(600) + events(1500, seed=3, anomalies=0.4))
     done = fitted.run("run")
     assert done.returncode == 0, done.stderr
