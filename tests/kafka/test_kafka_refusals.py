@@ -84,9 +84,8 @@ def test_a_right_that_is_lacking_after_the_start_is_named(
         sink.open()
     sink.close()
     source = KafkaSource(client, [topics[Topic.NORMAL]], acknowledges=True)
-    source.start(None)
     with pytest.raises(RefusedError, match="GroupAuthorizationFailedError"):
-        source.read(1, wait=10)
+        source.start(None)
     source.close()
 
 
