@@ -17,7 +17,7 @@ from detectd.records import Record
 from detectd.sinks.former import DAMAGED, PACKERS, open_former
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 log = structlog.get_logger()
@@ -55,11 +55,8 @@ def everything(place: Path) -> Iterator[list[Record]]:
         with open_former(place) as file:
             at = 0
             while lines := file.readlines(BLOCK):
-                records = []
-                for line in lines:
-                    records.append(Record(f"{place.name}@{at}", line.rstrip(b"\n")))
-                    at += len(line)
-                yield records
+                yield _records(place, at, lines)
+                at += sum(map(len, lines))
     except FileNotFoundError:
         return
     except DAMAGED as broken:
@@ -79,15 +76,20 @@ def last(place: Path, count: int) -> list[Record]:
             end = os.fstat(file.fileno()).st_size
             at = begin_of_last(file, count, end)
             file.seek(at)
-            records = []
-            for line in file:
-                records.append(Record(f"{place.name}@{at}", line.rstrip(b"\n")))
-                at += len(line)
-            return records
+            return _records(place, at, file)
     except FileNotFoundError:
         return []
     except OSError as failed:
         raise explained(failed, f"{place}: cannot be read") from None
+
+
+def _records(place: Path, at: int, lines: Iterable[bytes]) -> list[Record]:
+    """Name each line by the byte at which it begins, the first by `at`."""
+    records = []
+    for line in lines:
+        records.append(Record(f"{place.name}@{at}", line.rstrip(b"\n")))
+        at += len(line)
+    return records
 
 
 def begin_of_last(file: IO[bytes], count: int, end: int) -> int:

@@ -9,7 +9,12 @@ import numpy as np
 from detectd.errors import ConfigError
 from detectd.rejection.exact import largest_width, rate_upper
 from detectd.rejection.reach import smallest_n_reaching
-from detectd.rejection.stability import Stability, first_n_expecting, rank_log_tails
+from detectd.rejection.stability import (
+    Stability,
+    first_n_expecting,
+    rank_log_tails,
+    smallest_m,
+)
 from detectd.rejection.zone import Zone, require_threshold
 
 
@@ -53,14 +58,7 @@ def smallest_n(contamination: float, T: float) -> int:
         n = first_n_expecting(m, contamination)
         return rank_log_tails(n, m, n)[1] < -T and rank_log_tails(n, m, 0)[0] < -T
 
-    high = 1
-    while not reaches(high):
-        high *= 2
-    low = high // 2  # does not reach, or is 0
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if reaches(middle) else (middle, high)
-    return first_n_expecting(high, contamination)
+    return first_n_expecting(smallest_m(reaches), contamination)
 
 
 def reachability_warnings(zone: Zone, contamination: float, *, chosen: bool = False) -> list[str]:

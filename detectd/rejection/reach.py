@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING
 from detectd.rejection.stability import (
     exact_contamination,
     first_n_expecting,
+    first_true,
     rank_log_tails,
     require_anomalies,
+    smallest_m,
 )
 
 if TYPE_CHECKING:
@@ -73,14 +75,7 @@ def smallest_n_reaching(contamination: float, T: float | None) -> int:
         n = first_n_expecting(m + 1, contamination) - 1
         return _largest_T(n, m, _ranks(n, share, ENOUGH)) > _least(T)
 
-    high = 1
-    while not reaches(high):
-        high *= 2
-    low = high // 2  # does not reach, or is 0
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if reaches(middle) else (middle, high)
-    return first_n_expecting(high, contamination)
+    return first_n_expecting(smallest_m(reaches), contamination)
 
 
 def smallest_contamination_reaching(zone: Zone, T: float | None) -> float | None:
@@ -92,14 +87,12 @@ def smallest_contamination_reaching(zone: Zone, T: float | None) -> float | None
         m = math.floor(n * contamination)
         return m >= 1 and _largest_T(n, m, _ranks(n, contamination, ENOUGH)) > _least(T)
 
-    low, high = zone.m, n // 2
-    if not reaches(Fraction(high, n)):
+    half = n // 2
+    if not reaches(Fraction(half, n)):
         return None
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if reaches(Fraction(middle, n)) else (middle, high)
-    step = Fraction(10) ** (math.floor(math.log10(high / n)) - 1)
-    rounded = math.ceil(Fraction(high, n) / step) * step
+    first = first_true(zone.m, half, lambda m: reaches(Fraction(m, n)))
+    step = Fraction(10) ** (math.floor(math.log10(first / n)) - 1)
+    rounded = math.ceil(Fraction(first, n) / step) * step
     while rounded <= Fraction(1, 2):
         if reaches(rounded):
             return float(rounded)

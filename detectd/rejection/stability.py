@@ -18,6 +18,8 @@ import numpy as np
 from detectd.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy.typing as npt
 
 
@@ -54,6 +56,22 @@ def require_anomalies(n: int, contamination: float) -> int:
 def first_n_expecting(m: int, contamination: float) -> int:
     """The smallest n with ⌊n·γ⌋ = m."""
     return math.ceil(m / exact_contamination(contamination))
+
+
+def smallest_m(reaches: Callable[[int], bool]) -> int:
+    """Return the smallest m ≥ 1 that reaches what is asked for; all larger ones must, too."""
+    high = 1
+    while not reaches(high):
+        high *= 2
+    return first_true(high // 2, high, reaches)
+
+
+def first_true(low: int, high: int, holds: Callable[[int], bool]) -> int:
+    """Return where `holds` begins: somewhere above `low`, at `high` at the latest."""
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if holds(middle) else (middle, high)
+    return high
 
 
 @dataclass(frozen=True, slots=True, eq=False)
