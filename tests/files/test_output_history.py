@@ -5,6 +5,7 @@ import gzip
 import io
 import lzma
 import os
+from itertools import chain
 
 import pytest
 from hypothesis import given
@@ -125,3 +126,14 @@ def test_an_output_without_records_has_no_last(out, sink):
     commit(sink, 1)
     assert FileOutputs(out).last(Topic.ABSTAIN, 3) == []
     assert list(FileOutputs(out).all(Topic.ABSTAIN)) == []
+
+
+@pytest.mark.parametrize("kind", [None, "gz"])
+def test_a_rotated_line_is_named_by_the_byte_at_which_it_begins(tmp_path, kind):
+    path = tmp_path / "anomaly.jsonl.1"
+    path.write_bytes(b"one\nthree\nsix\n")
+    pack(path, kind)
+    place = path if kind is None else path.with_name(f"{path.name}.{kind}")
+    names = [f"{place.name}@{at}" for at in (0, 4, 10)]
+    assert [record.id for record in chain.from_iterable(history.everything(place))] == names
+    assert [record.id for record in history.last(place, 2)] == names[1:]
