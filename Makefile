@@ -1,4 +1,5 @@
-# Two commands do all of their own set-up: make demo, make test.
+# Two commands do all of their own set-up: make demo, make test. `make help` lists the rest, from the
+# comments behind the targets.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,9 +7,10 @@ PIP := $(BIN)/pip install --disable-pip-version-check --progress-bar on
 # What the service needs, and what is needed to work on it. Both are pinned by requirements/.
 RUNTIME := $(VENV)/.runtime
 READY := $(VENV)/.ready
+SITE := $(VENV)/.site
 
-.PHONY: demo test check lint types imports format bench bench-memory bench-kafka bench-drift bench-detectors chaos parity soak
-.PHONY: schema lock audit wheel deb test-deb image clean
+.PHONY: help demo test check lint prose types imports format docs bench bench-memory bench-kafka bench-drift
+.PHONY: bench-detectors chaos parity soak schema lock audit wheel deb test-deb image clean
 
 $(RUNTIME): pyproject.toml requirements/runtime.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -24,68 +26,73 @@ $(READY): $(RUNTIME) requirements/dev.txt
 	$(PIP) --quiet --require-hashes --requirement requirements/dev.txt
 	@touch $@
 
-demo: $(RUNTIME)
+$(SITE): $(RUNTIME) requirements/docs.txt
+	$(PIP) --quiet --require-hashes --requirement requirements/docs.txt
+	@touch $@
+
+help: ## list the targets
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 17
+
+demo: $(RUNTIME) ## a first look, on a simulated fleet with known faults
 	$(BIN)/detectd demo
 
-test: $(READY)
+test: $(READY) ## the whole test suite
 	$(BIN)/pytest
 
-lint: $(READY)
+lint: $(READY) prose ## format, code rules and prose
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 
-types: $(READY)
+prose: $(READY) ## spelling, and the project's own words
+	$(BIN)/codespell
+	$(BIN)/python packaging/prose.py README.md CONTRIBUTING.md $$(find docs -name '*.md')
+
+types: $(READY) ## strict types
 	$(BIN)/mypy
 
-imports: $(READY)
+imports: $(READY) ## what may import what
 	$(BIN)/lint-imports
 
-# Exactly what CI runs.
-check: lint types imports test
+check: lint types imports test ## exactly what CI runs, but for the site
 
-# Minutes: ratios against PyOD, River, PySAD and a pass-through, each in turns with ours. ONLY=group.
-bench: $(READY)
+# In strict mode: a link that leads nowhere is an error. The builder's own notice is about its next
+# major version, which the lock file rules out; the pages are plain Markdown for any builder.
+docs: $(SITE) ## the documentation, into build/site
+	$(BIN)/python packaging/site_pages.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	$(BIN)/python packaging/site_pages.py --check
+
+bench: $(READY) ## minutes: ratios against PyOD, River, PySAD and a pass-through; ONLY=group
 	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY))
 
-# Minutes more: the service's memory after ten million events.
-bench-memory: $(READY)
+bench-memory: $(READY) ## minutes: memory after ten million events
 	$(BIN)/python -m benchmarks --only memory
 
-# The service between Kafka topics, against passing the records through.
-bench-kafka: $(READY)
+bench-kafka: $(READY) ## between Kafka topics, against passing records through
 	$(BIN)/python -m benchmarks.kafka
 
-# An hour under load with reloads, refits and scrapes: does anything grow? MINUTES=1 is a short form.
-soak: $(READY)
+soak: $(READY) ## an hour under load: does anything grow? MINUTES=1
 	$(BIN)/python -m benchmarks.soak $(if $(MINUTES),--minutes $(MINUTES))
 
-# Which detector finds what, without labels. Three minutes; DATA=directory of ADBench.
-bench-detectors: $(READY)
+bench-detectors: $(READY) ## three minutes: which detector finds what; DATA=directory of ADBench
 	$(BIN)/python -m benchmarks.detectors $(DATA)
 
-# How soon a change is seen, against River's detectors at the same rate of false alarms. Half an hour.
-bench-drift: $(READY)
+bench-drift: $(READY) ## half an hour: how soon a change is seen, beside River's detectors
 	$(BIN)/python -m benchmarks.delays
 
-# Minutes: processes and brokers killed, frozen and restarted; each record answered once.
-chaos: $(READY)
+chaos: $(READY) ## minutes: processes and brokers killed and frozen; SEED=3 CLIENT=confluent
 	PYTHONPATH=tests:tests/kafka $(BIN)/python -m chaos.campaign $(if $(SEED),--seed $(SEED)) $(if $(CLIENT),--client $(CLIENT))
 
-# Minutes: every kernel against PyOD, on rows that are measured (DATA=directory of ADBench) or drawn.
-parity: $(READY)
+parity: $(READY) ## minutes: every kernel against PyOD; DATA=directory of ADBench
 	PYTHONPATH=tests $(BIN)/python -m parity.campaign $(if $(DATA),--data $(DATA))
 
-# For editors: config/schema.json from the settings and from what reference.toml says of each key.
-schema: $(READY)
+schema: $(READY) ## config/schema.json, from the settings and reference.toml
 	$(BIN)/python packaging/schema.py > config/schema.json
 
-# After a change to the dependencies in pyproject.toml: pin them again, with hashes. UPGRADE=1 takes
-# the newest versions.
-lock: build/tools/.ready
+lock: build/tools/.ready ## pin the dependencies with hashes; UPGRADE=1 takes the newest
 	UV=build/tools/bin/uv UPGRADE=$(UPGRADE) packaging/lock
 
-# Is a vulnerability known in anything that is pinned?
-audit: build/tools/.ready
+audit: build/tools/.ready ## is a vulnerability known in anything that is pinned?
 	failed=0; for pinned in requirements/*.txt; do \
 	  build/tools/bin/pip-audit --disable-pip --require-hashes --requirement "$$pinned" || failed=1; \
 	done; exit $$failed
@@ -95,24 +102,21 @@ build/tools/.ready: requirements/tools.txt
 	build/tools/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
 	@touch $@
 
-wheel: $(READY)
+wheel: $(READY) ## a wheel, into dist/
 	$(BIN)/python -m build --wheel --no-isolation
 
-# The Debian package, for the Debian that this runs on.
-deb:
+deb: ## the Debian package, for the Debian that this runs on
 	packaging/deb
 
-# A container image. BASE=docker.io/library/debian@sha256:... builds it on one base alone.
-image:
+image: ## a container image; BASE=docker.io/library/debian@sha256:...
 	podman build --format docker --tag detectd $(if $(BASE),--build-arg BASE=$(BASE)) .
 
-# Minutes, as root: installed, upgraded, removed and purged in a clean Debian, and run by its systemd.
-test-deb: deb
+test-deb: deb ## minutes, as root: the package in a clean Debian
 	packaging/test-deb dist/detectd_*.deb
 
-format: $(READY)
+format: $(READY) ## format the code and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-clean:
+clean: ## remove .venv, build and dist
 	rm -rf $(VENV) build dist

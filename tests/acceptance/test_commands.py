@@ -257,18 +257,6 @@ def test_a_plan_takes_the_terms_of_the_configuration_and_those_of_the_command_li
     assert found["plans"][0]["rejection_rate_upper"] <= 0.05
 
 
-def test_every_command_is_in_the_readme():
-    from pathlib import Path
-
-    from detectd.commands import COMMANDS
-
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    for name in COMMANDS:
-        group, _, action = name.rpartition(" ")
-        assert f"`detectd {group or action}" in readme
-        assert action in readme
-
-
 def test_all_bad_records_stop_the_run_before_anything_is_consumed(fitted):
     fitted.lines(fitted.events, ['{"a": 1}'] * 1500)
     one_line(fitted.run("run"), 78, "first 1000 records", "'b' is missing", "event")

@@ -58,6 +58,7 @@ WANTED = {
     "runtime.txt": lambda: asked(groups=["backend"]),
     "package.txt": lambda: asked(extra=extras.PACKAGED),
     "build.txt": lambda: asked(groups=["build"], project_too=False),
+    "docs.txt": lambda: asked(groups=["docs"], project_too=False),
     "tools.txt": lambda: asked(groups=["tools"], project_too=False),
     "dev.txt": lambda: asked(extra=extras.PACKAGED, groups=["dev", "bench"]),
 }
@@ -135,7 +136,7 @@ def test_no_script_installs_what_is_not_pinned_and_no_text_names_us_to_an_index(
 def test_secrets_lie_in_one_directory_everywhere():
     handed = re.compile(r"LoadCredential=[\w-]+:(\S+)")
     named = [(name, path) for name, text in committed() for path in handed.findall(text)]
-    assert {name for name, _ in named} >= {"README.md", "systemd/detectd@.service"}
+    assert {name for name, _ in named} >= {"docs/how-to/systemd.md", "systemd/detectd@.service"}
     assert [each for each in named if not each[1].startswith("/etc/detectd/secrets/")] == []
 
 
