@@ -12,6 +12,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from schema import schema
 from walk import COMMON, actions, command_line, leaves
 
+from detectd.commands import COMMANDS
+
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
@@ -26,8 +28,12 @@ BOUNDS = {
 
 def commands() -> str:
     """Return a section for each command, with its options in a table."""
-    sections = [*leaves(command_line())]
-    common = [action for action in actions(sections[0]) if action.dest in COMMON]
+    order = [*COMMANDS]
+    sections = sorted(
+        leaves(command_line()), key=lambda each: order.index(each.prog.removeprefix("detectd "))
+    )
+    fullest = max(sections, key=lambda each: sum(a.dest in COMMON for a in actions(each)))
+    common = [each for each in actions(fullest) if each.dest in COMMON]
     lines = ["## Options of every command", "", *_options(common)]
     for command in sections:
         own = [action for action in actions(command) if action.dest not in COMMON]

@@ -41,6 +41,8 @@ INCLUDE = re.compile(
 )
 LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^()\s#:]+)(#[^()\s]*)?\)")
 FENCE = re.compile(r"^(`{3,}).*?^\1`*$", re.MULTILINE | re.DOTALL)
+# A line of a paragraph, then a list. A paragraph may begin in bold type, with two asterisks.
+LIST = re.compile(r"^(?![\s>|#-]|\*\s|\d+\.\s)(.*\S.*)\n(?=(?:[*-]|\d+\.) )", re.MULTILINE)
 LOADED = re.compile(
     r"<(?:script|img|iframe|source)\b[^>]*\ssrc=[\"']?(?:https?:)?//[^>]*>"
     r"|<link\b(?=[^>]*\brel=[\"']?(?:stylesheet|preload|preconnect|icon))"
@@ -53,7 +55,23 @@ def expanded(text: str, page: str) -> str:
     """Return a page's text with everything filled in. `page` is its path below docs/."""
     text = INCLUDE.sub(lambda found: _included(found[1], page), text)
     text = MARK.sub(lambda found: GENERATED[found[1]](), text)
-    return _outside_fences(text, lambda part: _relinked(part, DOCS / page, page))
+    return _outside_fences(
+        text, lambda part: _relinked(_apart(_bare_pipes(part)), DOCS / page, page)
+    )
+
+
+def _apart(text: str) -> str:
+    """Put an empty line before lists, and before the parts of the runbook's sections.
+
+    A forge begins a list, or shows a part on a line of its own, without one; the builder does not.
+    """
+    text = LIST.sub(r"\1\n\n", text)
+    return re.sub(r"(?<=\S)\n(?=\*\*(?:Do|Expect):\*\*)", "\n\n", text)
+
+
+def _bare_pipes(text: str) -> str:
+    """Unescape pipes in code: in tables a forge needs the backslash, the builder shows it."""
+    return re.sub(r"`[^`\n]+`", lambda found: found[0].replace("\\|", "|"), text)
 
 
 def _included(path: str, page: str) -> str:
