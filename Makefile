@@ -59,7 +59,7 @@ check: lint types imports test ## exactly what CI runs, but for the site
 # major version, which the lock file rules out; the pages are plain Markdown for any builder.
 docs: $(SITE) ## the documentation, into build/site
 	$(BIN)/python packaging/site_pages.py
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	$(BIN)/python packaging/site_pages.py --check
 
 bench: $(READY) ## minutes: ratios against PyOD, River, PySAD and a pass-through; ONLY=group

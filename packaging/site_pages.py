@@ -41,6 +41,11 @@ INCLUDE = re.compile(
 )
 LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^()\s#:]+)(#[^()\s]*)?\)")
 FENCE = re.compile(r"^(`{3,}).*?^\1`*$", re.MULTILINE | re.DOTALL)
+# As a forge has it; on the site the reader can switch, so both pictures are there.
+PICTURE = re.compile(
+    r'<picture>\s*<source media="[^"]*dark[^"]*" srcset="([^"]+)">\s*'
+    r'<img alt="([^"]*)" src="([^"]+)">\s*</picture>'
+)
 # A line of a paragraph, then a list. A paragraph may begin in bold type, with two asterisks.
 LIST = re.compile(r"^(?![\s>|#-]|\*\s|\d+\.\s)(.*\S.*)\n(?=(?:[*-]|\d+\.) )", re.MULTILINE)
 LOADED = re.compile(
@@ -56,15 +61,17 @@ def expanded(text: str, page: str) -> str:
     text = INCLUDE.sub(lambda found: _included(found[1], page), text)
     text = MARK.sub(lambda found: GENERATED[found[1]](), text)
     return _outside_fences(
-        text, lambda part: _relinked(_apart(_bare_pipes(part)), DOCS / page, page)
+        text, lambda part: _relinked(_for_the_builder(_bare_pipes(part)), DOCS / page, page)
     )
 
 
-def _apart(text: str) -> str:
-    """Put an empty line before lists, and before the parts of the runbook's sections.
+def _for_the_builder(text: str) -> str:
+    """Write what a forge understands and the builder does not in the builder's way.
 
-    A forge begins a list, or shows a part on a line of its own, without one; the builder does not.
+    Pictures for light and dark; an empty line before lists, and before the parts of the runbook's
+    sections.
     """
+    text = PICTURE.sub(r"![\2](\3#only-light)\n![\2](\1#only-dark)", text)
     text = LIST.sub(r"\1\n\n", text)
     return re.sub(r"(?<=\S)\n(?=\*\*(?:Do|Expect):\*\*)", "\n\n", text)
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "packaging"))
 
+import prose as words  # noqa: E402, F401 - scripts
 import site_pages  # noqa: E402
 
 DOCS = ROOT / "docs"

@@ -58,6 +58,17 @@ def test_pages_on_the_site_link_to_pages_of_the_site():
             assert path.is_relative_to(DOCS), f"{name(page)}: {target}"
 
 
+def test_every_picture_is_on_the_site_for_light_and_dark_and_can_be_heard():
+    shown = set()
+    for page in DOCS.rglob("*.md"):
+        text = built(page)
+        assert "<picture" not in prose(text)
+        found = re.findall(r"!\[(.+)\]\(\S*/?images/([\w-]+)\.svg#only-(light|dark)\)", text)
+        assert all(picture.endswith(f"-{theme}") for _, picture, theme in found)
+        shown |= {picture for _, picture, _ in found}
+    assert shown == {path.stem for path in (DOCS / "images").iterdir()}
+
+
 def test_pictures_are_those_that_their_program_draws():
     import pictures
 
@@ -91,6 +102,12 @@ def test_the_pages_are_written_for_any_builder(tmp_path):
     commands = (tmp_path / "pages/reference/cli.md").read_text(encoding="utf-8")
     assert "## detectd models activate" in commands
     assert (tmp_path / "pages/assets/extra.css").exists()
+
+
+def test_a_warning_of_the_builder_fails_the_build():
+    """What `--quiet` hides is not counted by `--strict`."""
+    (line,) = re.findall(r"mkdocs build.*", (ROOT / "Makefile").read_text(encoding="utf-8"))
+    assert line.split()[2:] == ["--strict"]
 
 
 def test_no_page_is_left_out_of_git():

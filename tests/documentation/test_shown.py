@@ -110,7 +110,7 @@ def shown_settings():
                 yield pytest.param(block.text, id=f"{name(page)}: {block.text.splitlines()[0]}")
 
 
-@pytest.mark.parametrize("text", shown_settings())
+@pytest.mark.parametrize("text", [*shown_settings()])
 def test_every_configuration_on_a_page_loads(text):
     """A part of one, as part of a small one."""
     written = tomllib.loads(text)
@@ -147,6 +147,20 @@ def test_every_key_that_a_page_names_is_one(page):
 def test_every_metric_that_a_page_names_is_one(page):
     named = set(re.findall(r"`(detectd_[a-z_]+)(?:\{[^`]*)?`", read(page)))
     assert named <= {metric.name for metric in METRICS}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_file_of_the_source_that_a_page_names_is_there(page):
+    tops = "detectd|tests|packaging|dashboards|benchmarks|config|systemd|requirements|docs"
+    for path in re.findall(rf"`((?:{tops})/[\w./*@-]*)`", read(page)):
+        assert any(ROOT.glob(path)), f"{name(page)}: {path}"
+
+
+def test_the_folders_of_the_architecture_are_there():
+    table = read(DOCS / "explanation/architecture.md").partition("| folder today |")[2]
+    named = re.findall(r"`([\w/.]+)`", table.partition("## ")[0])
+    assert len(named) > 12
+    assert [path for path in named if not (ROOT / "detectd" / path).exists()] == []
 
 
 def test_every_exit_code_is_on_its_page():
