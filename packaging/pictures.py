@@ -137,7 +137,7 @@ def stability_by_rank(theme: Theme) -> str:
         return left + (rank - first) * (right - left) / (last - first)
 
     ranks = np.arange(first, last + 1)
-    xs = np.array([across(rank) for rank in ranks])
+    xs = np.array([across(int(rank)) for rank in ranks])
     x1, x2 = across(rejected.rank_low - 0.5), across(rejected.rank_high + 0.5)
     drawn = f"<rect x='{x1:.1f}' y='{top}' width='{x2 - x1:.1f}' height='{floor - top}' "
     drawn += f"fill='{theme['abstain']}' fill-opacity='{theme['fill']}'/>"

@@ -58,7 +58,7 @@ def _usage(command: argparse.ArgumentParser) -> str:
 def _options(options: list[argparse.Action]) -> Iterator[str]:
     yield from ("| option | meaning |", "|---|---|")
     for action in options:
-        value = action.metavar or "|".join(map(str, action.choices or ()))
+        value = str(action.metavar or "") or "|".join(map(str, action.choices or ()))
         takes = "" if action.nargs == 0 else value or action.dest.upper()
         name = ", ".join(f"{name} {takes}".strip() for name in action.option_strings) or takes
         yield f"| {_code(name)} | {_cell(_sentence(action.help or _of_choices(action)))} |"
