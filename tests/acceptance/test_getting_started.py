@@ -92,6 +92,8 @@ def test_the_errors_shown_are_those_that_are_printed(tmp_path):
         ("contamination = 0.02", "contamination = 0.6"),
         ('name = "IForest"', 'name = "IForrest"'),
     )
+    event = '{"time": 0, "host": "a", "cpu": 1, "memory": 1, "latency_ms": 1}\n'
+    (tmp_path / "events.jsonl").write_text(event, encoding="utf-8")
     for line, (right, wrong) in zip(errors.splitlines(), slips, strict=True):
         path = tmp_path / "detectd.toml"
         path.write_text(good.replace(right, wrong), encoding="utf-8")
