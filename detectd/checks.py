@@ -126,7 +126,7 @@ def _model(settings: Settings) -> Iterator[str]:
     if store.active() is None or settings.training.refit != "never":
         require_trainable_warmup(settings)
     if store.active() is None:
-        yield f"model     none yet: the first {settings.training.warmup:,} events train one"
+        yield f"model     none yet: {_first_rows(settings)} train one"
         yield from _zone_after_warmup(settings)
         return
     from detectd.models.serving import load_active, other_settings, serve
@@ -155,13 +155,14 @@ def _zone_after_warmup(settings: Settings) -> Iterator[str]:
     from detectd.report.wording import reach_sentence
 
     terms = wiring.terms(settings)
-    n = calibration_size(settings.training.warmup, wiring.recipe(settings))
+    n = calibration_size(settings.training.warmup_rows, wiring.recipe(settings))
     try:
         zone = planned_zone(n, terms)
     except ConfigError as impossible:
         raise ConfigError(f"rejector: {impossible}") from None
+    most = "at most " if settings.training.warmup_span_ms is not None else ""
     yield (
-        f"zone      n = {n:,} calibration scores, T = {zone.T:.6g}: "
+        f"zone      n = {most}{n:,} calibration scores, T = {zone.T:.6g}: "
         f"{reach_sentence(reach(zone, terms.contamination))}"
     )
     warnings = [*zone_warnings(zone, terms), *cost_warnings(terms.contamination, terms.costs)]
@@ -180,11 +181,19 @@ def require_trainable_warmup(settings: Settings) -> None:
     """Raise ConfigError where so few events, however good, could not train a model."""
     from detectd.models.training import require_rows
 
-    warmup, features = settings.training.warmup, settings.event.columns
+    training, recipe = settings.training, wiring.recipe(settings)
+    key = "training.warmup" if training.warmup_span_ms is None else "training.window"
     try:
-        require_rows(warmup, wiring.recipe(settings), features)
+        require_rows(training.warmup_rows, recipe, settings.event.columns)
     except DetectdError as too_few:
-        raise ConfigError(str(too_few).replace("training:", "training.warmup:", 1)) from None
+        raise ConfigError(str(too_few).replace("training:", f"{key}:", 1)) from None
+
+
+def _first_rows(settings: Settings) -> str:
+    asked = settings.training
+    if asked.warmup_span_ms is None:
+        return f"the first {asked.warmup:,} events"
+    return f"the first events, spanning {asked.warmup}, at most {asked.window:,} of them"
 
 
 def _require_writable(key: str, directory: Path) -> None:

@@ -16,7 +16,7 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import compress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from detectd.decode import Decoded, Schema
     from detectd.detectors import Scorer
-    from detectd.records import Outgoing, Record
+    from detectd.records import Event, Outgoing, Record
     from detectd.rejection import Judgement, Rejector
 
 
@@ -76,6 +76,18 @@ class Judged:
     rows: NDArray[np.float64]
     scores: NDArray[np.float64]
     found: Judgement
+
+
+class Unjudged(NamedTuple):
+    """The outputs of a batch without a model, one a record, and the rows (k, d) for training.
+
+    `events` are those behind the rows, and `records` theirs.
+    """
+
+    outgoing: list[Outgoing]
+    rows: NDArray[np.float64]
+    events: Sequence[Event]
+    records: Sequence[Record]
 
 
 def judge_records(
@@ -130,14 +142,16 @@ def collect_records(
     verdict: Topic = Topic.ABSTAIN,
     *,
     original: bool = False,
-) -> tuple[list[Outgoing], NDArray[np.float64]]:
-    """Without a model: the same verdict for every event, and its rows (k, d) for training."""
+) -> Unjudged:
+    """Without a model: the same verdict for every event, and its rows for training."""
     decoded = decode(records, schema)
+    living = _alive(records, decoded)
     outgoing = [
         warming_up(record, event, verdict, original=original)
-        for record, event in zip(_alive(records, decoded), decoded.events, strict=True)
+        for record, event in zip(living, decoded.events, strict=True)
     ]
-    return _in_order(outgoing, records, decoded), decoded.rows
+    answered = _in_order(outgoing, records, decoded)
+    return Unjudged(answered, decoded.rows, decoded.events, living)
 
 
 def within_limits(

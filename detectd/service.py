@@ -115,6 +115,8 @@ class Service:
                 with rare_collections():
                     self._loop()
                 reason = self._why_stopped()
+                if self.answerer.warming and not self.stop.requested:
+                    self.answerer.warming.ended()
             except DetectdError as failed:
                 reason = f"failed: {failed}"
                 raise
@@ -127,7 +129,8 @@ class Service:
                 self.sink.close()
                 self.summary.seconds = time.monotonic() - started
                 log.info("service.stopped", reason=reason, **self.summary.figures())
-        self.summary.still_wanted = (self.answerer.warming and self.answerer.wanted) or 0
+        progress = self.answerer.warming and self.answerer.warming.progress
+        self.summary.no_model = (progress and progress.lacks) or ""
         return self.summary
 
     def _why_stopped(self) -> str:
@@ -194,6 +197,8 @@ class Service:
         # 2. Answer: one output for each record, in order.
         answered = time.monotonic()
         outgoing = self.answerer.answer(batch.records)
+        if self.answerer.warming:
+            self.answerer.warming.look(self.source.partitions())
         outgoing = within_limits(batch.records, outgoing, self.sink.limits())
         self.pace.took(len(batch.records), time.monotonic() - answered)
         passed = self.probation.pass_on(outgoing, last=batch.ended)

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 class Summary:
     """What a run did: outputs per topic, warm-up events among the abstained, and how long.
 
-    `still_wanted` counts the events that the warm-up lacks; `serving` is what answered last, and
-    `judged` are its verdicts.
+    `no_model` says what the warm-up lacks, empty if a model answers; `serving` is what answered
+    last, and `judged` are its verdicts.
     """
 
     topics: Counter[str] = field(default_factory=Counter)
     judged: Counter[str] = field(default_factory=Counter)
     warming_up: int = 0
-    still_wanted: int = 0
+    no_model: str = ""
     seconds: float = 0.0
     serving: Serving | None = None
 

@@ -12,6 +12,7 @@ from detectd.errors import ConfigError, UsageError
 from detectd.records import Topic
 
 if TYPE_CHECKING:
+    from detectd.answering.collection import Goal
     from detectd.avro import Registry
     from detectd.brokers import KafkaClient
     from detectd.brokers.topics import Creation
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from detectd.sinks import Sink
     from detectd.sources import Source
     from detectd.sources.header import CsvFormat
+
+# What a refit takes at least if the warm-up is a span of time, and the window is large enough.
+REFIT_ROWS = 2_000
 
 
 def schema(settings: Settings) -> Schema:
@@ -107,6 +111,29 @@ def recipe(settings: Settings) -> Recipe:
         folds=calibration.folds,
         compiled=detector.compiled,
     )
+
+
+def warmup_goal(settings: Settings) -> Goal:
+    """What a warm-up collects. Raises DetectdError if so few rows could not train a model."""
+    from detectd.answering.collection import Goal
+    from detectd.models.training import fewest_rows
+
+    asked = settings.training
+    if asked.warmup_span_ms is None:
+        return Goal(asked.warmup_rows, asked.warmup_rows)
+    fewest = fewest_rows(asked.window, recipe(settings), settings.event.columns)
+    return Goal(asked.window, fewest, asked.warmup_span_ms)
+
+
+def refit_rows(settings: Settings) -> int:
+    """How many rows a refit takes at least. Raises DetectdError if none could be trained."""
+    from detectd.models.training import fewest_rows
+
+    asked = settings.training
+    if asked.warmup_span_ms is None:
+        return asked.warmup_rows
+    fewest = fewest_rows(asked.window, recipe(settings), settings.event.columns)
+    return max(fewest, min(REFIT_ROWS, asked.window * 4 // 5))
 
 
 def terms(settings: Settings, model: Model | None = None) -> Terms:

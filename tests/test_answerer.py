@@ -11,7 +11,8 @@ import pytest
 from detectd import wiring
 from detectd.answering import renewal, succession
 from detectd.answering.answerer import Answerer
-from detectd.answering.warmup import Warmup
+from detectd.answering.collection import Goal
+from detectd.answering.warmup import Origin, Warmup
 from detectd.errors import ConfigError, DetectdError
 from detectd.models import refitting, serving
 from detectd.models.model import Recipe
@@ -360,7 +361,7 @@ def test_a_restart_goes_on_with_the_candidates_counts(busy, home):
 
 def test_a_warm_up_file_that_was_removed_is_not_collected_into(tmp_path, monkeypatch):
     """Whoever held the file is done with it between our opening and our locking it."""
-    first = Warmup(tmp_path, 2, 10)
+    first = Warmup(tmp_path, 2, Goal(10, 10))
     flock = __import__("fcntl").flock
 
     def late(descriptor, how):
@@ -369,9 +370,9 @@ def test_a_warm_up_file_that_was_removed_is_not_collected_into(tmp_path, monkeyp
         flock(descriptor, how)
 
     monkeypatch.setattr("fcntl.flock", late)
-    second = Warmup(tmp_path, 2, 10)
-    second.add(np.ones((3, 2)))
-    assert second.rows().shape == (3, 2)
+    second = Warmup(tmp_path, 2, Goal(10, 10))
+    second.add(np.ones((3, 2)), [Origin("", None, None)] * 3)
+    assert second.collected().rows.shape == (3, 2)
     second.close()
 
 

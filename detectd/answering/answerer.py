@@ -66,7 +66,7 @@ class Answerer:
     def wanted(self) -> int | None:
         """How many events to answer at most before something else is due; None for any number."""
         if self.warming:
-            return self.warming.remaining
+            return self.warming.wanted
         return self.renewal.wanted if self.renewal else None
 
     @property
@@ -95,8 +95,7 @@ class Answerer:
         else:
             # Rows of other features are none of this model's.
             same_events = state.get("events") == self.events
-            collected = state.get("warmup", 0), state.get("warmup_failed", 0)
-            self._collect(*(collected if same_events else (0, 0)))
+            self._collect(state.get("warmup") if same_events else None)
         self._resumed = True
 
     def answer(self, records: Sequence[Record]) -> list[Outgoing]:
@@ -163,15 +162,15 @@ class Answerer:
         is to be read again, and answered.
         """
         held = self.holding
-        if self.warming and self.warming.remaining == 0:
+        if self.warming and self.warming.complete:
             if model := self.warming.train(hold):
                 self._adopt_trained(model)
         elif self._look or self._succession.due():
             self._look = False
             self._look_for_another_model()
             self._look_for_a_candidate()
-            if self.warming and self.warming.remaining is None and not self._succession.preparing():
-                self.warming.resume(0)  # Whoever was collecting may be gone.
+            if self.warming and self.warming.elsewhere and not self._succession.preparing():
+                self.warming.resume(None)  # Whoever was collecting may be gone.
             self.write_observed()
         if self.renewal and (ready := self.renewal.advance(hold)):
             self._renew(ready)
@@ -215,10 +214,11 @@ class Answerer:
             if part:
                 part.close()
 
-    def _collect(self, collected: int, failed: int) -> None:
+    def _collect(self, before: Any) -> None:
         if not self.warming:
             self.warming = Warming(self.settings, self.schema, self.store)
-        self.warming.resume(collected, failed)
+        # Earlier versions committed a number, of rows that are written in another way.
+        self.warming.resume(before if isinstance(before, dict) else None)
 
     def _answers(self) -> str | None:
         return self.incumbent.version if self.incumbent else None

@@ -97,6 +97,7 @@ class Renewal:
         self._file: WindowFile | None = None
         self._state: dict[str, Any] = {}
         self._outcomes: list[Outcome] = []
+        self._fewest = wiring.refit_rows(settings)
         sweep(store.directory)
 
     @property
@@ -205,11 +206,11 @@ class Renewal:
 
     def _due(self) -> bool:
         asked, since = self.settings.training, self._committed
-        if not self._file or self._file.window.filled < asked.warmup:
+        if not self._file or self._file.window.filled < self._fewest:
             return False
         if not since.alarmed and asked.max_changed < 1.0:
-            compared = _held_out(self._file.window.filled, asked.warmup)
-            if compared < min(COMPARED, _held_out(asked.window, asked.warmup)):
+            compared = _held_out(self._file.window.filled, self._fewest)
+            if compared < min(COMPARED, _held_out(asked.window, self._fewest)):
                 return False
         if since.events < asked.cooldown_events:
             return False
@@ -225,7 +226,7 @@ class Renewal:
         assert self._file
         rows = self._file.window.rows()
         asked = self.settings.training
-        kept = _held_out(len(rows), asked.warmup)
+        kept = _held_out(len(rows), self._fewest)
         task = Task(
             rows=rows[: len(rows) - kept],
             recipe=wiring.recipe(self.settings),
@@ -315,9 +316,9 @@ class Renewal:
         self._file.window.guard = guard(guarded, promise.terms.contamination, upper)
 
 
-def _held_out(rows: int, warmup: int) -> int:
-    """How many of so many rows are kept from the training, which takes `warmup` at least."""
-    return min(rows // 5, rows - warmup)
+def _held_out(rows: int, fewest: int) -> int:
+    """How many of so many rows are kept from the training, which takes `fewest` at least."""
+    return min(rows // 5, rows - fewest)
 
 
 def begun(settings: Settings, store: Store, incumbent: Serving) -> Renewal:

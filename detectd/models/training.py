@@ -98,6 +98,24 @@ def require_rows(total: int, recipe: Recipe, features: Sequence[str]) -> None:
         )
 
 
+def fewest_rows(most: int, recipe: Recipe, features: Sequence[str]) -> int:
+    """Return the least number of rows that `require_rows` lets pass, up to `most`.
+
+    Raises DetectdError if it does not let `most` pass.
+    """
+    require_rows(most, recipe, features)
+    low, high = 1, most  # `low` is too few, `high` is not.
+    while high - low > 1:
+        middle = (low + high) // 2
+        try:
+            require_rows(middle, recipe, features)
+        except DetectdError:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
 def constant_features(model: Model) -> list[str]:
     """Features that never changed in training: the detector learnt nothing from them."""
     still = np.nanmin(model.rows, axis=0) == np.nanmax(model.rows, axis=0)

@@ -246,6 +246,12 @@ class Settings(BaseSettings):
                 f"event.features: {self.event.functions[0].label!r} needs the event's time; set "
                 "event.timestamp to the field that holds it"
             )
+        timed = self.event.timestamp is not None or self.source.kind == "kafka"
+        if self.training.warmup_span_ms is not None and not timed:
+            raise ValueError(
+                f'training.warmup: "{self.training.warmup}" is a span of event time; set '
+                "event.timestamp to the field that holds it, or give a number of events"
+            )
         both = self.source.kind == "kafka" == self.sink.kind
         if self.kafka.delivery == "at_least_once" and not both:
             raise ValueError("kafka.delivery: at_least_once is between two Kafka ends; remove it")

@@ -19,7 +19,7 @@ from detectd.sources import Losses
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from detectd.answering.warming import Progress
+    from detectd.answering.progress import Progress
     from detectd.models.serving import Serving
     from detectd.sources import Gap, Partition
     from detectd.top_keys import TopKey
@@ -189,18 +189,32 @@ class State:
 def _no_model(warming: Progress | None) -> Hindrance:
     if warming is None:
         return Hindrance("starting", "no model answers yet")
-    collected, wanted, seconds, failures, failure = warming
-    if failures:
+    collected, wanted = f"{warming.collected:,}", f"{warming.wanted:,}"
+    timed = f"event times span {warming.covered}" if warming.covered else ""
+    if warming.failures:
+        when = f"when there is more time: {timed}" if timed else f"at {wanted}"
         return Hindrance(
             "warming_up",
-            f"no model answers yet: training has failed {failures} times, the last time: "
-            f"{failure}; {collected:,} events are collected, the next try is at {wanted:,}",
+            f"no model answers yet: training has failed {warming.failures} times, the last time: "
+            f"{warming.last_failure}; {collected} events are collected, the next try is {when}",
         )
-    so_far = f"no model answers yet: warming up, {collected:,} of {wanted:,} events are collected"
-    left = wanted - collected
-    soon = f", about {seconds:,.0f} s at the rate so far" if seconds is not None else ""
-    rest = f"{left:,} are left{soon}" if left > 0 else "the model is being trained"
-    return Hindrance("warming_up", f"{so_far}, {rest}")
+    so_far = f"{timed}, {collected} events" if timed else f"{collected} of {wanted} events"
+    return Hindrance(
+        "warming_up",
+        f"no model answers yet: warming up, {so_far} are collected, {_rest(warming)}",
+    )
+
+
+def _rest(warming: Progress) -> str:
+    left, seconds = warming.wanted - warming.collected, warming.seconds_left
+    soon = "" if seconds is None else f", about {seconds:,.0f} s at the rate so far"
+    if left > 0:
+        return f"{left:,} are left{soon}"
+    if warming.share < 1:
+        return f"more time is wanted{soon}"
+    if warming.awaited_partitions:
+        return f"{warming.awaited_partitions} partitions have not delivered their part yet"
+    return "the model is being trained"
 
 
 class Health:

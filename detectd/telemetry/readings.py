@@ -54,7 +54,7 @@ def readings(state: State, now: float, epoch: float) -> dict[str, Values]:
         values["detectd_assigned_partitions"] = {(): len(partitions)}
     if state.warming:
         warming = state.warming
-        values["detectd_warmup_progress_ratio"] = {(): warming.collected / warming.wanted}
+        values["detectd_warmup_progress_ratio"] = {(): warming.share}
         values["detectd_warmup_failures_total"] = {(): warming.failures}
         if warming.seconds_left is not None:
             values["detectd_warmup_remaining_seconds"] = {(): warming.seconds_left}

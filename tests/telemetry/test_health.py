@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from detectd.answering.warming import Progress
+from detectd.answering.progress import Progress
 from detectd.report.figures import figures
 from detectd.sources import Partition
 from detectd.telemetry.health import Health

@@ -9,7 +9,7 @@ import pytest
 from exposition import families, problems
 
 from detectd import __version__
-from detectd.answering.warming import Progress
+from detectd.answering.progress import Progress
 from detectd.encode import dead_letter
 from detectd.records import Defect, Outgoing, Record, Stage, Topic
 from detectd.report.figures import figures
