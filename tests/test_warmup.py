@@ -261,14 +261,45 @@ def test_a_group_is_waited_for_until_its_partitions_are_known():
     assert awaited.names == []
 
 
-def test_who_lags_is_waited_for_until_it_has_given_its_share():
+def test_who_lags_is_waited_for_until_it_has_given_its_part():
     awaited = Awaited(shared=True)
-    awaited.look(assigned(a=5, b=5, c=0), {"a": 10}, 10)
-    assert awaited.names == ["b"]
-    awaited.look(assigned(a=5, b=5, c=3), {"a": 10, "b": 3}, 10)
-    assert awaited.names == ["b"]
-    awaited.look(assigned(a=5, b=5, c=3), {"a": 10, "b": 4}, 10)
+    awaited.look(assigned(a=5, b=5, c=5), {"a": 12, "b": 3}, 12)
+    assert awaited.names == ["b", "c"]
+    awaited.look(assigned(a=5, b=5, c=5), {"a": 12, "b": 4, "c": 4}, 12)
     assert awaited.names == []
+
+
+def test_the_others_give_what_one_lacks():
+    awaited = Awaited(shared=True)
+    awaited.look(assigned(a=5, b=5, c=0), {"a": 12, "b": 4, "c": 2}, 12)
+    assert awaited.names == ["b"]
+    awaited.look(assigned(a=5, b=5, c=3), {"a": 12, "b": 5, "c": 2}, 12)
+    assert awaited.names == []
+
+
+@given(
+    st.integers(1, 50),
+    st.dictionaries(st.sampled_from("abcdef"), st.integers(0, 60), min_size=1),
+)
+def test_whoever_is_waited_for_ends_the_draw_even(rows, has):
+    """Read one after another to the part that is waited for, the rows come out even."""
+    awaited, sample, seen = Awaited(shared=True), EvenSample(rows), dict.fromkeys(has, 0)
+
+    def look():
+        awaited.look({name: seen[name] < has[name] for name in has}, seen, rows)
+        return awaited.names
+
+    for _ in range(sum(has.values()) + 1):
+        if sample.filled == min(rows, sum(has.values())) and not look():
+            break
+        lagging = look() or [name for name in has if seen[name] < has[name]]
+        sample.offer(lagging[0])
+        seen[lagging[0]] += 1
+    assert not look()
+    kept = {name: sample.kept.get(name, 0) for name in has}
+    assert sum(kept.values()) == min(rows, sum(has.values()))
+    for name in has:
+        assert kept[name] >= min(has[name], max(kept.values()) - 1)
 
 
 def test_who_is_silent_or_empty_or_leaves_holds_nothing_up():

@@ -1,9 +1,10 @@
 """The partitions that a warm-up waits for, so that no partition alone makes the model. Pure.
 
 A consumer that has much to catch up on gets its records from one partition after another. So the
-warm-up waits for each assigned partition until it has delivered its share of the rows, has been
-read to its end, or is silent: an empty partition, a broker that is away, and one that never lags
-hold nothing up. What was waited for once is not waited for again, unless it leaves and comes back.
+warm-up waits for each assigned partition until it has given its part of the rows, has been read to
+its end, or is silent: an empty partition, a broker that is away, and one that never lags hold
+nothing up, and the others give what these lack. What was once read to its end, or was silent, is
+not waited for again, unless it leaves and comes back.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 # How long a partition may deliver nothing before nobody waits for it.
 SILENT_SECONDS = 30.0
@@ -28,20 +29,30 @@ class Awaited:
 
     def __init__(self, *, shared: bool) -> None:
         self.names: list[str] | None = None if shared else []
-        self._settled: set[str] = set()
+        self._ended: set[str] = set()
 
     def look(self, assigned: Mapping[str, bool] | None, seen: Mapping[str, int], rows: int) -> None:
         """Look at what is assigned and whether it `delivers`, None in no group; and at how many
         rows each has given of those that all are to give together."""
         if assigned is None:
             return
-        share = math.ceil(rows / max(1, len(assigned)))
-        self._settled &= assigned.keys()
-        self._settled |= {
-            name for name, more in assigned.items() if not more or seen.get(name, 0) >= share
-        }
-        self.names = [name for name in assigned if name not in self._settled]
+        self._ended &= assigned.keys()
+        self._ended |= {name for name, more in assigned.items() if not more}
+        open_ = assigned.keys() - self._ended
+        part = _part(rows, (seen.get(name, 0) for name in self._ended), len(open_))
+        self.names = [name for name in assigned if name in open_ and seen.get(name, 0) < part]
 
     def begin_again(self) -> None:
-        """New rows are wanted: those that have none to give are found out again."""
-        self._settled.clear()
+        """More rows are wanted: those that have none to give are found out again."""
+        self._ended.clear()
+
+
+def _part(rows: int, ended: Iterable[int], others: int) -> int:
+    """How many rows each of `others` gives, if all give the same but those that have no more."""
+    given = sorted(ended)
+    for place, count in enumerate(given):
+        part = math.ceil(rows / (others + len(given) - place))
+        if count >= part:
+            return part
+        rows -= count
+    return math.ceil(rows / others) if others else 0

@@ -65,6 +65,32 @@ def test_a_warm_up_is_not_ready_and_says_how_many_events_are_left(health):
     assert ready(health)[1][0].endswith("the model is being trained")
 
 
+DAY = 86_400.0
+
+
+def test_a_warm_up_over_a_span_speaks_in_time(health):
+    health.opened()
+    health.assigned({"events/0": Partition(0, None, 0.0)})
+    begun = Progress(20, 40, covered_seconds=0.0, span_seconds=7 * DAY)
+    health.warming_up(begun)
+    assert ready(health)[1][0].endswith(
+        "warming up, event times span 0 of 7 days, 20 events are collected, 20 are left"
+    )
+    health.warming_up(begun._replace(collected=90, covered_seconds=2.39 * DAY, seconds_left=3600.0))
+    assert ready(health)[1][0].endswith(
+        "event times span 2.3 of 7 days, 90 events are collected, more time is wanted, about "
+        "3,600 s at the rate so far"
+    )
+    health.warming_up(begun._replace(failures=1, last_failure="all rows are equal"))
+    assert "the next try is when there is more time: event times span 0 of" in ready(health)[1][0]
+
+
+def test_a_warm_up_says_that_it_waits_for_partitions(health):
+    health.opened()
+    health.warming_up(Progress(2000, 2000, awaited_partitions=2))
+    assert ready(health)[1][1].endswith("2 partitions have not delivered their part yet")
+
+
 def test_a_warm_up_whose_rows_carry_no_model_says_why(health):
     health.opened()
     health.warming_up(Progress(300, 600, 1.0, 2, "training: all rows are equal; train on others"))

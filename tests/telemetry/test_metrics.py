@@ -223,6 +223,8 @@ def test_a_warm_up_shows_its_share_and_a_model_all_of_it(metrics, health, servin
     assert value(metrics, "detectd_warmup_failures_total") == 0
     health.warming_up(Progress(500, 4000, 30.0, 1, "all rows are equal"))
     assert value(metrics, "detectd_warmup_failures_total") == 1
+    health.warming_up(Progress(500, 40, 30.0, covered_seconds=90.0, span_seconds=120.0))
+    assert value(metrics, "detectd_warmup_progress_ratio") == 0.75
     health.answering(serving, {})
     assert value(metrics, "detectd_warmup_progress_ratio") == 1
     assert value(metrics, "detectd_warmup_remaining_seconds") == 0

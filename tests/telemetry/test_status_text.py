@@ -66,6 +66,9 @@ def test_a_service_that_warms_up(health):
     health.assigned({})
     text = screen(health, warmup={"collected": 500, "wanted": 2000})
     assert "warm-up     500 of 2,000 events, 25%" in text
+    span = {"covered_seconds": 3 * 86_400.0, "span_seconds": 7 * 86_400.0}
+    text = screen(health, warmup={"collected": 500, "wanted": 40} | span)
+    assert "warm-up     3 of 7 days of event time, 43%; 500 rows" in text
     assert "model       none yet" in text
     assert "lag" not in text
 
