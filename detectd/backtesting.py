@@ -171,7 +171,7 @@ def _warmed_up(path: Path, reading: _Reading, settings: Settings) -> Model:
         batch = reading.file.read(collection.due)
         unjudged = collect_records(batch.records, reading.schema)
         times = [NO_TIME if e.timestamp_ms is None else e.timestamp_ms for e in unjudged.events]
-        places = collection.add([""] * len(times), times)
+        places = collection.add([0] * len(times), times)
         first = reading.events
         latest |= {p: (first + i, unjudged.rows[i].copy()) for i, p in enumerate(places) if p >= 0}
         reading.took(len(times), stages(unjudged.outgoing), ended=batch.ended)

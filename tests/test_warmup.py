@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from detectd.answering.awaited import SILENT_SECONDS, Awaited, delivers
 from detectd.answering.collection import MOST_FAILED, NO_TIME, Collection, Goal
-from detectd.answering.even_sample import EvenSample
+from detectd.answering.even_sample import BARRING, LEFT_OUT, Entry, EvenSample
 from detectd.answering.warmup import Origin, Warmup
 from detectd.time_covered import DAY_MS, HOUR_MS, MINUTE_MS
 
@@ -52,7 +53,7 @@ def test_rows_that_carry_no_model_are_kept_up_to_a_bound_then_collected_anew(war
         warmup.want_more()
     assert wanted == [10, 20, 40] * 2
     entry = warmup.path.stat().st_size / 40
-    assert entry == int(entry) <= 2 * 8 + 32
+    assert entry == int(entry) <= 2 * 8 + 48
 
 
 def test_a_restart_wants_what_was_wanted_before(warmup):
@@ -140,51 +141,78 @@ def test_neither_batches_nor_rewinds_nor_restarts_change_the_rows(
 def test_a_sample_is_uniform_within_a_partition():
     size, total, rounds = 20, 200, 300
     kept = Counter()
-    for salt in range(rounds):
+    for before in range(rounds):
         sample, places = EvenSample(size), {}
-        for _ in range(salt):  # other numbers draw other lots
-            sample.offer("before")
-        sample.size += min(salt, size)
+        sample.offered = before * total  # other numbers draw other lots
         for row in range(total):
-            place = sample.offer("p")
+            place = sample.offer(0)
             if place >= 0:
                 places[place] = row
-        kept.update(row // 50 for row in places.values() if row >= 0)
-    share = np.array([kept[quarter] for quarter in range(4)]) / sum(kept.values())
+        kept.update(row // 50 for row in places.values())
+    share = np.array([kept[quarter] for quarter in range(4)]) / (size * rounds)
     np.testing.assert_allclose(share, 0.25, atol=0.03)
+
+
+@given(st.integers(1, 60), st.lists(st.integers(0, 3), max_size=400))
+def test_partitions_are_even_as_far_as_they_have_rows(size, offered):
+    sample = EvenSample(size)
+    places = {}
+    for partition in offered:
+        place = sample.offer(partition)
+        assert BARRING <= place < size
+        if place >= 0:
+            places[place] = partition
+    assert sample.kept == dict(Counter(places.values()))
+    assert sample.filled == min(size, len(offered))
+    most = max(sample.kept.values(), default=0)
+    for partition, seen in Counter(offered).items():
+        assert sample.kept.get(partition, 0) >= min(seen, most - 1)
+        assert sample.given(partition) in (seen, math.inf)
 
 
 @given(
     st.integers(1, 60),
-    st.lists(st.sampled_from("abcd"), max_size=400),
+    st.lists(st.integers(0, 3), max_size=400),
+    st.lists(st.integers(0, 3), max_size=100),
 )
-def test_partitions_are_even_as_far_as_they_have_rows(size, offered):
-    sample = EvenSample(size)
-    places = {}
-    for name in offered:
-        place = sample.offer(name)
-        assert -1 <= place < size
-        if place >= 0:
-            places[place] = name
-    assert sample.kept == {name: [*places.values()].count(name) for name in sample.seen}
-    assert sample.filled == min(size, len(offered))
-    most = max(sample.kept.values(), default=0)
-    for name, seen in sample.seen.items():
-        assert sample.kept[name] >= min(seen, most - 1)
+def test_a_sample_goes_on_from_its_entries(size, offered, more):
+    sample, entries = EvenSample(size), []
+    for number, partition in enumerate(offered):
+        entries.append(Entry(sample.offer(partition), number, partition))
+    again = EvenSample(size)
+    again.restore([each for each in entries if each.place != LEFT_OUT], len(offered))
+    assert again.kept == sample.kept
+    assert [*map(again.offer, more)] == [*map(sample.offer, more)]
+
+
+def test_entries_that_cannot_have_come_about_are_refused():
+    for wrong in ([Entry(1, 0, 0)], [Entry(-3, 0, 0)]):
+        with pytest.raises(ValueError, match="no such place"):
+            EvenSample(2).restore(wrong, 1)
 
 
 def test_a_partition_that_comes_late_gets_its_part():
     sample = EvenSample(30)
-    for name, count in (("a", 5000), ("b", 400), ("c", 10)):
+    for partition, count in enumerate((5000, 400, 10)):
         for _ in range(count):
-            sample.offer(name)
-    assert sample.kept == {"a": 10, "b": 10, "c": 10}
+            sample.offer(partition)
+    assert sample.kept == {0: 10, 1: 10, 2: 10}
+
+
+def test_what_a_commit_remembers_does_not_grow_with_the_partitions(tmp_path):
+    """Kafka's offsets have room for 4,096 characters."""
+    warmup = Warmup(tmp_path, 2, Goal(100, 100))
+    warmup.resume({})
+    for partition in range(2000):
+        warmup.add(*events(1, partition, f"a-topic-with-a-name/{partition}"))
+    assert len(str(warmup.state())) < 100
+    warmup.done()
 
 
 def reached_at(times, goal):
     collection = Collection(goal)
     for count, moment in enumerate(times, 1):
-        collection.add([""], [moment])
+        collection.add([0], [moment])
         if collection.enough:
             return count
     return None
@@ -244,7 +272,7 @@ def test_rows_of_a_long_span_are_a_bounded_uniform_sample(tmp_path):
     quarters = np.histogram(kept, bins=4, range=(0, offered))[0]
     np.testing.assert_allclose(quarters, 125, atol=40)
     # Of k rows, a row enters with probability 500 / k: the file grows with the logarithm.
-    assert warmup.path.stat().st_size < 3_000 * (8 + 32)
+    assert warmup.path.stat().st_size < 3_000 * (8 + 48)
     warmup.done()
 
 
@@ -277,29 +305,20 @@ def test_the_others_give_what_one_lacks():
     assert awaited.names == []
 
 
-@given(
-    st.integers(1, 50),
-    st.dictionaries(st.sampled_from("abcdef"), st.integers(0, 60), min_size=1),
-)
-def test_whoever_is_waited_for_ends_the_draw_even(rows, has):
-    """Read one after another to the part that is waited for, the rows come out even."""
-    awaited, sample, seen = Awaited(shared=True), EvenSample(rows), dict.fromkeys(has, 0)
-
-    def look():
-        awaited.look({name: seen[name] < has[name] for name in has}, seen, rows)
-        return awaited.names
-
-    for _ in range(sum(has.values()) + 1):
-        if sample.filled == min(rows, sum(has.values())) and not look():
+@given(st.integers(1, 50), st.lists(st.integers(0, 60), min_size=1, max_size=6))
+def test_the_draw_ends_even_though_partitions_are_read_one_after_another(rows, has):
+    awaited, sample, seen = Awaited(shared=True), EvenSample(rows), [0] * len(has)
+    everyone = range(len(has))
+    for partition in [p for p in everyone for _ in range(has[p])]:
+        given_rows = {p: sample.given(p) for p in everyone}
+        awaited.look({p: seen[p] < has[p] for p in everyone}, given_rows, rows)
+        if sample.filled == rows and not awaited.names:
             break
-        lagging = look() or [name for name in has if seen[name] < has[name]]
-        sample.offer(lagging[0])
-        seen[lagging[0]] += 1
-    assert not look()
-    kept = {name: sample.kept.get(name, 0) for name in has}
-    assert sum(kept.values()) == min(rows, sum(has.values()))
-    for name in has:
-        assert kept[name] >= min(has[name], max(kept.values()) - 1)
+        sample.offer(partition)
+        seen[partition] += 1
+    kept = [sample.kept.get(p, 0) for p in everyone]
+    assert sum(kept) == min(rows, sum(has))
+    assert all(kept[p] >= min(has[p], max(kept) - 1) for p in everyone)
 
 
 def test_who_is_silent_or_empty_or_leaves_holds_nothing_up():

@@ -31,7 +31,9 @@ class Awaited:
         self.names: list[str] | None = None if shared else []
         self._ended: set[str] = set()
 
-    def look(self, assigned: Mapping[str, bool] | None, seen: Mapping[str, int], rows: int) -> None:
+    def look(
+        self, assigned: Mapping[str, bool] | None, given: Mapping[str, float], rows: int
+    ) -> None:
         """Look at what is assigned and whether it `delivers`, None in no group; and at how many
         rows each has given of those that all are to give together."""
         if assigned is None:
@@ -39,20 +41,20 @@ class Awaited:
         self._ended &= assigned.keys()
         self._ended |= {name for name, more in assigned.items() if not more}
         open_ = assigned.keys() - self._ended
-        part = _part(rows, (seen.get(name, 0) for name in self._ended), len(open_))
-        self.names = [name for name in assigned if name in open_ and seen.get(name, 0) < part]
+        part = _part(rows, (given.get(name, 0) for name in self._ended), len(open_))
+        self.names = [name for name in assigned if name in open_ and given.get(name, 0) < part]
 
     def begin_again(self) -> None:
         """More rows are wanted: those that have none to give are found out again."""
         self._ended.clear()
 
 
-def _part(rows: int, ended: Iterable[int], others: int) -> int:
+def _part(rows: int, ended: Iterable[float], others: int) -> int:
     """How many rows each of `others` gives, if all give the same but those that have no more."""
-    given = sorted(ended)
-    for place, count in enumerate(given):
-        part = math.ceil(rows / (others + len(given) - place))
+    counts = sorted(ended)
+    for place, count in enumerate(counts):
+        part = math.ceil(rows / (others + len(counts) - place))
         if count >= part:
             return part
-        rows -= count
+        rows -= int(count)
     return math.ceil(rows / others) if others else 0

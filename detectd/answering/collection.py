@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from detectd.answering.even_sample import Entry
+
 # A time of an event that has none; events have none before 1970.
 NO_TIME = -1
 
@@ -93,14 +95,10 @@ class Collection:
             return max(0, self.wanted - self.filled)
         return self._look_at - self.sample.offered
 
-    def add(self, partitions: Sequence[str], times_ms: Sequence[int]) -> list[int]:
-        """Take rows with these times, `NO_TIME` for none; return the place of each, −1 for none."""
+    def add(self, partitions: Sequence[int], times_ms: Sequence[int]) -> list[int]:
+        """Take rows with these times, `NO_TIME` for none; return what the sample says to each."""
         places = [self.sample.offer(partition) for partition in partitions]
-        for place, moment in zip(places, times_ms, strict=True):
-            if place == len(self._times):
-                self._times.append(moment)
-            elif place >= 0:
-                self._times[place] = moment
+        self._keep(places, times_ms)
         if self.span_ms is not None and self.sample.offered >= self._look_at:
             self._look()
         return places
@@ -119,22 +117,16 @@ class Collection:
         return True
 
     def restore(
-        self, entered: Iterable[tuple[int, int, int]], seen: dict[str, int], failed: int
+        self, entries: Sequence[Entry], times_ms: Sequence[int], offered: int, failed: int
     ) -> None:
-        """Go on after rows that entered with (place, partition number, time), in order.
+        """Go on after the entries of so many rows with their times, in order.
 
         Raises ValueError if that cannot have come about.
         """
         self.failed = min(failed, MOST_FAILED - 1)
         self._begin()
-        places: list[tuple[int, int]] = []
-        for place, number, moment in entered:
-            if place == len(self._times):
-                self._times.append(moment)
-            elif 0 <= place < len(self._times):
-                self._times[place] = moment
-            places.append((place, number))
-        self.sample.restore(places, seen)
+        self.sample.restore(entries, offered)
+        self._keep((entry.place for entry in entries), times_ms)
         if self.span_ms is not None:
             self._go_on_looking()
 
@@ -147,6 +139,13 @@ class Collection:
         self._times = array("q")
         self._look_at = self._goal.fewest
         self.covered_ms = self._judged_ms = 0
+
+    def _keep(self, places: Iterable[int], times_ms: Sequence[int]) -> None:
+        for place, moment in zip(places, times_ms, strict=True):
+            if place == len(self._times):
+                self._times.append(moment)
+            elif place >= 0:
+                self._times[place] = moment
 
     def _look(self) -> None:
         self._measure()

@@ -1,16 +1,17 @@
 """A bounded sample of the stream: even over partitions, uniform within each. Pure.
 
-The first `size` rows all enter. After that a row of a partition of which nothing was left out yet
-takes the place of a row of the partition with the most; any other row competes with those of its
-own partition, by algorithm R (J. S. Vitter, "Random sampling with a reservoir", 1985). This is
-class-balancing reservoir sampling (A. Chrysakis, M.-F. Moens, 2020), with partitions for classes.
-Lots come from the number of the row alone, so a replay keeps the same rows.
+Each row draws a lot, by its number in the stream alone, and of each partition the rows with the
+lowest lots are kept. Where one row is too many, the partition with the most gives up its highest.
+So a replay keeps the same rows, and what happens next depends on how many rows there were, what is
+kept and what was given up, but on no count for each partition: a commit would have no room for it.
 """
 
 from __future__ import annotations
 
+import math
 from array import array
-from typing import TYPE_CHECKING
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, NamedTuple
 
 from detectd.rejection.lots import lot
 
@@ -20,22 +21,34 @@ if TYPE_CHECKING:
 # Lots are neither those of a training window nor those that break ties.
 SALT = 0x3A7E << 44
 
+# Instead of a place: a row that is left out, and one that is left out and bars higher lots.
+LEFT_OUT, BARRING = -1, -2
+
+
+class Entry(NamedTuple):
+    """A row that was kept at a place when it came, or is `BARRING`."""
+
+    place: int
+    number: int
+    partition: int
+
 
 class EvenSample:
-    """Says at which place a row is kept, and forgets the row: about 20 bytes a place.
+    """Says at which place a row is kept, and forgets the row. Partitions are numbers of any kind.
 
-    `size` may grow. `offered` counts all rows; what happens next depends on the calls so far alone.
+    `size` may grow. `offered` counts all rows.
     """
 
     def __init__(self, size: int) -> None:
         self.size = size
         self.offered = 0
-        self._numbers: dict[str, int] = {}
-        self._seen: list[int] = []
-        # The places of each partition; of each place, its partition and where it is among those.
-        self._places: list[array[int]] = []
-        self._owner = array("i")
-        self._index = array("q")
+        self._owner = array("Q")
+        self._lots = array("d")
+        self._kept: dict[int, int] = {}
+        # No row of the partition with this lot or a higher one is kept.
+        self._bars: dict[int, float] = {}
+        # The rows of each partition, the highest lot on top; not before a place is given up.
+        self._heaps: dict[int, list[tuple[float, int]]] | None = None
 
     @property
     def filled(self) -> int:
@@ -43,75 +56,72 @@ class EvenSample:
         return len(self._owner)
 
     @property
-    def seen(self) -> dict[str, int]:
-        """How many rows each partition has offered, in the order in which they first did."""
-        return dict(zip(self._numbers, self._seen, strict=True))
-
-    @property
-    def kept(self) -> dict[str, int]:
+    def kept(self) -> dict[int, int]:
         """How many rows of each partition are kept."""
-        return {name: len(self._places[number]) for name, number in self._numbers.items()}
+        return {partition: count for partition, count in self._kept.items() if count}
 
-    def number(self, partition: str) -> int:
-        """Return the number of the partition: 0 for the first that offered a row, and so on."""
-        known = self._numbers.get(partition)
-        if known is None:
-            known = self._numbers[partition] = len(self._seen)
-            self._seen.append(0)
-            self._places.append(array("q"))
-        return known
+    def given(self, partition: int) -> float:
+        """Return how many rows the partition has given; infinity if more than could be kept."""
+        return math.inf if partition in self._bars else self._kept.get(partition, 0)
 
-    def offer(self, partition: str) -> int:
-        """Return the place of the next row, −1 if it is left out.
+    def offer(self, partition: int) -> int:
+        """Return the place of the next row, or `LEFT_OUT` or `BARRING`.
 
         A place below `filled` was another row's until now.
         """
-        number = self.number(partition)
-        row, self.offered = self.offered, self.offered + 1
-        self._seen[number] += 1
-        place = self.filled if self.filled < self.size else self._replaced(number, row)
-        if place >= 0:
-            self._put(place, number)
+        number, self.offered = self.offered, self.offered + 1
+        drawn = lot(number ^ SALT)
+        if drawn >= self._bars.get(partition, math.inf):
+            return LEFT_OUT
+        place = self.filled if self.filled < self.size else self._given_up(partition, drawn)
+        self._put(place, partition, drawn)
         return place
 
-    def restore(self, entered: Iterable[tuple[int, int]], seen: dict[str, int]) -> None:
-        """Make of a new sample one that has seen all this: the (place, partition number) of rows
-        that entered, in order, and how many each partition offered.
+    def restore(self, entries: Iterable[Entry], offered: int) -> None:
+        """Make of a new sample one that has seen all this, in order.
 
         Raises ValueError if that cannot have come about.
         """
-        for name in seen:
-            self.number(name)
-        for place, number in entered:
-            if not (0 <= place <= self.filled and 0 <= number < len(seen)):
-                raise ValueError("no such place or partition")
-            self._put(place, number)
-        self._seen = [*seen.values()]
-        self.offered = sum(self._seen)
+        for place, number, partition in entries:
+            if not BARRING <= place <= self.filled:
+                raise ValueError("no such place")
+            if 0 <= place < self.filled and self._give_up(self._owner[place]) != place:
+                raise ValueError("a row was given up that had not the highest lot")
+            self._put(place, partition, lot(number ^ SALT))
+        self.offered = offered
 
-    def _replaced(self, number: int, row: int) -> int:
-        own, before = self._places[number], self._seen[number] - 1
-        draw = lot(row ^ SALT)
-        if before == len(own):  # nothing of it was left out yet
-            most = max(self._places, key=len)
-            if len(most) > len(own):
-                return most[int(draw * len(most))]
-        index = int(draw * (before + 1))
-        return own[index] if index < len(own) else -1
+    def _given_up(self, partition: int, drawn: float) -> int:
+        """The place of the row that a new one with that lot replaces; `BARRING` if it is itself."""
+        most = max(self._kept, key=self._kept.__getitem__)
+        if self._kept.get(partition, 0) + 1 >= self._kept[most]:
+            own = self._heap(partition)
+            if not own or drawn >= -own[0][0]:
+                return BARRING
+            most = partition
+        return self._give_up(most)
 
-    def _put(self, place: int, number: int) -> None:
-        own = self._places[number]
+    def _give_up(self, partition: int) -> int:
+        highest, place = heappop(self._heap(partition))
+        self._bars[partition] = -highest
+        self._kept[partition] -= 1
+        return place
+
+    def _put(self, place: int, partition: int, drawn: float) -> None:
+        if place == BARRING:
+            self._bars[partition] = drawn
+            return
+        self._kept[partition] = self._kept.get(partition, 0) + 1
         if place == self.filled:
-            self._owner.append(number)
-            self._index.append(len(own))
+            self._owner.append(partition)
+            self._lots.append(drawn)
         else:
-            self._take_out(place)
-            self._owner[place], self._index[place] = number, len(own)
-        own.append(place)
+            self._owner[place], self._lots[place] = partition, drawn
+        if self._heaps is not None:
+            heappush(self._heaps.setdefault(partition, []), (-drawn, place))
 
-    def _take_out(self, place: int) -> None:
-        places, index = self._places[self._owner[place]], self._index[place]
-        last = places.pop()
-        if last != place:
-            places[index] = last
-            self._index[last] = index
+    def _heap(self, partition: int) -> list[tuple[float, int]]:
+        if self._heaps is None:
+            self._heaps = {}
+            for place, (owner, drawn) in enumerate(zip(self._owner, self._lots, strict=True)):
+                heappush(self._heaps.setdefault(owner, []), (-drawn, place))
+        return self._heaps.setdefault(partition, [])

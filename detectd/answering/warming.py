@@ -17,7 +17,7 @@ import structlog
 from detectd import wiring
 from detectd.answering.awaited import Awaited, delivers
 from detectd.answering.progress import Progress
-from detectd.answering.warmup import Busy, Origin, Warmup
+from detectd.answering.warmup import Busy, Origin, Warmup, digest
 from detectd.checks import require_detector, require_trainable_warmup
 from detectd.errors import DetectdError
 from detectd.models import training
@@ -112,7 +112,8 @@ class Warming:
         if not self._rows:
             return
         collection = self._rows.collection
-        self._awaited.look(_delivering(partitions), collection.sample.seen, collection.size)
+        given = {name: collection.sample.given(digest(name.encode())) for name in partitions or ()}
+        self._awaited.look(_delivering(partitions), given, collection.size)
         if collection.enough and self._waits and not self._told_waiting:
             self._told_waiting = True
             names = self._awaited.names or []

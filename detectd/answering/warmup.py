@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from detectd.answering.collection import NO_TIME, Collection
+from detectd.answering.even_sample import LEFT_OUT, Entry
 from detectd.errors import DetectdError
 from detectd.os_failures import explained
 from detectd.time_covered import TimeCovered
@@ -96,7 +97,7 @@ class Warmup:
         """Go on from the `state` of a commit, {} for none; False if its rows are gone."""
         there = not state or self._restore(state)
         if not there or not state:
-            self.collection.restore((), {}, 0)
+            self.collection.restore((), (), 0, 0)
             self._begin()
         os.ftruncate(self._file, self._written * self._entry.itemsize)
         return there
@@ -107,7 +108,7 @@ class Warmup:
             "rows": self._written,
             "generation": self._generation,
             "failed": self.collection.failed,
-            "offered": [[*each] for each in self.collection.sample.seen.items()],
+            "offered": self.collection.sample.offered,
         }
 
     def want_more(self) -> None:
@@ -126,11 +127,13 @@ class Warmup:
         entries = np.zeros(len(rows), dtype=self._entry)
         entries["row"], entries["generation"] = rows, self._generation
         entries["time"] = [NO_TIME if o.timestamp_ms is None else o.timestamp_ms for o in origins]
-        entries["key"] = [_digest(origin.key) for origin in origins]
-        partitions = [origin.partition for origin in origins]
+        entries["key"] = [digest(origin.key) for origin in origins]
+        partitions = [digest(origin.partition.encode()) for origin in origins]
+        offered = self.collection.sample.offered
+        entries["number"] = np.arange(offered, offered + len(rows))
+        entries["partition"] = partitions
         entries["place"] = self.collection.add(partitions, entries["time"].tolist())
-        entries["partition"] = [*map(self.collection.sample.number, partitions)]
-        entries = entries[entries["place"] >= 0]
+        entries = entries[entries["place"] != LEFT_OUT]
         self._append(entries)
         for place in entries["place"].tolist():
             self._count(place)
@@ -166,7 +169,7 @@ class Warmup:
     def _count(self, place: int) -> None:
         if place == len(self._latest):
             self._latest.append(self._written)
-        else:
+        elif place >= 0:
             self._latest[place] = self._written
         self._written += 1
 
@@ -188,7 +191,8 @@ class Warmup:
             return False
         self._begin()
         self._generation = state["generation"]
-        entered: list[tuple[int, int, int]] = []
+        known: list[Entry] = []
+        times: list[int] = []
         for first in range(0, state["rows"], CHUNK):
             count = min(CHUNK, state["rows"] - first)
             content = os.pread(
@@ -197,31 +201,32 @@ class Warmup:
             entries = np.frombuffer(content, dtype=self._entry)
             if (entries["generation"] != self._generation).any():
                 return False  # A collection that began again has written over it.
-            places = (entries[name].tolist() for name in ("place", "partition", "time"))
-            entered += zip(*places, strict=True)
+            known += map(Entry, *(entries[name].tolist() for name in Entry._fields))
+            times += entries["time"].tolist()
         try:
-            self.collection.restore(entered, dict(state["offered"]), state["failed"])
+            self.collection.restore(known, times, state["offered"], state["failed"])
         except ValueError:
             return False
-        for place, _, _ in entered:
-            self._count(place)
+        for entry in known:
+            self._count(entry.place)
         return True
 
 
 def _entry(width: int) -> np.dtype[np.void]:
-    """A row that was kept, as bytes: its place, where it comes from, and itself."""
+    """An entry of the sample, as bytes: its place, where it comes from, and itself."""
     return np.dtype(
         [
             ("place", "<i8"),
+            ("number", "<i8"),
             ("time", "<i8"),
             ("key", "<u8"),
-            ("partition", "<i4"),
-            ("generation", "<i4"),
+            ("partition", "<u8"),
+            ("generation", "<i8"),
             ("row", "<f8", (width,)),
         ]
     )
 
 
-def _digest(key: bytes | None) -> int:
-    """A number for a key, hardly ever that of another; 0 for no key."""
-    return 0 if key is None else int.from_bytes(blake2b(key, digest_size=8).digest()) or 1
+def digest(name: bytes | None) -> int:
+    """Return a number for a name, hardly ever that of another; 0 for None."""
+    return 0 if name is None else int.from_bytes(blake2b(name, digest_size=8).digest()) or 1
