@@ -74,6 +74,8 @@ def test_rows_that_a_later_collection_has_written_over_are_gone(warmup):
     warmup.add(*events(3))
     assert not warmup.resume(committed)
     assert warmup.collection.filled == 0
+    warmup.add(*events(3))
+    assert not warmup.resume(committed)
 
 
 def test_what_is_known_of_the_rows(warmup):

@@ -96,6 +96,9 @@ class Warmup:
     def resume(self, state: dict[str, Any]) -> bool:
         """Go on from the `state` of a commit, {} for none; False if its rows are gone."""
         there = not state or self._restore(state)
+        if not there:
+            # What is written from here on must not pass for the rows of that commit.
+            self._generation = max(self._generation, state["generation"]) + 1
         if not there or not state:
             self.collection.restore((), (), 0, 0)
             self._begin()
@@ -190,7 +193,6 @@ class Warmup:
         if os.fstat(self._file).st_size < size:
             return False
         self._begin()
-        self._generation = state["generation"]
         known: list[Entry] = []
         times: list[int] = []
         for first in range(0, state["rows"], CHUNK):
@@ -199,7 +201,7 @@ class Warmup:
                 self._file, count * self._entry.itemsize, first * self._entry.itemsize
             )
             entries = np.frombuffer(content, dtype=self._entry)
-            if (entries["generation"] != self._generation).any():
+            if (entries["generation"] != state["generation"]).any():
                 return False  # A collection that began again has written over it.
             known += map(Entry, *(entries[name].tolist() for name in Entry._fields))
             times += entries["time"].tolist()
@@ -209,6 +211,7 @@ class Warmup:
             return False
         for entry in known:
             self._count(entry.place)
+        self._generation = state["generation"]
         return True
 
 
