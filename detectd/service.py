@@ -97,7 +97,7 @@ class Service:
         self.origin: dict[str, Any] | None = None
         self.uncommitted = True
         self.summary = Summary()
-        self.witness = Witness(settings, config)
+        self.witness = Witness(settings, config, bar=advance is not None)
 
     def run(self) -> Summary:
         """Process the stream until it ends or a stop is requested."""
@@ -377,8 +377,6 @@ class Service:
         if self.advance and share is not None:
             self.advance(share, self.summary.topics.total())
         if counts:
-            # Where a bar shows the progress, a line a batch would only tear it apart.
-            tell = log.info if share is None else log.debug
-            tell("batch", records=counts.total(), seconds=round(seconds, 4), **counts)
+            log.debug("batch", records=counts.total(), seconds=round(seconds, 4), **counts)
         if batch.ended:
             self.answerer.write_observed()

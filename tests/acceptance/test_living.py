@@ -36,7 +36,7 @@ GOOD = [
     ("rejector", {"cost_false_negative": 9.0}),
     ("drift", {"average_run_length": 1000.0}),
     ("source", {"batch_records": 10}),
-    ("log", {"level": "debug"}),
+    ("log", {"level": "info"}),
 ]
 
 
