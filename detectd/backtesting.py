@@ -170,7 +170,7 @@ def _warmed_up(path: Path, reading: _Reading, settings: Settings) -> Model:
         parts.append(rows)
         reading.took(len(rows), stages(outgoing), ended=batch.ended)
     rows = np.concatenate(parts)
-    recipe, features = wiring.recipe(settings), settings.event.columns
+    recipe, features = wiring.recipe(settings), settings.event.declared
     return training.train(rows, recipe, features, datetime.now(UTC))
 
 

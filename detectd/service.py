@@ -81,8 +81,8 @@ class Service:
         self.client = wiring.kafka_client(settings)
         self.source = wiring.source(settings, self.client)
         self.sink = wiring.sink(settings, self.client)
-        stream = wiring.commit_stream(settings, self.client)
-        self.answerer = Answerer(settings, self.schema, stream)
+        commits = wiring.commit_stream(settings, self.client)
+        self.answerer = Answerer(settings, self.schema, commits)
         self.feed: Feed | None = None
         self.probation = Probation()
         self.fields = FieldWatch(self.schema)
@@ -163,6 +163,8 @@ class Service:
         if state.get("events") == self.answerer.events:
             self.probation.end()
         self.source.start(position.source if position else None)
+        if not state and self.source.begins():
+            self.answerer.begin_anew()
         self.uncommitted = not state
         self.answerer.advance(self._hold)  # where the last run ended just before
         self.witness.doubts(self.source.absent(), self.fields.warnings)

@@ -70,7 +70,9 @@ def lines_after_a_minute(watching, **source):
     serving = SimpleNamespace(model=SimpleNamespace(version="v1"))
     anomalies = SimpleNamespace(top=lambda _: [])
     vigil = SimpleNamespace(evidence=1.0, told=[], alarms=0, average_run_length=None)
-    incumbent = SimpleNamespace(serving=serving, observed={}, anomalies=anomalies, vigil=vigil)
+    incumbent = SimpleNamespace(
+        serving=serving, observed={}, since=None, anomalies=anomalies, vigil=vigil
+    )
     answerer = SimpleNamespace(incumbent=incumbent, renewal=None)
     reads = {"partitions": dict, "unread": lambda: None, "progress": lambda: None} | source
     watching.supervisor.turned = lambda _: None

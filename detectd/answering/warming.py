@@ -141,7 +141,7 @@ class Warming:
         rows, recipe = self._rows.rows(), wiring.recipe(self._settings)
         log.info("training.started", rows=len(rows))
         with ThreadPoolExecutor(1, "training") as aside:
-            features = self._schema.columns
+            features = self._schema.features
             trained = aside.submit(training.train, rows, recipe, features, datetime.now(UTC))
             while not wait([trained], 0.1).done:
                 hold()

@@ -105,7 +105,7 @@ class Witness:
         health.unread(source.unread())
         if incumbent := answerer.incumbent:
             keys = incumbent.anomalies.top(KEYS_SHOWN)
-            health.answering(incumbent.serving, incumbent.observed, keys)
+            health.answering(incumbent.serving, incumbent.observed, keys, incumbent.since)
             vigil = incumbent.vigil
             health.watched(
                 vigil.evidence,
