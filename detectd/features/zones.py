@@ -24,6 +24,8 @@ LAST_SECOND = 253_402_300_799 - 2 * 86_400
 
 def doubt(zone: str) -> str | None:
     """Say why there is no such zone, and what may be meant; None if there is."""
+    if zone == "localtime":
+        return "zone 'localtime' is another one on another host; name it, as in 'Europe/Berlin'"
     try:
         ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
