@@ -176,7 +176,7 @@ def _warmed_up(path: Path, reading: _Reading, settings: Settings) -> Model:
         latest |= {p: (first + i, unjudged.rows[i].copy()) for i, p in enumerate(places) if p >= 0}
         reading.took(len(times), stages(unjudged.outgoing), ended=batch.ended)
     rows = np.array([row for _, row in sorted(latest.values(), key=itemgetter(0))])
-    recipe, features = wiring.recipe(settings), settings.event.columns
+    recipe, features = wiring.recipe(settings), settings.event.declared
     return training.train(rows, recipe, features, datetime.now(UTC))
 
 

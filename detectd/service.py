@@ -81,8 +81,8 @@ class Service:
         self.client = wiring.kafka_client(settings)
         self.source = wiring.source(settings, self.client)
         self.sink = wiring.sink(settings, self.client)
-        stream = wiring.commit_stream(settings, self.client)
-        self.answerer = Answerer(settings, self.schema, stream)
+        commits = wiring.commit_stream(settings, self.client)
+        self.answerer = Answerer(settings, self.schema, commits)
         self.feed: Feed | None = None
         self.probation = Probation()
         self.fields = FieldWatch(self.schema)
@@ -97,7 +97,7 @@ class Service:
         self.origin: dict[str, Any] | None = None
         self.uncommitted = True
         self.summary = Summary()
-        self.witness = Witness(settings, config)
+        self.witness = Witness(settings, config, bar=advance is not None)
 
     def run(self) -> Summary:
         """Process the stream until it ends or a stop is requested."""
@@ -166,6 +166,8 @@ class Service:
         if state.get("events") == self.answerer.events:
             self.probation.end()
         self.source.start(position.source if position else None)
+        if not state and self.source.begins():
+            self.answerer.begin_anew()
         self.uncommitted = not state
         self.answerer.advance(self._hold)  # where the last run ended just before
         self.witness.doubts(self.source.absent(), self.fields.warnings)
@@ -382,8 +384,6 @@ class Service:
         if self.advance and share is not None:
             self.advance(share, self.summary.topics.total())
         if counts:
-            # Where a bar shows the progress, a line a batch would only tear it apart.
-            tell = log.info if share is None else log.debug
-            tell("batch", records=counts.total(), seconds=round(seconds, 4), **counts)
+            log.debug("batch", records=counts.total(), seconds=round(seconds, 4), **counts)
         if batch.ended:
             self.answerer.write_observed()

@@ -28,11 +28,14 @@ class Summary:
     serving: Serving | None = None
 
     def figures(self) -> dict[str, Any]:
-        """Return the counts of the records by outcome, and the seconds, for the log."""
+        """Return the records by outcome, how long they took, and the last model, for the log."""
         counts = {topic.value: self.topics[topic] for topic in OUTCOMES}
+        records = sum(counts.values())
         return {
             "seconds": round(self.seconds, 3),
-            "records": sum(counts.values()),
+            "records": records,
             **counts,
             "warming_up": self.warming_up,
+            "records_per_second": round(records / self.seconds, 1) if self.seconds else 0.0,
+            "model": self.serving.model.version if self.serving else None,
         }

@@ -314,6 +314,16 @@ def commit_stream(settings: Settings, client: KafkaClient | None) -> str:
     return f"stdout {settings.source.path or settings.source.kind}"
 
 
+def stream(settings: Settings) -> str:
+    """A name for what is answered: on Kafka by all members of a group, else by one process."""
+    if settings.source.kind == "kafka":
+        topics = ",".join(sorted(settings.source.topics))
+        return f"kafka group {settings.kafka.group_id} of {topics}"
+    if settings.sink.kind == "file":
+        return commit_stream(settings, None)
+    return f"{settings.sink.kind} {settings.source.path or settings.source.kind}"
+
+
 def outputs(settings: Settings) -> FileOutputs | KafkaOutputs:
     """What the sink has written. Raises UsageError where it goes to a pipe."""
     if settings.sink.kind == "file":

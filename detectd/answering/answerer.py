@@ -39,10 +39,10 @@ log = structlog.get_logger()
 class Answerer:
     """Gives each record its output, and keeps what must be remembered beside the outputs.
 
-    `stream` names the commits that are made of it.
+    `commits` names those that this process makes.
     """
 
-    def __init__(self, settings: Settings, schema: Schema, stream: str) -> None:
+    def __init__(self, settings: Settings, schema: Schema, commits: str) -> None:
         self.settings = settings
         self.schema = schema
         self.store = wiring.store(settings)
@@ -52,7 +52,7 @@ class Answerer:
         self.shadow: Shadow | None = None
         self.renewal: Renewal | None = None
         self._succession = Succession(self.store)
-        self._upkeep = Upkeep(self.store, stream)
+        self._upkeep = Upkeep(self.store, commits, wiring.stream(settings))
         self._look = False
         self._resumed = False
         self._unwritten = False
@@ -97,6 +97,14 @@ class Answerer:
             same_events = state.get("events") == self.events
             self._collect(state.get("warmup") if same_events else None)
         self._resumed = True
+
+    def begin_anew(self) -> None:
+        """The stream is read from its beginning: count nothing of an earlier run of it."""
+        self._upkeep.begin_anew()
+        if self.incumbent:
+            self.incumbent.begin_anew()
+            self._unwritten = True
+            self.write_observed()
 
     def answer(self, records: Sequence[Record]) -> list[Outgoing]:
         """One output for each record, in order."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import Future
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -78,9 +79,11 @@ class Preparation:
         model, asked = loaded.model, self.settings.training
         refit = Refit(
             self._store.directory,
-            Task(model.rows, model.recipe, model.features, datetime.now(UTC)),
+            Task(model.rows, model.recipe, model.declared or model.features, datetime.now(UTC)),
             Limits(memory_bytes=asked.memory_bytes, seconds=asked.deadline_seconds),
-            lambda fitted: serving.serve_new(fitted, self.settings),
+            lambda fitted: serving.serve_new(
+                replace(fitted, declared=model.declared), self.settings
+            ),
             time.monotonic(),
         )
         while (found := refit.poll(time.monotonic())) is None:

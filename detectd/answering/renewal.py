@@ -230,7 +230,7 @@ class Renewal:
         task = Task(
             rows=rows[: len(rows) - kept],
             recipe=wiring.recipe(self.settings),
-            features=self.settings.event.columns,
+            features=self.settings.event.declared,
             created=datetime.now(UTC),
         )
         limits = Limits(

@@ -176,7 +176,7 @@ class Warming:
         rows = collected.rows
         _log_training(collected)
         with ThreadPoolExecutor(1, "training") as aside:
-            features = self._schema.columns
+            features = self._schema.features
             trained = aside.submit(training.train, rows, recipe, features, datetime.now(UTC))
             while not wait([trained], 0.1).done:
                 hold()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from detectd import durable
+from detectd.features import as_data, from_data
 from detectd.models.libraries import libraries
 from detectd.models.model import Contamination, Model, Recipe
 from detectd.models.trusted import damaged, sha256, verified
@@ -62,6 +63,7 @@ def read_model(home: Path, manifest: dict[str, Any]) -> Loaded:
             features=tuple(manifest["features"]),
             libraries=manifest["libraries"],
             detector=detector,
+            declared=from_data(manifest["declared"]) if "declared" in manifest else None,
             **arrays,
         )
     except (KeyError, TypeError, ValueError, AttributeError, ImportError) as broken:
@@ -98,13 +100,15 @@ def as_json(value: object) -> bytes:
 
 
 def _manifest(model: Model) -> dict[str, Any]:
-    settled = as_json([asdict(model.recipe), model.features])
+    declared = {} if model.declared is None else {"declared": as_data(model.declared)}
+    settled = as_json([asdict(model.recipe), declared.get("declared", model.features)])
     return {
         "version": model.version,
         "created": model.created,
         "recipe": asdict(model.recipe),
         "contamination": asdict(model.contamination),
         "features": model.features,
+        **declared,
         "config_sha256": sha256(settled),
         "libraries": model.libraries,
         "n": len(model.calibration),

@@ -33,6 +33,7 @@ import numpy as np
 
 from detectd import durable
 from detectd.errors import DetectdError
+from detectd.features import as_data
 from detectd.models import locks
 from detectd.models.store import Store
 from detectd.models.trainer import MODELS, REASON, ROWS, TASK
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from detectd.features import Declared
     from detectd.models.model import Model, Recipe
 
 T = TypeVar("T")
@@ -63,7 +65,7 @@ class Task:
 
     rows: NDArray[np.float64]
     recipe: Recipe
-    features: tuple[str, ...]
+    features: tuple[Declared, ...]
     created: datetime
 
 
@@ -181,7 +183,7 @@ class Refit(Generic[T]):
         np.save(home / ROWS, self._task.rows, allow_pickle=False)
         task = {
             "recipe": asdict(self._task.recipe),
-            "features": self._task.features,
+            "features": as_data(self._task.features),
             "created": self._task.created.isoformat(),
             "memory_bytes": self._limits.memory_bytes,
             "gives_way": self._limits.gives_way,

@@ -10,6 +10,7 @@ import structlog
 from detectd import wiring
 from detectd.detectors import choose, find
 from detectd.errors import ConfigError, DetectdError
+from detectd.features import in_words
 from detectd.models import training
 from detectd.models.sanity import why_backwards
 from detectd.pipeline import Judge
@@ -102,6 +103,13 @@ def _require_features(model: Model, settings: Settings) -> None:
             f"event.features: {list(settings.event.columns)} are not those of model "
             f"{model.version}: {list(model.features)}; put them back, or run `detectd fit`"
         )
+    for then, now in zip(model.declared or (), settings.event.declared, strict=False):
+        if then != now:
+            name = now if isinstance(now, str) else now.label
+            raise ConfigError(
+                f"event.features: {name!r} is {in_words(now)}, and {in_words(then)} in model "
+                f"{model.version}; put it back, or run `detectd fit`"
+            )
 
 
 def serve_active(settings: Settings, now: datetime) -> Serving:

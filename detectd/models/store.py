@@ -205,13 +205,15 @@ class Store:
             shutil.rmtree(path, ignore_errors=True)
         return list(gone)
 
-    def observed(self, version: str, zone: list[int] | None = None) -> dict[str, Any]:
+    def observed(
+        self, version: str, zone: list[int] | None = None, stream: str | None = None
+    ) -> dict[str, Any]:
         """What was recorded under `version`, by all processes together.
 
         With `zone` what was recorded under other ranks than these is left out: it belongs to
-        another promise.
+        another promise. With `stream` what is known to be of another one is left out.
         """
-        return observed.together(observed.parts(self.directory, version, zone))
+        return observed.together(observed.parts(self.directory, version, zone, stream))
 
     def record_observed(self, version: str, what: dict[str, Any], by: str = "") -> None:
         """Keep for `detectd report` what the stream made of `version`, as the process `by` has it.

@@ -13,6 +13,7 @@ import numpy as np
 
 from detectd.detectors import build, choose, fit, training_scores
 from detectd.errors import ConfigError, DetectdError
+from detectd.features import as_data, columns
 from detectd.models import contamination
 from detectd.models.libraries import libraries
 from detectd.models.model import ESTIMATE, Contamination, Model, Recipe
@@ -24,16 +25,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from detectd.detectors import Scorer
+    from detectd.features import Declared
 
     Rows = NDArray[np.float64]
 
 
-def train(rows: Rows, recipe: Recipe, features: tuple[str, ...], created: datetime) -> Model:
-    """Fit and calibrate on `rows` (N, d), NaN where a feature is missing.
+def train(rows: Rows, recipe: Recipe, declared: Sequence[Declared], created: datetime) -> Model:
+    """Fit and calibrate on `rows` (N, d) of the declared features, NaN where one is missing.
 
     Raises DetectdError where the rows cannot carry a model: too few, all equal, a feature that
     never has a value, scores that are not finite.
     """
+    features = columns(declared)
     require_rows(len(rows), recipe, features)
     medians = _medians(rows, features)
     complete = np.where(np.isnan(rows), medians, rows)
@@ -54,7 +57,7 @@ def train(rows: Rows, recipe: Recipe, features: tuple[str, ...], created: dateti
         )
     calibration = np.sort(calibration)
     return Model(
-        version=_name(created, rows, calibration, recipe, features),
+        version=_name(created, rows, calibration, recipe, declared),
         created=created.isoformat(timespec="seconds"),
         recipe=recipe,
         contamination=expected,
@@ -64,6 +67,7 @@ def train(rows: Rows, recipe: Recipe, features: tuple[str, ...], created: dateti
         calibration=calibration,
         medians=medians,
         rows=rows,
+        declared=tuple(declared),
     )
 
 
@@ -74,7 +78,8 @@ def complete_rows(model: Model) -> Rows:
 
 def refit(model: Model, created: datetime) -> Model:
     """The same rows, recipe and seed under the libraries of today."""
-    return train(model.rows, model.recipe, model.features, created)
+    fitted = train(model.rows, model.recipe, model.declared or model.features, created)
+    return replace(fitted, declared=model.declared)
 
 
 def require_rows(total: int, recipe: Recipe, features: Sequence[str]) -> None:
@@ -214,10 +219,10 @@ CALIBRATIONS: dict[str, Callable[[Rows, Recipe], tuple[Any, Rows]]] = {
 
 
 def _name(
-    created: datetime, rows: Rows, calibration: Rows, recipe: Recipe, features: Sequence[str]
+    created: datetime, rows: Rows, calibration: Rows, recipe: Recipe, declared: Sequence[Declared]
 ) -> str:
     """When it was made, and six digits of what it is."""
     content = hashlib.sha256(rows.tobytes())
     content.update(calibration.tobytes())
-    content.update(json.dumps([asdict(recipe), features], sort_keys=True).encode())
+    content.update(json.dumps([asdict(recipe), as_data(declared)], sort_keys=True).encode())
     return f"{created.astimezone(UTC):%Y%m%dT%H%M%SZ}-{content.hexdigest()[:6]}"

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from detectd.report.terminal import one_line
-from detectd.report.wording import abstention_sentence, reach_sentence, standing
+from detectd.report.wording import abstention_sentence, reach_sentence, since, standing
 from detectd.time_covered import portion
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _model(told: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def _observed(seen: dict[str, Any]) -> str:
     if not seen["events"]:
         return "nothing yet"
-    events = f"{seen['rejection_rate']:.3%} of {seen['events']:,} events"
+    events = f"{seen['rejection_rate']:.3%} of {seen['events']:,} events{since(seen)}"
     return f"{events}, {standing(seen['inside_promise'])}"
 
 

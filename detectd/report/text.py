@@ -12,6 +12,7 @@ from detectd.report.wording import (
     figure,
     rate_doubt,
     reach_sentence,
+    since,
     standing,
 )
 
@@ -105,7 +106,7 @@ def _observed(observed: dict[str, Any]) -> list[str]:
     if not observed["events"]:
         return ["observed  nothing yet"]
     return [
-        f"observed  {observed['events']:,} events: {observed['normal']:,} normal, "
+        f"observed  {observed['events']:,} events{since(observed)}: {observed['normal']:,} normal, "
         f"{observed['anomaly']:,} anomaly, {observed['abstain']:,} abstain",
         f"          abstention rate {observed['rejection_rate']:.3%}, "
         f"{standing(observed['inside_promise'])}; in the long run between "

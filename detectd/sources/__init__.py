@@ -101,6 +101,10 @@ class Source(Protocol):
         """
         return None
 
+    def begins(self) -> bool:
+        """Whether a source that was started without a position began where the stream begins."""
+        return True
+
     def take_losses(self) -> Losses:
         """Return what was lost since this was last called."""
         return Losses()

@@ -108,6 +108,10 @@ class KafkaSource(Source):
         self._consumer = self._client.transport.Consumer(self._client, self._topics, self)
         self._heard = time.monotonic()
 
+    def begins(self) -> bool:
+        """See `Source`: the group has no offsets, and nobody remembers any."""
+        return not self._known
+
     def read(self, limit: int, wait: float) -> Batch:
         """Up to `limit` records. An empty batch where the brokers are silent.
 

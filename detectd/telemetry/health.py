@@ -64,6 +64,7 @@ class State:
 
     `partitions` is None while no source is assigned; a member of a group that owns none has joined
     all the same. `serving` and `warming` are both None where another process collects the rows.
+    `observed` counts the verdicts of this run of the stream, `since` when (Unix time, if known).
     `keys` are those with the most of the model's anomalies. `gap_records` and `resets` count by
     partition what the source could not read, and how often its log was another one. `alarm_count`
     counts the alarms of the run, `alarms` tells of the latest; `refits` counts by `OUTCOMES`.
@@ -91,6 +92,7 @@ class State:
     assigned: float = 0.0
     serving: Serving | None = None
     observed: Mapping[str, int] = field(default_factory=dict)
+    since: int | None = None
     keys: Sequence[TopKey] = ()
     warming: Progress | None = None
     interruption: Interruption | None = None
@@ -287,10 +289,14 @@ class Health:
         self._change(partitions=ours, assigned=self.clock())
 
     def answering(
-        self, serving: Serving, observed: Mapping[str, int], keys: Sequence[TopKey] = ()
+        self,
+        serving: Serving,
+        observed: Mapping[str, int],
+        keys: Sequence[TopKey] = (),
+        since: int | None = None,
     ) -> None:
-        """A model answers, these are its verdicts so far, and the keys with the most anomalies."""
-        self._change(serving=serving, observed=dict(observed), keys=keys, warming=None)
+        """A model answers, these are its verdicts, the keys with the most anomalies, since when."""
+        self._change(serving=serving, observed=dict(observed), keys=keys, since=since, warming=None)
 
     def warming_up(self, progress: Progress | None) -> None:
         """No model answers; its training rows are being collected, None where elsewhere."""

@@ -132,7 +132,7 @@ def _promised(state: State) -> dict[str, Any]:
         return {"model": None, "promise": None, "observed": None, "anomalies": None}
     from detectd.report.figures import figures
 
-    report = figures(state.serving, state.observed)
+    report = figures(state.serving, {**state.observed, "since": state.since})
     promise = {name: report[name] for name in ("zone", "exact", "paper", "warnings")}
     anomalies = {
         "expected_ratio": state.serving.promise.expected_anomaly_rate,

@@ -404,7 +404,7 @@ def test_a_source_among_the_outputs_is_refused(fitted, command, place):
 
 
 def test_a_second_process_on_one_directory_refuses(fitted):
-    fitted.write(source={"follow": True})
+    fitted.write(source={"follow": True}, log={"level": "debug"})
     fitted.lines(fitted.events, events(50))
     with start("run", "--config", fitted.path) as first:
         assert "service.started" in wait_for(first, "service.started")
@@ -431,7 +431,10 @@ def wait_for(process, word):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_finishes_the_batch_commits_and_exits_0(fitted, number):
     """The batch in hand is not full, and would wait for a minute more."""
-    fitted.write(source={"follow": True, "batch_seconds": 60, "batch_records": 500})
+    fitted.write(
+        source={"follow": True, "batch_seconds": 60, "batch_records": 500},
+        log={"level": "debug"},
+    )
     fitted.lines(fitted.events, events(700))
     with start("run", "--config", fitted.path) as service:
         wait_for(service, '"batch"')
