@@ -46,6 +46,16 @@ class Answer(NamedTuple):
         return self.body.lstrip()[:1] == b"<"
 
 
+def is_address(url: str) -> bool:
+    """Whether something could be asked for there."""
+    try:
+        parts = urlsplit(url)
+        sound = parts.scheme in PORTS and parts.hostname and parts.port != 0
+    except ValueError:
+        return False
+    return bool(sound) and url.isascii() and url.isprintable() and " " not in url
+
+
 def ask(
     url: str,
     headers: Mapping[str, str],
@@ -87,18 +97,22 @@ def read_bounded(response: HTTPResponse, limit: int) -> bytes:
 
 def _redirected(url: str, location: str, form: bytes | None) -> str:
     """Return where a redirection leads, if that is the same server and no less encrypted."""
-    try:
-        target = urljoin(url, location)
-        there, here = _server(target), _server(url)
-    except ValueError:
-        raise RedirectedError("redirects to what is no address") from None
-    scheme, host, port = there
-    if not location or not location.isascii() or not location.isprintable() or " " in location:
+    target = _joined(url, location)
+    if not location or not is_address(target):
         raise RedirectedError("redirects to what is no address")
+    there, here = _server(target), _server(url)
+    scheme, host, port = there
     upgraded = here[0] == "http" and scheme == "https" and host == here[1]
     if form is not None or not (there == here or upgraded):
         raise RedirectedError(f"redirects to {scheme}://{host}:{port}")
     return target
+
+
+def _joined(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        return ""
 
 
 def _server(url: str) -> tuple[str, str, int | None]:

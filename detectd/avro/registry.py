@@ -216,18 +216,14 @@ class Registry:
 
 
 def _checked(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        sound = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-    except ValueError:
-        sound = False
-    if not sound or not url.isascii() or any(map(str.isspace, url)):
-        raise ConfigError("schema_registry.url: not an address; write it as https://host:port")
-    if "@" in parts.netloc:
+    if "@" in url:
         raise ConfigError(
-            "schema_registry.url: credentials do not belong here; set schema_registry.username "
-            "and password_file"
+            "schema_registry.url: credentials do not belong into an address; set "
+            "schema_registry.username and schema_registry.password_file"
         )
+    if not web.is_address(url):
+        raise ConfigError("schema_registry.url: not an address; write it as https://host:port")
+    parts = urlsplit(url)
     if parts.query or parts.fragment:
         raise ConfigError(f"schema_registry.url: {url} has more than a path; leave the rest out")
     return url.rstrip("/")
