@@ -28,6 +28,7 @@ from detectd.settings.event import EventSettings  # noqa: TC001 - pydantic needs
 from detectd.settings.kafka import KafkaSettings, SchemaRegistrySettings
 from detectd.settings.section import (
     Cost,
+    HostName,
     Name,
     OutputDirectory,
     Seconds,
@@ -196,6 +197,7 @@ class ServerSettings(Section):
 
     listen: str = "127.0.0.1:9464"
     token_file: SecretFile | None = None
+    allowed_hosts: tuple[HostName, ...] = ()
 
 
 class LogSettings(Section):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -25,6 +26,15 @@ def without_credentials(instead: str) -> AfterValidator:
         return address
 
     return AfterValidator(check)
+
+
+def _host_name(name: str) -> str:
+    if not re.fullmatch(r"\.?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?", name):
+        raise ValueError('must be a host name without a port, or ".example.com" for all under it')
+    return name
+
+
+HostName = Annotated[Name, AfterValidator(_host_name)]
 
 
 class Section(BaseModel):
