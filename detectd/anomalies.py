@@ -58,6 +58,11 @@ class Anomaly(msgspec.Struct, frozen=True):
     features: tuple[Feature, ...] = ()
 
     @property
+    def detailed(self) -> bool:
+        """Whether the output says how strong it is: not under `output.detail = "verdict"`."""
+        return self.p_value is not None
+
+    @property
     def strength(self) -> tuple[float, float]:
         """A rank that grows with strength: by p-value, which models share, then by score."""
         p_value = 1.0 if self.p_value is None else self.p_value

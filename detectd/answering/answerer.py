@@ -20,6 +20,7 @@ from detectd.answering.succession import Succession
 from detectd.answering.upkeep import Upkeep
 from detectd.answering.warming import Warming
 from detectd.checks import require_trainable_warmup
+from detectd.detail import shown
 from detectd.errors import DetectdError
 from detectd.models import serving
 
@@ -109,19 +110,23 @@ class Answerer:
     def answer(self, records: Sequence[Record]) -> list[Outgoing]:
         """One output for each record, in order."""
         if self.warming:
-            return self.warming.answer(records)
+            return self._shown(self.warming.answer(records))
         assert self.incumbent
         judged, alarmed = self.incumbent.answer(records)
         if self.shadow:
             self.shadow.see(judged)
         if self.renewal:
             self.renewal.see(judged, alarmed)
-        return judged.outgoing
+        return self._shown(judged.outgoing)
 
     def alerts(self) -> list[Outgoing]:
         """Records that tell of the promise rather than of an event, for the next commit."""
         wanted = self.incumbent and self.settings.topics.alerts is not None
-        return self.incumbent.vigil.alerts() if self.incumbent and wanted else []
+        return self._shown(self.incumbent.vigil.alerts()) if self.incumbent and wanted else []
+
+    def _shown(self, outgoing: list[Outgoing]) -> list[Outgoing]:
+        output = self.settings.output
+        return shown(outgoing, output.detail, original=output.value == "original")
 
     def state(self, counts: Counter[str]) -> dict[str, Any]:
         """What a restart must know once outputs with these counts are committed."""

@@ -59,7 +59,8 @@ class RecentAnomalies:
             self._keys.add(key, times)
         kept = self._kept
         kept.latest = [*kept.latest, *filter(None, map(self._read, found[-KEPT:]))][-KEPT:]
-        strong = filter(None, map(self._read, heapq.nlargest(KEPT, found, key=_score)))
+        read = map(self._read, heapq.nlargest(KEPT, found, key=_score))
+        strong = (anomaly for anomaly in read if anomaly and anomaly.detailed)
         kept.strongest = heapq.nlargest(KEPT, [*kept.strongest, *strong], key=STRENGTH)
 
     def top(self, most: int) -> list[TopKey]:

@@ -55,8 +55,13 @@ PREFIX = ".refit-"
 ONE_THREAD = {
     f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL", "BLIS", "NUMBA")
 }
-# What is the service's own: its configuration, its supervisor, its secrets.
-OURS = ("DETECTD_", "NOTIFY_", "WATCHDOG_", "LISTEN_", "CREDENTIALS_")
+# What a trainer is given of the environment: what interpreter and numerical libraries go by. All
+# else is none of its business: the configuration, the supervisor, and secrets of whatever kind.
+KEPT = {"HOME", "LANG", "LANGUAGE", "LD_LIBRARY_PATH", "LD_PRELOAD", "PATH", "TMPDIR", "TZ", "USER"}
+KEPT_PREFIXES = (
+    *("BLIS_", "GOMP_", "JOBLIB_", "KMP_", "LC_", "MALLOC_", "MKL_", "NUMBA_", "OMP_", "OPENBLAS_"),
+    *("PYOD_", "PYTHON", "SCIPY_", "SKLEARN_", "XDG_CACHE_"),
+)
 
 
 @dataclass(frozen=True)
@@ -245,7 +250,11 @@ def _new_directory(parent: Path) -> tuple[Path, int]:
 def _start(home: Path, stderr: int) -> subprocess.Popen[bytes]:
     """A trainer with our search path, none of our files, and a process group of its own, so that
     a terminal's interrupt is left to us."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(OURS)}
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name in KEPT or name.startswith(KEPT_PREFIXES)
+    }
     environment |= ONE_THREAD | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     return subprocess.Popen(  # noqa: S603 - our own interpreter and module
         [sys.executable, "-P", "-m", "detectd.models.trainer", str(home), str(os.getpid())],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from detectd.report.anomalies import WIDTH, table
+from detectd.report.anomalies import NO_DETAIL, WIDTH, table
 from detectd.report.terminal import one_line
 from detectd.report.wording import (
     abstention_sentence,
@@ -119,7 +119,8 @@ def _anomalies(anomalies: dict[str, Any] | None) -> list[str]:
     if not anomalies or not anomalies["latest"]:
         return []
     lines = ["", "latest anomalies", *_indented(anomalies["latest"][-ANOMALIES_SHOWN:])]
-    lines += ["strongest anomalies", *_indented(anomalies["strongest"][:ANOMALIES_SHOWN])]
+    strongest = anomalies["strongest"][:ANOMALIES_SHOWN]
+    lines += ["strongest anomalies", *(_indented(strongest) if strongest else [f"  {NO_DETAIL}"])]
     keys = anomalies["keys"][:KEYS_SHOWN]
     if keys:
         named = ", ".join(f"{one_line(key['key'], WIDTH)} {key['count']:,}" for key in keys)

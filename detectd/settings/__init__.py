@@ -21,6 +21,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from detectd.detail import Detail
 from detectd.nearest import nearest
 from detectd.settings.csv import CsvSettings
 from detectd.settings.environment import overrides
@@ -28,6 +29,7 @@ from detectd.settings.event import EventSettings  # noqa: TC001 - pydantic needs
 from detectd.settings.kafka import KafkaSettings, SchemaRegistrySettings
 from detectd.settings.section import (
     Cost,
+    HostName,
     Name,
     OutputDirectory,
     Seconds,
@@ -126,7 +128,16 @@ class OutputSettings(Section):
     """What an output record looks like."""
 
     value: Literal["envelope", "original"] = "envelope"
+    detail: Detail = "full"
     explain: bool = False
+
+    @model_validator(mode="after")
+    def _explains_in_detail(self) -> Self:
+        if self.explain and self.detail == "verdict":
+            raise ValueError(
+                'an explanation has scores in it; set explain = false or detail = "full"'
+            )
+        return self
 
 
 # One error for both: a union of pydantic's own would tell what is wrong with each.
@@ -196,6 +207,7 @@ class ServerSettings(Section):
 
     listen: str = "127.0.0.1:9464"
     token_file: SecretFile | None = None
+    allowed_hosts: tuple[HostName, ...] = ()
 
 
 class LogSettings(Section):

@@ -117,6 +117,10 @@ def _unix(listen: str) -> Unix:
 
 
 def _tcp(listen: str) -> Tcp:
+    if "@" in listen:
+        raise ConfigError(
+            "server.listen: credentials do not belong into an address; set server.token_file"
+        )
     host, colon, port = listen.rpartition(":")
     bare = host.removeprefix("[").removesuffix("]")
     bracketed = host == f"[{bare}]"

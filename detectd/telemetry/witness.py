@@ -49,6 +49,7 @@ class Witness:
         self, settings: Settings, config: Path | None = None, *, bar: bool = False
     ) -> None:
         self._listen = settings.server.listen
+        self._allowed_hosts = settings.server.allowed_hosts
         self._token = wiring.server_token(settings)
         self.health = Health(
             _watchdog_seconds(settings),
@@ -69,7 +70,7 @@ class Witness:
 
     def listening(self) -> AbstractContextManager[str | None]:
         """The endpoints, as long as the context lasts."""
-        return serve(self._listen, self._token, self.health, self.metrics)
+        return serve(self._listen, self._token, self.health, self.metrics, self._allowed_hosts)
 
     def opened(self, *, settled: bool) -> None:
         """Source and sink are open; without `settled` a commit that failed is to be made yet."""
