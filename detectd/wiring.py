@@ -161,6 +161,7 @@ def source(settings: Settings, client: KafkaClient | None) -> Source:
             csv=csv_format(settings),
             rotated=asked.rotated,
             rotate_wait_seconds=asked.rotate_wait_seconds,
+            follow_symlinks=asked.follow_symlinks,
         )
     if asked.kind == "stdin":
         from detectd.sources.stdin import StdinSource

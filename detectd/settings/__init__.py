@@ -60,6 +60,7 @@ class SourceSettings(Section):
     max_record_bytes: int = Field(default=1_048_576, ge=2)
     stale_after: Seconds | None = None
     csv: CsvSettings = CsvSettings()
+    follow_symlinks: bool = False
     rotated: tuple[Name, ...] = ()
     rotate_wait_seconds: float = Field(default=5.0, ge=0, le=3600)
 
