@@ -78,13 +78,14 @@ def _others(group: int) -> str | None:
     """Return who is in a group beside trusted users, None for nobody.
 
     A group of ours alone is the user's own, or one that a container was given for its volumes
-    (fsGroup) and that no account has.
+    (fsGroup), which has no name.
     """
-    if group not in {os.getegid(), *os.getgroups()} and os.geteuid() != ROOT:
-        return "whoever is in it"
     names = [each.pw_name for each in pwd.getpwall() if each.pw_gid == group]
-    with contextlib.suppress(KeyError):
+    try:
         names += grp.getgrgid(group).gr_mem
+    except KeyError:
+        if group not in {os.getegid(), *os.getgroups()}:
+            return "other processes"
     for member in names:
         with contextlib.suppress(KeyError):
             if pwd.getpwnam(member).pw_uid not in trusted():

@@ -26,13 +26,14 @@ class Walk:
     """What lies at `path`: its `status`, and the `links` and `directories` that lead there.
 
     Use it as a context. Raises OSError, with the name of `path`, if the way does not lead to its
-    end; with `missing_ok`, `status` is then that of the last directory there. A link of the
-    kernel's own, as in /proc/self/fd, is followed and not counted.
+    end; with `missing_ok` it is `missing`, and `status` is that of the last directory there. A
+    link of the kernel's own, as in /proc/self/fd, is followed and not counted.
     """
 
     def __init__(self, path: Path, *, missing_ok: bool = False) -> None:
         self.links: list[Step] = []
         self.directories: list[Step] = []
+        self.missing = False
         self._at = os.open("/", PLACE)
         try:
             self._go(path.absolute(), missing_ok=missing_ok)
@@ -72,7 +73,7 @@ class Walk:
             except FileNotFoundError:
                 if not missing_ok:
                     raise
-                self.place = self.place.joinpath(part, *reversed(left))
+                self.place, self.missing = self.place.joinpath(part, *reversed(left)), True
                 return
             try:
                 target = self._target(found, part)

@@ -21,6 +21,7 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     from detectd.loading import examine, load
 
     settings, warnings = examine(arguments.config)
+    from detectd import jit
     from detectd.report.summary import summary_text
     from detectd.secrets import exposed
     from detectd.service import Service
@@ -30,6 +31,8 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     logs.configure(settings.log)
     for warning in warnings:
         logs.warn("config.warning", reason=warning)
+    for why in jit.refused:
+        logs.warn("cache.refused", reason=why)
     for why in exposed(settings, arguments.config):
         logs.warn("secret.exposed", why=why)
     with progress_bar("detectd run") as advance:

@@ -199,6 +199,12 @@ class ServerSettings(Section):
     token_file: SecretFile | None = None
 
 
+class PathsSettings(Section):
+    """What is asked of the directories that are written."""
+
+    check_owners: bool = True
+
+
 class LogSettings(Section):
     """What goes to stderr, and in which form."""
 
@@ -226,6 +232,7 @@ class Settings(BaseSettings):
     models: ModelsSettings = ModelsSettings()
     server: ServerSettings = ServerSettings()
     log: LogSettings = LogSettings()
+    paths: PathsSettings = PathsSettings()
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
