@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from detectd import os_failures
+from detectd import os_failures, owners
 from detectd.errors import ConfigError, DetectdError
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ MORE_PORTS = 15
 
 # What the kernel takes as the path of a socket.
 PATH_BYTES = 107
+LOCK = ".detectd-socket.lock"
 GROUP_MAY = 0o660
 FORMS = 'write 127.0.0.1:9464, [::1]:9464, unix:/run/detectd/detectd.sock, or "" for nowhere'
 
@@ -189,9 +190,17 @@ def _on_unix(path: Path) -> Listener:
 
 @contextlib.contextmanager
 def _alone_in(directory: Path) -> Iterator[None]:
-    """Two processes that both find a socket left behind must not both replace it."""
-    held = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    """Two processes that both find a socket left behind must not both replace it.
+
+    Whoever can read a directory can hold a lock on it, so it is a file that only we can read.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    held = os.open(directory / LOCK, flags, 0o600)
     try:
+        if os.fstat(held).st_uid not in owners.trusted():
+            raise NotListening(
+                f"{directory / LOCK} belongs to another user", "name another directory"
+            )
         fcntl.flock(held, fcntl.LOCK_EX)
         yield
     finally:
