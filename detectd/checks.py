@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
-from stat import S_IWOTH
+from stat import S_ISVTX, S_IWOTH
 from typing import TYPE_CHECKING
 
 from detectd import wiring
@@ -35,7 +37,7 @@ def check(settings: Settings) -> list[str]:
     """
     good: list[str] = []
     bad: list[str] = []
-    for look in (_detector, _functions, _source, _sink, _server, _cache, _model):
+    for look in (_detector, _functions, _source, _sink, _server, _model, _cache):
         try:
             good += look(settings)
         except DetectdError as mistake:
@@ -87,22 +89,31 @@ def _writers(path: Path) -> Iterator[str]:
     """Warn if every user could put another file in the place of the source."""
     try:
         with Walk(path, missing_ok=True) as walk:
-            open_to_all = [place for place, status in walk.directories if status.st_mode & S_IWOTH]
-            own = not walk.missing and walk.status.st_mode & S_IWOTH
+            places = [*walk.directories, *([] if walk.missing else [(walk.place, walk.status)])]
     except OSError:
         return
-    for place in [*open_to_all, *([walk.place] if own else [])]:
+    # In a sticky directory, as /tmp, they cannot replace what is there.
+    open_to_all = (p for p, each in places if each.st_mode & (S_IWOTH | S_ISVTX) == S_IWOTH)
+    for place in open_to_all:
         yield (
             f"WARNING   source.path: every user of this host can write to {place}, and so give the "
             "service events of their own; move the file"
         )
 
 
-def _cache(_settings: Settings) -> Iterator[str]:
-    from detectd import jit
-    from detectd.rejection import kernels  # noqa: F401 - which compiles
+def _cache(settings: Settings) -> Iterator[str]:
+    """Warn if compiled code cannot be kept, without importing what compiles."""
+    directory = os.environ.get("NUMBA_CACHE_DIR")
+    if "detectd.jit" in sys.modules:
+        from detectd import jit
 
-    yield from (f"WARNING   {why}" for why in jit.refused)
+        yield from (f"WARNING   {why}" for why in jit.refused)
+    elif directory:
+        try:
+            check_owners = settings.paths.check_owners
+            require_private("NUMBA_CACHE_DIR", Path(directory), check_owners=check_owners)
+        except (ConfigError, OSError) as why:
+            yield f"WARNING   each start compiles what it runs: {why}"
 
 
 def _try_first_records(settings: Settings) -> Iterator[str]:

@@ -54,4 +54,13 @@ def _opened_again(path: Path) -> int:
                 )
         if stat.S_ISDIR(walk.status.st_mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if (
+            stat.S_ISREG(walk.status.st_mode)
+            and walk.status.st_uid not in owners.trusted()
+            and walk.directories[-1].status.st_mode & stat.S_IWOTH
+        ):
+            raise UsageError(
+                f"-o {path.absolute()}: it belongs to {owners.name(walk.status.st_uid)}, and every "
+                "user could have put it there; name another file"
+            )
         return walk.open(FLAGS)

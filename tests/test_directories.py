@@ -255,6 +255,16 @@ def test_a_result_is_not_written_through_a_link_of_another_user(tmp_path):
     assert victim.read_text() == "report"
 
 
+@needs_root
+def test_a_result_is_not_written_into_a_file_that_another_user_has_laid_out_for_it(tmp_path):
+    (tmp_path / "report.html").touch()
+    give(tmp_path / "report.html")
+    write_result(tmp_path / "report.html", "theirs to read, in a directory of ours")
+    tmp_path.chmod(0o1777)
+    with pytest.raises(UsageError, match="every user could have put it there"):
+        write_result(tmp_path / "report.html", "report")
+
+
 def test_a_result_replaces_what_a_file_held_and_goes_to_pipes_too(tmp_path):
     place = tmp_path / "report.json"
     for text in ("a longer one", "short"):

@@ -55,6 +55,7 @@ class Store:
     def __init__(self, directory: Path, *, check_owners: bool = True) -> None:
         self.directory = directory
         self._check_owners = check_owners
+        self._made = False
 
     def save(self, model: Model) -> None:
         """Write the model beside, then give it its name: it is there whole or not at all.
@@ -240,10 +241,13 @@ class Store:
 
         Raises ConfigError if others could change what is in it.
         """
+        if self._made and self.directory.is_dir():
+            return
         try:
             directories.make(KEY, self.directory, 0o700, check_owners=self._check_owners)
         except OSError as refused:
             raise explained(refused, f"models.directory: cannot create {self.directory}") from None
+        self._made = True
 
     def _history(self) -> list[str]:
         path = self.directory / "active.json"
