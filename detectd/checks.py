@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
+from stat import S_ISVTX, S_IWOTH
 from typing import TYPE_CHECKING
 
 from detectd import wiring
 from detectd.decode import decode
 from detectd.detectors import find, try_params
+from detectd.directories import require_private
 from detectd.errors import ConfigError, DetectdError
 from detectd.field_watch import FIRST_RECORDS, FieldWatch
 from detectd.nearest import exists, missing
 from detectd.os_failures import explained
+from detectd.walk import Walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +37,7 @@ def check(settings: Settings) -> list[str]:
     """
     good: list[str] = []
     bad: list[str] = []
-    for look in (_detector, _functions, _source, _sink, _server, _model):
+    for look in (_detector, _functions, _source, _sink, _server, _model, _cache):
         try:
             good += look(settings)
         except DetectdError as mistake:
@@ -71,12 +76,44 @@ def _source(settings: Settings) -> Iterator[str]:
     if source.kind != "file":
         return
     assert source.path is not None
+    yield from _writers(source.path)
     if source.follow and not exists(source.path):
         if stock := unedited(settings):
             yield f"WARNING   {stock}"
         yield f"WARNING   source.path: {missing(source.path, '`run` waits until it does')}"
     elif not source.follow or source.path.is_file():
         yield from _try_first_records(settings)
+
+
+def _writers(path: Path) -> Iterator[str]:
+    """Warn if every user could put another file in the place of the source."""
+    try:
+        with Walk(path, missing_ok=True) as walk:
+            places = [*walk.directories, *([] if walk.missing else [(walk.place, walk.status)])]
+    except OSError:
+        return
+    # In a sticky directory, as /tmp, they cannot replace what is there.
+    open_to_all = (p for p, each in places if each.st_mode & (S_IWOTH | S_ISVTX) == S_IWOTH)
+    for place in open_to_all:
+        yield (
+            f"WARNING   source.path: every user of this host can write to {place}, and so give the "
+            "service events of their own; move the file"
+        )
+
+
+def _cache(settings: Settings) -> Iterator[str]:
+    """Warn if compiled code cannot be kept, without importing what compiles."""
+    directory = os.environ.get("NUMBA_CACHE_DIR")
+    if "detectd.jit" in sys.modules:
+        from detectd import jit
+
+        yield from (f"WARNING   {why}" for why in jit.refused)
+    elif directory:
+        try:
+            check_owners = settings.paths.check_owners
+            require_private("NUMBA_CACHE_DIR", Path(directory), check_owners=check_owners)
+        except (ConfigError, OSError) as why:
+            yield f"WARNING   each start compiles what it runs: {why}"
 
 
 def _try_first_records(settings: Settings) -> Iterator[str]:
@@ -108,7 +145,7 @@ def _try_first_records(settings: Settings) -> Iterator[str]:
 def _sink(settings: Settings) -> Iterator[str]:
     directory = settings.sink.directory
     if settings.sink.kind == "file" and directory is not None:
-        _require_writable("sink.directory", directory)
+        _require_writable("sink.directory", directory, check_owners=settings.paths.check_owners)
     yield f"sink      {settings.sink.kind} {directory or ''}".rstrip()
     yield f"delivery  {wiring.delivery(settings)}"
 
@@ -121,7 +158,8 @@ def _server(settings: Settings) -> Iterator[str]:
 
 
 def _model(settings: Settings) -> Iterator[str]:
-    _require_writable("models.directory", settings.models.directory)
+    check_owners = settings.paths.check_owners
+    _require_writable("models.directory", settings.models.directory, check_owners=check_owners)
     store = wiring.store(settings)
     if store.active() is None or settings.training.refit != "never":
         require_trainable_warmup(settings)
@@ -196,8 +234,12 @@ def _first_rows(settings: Settings) -> str:
     return f"the first events, spanning {asked.warmup}, at most {asked.window:,} of them"
 
 
-def _require_writable(key: str, directory: Path) -> None:
+def _require_writable(key: str, directory: Path, *, check_owners: bool) -> None:
     """The directory, or the nearest parent that is there and in which it will be made."""
+    try:
+        require_private(key, directory, check_owners=check_owners)
+    except OSError as refused:
+        raise explained(refused, f"{key}: {directory} cannot be used") from None
     nearest = directory
     while not nearest.exists() and nearest != nearest.parent:
         nearest = nearest.parent

@@ -167,7 +167,7 @@ def store(settings: Settings) -> Store:
     """Where models live."""
     from detectd.models.store import Store
 
-    return Store(settings.models.directory)
+    return Store(settings.models.directory, check_owners=settings.paths.check_owners)
 
 
 def source(settings: Settings, client: KafkaClient | None) -> Source:
@@ -188,6 +188,7 @@ def source(settings: Settings, client: KafkaClient | None) -> Source:
             csv=csv_format(settings),
             rotated=asked.rotated,
             rotate_wait_seconds=asked.rotate_wait_seconds,
+            follow_symlinks=asked.follow_symlinks,
         )
     if asked.kind == "stdin":
         from detectd.sources.stdin import StdinSource
@@ -218,7 +219,12 @@ def sink(settings: Settings, client: KafkaClient | None) -> Sink:
 
         assert settings.sink.directory is not None
         topics = output_topics(settings)
-        return FileSink(settings.sink.directory, topics, fsync=settings.sink.fsync)
+        return FileSink(
+            settings.sink.directory,
+            topics,
+            fsync=settings.sink.fsync,
+            check_owners=settings.paths.check_owners,
+        )
     if settings.sink.kind == "stdout":
         from detectd.sinks.stdout import StdoutSink
 
@@ -330,7 +336,11 @@ def outputs(settings: Settings) -> FileOutputs | KafkaOutputs:
         from detectd.outputs.file import FileOutputs
 
         assert settings.sink.directory is not None
-        return FileOutputs(settings.sink.directory, fsync=settings.sink.fsync)
+        return FileOutputs(
+            settings.sink.directory,
+            fsync=settings.sink.fsync,
+            check_owners=settings.paths.check_owners,
+        )
     if settings.sink.kind == "stdout":
         raise UsageError('sink.kind = "stdout" keeps nothing; look into the pipe that reads it')
     from detectd.outputs.kafka import KafkaOutputs

@@ -178,7 +178,7 @@ class Refit(Generic[T]):
         if code != 0:
             return self._why(home, code)
         try:
-            store = Store(home / MODELS)
+            store = Store(home / MODELS, check_owners=False)  # it is new, and ours
             (version,) = store.versions()
             return Trained(self._finish(store.load(version).model))
         except DetectdError as unfit:

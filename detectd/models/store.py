@@ -25,7 +25,8 @@ import os
 import shutil
 from typing import TYPE_CHECKING, Any
 
-from detectd import durable
+from detectd import directories, durable
+from detectd.directories import require_private
 from detectd.errors import ConfigError, DetectdError, UsageError
 from detectd.models import locks, observed
 from detectd.models.files import (
@@ -45,12 +46,16 @@ if TYPE_CHECKING:
 
     from detectd.models.model import Model
 
+KEY = "models.directory"
+
 
 class Store:
     """The models under one directory."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, check_owners: bool = True) -> None:
         self.directory = directory
+        self._check_owners = check_owners
+        self._made = False
 
     def save(self, model: Model) -> None:
         """Write the model beside, then give it its name: it is there whole or not at all.
@@ -96,8 +101,9 @@ class Store:
     def load_from(self, home: Path, version: str) -> Loaded:
         """As `load`, of a version whose files are in the directory `home`."""
         try:
-            with locks.in_use(home):
-                refuse_writable(self.directory, home, *home.iterdir())
+            require_private(KEY, self.directory, check_owners=self._check_owners)
+            with locks.in_use(home) as descriptor:
+                refuse_writable(home, os.fstat(descriptor))
                 return read_model(home, read_manifest(home, version))
         except (FileNotFoundError, NotADirectoryError):
             raise damaged(home, "it is gone") from None
@@ -233,11 +239,17 @@ class Store:
         return self.directory / "candidate.json"
 
     def make(self) -> None:
-        """Create the directory where it is missing, for its owner alone."""
+        """Create the directory where it is missing, for its owner alone.
+
+        Raises ConfigError if others could change what is in it.
+        """
+        if self._made and self.directory.is_dir():
+            return
         try:
-            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            directories.make(KEY, self.directory, 0o700, check_owners=self._check_owners)
         except OSError as refused:
             raise explained(refused, f"models.directory: cannot create {self.directory}") from None
+        self._made = True
 
     def _history(self) -> list[str]:
         path = self.directory / "active.json"

@@ -62,6 +62,7 @@ class SourceSettings(Section):
     max_record_bytes: int = Field(default=1_048_576, ge=2)
     stale_after: Seconds | None = None
     csv: CsvSettings = CsvSettings()
+    follow_symlinks: bool = False
     rotated: tuple[Name, ...] = ()
     rotate_wait_seconds: float = Field(default=5.0, ge=0, le=3600)
 
@@ -210,6 +211,12 @@ class ServerSettings(Section):
     allowed_hosts: tuple[HostName, ...] = ()
 
 
+class PathsSettings(Section):
+    """What is asked of the directories that are written."""
+
+    check_owners: bool = True
+
+
 class LogSettings(Section):
     """What goes to stderr, and in which form."""
 
@@ -237,6 +244,7 @@ class Settings(BaseSettings):
     models: ModelsSettings = ModelsSettings()
     server: ServerSettings = ServerSettings()
     log: LogSettings = LogSettings()
+    paths: PathsSettings = PathsSettings()
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

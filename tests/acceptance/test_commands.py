@@ -517,3 +517,21 @@ def test_a_broken_configuration_is_one_line_and_78(world, changes, words):
     world.lines(world.events, events(50))
     world.write(**changes)
     one_line(world.run("check"), 78, *words)
+
+
+def test_check_names_directories_that_others_can_write(world):
+    out = world.home / "shared"
+    out.mkdir()
+    out.chmod(0o777)
+    world.lines(world.events, events(10))
+    world.events.chmod(0o666)
+    world.write(sink={"directory": str(out)})
+    done = world.run("check")
+    assert done.returncode == 78
+    assert f"sink.directory: {out} every user can write to it" in done.stderr
+    world.write(paths={"check_owners": False})
+    done = world.run("check")
+    assert done.returncode == 0, done.stderr
+    assert f"WARNING   source.path: every user of this host can write to {world.events}" in (
+        done.stdout
+    )
