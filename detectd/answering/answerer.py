@@ -104,11 +104,11 @@ class Answerer:
         if self.warming:
             return self.warming.answer(records)
         assert self.incumbent
-        judged, alarmed = self.incumbent.answer(records)
+        judged, alarms = self.incumbent.answer(records)
         if self.shadow:
             self.shadow.see(judged)
         if self.renewal:
-            self.renewal.see(judged, alarmed)
+            self.renewal.see(judged, alarms)
         return judged.outgoing
 
     def alerts(self) -> list[Outgoing]:
@@ -170,6 +170,8 @@ class Answerer:
             self._look = False
             self._look_for_another_model()
             self._look_for_a_candidate()
+            if self.renewal:
+                self.renewal.heed()
             if self.warming and self.warming.remaining is None and not self._succession.preparing():
                 self.warming.resume(0)  # Whoever was collecting may be gone.
             self.write_observed()

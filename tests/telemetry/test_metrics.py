@@ -37,6 +37,7 @@ CONTRACT = {
     "detectd_drift_alarms_total": (),
     "detectd_refits_total": ("outcome",),
     "detectd_refit_running": (),
+    "detectd_model_held": (),
     "detectd_model_info": ("version", "detector"),
     "detectd_consumer_lag_records": ("partition",),
     "detectd_stale_partitions": (),
