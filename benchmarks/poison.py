@@ -16,6 +16,7 @@ counts as learnt when more than half of it is judged normal.
 
 from __future__ import annotations
 
+import logging
 import sys
 import tempfile
 import time
@@ -219,7 +220,7 @@ def cell(found: list[Outcome]) -> str:
 
 def main() -> None:
     """Print the table."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(60))
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     candidate.Refit = Here  # type: ignore[misc, assignment]
     began = time.monotonic()
     print("| attack | setting |", *(f"{name} |" for name in DETECTORS))
