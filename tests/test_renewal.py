@@ -14,6 +14,7 @@ from detectd.errors import DetectdError
 from detectd.models import serving
 from detectd.models.store import Store
 from detectd.rejection import NORMAL
+from detectd.sinks import marks
 
 QUARANTINE = 50
 
@@ -249,4 +250,13 @@ def test_nothing_suspicious_trains_under_normal_only_not_even_after_an_alarm(tmp
     assert ready.model.rows.max() < 10
     trained = {tuple(row) for row in ready.model.rows.tolist()}
     assert trained & {tuple(row) for row in first.rows.tolist()}  # the tail of the one before
+    renewal.close()
+
+
+def test_what_a_commit_says_fits_into_kafka_s_offsets(tmp_path, first):
+    renewal = begun(tmp_path, first, **training("every"))
+    see(renewal, [300], [200])
+    said = marks.write({"state": renewal.state(), "padding": "x" * 3000})
+    assert not said.startswith(marks.COMPRESSED)
+    assert marks.read(said)["state"] == renewal.state()
     renewal.close()
