@@ -1,17 +1,19 @@
 """`python -m benchmarks.poison`: how much an attacker must send until an attack is normal.
 
-The stream is four standard normals; an attack lies `FAR` standard deviations out. A model is fitted
-on a clean stream, then the attacker may add events. The parts that judge, watch, collect, refit and
-accept are the service's own; only the training runs in this process, and no operator ever acts.
+The stream is four standard normals; an attack lies `FAR` standard deviations out, as far in each of
+the four. A model is fitted on a clean stream, then the attacker may add events. The parts that
+judge, watch, collect, refit and accept are the service's own; only the training runs in this
+process, and no operator ever acts.
 
+nothing    the attacker sends nothing: the attack must stay an anomaly
 steady     a share of 5 % of the events lies at the attack, from the first to the last
 boiling    a share of 5 % lies where the model that answers has just stopped to say anomaly, on the
            way to the attack: the attacker sees the verdicts
 burst      for 500 events everything lies elsewhere, far out, until an alarm has been raised; then
            a third of the events lies at the attack
 
-The first two meet `refit = "every"`, the last one `refit = "on_drift"`. After each refit the attack
-counts as learnt when more than half of it is judged normal.
+The first three meet `refit = "every"`, the last one `refit = "on_drift"`. After each refit the
+attack counts as learnt when more than half of it is judged normal.
 """
 
 from __future__ import annotations
@@ -156,11 +158,9 @@ class Judged(NamedTuple):
     found: Any
 
 
-def at(stream: Stream, distance: float, count: int, axis: int = 0) -> np.ndarray:
+def at(stream: Stream, distance: float, count: int) -> np.ndarray:
     """Rows at that distance from the middle, a little apart."""
-    rows = stream.rng.normal(scale=0.1, size=(count, WIDTH))
-    rows[:, axis] += distance
-    return rows
+    return stream.rng.normal(distance / WIDTH**0.5, 0.1, size=(count, WIDTH))
 
 
 def learnt(stream: Stream) -> bool:
@@ -169,10 +169,9 @@ def learnt(stream: Stream) -> bool:
 
 
 def edge(stream: Stream) -> float:
-    """The distance, on the way to the attack, up to which no more than half are anomalies."""
+    """The distance, on the way to the attack, up to which nothing is an anomaly."""
     distances = np.linspace(0, FAR, 61)
-    rows = np.zeros((len(distances), WIDTH))
-    rows[:, 0] = distances
+    rows = np.repeat(distances[:, None] / WIDTH**0.5, WIDTH, axis=1)
     beyond = np.flatnonzero(stream.verdicts(rows) == ANOMALY)
     return float(distances[max(0, beyond[0] - 1)]) if len(beyond) else FAR
 
@@ -182,12 +181,15 @@ def run(strategy: str, stream: Stream) -> Outcome:
     sent, where = 0, edge(stream)
     for begin in range(0, HORIZON, BATCH):
         rows = stream.rng.normal(size=(BATCH, WIDTH))
-        share, place, axis = SHARE, FAR if strategy == "steady" else where, 0
-        if strategy == "burst":
-            provoking = begin < BURST and not stream.alarms
-            share, place, axis = (1.0, -FAR, 1) if provoking else (FED, FAR, 0)
+        provoking = begin < BURST and not stream.alarms
+        share, place = {
+            "nothing": (0.0, FAR),
+            "steady": (SHARE, FAR),
+            "boiling": (SHARE, where),
+            "burst": (1.0, -FAR) if provoking else (FED, FAR),
+        }[strategy]
         bad = stream.rng.random(BATCH) < share
-        rows[bad] = at(stream, place, int(bad.sum()), axis)
+        rows[bad] = at(stream, place, int(bad.sum()))
         sent += int(bad.sum())
         if stream.add(rows):
             where = edge(stream)
@@ -225,8 +227,10 @@ def main() -> None:
     began = time.monotonic()
     print("| attack | setting |", *(f"{name} |" for name in DETECTORS))
     print("|---|---|" + "---|" * len(DETECTORS))
-    for strategy in ("steady", "boiling", "burst"):
+    for strategy in ("nothing", "steady", "boiling", "burst"):
         for name, protection in PROTECTIONS.items():
+            if strategy == "nothing" and name not in ("no guard", "normal_only"):
+                continue
             cells = [cell(outcomes(strategy, each, protection)) for each in DETECTORS]
             print(f"| {strategy} | {name} |", " | ".join(cells), "|", flush=True)
     print(f"{time.monotonic() - began:.0f} s", file=sys.stderr)
