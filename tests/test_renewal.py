@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from test_answerer import model, settings
 
 from detectd.answering.renewal import Renewal
+from detectd.answering.window import Guard
 from detectd.errors import DetectdError
 from detectd.models import serving
 from detectd.models.store import Store
@@ -26,7 +27,7 @@ def first():
 
 def training(refit, **more):
     every = {"every_events": 100_000} if refit == "every" else {}
-    return {"refit": refit, "quarantine": QUARANTINE, "guard": "none", **every, **more}
+    return {"refit": refit, "quarantine": QUARANTINE, "guard": "none"} | every | more
 
 
 def begun(home, first, **keys):
@@ -217,6 +218,23 @@ def test_a_store_that_cannot_hold_a_model_does_not_let_it_answer(tmp_path, first
     monkeypatch.setattr(renewal._store, "hold", full)
     assert through(renewal) is None
     assert (renewal.held, renewal.outcomes()) == (None, ["failed"])
+    renewal.close()
+
+
+@pytest.mark.parametrize("how", ["held", "discarded"])
+def test_the_guard_that_an_alarm_has_lifted_comes_back(tmp_path, first, how):
+    renewal = begun(tmp_path, first, **training("on_drift", **HOLD, guard="anomaly"))
+    assert renewal._collected.window.guard == Guard(0.1)
+    renewal.see(real(1000, 7), [100])
+    renewal.committed()
+    assert renewal._collected.window.guard == Guard()
+    if how == "held":
+        through(renewal)
+        assert renewal.held
+    else:
+        renewal._store.discard()
+        renewal.heed()
+    assert renewal._collected.window.guard == Guard(0.1)
     renewal.close()
 
 

@@ -214,7 +214,8 @@ class Renewal:
         if another:
             self._stop()
             self._begin_again()
-        self._set_guard()
+        else:
+            self._set_guard()
 
     def advance(self, hold: Callable[[], None]) -> Serving | None:
         """Between two batches: begin a refit that is due, and give its model when it is accepted.
@@ -310,7 +311,7 @@ class Renewal:
         for reason in reasons:
             log.warning("refit.refused", code=reason.code, why=reason.sentence)
         if self.settings.training.quarantine:
-            self._forget()  # What its rows were is what waits, too, and what follows.
+            self._forget()  # Rows that come later are no better than those it was trained on.
         self._end("refused")
 
     def _end(self, outcome: Outcome) -> None:
@@ -324,6 +325,7 @@ class Renewal:
     def _begin_again(self, *, alarmed: bool = False, warned: bool = False) -> None:
         self._committed = self._seen = _Since(alarmed=alarmed, warned=warned)
         self._began = time.monotonic()
+        self._set_guard()
         self._state = self.state()
 
     def _stop(self) -> None:
