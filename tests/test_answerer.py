@@ -328,7 +328,7 @@ def test_a_reload_that_cannot_keep_its_window_changes_nothing(answerer, home, mo
         raise refused
 
     answer(answerer)
-    monkeypatch.setattr(renewal, "WindowFile", fail)
+    monkeypatch.setattr(renewal, "Collected", fail)
     before, incumbent = seen(answerer), answerer.incumbent
     change = REFIT | {"rejector": {"T": 4.0}, "drift": {"average_run_length": 1e4}}
     with pytest.raises(DetectdError):
