@@ -7,7 +7,7 @@ PIP := $(BIN)/pip install --disable-pip-version-check --progress-bar on
 RUNTIME := $(VENV)/.runtime
 READY := $(VENV)/.ready
 
-.PHONY: demo test check lint types imports format bench bench-memory bench-kafka bench-drift bench-detectors chaos parity soak
+.PHONY: demo test check lint types imports format bench bench-memory bench-kafka bench-drift bench-poison bench-detectors chaos parity soak
 .PHONY: schema lock audit wheel deb test-deb image clean
 
 $(RUNTIME): pyproject.toml requirements/runtime.txt
@@ -66,6 +66,10 @@ bench-detectors: $(READY)
 # How soon a change is seen, against River's detectors at the same rate of false alarms. Half an hour.
 bench-drift: $(READY)
 	$(BIN)/python -m benchmarks.delays
+
+# How much of an attack it takes until a model calls it normal, for each setting. Minutes.
+bench-poison: $(READY)
+	$(BIN)/python -m benchmarks.poison
 
 # Minutes: processes and brokers killed, frozen and restarted; each record answered once.
 chaos: $(READY)

@@ -16,6 +16,7 @@ from detectd.detectors import find, try_params
 from detectd.directories import require_private
 from detectd.errors import ConfigError, DetectdError
 from detectd.field_watch import FIRST_RECORDS, FieldWatch
+from detectd.learning import what_is_learnt
 from detectd.nearest import exists, missing
 from detectd.os_failures import explained
 from detectd.walk import Walk
@@ -37,7 +38,7 @@ def check(settings: Settings) -> list[str]:
     """
     good: list[str] = []
     bad: list[str] = []
-    for look in (_detector, _functions, _source, _sink, _server, _model, _cache):
+    for look in (_detector, _functions, _source, _sink, _server, _model, _learning, _cache):
         try:
             good += look(settings)
         except DetectdError as mistake:
@@ -181,6 +182,11 @@ def _model(settings: Settings) -> Iterator[str]:
         yield f"WARNING   the model was fitted with other settings: {changed}; `detectd fit` anew"
     for warning in promise.warnings:
         yield f"WARNING   {warning}"
+
+
+def _learning(settings: Settings) -> Iterator[str]:
+    for sentence in what_is_learnt(settings.training, wiring.refit_rows(settings)):
+        yield f"learning  {sentence}"
 
 
 def _zone_after_warmup(settings: Settings) -> Iterator[str]:

@@ -266,7 +266,7 @@ def test_a_reload_of_something_else_recomputes_nothing_and_keeps_all(
     busy, home, monkeypatch, change
 ):
     monkeypatch.setattr(serving, "promise", lambda *_: pytest.fail("the promise is computed"))
-    before, window = seen(busy), busy.renewal._file
+    before, window = seen(busy), busy.renewal._collected
     incumbent, judge = busy.incumbent, busy.incumbent.serving.judge
     fresh = settings(
         home,
@@ -276,7 +276,7 @@ def test_a_reload_of_something_else_recomputes_nothing_and_keeps_all(
     assert seen(busy) == before | {"settings": fresh}
     assert busy.incumbent is incumbent
     assert busy.incumbent.serving.judge is judge
-    assert busy.renewal._file is window
+    assert busy.renewal._collected is window
 
 
 @pytest.mark.parametrize(
@@ -313,11 +313,11 @@ def test_a_reload_keeps_the_candidate_the_window_and_what_the_zone_allows(busy, 
     ids=["terms", "warm-up", "features"],
 )
 def test_a_refused_reload_changes_nothing(busy, home, change):
-    before, parts = seen(busy), (busy.incumbent, busy.shadow, busy.renewal, busy.renewal._file)
+    before, parts = seen(busy), (busy.incumbent, busy.shadow, busy.renewal, busy.renewal._collected)
     with pytest.raises(ConfigError):
         busy.reconfigure(settings(home, **(REFIT | change)))
     assert seen(busy) == before
-    assert (busy.incumbent, busy.shadow, busy.renewal, busy.renewal._file) == parts
+    assert (busy.incumbent, busy.shadow, busy.renewal, busy.renewal._collected) == parts
     answer(busy, 50, seed=6)
 
 
@@ -329,7 +329,7 @@ def test_a_reload_that_cannot_keep_its_window_changes_nothing(answerer, home, mo
         raise refused
 
     answer(answerer)
-    monkeypatch.setattr(renewal, "WindowFile", fail)
+    monkeypatch.setattr(renewal, "Collected", fail)
     before, incumbent = seen(answerer), answerer.incumbent
     change = REFIT | {"rejector": {"T": 4.0}, "drift": {"average_run_length": 1e4}}
     with pytest.raises(DetectdError):

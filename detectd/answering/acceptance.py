@@ -120,6 +120,11 @@ def verdicts(judge: Judge, rows: Rows) -> Codes:
     return codes
 
 
+def suspicious(judge: Judge, rows: Rows) -> npt.NDArray[np.bool_]:
+    """Which of the rows (k, d) the model calls anomalies or abstains from (k,)."""
+    return np.isin(verdicts(judge, rows), (ANOMALY, ABSTAIN))
+
+
 def backwards(judge: Judge, rows: Rows) -> list[Reason]:
     """The reason if the model calls rows far outside of `rows` (N, d) normal; see `sanity`."""
     why = why_backwards(judge, rows)

@@ -112,11 +112,11 @@ class Answerer:
         if self.warming:
             return self._shown(self.warming.answer(records))
         assert self.incumbent
-        judged, alarmed = self.incumbent.answer(records)
+        judged, alarms = self.incumbent.answer(records)
         if self.shadow:
             self.shadow.see(judged)
         if self.renewal:
-            self.renewal.see(judged, alarmed)
+            self.renewal.see(judged, alarms)
         return self._shown(judged.outgoing)
 
     def alerts(self) -> list[Outgoing]:
@@ -184,6 +184,8 @@ class Answerer:
             self._look_for_a_candidate()
             if self.warming and self.warming.elsewhere and not self._succession.preparing():
                 self.warming.resume(None)  # Whoever was collecting may be gone.
+            if self.renewal:
+                self.renewal.heed()
             self.write_observed()
         if self.renewal and (ready := self.renewal.advance(hold)):
             self._renew(ready)

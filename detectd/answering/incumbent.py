@@ -96,9 +96,9 @@ class Incumbent:
         if self._terms() != terms:
             self.begin_anew()
 
-    def answer(self, records: Sequence[Record]) -> tuple[Judged, int | None]:
+    def answer(self, records: Sequence[Record]) -> tuple[Judged, list[int]]:
         """One output for each record, in order, and what there is to learn; and how many of the
-        scores it took to an alarm, if one was raised."""
+        scores it took to each alarm that was raised."""
         judge = self.serving.judge
         judged = judge_records(records, self._schema, judge, original=self._original)
         self._scores.append(judged.scores)

@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
         logs.warn("config.warning", reason=warning)
     for why in jit.refused:
         logs.warn("cache.refused", reason=why)
-    for why in exposed(settings, arguments.config):
+    for why in exposed(settings):
         logs.warn("secret.exposed", reason=why)
     for why in in_the_clear(settings):
         logs.warn("secret.in_the_clear", reason=why)

@@ -139,6 +139,8 @@ def _watch(told: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "alarms", f"none{f'; {weighed}' if weighed else ''}"
     if told["refitting"]:
         yield "refit", "running"
+    if held := told.get("held"):  # older services know none
+        yield "HELD", f"{held} waits: `detectd models activate {held}`, or `detectd models discard`"
     if told["refits"]:
         yield "refits", ", ".join(f"{n:,} {outcome}" for outcome, n in told["refits"].items())
 

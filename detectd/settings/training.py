@@ -56,9 +56,11 @@ class TrainingSettings(Section):
     cooldown_events: int = Field(default=10_000, ge=0)
     window: int = Field(default=10_000, ge=2, le=MOST_ROWS)
     sample: Literal["sliding", "reservoir"] = "sliding"
-    guard: Literal["none", "anomaly", "anomaly_and_abstain"] = "anomaly"
+    guard: Literal["none", "anomaly", "anomaly_and_abstain", "normal_only"] = "anomaly"
+    quarantine: int = Field(default=0, ge=0, le=10_000_000)
     max_changed: float = Field(default=0.2, ge=0, le=1)
     on_refit: Literal["activate", "shadow"] = "activate"
+    after_alarm: Literal["refit", "hold"] = "refit"
     deadline_seconds: Seconds = 600.0
     memory_bytes: int = Field(default=2 << 30, ge=256 << 20)
 

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from detectd.top_keys import TopKey
 
 
-# How a refit ends: its model answers, its model was not good enough, or there is no model.
-OUTCOMES = ("accepted", "refused", "failed")
+# How a refit ends: its model answers, or waits for an operator, or was not good enough, or there
+# is none.
+OUTCOMES = ("accepted", "held", "refused", "failed")
 
 NO_LOSSES = Losses()
 
@@ -68,6 +69,7 @@ class State:
     `keys` are those with the most of the model's anomalies. `gap_records` and `resets` count by
     partition what the source could not read, and how often its log was another one. `alarm_count`
     counts the alarms of the run, `alarms` tells of the latest; `refits` counts by `OUTCOMES`.
+    `held` is the version that waits for an operator.
     `absent` says what a source waits for that has never been there; `warnings` are what may not be
     meant in the configuration, and hinder nothing. `config` is the path of the configuration, in
     force since `loaded`; `reload_refused` says why a newer one is not. A source without partitions
@@ -108,6 +110,7 @@ class State:
     alarm_count: int = 0
     alarms: Sequence[Mapping[str, Any]] = ()
     refitting: bool = False
+    held: str | None = None
     refits: Mapping[str, int] = field(default_factory=dict)
     dead_in_a_row: int = 0
     absent: str | None = None
@@ -381,6 +384,11 @@ class Health:
         with self._lock:
             refits = {**self.state.refits, outcome: self.state.refits.get(outcome, 0) + 1}
             self.state = replace(self.state, refits=refits, refitting=False)
+
+    def holding(self, version: str | None) -> None:
+        """Which model waits for an operator, if any."""
+        if version != self.state.held:
+            self._change(held=version)
 
     def dying(self, records: int) -> None:
         """So many records, a stretch of them, became dead letters and nothing else; 0 for none."""

@@ -164,6 +164,10 @@ METRICS = (
     Declared("detectd_drift_alarms_total", "Alarms that the stream is no longer what it was."),
     Declared("detectd_refits_total", "Refits that have ended, by their outcome.", ("outcome",)),
     Declared("detectd_refit_running", "1 while a model is being fitted to replace this one."),
+    Declared(
+        "detectd_model_held",
+        "1 while a model that was fitted after an alarm waits for an operator.",
+    ),
 )
 
 

@@ -134,6 +134,7 @@ def status(state: State, now: float, epoch: float, outputs: Mapping[str, int]) -
         "alarm_count": state.alarm_count,
         "alarms": list(state.alarms),
         "refitting": state.refitting,
+        "held": state.held,
         "refits": dict(state.refits),
     }
 

@@ -98,6 +98,7 @@ def _of_watch(state: State) -> dict[str, Values]:
         "detectd_drift_alarms_total": {(): state.alarm_count},
         "detectd_refits_total": {(o,): state.refits.get(o, 0) for o in OUTCOMES},
         "detectd_refit_running": {(): state.refitting},
+        "detectd_model_held": {(): state.held is not None},
     }
     if state.evidence is not None:
         values["detectd_drift_evidence"] = {(): state.evidence}

@@ -116,6 +116,7 @@ class Witness:
             )
         elif answerer.warming:
             health.warming_up(answerer.warming.progress)
+        health.holding(answerer.renewal.held if answerer.renewal else None)
         if renewal := answerer.renewal:
             for outcome in renewal.outcomes():
                 health.refitted(outcome)

@@ -37,6 +37,7 @@ CONTRACT = {
     "detectd_drift_alarms_total": (),
     "detectd_refits_total": ("outcome",),
     "detectd_refit_running": (),
+    "detectd_model_held": (),
     "detectd_model_info": ("version", "detector"),
     "detectd_consumer_lag_records": ("partition",),
     "detectd_stale_partitions": (),
@@ -308,6 +309,14 @@ def test_the_watch_is_shown_once_there_is_one(metrics, health):
     assert value(metrics, "detectd_drift_evidence") == 3.5
     assert value(metrics, "detectd_drift_average_run_length") == 1e6
     assert value(metrics, "detectd_drift_alarms_total") == 7
+
+
+def test_a_model_that_waits_for_an_operator_shows(metrics, health):
+    assert value(metrics, "detectd_model_held") == 0
+    health.holding("20260301T120000Z-3f2a9c")
+    assert value(metrics, "detectd_model_held") == 1
+    health.holding(None)
+    assert value(metrics, "detectd_model_held") == 0
 
 
 def test_refits_are_counted_by_how_they_end(metrics, health):

@@ -61,6 +61,14 @@ def test_a_service_in_trouble(health, answer, serving, clock):
     assert "refits      1 refused" in screen(health)
 
 
+def test_a_model_that_waits_says_what_it_waits_for(health):
+    assert "HELD" not in screen(health)
+    health.holding("20260301T120000Z-3f2a9c")
+    text = screen(health)
+    assert "HELD        20260301T120000Z-3f2a9c waits: `detectd models activate 2026" in text
+    assert "`detectd models discard`" in text
+
+
 def test_a_service_that_warms_up(health):
     health.opened()
     health.assigned({})
