@@ -61,10 +61,14 @@ HELD_BYTES = 32 * MIB
 # Rows that are scored at a time to explain others.
 EXPLAINING_BYTES = 16 * MIB
 
-# Avro: the schemas kept, as JSON; and the items of one record (a number) that may occupy far more
-# in memory than in the record.
+# Avro: the schemas kept, as JSON; and the items of one record (a number, with the fields of items
+# that are records) that may occupy far more in memory than in the record.
 SCHEMA_BYTES = 8 * MIB
-AVRO_ITEMS = 65_536
+AVRO_ITEMS = 262_144
+
+# The JSON of an Avro record may have this many times its bytes, or AVRO_JSON_BYTES if that is more;
+# and so its bytes are weighed AVRO_COPIES times.
+AVRO_EXPANSION, AVRO_JSON_BYTES, AVRO_COPIES = 64, 65_536, 8
 
 # What a compressed file may make of one piece of it, and the window that unpacking it may need.
 PIECE_BYTES = 8 * MIB
@@ -89,11 +93,14 @@ _CONTROL = bytes(set(range(32)) - set(b"\b\t\n\f\r"))
 _ESCAPED = b'"\\\b\t\n\f\r'
 
 
-def weight(records: Sequence[Record]) -> int:
-    """Return the bytes that the records occupy: values, keys, headers, and what each costs."""
+def weight(records: Sequence[Record], copies: int = 1) -> int:
+    """Return the bytes that the records occupy: values, keys, headers, and what each costs.
+
+    The values are weighed `copies` times.
+    """
     total = RECORD_BYTES * len(records)
-    for part in (_value, _key):
-        total += sum(map(len, filter(None, map(part, records))))
+    for part, times in ((_value, copies), (_key, 1)):
+        total += times * sum(map(len, filter(None, map(part, records))))
     for headers in filter(None, map(_headers, records)):
         total += sum(HEADER_BYTES + len(name) + len(content) for name, content in headers)
     if records and records[0].columns is not None:

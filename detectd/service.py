@@ -275,7 +275,7 @@ class Service:
             batch = self.source.read(limit - len(records), min(left, SLICE_SECONDS))
             records += batch.records
             full = len(records) == limit or time.monotonic() >= deadline
-            full = full or memory.weight(records) >= enough
+            full = full or memory.weight(records, wiring.copies(self.settings)) >= enough
             if full or batch.ended or self._interrupted():
                 self.gathered = time.monotonic()
                 return Batch(records, batch.position, batch.ended)

@@ -184,8 +184,14 @@ def source(settings: Settings, client: KafkaClient | None) -> Source:
         group_decides=at_least_once or settings.sink.kind == "stdout",
         alone=settings.sink.kind == "file",
         creation=creation(settings),
+        copies=copies(settings),
         batch_bytes=memory.slice_bytes(asked.batch_bytes),
     )
+
+
+def copies(settings: Settings) -> int:
+    """How many times its bytes an event may occupy: JSON and CSV are weighed as what they become."""
+    return memory.AVRO_COPIES if settings.source.format == "avro" else 1
 
 
 def sink(settings: Settings, client: KafkaClient | None) -> Sink:

@@ -472,7 +472,7 @@ def test_what_holds_for_json_holds_for_avro(value: bytes, limit: int, error: str
         ({"type": "map", "values": "long"}, b"\0"),
         (logical("bytes", "decimal", precision=4), b"\0"),
         (logical("long", "timestamp-millis"), b"\0"),
-        ({"type": "enum", "name": "E", "symbols": ["A" * 500]}, b"\0"),
+        ({"type": "enum", "name": "E", "symbols": ["A" * 50]}, b"\0"),
         ({"type": "fixed", "name": "F", "size": 0}, b""),
     ],
 )
@@ -484,7 +484,7 @@ def test_items_that_occupy_more_than_they_take_are_counted(items: Any, one: byte
     assert json.loads(text)["x"][0] == fields["x"][0] or isinstance(fields["x"][0], Decimal)
     for count in (most + 1, 10**7 if not one else most + 5):
         error = error_of(read, framed(7, long(count) + count * one + b"\0"))
-        assert error == "more than 65,536 items in Avro arrays and maps"
+        assert error == "more than 262,144 items in Avro arrays and maps"
 
 
 def test_items_are_counted_over_all_arrays_and_maps_and_by_record() -> None:
@@ -523,3 +523,17 @@ def test_schemas_are_kept_as_long_as_there_is_room(monkeypatch: pytest.MonkeyPat
     assert known.get(2) is None, "the one used longest ago"
     assert known.get(1)
     assert known.get(3)
+
+
+def test_a_record_whose_json_is_out_of_all_proportion_is_a_dead_letter() -> None:
+    names = {f"{place:0>99}": "null" for place in range(1000)}
+    error = error_of(read_of(record_of(**names)), framed(7, b""))
+    assert error.startswith("5 bytes of Avro are 10")
+    few = dict([*names.items()][:500])
+    assert len(read_of(record_of(**few))(framed(7, b""))[0]) == 500
+
+
+def test_records_in_arrays_count_with_their_fields() -> None:
+    fields = {f"f{place}": "null" for place in range(64)}
+    read = read_of(record_of(x={"type": "array", "items": record_of("Many", **fields)}))
+    assert "items" in error_of(read, framed(7, long(4097) + b"\0"))

@@ -13,6 +13,7 @@ import time
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+from detectd import memory
 from detectd.avro.known import Known, Unknown
 from detectd.avro.registry import Registry
 from detectd.decode import kind_of
@@ -78,9 +79,12 @@ def reader(registry: Registry, *, clock: Callable[[], float] = time.monotonic) -
         number = _schema_id(value)
         fields = _body(value, number, body_of(number))
         try:
-            return fields, to_json(fields)
+            text = to_json(fields)
         except RecursionError:
             raise Defect(Stage.DECODE, "nested too deep for JSON") from None
+        if len(text) > max(memory.AVRO_EXPANSION * len(value), memory.AVRO_JSON_BYTES):
+            raise Defect(Stage.DECODE, f"{len(value)} bytes of Avro are {len(text)} bytes of JSON")
+        return fields, text
 
     return read
 

@@ -181,20 +181,20 @@ def _enter(_: None, schema: Any, __: object) -> None:
 
 
 def _item(value: Any, schema: Any, _: object) -> Any:
-    _count(schema["levels"])
+    _count(schema["levels"], value)
     return value if schema["then"] is None else schema["then"](value, schema, _)
 
 
-def _count(levels: Levels) -> None:
-    levels.items += 1
+def _count(levels: Levels, value: Any) -> None:
+    levels.items += (len(value) or 1) if isinstance(value, dict) else 1
     if levels.items > memory.AVRO_ITEMS:
         raise Defect(Stage.DECODE, f"more than {memory.AVRO_ITEMS:,} items in Avro arrays and maps")
 
 
 def _leave(fields: dict[str, Any], schema: Any, _: object) -> dict[str, Any]:
     schema["levels"].count -= 1
-    _count(schema["levels"])
     del fields[LEVEL]
+    _count(schema["levels"], fields)
     return fields
 
 

@@ -47,7 +47,8 @@ class KafkaSource(Source):
 
     `acknowledges` says that the group learns the offsets from here, not from a transaction; and
     `group_decides` that no sink keeps them, so that what the group knows is all there is. `alone`
-    keeps other processes out of the group.
+    keeps other processes out of the group. A read ends when its records occupy `batch_bytes`, with
+    their values weighed `copies` times.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class KafkaSource(Source):
         alone: bool = False,
         creation: Creation | None = None,
         batch_bytes: int = memory.SLICE_BYTES,
+        copies: int = 1,
     ) -> None:
         self._client = client
         self._topics = tuple(topics)
@@ -69,6 +71,7 @@ class KafkaSource(Source):
         self._ids = TopicIds(client, self._topics)
         self._creation = creation
         self._batch_bytes = batch_bytes
+        self._copies = copies
         # What a record occupied in the last poll, on average: how many more there is room for.
         self._usual = memory.RECORD_BYTES
         self._consumer: Any = None
@@ -132,7 +135,7 @@ class KafkaSource(Source):
                     self._unanswered.setdefault(run.place, run.first)
                     self._seen[run.place] = (time.monotonic(), run.records[-1].timestamp_ms)
                 records += run.records
-                weight = memory.weight(run.records)
+                weight = memory.weight(run.records, self._copies)
                 room, self._usual = room - weight, weight // len(run.records)
             if self._guard:
                 owns_first = (self._topics[0], 0) in self._next
