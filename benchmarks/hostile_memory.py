@@ -134,7 +134,7 @@ KINDS = {
     "anomalies, explained": Kind(
         _lines(lambda n: b'{"a":%d,"b":-1e9,"k":"%d"}\n' % (10**9 + n, n) * 64),
         batch_records=MANY,
-        size=4 * MIB,
+        size=MIB,
     ),
     "keys of 0.9 MB, each another": Kind(_lines(_large_key)),
     "90,000 fields": Kind(_lines(lambda n: _event(n, FIELDS))),

@@ -479,8 +479,9 @@ def test_what_holds_for_json_holds_for_avro(value: bytes, limit: int, error: str
 def test_items_that_occupy_more_than_they_take_are_counted(items: Any, one: bytes) -> None:
     read = read_of(record_of(x={"type": "array", "items": items}))
     most = memory.AVRO_ITEMS
-    fields, text = read(framed(7, long(most) + most * one + b"\0"))
-    assert len(fields["x"]) == most
+    few = most if one else 10_000  # of items without bytes there is a bound on the JSON, too
+    fields, text = read(framed(7, long(few) + few * one + b"\0"))
+    assert len(fields["x"]) == few
     assert json.loads(text)["x"][0] == fields["x"][0] or isinstance(fields["x"][0], Decimal)
     for count in (most + 1, 10**7 if not one else most + 5):
         error = error_of(read, framed(7, long(count) + count * one + b"\0"))
