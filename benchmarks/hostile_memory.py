@@ -6,13 +6,12 @@ in memory at most is held against an ordinary stream of the same run. See memory
 
 from __future__ import annotations
 
-import gzip
 import json
-import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -52,6 +51,16 @@ level = "error"
 """
 
 
+# A process begins with the peak of the one that starts it: so this one, which is small, does.
+SMALL = """
+import os, subprocess, sys
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(process.pid, 0)
+print(usage.ru_maxrss)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
 @dataclass(frozen=True)
 class Kind:
     """A stream: what makes its content, piece by piece, and the name of its file.
@@ -64,7 +73,7 @@ class Kind:
     suffix: str = ".jsonl"
     record_bytes: int = MIB
     batch_records: int = 2000
-    size: int = 64 * MIB
+    size: int = 40 * MIB
 
 
 class Peak(NamedTuple):
@@ -109,9 +118,12 @@ def _rows(header: list[str], piece: bytes) -> Callable[[int], Iterator[bytes]]:
 
 
 def _bomb(size: int) -> Iterator[bytes]:
-    """One line that is compressed a thousandfold."""
-    packed = gzip.compress(b"".join(ordinary(FIRST)) + b"x" * (size * 8) + b"\n")
-    yield packed
+    """One line that is compressed a thousandfold; `size` bytes when it is unpacked."""
+    packer = zlib.compressobj(wbits=31)
+    yield packer.compress(b"".join(ordinary(FIRST)))
+    for _ in range(size // MIB):
+        yield packer.compress(b"x" * MIB)
+    yield packer.compress(b"\n") + packer.flush()
 
 
 def _event(number: int, rest: bytes) -> bytes:
@@ -154,6 +166,7 @@ KINDS = {
         ".csv",
         record_bytes=16 * MIB,
         batch_records=MANY,
+        size=MIB,
     ),
     "quotes, limit 16 MiB": Kind(
         _rows(COLUMNS[:3], b'1,1,"' + b'""' * (8 * MIB - 100) + b'"\n'), ".csv", 16 * MIB
@@ -161,7 +174,7 @@ KINDS = {
     "arrays, limit 16 MiB": Kind(
         _lines(lambda _: b'{"x":[' + b"[]," * (5 * MIB) + b"[]]}\n"), record_bytes=16 * MIB
     ),
-    "a gzip bomb": Kind(_bomb, ".jsonl.gz"),
+    "a gzip bomb": Kind(_bomb, ".jsonl.gz", size=512 * MIB),
 }
 
 
@@ -201,15 +214,13 @@ class Command:
     def _run(self, *arguments: object, config: Path) -> int:
         """The most that the process had in memory, in bytes."""
         command = [sys.executable, "-m", "detectd", *map(str, arguments), "--config", str(config)]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        assert process.stderr
-        with process.stderr:
-            said = process.stderr.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            raise RuntimeError(f"{' '.join(command)}: {process.returncode}: {said.decode()[-500:]}")
-        return usage.ru_maxrss * 1024
+        done = subprocess.run(
+            [sys.executable, "-c", SMALL, *command], capture_output=True, check=False
+        )
+        if done.returncode:
+            said = done.stderr.decode()[-500:]
+            raise RuntimeError(f"{' '.join(command)}: {done.returncode}: {said}")
+        return int(done.stdout) * 1024
 
 
 ORDINARY = Kind(_lines(lambda number: b"".join(ordinary(2000, number))), size=4 * MIB)

@@ -41,7 +41,7 @@ def ordinary(command):
     [
         ("worst", WORST),
         ("rows", Kind(KINDS[ROWS].pieces, ".csv", batch_records=MANY, size=MIB)),
-        ("bomb", Kind(KINDS["a gzip bomb"].pieces, ".jsonl.gz", size=40 * MIB)),
+        ("bomb", Kind(KINDS["a gzip bomb"].pieces, ".jsonl.gz", size=300 * MIB)),
     ],
 )
 def test_the_worst_records_stay_within_the_budget(command, ordinary, name, kind):

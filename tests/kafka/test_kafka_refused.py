@@ -209,5 +209,6 @@ def test_of_a_record_with_too_many_headers_the_first_are_kept(
     with closing(source):
         source.start(None)
         records = source.read(3, wait=20).records
+    assert [len(record.headers) for record in records] == [2, memory.HEADERS - 1, 2]
     assert [record.headers[-1][0] for record in records] == ["1", f"{memory.HEADERS - 2}", "1"]
     assert [record.dropped > 0 for record in records] == [False, True, False]
