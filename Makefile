@@ -7,7 +7,7 @@ PIP := $(BIN)/pip install --disable-pip-version-check --progress-bar on
 RUNTIME := $(VENV)/.runtime
 READY := $(VENV)/.ready
 
-.PHONY: demo test check lint types imports format bench bench-memory bench-kafka bench-drift bench-poison bench-detectors chaos parity soak
+.PHONY: demo test check lint types imports format bench bench-memory bench-hostile-memory bench-kafka bench-drift bench-poison bench-detectors chaos parity soak
 .PHONY: schema lock audit wheel deb test-deb image clean
 
 $(RUNTIME): pyproject.toml requirements/runtime.txt
@@ -50,6 +50,10 @@ bench: $(READY)
 # Minutes more: the service's memory after ten million events.
 bench-memory: $(READY)
 	$(BIN)/python -m benchmarks --only memory
+
+# Minutes: its peak memory with the worst records of each kind, as in benchmarks/memory.md.
+bench-hostile-memory: $(READY)
+	$(BIN)/python -m benchmarks.hostile_memory
 
 # The service between Kafka topics, against passing the records through.
 bench-kafka: $(READY)

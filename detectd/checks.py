@@ -10,7 +10,7 @@ from pathlib import Path
 from stat import S_ISVTX, S_IWOTH
 from typing import TYPE_CHECKING
 
-from detectd import wiring
+from detectd import memory, wiring
 from detectd.decode import decode
 from detectd.detectors import find, try_params
 from detectd.directories import require_private
@@ -38,7 +38,7 @@ def check(settings: Settings) -> list[str]:
     """
     good: list[str] = []
     bad: list[str] = []
-    for look in (_detector, _functions, _source, _sink, _server, _model, _learning, _cache):
+    for look in (_detector, _functions, _source, _sink, _server, _memory, _model, _learning, _cache):
         try:
             good += look(settings)
         except DetectdError as mistake:
@@ -141,6 +141,13 @@ def _try_first_records(settings: Settings) -> Iterator[str]:
     watch = FieldWatch(schema)
     watch.look(batch.records, last=True)
     yield from (f"WARNING   {warning}" for warning in watch.warnings)
+
+
+def _memory(settings: Settings) -> Iterator[str]:
+    source = settings.source
+    in_flight = settings.kafka.fetch_bytes if source.kind == "kafka" else 0
+    most = memory.budget(source.batch_bytes, source.max_record_bytes, in_flight)
+    yield f"memory    at most {most >> 20:,} MiB beside libraries and model"
 
 
 def _sink(settings: Settings) -> Iterator[str]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 import numpy as np
 
-from detectd import features
+from detectd import features, memory
 from detectd.absence import what_is_there
 from detectd.records import MISSING_VALUES, Defect, Event, Stage
 from detectd.stamps import NUMBERS, key_bytes, milliseconds
@@ -125,7 +125,8 @@ def decode(records: Sequence[Record], schema: Schema) -> Decoded:
         try:
             known[place], figures[place] = _event(records[place], schema)
         except Defect as defect:
-            dead[place] = defect
+            # Another one: the traceback of this would keep all that was decoded of the event.
+            dead[place] = Defect(defect.stage, defect.error)
     events = [event for event in known if event is not None]
     read = (each for each in figures if each is not None)
     rows = _matrix(read, len(events), len(schema.fields))
@@ -194,6 +195,8 @@ def _fields(record: Record, schema: Schema) -> tuple[Mapping[str, Any], bytes]:
     if size > max_bytes:
         kept = f"; its first {len(value)} are kept" if record.dropped else ""
         raise Defect(Stage.DECODE, f"{size} bytes, more than max_record_bytes = {max_bytes}{kept}")
+    if record.dropped:
+        raise Defect(Stage.DECODE, f"more than {memory.HEADERS:,} headers; only these are kept")
     if not value.strip():
         raise Defect(Stage.DECODE, "the record is empty")
     if schema.read is not None:
@@ -256,7 +259,7 @@ def field_of(fields: Mapping[str, Any], name: str) -> Any:
     return _lookup(fields, _path(name))
 
 
-@lru_cache(4096)
+@lru_cache(memory.CACHED_KEYS)
 def _path(feature: str) -> tuple[str, ...]:
     """The whole name first, since flat events may have dots in their names; then its parts."""
     return (feature, *feature.replace("[", ".").replace("]", "").split("."))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from detectd import memory
 from detectd.records import Defect, Outgoing, Reason, Stage, Topic
 
 if TYPE_CHECKING:
@@ -227,11 +228,17 @@ def _end(key: bytes | None, timestamp_ms: int | None, imputed: tuple[str, ...] =
     return start + named + (b"}" if timestamp_ms is None else b',"timestamp":%d}' % timestamp_ms)
 
 
-@lru_cache(4096)
 def _key(key: bytes) -> bytes:
-    """The key as a field of JSON; keys come again."""
+    """The key as a field of JSON."""
+    return _known_key(key) if len(key) <= memory.CACHED_KEY_BYTES else _key_field(key)
+
+
+def _key_field(key: bytes) -> bytes:
     text, encoding = _text(key)
     return (b',"key":' if encoding == "utf-8" else b',"key_base64":') + to_json(text)
+
+
+_known_key = lru_cache(memory.CACHED_KEYS)(_key_field)  # keys come again
 
 
 def _header(name: str, figure: str | float) -> Header:
@@ -286,6 +293,9 @@ def too_large(record: Record, out: Outgoing, limits: Mapping[Topic, int]) -> Out
 def _text(raw: bytes) -> tuple[str, str]:
     """Bytes as JSON can hold them, and how."""
     try:
-        return raw.decode(), "utf-8"
+        text = raw.decode()
     except UnicodeDecodeError:
         return base64.b64encode(raw).decode(), "base64"
+    if len(raw) >= memory.ESCAPED_BYTES and memory.escaped(raw) > 1.5 * len(raw):
+        return base64.b64encode(raw).decode(), "base64"
+    return text, "utf-8"

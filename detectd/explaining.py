@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from detectd import memory
 from detectd.rejection import NORMAL
 
 if TYPE_CHECKING:
@@ -67,7 +68,15 @@ def explanations(
         return
     features = list(dict.fromkeys(labels))
     columns = np.array([[label == feature for label in labels] for feature in features])
-    parts = occlusion(scorer, rows[places], scores[places], medians, columns)
+    # A row takes one of its own for each feature, so there may be too many for one call.
+    step = max(1, memory.EXPLAINING_BYTES // (8 * columns.size))
+    parts = (
+        part
+        for at in range(0, len(places), step)
+        for part in occlusion(
+            scorer, rows[places[at : at + step]], scores[places[at : at + step]], medians, columns
+        )
+    )
     for place, part in zip(places.tolist(), parts, strict=True):
         order = np.argsort(-np.nan_to_num(part), kind="stable").tolist()
         told: dict[str, Any] = {

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from detectd import wiring
+from detectd import memory, wiring
 from detectd.answering.answerer import Answerer
 from detectd.errors import DetectdError, Interrupted, Revoked, Undeliverable
 from detectd.field_watch import FieldWatch
@@ -28,7 +28,7 @@ from detectd.probation import Probation
 from detectd.records import Position
 from detectd.reloading import changed
 from detectd.signals import Reload
-from detectd.sources import BATCH_BYTES, Batch, weight
+from detectd.sources import Batch
 from detectd.summary import Summary
 from detectd.telemetry import logs
 from detectd.telemetry.witness import Witness
@@ -275,13 +275,14 @@ class Service:
         patience, now = self.settings.source.batch_seconds, time.monotonic()
         # While the last batch was answered, records have waited already.
         deadline = max(self.gathered + patience, now + SHORTEST_WAIT * patience)
+        enough = memory.slice_bytes(self.settings.source.batch_bytes)
         records: list[Record] = []
         while True:
             left = max(0.0, deadline - time.monotonic())
             batch = self.source.read(limit - len(records), min(left, SLICE_SECONDS))
             records += batch.records
             full = len(records) == limit or time.monotonic() >= deadline
-            full = full or weight(records) >= BATCH_BYTES
+            full = full or memory.weight(records, wiring.copies(self.settings)) >= enough
             if full or batch.ended or self._interrupted():
                 self.gathered = time.monotonic()
                 return Batch(records, batch.position, batch.ended)
@@ -360,7 +361,9 @@ class Service:
 
     def _new_pace(self) -> Pace:
         asked = self.settings
-        return Pace(asked.source.batch_records, asked.kafka.max_poll_interval_seconds / 4)
+        most = memory.most_events(asked.source.batch_bytes, len(self.schema.columns))
+        most = min(most, asked.source.batch_records)
+        return Pace(most, asked.kafka.max_poll_interval_seconds / 4)
 
     def _renew_ends(self) -> None:
         self.source.close()

@@ -7,6 +7,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from detectd import memory
 from detectd.decode import Schema
 from detectd.errors import ConfigError, UsageError
 from detectd.records import Topic
@@ -185,6 +186,7 @@ def source(settings: Settings, client: KafkaClient | None) -> Source:
             row_format=asked.row_format(asked.path),
             follow=asked.follow,
             max_record_bytes=asked.max_record_bytes,
+            batch_bytes=memory.slice_bytes(asked.batch_bytes),
             csv=csv_format(settings),
             rotated=asked.rotated,
             rotate_wait_seconds=asked.rotate_wait_seconds,
@@ -196,6 +198,7 @@ def source(settings: Settings, client: KafkaClient | None) -> Source:
         return StdinSource(
             row_format=asked.row_format(asked.path),
             max_record_bytes=asked.max_record_bytes,
+            batch_bytes=memory.slice_bytes(asked.batch_bytes),
             csv=csv_format(settings),
         )
     from detectd.sources.kafka import KafkaSource
@@ -209,7 +212,14 @@ def source(settings: Settings, client: KafkaClient | None) -> Source:
         group_decides=at_least_once or settings.sink.kind == "stdout",
         alone=settings.sink.kind == "file",
         creation=creation(settings),
+        copies=copies(settings),
+        batch_bytes=memory.slice_bytes(asked.batch_bytes),
     )
+
+
+def copies(settings: Settings) -> int:
+    """How many times its bytes an event may occupy, apart from what a row of CSV is known to."""
+    return memory.AVRO_COPIES if settings.source.format == "avro" else 1
 
 
 def sink(settings: Settings, client: KafkaClient | None) -> Sink:

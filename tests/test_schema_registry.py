@@ -16,6 +16,7 @@ import registry as registries
 from registry import StandIn, breaks_off, drops, fails, framed
 
 from detectd.avro import Registry, reader
+from detectd.avro.known import UNKNOWN_IDS, UNKNOWN_SECONDS
 from detectd.avro.registry import ANSWER_BYTES
 from detectd.errors import ConfigError, DetectdError, Interrupted, RefusedError
 from detectd.records import Defect
@@ -115,11 +116,22 @@ def test_an_unknown_schema_is_asked_for_again_only_after_a_while(registry: Stand
     assert read(late)[0] == {"x": 1}
 
 
-def test_unknown_schemas_are_not_remembered_without_end(registry: StandIn) -> None:
-    read = read_of(registry, clock=lambda: 0.0)
-    for number in (*range(1000, 2001), 1000):
+def test_unknown_schemas_are_asked_for_at_a_bounded_rate(registry: StandIn) -> None:
+    now = 0.0
+    read = read_of(registry, clock=lambda: now)
+    read(SEVEN)
+    errors = [defect_of(read, framed(number, b"")) for number in range(1000, 1500)]
+    assert len(registry.asked) == UNKNOWN_IDS + 1
+    assert errors[:100] == [f"schema {n} is not in the registry" for n in range(1000, 1100)]
+    assert "was not asked for" in errors[100]
+    assert read(SEVEN)[0] == {"x": 1}, "one that is known by now"
+    now = UNKNOWN_SECONDS / UNKNOWN_IDS
+    registry.add(1499, POINT)
+    assert read(framed(1499, b"\x02"))[0] == {"x": 1}, "after a while one more"
+    now += UNKNOWN_SECONDS
+    for number in range(1600, 2000):
         defect_of(read, framed(number, b""))
-    assert registry.asked.count("/schemas/ids/1000") == 2
+    assert len(registry.asked) == 2 * UNKNOWN_IDS + 2
 
 
 def test_what_a_schema_refers_to_is_asked_for_once(registry: StandIn) -> None:
@@ -407,7 +419,6 @@ def test_without_fastavro_the_extra_is_named() -> None:
 import sys
 sys.modules["fastavro"] = None
 from detectd.avro import Registry, reader
-from detectd.avro.registry import ANSWER_BYTES
 from detectd.errors import ConfigError
 try:
     reader(Registry("http://localhost:8081"))

@@ -21,6 +21,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from detectd import memory
 from detectd.detail import Detail
 from detectd.nearest import nearest
 from detectd.settings.csv import CsvSettings
@@ -59,6 +60,7 @@ class SourceSettings(Section):
     topics: tuple[Name, ...] = ()
     batch_records: int = Field(default=2000, ge=1, le=1_000_000)
     batch_seconds: float = Field(default=1.0, gt=0, le=60)
+    batch_bytes: int = Field(default=memory.BATCH_BYTES, ge=1 << 20)
     max_record_bytes: int = Field(default=1_048_576, ge=2)
     stale_after: Seconds | None = None
     csv: CsvSettings = CsvSettings()

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
 
+from detectd import memory
 from detectd.errors import ConfigError
 from detectd.nearest import missing
 from detectd.os_failures import explained
-from detectd.sources import BATCH_BYTES, Batch, Losses, Source, losses
+from detectd.sources import Batch, Losses, Source, losses
 from detectd.sources.chain import Chain
 from detectd.sources.file_reader import BLOCK, FileReader
 from detectd.sources.header import CsvFormat, Header, kept_header
@@ -59,6 +60,7 @@ class FileSource(Source):
         row_format: Literal["json", "csv"],
         follow: bool,
         max_record_bytes: int,
+        batch_bytes: int = memory.SLICE_BYTES,
         csv: CsvFormat | None = None,
         rotated: Sequence[str] = (),
         rotate_wait_seconds: float = 0.0,
@@ -70,6 +72,7 @@ class FileSource(Source):
         self.follow = follow
         self._rows = row_format == "csv"
         self._max_record_bytes = max_record_bytes
+        self._batch_bytes = batch_bytes
         self._csv = csv or CsvFormat()
         self._former: Header | None = None
         self._packed = path.suffix in SUFFIXES
@@ -114,13 +117,13 @@ class FileSource(Source):
         deadline = time.monotonic() + wait
         records: list[Record] = []
         ended = False
-        room, passed_over = BATCH_BYTES, 0
+        room, passed_over = self._batch_bytes, 0
         # What holds no record, such as a hole, is not read to its end: a stop may be asked for.
         while len(records) < limit and room > 0 and passed_over < MOST_SILENT and not ended:
-            before = self._reading.offset
-            if taken := self._reading.take(limit - len(records)):
+            most = min(limit - len(records), memory.most_records(room, self._columns))
+            if taken := self._reading.take(most):
                 records += taken
-                room -= self._reading.offset - before
+                room -= memory.weight(taken)
                 passed_over = 0
             elif fed := self._feed():
                 passed_over += fed
@@ -205,6 +208,11 @@ class FileSource(Source):
     def close(self) -> None:
         """See `Source`."""
         self._chain.close()
+
+    @property
+    def _columns(self) -> tuple[str, ...] | None:
+        header = self._reading.header
+        return header.columns if header else None
 
     def _feed(self) -> int:
         """Read on in the current file; return how many bytes, 0 if there is no more for now."""
