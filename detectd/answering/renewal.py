@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import structlog
 
 from detectd import wiring
@@ -138,18 +139,19 @@ class Renewal:
 
     def see(self, judged: Judged, alarmed: int | None) -> None:
         """Take a batch in; `alarmed` is how many of its rows it took to an alarm, if any."""
-        rows, verdicts = judged.rows, judged.found.verdict
+        rows, verdicts, finite = judged.rows, judged.found.verdict, np.isfinite(judged.scores)
         events = self._seen.events + len(rows)
         on_drift = self.settings.training.refit == "on_drift"
         if alarmed is not None and on_drift and not self._seen.alarmed:
-            rows, verdicts = rows[alarmed:], verdicts[alarmed:]
+            rows, verdicts, finite = rows[alarmed:], verdicts[alarmed:], finite[alarmed:]
             if self._file:
                 self._file.resume({})
             self._seen = replace(self._seen, alarmed=True)
             self._set_guard()
         self._seen = replace(self._seen, events=events)
         if self._file:
-            self._file.add(rows, verdicts)
+            # What is beyond the reach of one detector would ruin the training of the next.
+            self._file.add(rows[finite], verdicts[finite])
 
     def state(self) -> dict[str, Any]:
         """What a restart must know once the batch's outputs are committed."""
