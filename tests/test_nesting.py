@@ -53,17 +53,16 @@ def test_open_quotes_and_backslashes_take_no_square_of_time():
 
 
 def nested(levels, shape):
-    inner = {"arrays": "[" * (levels - 1) + "]" * (levels - 1)}.get(shape)
-    if inner is None:
-        inner = '{"k":' * (levels - 1) + "0" + "}" * (levels - 1)
+    opening, closing = ("[", "]") if shape == "arrays" else ('{"k":', "}")
+    inner = opening * (levels - 1) + "0" + closing * (levels - 1)
     return b'{"a": 1, "deep": %s}' % inner.encode()
 
 
 @pytest.mark.parametrize("shape", ["arrays", "objects"])
 @pytest.mark.parametrize("feature", ["a", "deep.x"])
 def test_what_is_deeper_than_the_limit_is_a_dead_letter(shape, feature):
-    schema = Schema((feature, "a"), key="deep", missing="median", max_depth=16)
-    for deep in (1, 2, 15, 16, 17, 18, 200, *TREACHEROUS, 20_000, 400_000):
+    schema = Schema(tuple({feature, "a"}), key="deep", missing="median", max_depth=16)
+    for deep in (1, 2, 15, 16, 17, 18, 200, *TREACHEROUS, 20_000, 100_000):
         decoded = decode([Record("t:1", nested(deep, shape))] * 3, schema)
         if deep <= 16:
             assert not decoded.dead

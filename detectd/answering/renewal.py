@@ -29,6 +29,7 @@ from detectd.answering.acceptance import (
     agreement,
     backwards,
     refusals,
+    scoreless,
 )
 from detectd.answering.warmup import Busy
 from detectd.answering.window import Window, guard
@@ -249,7 +250,8 @@ class Renewal:
             ready = serving.serve(model, settings)
             agreed = agreement(old.judge, ready.judge, rows[len(rows) - kept :])
             refused = refusals(_contender(old), _contender(ready), agreed, limit)
-            refused += backwards(ready.judge, complete_rows(model))
+            trained_on = complete_rows(model)
+            refused += scoreless(ready.judge, trained_on) + backwards(ready.judge, trained_on)
             if not refused:
                 self._store.save(model)
             return _Finished(ready, refused)
