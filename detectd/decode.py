@@ -19,7 +19,7 @@ import numpy as np
 
 from detectd import features, unforeseen
 from detectd.absence import what_is_there
-from detectd.nesting import deeper_than, depth
+from detectd.nesting import any_deeper, depth
 from detectd.records import MISSING_VALUES, Defect, Event, Stage
 from detectd.stamps import NUMBERS, key_bytes, milliseconds
 from detectd.surrogates import decode_json
@@ -211,7 +211,7 @@ def _fields(record: Record, schema: Schema) -> tuple[Mapping[str, Any], bytes]:
 def _require_shallow(text: bytes, schema: Schema) -> None:
     """Raise Defect if JSON is nested too deep for readers that must give up somewhere."""
     most = schema.max_depth
-    if deeper_than(most, text):
+    if any_deeper((text,), most):
         error = f"nested {depth(text)} deep, more than source.max_depth = {most}"
         raise Defect(Stage.DECODE, error)
 

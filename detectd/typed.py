@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from detectd.nesting import deeper_than, may_be_deeper
+from detectd.nesting import any_deeper
 from detectd.records import Event
 from detectd.stamps import key_bytes, milliseconds
 from detectd.unforeseen import NOT_THE_RECORDS
@@ -68,13 +68,9 @@ def typed_reader(schema: Schema) -> Read | None:  # noqa: C901 - two closures
         longest = max(map(len, values), default=0)
         if len(values) < len(run) or longest > max_bytes:
             return False
-        text = b" ".join(values)
-        if (
-            longest > 2 * max_depth
-            and may_be_deeper(text, max_depth)
-            and any(deeper_than(max_depth, value) for value in values)
-        ):
+        if longest > 2 * max_depth and any_deeper(values, max_depth):
             return False
+        text = b" ".join(values)
         try:
             if not text.isascii():
                 text.decode()  # The decoder looks at no text that it skips.

@@ -24,15 +24,17 @@ TRIED = 512
 
 
 def why_scoreless(judge: Judge, rows: NDArray[np.float64]) -> str | None:
-    """Why the model may answer nothing: rows that it was trained on get no finite score.
+    """Why the model may answer nothing: too many rows like its training rows get no finite score.
 
-    In the stream such a score means that a row is far outside, so the model would call rows like
-    its training rows anomalies. None if it is sound. `rows` (N, d) are the complete training rows.
+    In the stream such a score means that a row is far outside. Among the training rows, as many may
+    be as are expected to be anomalies. None if it is sound. `rows` (N, d) are complete.
     """
-    some = rows[:TRIED]
+    some, zone = rows[:TRIED], judge.rejector.zone
     _, finite, _ = judge_rows(some, judge)
     lost = int(np.count_nonzero(~finite))
-    return f"it gives no finite score to {lost} of {len(some)} training rows" if lost else None
+    if lost * zone.n <= zone.m * len(some):
+        return None
+    return f"it gives no finite score to {lost} of {len(some)} training rows"
 
 
 def why_backwards(judge: Judge, rows: NDArray[np.float64]) -> str | None:

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 def train(rows: Rows, recipe: Recipe, features: tuple[str, ...], created: datetime) -> Model:
     """Fit and calibrate on `rows` (N, d), NaN where a feature is missing.
 
-    Raises DetectdError where the rows cannot carry a model: too few, all equal, a feature that
-    never has a value, scores that are not finite.
+    A calibration score that is not finite is one of a row far outside, and counts as the largest
+    double. Raises DetectdError where the rows cannot carry a model: too few, all equal, a feature
+    that never has a value, more scores that are not finite than anomalies are expected.
     """
     require_rows(len(rows), recipe, features)
     medians = _medians(rows, features)
@@ -47,12 +48,13 @@ def train(rows: Rows, recipe: Recipe, features: tuple[str, ...], created: dateti
     require_rows(len(rows), settled, features)
     detector, calibration = CALIBRATIONS[recipe.method](complete, settled)
     lost = int(np.count_nonzero(~np.isfinite(calibration)))
-    if lost:
+    if lost > expected_anomalies(len(calibration), expected.mean):
         raise DetectdError(
             f"training: {recipe.detector} gave {lost} of {len(calibration)} calibration scores "
             "that are not finite; use other features or another detector.name"
         )
-    calibration = np.sort(calibration)
+    finite = np.isfinite(calibration)
+    calibration = np.sort(np.where(finite, calibration, np.finfo(np.float64).max))
     return Model(
         version=_name(created, rows, calibration, recipe, features),
         created=created.isoformat(timespec="seconds"),
