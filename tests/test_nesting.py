@@ -33,7 +33,7 @@ def levels(value):
 
 
 @settings(deadline=None)
-@given(values, st.integers(0, 8), st.booleans())
+@given(values, st.integers(1, 8), st.booleans())
 def test_depth_is_that_of_the_decoded_value(value, most, ascii_only):
     text = json.dumps(value, ensure_ascii=ascii_only).encode()
     assert depth(text) == levels(value)
