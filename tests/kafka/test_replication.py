@@ -291,7 +291,7 @@ def test_odd_headers_and_records_of_others_do_not_stop_the_feed(
     topic = models_topic(kafka_broker, client)
     record = {"key": b"v/0", "value": b"x"}
     with closing(kafka_broker.client(KafkaProducer)) as writer:
-        writer.send(topic, headers=[(OddName("caf\xe9"), b"x"), ("", None)], **record)
+        writer.send(topic, headers=[(OddName("caf\xe9"), b"x"), ("", b"")], **record)
         writer.send(topic, key=b"active", value=None)
         writer.flush()
     deep = b'{"version": ' + b"[" * 5_000
