@@ -7,11 +7,11 @@ from acceptance.command import detectd, events
 
 
 def nested(deep):
-    """An event whose key is nested so deep; 971 to 993 could be decoded, and not encoded again."""
+    """An event whose key is nested so deep; one from 971 to 993 could be read, not written again."""
     return '{"a": 0.1, "b": 0.2, "truth": 0, "host": %s}' % ('{"k":' * deep + "0" + "}" * deep)
 
 
-DEEP = (126, 127, 128, 971, 982, 993, 5_000)
+DEEP = (126, 127, 128, *range(971, 994), 5_000)
 HOSTILE = [
     *map(nested, DEEP),
     '{"a": 1e160, "b": -1e300, "truth": 1, "host": "far"}',
