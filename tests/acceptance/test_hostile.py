@@ -7,7 +7,7 @@ from acceptance.command import detectd, events
 
 
 def nested(deep):
-    """An event whose key is nested so deep; one from 971 to 993 could be read, not written again."""
+    """An event with a key nested so deep; one from 971 to 993 could be read, not written again."""
     return '{"a": 0.1, "b": 0.2, "truth": 0, "host": %s}' % ('{"k":' * deep + "0" + "}" * deep)
 
 
