@@ -6,8 +6,9 @@ PIP := $(BIN)/pip install --disable-pip-version-check --progress-bar on
 # What the service needs, and what is needed to work on it. Both are pinned by requirements/.
 RUNTIME := $(VENV)/.runtime
 READY := $(VENV)/.ready
+FUZZING := $(VENV)/.fuzzing
 
-.PHONY: demo test check lint types imports format bench bench-memory bench-hostile-memory bench-kafka bench-drift bench-poison bench-detectors chaos parity soak
+.PHONY: demo test check lint types imports format bench bench-memory bench-hostile-memory bench-kafka bench-drift bench-poison bench-detectors chaos parity soak fuzz
 .PHONY: schema lock audit wheel deb test-deb image clean
 
 $(RUNTIME): pyproject.toml requirements/runtime.txt
@@ -22,6 +23,10 @@ $(RUNTIME): pyproject.toml requirements/runtime.txt
 $(READY): $(RUNTIME) requirements/dev.txt
 	@echo "Installing the tools that tests and benchmarks need into $(VENV) ..."
 	$(PIP) --quiet --require-hashes --requirement requirements/dev.txt
+	@touch $@
+
+$(FUZZING): $(READY) requirements/fuzz.txt
+	$(PIP) --quiet --no-deps --require-hashes --requirement requirements/fuzz.txt
 	@touch $@
 
 demo: $(RUNTIME)
@@ -82,6 +87,10 @@ chaos: $(READY)
 # Minutes: every kernel against PyOD, on rows that are measured (DATA=directory of ADBench) or drawn.
 parity: $(READY)
 	PYTHONPATH=tests $(BIN)/python -m parity.campaign $(if $(DATA),--data $(DATA))
+
+# A minute, or SECONDS=3600: the path from bytes to outputs under coverage-guided fuzzing. SEED=2.
+fuzz: $(FUZZING)
+	PYTHONPATH=tests $(BIN)/python -m fuzz.campaign --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1)
 
 # For editors: config/schema.json from the settings and from what reference.toml says of each key.
 schema: $(READY)

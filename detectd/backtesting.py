@@ -21,6 +21,7 @@ from detectd.answering.collection import NO_TIME, Collection
 from detectd.decode import field_of
 from detectd.errors import DetectdError, UsageError
 from detectd.input import InputFile
+from detectd.judging import judge_scores
 from detectd.models import training
 from detectd.models.serving import load_active, serve, serve_new
 from detectd.pipeline import collect_records, judge_records
@@ -83,7 +84,7 @@ class Answered:
         other = Answered(len(rejector.scores))
         other.ranks, other._scores, other._anomalous = self.ranks, self._scores, self._anomalous
         for scores, anomalous in zip(self._scores, self._anomalous, strict=True):
-            verdicts = rejector.judge(scores).verdict
+            verdicts = judge_scores(scores, rejector)[1].verdict
             np.add.at(other.counts, (verdicts, anomalous.astype(np.int64)), 1)
         return other
 

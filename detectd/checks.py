@@ -38,7 +38,8 @@ def check(settings: Settings) -> list[str]:
     """
     good: list[str] = []
     bad: list[str] = []
-    for look in (_detector, _functions, _source, _sink, _server, _memory, _model, _learning, _cache):
+    looks = (_detector, _functions, _source, _sink, _server, _memory, _model, _learning, _cache)
+    for look in looks:
         try:
             good += look(settings)
         except DetectdError as mistake:

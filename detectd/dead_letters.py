@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 STAGE, REPLAYED = "detectd-stage", "detectd-replayed"
 
 # Where in Kafka a record came from: topic/partition/offset.
-PLACE = re.compile(r".+/(\d+)/\d+")
+PLACE = re.compile(r".+/([0-9]{1,9})/[0-9]+", re.DOTALL)
 
 # What differs from record to record in an error; the name of a feature does not.
 PARTICULARS = re.compile(r"(feature '[^']*')|'[^']*'|\"[^\"]*\"|(?<![\w-])\d+")
@@ -81,8 +81,8 @@ def read(
     """The dead letter at `found.id`; its record stood under `columns`, in that `dialect`."""
     try:
         written = decode(found.value or b"")
-        value = _raw(written)
-    except ValueError as broken:
+        value, key = _raw(written), _key(written)
+    except (ValueError, RecursionError) as broken:
         return Letter(found.id, "unknown", f"not a dead letter: {broken}", None, "no dead letter")
     letter = Letter(written.id, written.stage, written.error, None)
     if value is None:
@@ -96,7 +96,7 @@ def read(
     record = Record(
         id=written.id,
         value=value,
-        key=_key(written),
+        key=key,
         headers=(*ours, (REPLAYED, found.id.encode())),
         timestamp_ms=written.timestamp,
         partition=int(place[1]) if place else None,

@@ -38,7 +38,8 @@ def occlusion(
     """The part (k, f) of each feature in the scores (k,) of complete rows (k, d).
 
     `columns` (f, d) says which columns are whose. A row whose score without a feature is not finite
-    gives NaN there; a part too large for a double is the largest one. Scores k·f rows.
+    gives NaN there; a part too large for a double is the largest one, as is that of an infinite
+    score. Scores k·f rows.
     """
     (k, d), f = rows.shape, len(columns)
     occluded = np.where(columns, medians, rows[:, None, :])

@@ -147,6 +147,8 @@ class Service:
             self.witness.turned(self.answerer, self.source)
             self.witness.doubts(self.source.absent(), self.fields.warnings)
             self.witness.lost(self.source.take_losses())
+            if self.feed:
+                self.witness.health.models_refused(self.feed.refused)
 
     def _receive_models(self) -> None:
         """Begin with the model that is published, where models are."""

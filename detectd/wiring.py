@@ -44,6 +44,7 @@ def schema(settings: Settings) -> Schema:
         missing_values=frozenset(text.strip().lower() for text in event.missing_values),
         max_missing=_max_missing(event.max_missing, len(event.features)),
         max_record_bytes=settings.source.max_record_bytes,
+        max_depth=settings.source.max_depth,
     )
 
 

@@ -22,6 +22,7 @@ from detectd.answering.acceptance import (
     agreement,
     backwards,
     refusals,
+    scoreless,
     suspicious,
 )
 from detectd.answering.tail import with_tail
@@ -101,7 +102,8 @@ def begin(
         ready = serving.serve(model, settings)
         agreed = agreement(old.judge, ready.judge, compared)
         refused = refusals(_contender(old), _contender(ready), agreed, max_changed)
-        refused += backwards(ready.judge, complete_rows(model))
+        trained_on = complete_rows(model)
+        refused += scoreless(ready.judge, trained_on) + backwards(ready.judge, trained_on)
         if not refused:
             store.save(model)
         return Finished(ready, refused)

@@ -18,6 +18,7 @@ import structlog
 from detectd.errors import DetectdError
 from detectd.models import serving
 from detectd.models.refitting import Failed, Limits, Refit, Task
+from detectd.unforeseen import NOT_THE_RECORDS, in_words
 
 if TYPE_CHECKING:
     from detectd.models.files import Loaded
@@ -71,6 +72,11 @@ class Preparation:
                 if loaded.drift
                 else serving.serve(loaded.model, self.settings)
             )
+        except NOT_THE_RECORDS as failed:
+            self._outcome.set_exception(failed)
+        except Exception as failed:  # noqa: BLE001 - a model from elsewhere can be anything
+            broken = DetectdError(f"{self.version}: it cannot answer: {in_words(failed)}")
+            self._outcome.set_exception(broken)
         except BaseException as failed:  # noqa: BLE001 - `result` raises it
             self._outcome.set_exception(failed)
 

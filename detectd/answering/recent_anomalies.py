@@ -103,8 +103,9 @@ def together(parts: Sequence[object]) -> dict[str, Any]:
 
 
 def _score(out: Outgoing) -> float:
-    """The output's score, by the last header of that name; within a model it orders them."""
+    """The output's score, by the last header of that name; within a model it orders them. An
+    anomaly without one lies beyond all scores."""
     for name, content in reversed(out.headers):
         if name == SCORE:
             return float(content)
-    return float("-inf")
+    return float("inf")

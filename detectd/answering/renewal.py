@@ -24,6 +24,7 @@ import time
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import structlog
 
 from detectd import wiring
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from detectd.answering.candidate import Finished
-    from detectd.answering.window import Rows, Verdicts
     from detectd.models.serving import Serving
     from detectd.models.store import Store
     from detectd.pipeline import Judged
@@ -164,17 +164,19 @@ class Renewal:
 
     def see(self, judged: Judged, alarms: Sequence[int]) -> None:
         """Take a batch in; `alarms` says how many of its rows it took to each alarm."""
-        rows, verdicts = judged.rows, judged.found.verdict
         done = 0
         for alarm in alarms:
-            self._collect(rows[done:alarm], verdicts[done:alarm])
+            self._collect(judged, slice(done, alarm))
             self._alarmed()
             done = alarm
-        self._collect(rows[done:], verdicts[done:])
-        self._seen = replace(self._seen, events=self._seen.events + len(rows))
+        self._collect(judged, slice(done, None))
+        self._seen = replace(self._seen, events=self._seen.events + len(judged.rows))
 
-    def _collect(self, rows: Rows, verdicts: Verdicts) -> None:
+    def _collect(self, judged: Judged, part: slice) -> None:
         if self._collected:
+            # What is beyond the reach of one detector would ruin the training of the next.
+            finite = np.isfinite(judged.scores[part])
+            rows, verdicts = judged.rows[part][finite], judged.found.verdict[part][finite]
             self._collected.add(rows, verdicts)
 
     def _alarmed(self) -> None:

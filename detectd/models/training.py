@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 def train(rows: Rows, recipe: Recipe, declared: Sequence[Declared], created: datetime) -> Model:
     """Fit and calibrate on `rows` (N, d) of the declared features, NaN where one is missing.
 
-    Raises DetectdError where the rows cannot carry a model: too few, all equal, a feature that
-    never has a value, scores that are not finite.
+    A calibration score that is not finite is one of a row far outside, and counts as the largest
+    double. Raises DetectdError where the rows cannot carry a model: too few, all equal, a feature
+    that never has a value, more scores that are not finite than anomalies are expected.
     """
     features = columns(declared)
     require_rows(len(rows), recipe, features)
@@ -50,12 +51,13 @@ def train(rows: Rows, recipe: Recipe, declared: Sequence[Declared], created: dat
     require_rows(len(rows), settled, features)
     detector, calibration = CALIBRATIONS[recipe.method](complete, settled)
     lost = int(np.count_nonzero(~np.isfinite(calibration)))
-    if lost:
+    if lost > expected_anomalies(len(calibration), expected.mean):
         raise DetectdError(
             f"training: {recipe.detector} gave {lost} of {len(calibration)} calibration scores "
             "that are not finite; use other features or another detector.name"
         )
-    calibration = np.sort(calibration)
+    finite = np.isfinite(calibration)
+    calibration = np.sort(np.where(finite, calibration, np.finfo(np.float64).max))
     return Model(
         version=_name(created, rows, calibration, recipe, declared),
         created=created.isoformat(timespec="seconds"),

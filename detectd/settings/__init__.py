@@ -62,6 +62,8 @@ class SourceSettings(Section):
     batch_seconds: float = Field(default=1.0, gt=0, le=60)
     batch_bytes: int = Field(default=memory.BATCH_BYTES, ge=1 << 20)
     max_record_bytes: int = Field(default=1_048_576, ge=2)
+    # Beyond some 300 levels, readers of JSON begin to refuse.
+    max_depth: int = Field(default=128, ge=1, le=256)
     stale_after: Seconds | None = None
     csv: CsvSettings = CsvSettings()
     follow_symlinks: bool = False

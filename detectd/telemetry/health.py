@@ -102,6 +102,7 @@ class State:
     refused: str = ""
     rewinds: int = 0
     failed_commits: int = 0
+    models_refused: int = 0
     gap_records: Mapping[str, int] = field(default_factory=dict)
     resets: Mapping[str, int] = field(default_factory=dict)
     losses: Losses = NO_LOSSES
@@ -326,6 +327,11 @@ class Health:
         """Outputs could not be committed; they are still to be."""
         with self._lock:
             self.state = replace(self.state, failed_commits=self.state.failed_commits + 1)
+
+    def models_refused(self, records: int) -> None:
+        """So many records of the models topic were refused so far."""
+        if records != self.state.models_refused:
+            self._change(models_refused=records)
 
     def reloaded(self) -> None:
         """A new configuration is in force."""

@@ -45,6 +45,7 @@ def readings(state: State, now: float, epoch: float) -> dict[str, Values]:
         "detectd_interruptions_total": {(): state.interruptions},
         "detectd_rewinds_total": {(): state.rewinds},
         "detectd_failed_commits_total": {(): state.failed_commits},
+        "detectd_models_refused_total": {(): state.models_refused},
         "detectd_source_gap_records_total": _by_partition(partitions, state.gap_records),
         "detectd_source_resets_total": _by_partition(partitions, state.resets),
     }

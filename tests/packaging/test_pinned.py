@@ -59,6 +59,7 @@ WANTED = {
     "package.txt": lambda: asked(extra=extras.PACKAGED),
     "build.txt": lambda: asked(groups=["build"], project_too=False),
     "tools.txt": lambda: asked(groups=["tools"], project_too=False),
+    "fuzz.txt": lambda: asked(groups=["fuzz"], project_too=False),
     "dev.txt": lambda: asked(extra=extras.PACKAGED, groups=["dev", "bench"]),
 }
 

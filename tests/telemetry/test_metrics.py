@@ -57,6 +57,7 @@ CONTRACT = {
     "detectd_not_ready": ("reason",),
     "detectd_source_unread_bytes": (),
     "detectd_failed_commits_total": (),
+    "detectd_models_refused_total": (),
 }
 
 
