@@ -8,9 +8,10 @@ PIP := $(BIN)/pip install --disable-pip-version-check --progress-bar on
 RUNTIME := $(VENV)/.runtime
 READY := $(VENV)/.ready
 SITE := $(VENV)/.site
+FUZZING := $(VENV)/.fuzzing
 
-.PHONY: help demo test check lint prose types imports format docs bench bench-memory bench-kafka bench-drift
-.PHONY: bench-detectors chaos parity soak schema lock audit wheel deb test-deb image clean
+.PHONY: help demo test check lint prose types imports format docs bench bench-memory bench-hostile-memory bench-kafka
+.PHONY: bench-drift bench-poison bench-detectors chaos parity soak fuzz schema lock audit wheel deb test-deb image clean
 
 $(RUNTIME): pyproject.toml requirements/runtime.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -30,8 +31,12 @@ $(SITE): $(RUNTIME) requirements/docs.txt
 	$(PIP) --quiet --require-hashes --requirement requirements/docs.txt
 	@touch $@
 
+$(FUZZING): $(READY) requirements/fuzz.txt
+	$(PIP) --quiet --no-deps --require-hashes --requirement requirements/fuzz.txt
+	@touch $@
+
 help: ## list the targets
-	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 17
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
 demo: $(RUNTIME) ## a first look, on a simulated fleet with known faults
 	$(BIN)/detectd demo
@@ -68,6 +73,9 @@ bench: $(READY) ## minutes: ratios against PyOD, River, PySAD and a pass-through
 bench-memory: $(READY) ## minutes: memory after ten million events
 	$(BIN)/python -m benchmarks --only memory
 
+bench-hostile-memory: $(READY) ## minutes: peak memory with the worst records of each kind
+	$(BIN)/python -m benchmarks.hostile_memory
+
 bench-kafka: $(READY) ## between Kafka topics, against passing records through
 	$(BIN)/python -m benchmarks.kafka
 
@@ -80,11 +88,17 @@ bench-detectors: $(READY) ## three minutes: which detector finds what; DATA=dire
 bench-drift: $(READY) ## half an hour: how soon a change is seen, beside River's detectors
 	$(BIN)/python -m benchmarks.delays
 
+bench-poison: $(READY) ## minutes: how much of an attack it takes until a model calls it normal
+	$(BIN)/python -m benchmarks.poison
+
 chaos: $(READY) ## minutes: processes and brokers killed and frozen; SEED=3 CLIENT=confluent
 	PYTHONPATH=tests:tests/kafka $(BIN)/python -m chaos.campaign $(if $(SEED),--seed $(SEED)) $(if $(CLIENT),--client $(CLIENT))
 
 parity: $(READY) ## minutes: every kernel against PyOD; DATA=directory of ADBench
 	PYTHONPATH=tests $(BIN)/python -m parity.campaign $(if $(DATA),--data $(DATA))
+
+fuzz: $(FUZZING) ## a minute, from bytes to outputs under coverage-guided fuzzing; SECONDS=3600 SEED=2
+	PYTHONPATH=tests $(BIN)/python -m fuzz.campaign --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1)
 
 schema: $(READY) ## config/schema.json, from the settings and reference.toml
 	$(BIN)/python packaging/schema.py > config/schema.json

@@ -16,7 +16,7 @@ import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
@@ -64,8 +64,8 @@ def main(directory: Path, names: list[str]) -> None:
     print(f"| detector | sets | {_HEAD} | fleet: {_HEAD.replace(' | ', ' | fleet: ')} |")
     print("|---" * (2 + 2 * _HEAD.count("|") + 2) + "|")
     for name in names:
-        counted = [c for rows, labels in sets.values() if (c := _judged(name, rows, labels))]
-        ours = _judged(name, *fleet)
+        counted = [c for rows, labels in sets.values() if (c := judged(name, rows, labels))]
+        ours = judged(name, *fleet)
         print(f"| {name} | {len(counted)} | {_cells(counted)} | {_cells([ours] if ours else [])} |")
 
 
@@ -105,10 +105,12 @@ def _fleet() -> tuple[Rows, Labels]:
     return np.column_stack([100 * load, memory, latency, np.sin(angle), np.cos(angle)]), labels
 
 
-def _judged(name: str, rows: Rows, labels: Labels) -> Counted | None:
-    """None if the detector is refused on these rows."""
+def judged(
+    name: str, rows: Rows, labels: Labels, params: dict[str, Any] | None = None
+) -> Counted | None:
+    """Train on the first half, judge the second. None if the detector is refused on these rows."""
     half = len(rows) // 2
-    recipe = Recipe(detector=name, contamination=CONTAMINATION)
+    recipe = Recipe(detector=name, contamination=CONTAMINATION, params=params or {})
     columns = tuple(f"f{i}" for i in range(rows.shape[1]))
     try:
         with warnings.catch_warnings():

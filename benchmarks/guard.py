@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from detectd.answering.tail import with_tail
 from detectd.answering.window import Window, guard
 from detectd.promise import Terms, promise
-from detectd.rejection import ABSTAIN, ANOMALY, Costs, rejector
+from detectd.rejection import ABSTAIN, ANOMALY, NORMAL, Costs, rejector
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     Stream = Callable[[np.random.Generator, int], np.ndarray]
 
+TAILED = "normal_only"
 N, RUNS, GENERATIONS, SHOWN = 2000, 40, 10, (1, 2, 3, 5, 10)
 TERMS = Terms(contamination=0.05, T=8.0, max_abstain_rate=None, delta=0.1, costs=Costs(1, 1, 0.05))
 
@@ -34,6 +36,8 @@ GUARDS = {
     "anomaly": guard("anomaly", TERMS.contamination, UPPER),
     "anomaly_and_abstain, upper bound": guard("anomaly_and_abstain", TERMS.contamination, UPPER),
     "anomaly_and_abstain, mean": guard("anomaly_and_abstain", TERMS.contamination, MEAN),
+    "share 0, without a tail": guard("normal_only", TERMS.contamination, UPPER),
+    TAILED: guard("normal_only", TERMS.contamination, UPPER),
 }
 
 
@@ -58,22 +62,26 @@ STREAMS: dict[str, Stream] = {
 }
 
 
-def generations(stream: Stream, guard: Guard, seed: int) -> np.ndarray:
+def generations(stream: Stream, guard: Guard, seed: int, *, tailed: bool) -> np.ndarray:
     """The rates (GENERATIONS, 2) of anomalies and abstentions on the stream after each refit."""
     rng = np.random.default_rng(seed)
     window = Window(1, N, guard=guard)
-    window.add(_cloud(rng, N)[:, None], np.zeros(N, dtype=np.int8))
+    rows = _cloud(rng, N)[:, None]
+    window.add(rows, np.zeros(N, dtype=np.int8))
     rates = np.empty((GENERATIONS, 2))
     for generation in range(GENERATIONS):
         scores = stream(rng, N)
-        window.add(scores[:, None], _model(window).judge(scores).verdict)
-        fresh = _model(window).judge(stream(rng, 20_000)).verdict
+        model = _model(rows)
+        window.add(scores[:, None], model.judge(scores).verdict)
+        suspicious = model.judge(rows[:, 0]).verdict != NORMAL
+        rows = with_tail(window.rows(NORMAL), rows, suspicious) if tailed else window.rows()
+        fresh = _model(rows).judge(stream(rng, 20_000)).verdict
         rates[generation] = (fresh == ANOMALY).mean(), (fresh == ABSTAIN).mean()
     return rates
 
 
-def _model(window: Window) -> Rejector:
-    return rejector(window.rows()[:, 0], TERMS.contamination, TERMS.T)
+def _model(rows: np.ndarray) -> Rejector:
+    return rejector(rows[:, 0], TERMS.contamination, TERMS.T)
 
 
 def main() -> None:
@@ -84,7 +92,10 @@ def main() -> None:
     print("|---|---|" + "---|" * len(SHOWN))
     for name, stream in STREAMS.items():
         for guarded, limits in GUARDS.items():
-            mean = np.mean([generations(stream, limits, seed) for seed in range(RUNS)], axis=0)
+            runs = [
+                generations(stream, limits, seed, tailed=guarded == TAILED) for seed in range(RUNS)
+            ]
+            mean = np.mean(runs, axis=0)
             cells = (f"{mean[g - 1, 0]:.3f}, {mean[g - 1, 1]:.3f}" for g in SHOWN)
             print(f"| {name} | {guarded} |", " | ".join(cells), "|")
 

@@ -58,10 +58,18 @@ class Anomaly(msgspec.Struct, frozen=True):
     features: tuple[Feature, ...] = ()
 
     @property
+    def detailed(self) -> bool:
+        """Whether the output says how strong it is: not under `output.detail = "verdict"`."""
+        return self.p_value is not None
+
+    @property
     def strength(self) -> tuple[float, float]:
-        """A rank that grows with strength: by p-value, which models share, then by score."""
+        """A rank that grows with strength: by p-value, which models share, then by score.
+
+        Judged without a score is what lies beyond all scores.
+        """
         p_value = 1.0 if self.p_value is None else self.p_value
-        return -p_value, -math.inf if self.score is None else self.score
+        return -p_value, math.inf if self.score is None else self.score
 
 
 class _Explanation(msgspec.Struct):

@@ -10,21 +10,25 @@ from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
 from detectd import wiring
+from detectd.answering.collection import NO_TIME, Collection
 from detectd.decode import field_of
 from detectd.errors import DetectdError, UsageError
 from detectd.input import InputFile
+from detectd.judging import judge_scores
 from detectd.models import training
 from detectd.models.serving import load_active, serve, serve_new
 from detectd.pipeline import collect_records, judge_records
 from detectd.records import Topic
 from detectd.surrogates import decode_json
 from detectd.telemetry.metrics import stages
+from detectd.time_covered import portion
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,7 +84,7 @@ class Answered:
         other = Answered(len(rejector.scores))
         other.ranks, other._scores, other._anomalous = self.ranks, self._scores, self._anomalous
         for scores, anomalous in zip(self._scores, self._anomalous, strict=True):
-            verdicts = rejector.judge(scores).verdict
+            verdicts = judge_scores(scores, rejector)[1].verdict
             np.add.at(other.counts, (verdicts, anomalous.astype(np.int64)), 1)
         return other
 
@@ -156,22 +160,33 @@ def backtest(path: Path, label: str, settings: Settings, advance: Advance) -> Ba
 
 def _warmed_up(path: Path, reading: _Reading, settings: Settings) -> Model:
     """The model that `run` would make of the first events."""
-    wanted = settings.training.warmup
-    parts: list[NDArray[np.float64]] = []
-    while reading.events < wanted:
+    collection = Collection(wiring.warmup_goal(settings))
+    latest: dict[int, tuple[int, NDArray[np.float64]]] = {}
+    while not collection.enough:
         if reading.ended:
             raise DetectdError(
                 f"--input {path}: no model is active, and to train one takes training.warmup = "
-                f"{wanted} events, of which it has {reading.events}; `detectd fit` first, or lower "
+                f"{_lacking(collection, reading.events, settings)}; `detectd fit` first, or lower "
                 "training.warmup"
             )
-        batch = reading.file.read(wanted - reading.events)
-        outgoing, rows = collect_records(batch.records, reading.schema)
-        parts.append(rows)
-        reading.took(len(rows), stages(outgoing), ended=batch.ended)
-    rows = np.concatenate(parts)
-    recipe, features = wiring.recipe(settings), settings.event.columns
+        batch = reading.file.read(collection.due)
+        unjudged = collect_records(batch.records, reading.schema)
+        times = [NO_TIME if e.timestamp_ms is None else e.timestamp_ms for e in unjudged.events]
+        places = collection.add([0] * len(times), times)
+        first = reading.events
+        latest |= {p: (first + i, unjudged.rows[i].copy()) for i, p in enumerate(places) if p >= 0}
+        reading.took(len(times), stages(unjudged.outgoing), ended=batch.ended)
+    rows = np.array([row for _, row in sorted(latest.values(), key=itemgetter(0))])
+    recipe, features = wiring.recipe(settings), settings.event.declared
     return training.train(rows, recipe, features, datetime.now(UTC))
+
+
+def _lacking(collection: Collection, events: int, settings: Settings) -> str:
+    wanted = settings.training.warmup
+    if collection.span_ms is None:
+        return f"{wanted} events, of which it has {events}"
+    spanned = portion(collection.covered_ms, collection.span_ms)
+    return f'"{wanted}", and the times of its {events} events span {spanned}'
 
 
 def _answers(path: Path, label: str, reading: _Reading, serving: Serving) -> tuple[Answered, int]:

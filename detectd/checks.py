@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
+from stat import S_ISVTX, S_IWOTH
 from typing import TYPE_CHECKING
 
-from detectd import wiring
+from detectd import memory, wiring
 from detectd.decode import decode
 from detectd.detectors import find, try_params
+from detectd.directories import require_private
 from detectd.errors import ConfigError, DetectdError
 from detectd.field_watch import FIRST_RECORDS, FieldWatch
+from detectd.learning import what_is_learnt
 from detectd.nearest import exists, missing
 from detectd.os_failures import explained
+from detectd.walk import Walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +38,8 @@ def check(settings: Settings) -> list[str]:
     """
     good: list[str] = []
     bad: list[str] = []
-    for look in (_detector, _functions, _source, _sink, _server, _model):
+    looks = (_detector, _functions, _source, _sink, _server, _memory, _model, _learning, _cache)
+    for look in looks:
         try:
             good += look(settings)
         except DetectdError as mistake:
@@ -71,12 +78,44 @@ def _source(settings: Settings) -> Iterator[str]:
     if source.kind != "file":
         return
     assert source.path is not None
+    yield from _writers(source.path)
     if source.follow and not exists(source.path):
         if stock := unedited(settings):
             yield f"WARNING   {stock}"
         yield f"WARNING   source.path: {missing(source.path, '`run` waits until it does')}"
     elif not source.follow or source.path.is_file():
         yield from _try_first_records(settings)
+
+
+def _writers(path: Path) -> Iterator[str]:
+    """Warn if every user could put another file in the place of the source."""
+    try:
+        with Walk(path, missing_ok=True) as walk:
+            places = [*walk.directories, *([] if walk.missing else [(walk.place, walk.status)])]
+    except OSError:
+        return
+    # In a sticky directory, as /tmp, they cannot replace what is there.
+    open_to_all = (p for p, each in places if each.st_mode & (S_IWOTH | S_ISVTX) == S_IWOTH)
+    for place in open_to_all:
+        yield (
+            f"WARNING   source.path: every user of this host can write to {place}, and so give the "
+            "service events of their own; move the file"
+        )
+
+
+def _cache(settings: Settings) -> Iterator[str]:
+    """Warn if compiled code cannot be kept, without importing what compiles."""
+    directory = os.environ.get("NUMBA_CACHE_DIR")
+    if "detectd.jit" in sys.modules:
+        from detectd import jit
+
+        yield from (f"WARNING   {why}" for why in jit.refused)
+    elif directory:
+        try:
+            check_owners = settings.paths.check_owners
+            require_private("NUMBA_CACHE_DIR", Path(directory), check_owners=check_owners)
+        except (ConfigError, OSError) as why:
+            yield f"WARNING   each start compiles what it runs: {why}"
 
 
 def _try_first_records(settings: Settings) -> Iterator[str]:
@@ -105,10 +144,17 @@ def _try_first_records(settings: Settings) -> Iterator[str]:
     yield from (f"WARNING   {warning}" for warning in watch.warnings)
 
 
+def _memory(settings: Settings) -> Iterator[str]:
+    source = settings.source
+    in_flight = settings.kafka.fetch_bytes if source.kind == "kafka" else 0
+    most = memory.budget(source.batch_bytes, source.max_record_bytes, in_flight)
+    yield f"memory    at most {most >> 20:,} MiB beside libraries and model"
+
+
 def _sink(settings: Settings) -> Iterator[str]:
     directory = settings.sink.directory
     if settings.sink.kind == "file" and directory is not None:
-        _require_writable("sink.directory", directory)
+        _require_writable("sink.directory", directory, check_owners=settings.paths.check_owners)
     yield f"sink      {settings.sink.kind} {directory or ''}".rstrip()
     yield f"delivery  {wiring.delivery(settings)}"
 
@@ -121,12 +167,13 @@ def _server(settings: Settings) -> Iterator[str]:
 
 
 def _model(settings: Settings) -> Iterator[str]:
-    _require_writable("models.directory", settings.models.directory)
+    check_owners = settings.paths.check_owners
+    _require_writable("models.directory", settings.models.directory, check_owners=check_owners)
     store = wiring.store(settings)
     if store.active() is None or settings.training.refit != "never":
         require_trainable_warmup(settings)
     if store.active() is None:
-        yield f"model     none yet: the first {settings.training.warmup:,} events train one"
+        yield f"model     none yet: {_first_rows(settings)} train one"
         yield from _zone_after_warmup(settings)
         return
     from detectd.models.serving import load_active, other_settings, serve
@@ -145,6 +192,11 @@ def _model(settings: Settings) -> Iterator[str]:
         yield f"WARNING   {warning}"
 
 
+def _learning(settings: Settings) -> Iterator[str]:
+    for sentence in what_is_learnt(settings.training, wiring.refit_rows(settings)):
+        yield f"learning  {sentence}"
+
+
 def _zone_after_warmup(settings: Settings) -> Iterator[str]:
     """The zone that the warm-up will have: its ranks are those of any scores without ties."""
     if settings.detector.contamination == "estimate":
@@ -155,13 +207,14 @@ def _zone_after_warmup(settings: Settings) -> Iterator[str]:
     from detectd.report.wording import reach_sentence
 
     terms = wiring.terms(settings)
-    n = calibration_size(settings.training.warmup, wiring.recipe(settings))
+    n = calibration_size(settings.training.warmup_rows, wiring.recipe(settings))
     try:
         zone = planned_zone(n, terms)
     except ConfigError as impossible:
         raise ConfigError(f"rejector: {impossible}") from None
+    most = "at most " if settings.training.warmup_span_ms is not None else ""
     yield (
-        f"zone      n = {n:,} calibration scores, T = {zone.T:.6g}: "
+        f"zone      n = {most}{n:,} calibration scores, T = {zone.T:.6g}: "
         f"{reach_sentence(reach(zone, terms.contamination))}"
     )
     warnings = [*zone_warnings(zone, terms), *cost_warnings(terms.contamination, terms.costs)]
@@ -180,15 +233,27 @@ def require_trainable_warmup(settings: Settings) -> None:
     """Raise ConfigError where so few events, however good, could not train a model."""
     from detectd.models.training import require_rows
 
-    warmup, features = settings.training.warmup, settings.event.columns
+    training, recipe = settings.training, wiring.recipe(settings)
+    key = "training.warmup" if training.warmup_span_ms is None else "training.window"
     try:
-        require_rows(warmup, wiring.recipe(settings), features)
+        require_rows(training.warmup_rows, recipe, settings.event.columns)
     except DetectdError as too_few:
-        raise ConfigError(str(too_few).replace("training:", "training.warmup:", 1)) from None
+        raise ConfigError(str(too_few).replace("training:", f"{key}:", 1)) from None
 
 
-def _require_writable(key: str, directory: Path) -> None:
+def _first_rows(settings: Settings) -> str:
+    asked = settings.training
+    if asked.warmup_span_ms is None:
+        return f"the first {asked.warmup:,} events"
+    return f"the first events, spanning {asked.warmup}, at most {asked.window:,} of them"
+
+
+def _require_writable(key: str, directory: Path, *, check_owners: bool) -> None:
     """The directory, or the nearest parent that is there and in which it will be made."""
+    try:
+        require_private(key, directory, check_owners=check_owners)
+    except OSError as refused:
+        raise explained(refused, f"{key}: {directory} cannot be used") from None
     nearest = directory
     while not nearest.exists() and nearest != nearest.parent:
         nearest = nearest.parent

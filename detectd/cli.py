@@ -33,13 +33,14 @@ def main(argv: list[str] | None = None) -> int:
 
 def _begin(*, serves: bool) -> None:
     """Heed the signals that a service may get at once, and see to it that text is UTF-8."""
-    from detectd import signals
+    from detectd import signals, umask
     from detectd.standard_streams import is_utf8, start_again_in_utf8
 
     if not is_utf8():
         if serves:
             signals.ignore_hangups()  # no loss: the configuration is read afterwards
         start_again_in_utf8()
+    umask.restrict()
     if serves:
         signals.hold()
 

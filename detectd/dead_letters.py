@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from detectd import memory
 from detectd.records import Dialect, Record
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 STAGE, REPLAYED = "detectd-stage", "detectd-replayed"
 
 # Where in Kafka a record came from: topic/partition/offset.
-PLACE = re.compile(r".+/(\d+)/\d+")
+PLACE = re.compile(r".+/([0-9]{1,9})/[0-9]+", re.DOTALL)
 
 # What differs from record to record in an error; the name of a feature does not.
 PARTICULARS = re.compile(r"(feature '[^']*')|'[^']*'|\"[^\"]*\"|(?<![\w-])\d+")
@@ -62,6 +63,14 @@ class Group:
     first: str
     last: str
 
+    def joined(self, later: Group) -> Group:
+        """Return both as one, under the name of this."""
+        count, replayable = self.count + later.count, self.replayable + later.replayable
+        return replace(self, count=count, replayable=replayable, last=later.last)
+
+
+# The name of the last group if there are more kinds than are told apart.
+OTHER, RARER = "other", "rarer kinds, not told apart"
 
 decode = msgspec.json.Decoder(_Written).decode
 
@@ -72,8 +81,8 @@ def read(
     """The dead letter at `found.id`; its record stood under `columns`, in that `dialect`."""
     try:
         written = decode(found.value or b"")
-        value = _raw(written)
-    except ValueError as broken:
+        value, key = _raw(written), _key(written)
+    except (ValueError, RecursionError) as broken:
         return Letter(found.id, "unknown", f"not a dead letter: {broken}", None, "no dead letter")
     letter = Letter(written.id, written.stage, written.error, None)
     if value is None:
@@ -87,7 +96,7 @@ def read(
     record = Record(
         id=written.id,
         value=value,
-        key=_key(written),
+        key=key,
         headers=(*ours, (REPLAYED, found.id.encode())),
         timestamp_ms=written.timestamp,
         partition=int(place[1]) if place else None,
@@ -97,24 +106,47 @@ def read(
     return msgspec.structs.replace(letter, record=record)
 
 
-def grouped(letters: Iterable[Letter]) -> list[Group]:
-    """By stage and error, the most frequent first; within a group in the order of `letters`."""
+def grouped(letters: Iterable[Letter], most: int = memory.GROUPS) -> list[Group]:
+    """By stage and error, the most frequent first; within a group in the order of `letters`.
+
+    At most `most` groups. If there are more kinds, the rarest so far are counted together, in a
+    last group of stage `other`; one that comes again is counted from there on.
+    """
     groups: dict[tuple[str, str], Group] = {}
+    others: Group | None = None
     for letter in letters:
-        alike = letter.stage, pattern(letter.error)
-        before = groups.get(alike)
-        groups[alike] = Group(
-            *alike,
-            count=1 + (before.count if before else 0),
-            replayable=(letter.record is not None) + (before.replayable if before else 0),
-            first=before.first if before else letter.id,
-            last=letter.id,
-        )
-    return sorted(groups.values(), key=lambda group: (-group.count, group.stage, group.error))
+        alike = _shown(letter.stage), _shown(pattern(letter.error))
+        one = Group(*alike, 1, int(letter.record is not None), _shown(letter.id), _shown(letter.id))
+        groups[alike] = groups[alike].joined(one) if alike in groups else one
+        if len(groups) > most:
+            others = _merged(groups, others, most)
+    ranked = sorted(groups.values(), key=_rank)
+    return ranked if others is None else [*ranked, others]
+
+
+def _merged(groups: dict[tuple[str, str], Group], others: Group | None, most: int) -> Group:
+    """Take the rarer half out of `groups`; return it as one group, with what that was before."""
+    ranked = sorted(groups.values(), key=_rank)
+    for group in ranked[most // 2 :]:
+        del groups[group.stage, group.error]
+        others = others.joined(group) if others else replace(group, stage=OTHER, error=RARER)
+    assert others is not None
+    return others
+
+
+def _rank(group: Group) -> tuple[int, str, str]:
+    return -group.count, group.stage, group.error
+
+
+def _shown(text: str) -> str:
+    """Text of a dead letter, which anyone may have written, cut to what a table can hold."""
+    most = memory.TEXT_CHARACTERS
+    return text if len(text) <= most else f"{text[:most]}…"
 
 
 def pattern(error: str) -> str:
     """The error without the numbers and values that differ from record to record."""
+    error = error[: memory.ESCAPED_BYTES]  # All that a table shows of it is far shorter.
     error = WHAT_IS_THERE.sub(r"\1", error)
     return PARTICULARS.sub(lambda found: found[1] or ("N" if found[0].isdecimal() else "…"), error)
 

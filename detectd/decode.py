@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 import numpy as np
 
-from detectd import features
+from detectd import features, memory, unforeseen
 from detectd.absence import what_is_there
+from detectd.nesting import any_deeper, depth
 from detectd.records import MISSING_VALUES, Defect, Event, Stage
 from detectd.stamps import NUMBERS, key_bytes, milliseconds
 from detectd.surrogates import decode_json
@@ -64,6 +65,7 @@ class Schema:
     missing_values: frozenset[str] = frozenset(map(str.lower, MISSING_VALUES))
     max_missing: int | None = None
     max_record_bytes: int = 1_048_576
+    max_depth: int = 128
     read: Read | None = None
     columns: tuple[str, ...] = field(init=False, repr=False, compare=False)
     labels: tuple[str, ...] = field(init=False, repr=False, compare=False)
@@ -102,16 +104,6 @@ class Decoded:
     sound: Sequence[int]
     dead: dict[int, Defect]
 
-    def without(self, defects: Mapping[int, Defect]) -> Decoded:
-        """The same, but for the rows with a defect, which are dead as well."""
-        kept = [i for i in range(len(self.events)) if i not in defects]
-        return Decoded(
-            self.rows[kept],
-            [self.events[i] for i in kept],
-            [self.sound[i] for i in kept],
-            self.dead | {self.sound[i]: defect for i, defect in defects.items()},
-        )
-
 
 def decode(records: Sequence[Record], schema: Schema) -> Decoded:
     """Decode a batch; rows are float64 (k, d), finite but for features to be imputed."""
@@ -122,10 +114,16 @@ def decode(records: Sequence[Record], schema: Schema) -> Decoded:
     left = read_typed(records, known, figures) if read_typed else places
     dead: dict[int, Defect] = {}
     for place in left:
+        stage = Stage.DECODE
         try:
-            known[place], figures[place] = _event(records[place], schema)
+            fields, text = _fields(records[place], schema)
+            stage = Stage.FEATURES
+            known[place], figures[place] = _event(records[place], fields, text, schema)
         except Defect as defect:
-            dead[place] = defect
+            # Another one: the traceback of this would keep all that was decoded of the event.
+            dead[place] = Defect(defect.stage, defect.error)
+        except Exception as cause:  # noqa: BLE001 - no record ends the stream
+            dead[place] = unforeseen.defect(stage, cause)
     events = [event for event in known if event is not None]
     read = (each for each in figures if each is not None)
     rows = _matrix(read, len(events), len(schema.fields))
@@ -146,9 +144,10 @@ def _times(events: Sequence[Event]) -> NDArray[np.float64]:
     return np.array([each.timestamp_ms for each in events], dtype=np.float64)
 
 
-def _event(record: Record, schema: Schema) -> tuple[Event, Figures]:
+def _event(
+    record: Record, fields: Mapping[str, Any], text: bytes, schema: Schema
+) -> tuple[Event, Figures]:
     """Whatever the typed reader leaves: the event and its features, or Defect."""
-    fields, text = _fields(record, schema)
     dialect = None if record.columns is None else record.dialect
     figures = tuple(_number(fields, _path(name), schema, dialect) for name in schema.fields)
     event = Event(text, _key(record, fields, schema), _time(record, fields, schema))
@@ -194,17 +193,30 @@ def _fields(record: Record, schema: Schema) -> tuple[Mapping[str, Any], bytes]:
     if size > max_bytes:
         kept = f"; its first {len(value)} are kept" if record.dropped else ""
         raise Defect(Stage.DECODE, f"{size} bytes, more than max_record_bytes = {max_bytes}{kept}")
+    if record.dropped:
+        raise Defect(Stage.DECODE, f"more than {memory.HEADERS:,} headers; only these are kept")
     if not value.strip():
         raise Defect(Stage.DECODE, "the record is empty")
     if schema.read is not None:
-        return schema.read(value)
+        read, line = schema.read(value)
+        _require_shallow(line, schema)
+        return read, line
     if record.columns is not None:
         text = _text(value, record.dialect.encoding)
         fields = _csv_fields(text, record.columns, record.dialect.delimiter)
         return fields, msgspec.json.encode(fields)
     value = value.removeprefix(BYTE_ORDER_MARK)
     _text(value)
+    _require_shallow(value, schema)
     return _json_fields(value), on_one_line(value)
+
+
+def _require_shallow(text: bytes, schema: Schema) -> None:
+    """Raise Defect if JSON is nested too deep for readers that must give up somewhere."""
+    most = schema.max_depth
+    if any_deeper((text,), most):
+        error = f"nested {depth(text)} deep, more than source.max_depth = {most}"
+        raise Defect(Stage.DECODE, error)
 
 
 def _text(value: bytes, encoding: str | None = None) -> str:
@@ -249,6 +261,9 @@ def fields_of(record: Record, schema: Schema) -> Mapping[str, Any] | None:
         return _fields(record, schema)[0]
     except Defect:
         return None
+    except Exception as cause:  # noqa: BLE001 - it gets its dead letter, with the reason, elsewhere
+        unforeseen.defect(Stage.DECODE, cause)
+        return None
 
 
 def field_of(fields: Mapping[str, Any], name: str) -> Any:
@@ -256,7 +271,7 @@ def field_of(fields: Mapping[str, Any], name: str) -> Any:
     return _lookup(fields, _path(name))
 
 
-@lru_cache(4096)
+@lru_cache(memory.CACHED_KEYS)
 def _path(feature: str) -> tuple[str, ...]:
     """The whole name first, since flat events may have dots in their names; then its parts."""
     return (feature, *feature.replace("[", ".").replace("]", "").split("."))

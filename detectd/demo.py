@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from detectd import wiring
+from detectd import directories, wiring
 from detectd.encode import VERDICTS
 from detectd.errors import UsageError
 from detectd.evaluation import forced, tally
@@ -18,6 +18,7 @@ from detectd.fitting import fit_file
 from detectd.loading import load
 from detectd.report.active import active_page
 from detectd.report.summary import summary_text
+from detectd.result_file import write_result
 from detectd.service import Service
 from detectd.signals import Stop
 from detectd.simulation import EVENTS_A_DAY, FEATURES, write_fleet
@@ -92,9 +93,8 @@ def run_demo(
     write_fleet(directory / "training.jsonl", SEED, 0, training)
     write_fleet(directory / "stream.jsonl", SEED, training, events)
     config = directory / "detectd.toml"
-    config.write_text(
-        CONFIG.format(directory=directory, features=list(FEATURES)).replace("'", '"'),
-        encoding="utf-8",
+    write_result(
+        config, CONFIG.format(directory=directory, features=list(FEATURES)).replace("'", '"')
     )
     settings = load(config)
     logs.configure(settings.log)
@@ -117,7 +117,7 @@ def run_demo(
     say(f"\nVerdicts:  {directory}/out/{{normal,anomaly,abstain,dead_letter}}.jsonl")
     say(f"Config:    {config}")
     page = directory / "report.html"
-    page.write_text(active_page(settings), encoding="utf-8")
+    write_result(page, active_page(settings))
     say(f"Report:    {page}")
     say(f"           {sys.argv[0]} report --config {config}")
 
@@ -127,7 +127,7 @@ def _prepare(directory: Path) -> None:
     if directory.exists() and not (directory / MARKER).exists() and any(directory.iterdir()):
         raise UsageError(f"--directory {directory}: not empty, and not from a demo; name another")
     shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True)
+    directories.make("--directory", directory, 0o755, shared=True)
     (directory / MARKER).touch()
 
 

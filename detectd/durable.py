@@ -9,9 +9,14 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 from typing import TYPE_CHECKING
 
+from detectd import umask
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+
+FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
 def write(
@@ -19,11 +24,14 @@ def write(
 ) -> None:
     """Create `path` with `content`; with `sync` on the disk itself, not only in its cache.
 
+    Nothing may be there yet. Others may read it as far as `mode` and the umask at the start allow.
+
     So is then what was written to the descriptors `after`. The disk is asked for all of it at the
     same time: a file system makes one journal entry of that, and we wait for one.
     """
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    descriptor = os.open(path, FLAGS, mode)
     with os.fdopen(descriptor, "wb") as file:
+        umask.share(descriptor, mode)
         file.write(content)
         file.flush()
         if sync:

@@ -8,11 +8,12 @@ is encoded once a rank, and the score, the id and the event are put between its 
 from __future__ import annotations
 
 import base64
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from detectd import memory
 from detectd.records import Defect, Outgoing, Reason, Stage, Topic
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ to_json = msgspec.json.Encoder().encode
 
 Header = tuple[str, bytes]
 EVENT = b',"event":'
+SCORE = "detectd-score"
 
 
 class Envelope(msgspec.Struct):
@@ -87,14 +89,22 @@ class Answers(dict[tuple[int, int, int], Answer]):
     def __missing__(self, place: tuple[int, int, int]) -> Answer:
         if len(self) >= self.MOST:
             self.clear()
-        found = self[place] = _answer(self._rejector, self._model, *place)
+        topic = VERDICTS[place[0]]
+        reason = Reason.UNSTABLE if topic is Topic.ABSTAIN else None
+        found = self[place] = _answer(self._rejector, self._model, topic, reason, *place[1:])
         return found
 
+    @cached_property
+    def not_finite(self) -> Answer:
+        """The answer to rows that are so far outside that their score is no finite number."""
+        n, reason = self._rejector.zone.n, Reason.SCORE_NOT_FINITE
+        return _answer(self._rejector, self._model, Topic.ANOMALY, reason, n, n)
 
-def _answer(rejector: Rejector, model: str, code: int, rank: int, below: int) -> Answer:
-    """The answer to scores with that verdict code, rank and count of scores below."""
-    topic = VERDICTS[code]
-    reason = Reason.UNSTABLE if topic is Topic.ABSTAIN else None
+
+def _answer(
+    rejector: Rejector, model: str, topic: Topic, reason: Reason | None, rank: int, below: int
+) -> Answer:
+    """The answer to scores with that verdict, rank and count of scores below."""
     p_value, confidence, log_p_anomaly, log_p_normal = rejector.figures(rank, below)
     frame = Envelope(
         verdict=topic,
@@ -128,7 +138,7 @@ def envelopes(
     events: Iterable[Event],
     imputed: Iterable[tuple[str, ...]],
 ) -> list[Outgoing]:
-    """Verdicts as output records: the events, framed by the answers at their finite scores."""
+    """Verdicts as output records: the events, framed by the answers at their scores."""
     return [
         Outgoing(
             answer.topic,
@@ -144,7 +154,7 @@ def envelopes(
                 )
             ),
             event.key,
-            (*record.headers, answer.verdict, ("detectd-score", score), answer.model),
+            (*record.headers, answer.verdict, (SCORE, score), answer.model),
             event.timestamp_ms,
             record.partition,
         )
@@ -169,7 +179,7 @@ def originals(
             (
                 *record.headers,
                 answer.verdict,
-                ("detectd-score", score),
+                (SCORE, score),
                 answer.model,
                 *answer.figures,
                 _header("id", record.id),
@@ -191,8 +201,14 @@ def explained(out: Outgoing, why: bytes, *, original: bool) -> Outgoing:
     return msgspec.structs.replace(out, value=b'%b,"explanation":%b}' % (out.value[:-1], why))
 
 
+def without_score(out: Outgoing) -> Outgoing:
+    """The same output without the header of a score that is no finite number, null in its value."""
+    headers = tuple(header for header in out.headers if header != (SCORE, b"null"))
+    return msgspec.structs.replace(out, headers=headers)
+
+
 def _as_json(scores: Sequence[float]) -> list[bytes]:
-    """Each of the finite scores as JSON writes it."""
+    """Each of the scores as JSON writes it: null if it is infinite."""
     return to_json(scores)[1:-1].split(b",") if scores else []
 
 
@@ -227,11 +243,17 @@ def _end(key: bytes | None, timestamp_ms: int | None, imputed: tuple[str, ...] =
     return start + named + (b"}" if timestamp_ms is None else b',"timestamp":%d}' % timestamp_ms)
 
 
-@lru_cache(4096)
 def _key(key: bytes) -> bytes:
-    """The key as a field of JSON; keys come again."""
+    """The key as a field of JSON."""
+    return _known_key(key) if len(key) <= memory.CACHED_KEY_BYTES else _key_field(key)
+
+
+def _key_field(key: bytes) -> bytes:
     text, encoding = _text(key)
     return (b',"key":' if encoding == "utf-8" else b',"key_base64":') + to_json(text)
+
+
+_known_key = lru_cache(memory.CACHED_KEYS)(_key_field)  # keys come again
 
 
 def _header(name: str, figure: str | float) -> Header:
@@ -240,7 +262,7 @@ def _header(name: str, figure: str | float) -> Header:
 
 
 def dead_letter(record: Record, defect: Defect) -> Outgoing:
-    """A record that could not become a feature vector with a finite score."""
+    """A record that could not become a feature vector, or an output."""
     raw, encoding = (None, "none") if record.value is None else _text(record.value)
     body = DeadLetter(record.id, defect.stage, defect.error, raw, encoding)
     if record.dropped:
@@ -286,6 +308,9 @@ def too_large(record: Record, out: Outgoing, limits: Mapping[Topic, int]) -> Out
 def _text(raw: bytes) -> tuple[str, str]:
     """Bytes as JSON can hold them, and how."""
     try:
-        return raw.decode(), "utf-8"
+        text = raw.decode()
     except UnicodeDecodeError:
         return base64.b64encode(raw).decode(), "base64"
+    if len(raw) >= memory.ESCAPED_BYTES and memory.escaped(raw) > 1.5 * len(raw):
+        return base64.b64encode(raw).decode(), "base64"
+    return text, "utf-8"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from detectd import memory
 from detectd.rejection import NORMAL
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ def occlusion(
     """The part (k, f) of each feature in the scores (k,) of complete rows (k, d).
 
     `columns` (f, d) says which columns are whose. A row whose score without a feature is not finite
-    gives NaN there; a part too large for a double is the largest one. Scores k·f rows.
+    gives NaN there; a part too large for a double is the largest one, as is that of an infinite
+    score. Scores k·f rows.
     """
     (k, d), f = rows.shape, len(columns)
     occluded = np.where(columns, medians, rows[:, None, :])
@@ -67,7 +69,15 @@ def explanations(
         return
     features = list(dict.fromkeys(labels))
     columns = np.array([[label == feature for label in labels] for feature in features])
-    parts = occlusion(scorer, rows[places], scores[places], medians, columns)
+    # A row takes one of its own for each feature, so there may be too many for one call.
+    step = max(1, memory.EXPLAINING_BYTES // (8 * columns.size))
+    parts = (
+        part
+        for at in range(0, len(places), step)
+        for part in occlusion(
+            scorer, rows[places[at : at + step]], scores[places[at : at + step]], medians, columns
+        )
+    )
     for place, part in zip(places.tolist(), parts, strict=True):
         order = np.argsort(-np.nan_to_num(part), kind="stable").tolist()
         told: dict[str, Any] = {

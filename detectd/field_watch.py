@@ -7,9 +7,11 @@ records are looked at. A field that comes later ends the warning.
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from detectd.absence import alternatives, names_of
+from detectd import memory
+from detectd.absence import LONGEST, alternatives, names_of
 from detectd.decode import field_of, fields_of
 from detectd.stamps import milliseconds
 
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 
 # Enough to tell a wrong name from a field that only some events have.
 FIRST_RECORDS = 100
+
+# How much of a value is shown that is no time.
+SHOWN = 40
 
 
 class _Wanted(NamedTuple):
@@ -42,7 +47,7 @@ class FieldWatch:
         self._wanted = [_Wanted(key, name) for key, name in named if name is not None]
         self._seen = 0
         self._names: dict[str, None] = {}
-        self._odd: dict[str, Any] = {}
+        self._odd: dict[str, str] = {}
         self.warnings: list[str] = []
 
     def look(self, records: Sequence[Record], *, last: bool = False) -> bool:
@@ -56,7 +61,9 @@ class FieldWatch:
             if fields is not None:
                 self._seen += 1
                 if not self.warnings:
-                    self._names.update(dict.fromkeys(names_of(fields)))
+                    names = islice(names_of(fields), memory.NAMES)
+                    self._names.update(dict.fromkeys(each[:LONGEST] for each in names))
+                    self._names = dict(islice(self._names.items(), memory.NAMES))
                 self._wanted = [each for each in self._wanted if self._lacks(each, record, fields)]
         if self._seen >= self._limit or (last and self._seen):
             self.warnings = [self._warning(each) for each in self._wanted]
@@ -69,15 +76,15 @@ class FieldWatch:
         if wanted.key == "event.features":
             return value is None
         if value is not None:
-            self._odd.setdefault(wanted.key, value)
+            self._odd.setdefault(wanted.key, repr(value)[:SHOWN])
         return milliseconds(value) is None
 
     def _warning(self, wanted: _Wanted) -> str:
         first = f"the first {self._limit} records" if self._seen >= self._limit else "the records"
         if wanted.key in self._odd:
-            value = repr(self._odd[wanted.key])[:40]
             return (
-                f"{wanted.key}: {wanted.name!r} holds no time in {first}, but {value}; times are "
+                f"{wanted.key}: {wanted.name!r} holds no time in {first}, but "
+                f"{self._odd[wanted.key]}; times are "
                 "ISO 8601 or epoch"
             )
         there = alternatives(wanted.name, self._names)

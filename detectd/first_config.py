@@ -85,7 +85,7 @@ def _rendered(found: Guess, path: str, looked_at: Sample | None) -> str:
             *_event(found),
             "",
             "[detector]",
-            'name = "IForest"            # a PyOD detector',
+            'name = "GMM"                # a PyOD detector, which sees the features together',
             f"contamination = {contamination:<12g}# the share of anomalies that you expect",
             "",
             "[models]",
@@ -114,6 +114,8 @@ def _event(found: Guess) -> Iterator[str]:
     for field in found.features:
         comment = f"  # {field.why}" if field.why else ""
         yield f"  {_quoted(field.name)},{comment}"
+    if found.time:
+        yield '  # {fn = "hour"},  # if what is normal depends on the time of day (UTC)'
     yield "]"
     if found.left_out:
         yield "# Left out:"

@@ -75,7 +75,7 @@ def fit(inputs: Inputs, settings: Settings, advance: Advance, *, activate: bool 
             f"because {found.first_error}; see [event]"
         )
     now = datetime.now(UTC)
-    model = training.train(rows, wiring.recipe(settings), settings.event.columns, now)
+    model = training.train(rows, wiring.recipe(settings), settings.event.declared, now)
     ready = serving.serve_new(model, settings)
     store = wiring.store(settings)
     before = store.active()

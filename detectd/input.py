@@ -41,6 +41,7 @@ class InputFile:
             follow=False,
             max_record_bytes=settings.source.max_record_bytes,
             csv=wiring.csv_format(settings),
+            follow_symlinks=settings.source.follow_symlinks,
         )
         with _told_of_the_argument():
             self._source.start(None)

@@ -1,20 +1,35 @@
 """Compiling what is called for every event.
 
-numba is asked to keep its machine code on disk. Where no directory can be written, or the disk is
-full, each process compiles anew.
+numba is asked to keep its machine code on disk. If no directory can be written, or the disk is
+full, each process compiles for itself. So it does if others could write there: numba's index is a
+pickle, and what it names is run.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numba
+
+from detectd import directories, owners
+from detectd.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 F = TypeVar("F", bound="Callable[..., Any]")
+
+# Why there is no cache, once for each directory.
+refused: list[str] = []
+
+# The configuration is not read yet when this is; its variable can be.
+CHECK_OWNERS = "DETECTD_PATHS__CHECK_OWNERS"
+SUFFIXES = (".nbi", ".nbc")
+COMPILES = "each start compiles what it runs"
 
 
 def compiled(function: F) -> F:
@@ -23,8 +38,29 @@ def compiled(function: F) -> F:
         dispatcher = numba.njit(nogil=True, cache=True)(function)
     except RuntimeError:  # No directory can be written.
         return cast("F", numba.njit(nogil=True)(function))
+    store: Any = getattr(dispatcher, "_cache", None)
+    if store is not None and not _is_safe(store.cache_path):
+        return cast("F", numba.njit(nogil=True)(function))
     _bear_a_full_disk(dispatcher)
     return cast("F", dispatcher)
+
+
+@cache
+def _is_safe(directory: str) -> bool:
+    """Whether nobody else could have written what is there; if not, `refused` says why."""
+    if os.environ.get(CHECK_OWNERS, "").lower() == "false":
+        return True
+    try:
+        directories.require_private("NUMBA_CACHE_DIR", Path(directory))
+        files = {place: place.lstat() for place in Path(directory).iterdir()}
+    except (ConfigError, OSError) as why:
+        refused.append(f"{COMPILES}: {why}")
+        return False
+    for place, status in files.items():
+        if place.suffix in SUFFIXES and (flaw := owners.flaw(status)):
+            refused.append(f"{COMPILES}: NUMBA_CACHE_DIR: {place} {flaw}; remove it")
+            return False
+    return True
 
 
 def _bear_a_full_disk(dispatcher: Any) -> None:

@@ -2,6 +2,7 @@
 
 The law: every record in yields exactly one record out, in order. A record becomes a verdict on
 one of three topics, or a dead letter with the reason; nothing is dropped, doubled or reordered.
+Where a batch fails as nobody foresaw, its records are tried one by one, and the law still holds.
 
     decode   bytes -> events and their feature vectors, or dead letters
     impute   features that are missing, where the configuration allows it
@@ -16,7 +17,7 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import compress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -30,9 +31,13 @@ from detectd.encode import (
     size,
     too_large,
     warming_up,
+    without_score,
 )
+from detectd.errors import DetectdError
 from detectd.explaining import explanations
-from detectd.records import Defect, Stage, Topic
+from detectd.judging import joined, judge_scores
+from detectd.records import Stage, Topic
+from detectd.unforeseen import During, Unforeseen, defect
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,7 +46,7 @@ if TYPE_CHECKING:
 
     from detectd.decode import Decoded, Schema
     from detectd.detectors import Scorer
-    from detectd.records import Outgoing, Record
+    from detectd.records import Event, Outgoing, Record
     from detectd.rejection import Judgement, Rejector
 
 
@@ -68,8 +73,8 @@ class Judge:
 class Judged:
     """The outputs of a batch, one a record, in order, and what there is to learn from it.
 
-    `rows` (k, d) are those with a finite score, as they came: NaN where a feature was missing.
-    `scores` (k,) are theirs, and `found` the answers to these.
+    `rows` (k, d) are those of the events, as they came: NaN where a feature was missing. `scores`
+    (k,) are theirs, infinite where the detector's is no finite number, and `found` the answers.
     """
 
     outgoing: list[Outgoing]
@@ -78,26 +83,93 @@ class Judged:
     found: Judgement
 
 
+class Unjudged(NamedTuple):
+    """The outputs of a batch without a model, one a record, and the rows (k, d) for training.
+
+    `events` are those behind the rows, and `records` theirs.
+    """
+
+    outgoing: list[Outgoing]
+    rows: NDArray[np.float64]
+    events: Sequence[Event]
+    records: Sequence[Record]
+
+
 def judge_records(
     records: Sequence[Record], schema: Schema, judge: Judge, *, original: bool = False
 ) -> Judged:
     """A verdict or a dead letter for each record.
 
-    With `original` the value stays what it was, and the verdict is in the headers alone.
+    With `original` the value stays what it was, and the verdict is in the headers alone. Raises
+    DetectdError if it is the model that fails, whatever the record.
     """
-    decoded = decode(records, schema)
-    rows, imputed = _impute(decoded.rows, judge.medians, schema.labels)
-    scores, finite, found = _judge(rows, judge)
-    if not finite.all():
-        decoded = decoded.without(_not_finite(scores))
-        rows, scores, imputed = rows[finite], scores[finite], list(compress(imputed, finite))
-    places = zip(found.verdict.tolist(), found.rank.tolist(), found.below.tolist(), strict=True)
-    answers = map(judge.answers.__getitem__, places)
-    parts = (answers, scores.tolist(), _alive(records, decoded), decoded.events)
-    living = originals(*parts) if original else envelopes(*parts, imputed)
-    if judge.explains:
-        _explain(living, rows, scores, found, judge, schema, original=original)
-    return Judged(_in_order(living, records, decoded), decoded.rows, scores, found)
+    try:
+        return _judge_together(records, schema, judge, original=original)
+    except Unforeseen:
+        return _judge_one_by_one(records, schema, judge, original=original)
+
+
+def _judge_together(
+    records: Sequence[Record], schema: Schema, judge: Judge, *, original: bool
+) -> Judged:
+    with During(Stage.FEATURES):
+        decoded = decode(records, schema)
+        rows, imputed = _impute(decoded.rows, judge.medians, schema.labels)
+    with During(Stage.SCORE):
+        scores, found = judge_scores(_scores(rows, judge), judge.rejector)
+    with During(Stage.ENCODE):
+        places = zip(found.verdict.tolist(), found.rank.tolist(), found.below.tolist(), strict=True)
+        answers = list(map(judge.answers.__getitem__, places))
+        wild = np.flatnonzero(np.isinf(scores)).tolist()
+        for place in wild:
+            answers[place] = judge.answers.not_finite
+        parts = (answers, scores.tolist(), _alive(records, decoded), decoded.events)
+        living = originals(*parts) if original else envelopes(*parts, imputed)
+        for place in wild:
+            living[place] = without_score(living[place])
+        if judge.explains:
+            _explain(living, rows, scores, found, judge, schema, original=original)
+        return Judged(_in_order(living, records, decoded), decoded.rows, scores, found)
+
+
+def _judge_one_by_one(
+    records: Sequence[Record], schema: Schema, judge: Judge, *, original: bool
+) -> Judged:
+    """The same, where one of the records at least has met a defect: it is a dead letter."""
+    outgoing: list[Outgoing] = []
+    sound: list[Judged] = []
+    failed: Unforeseen | None = None
+    for record in records:
+        try:
+            alone = _judge_together([record], schema, judge, original=original)
+        except Unforeseen as unforeseen:
+            failed = unforeseen
+            outgoing.append(dead_letter(record, defect(failed.stage, failed.cause)))
+        else:
+            outgoing += alone.outgoing
+            sound.append(alone)
+    if failed and not sound:
+        _require_working(judge, failed)
+    return _joined(outgoing, sound, judge)
+
+
+def _require_working(judge: Judge, failed: Unforeseen) -> None:
+    """Raise DetectdError if the model fails on the medians of its training rows as well."""
+    try:
+        with During(Stage.SCORE):
+            judge_rows(judge.medians[None, :], judge)
+    except Unforeseen:
+        raise DetectdError(
+            f"model {judge.version}: it scores nothing, not even the medians of its training rows: "
+            f"{failed}; fit another model, or choose another detector.name"
+        ) from failed.cause
+
+
+def _joined(outgoing: list[Outgoing], parts: Sequence[Judged], judge: Judge) -> Judged:
+    rows = [np.empty((0, len(judge.medians))), *(part.rows for part in parts)]
+    scores = [np.empty(0), *(part.scores for part in parts)]
+    found = joined([part.found for part in parts], judge.rejector)
+    return Judged(outgoing, np.concatenate(rows), np.concatenate(scores), found)
 
 
 def _explain(
@@ -121,7 +193,13 @@ def judge_rows(
     rows: NDArray[np.float64], judge: Judge
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_], Judgement]:
     """The scores (k,) of rows (k, d), which of them are finite, and the answers to those."""
-    return _judge(np.where(np.isnan(rows), judge.medians, rows), judge)
+    scores = _scores(np.where(np.isnan(rows), judge.medians, rows), judge)
+    finite = np.isfinite(scores)
+    return scores, finite, judge.rejector.judge(scores[finite])
+
+
+def _scores(rows: NDArray[np.float64], judge: Judge) -> NDArray[np.float64]:
+    return judge.scorer.score(rows) if len(rows) else np.empty(0)
 
 
 def collect_records(
@@ -130,14 +208,40 @@ def collect_records(
     verdict: Topic = Topic.ABSTAIN,
     *,
     original: bool = False,
-) -> tuple[list[Outgoing], NDArray[np.float64]]:
-    """Without a model: the same verdict for every event, and its rows (k, d) for training."""
-    decoded = decode(records, schema)
-    outgoing = [
-        warming_up(record, event, verdict, original=original)
-        for record, event in zip(_alive(records, decoded), decoded.events, strict=True)
-    ]
-    return _in_order(outgoing, records, decoded), decoded.rows
+) -> Unjudged:
+    """Without a model: the same verdict for every event, and its rows for training."""
+    try:
+        return _collect_together(records, schema, verdict, original=original)
+    except Unforeseen:
+        none = Unjudged([], np.empty((0, len(schema.columns))), [], [])
+    parts = [none]
+    for record in records:
+        try:
+            parts.append(_collect_together([record], schema, verdict, original=original))
+        except Unforeseen as failed:
+            dead = dead_letter(record, defect(failed.stage, failed.cause))
+            parts.append(none._replace(outgoing=[dead]))
+    return Unjudged(
+        [out for part in parts for out in part.outgoing],
+        np.concatenate([part.rows for part in parts]),
+        [event for part in parts for event in part.events],
+        [record for part in parts for record in part.records],
+    )
+
+
+def _collect_together(
+    records: Sequence[Record], schema: Schema, verdict: Topic, *, original: bool
+) -> Unjudged:
+    with During(Stage.FEATURES):
+        decoded = decode(records, schema)
+    living = _alive(records, decoded)
+    with During(Stage.ENCODE):
+        outgoing = [
+            warming_up(record, event, verdict, original=original)
+            for record, event in zip(living, decoded.events, strict=True)
+        ]
+        answered = _in_order(outgoing, records, decoded)
+    return Unjudged(answered, decoded.rows, decoded.events, living)
 
 
 def within_limits(
@@ -154,14 +258,6 @@ def within_limits(
     )
 
 
-def _judge(
-    rows: NDArray[np.float64], judge: Judge
-) -> tuple[NDArray[np.float64], NDArray[np.bool_], Judgement]:
-    scores = judge.scorer.score(rows) if len(rows) else np.empty(0)
-    finite = np.isfinite(scores)
-    return scores, finite, judge.rejector.judge(scores[finite])
-
-
 def _impute(
     rows: NDArray[np.float64], medians: NDArray[np.float64], labels: Sequence[str]
 ) -> tuple[NDArray[np.float64], list[tuple[str, ...]]]:
@@ -172,13 +268,6 @@ def _impute(
     return np.where(missing, medians, rows), [
         tuple(dict.fromkeys(compress(labels, row))) for row in missing
     ]
-
-
-def _not_finite(scores: NDArray[np.float64]) -> dict[int, Defect]:
-    return {
-        int(i): Defect(Stage.SCORE, f"the detector's score is {scores[i]}, not finite")
-        for i in np.flatnonzero(~np.isfinite(scores))
-    }
 
 
 def _alive(records: Sequence[Record], decoded: Decoded) -> Sequence[Record]:

@@ -31,14 +31,18 @@ OUTCOMES = (Topic.NORMAL, Topic.ANOMALY, Topic.ABSTAIN, Topic.DEAD_LETTER)
 
 
 class Reason(StrEnum):
-    """Why the service abstained from a verdict, or gave one without having judged."""
+    """Why the service abstained from a verdict, or gave one without a rank of its own.
+
+    An anomaly whose score is no finite number is farther outside than the detector can reckon.
+    """
 
     UNSTABLE = "unstable"
     WARMING_UP = "warming_up"
+    SCORE_NOT_FINITE = "score_not_finite"
 
 
 class Stage(StrEnum):
-    """Where a record failed to become a feature vector with a finite score, or an output.
+    """Where a record failed to become a feature vector, a verdict or an output.
 
     An output of stage `deliver` was refused by its topic.
     """

@@ -22,6 +22,7 @@ CHANGEABLE = {
     "training.every_events",
     "training.every_seconds",
     "training.cooldown_events",
+    "training.after_alarm",
     "training.guard",
     "training.max_changed",
     "training.on_refit",

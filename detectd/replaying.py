@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from detectd import dead_letters, wiring
+from detectd.detail import shown
 from detectd.errors import UsageError
 from detectd.models.serving import serve_active
 from detectd.pipeline import judge_records, within_limits
@@ -54,7 +55,8 @@ def replay(settings: Settings, stop: Stop, *, rehearse: bool = False) -> Replaye
                 break
             letters = [dead_letters.read(found, columns, dialect) for found in batch.records]
             records = [letter.record for letter in letters if letter.record is not None]
-            outgoing = judge_records(records, schema, serving.judge, original=original).outgoing
+            judged = judge_records(records, schema, serving.judge, original=original)
+            outgoing = shown(judged.outgoing, settings.output.detail, original=original)
             if sink:
                 outgoing = within_limits(records, outgoing, sink.limits())
                 sink.commit(outgoing, Position(batch.position))

@@ -18,6 +18,7 @@ import msgspec
 from detectd.errors import UsageError
 from detectd.guessing import number
 from detectd.loading import decoded
+from detectd.nesting import any_deeper
 from detectd.os_failures import explained
 from detectd.settings import SUFFIXES, RowFormat
 from detectd.stamps import milliseconds
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 # So much of a file is looked at, from the beginning on.
 LONGEST = 16 << 20
 RECORDS = 20_000
+
+# As `source.max_depth`, which no configuration has set yet.
+DEEPEST = 128
 
 DELIMITERS = (",", ";", "\t", "|")
 
@@ -98,8 +102,11 @@ def _text(path: Path, content: bytes) -> tuple[str, str]:
 
 
 def _object(line: str) -> Mapping[str, Any] | None:
+    value = line.encode()
+    if any_deeper((value,), DEEPEST):
+        return None
     try:
-        found: Any = decode_json(line.encode())
+        found: Any = decode_json(value)
     except (msgspec.DecodeError, RecursionError):
         return None
     return found if isinstance(found, dict) else None

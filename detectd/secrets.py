@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 from urllib.parse import urlsplit
@@ -40,36 +41,64 @@ def read_secret(key: str, path: Path) -> str:
     return secret
 
 
-def exposed(settings: Settings, config: Path) -> Iterator[str]:
-    """What every user of this host can read and should not, one line each.
-
-    Files that hold secrets, and the configuration itself where a URL in it has a password.
-    """
+def exposed(settings: Settings) -> Iterator[str]:
+    """Yield a line for each file with a secret that every user of this host can read."""
     for section, table in settings:
         for key, field in type(table).model_fields.items():
             value = getattr(table, key)
-            name = f"{section}.{key}"
-            if value is None:
-                continue
-            if SecretFile in get_args(field.annotation) and _open_to_all(_found(value)):
-                yield f"{name}: every user of this host can read {_found(value)}; chmod o-r it"
-            if isinstance(value, str) and _has_password(value) and _open_to_all(config):
-                yield (
-                    f"{name}: it has a password in it, and every user of this host can read "
-                    f"{config}; chmod o-r it"
-                )
+            if SecretFile in get_args(field.annotation) and value is not None:
+                there = _found(value)
+                if _open_to_all(there):
+                    yield (
+                        f"{section}.{key}: every user of this host can read {there}; chmod o-r it"
+                    )
+
+
+def in_the_clear(settings: Settings) -> Iterator[str]:
+    """Yield a line for each secret that is sent over a network without encryption.
+
+    SCRAM sends none, and what stays on this host meets nobody.
+    """
+    kafka, registry, server = settings.kafka, settings.schema_registry, settings.server
+    bare = kafka.security_protocol == "SASL_PLAINTEXT"
+    abroad = any(not _is_near(f"kafka://{broker}") for broker in kafka.bootstrap_servers)
+    if bare and abroad and kafka.sasl_mechanism in ("PLAIN", "OAUTHBEARER"):
+        what = "the password" if kafka.sasl_mechanism == "PLAIN" else "the token"
+        yield (
+            f"kafka.security_protocol: SASL_PLAINTEXT sends {what} to the brokers unencrypted; "
+            'set "SASL_SSL"'
+        )
+    if kafka.sasl_token_url and _is_bare(kafka.sasl_token_url):
+        yield (
+            "kafka.sasl_token_url: http:// sends the client secret, and returns the token, "
+            "unencrypted; use https://"
+        )
+    if registry.url and registry.username and _is_bare(registry.url):
+        yield "schema_registry.url: http:// sends the password unencrypted; use https://"
+    listen = server.listen
+    if server.token_file and listen and not (listen.startswith("unix:") or _is_near(f"//{listen}")):
+        yield (
+            f"server.listen: whoever asks at {listen} sends the token unencrypted; listen on "
+            "127.0.0.1 behind a proxy with TLS, or let only a trusted network reach it"
+        )
+
+
+def _is_bare(url: str) -> bool:
+    return url.lower().startswith("http://") and not _is_near(url)
+
+
+def _is_near(url: str) -> bool:
+    """Whether the host of the address is this one."""
+    try:
+        host = urlsplit(url).hostname or ""
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _found(path: Path) -> Path:
     home = os.environ.get("CREDENTIALS_DIRECTORY")
     return Path(home) / path if home and (Path(home) / path).is_file() else path
-
-
-def _has_password(value: str) -> bool:
-    try:
-        return "://" in value and urlsplit(value).password is not None
-    except ValueError:
-        return False
 
 
 def _open_to_all(path: Path) -> bool:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from detectd import wiring
+from detectd import memory, wiring
 from detectd.answering.answerer import Answerer
 from detectd.errors import DetectdError, Interrupted, Revoked, Undeliverable
 from detectd.field_watch import FieldWatch
@@ -28,7 +28,7 @@ from detectd.probation import Probation
 from detectd.records import Position
 from detectd.reloading import changed
 from detectd.signals import Reload
-from detectd.sources import BATCH_BYTES, Batch, weight
+from detectd.sources import Batch
 from detectd.summary import Summary
 from detectd.telemetry import logs
 from detectd.telemetry.witness import Witness
@@ -81,8 +81,8 @@ class Service:
         self.client = wiring.kafka_client(settings)
         self.source = wiring.source(settings, self.client)
         self.sink = wiring.sink(settings, self.client)
-        stream = wiring.commit_stream(settings, self.client)
-        self.answerer = Answerer(settings, self.schema, stream)
+        commits = wiring.commit_stream(settings, self.client)
+        self.answerer = Answerer(settings, self.schema, commits)
         self.feed: Feed | None = None
         self.probation = Probation()
         self.fields = FieldWatch(self.schema)
@@ -97,7 +97,7 @@ class Service:
         self.origin: dict[str, Any] | None = None
         self.uncommitted = True
         self.summary = Summary()
-        self.witness = Witness(settings, config)
+        self.witness = Witness(settings, config, bar=advance is not None)
 
     def run(self) -> Summary:
         """Process the stream until it ends or a stop is requested."""
@@ -115,6 +115,8 @@ class Service:
                 with rare_collections():
                     self._loop()
                 reason = self._why_stopped()
+                if self.answerer.warming and not self.stop.requested:
+                    self.answerer.warming.ended()
             except DetectdError as failed:
                 reason = f"failed: {failed}"
                 raise
@@ -127,7 +129,8 @@ class Service:
                 self.sink.close()
                 self.summary.seconds = time.monotonic() - started
                 log.info("service.stopped", reason=reason, **self.summary.figures())
-        self.summary.still_wanted = (self.answerer.warming and self.answerer.wanted) or 0
+        progress = self.answerer.warming and self.answerer.warming.progress
+        self.summary.no_model = (progress and progress.lacks) or ""
         return self.summary
 
     def _why_stopped(self) -> str:
@@ -144,6 +147,8 @@ class Service:
             self.witness.turned(self.answerer, self.source)
             self.witness.doubts(self.source.absent(), self.fields.warnings)
             self.witness.lost(self.source.take_losses())
+            if self.feed:
+                self.witness.health.models_refused(self.feed.refused)
 
     def _receive_models(self) -> None:
         """Begin with the model that is published, where models are."""
@@ -163,6 +168,8 @@ class Service:
         if state.get("events") == self.answerer.events:
             self.probation.end()
         self.source.start(position.source if position else None)
+        if not state and self.source.begins():
+            self.answerer.begin_anew()
         self.uncommitted = not state
         self.answerer.advance(self._hold)  # where the last run ended just before
         self.witness.doubts(self.source.absent(), self.fields.warnings)
@@ -194,6 +201,8 @@ class Service:
         # 2. Answer: one output for each record, in order.
         answered = time.monotonic()
         outgoing = self.answerer.answer(batch.records)
+        if self.answerer.warming:
+            self.answerer.warming.look(self.source.partitions())
         outgoing = within_limits(batch.records, outgoing, self.sink.limits())
         self.pace.took(len(batch.records), time.monotonic() - answered)
         passed = self.probation.pass_on(outgoing, last=batch.ended)
@@ -268,13 +277,14 @@ class Service:
         patience, now = self.settings.source.batch_seconds, time.monotonic()
         # While the last batch was answered, records have waited already.
         deadline = max(self.gathered + patience, now + SHORTEST_WAIT * patience)
+        enough = memory.slice_bytes(self.settings.source.batch_bytes)
         records: list[Record] = []
         while True:
             left = max(0.0, deadline - time.monotonic())
             batch = self.source.read(limit - len(records), min(left, SLICE_SECONDS))
             records += batch.records
             full = len(records) == limit or time.monotonic() >= deadline
-            full = full or weight(records) >= BATCH_BYTES
+            full = full or memory.weight(records, wiring.copies(self.settings)) >= enough
             if full or batch.ended or self._interrupted():
                 self.gathered = time.monotonic()
                 return Batch(records, batch.position, batch.ended)
@@ -353,7 +363,9 @@ class Service:
 
     def _new_pace(self) -> Pace:
         asked = self.settings
-        return Pace(asked.source.batch_records, asked.kafka.max_poll_interval_seconds / 4)
+        most = memory.most_events(asked.source.batch_bytes, len(self.schema.columns))
+        most = min(most, asked.source.batch_records)
+        return Pace(most, asked.kafka.max_poll_interval_seconds / 4)
 
     def _renew_ends(self) -> None:
         self.source.close()
@@ -377,8 +389,6 @@ class Service:
         if self.advance and share is not None:
             self.advance(share, self.summary.topics.total())
         if counts:
-            # Where a bar shows the progress, a line a batch would only tear it apart.
-            tell = log.info if share is None else log.debug
-            tell("batch", records=counts.total(), seconds=round(seconds, 4), **counts)
+            log.debug("batch", records=counts.total(), seconds=round(seconds, 4), **counts)
         if batch.ended:
             self.answerer.write_observed()

@@ -56,15 +56,19 @@ def milliseconds(value: Any) -> int | None:
     return round(moment) if 0 <= moment < END_OF_TIME else None
 
 
+def span_ms(text: str) -> int | None:
+    """Milliseconds in a span of time like 90s, 30m, 2h, 7d or 1w; None if the text is none."""
+    span = SPAN.fullmatch(text.strip())
+    return round(float(span[1]) * SECONDS[span[2]] * 1000) if span else None
+
+
 def before(text: str, now_ms: int) -> int | None:
     """Milliseconds since the epoch: of a span before now, like 90s, 30m, 2h, 7d, or of an ISO time.
 
     None if the text is neither.
     """
-    span = SPAN.fullmatch(text.strip())
-    if span:
-        return now_ms - round(float(span[1]) * SECONDS[span[2]] * 1000)
-    return milliseconds(text)
+    span = span_ms(text)
+    return milliseconds(text) if span is None else now_ms - span
 
 
 def _epoch_milliseconds(value: float) -> float:

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-HOUR_MS = 3_600_000
+    from numpy.typing import NDArray
+
+MINUTE_MS = 60_000
+HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS
 WEEK_MS = 7 * DAY_MS
 # 1 January 1970 was a Thursday; weeks begin on Monday.
 EPOCH_WEEKDAY, SATURDAY = 3, 5
+
+# Of the times, this share at each end does not count, one time at least; nor does any that is
+# farther from the median than this many spans.
+TRIMMED = 0.01
+FAR_SPANS = 2
 
 
 class TimeCovered(NamedTuple):
@@ -55,3 +66,29 @@ def widened(covered: TimeCovered | None, times_ms: Iterable[int | None]) -> Time
     known = [each for each in times_ms if each is not None]
     known += covered or ()
     return TimeCovered(min(known), max(known)) if known else None
+
+
+def spanned(times_ms: NDArray[np.int64], span_ms: int) -> int:
+    """Return what span of time, in milliseconds, the times (k,) can be trusted to cover.
+
+    Clocks jump: one event a year ahead must not pass for a year. So a time does not count if it is
+    farther from the median than twice `span_ms`, the span that is asked about; nor do, of those
+    that are left, the first and the last hundredth, one time at least each.
+    """
+    if not len(times_ms):
+        return 0
+    ordered = np.sort(times_ms)
+    median = int(ordered[len(ordered) // 2])
+    near = ordered[np.abs(ordered - median) <= FAR_SPANS * span_ms]
+    trimmed = math.ceil(TRIMMED * len(near))
+    if len(near) <= 2 * trimmed:
+        return 0
+    return int(near[-1 - trimmed] - near[trimmed])
+
+
+def portion(covered_ms: float, span_ms: float) -> str:
+    """Say how much of a span is covered: "2.3 of 7 days"."""
+    units = (("days", DAY_MS), ("hours", HOUR_MS), ("minutes", MINUTE_MS))
+    name, unit = next((each for each in units if span_ms >= 2 * each[1]), units[-1])
+    # Rounded down: what is not covered must not seem to be.
+    return f"{math.floor(10 * covered_ms / unit) / 10:g} of {round(span_ms / unit, 1):g} {name}"

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from detectd.nesting import any_deeper
 from detectd.records import Event
 from detectd.stamps import key_bytes, milliseconds
+from detectd.unforeseen import NOT_THE_RECORDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -51,7 +53,7 @@ def typed_reader(schema: Schema) -> Read | None:  # noqa: C901 - two closures
     decoder = _decoder(schema)
     if decoder is None:
         return None
-    decode, max_bytes = decoder.decode, schema.max_record_bytes
+    decode, max_bytes, max_depth = decoder.decode, schema.max_record_bytes, schema.max_depth
     events_of, figures_of, timed = _events(schema), _figures(schema), bool(schema.functions)
 
     def take(
@@ -63,7 +65,10 @@ def typed_reader(schema: Schema) -> Read | None:  # noqa: C901 - two closures
         """All of these records, or none where one of them is to be left."""
         run = records[places]
         values = [each.value or b"" for each in run if not (each.columns or each.dropped)]
-        if len(values) < len(run) or max(map(len, values)) > max_bytes:
+        longest = max(map(len, values), default=0)
+        if len(values) < len(run) or longest > max_bytes:
+            return False
+        if longest > 2 * max_depth and any_deeper(values, max_depth):
             return False
         text = b" ".join(values)
         try:
@@ -71,11 +76,13 @@ def typed_reader(schema: Schema) -> Read | None:  # noqa: C901 - two closures
                 text.decode()  # The decoder looks at no text that it skips.
             rows = list(map(decode, values))
             found = figures_of(rows)
-        except (ValueError, RecursionError):
+            if RETURN in text or NEWLINE in text:
+                values = list(map(on_one_line, values))
+            made = events_of(values, run, rows)
+        except NOT_THE_RECORDS:
+            raise
+        except Exception:  # noqa: BLE001 - the general decoder finds whose fault it is
             return False
-        if RETURN in text or NEWLINE in text:
-            values = list(map(on_one_line, values))
-        made = events_of(values, run, rows)
         if timed and None in [each.timestamp_ms for each in made]:
             return False
         events[places], figures[places] = made, found

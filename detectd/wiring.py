@@ -7,11 +7,13 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from detectd import memory
 from detectd.decode import Schema
 from detectd.errors import ConfigError, UsageError
 from detectd.records import Topic
 
 if TYPE_CHECKING:
+    from detectd.answering.collection import Goal
     from detectd.avro import Registry
     from detectd.brokers import KafkaClient
     from detectd.brokers.topics import Creation
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     from detectd.sources import Source
     from detectd.sources.header import CsvFormat
 
+# What a refit takes at least if the warm-up is a span of time, and the window is large enough.
+REFIT_ROWS = 2_000
+
 
 def schema(settings: Settings) -> Schema:
     """How an event becomes a feature vector."""
@@ -39,6 +44,7 @@ def schema(settings: Settings) -> Schema:
         missing_values=frozenset(text.strip().lower() for text in event.missing_values),
         max_missing=_max_missing(event.max_missing, len(event.features)),
         max_record_bytes=settings.source.max_record_bytes,
+        max_depth=settings.source.max_depth,
     )
 
 
@@ -109,6 +115,29 @@ def recipe(settings: Settings) -> Recipe:
     )
 
 
+def warmup_goal(settings: Settings) -> Goal:
+    """What a warm-up collects. Raises DetectdError if so few rows could not train a model."""
+    from detectd.answering.collection import Goal
+    from detectd.models.training import fewest_rows
+
+    asked = settings.training
+    if asked.warmup_span_ms is None:
+        return Goal(asked.warmup_rows, asked.warmup_rows)
+    fewest = fewest_rows(asked.window, recipe(settings), settings.event.columns)
+    return Goal(asked.window, fewest, asked.warmup_span_ms)
+
+
+def refit_rows(settings: Settings) -> int:
+    """How many rows a refit takes at least. Raises DetectdError if none could be trained."""
+    from detectd.models.training import fewest_rows
+
+    asked = settings.training
+    if asked.warmup_span_ms is None:
+        return asked.warmup_rows
+    fewest = fewest_rows(asked.window, recipe(settings), settings.event.columns)
+    return max(fewest, min(REFIT_ROWS, asked.window * 4 // 5))
+
+
 def terms(settings: Settings, model: Model | None = None) -> Terms:
     """What the operator asks of the rejector. A rejection costs γ unless said otherwise.
 
@@ -140,7 +169,7 @@ def store(settings: Settings) -> Store:
     """Where models live."""
     from detectd.models.store import Store
 
-    return Store(settings.models.directory)
+    return Store(settings.models.directory, check_owners=settings.paths.check_owners)
 
 
 def source(settings: Settings, client: KafkaClient | None) -> Source:
@@ -158,9 +187,11 @@ def source(settings: Settings, client: KafkaClient | None) -> Source:
             row_format=asked.row_format(asked.path),
             follow=asked.follow,
             max_record_bytes=asked.max_record_bytes,
+            batch_bytes=memory.slice_bytes(asked.batch_bytes),
             csv=csv_format(settings),
             rotated=asked.rotated,
             rotate_wait_seconds=asked.rotate_wait_seconds,
+            follow_symlinks=asked.follow_symlinks,
         )
     if asked.kind == "stdin":
         from detectd.sources.stdin import StdinSource
@@ -168,6 +199,7 @@ def source(settings: Settings, client: KafkaClient | None) -> Source:
         return StdinSource(
             row_format=asked.row_format(asked.path),
             max_record_bytes=asked.max_record_bytes,
+            batch_bytes=memory.slice_bytes(asked.batch_bytes),
             csv=csv_format(settings),
         )
     from detectd.sources.kafka import KafkaSource
@@ -181,7 +213,14 @@ def source(settings: Settings, client: KafkaClient | None) -> Source:
         group_decides=at_least_once or settings.sink.kind == "stdout",
         alone=settings.sink.kind == "file",
         creation=creation(settings),
+        copies=copies(settings),
+        batch_bytes=memory.slice_bytes(asked.batch_bytes),
     )
+
+
+def copies(settings: Settings) -> int:
+    """How many times its bytes an event may occupy, apart from what a row of CSV is known to."""
+    return memory.AVRO_COPIES if settings.source.format == "avro" else 1
 
 
 def sink(settings: Settings, client: KafkaClient | None) -> Sink:
@@ -191,7 +230,12 @@ def sink(settings: Settings, client: KafkaClient | None) -> Sink:
 
         assert settings.sink.directory is not None
         topics = output_topics(settings)
-        return FileSink(settings.sink.directory, topics, fsync=settings.sink.fsync)
+        return FileSink(
+            settings.sink.directory,
+            topics,
+            fsync=settings.sink.fsync,
+            check_owners=settings.paths.check_owners,
+        )
     if settings.sink.kind == "stdout":
         from detectd.sinks.stdout import StdoutSink
 
@@ -287,13 +331,27 @@ def commit_stream(settings: Settings, client: KafkaClient | None) -> str:
     return f"stdout {settings.source.path or settings.source.kind}"
 
 
+def stream(settings: Settings) -> str:
+    """A name for what is answered: on Kafka by all members of a group, else by one process."""
+    if settings.source.kind == "kafka":
+        topics = ",".join(sorted(settings.source.topics))
+        return f"kafka group {settings.kafka.group_id} of {topics}"
+    if settings.sink.kind == "file":
+        return commit_stream(settings, None)
+    return f"{settings.sink.kind} {settings.source.path or settings.source.kind}"
+
+
 def outputs(settings: Settings) -> FileOutputs | KafkaOutputs:
     """What the sink has written. Raises UsageError where it goes to a pipe."""
     if settings.sink.kind == "file":
         from detectd.outputs.file import FileOutputs
 
         assert settings.sink.directory is not None
-        return FileOutputs(settings.sink.directory, fsync=settings.sink.fsync)
+        return FileOutputs(
+            settings.sink.directory,
+            fsync=settings.sink.fsync,
+            check_owners=settings.paths.check_owners,
+        )
     if settings.sink.kind == "stdout":
         raise UsageError('sink.kind = "stdout" keeps nothing; look into the pipe that reads it')
     from detectd.outputs.kafka import KafkaOutputs

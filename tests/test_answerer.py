@@ -11,7 +11,8 @@ import pytest
 from detectd import wiring
 from detectd.answering import renewal, succession
 from detectd.answering.answerer import Answerer
-from detectd.answering.warmup import Warmup
+from detectd.answering.collection import Goal
+from detectd.answering.warmup import Origin, Warmup
 from detectd.errors import ConfigError, DetectdError
 from detectd.models import refitting, serving
 from detectd.models.model import Recipe
@@ -265,7 +266,7 @@ def test_a_reload_of_something_else_recomputes_nothing_and_keeps_all(
     busy, home, monkeypatch, change
 ):
     monkeypatch.setattr(serving, "promise", lambda *_: pytest.fail("the promise is computed"))
-    before, window = seen(busy), busy.renewal._file
+    before, window = seen(busy), busy.renewal._collected
     incumbent, judge = busy.incumbent, busy.incumbent.serving.judge
     fresh = settings(
         home,
@@ -275,7 +276,7 @@ def test_a_reload_of_something_else_recomputes_nothing_and_keeps_all(
     assert seen(busy) == before | {"settings": fresh}
     assert busy.incumbent is incumbent
     assert busy.incumbent.serving.judge is judge
-    assert busy.renewal._file is window
+    assert busy.renewal._collected is window
 
 
 @pytest.mark.parametrize(
@@ -312,11 +313,11 @@ def test_a_reload_keeps_the_candidate_the_window_and_what_the_zone_allows(busy, 
     ids=["terms", "warm-up", "features"],
 )
 def test_a_refused_reload_changes_nothing(busy, home, change):
-    before, parts = seen(busy), (busy.incumbent, busy.shadow, busy.renewal, busy.renewal._file)
+    before, parts = seen(busy), (busy.incumbent, busy.shadow, busy.renewal, busy.renewal._collected)
     with pytest.raises(ConfigError):
         busy.reconfigure(settings(home, **(REFIT | change)))
     assert seen(busy) == before
-    assert (busy.incumbent, busy.shadow, busy.renewal, busy.renewal._file) == parts
+    assert (busy.incumbent, busy.shadow, busy.renewal, busy.renewal._collected) == parts
     answer(busy, 50, seed=6)
 
 
@@ -328,7 +329,7 @@ def test_a_reload_that_cannot_keep_its_window_changes_nothing(answerer, home, mo
         raise refused
 
     answer(answerer)
-    monkeypatch.setattr(renewal, "WindowFile", fail)
+    monkeypatch.setattr(renewal, "Collected", fail)
     before, incumbent = seen(answerer), answerer.incumbent
     change = REFIT | {"rejector": {"T": 4.0}, "drift": {"average_run_length": 1e4}}
     with pytest.raises(DetectdError):
@@ -360,7 +361,7 @@ def test_a_restart_goes_on_with_the_candidates_counts(busy, home):
 
 def test_a_warm_up_file_that_was_removed_is_not_collected_into(tmp_path, monkeypatch):
     """Whoever held the file is done with it between our opening and our locking it."""
-    first = Warmup(tmp_path, 2, 10)
+    first = Warmup(tmp_path, 2, Goal(10, 10))
     flock = __import__("fcntl").flock
 
     def late(descriptor, how):
@@ -369,9 +370,9 @@ def test_a_warm_up_file_that_was_removed_is_not_collected_into(tmp_path, monkeyp
         flock(descriptor, how)
 
     monkeypatch.setattr("fcntl.flock", late)
-    second = Warmup(tmp_path, 2, 10)
-    second.add(np.ones((3, 2)))
-    assert second.rows().shape == (3, 2)
+    second = Warmup(tmp_path, 2, Goal(10, 10))
+    second.add(np.ones((3, 2)), [Origin("", None, None)] * 3)
+    assert second.collected().rows.shape == (3, 2)
     second.close()
 
 

@@ -20,7 +20,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from registry import framed
 
+from detectd import memory
 from detectd.avro import reader
+from detectd.avro.known import Known
 from detectd.avro.registry import Registered
 from detectd.avro.schemas import MAX_LEVELS
 from detectd.decode import Decoded, Schema, decode
@@ -457,3 +459,82 @@ def test_the_envelope_holds_the_event_as_json() -> None:
 def test_what_holds_for_json_holds_for_avro(value: bytes, limit: int, error: str) -> None:
     schema = Schema(("a",), max_record_bytes=limit, read=read_of("int"))
     assert decode([Record("t/0/1", value)], schema).dead[0].error == error
+
+
+@pytest.mark.parametrize(
+    ("items", "one"),
+    [
+        ("null", b""),
+        (["null", "long"], b"\0"),
+        (record_of("Empty"), b""),
+        (record_of("Small", a="boolean"), b"\0"),
+        ({"type": "array", "items": "long"}, b"\0"),
+        ({"type": "map", "values": "long"}, b"\0"),
+        (logical("bytes", "decimal", precision=4), b"\0"),
+        (logical("long", "timestamp-millis"), b"\0"),
+        ({"type": "enum", "name": "E", "symbols": ["A" * 50]}, b"\0"),
+        ({"type": "fixed", "name": "F", "size": 0}, b""),
+    ],
+)
+def test_items_that_occupy_more_than_they_take_are_counted(items: Any, one: bytes) -> None:
+    read = read_of(record_of(x={"type": "array", "items": items}))
+    most = memory.AVRO_ITEMS
+    few = most if one else 10_000  # of items without bytes there is a bound on the JSON, too
+    fields, text = read(framed(7, long(few) + few * one + b"\0"))
+    assert len(fields["x"]) == few
+    assert json.loads(text)["x"][0] == fields["x"][0] or isinstance(fields["x"][0], Decimal)
+    for count in (most + 1, 10**7 if not one else most + 5):
+        error = error_of(read, framed(7, long(count) + count * one + b"\0"))
+        assert error == "more than 262,144 items in Avro arrays and maps"
+
+
+def test_items_are_counted_over_all_arrays_and_maps_and_by_record() -> None:
+    tree = record_of("Tree", children={"type": "array", "items": "Tree"})
+    read = read_of(tree)
+    leaves = memory.AVRO_ITEMS - 1
+    body = framed(7, long(leaves) + leaves * b"\0" + b"\0")
+    for _ in range(2):
+        assert len(read(body)[0]["children"]) == leaves
+    assert "items" in error_of(read, framed(7, long(leaves + 1) + (leaves + 1) * b"\0" + b"\0"))
+    pair = record_of(a={"type": "array", "items": "null"}, b={"type": "map", "values": "null"})
+    half = memory.AVRO_ITEMS // 2
+    keys = b"".join(written_text(str(n)) for n in range(half + 1))
+    assert "items" in error_of(
+        read_of(pair), framed(7, long(half) + b"\0" + long(half + 1) + keys + b"\0")
+    )
+
+
+def test_plain_items_are_as_many_as_the_record_holds() -> None:
+    many = memory.AVRO_ITEMS + 1
+    read = read_of(record_of(x={"type": "array", "items": "float"}))
+    assert len(read(framed(7, long(many) + many * b"\0\0\0\0" + b"\0"))[0]["x"]) == many
+
+
+def written_text(text: str) -> bytes:
+    return long(len(text)) + text.encode()
+
+
+def test_schemas_are_kept_as_long_as_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "SCHEMA_BYTES", 250)
+    known = Known()
+    for number in (1, 2):
+        known.add(number, lambda body: body, 100)
+    assert known.get(1)
+    known.add(3, lambda body: body, 100)
+    assert known.get(2) is None, "the one used longest ago"
+    assert known.get(1)
+    assert known.get(3)
+
+
+def test_a_record_whose_json_is_out_of_all_proportion_is_a_dead_letter() -> None:
+    names = {f"{place:0>99}": "null" for place in range(1000)}
+    error = error_of(read_of(record_of(**names)), framed(7, b""))
+    assert error.startswith("5 bytes of Avro are 10")
+    few = dict([*names.items()][:500])
+    assert len(read_of(record_of(**few))(framed(7, b""))[0]) == 500
+
+
+def test_records_in_arrays_count_with_their_fields() -> None:
+    fields = {f"f{place}": "null" for place in range(64)}
+    read = read_of(record_of(x={"type": "array", "items": record_of("Many", **fields)}))
+    assert "items" in error_of(read, framed(7, long(4097) + b"\0"))

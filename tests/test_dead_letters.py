@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import string
+from collections import Counter
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectd.dead_letters import grouped, pattern, read
+from detectd.dead_letters import Letter, grouped, pattern, read
 from detectd.decode import Schema, decode
 from detectd.encode import dead_letter, too_large
 from detectd.records import Defect, Dialect, Record, Stage, Topic
@@ -133,3 +136,32 @@ def test_a_row_is_read_again_in_the_dialect_of_its_source():
     letter = read(written(record), record.columns, dialect)
     decoded = decode([letter.record], Schema(("a",)))
     assert decoded.rows.tolist() == [[1.5]]
+
+
+def letters_of(*errors):
+    return [Letter(f"e:{n}", "decode", error, None) for n, error in enumerate(errors)]
+
+
+@given(st.lists(st.sampled_from("abcdefgh"), max_size=80), st.integers(2, 6))
+def test_the_groups_are_bounded_and_count_every_letter(errors, most):
+    groups = grouped(letters_of(*errors), most)
+    assert len(groups) <= most + 1
+    assert sum(group.count for group in groups) == len(errors)
+    assert [group.stage for group in groups[:-1]] == ["decode"] * (len(groups) - 1)
+    if len(set(errors)) <= most:
+        assert {group.error: group.count for group in groups} == Counter(errors)
+
+
+def test_a_frequent_kind_is_not_hidden_behind_thousands_of_rare_ones():
+    rare = ["rare " + "".join(word) for word in itertools.product(string.ascii_letters, repeat=2)]
+    rare = [f"{each} {kind}" for each in rare[:1500] for kind in ("a", "b")]
+    groups = grouped(letters_of(*rare[:1500], *["often"] * 20, *rare[1500:], *["often"] * 20))
+    assert (groups[0].error, groups[0].count) == ("often", 40)
+    assert len(groups) <= 1001
+    assert groups[-1].stage == "other"
+    assert sum(group.count for group in groups) == 3040
+
+
+def test_no_text_of_a_letter_is_longer_than_a_table_bears():
+    (group,) = grouped([Letter("i" * 10**6, "s" * 10**6, "e" * 10**6, None)])
+    assert max(map(len, (group.stage, group.error, group.first, group.last))) == 501

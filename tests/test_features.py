@@ -1,7 +1,9 @@
 """Features that are calculated from the event's time."""
 
+import json
 import math
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -10,7 +12,8 @@ from hypothesis import strategies as st
 
 from detectd.decode import Schema, decode
 from detectd.errors import ConfigError
-from detectd.features import FUNCTIONS, Function
+from detectd.features import FUNCTIONS, Function, as_data, from_data, in_words
+from detectd.features.zones import offsets_ms
 from detectd.loading import settle
 from detectd.records import Record, Stage
 from detectd.typed import typed_reader
@@ -37,9 +40,47 @@ def test_columns_are_those_of_the_calendar(ms, fn):
 @given(st.lists(moments, min_size=1, max_size=70), st.integers(0, 70))
 def test_values_do_not_depend_on_where_a_batch_is_cut(times, cut):
     times = np.array(times, dtype=float)
-    for function in (HOUR, WEEKDAY):
+    for function in (HOUR, WEEKDAY, Function("hour", "local", "Europe/Berlin")):
         parts = [function.values(times[:cut]), function.values(times[cut:])]
         assert np.vstack(parts).tobytes() == function.values(times).tobytes()
+
+
+ZONES = ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "UTC")
+
+
+@given(moments.filter(lambda ms: ms < 253_400_000_000_000), st.sampled_from(ZONES))
+def test_local_time_is_that_of_the_calendar_there(ms, zone):
+    local = datetime.fromtimestamp(ms // 1000, ZoneInfo(zone)).replace(tzinfo=UTC)
+    wall = round(local.timestamp()) * 1000 + ms % 1000
+    for fn in FUNCTIONS:
+        found = Function(fn, fn, zone).values(np.array([float(ms)]))[0]
+        np.testing.assert_allclose(found, reference(fn, wall), atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("zone", "change"),
+    [
+        ("Europe/Berlin", "2026-03-29T01:00:00+00:00"),  # 02:00 becomes 03:00
+        ("Europe/Berlin", "2026-10-25T01:00:00+00:00"),  # 03:00 becomes 02:00
+        ("America/New_York", "2026-11-01T06:00:00+00:00"),
+        ("Australia/Lord_Howe", "2026-04-04T15:00:00+00:00"),  # by half an hour
+        ("Africa/Monrovia", "1972-01-07T00:44:30+00:00"),  # at no whole minute
+    ],
+)
+def test_the_second_at_which_clocks_are_changed(zone, change):
+    at = datetime.fromisoformat(change).timestamp()
+    seconds = [at - 3600, at - 1, at, at + 1, at + 3600]
+    together = offsets_ms(zone, np.array(seconds) * 1000)
+    for second, found in zip(seconds, together.tolist(), strict=True):
+        passed = datetime.fromtimestamp(second, ZoneInfo(zone)).utcoffset()
+        assert found == passed.total_seconds() * 1000
+    assert together[1] != together[2]
+
+
+def test_no_time_is_no_local_time_and_the_last_one_is_one():
+    found = Function("hour", "hour", "Asia/Tokyo").values(np.array([np.nan, 253_402_300_799_999.0]))
+    assert np.isnan(found[0]).all()
+    assert np.isfinite(found[1]).all()
 
 
 def test_midnight_is_near_itself():
@@ -117,8 +158,20 @@ def test_declared_in_the_configuration():
             [{"fn": "hour", "nmae": "b"}],
             "[0]: function 'hour' takes no 'nmae'; did you mean 'name'?",
         ),
-        ([{"fn": "hour", "window": 5}], "[0]: function 'hour' takes no 'window'; it takes name"),
+        (
+            [{"fn": "hour", "window": 5}],
+            "[0]: function 'hour' takes no 'window'; it takes name",
+        ),
         ([{"fn": "hour", "name": 5}], "[0]: name of function 'hour' must be text"),
+        (
+            [{"fn": "hour", "zone": "Europe/Berln"}],
+            "x: event.features[0]: unknown zone 'Europe/Berln'; did you mean 'Europe/Berlin'?",
+        ),
+        ([{"fn": "hour", "zone": "europe/berlin"}], "did you mean 'Europe/Berlin'?"),
+        ([{"fn": "hour", "zone": "../etc/passwd"}], "unknown zone '../etc/passwd'; "),
+        ([{"fn": "hour", "zone": "Europe"}], "[0]: unknown zone 'Europe'; "),
+        ([{"fn": "hour", "zone": "localtime"}], "is another one on another host; name it, as in"),
+        ([{"fn": "hour", "zone": 2}], "[0]: zone of function 'hour' must be text, in quotes"),
         ([7], "x: event.features[0]: must be text, in quotes, or a table like"),
         ([""], "x: event.features[0]: must not be empty"),
         (["hour", {"fn": "hour"}], "x: event.features: 'hour' is listed twice; list each feature"),
@@ -135,3 +188,14 @@ def test_mistakes_are_said_in_one_line(features, said):
 def test_a_file_has_no_times_of_its_own():
     with pytest.raises(ConfigError, match=r"event.features: 'hour' needs the event's time; set"):
         settle(written(["a", {"fn": "hour"}], timestamp=None), "x")
+
+
+def test_a_declaration_is_kept_as_it_is():
+    berlin = Function("weekday", "day", "Europe/Berlin")
+    declared = ("a", HOUR, berlin)
+    assert from_data(json.loads(json.dumps(as_data(declared)))) == declared
+    assert in_words(berlin) == '{fn = "weekday", name = "day", zone = "Europe/Berlin"}'
+    features = ["a", {"fn": "hour"}, {"fn": "weekday", "name": "day", "zone": "Europe/Berlin"}]
+    event = settle(written(features), "x").event
+    assert event.declared == declared
+    assert berlin.meaning == "day of the week (Europe/Berlin) on a circle of seven days"

@@ -145,12 +145,47 @@ class Hopeless:
         return np.resize([np.nan, np.inf, -np.inf], len(rows))
 
 
-def test_a_score_that_is_not_finite_is_a_dead_letter(judge):
-    hopeless = Judge("v", Hopeless(), judge.rejector, judge.medians)
+@pytest.mark.parametrize("original", [False, True])
+def test_a_score_that_is_not_finite_is_an_anomaly(judge, original):
+    """Far outside, whatever the zone: with one that reaches rank n, no score is an anomaly."""
+    never = rejector(judge.rejector.scores, 0.002, 32.0)
+    assert not never.zone.anomaly_reachable
     records = [Record(f"t:{i}", b'{"a": 1, "b": 2}') for i in range(3)]
-    outgoing = judge_records(records, SCHEMA, hopeless).outgoing
-    assert [json.loads(out.value)["stage"] for out in outgoing] == ["score"] * 3
-    assert "nan" in json.loads(outgoing[0].value)["error"]
+    for ranked in (judge.rejector, never):
+        hopeless = Judge("v", Hopeless(), ranked, judge.medians, explains=True)
+        judged = judge_records(records, SCHEMA, hopeless, original=original)
+        assert [out.topic for out in judged.outgoing] == [Topic.ANOMALY] * 3
+        assert judged.found.rank.tolist() == judged.found.below.tolist() == [ranked.zone.n] * 3
+        assert np.isposinf(judged.scores).all()
+        assert len(judged.rows) == 3
+        for out in judged.outgoing:
+            names = dict(out.headers)
+            assert "detectd-score" not in names
+            if original:
+                assert names["detectd-reason"] == b"score_not_finite"
+                continue
+            body = json.loads(out.value)
+            assert body["score"] is None
+            assert body["reason"] == "score_not_finite"
+            assert body["rank"] == ranked.zone.n
+            assert body["p_value"] == 1 / (ranked.zone.n + 1)
+            assert body["explanation"]["features"] == {"a": None, "b": None}
+
+
+def test_one_score_that_is_not_finite_changes_no_other(judge):
+    class Far:
+        def score(self, rows):
+            scores = judge.scorer.score(rows)
+            scores[np.abs(rows[:, 0]) > 1e9] = np.nan
+            return scores
+
+    values = [b'{"a": 0.1, "b": 0.2}', b'{"a": 1e99, "b": 0.2}', b'{"a": 3, "b": 3}', b"{}"]
+    records = [Record(f"t:{i}", value) for i, value in enumerate(values)]
+    mixed = judge_records(records, SCHEMA, Judge("v", Far(), judge.rejector, judge.medians))
+    plain = judge_records(records, SCHEMA, Judge("v", judge.scorer, judge.rejector, judge.medians))
+    places = [0, 2, 3]
+    assert [mixed.outgoing[i] for i in places] == [plain.outgoing[i] for i in places]
+    assert mixed.outgoing[1].topic is Topic.ANOMALY
 
 
 def test_imputed_features_are_named_and_take_the_median(judge):

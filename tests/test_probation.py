@@ -1,5 +1,6 @@
 import pytest
 
+from detectd import memory
 from detectd.encode import dead_letter
 from detectd.errors import ConfigError
 from detectd.probation import Probation
@@ -34,3 +35,12 @@ def test_a_short_stream_of_bad_records_is_passed_on_at_its_end():
     assert probation.pass_on([BAD], last=False) is None
     assert probation.pass_on([BAD], last=True) == [BAD, BAD]
     assert Probation().pass_on([], last=True) == []
+
+
+def test_bad_records_are_held_only_as_far_as_memory_goes():
+    large = dead_letter(Record("t:1", b"x" * (memory.HELD_BYTES // 4)), Defect(Stage.DECODE, "no"))
+    probation = Probation()
+    assert probation.pass_on([large] * 3, last=False) is None
+    with pytest.raises(ConfigError, match="first 4 records are all dead letters"):
+        probation.pass_on([large], last=False)
+    assert len(Probation().pass_on([large] * 4, last=True)) == 4

@@ -178,8 +178,17 @@ def test_an_interpreter_that_does_not_start_is_told(tmp_path, monkeypatch):
     assert "No module named" in found.reason
 
 
-def test_the_trainer_gives_way_and_has_nothing_of_ours(tmp_path):
-    """Its descriptors and priority, and which process the kernel is to kill first."""
+SECRETS = (
+    *("DETECTD_KAFKA__SASL_SCOPE", "detectd_log__level", "AWS_SECRET_ACCESS_KEY", "PGPASSWORD"),
+    *("CREDENTIALS_DIRECTORY", "https_proxy", "NOTIFY_SOCKET"),
+)
+
+
+def test_the_trainer_gives_way_and_has_nothing_of_ours(tmp_path, monkeypatch):
+    """Its environment, descriptors and priority, and which process the kernel is to kill first."""
+    for name in SECRETS:
+        monkeypatch.setenv(name, "hush-hush")
+    monkeypatch.setenv("NUMBA_CACHE_DIR", "/where/kernels/are")
     with socket.socket() as ours:
         ours.set_inheritable(True)
         with running(begin(tmp_path, endless(), Limits()), arrived="libc") as pid:
@@ -189,7 +198,10 @@ def test_the_trainer_gives_way_and_has_nothing_of_ours(tmp_path):
             assert not any(name.startswith("socket:") for name in files)
             assert os.getpriority(os.PRIO_PROCESS, pid) == 10
             assert _read(pid, "oom_score_adj").strip() == "1000"
-            assert "OPENBLAS_NUM_THREADS=1" in _read(pid, "environ")
+            environment = _read(pid, "environ").split("\0")
+            assert "OPENBLAS_NUM_THREADS=1" in environment
+            assert "NUMBA_CACHE_DIR=/where/kernels/are" in environment
+            assert not any("hush-hush" in each for each in environment)
             assert os.getpgid(pid) != os.getpgid(0)
 
 

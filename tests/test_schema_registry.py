@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import ssl
 import subprocess
@@ -15,6 +16,8 @@ import registry as registries
 from registry import StandIn, breaks_off, drops, fails, framed
 
 from detectd.avro import Registry, reader
+from detectd.avro.known import UNKNOWN_IDS, UNKNOWN_SECONDS
+from detectd.avro.registry import ANSWER_BYTES
 from detectd.errors import ConfigError, DetectdError, Interrupted, RefusedError
 from detectd.records import Defect
 
@@ -113,11 +116,22 @@ def test_an_unknown_schema_is_asked_for_again_only_after_a_while(registry: Stand
     assert read(late)[0] == {"x": 1}
 
 
-def test_unknown_schemas_are_not_remembered_without_end(registry: StandIn) -> None:
-    read = read_of(registry, clock=lambda: 0.0)
-    for number in (*range(1000, 2001), 1000):
+def test_unknown_schemas_are_asked_for_at_a_bounded_rate(registry: StandIn) -> None:
+    now = 0.0
+    read = read_of(registry, clock=lambda: now)
+    read(SEVEN)
+    errors = [defect_of(read, framed(number, b"")) for number in range(1000, 1500)]
+    assert len(registry.asked) == UNKNOWN_IDS + 1
+    assert errors[:100] == [f"schema {n} is not in the registry" for n in range(1000, 1100)]
+    assert "was not asked for" in errors[100]
+    assert read(SEVEN)[0] == {"x": 1}, "one that is known by now"
+    now = UNKNOWN_SECONDS / UNKNOWN_IDS
+    registry.add(1499, POINT)
+    assert read(framed(1499, b"\x02"))[0] == {"x": 1}, "after a while one more"
+    now += UNKNOWN_SECONDS
+    for number in range(1600, 2000):
         defect_of(read, framed(number, b""))
-    assert registry.asked.count("/schemas/ids/1000") == 2
+    assert len(registry.asked) == 2 * UNKNOWN_IDS + 2
 
 
 def test_what_a_schema_refers_to_is_asked_for_once(registry: StandIn) -> None:
@@ -236,20 +250,122 @@ def test_the_check_finds_what_would_fail_later(
         Registry(registry.url).check()
 
 
-def test_credentials_are_sent_and_do_not_follow_a_redirection(registry: StandIn) -> None:
+def to(location: str) -> Any:
+    """A fault: redirect to there."""
+
+    def redirects(handler: Any) -> None:
+        handler.send_response(302)
+        handler.send_header("Location", location)
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    return redirects
+
+
+def test_a_redirection_to_another_server_is_not_followed(registry: StandIn) -> None:
     with registries.stand_in() as front:
-
-        def elsewhere(handler: Any) -> None:
-            handler.send_response(302)
-            handler.send_header("Location", registry.url + handler.path)
-            handler.send_header("Content-Length", "0")
-            handler.end_headers()
-
-        front.faults = [elsewhere]
+        front.faults = [to(registry.url + "/schemas/ids/7")]
         read = read_of(front, username="Aladdin", password="open sesame")
-        assert read(SEVEN)[0] == {"x": 1}
+        assert f"{front.url} redirects to {registry.url}, so" in error_of(ConfigError, read)
         assert front.authorizations == ["Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="]
-        assert registry.authorizations == [None]
+        assert registry.asked == []
+
+
+def test_a_redirection_within_the_registry_is_followed_with_credentials(registry: StandIn) -> None:
+    registry.faults = [to("/schemas/ids/7?again")]
+    registry.faults.append(to("/schemas/ids/7"))
+    read = read_of(registry, username="Aladdin", password="open sesame")
+    assert read(SEVEN)[0] == {"x": 1}
+    assert registry.authorizations == ["Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="] * 3
+
+
+@pytest.mark.parametrize("where", ["", "http://[::1", "/a b", "/\xe9", "ftp://h/", "//user:pw@h:x"])
+def test_a_redirection_that_leads_nowhere_ends_the_question(registry: StandIn, where: str) -> None:
+    registry.faults = [to(where)]
+    error = error_of(ConfigError, read_of(registry))
+    assert "redirects to" in error
+    assert "pw" not in error
+
+
+def test_redirections_without_end_are_given_up(registry: StandIn) -> None:
+    registry.faults = [to("/schemas/ids/7")] * 10
+    assert "redirects more than 3 times" in error_of(ConfigError, read_of(registry))
+
+
+def drips(*, header: bool) -> Any:
+    """A fault: an answer that comes byte by byte, each in time for a limit for each."""
+
+    def drip(handler: Any) -> None:
+        if not header:
+            handler.send_response(200)
+            handler.send_header("Content-Length", "100000")
+            handler.end_headers()
+        with contextlib.suppress(OSError):
+            while True:
+                handler.wfile.write(b" " if not header else b"H")
+                time.sleep(0.02)
+
+    return drip
+
+
+@pytest.mark.parametrize("header", [True, False])
+def test_a_registry_that_drips_is_given_up_in_time(registry: StandIn, *, header: bool) -> None:
+    registry.faults = [drips(header=header)] * 2
+    error = error_of(Interrupted, read_of(registry, timeout=0.3, attempts=2))
+    assert error.startswith(f"schema_registry.url: no answer from {registry.url}: timed out")
+    assert len(registry.asked) == 2
+
+
+def test_an_answer_without_end_is_given_up(registry: StandIn) -> None:
+    def gushes(handler: Any) -> None:
+        handler.send_response(200)
+        handler.end_headers()
+        with contextlib.suppress(OSError):
+            while True:
+                handler.wfile.write(b"[" * 65536)
+
+    registry.faults = [gushes, fails(200, b" " * (ANSWER_BYTES + 1))]
+    for _ in registry.faults.copy():
+        said = error_of(ConfigError, read_of(registry))
+        assert f"answers with more than {ANSWER_BYTES:,} bytes, so it is no schema registry" in said
+
+
+def test_a_length_that_nobody_has_room_for_takes_none(registry: StandIn) -> None:
+    def boasts(handler: Any) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(10**15))
+        handler.end_headers()
+        handler.close_connection = True
+
+    registry.faults = [boasts] * 3
+    assert "no answer from" in error_of(Interrupted, read_of(registry))
+
+
+def test_schemas_that_refer_to_each_other_without_end_are_a_dead_letter(registry: StandIn) -> None:
+    to_itself = {"name": "n.A", "subject": "a", "version": 1}
+    registry.add_version("a", 1, POINT, references=[to_itself])
+    registry.add(9, POINT, references=[to_itself])
+    assert defect_of(read_of(registry), framed(9, b"")) == "schema 9 refers to too many others"
+    assert len(registry.asked) < 50
+
+
+def test_a_schema_that_refers_to_a_thousand_is_a_dead_letter(registry: StandIn) -> None:
+    many = [{"name": f"n.A{n}", "subject": "a", "version": n} for n in range(1000)]
+    for n in range(1000):
+        registry.add_version("a", n, POINT)
+    registry.add(9, POINT, references=many)
+    assert defect_of(read_of(registry), framed(9, b"")) == "schema 9 refers to too many others"
+    assert len(registry.asked) < 300
+
+
+def test_a_schema_that_is_nested_too_deep_is_a_dead_letter(registry: StandIn) -> None:
+    registry.schemas[9] = {"schema": "[" * 100_000}
+    assert defect_of(read_of(registry), framed(9, b"")) == "schema 9 is nested too deep"
+
+
+def test_a_page_for_a_person_is_called_that(registry: StandIn) -> None:
+    registry.faults = [fails(200, b"\n<!doctype html><title>Log in</title>")]
+    assert "answers with a page of HTML, so it is no" in error_of(ConfigError, read_of(registry))
 
 
 def test_tls_is_trusted_by_the_ca_file_alone(tmp_path: Path) -> None:

@@ -162,6 +162,19 @@ def test_a_bad_value_names_file_key_and_mend(write, added, key, mend):
     assert mend in lines[0]
 
 
+@pytest.mark.parametrize("text", ["7d", "36h", "90m", "1w", "1.5d", "60s"])
+def test_a_warm_up_may_last_a_span(write, monkeypatch, text):
+    timed = GOOD + 'timestamp = "ts"\n'
+    asked = load(write(f'{timed}[training]\nwarmup = "{text}"')).training
+    assert asked.warmup == text
+    assert asked.warmup_span_ms >= 60_000
+    assert asked.warmup_rows == asked.window
+    monkeypatch.setenv("DETECTD_TRAINING__WARMUP", text)
+    assert load(write(timed)).training.warmup == text
+    monkeypatch.setenv("DETECTD_TRAINING__WARMUP", "500")
+    assert load(write(timed)).training.warmup == 500
+
+
 def test_every_mistake_gets_its_line(write):
     lines = mistakes(write(GOOD + "[log]\nlevel = 3\ncolour = 1\n[training]\nwarmup = 0"))
     assert len(lines) == 3

@@ -290,7 +290,7 @@ def counts(normal=0, anomaly=0, abstain=0, **more):
 
 def test_what_several_processes_observed_is_added_up_and_outlives_them(full):
     def observe(hand_over):
-        mine = ProcessCounts(full.directory, "the stream")
+        mine = ProcessCounts(full.directory, "the stream", "s")
         mine.write("v", counts(normal=5, abstain=2))
         hand_over()
         mine.write("v", counts(normal=50, abstain=20))
@@ -307,7 +307,7 @@ def test_what_several_processes_observed_is_added_up_and_outlives_them(full):
     other.kill()
     assert full.observed("v")["normal"] == 55
     # Whoever comes next goes on from what one of them left, and adds nothing twice.
-    mine = ProcessCounts(full.directory, "the stream")
+    mine = ProcessCounts(full.directory, "the stream", "s")
     past = mine.read("v")
     mine.write("v", past | {"normal": past["normal"] + 1})
     assert full.observed("v")["normal"] == 56
@@ -315,7 +315,7 @@ def test_what_several_processes_observed_is_added_up_and_outlives_them(full):
 
 
 def test_other_streams_are_others_and_those_of_models_that_are_gone_are_forgotten(full):
-    a, b = (ProcessCounts(full.directory, name) for name in "ab")
+    a, b = (ProcessCounts(full.directory, name, name) for name in "ab")
     a.write(VERSIONS[0], counts(normal=1))
     b.write(VERSIONS[0], counts(normal=2))
     assert full.observed(VERSIONS[0])["normal"] == 3
@@ -329,10 +329,32 @@ def test_other_streams_are_others_and_those_of_models_that_are_gone_are_forgotte
     assert not list(full.directory.glob("*observed*"))
 
 
+def test_a_stream_that_begins_anew_leaves_nothing_of_its_earlier_runs(full):
+    """Living processes keep theirs: they are members of the same run."""
+    old, mine, member, other = (
+        ProcessCounts(full.directory, commits, stream)
+        for commits, stream in (("old", "s"), ("mine", "s"), ("member", "s"), ("other", "t"))
+    )
+    for each in (old, member, other):
+        each.write("v", counts(normal=1, since=5))
+    old.close()
+    mine.begin_anew()
+    mine.write("v", counts(normal=10, since=9))
+    assert full.observed("v", stream="s")["normal"] == 11
+    assert full.observed("v", stream="s")["since"] == 5
+    assert full.observed("v", stream="t")["normal"] == 1
+    assert full.observed("v")["normal"] == 12
+    full.record_observed("v", counts(normal=100), by="earlier")
+    assert full.observed("v", stream="t")["normal"] == 101  # it does not say whose it is
+    assert full.observed("v", stream="t")["since"] is None
+    for each in (mine, member, other):
+        each.close()
+
+
 def test_what_earlier_versions_observed_is_read_and_taken_over_once(full):
     full.record_observed("v", counts(normal=7, history=[[7, 0, 0, None]]))
     assert full.observed("v")["normal"] == 7
-    first, second = (ProcessCounts(full.directory, "s") for _ in range(2))
+    first, second = (ProcessCounts(full.directory, "s", "s") for _ in range(2))
     assert first.read("v")["normal"] == 7
     assert second.read("v") == {}
     first.write("v", first.read("v") | {"normal": 8})

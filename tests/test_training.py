@@ -8,7 +8,9 @@ from detectd.detectors import build, choose, fit
 from detectd.errors import ConfigError, DetectdError
 from detectd.models import training
 from detectd.models.model import Recipe
+from detectd.models.sanity import why_scoreless
 from detectd.models.training import complete_rows, constant_features, refit, train
+from detectd.pipeline import Judge
 from detectd.rejection import ABSTAIN, ANOMALY, NORMAL, rejector
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -157,3 +159,33 @@ def test_verdicts_are_pyods_where_pyod_is_sound(name):
     assert np.array_equal(translated[decided], theirs[decided])
     assert (theirs == -2).any()
     assert (theirs == 1).any()
+
+
+class Scoreless:
+    """Scores rows by their first feature; those above `beyond` have no number."""
+
+    how, doubt = "a test's", None
+
+    def __init__(self, beyond):
+        self.beyond = beyond
+
+    def score(self, given):
+        return np.where(given[:, 0] > self.beyond, np.nan, given[:, 0])
+
+
+@pytest.mark.parametrize("name", ["KNN", "LOF", "KDE"])
+def test_a_row_beyond_the_doubles_does_not_keep_the_others_from_a_model(name):
+    """An attacker's one event in the warm-up would do, else."""
+    some = rows()
+    some[[7, 19, 23], 0] = 1e160
+    model = train(some, Recipe(name, 0.1), FEATURES, NOON)
+    assert np.isfinite(model.calibration).all()
+    assert rejector(model.calibration, 0.1, 4.0).zone.n == len(model.calibration)
+
+
+@pytest.mark.parametrize(("share", "sound"), [(0.0, True), (0.05, True), (0.3, False)])
+def test_a_model_without_scores_for_rows_like_its_own_is_refused(share, sound):
+    some = np.random.default_rng(0).normal(size=(400, 2))
+    scorer = Scoreless(np.quantile(some[:, 0], 1 - share))
+    judge = Judge("v", scorer, rejector(np.sort(some[:, 0]), 0.1, 4.0), np.zeros(2))
+    assert (why_scoreless(judge, some) is None) == sound

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from detectd.models.sanity import why_backwards
+from detectd.models.sanity import why_backwards, why_scoreless
 from detectd.pipeline import judge_rows
 from detectd.rejection import ABSTAIN, ANOMALY, NORMAL
 
@@ -120,10 +120,21 @@ def verdicts(judge: Judge, rows: Rows) -> Codes:
     return codes
 
 
+def suspicious(judge: Judge, rows: Rows) -> npt.NDArray[np.bool_]:
+    """Which of the rows (k, d) the model calls anomalies or abstains from (k,)."""
+    return np.isin(verdicts(judge, rows), (ANOMALY, ABSTAIN))
+
+
 def backwards(judge: Judge, rows: Rows) -> list[Reason]:
     """The reason if the model calls rows far outside of `rows` (N, d) normal; see `sanity`."""
     why = why_backwards(judge, rows)
     return [Reason("backwards", why)] if why else []
+
+
+def scoreless(judge: Judge, rows: Rows) -> list[Reason]:
+    """The reason if the model has no score for some of its training `rows` (N, d)."""
+    why = why_scoreless(judge, rows)
+    return [Reason("not_finite", why)] if why else []
 
 
 def refusals(old: Contender, new: Contender, agreed: Agreement, max_change: float) -> list[Reason]:

@@ -20,6 +20,7 @@ from detectd.answering.succession import Succession
 from detectd.answering.upkeep import Upkeep
 from detectd.answering.warming import Warming
 from detectd.checks import require_trainable_warmup
+from detectd.detail import shown
 from detectd.errors import DetectdError
 from detectd.models import serving
 
@@ -39,10 +40,10 @@ log = structlog.get_logger()
 class Answerer:
     """Gives each record its output, and keeps what must be remembered beside the outputs.
 
-    `stream` names the commits that are made of it.
+    `commits` names those that this process makes.
     """
 
-    def __init__(self, settings: Settings, schema: Schema, stream: str) -> None:
+    def __init__(self, settings: Settings, schema: Schema, commits: str) -> None:
         self.settings = settings
         self.schema = schema
         self.store = wiring.store(settings)
@@ -52,7 +53,7 @@ class Answerer:
         self.shadow: Shadow | None = None
         self.renewal: Renewal | None = None
         self._succession = Succession(self.store)
-        self._upkeep = Upkeep(self.store, stream)
+        self._upkeep = Upkeep(self.store, commits, wiring.stream(settings))
         self._look = False
         self._resumed = False
         self._unwritten = False
@@ -66,7 +67,7 @@ class Answerer:
     def wanted(self) -> int | None:
         """How many events to answer at most before something else is due; None for any number."""
         if self.warming:
-            return self.warming.remaining
+            return self.warming.wanted
         return self.renewal.wanted if self.renewal else None
 
     @property
@@ -95,26 +96,37 @@ class Answerer:
         else:
             # Rows of other features are none of this model's.
             same_events = state.get("events") == self.events
-            collected = state.get("warmup", 0), state.get("warmup_failed", 0)
-            self._collect(*(collected if same_events else (0, 0)))
+            self._collect(state.get("warmup") if same_events else None)
         self._resumed = True
+
+    def begin_anew(self) -> None:
+        """The stream is read from its beginning: count nothing of an earlier run of it."""
+        self._upkeep.begin_anew()
+        if self.incumbent:
+            self.incumbent.begin_anew()
+            self._unwritten = True
+            self.write_observed()
 
     def answer(self, records: Sequence[Record]) -> list[Outgoing]:
         """One output for each record, in order."""
         if self.warming:
-            return self.warming.answer(records)
+            return self._shown(self.warming.answer(records))
         assert self.incumbent
-        judged, alarmed = self.incumbent.answer(records)
+        judged, alarms = self.incumbent.answer(records)
         if self.shadow:
             self.shadow.see(judged)
         if self.renewal:
-            self.renewal.see(judged, alarmed)
-        return judged.outgoing
+            self.renewal.see(judged, alarms)
+        return self._shown(judged.outgoing)
 
     def alerts(self) -> list[Outgoing]:
         """Records that tell of the promise rather than of an event, for the next commit."""
         wanted = self.incumbent and self.settings.topics.alerts is not None
-        return self.incumbent.vigil.alerts() if self.incumbent and wanted else []
+        return self._shown(self.incumbent.vigil.alerts()) if self.incumbent and wanted else []
+
+    def _shown(self, outgoing: list[Outgoing]) -> list[Outgoing]:
+        output = self.settings.output
+        return shown(outgoing, output.detail, original=output.value == "original")
 
     def state(self, counts: Counter[str]) -> dict[str, Any]:
         """What a restart must know once outputs with these counts are committed."""
@@ -163,15 +175,17 @@ class Answerer:
         is to be read again, and answered.
         """
         held = self.holding
-        if self.warming and self.warming.remaining == 0:
+        if self.warming and self.warming.complete:
             if model := self.warming.train(hold):
                 self._adopt_trained(model)
         elif self._look or self._succession.due():
             self._look = False
             self._look_for_another_model()
             self._look_for_a_candidate()
-            if self.warming and self.warming.remaining is None and not self._succession.preparing():
-                self.warming.resume(0)  # Whoever was collecting may be gone.
+            if self.warming and self.warming.elsewhere and not self._succession.preparing():
+                self.warming.resume(None)  # Whoever was collecting may be gone.
+            if self.renewal:
+                self.renewal.heed()
             self.write_observed()
         if self.renewal and (ready := self.renewal.advance(hold)):
             self._renew(ready)
@@ -215,10 +229,11 @@ class Answerer:
             if part:
                 part.close()
 
-    def _collect(self, collected: int, failed: int) -> None:
+    def _collect(self, before: Any) -> None:
         if not self.warming:
             self.warming = Warming(self.settings, self.schema, self.store)
-        self.warming.resume(collected, failed)
+        # Earlier versions committed a number, of rows that are written in another way.
+        self.warming.resume(before if isinstance(before, dict) else None)
 
     def _answers(self) -> str | None:
         return self.incumbent.version if self.incumbent else None

@@ -42,6 +42,7 @@ class Incumbent:
         self.vigil = Vigil(serving, settings.drift.average_run_length)
         self._observations = Observations(serving.promise.rejector.scores)
         self._scores: list[NDArray[np.float64]] = []
+        self._since: int | None = int(time.time())
         self._schema = schema
         self._original = settings.output.value == "original"
         self.anomalies = RecentAnomalies(
@@ -55,21 +56,35 @@ class Incumbent:
 
     @property
     def observed(self) -> Mapping[str, int]:
-        """The verdicts committed so far, by kind."""
+        """The verdicts committed so far in this run of the stream, by kind."""
         return self._observations.counts
+
+    @property
+    def since(self) -> int | None:
+        """When that run began, Unix time; None if an earlier version did not say."""
+        return self._since
+
+    def begin_anew(self) -> None:
+        """Nothing of this stream has been answered: what was counted is of another run of it."""
+        self._observations = Observations(self.serving.promise.rejector.scores)
+        self._since = int(time.time())
+        self._scores.clear()
+        self.vigil.resume({})
+        self.anomalies.resume({})
 
     def resume(self, past: dict[str, Any], reported: dict[str, Any]) -> None:
         """Go on from a `state`; from the beginning where it is of another model or zone.
 
         What the store has `reported` fills in what no commit holds.
         """
-        if not past:  # A pipe keeps no state, so what was last written for reports has to do.
-            past = self._terms() | {"observed": reported}
+        if not past:  # Without state in the commits, what was last written for reports has to do.
+            past = self._terms() | {"observed": reported, "since": reported.get("since")}
         same = all(past.get(key) == value for key, value in self._terms().items())
         self._observations.resume(reported if same else {}, past["observed"] if same else {})
         watch, told = past.get("watch", {}), reported.get("alarms", ())
         self.vigil.resume(watch if same else {}, told if same else ())
         self.anomalies.resume(reported.get("anomalies", {}) if same else {})
+        self._since = _moment(past.get("since")) if same and past["observed"] else int(time.time())
         self._scores.clear()
 
     def go_on_under(self, serving: Serving, average_run_length: float) -> None:
@@ -79,14 +94,11 @@ class Incumbent:
         self.serving = serving
         self.vigil.go_on_under(serving, average_run_length)
         if self._terms() != terms:
-            self._observations = Observations(serving.promise.rejector.scores)
-            self._scores.clear()
-            self.vigil.resume({})
-            self.anomalies.resume({})
+            self.begin_anew()
 
-    def answer(self, records: Sequence[Record]) -> tuple[Judged, int | None]:
+    def answer(self, records: Sequence[Record]) -> tuple[Judged, list[int]]:
         """One output for each record, in order, and what there is to learn; and how many of the
-        scores it took to an alarm, if one was raised."""
+        scores it took to each alarm that was raised."""
         judge = self.serving.judge
         judged = judge_records(records, self._schema, judge, original=self._original)
         self._scores.append(judged.scores)
@@ -95,7 +107,11 @@ class Incumbent:
     def state(self, counts: Counter[str]) -> dict[str, Any]:
         """What a restart must know once outputs with these counts are committed."""
         observed = {topic.value: self.observed[topic] + counts[topic] for topic in VERDICTS}
-        return self._terms() | {"observed": observed, "watch": self.vigil.state()}
+        return self._terms() | {
+            "observed": observed,
+            "since": self._since,
+            "watch": self.vigil.state(),
+        }
 
     def committed(self, counts: Counter[str], outgoing: Sequence[Outgoing]) -> None:
         """These outputs, with these counts, have been committed."""
@@ -120,6 +136,7 @@ class Incumbent:
             "alarms": list(self.vigil.told),
             "anomalies": self.anomalies.as_dict(),
             "zone": self._terms()["zone"],
+            "since": self._since,
         }
         return self._observations.as_dict() | told
 
@@ -127,3 +144,8 @@ class Incumbent:
         """By what a state is known to be this model's under this zone."""
         zone = self.serving.promise.rejector.zone
         return {"model": self.version, "zone": [zone.rank_low, zone.rank_high]}
+
+
+def _moment(given: object) -> int | None:
+    """Return the Unix time that a commit or a file holds, None if it is none."""
+    return given if isinstance(given, int) else None

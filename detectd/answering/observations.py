@@ -218,6 +218,7 @@ def combined(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         history=history,
     )
     found: dict[str, Any] = msgspec.to_builtins(counted)
+    found["since"] = _earliest(parts)
     found["alarms"] = _alarms_of_all(parts, history)
     found["anomalies"] = together([part.get("anomalies") for part in parts])
     if shadow := _shadows_of_all(parts):
@@ -235,6 +236,13 @@ def _alarms_of_all(
         before = sum(p.events for p in history if (p.until or 0) <= _when(alarm))
         placed.append(alarm | {"event": before})
     return placed
+
+
+def _earliest(parts: Sequence[Mapping[str, Any]]) -> int | None:
+    """Return since when the first of them counts; None if one does not say."""
+    since = [part.get("since") for part in parts]
+    known = [each for each in since if isinstance(each, int)]
+    return min(known) if known and len(known) == len(since) else None
 
 
 def _when(alarm: Mapping[str, Any]) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import Future
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ import structlog
 from detectd.errors import DetectdError
 from detectd.models import serving
 from detectd.models.refitting import Failed, Limits, Refit, Task
+from detectd.unforeseen import NOT_THE_RECORDS, in_words
 
 if TYPE_CHECKING:
     from detectd.models.files import Loaded
@@ -70,6 +72,11 @@ class Preparation:
                 if loaded.drift
                 else serving.serve(loaded.model, self.settings)
             )
+        except NOT_THE_RECORDS as failed:
+            self._outcome.set_exception(failed)
+        except Exception as failed:  # noqa: BLE001 - a model from elsewhere can be anything
+            broken = DetectdError(f"{self.version}: it cannot answer: {in_words(failed)}")
+            self._outcome.set_exception(broken)
         except BaseException as failed:  # noqa: BLE001 - `result` raises it
             self._outcome.set_exception(failed)
 
@@ -78,9 +85,11 @@ class Preparation:
         model, asked = loaded.model, self.settings.training
         refit = Refit(
             self._store.directory,
-            Task(model.rows, model.recipe, model.features, datetime.now(UTC)),
+            Task(model.rows, model.recipe, model.declared or model.features, datetime.now(UTC)),
             Limits(memory_bytes=asked.memory_bytes, seconds=asked.deadline_seconds),
-            lambda fitted: serving.serve_new(fitted, self.settings),
+            lambda fitted: serving.serve_new(
+                replace(fitted, declared=model.declared), self.settings
+            ),
             time.monotonic(),
         )
         while (found := refit.poll(time.monotonic())) is None:

@@ -59,7 +59,8 @@ class RecentAnomalies:
             self._keys.add(key, times)
         kept = self._kept
         kept.latest = [*kept.latest, *filter(None, map(self._read, found[-KEPT:]))][-KEPT:]
-        strong = filter(None, map(self._read, heapq.nlargest(KEPT, found, key=_score)))
+        read = map(self._read, heapq.nlargest(KEPT, found, key=_score))
+        strong = (anomaly for anomaly in read if anomaly and anomaly.detailed)
         kept.strongest = heapq.nlargest(KEPT, [*kept.strongest, *strong], key=STRENGTH)
 
     def top(self, most: int) -> list[TopKey]:
@@ -102,8 +103,9 @@ def together(parts: Sequence[object]) -> dict[str, Any]:
 
 
 def _score(out: Outgoing) -> float:
-    """The output's score, by the last header of that name; within a model it orders them."""
+    """The output's score, by the last header of that name; within a model it orders them. An
+    anomaly without one lies beyond all scores."""
     for name, content in reversed(out.headers):
         if name == SCORE:
             return float(content)
-    return float("-inf")
+    return float("inf")

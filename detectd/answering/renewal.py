@@ -2,48 +2,49 @@
 
 every      so many judged events, or so much time, after the last model
 on_drift   after an alarm. The window is then filled anew and without its guard: the verdicts that
-           it would guard by are those of a model that no longer fits. The refit is due when the
-           window holds as many rows as a warm-up takes.
+           it would guard by are those of a model that no longer fits (`normal_only` stays: it is
+           there to let nothing suspicious in). The refit is due when the window holds as many rows
+           as a warm-up takes.
 
 It is due between two batches. Over a file that is read to its end the loop waits for the trainer,
 and batches end where a refit may be due, so a replay gives the same verdicts. Of what the window
 holds beyond a warm-up, the newest rows, up to a fifth of all, are kept from the training: on them
 the verdicts before and after are compared.
+
+Rows in quarantine are dropped when something speaks against them: an alarm, unless its own refit is
+still to come; and with the window a refused model, `models rollback` and `models discard`. With
+`after_alarm = "hold"` a model that came after an alarm is stored and waits for `models activate`;
+until then, or until it is discarded, no other is trained.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import structlog
 
 from detectd import wiring
-from detectd.answering.acceptance import (
-    NOT_COMPARED,
-    Contender,
-    Reason,
-    agreement,
-    backwards,
-    refusals,
-)
+from detectd.answering import candidate
+from detectd.answering.acceptance import Reason
+from detectd.answering.collected import Collected
+from detectd.answering.operator_word import OperatorWord
 from detectd.answering.warmup import Busy
 from detectd.answering.window import Window, guard
-from detectd.answering.window_file import WindowFile
 from detectd.checks import require_trainable_warmup
 from detectd.errors import DetectdError
 from detectd.models import serving
-from detectd.models.refitting import Failed, Limits, Refit, Task, sweep
-from detectd.models.training import complete_rows
+from detectd.models.refitting import Failed, Refit, sweep
 from detectd.os_failures import explained
 from detectd.rejection.exact import rate_upper
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from detectd.models.model import Model
+    from detectd.answering.candidate import Finished
     from detectd.models.serving import Serving
     from detectd.models.store import Store
     from detectd.pipeline import Judged
@@ -56,27 +57,21 @@ STEP = 1_000
 
 POLL_SECONDS = 0.1
 
-# Rows on which two models are compared before one replaces the other, where the window can hold so
-# many beyond a warm-up.
-COMPARED = 100
+DISCARDED = "an operator has discarded its rows"
 
-Outcome = Literal["accepted", "refused", "failed"]
+Outcome = Literal["accepted", "held", "refused", "failed"]
 
 
 @dataclass(frozen=True)
 class _Since:
-    """Judged events since the last model or attempt, and whether an alarm was raised."""
+    """Judged events since the last model or attempt, and whether there was an alarm.
+
+    `alarmed` says that the window was begun anew for it, `warned` only that there was one.
+    """
 
     events: int = 0
     alarmed: bool = False
-
-
-@dataclass(frozen=True)
-class _Finished:
-    """A trained model, ready to answer, and why it should not."""
-
-    ready: Serving
-    refused: list[Reason]
+    warned: bool = False
 
 
 class Renewal:
@@ -93,11 +88,19 @@ class Renewal:
         self._store = store
         self._committed = self._seen = _Since()
         self._began = time.monotonic()
-        self._refit: Refit[_Finished] | None = None
-        self._file: WindowFile | None = None
+        self._refit: Refit[Finished] | None = None
+        self._collected: Collected | None = None
+        self._word = OperatorWord(store)
+        self._word.tell()
         self._state: dict[str, Any] = {}
         self._outcomes: list[Outcome] = []
+        self._fewest = wiring.refit_rows(settings)
         sweep(store.directory)
+
+    @property
+    def held(self) -> str | None:
+        """The version that waits for an operator."""
+        return self._word.held
 
     @property
     def running(self) -> bool:
@@ -118,6 +121,14 @@ class Renewal:
         ahead = STEP - events % STEP
         return min(ahead, every - events) if every is not None and every > events else ahead
 
+    def _lifted(self, since: _Since) -> bool:
+        """Whether an alarm has lifted the guard and `max_changed`."""
+        return since.alarmed and self.settings.training.guard != "normal_only"
+
+    @property
+    def _max_changed(self) -> float:
+        return 1.0 if self._lifted(self._committed) else self.settings.training.max_changed
+
     @property
     def _waits(self) -> bool:
         """A backfill gives the same each time, and nobody is waiting for its next event."""
@@ -130,38 +141,71 @@ class Renewal:
         self._resume(past if same else past | {"since": {}})
 
     def _resume(self, past: dict[str, Any]) -> None:
+        if past and past.get("discarded", "") != self._word.discarded:
+            past = {}
+            log.warning("window.discarded", reason=DISCARDED)
+        if self.held != past.get("held") and self.held:
+            past = past | {"since": {}}  # It came after that commit.
         self._state = past
         self._committed = self._seen = _Since(**past.get("since", {}))
-        if self._open() and self._file and not self._file.resume(past.get("window", {})):
+        if self._open() and self._collected and not self._collected.resume(past):
             log.warning("window.restarted", why="its rows are gone, or it has another shape")
         self._set_guard()
 
-    def see(self, judged: Judged, alarmed: int | None) -> None:
-        """Take a batch in; `alarmed` is how many of its rows it took to an alarm, if any."""
-        rows, verdicts = judged.rows, judged.found.verdict
-        events = self._seen.events + len(rows)
-        on_drift = self.settings.training.refit == "on_drift"
-        if alarmed is not None and on_drift and not self._seen.alarmed:
-            rows, verdicts = rows[alarmed:], verdicts[alarmed:]
-            if self._file:
-                self._file.resume({})
+    def heed(self) -> bool:
+        """Look for what an operator has said. True if the rows so far are discarded."""
+        discarded = self._word.look()
+        if discarded:
+            self._stop()
+            self._forget()
+            self._begin_again()
+            log.warning("window.discarded", reason=DISCARDED)
+        return discarded
+
+    def see(self, judged: Judged, alarms: Sequence[int]) -> None:
+        """Take a batch in; `alarms` says how many of its rows it took to each alarm."""
+        done = 0
+        for alarm in alarms:
+            self._collect(judged, slice(done, alarm))
+            self._alarmed()
+            done = alarm
+        self._collect(judged, slice(done, None))
+        self._seen = replace(self._seen, events=self._seen.events + len(judged.rows))
+
+    def _collect(self, judged: Judged, part: slice) -> None:
+        if self._collected:
+            # What is beyond the reach of one detector would ruin the training of the next.
+            finite = np.isfinite(judged.scores[part])
+            rows, verdicts = judged.rows[part][finite], judged.found.verdict[part][finite]
+            self._collected.add(rows, verdicts)
+
+    def _alarmed(self) -> None:
+        """Drop what an alarm speaks against, unless it is what the alarm's own refit waits for."""
+        if self.settings.training.refit != "on_drift":
+            if self._collected:
+                self._collected.drop_waiting()
+        elif not self._seen.alarmed:
+            self._forget()
             self._seen = replace(self._seen, alarmed=True)
             self._set_guard()
-        self._seen = replace(self._seen, events=events)
-        if self._file:
-            self._file.add(rows, verdicts)
+        self._seen = replace(self._seen, warned=True)
+
+    def _forget(self) -> None:
+        if self._collected:
+            self._collected.clear()
 
     def state(self) -> dict[str, Any]:
         """What a restart must know once the batch's outputs are committed."""
-        window = self._file.state() if self._file else {}
-        return {"since": asdict(self._seen), "window": window}
+        collected = self._collected.state() if self._collected else {"window": {}}
+        said = {"held": self.held, "discarded": self._word.discarded}
+        return {"since": asdict(self._seen)} | said | collected
 
     def committed(self) -> None:
         """The outputs have been committed."""
         self._committed = self._seen
         self._state = self.state()
-        if self._file:
-            self._file.committed()
+        if self._collected:
+            self._collected.committed()
 
     def rewind(self) -> None:
         """What was seen since the last commit will be seen again."""
@@ -174,14 +218,15 @@ class Renewal:
         if another:
             self._stop()
             self._begin_again()
-        self._set_guard()
+        else:
+            self._set_guard()
 
     def advance(self, hold: Callable[[], None]) -> Serving | None:
         """Between two batches: begin a refit that is due, and give its model when it is accepted.
 
         Over a file that is not followed this waits, and calls `hold` again and again meanwhile.
         """
-        if self._file is None:
+        if self._collected is None:
             self._open()
         if self._refit is None and self._due():
             self._start()
@@ -189,6 +234,8 @@ class Renewal:
             found = self._refit.poll(time.monotonic())
             if found is not None:
                 self._refit = None
+                if self.heed():  # An operator has spoken against its rows since the last look.
+                    return None
                 return self._weigh(found if isinstance(found, Failed) else found.result)
             if not self._waits:
                 break
@@ -199,18 +246,17 @@ class Renewal:
     def close(self) -> None:
         """Stop what is being trained, and let go of the window. May be called twice."""
         self._stop()
-        if self._file:
-            self._file.close()
-            self._file = None
+        if self._collected:
+            self._collected.close()
+            self._collected = None
 
     def _due(self) -> bool:
         asked, since = self.settings.training, self._committed
-        if not self._file or self._file.window.filled < asked.warmup:
+        window = self._collected.window if self._collected else None
+        if self.held or window is None or window.filled < self._fewest:
             return False
-        if not since.alarmed and asked.max_changed < 1.0:
-            compared = _held_out(self._file.window.filled, asked.warmup)
-            if compared < min(COMPARED, _held_out(asked.window, asked.warmup)):
-                return False
+        if self._max_changed < 1.0 and not candidate.comparable(window, self._fewest):
+            return False
         if since.events < asked.cooldown_events:
             return False
         if self._waits and since.events % STEP and since.events != asked.every_events:
@@ -222,40 +268,22 @@ class Renewal:
         return by_events or (asked.every_seconds is not None and passed >= asked.every_seconds)
 
     def _start(self) -> None:
-        assert self._file
-        rows = self._file.window.rows()
-        asked = self.settings.training
-        kept = _held_out(len(rows), asked.warmup)
-        task = Task(
-            rows=rows[: len(rows) - kept],
-            recipe=wiring.recipe(self.settings),
-            features=self.settings.event.columns,
-            created=datetime.now(UTC),
-        )
-        limits = Limits(
-            memory_bytes=asked.memory_bytes,
-            seconds=asked.deadline_seconds,
+        assert self._collected
+        begun = candidate.begin(
+            self._collected.window,
+            self.settings,
+            self._store,
+            self.incumbent,
+            max_changed=self._max_changed,
+            after_alarm=self._committed.warned,
             gives_way=not self._waits,
         )
-        settings, old = self.settings, self.incumbent
-        limit = 1.0 if self._committed.alarmed else asked.max_changed
-        if not kept and limit < 1.0:
-            self._refuse([NOT_COMPARED])
+        if isinstance(begun, Reason):
+            self._refuse([begun])
             return
+        self._refit = begun
 
-        def finish(model: Model) -> _Finished:
-            ready = serving.serve(model, settings)
-            agreed = agreement(old.judge, ready.judge, rows[len(rows) - kept :])
-            refused = refusals(_contender(old), _contender(ready), agreed, limit)
-            refused += backwards(ready.judge, complete_rows(model))
-            if not refused:
-                self._store.save(model)
-            return _Finished(ready, refused)
-
-        log.info("refit.started", rows=len(task.rows), after_alarm=self._committed.alarmed)
-        self._refit = Refit(self._store.directory, task, limits, finish, time.monotonic())
-
-    def _weigh(self, found: Failed | _Finished) -> Serving | None:
+    def _weigh(self, found: Failed | Finished) -> Serving | None:
         if isinstance(found, Failed):
             log.warning("refit.failed", code=found.code, why=found.reason)
             self._end("failed")
@@ -268,22 +296,40 @@ class Renewal:
         except DetectdError as impossible:  # under terms that came with a reload
             self._refuse([Reason("no_promise", str(impossible))])
             return None
+        if self.settings.training.after_alarm == "hold" and self._committed.warned:
+            self._hold(ready.model.version)
+            return None
         self._end("accepted")
         return ready
+
+    def _hold(self, version: str) -> None:
+        try:
+            self._word.hold(version)
+        except DetectdError as failed:
+            log.warning("refit.failed", code="not_held", reason=str(failed))
+            self._end("failed")
+        else:
+            self._end("held")
 
     def _refuse(self, reasons: Sequence[Reason]) -> None:
         for reason in reasons:
             log.warning("refit.refused", code=reason.code, why=reason.sentence)
+        if self.settings.training.quarantine:
+            self._forget()  # Rows that come later are no better than those it was trained on.
         self._end("refused")
 
     def _end(self, outcome: Outcome) -> None:
         self._outcomes.append(outcome)
         # An alarm stands until a model has come of it.
-        self._begin_again(alarmed=self._committed.alarmed and outcome != "accepted")
+        stands = outcome not in ("accepted", "held")
+        self._begin_again(
+            alarmed=stands and self._committed.alarmed, warned=stands and self._committed.warned
+        )
 
-    def _begin_again(self, *, alarmed: bool = False) -> None:
-        self._committed = self._seen = _Since(alarmed=alarmed)
+    def _begin_again(self, *, alarmed: bool = False, warned: bool = False) -> None:
+        self._committed = self._seen = _Since(alarmed=alarmed, warned=warned)
         self._began = time.monotonic()
+        self._set_guard()
         self._state = self.state()
 
     def _stop(self) -> None:
@@ -293,47 +339,37 @@ class Renewal:
 
     def _open(self) -> bool:
         """Keep the window, unless another process on this store does. True where it is ours now."""
-        if self._file is not None:
+        if self._collected is not None:
             return True
         asked = self.settings.training
         window = Window(len(self.settings.event.columns), asked.window, asked.sample)
         try:
             self._store.make()
-            self._file = WindowFile(self._store.directory, window, sync=False)
+            self._collected = Collected(self._store.directory, window, asked.quarantine)
         except Busy:
             return False
         self._set_guard()
         return True
 
     def _set_guard(self) -> None:
-        if self._file is None:
+        if self._collected is None:
             return
         promise = self.incumbent.promise
-        guarded = "none" if self._seen.alarmed else self.settings.training.guard
+        guarded = "none" if self._lifted(self._seen) else self.settings.training.guard
         zone = promise.rejector.zone
         upper = rate_upper(zone.n, zone.width, promise.terms.delta)  # no law needed for a guard
-        self._file.window.guard = guard(guarded, promise.terms.contamination, upper)
-
-
-def _held_out(rows: int, warmup: int) -> int:
-    """How many of so many rows are kept from the training, which takes `warmup` at least."""
-    return min(rows // 5, rows - warmup)
+        self._collected.window.guard = guard(guarded, promise.terms.contamination, upper)
 
 
 def begun(settings: Settings, store: Store, incumbent: Serving) -> Renewal:
     """A `Renewal` with an empty window. Raises DetectdError if the store cannot keep it."""
-    renewal = Renewal(settings, store, incumbent)
-    try:
-        renewal.resume({}, None)
-    except OSError as refused:
-        renewal.close()
-        what = f"models.directory: {store.directory}: the training window cannot be kept there"
-        raise explained(refused, what) from None
-    except BaseException:
-        renewal.close()
-        raise
+    with contextlib.ExitStack() as undone:
+        try:
+            renewal = Renewal(settings, store, incumbent)
+            undone.callback(renewal.close)
+            renewal.resume({}, None)
+        except OSError as refused:
+            what = f"models.directory: {store.directory}: the training window cannot be kept there"
+            raise explained(refused, what) from None
+        undone.pop_all()
     return renewal
-
-
-def _contender(serving: Serving) -> Contender:
-    return Contender(serving.judge, serving.promise)

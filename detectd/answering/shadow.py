@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from detectd.answering.acceptance import Agreement, compared, verdicts
+from detectd.answering.acceptance import NOT_FINITE, Agreement, compared, verdicts
 
 if TYPE_CHECKING:
     from detectd.models.serving import Serving
@@ -37,8 +37,9 @@ class Shadow:
 
     def see(self, judged: Judged) -> None:
         """Let the candidate judge the rows of a batch."""
+        ours = np.where(np.isfinite(judged.scores), judged.found.verdict, NOT_FINITE)
         theirs = verdicts(self.candidate.judge, judged.rows)
-        self._seen = self._seen + compared(judged.found.verdict, theirs).counts
+        self._seen = self._seen + compared(ours, theirs).counts
 
     def state(self) -> dict[str, Any]:
         """What a restart must know once the batch's outputs are committed."""

@@ -20,12 +20,12 @@ log = structlog.get_logger()
 class Upkeep:
     """No failure here is a reason to stop: the commits carry the counts.
 
-    `stream` names the commits that this process makes.
+    `commits` names those that this process makes, `stream` what it answers.
     """
 
-    def __init__(self, store: Store, stream: str) -> None:
+    def __init__(self, store: Store, commits: str, stream: str) -> None:
         self._store = store
-        self._counts = ProcessCounts(store.directory, stream)
+        self._counts = ProcessCounts(store.directory, commits, stream)
         self._served = store.holder()
 
     def recorded(self, version: str) -> dict[str, Any]:
@@ -35,6 +35,13 @@ class Upkeep:
         except (OSError, DetectdError) as failed:
             log.warning("observed.not_read", reason=str(failed))
             return {}
+
+    def begin_anew(self) -> None:
+        """Forget what ended processes have recorded in an earlier run of the stream."""
+        try:
+            self._counts.begin_anew()
+        except (OSError, DetectdError) as failed:
+            log.warning("observed.not_removed", reason=str(failed))
 
     def record(self, incumbent: Incumbent, shadow: Shadow | None) -> bool:
         """Let reports see the counts. False if they cannot be written."""

@@ -52,12 +52,12 @@ class Vigil:
         self._watch = Watch(serving.promise.rejector, average_run_length)
         self._watched, self._seen = self._watch.resume(watched), self._watch.resume(seen)
 
-    def see(self, found: Judgement) -> int | None:
-        """Take the answers to a batch in. How many of them it took to the first alarm, if any."""
+    def see(self, found: Judgement) -> list[int]:
+        """Take the answers to a batch in. How many of them it took to each alarm."""
         before = self._seen.events
         self._seen, alarms = self._watch.advance(self._seen, found.below, found.rank)
         self._raised += alarms
-        return alarms[0].event - before if alarms else None
+        return [alarm.event - before for alarm in alarms]
 
     def alerts(self) -> list[Outgoing]:
         """The alarms worth telling since the last commit, as records for it."""

@@ -20,6 +20,9 @@ load is a·size, so the share of such rows that it turns away is about Erlang's 
   right if it was an attack. Each refit lets a part of the tail back in, so a change for good is
   learnt in several refits, and so is an attack that lasts as long: the guard buys time to look.
 `benchmarks/guard.md` has the figures.
+
+`normal_only` is the guard of share zero. It would cut the upper tail at each refit, and each model
+would find more anomalies than the one before; `answering.tail` says what is done about that.
 """
 
 from __future__ import annotations
@@ -41,7 +44,7 @@ if TYPE_CHECKING:
     Verdicts = npt.NDArray[np.int8]
 
 Kind = Literal["sliding", "reservoir"]
-Guarded = Literal["none", "anomaly", "anomaly_and_abstain"]
+Guarded = Literal["none", "anomaly", "anomaly_and_abstain", "normal_only"]
 
 # Lots of the reservoir are not those by which the watch breaks ties.
 SALT = 0x5EED << 40
@@ -63,6 +66,8 @@ def guard(guarded: Guarded, contamination: float, abstention: float) -> Guard:
     """
     if guarded == "none":
         return Guard()
+    if guarded == "normal_only":
+        return Guard(0.0, 0.0)
     return Guard(contamination, abstention if guarded == "anomaly_and_abstain" else 1.0)
 
 
@@ -122,9 +127,25 @@ class Window:
         )
         return places
 
-    def rows(self) -> Rows:
-        """A copy of the rows (filled, width), oldest first."""
-        return self._rows[np.argsort(self._numbers[: self.filled])]
+    def rows(self, judged: int | None = None) -> Rows:
+        """A copy of the rows (k, width), oldest first: all, or those `judged` with that verdict."""
+        order = np.argsort(self._numbers[: self.filled])
+        return self._rows[order if judged is None else order[self._verdicts[order] == judged]]
+
+    def leaving(self, rows: Rows, verdicts: Verdicts) -> tuple[Rows, Verdicts]:
+        """Return what leaves a sliding window without a guard when these rows come, oldest first.
+
+        More rows than the window holds pass through it; adding them is up to the caller.
+        """
+        surplus = max(0, self.filled + len(rows) - self.size)
+        held = min(surplus, self.filled)
+        first = self.offered - self.filled
+        places = np.arange(first, first + held) % self.size
+        through = surplus - held
+        return (
+            np.concatenate([self._rows[places], rows[:through]]),
+            np.concatenate([self._verdicts[places], verdicts[:through]]),
+        )
 
     def entries(self, places: Ints) -> npt.NDArray[np.void]:
         """What stands at the places (k,), oldest first, to be put back by `restore`."""

@@ -34,27 +34,28 @@ if TYPE_CHECKING:
 
     Entries = npt.NDArray[np.void]
 
-NAMES = "window-*.rows"
-
 
 class WindowFile:
-    """Keeps `window` in `directory`, for one process at a time.
+    """Keeps `window` in `directory`, for one process at a time; `name` begins its files' names.
 
     `trouble` says why the window is not on the disk at the moment, None where it is. Raises Busy
     where another process keeps its own there, ConfigError where nothing can be written.
     """
 
-    def __init__(self, directory: Path, window: Window, *, sync: bool) -> None:
+    def __init__(
+        self, directory: Path, window: Window, *, sync: bool, name: str = "window"
+    ) -> None:
         self.window = window
         self.trouble: str | None = None
         self._directory = directory
+        self._names = f"{name}-*.rows"
         self._sync = sync
         self._name = ""
         self._file = -1
         self._written = 0
         self._retry_at = 0
         self._others = True
-        self._lock = _locked(directory)
+        self._lock = _locked(directory / f"{name}.lock")
 
     def resume(self, state: dict[str, Any]) -> bool:
         """Go on from the `state` of the last commit, {} where there is none.
@@ -105,7 +106,7 @@ class WindowFile:
     def committed(self) -> None:
         """The latest `state` has been committed: files that it does not name may go."""
         if self._others:
-            for path in self._directory.glob(NAMES):
+            for path in self._directory.glob(self._names):
                 if path.name != self._name:
                     path.unlink(missing_ok=True)
             self._others = False
@@ -123,7 +124,7 @@ class WindowFile:
     def _begin_file(self) -> None:
         """What the window holds, in a file that no commit has named yet."""
         self._let_go()
-        self._name = NAMES.replace("*", secrets.token_hex(8))
+        self._name = self._names.replace("*", secrets.token_hex(8))
         self._others = True
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         self._file = os.open(self._directory / self._name, flags, 0o600)
@@ -165,9 +166,9 @@ class WindowFile:
         self._file, self._written, self.trouble = -1, 0, None
 
 
-def _locked(directory: Path) -> int:
+def _locked(path: Path) -> int:
     """A lock that ends with the process."""
-    path = directory / "window.lock"
+    directory = path.parent
     try:
         lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as refused:

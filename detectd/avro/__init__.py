@@ -13,6 +13,8 @@ import time
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+from detectd import memory
+from detectd.avro.known import Known, Unknown
 from detectd.avro.registry import Registry
 from detectd.decode import kind_of
 from detectd.errors import ConfigError
@@ -31,10 +33,6 @@ HEADER_BYTES = 5
 # Registries count in signed integers, and know no id from here on.
 END_OF_IDS = 2**31
 
-# What the registry did not have may have been registered since.
-UNKNOWN_SECONDS = 30.0
-UNKNOWN_IDS = 1000
-
 # Python's own words would name memory addresses, and a replay gives the same bytes.
 BROKEN: dict[type[Exception], str] = {
     EOFError: "it ends too early",
@@ -52,8 +50,8 @@ def reader(registry: Registry, *, clock: Callable[[], float] = time.monotonic) -
 
     In the JSON a number that is not finite is null, while its field still holds it. The function
     raises Defect where the record is at fault, and whatever `Registry.schema` raises where the
-    registry is. Schemas never change, so each is asked for once. Raises ConfigError without
-    fastavro.
+    registry is. Schemas never change, so each is asked for once while it is in use. Raises
+    ConfigError without fastavro.
     """
     try:
         from detectd.avro.schemas import body_reader
@@ -62,31 +60,31 @@ def reader(registry: Registry, *, clock: Callable[[], float] = time.monotonic) -
             f'source.format: "avro" needs {missing.name}; {how_to_get("avro")}'
         ) from None
 
-    known: dict[int, Callable[[BytesIO], Any]] = {}
-    unknown: dict[int, tuple[float, str]] = {}
+    known, unknown = Known(), Unknown(clock)
 
     def body_of(number: int) -> Callable[[BytesIO], Any]:
-        if number in known:
-            return known[number]
-        until, error = unknown.get(number, (0.0, ""))
-        if error and clock() < until:
-            raise Defect(Stage.DECODE, error)
+        if found := known.get(number):
+            return found
+        unknown.check(number)
         try:
-            known[number] = body_reader(registry.schema(number))
+            registered = registry.schema(number)
+            read_body = body_reader(registered)
         except Defect as defect:
-            if len(unknown) >= UNKNOWN_IDS:
-                unknown.clear()
-            unknown[number] = clock() + UNKNOWN_SECONDS, defect.error
+            unknown.add(number, defect.error)
             raise
-        return known[number]
+        known.add(number, read_body, len(to_json((registered.schema, registered.referenced))))
+        return read_body
 
     def read(value: bytes) -> tuple[dict[str, Any], bytes]:
         number = _schema_id(value)
         fields = _body(value, number, body_of(number))
         try:
-            return fields, to_json(fields)
+            text = to_json(fields)
         except RecursionError:
             raise Defect(Stage.DECODE, "nested too deep for JSON") from None
+        if len(text) > max(memory.AVRO_EXPANSION * len(value), memory.AVRO_JSON_BYTES):
+            raise Defect(Stage.DECODE, f"{len(value)} bytes of Avro are {len(text)} bytes of JSON")
+        return fields, text
 
     return read
 

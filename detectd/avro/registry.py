@@ -15,10 +15,10 @@ import time
 from dataclasses import dataclass
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
-from urllib.error import HTTPError, URLError
+from urllib.error import URLError
 from urllib.parse import quote, urlsplit
-from urllib.request import HTTPSHandler, Request, build_opener
 
+from detectd import web
 from detectd.errors import ConfigError, Interrupted, RefusedError
 from detectd.os_failures import explained as os_failure
 from detectd.records import Defect, Stage
@@ -35,6 +35,14 @@ REFUSALS = (401, 403)
 TOO_MANY = 429
 PAUSE_SECONDS = 0.1
 
+# A broker takes no larger schema unless it was told to.
+ANSWER_BYTES = 4 << 20
+
+# For a schema and all that it refers to, however slowly they come.
+SCHEMA_SECONDS = 30.0
+MOST_REFERENCES = 256
+MOST_REFERENCES_DEEP = 32
+
 
 @dataclass(frozen=True, slots=True)
 class Registered:
@@ -49,8 +57,8 @@ class Registry:
     """A schema registry at `url`, with basic authentication where there is a username.
 
     One question is asked up to `attempts` times of a registry that is away or failing, with at
-    most `timeout` seconds for each step of an answer. Raises ConfigError where the url or the
-    ca_file cannot be used.
+    most `timeout` seconds for each answer, and SCHEMA_SECONDS for a schema with all that it refers
+    to. Raises ConfigError where the url or the ca_file cannot be used.
     """
 
     def __init__(
@@ -65,11 +73,10 @@ class Registry:
     ) -> None:
         self.url = _checked(url)
         self._headers = {"Accept": ACCEPT, "User-Agent": "detectd"}
-        self._credentials = None
         if username is not None:
             pair = f"{username}:{password or ''}".encode()
-            self._credentials = f"Basic {base64.b64encode(pair).decode()}"
-        self._opener = build_opener(HTTPSHandler(context=_trust(ca_file)))
+            self._headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
+        self._trusted = _trust(ca_file)
         self._timeout = timeout
         self._attempts = attempts
 
@@ -79,93 +86,111 @@ class Registry:
         Raises Defect where the registry does not have it or it is not Avro, Interrupted where the
         registry is away, RefusedError where it refuses us, and ConfigError where it is none.
         """
-        answer = self._ask(f"/schemas/ids/{number}", f"schema {number}")
+        until = time.monotonic() + SCHEMA_SECONDS
+        answer = self._ask(f"/schemas/ids/{number}", f"schema {number}", until)
         kind = answer.get("schemaType", "AVRO")
         if kind != "AVRO":
             raise Defect(Stage.DECODE, f"schema {number} is {str(kind)[:40]}, not Avro")
         found: dict[str, Any] = {}
-        self._follow(answer, number, found)
-        return Registered(number, self._parsed(answer), tuple(found.values()))
+        self._follow(answer, number, found, until)
+        return Registered(number, self._parsed(answer, number), tuple(found.values()))
 
     def check(self) -> None:
         """Return where a registry answers us. Raises as `schema` does, but never Defect."""
         try:
-            kinds = self._get("/schemas/types")
+            kinds = self._get("/schemas/types", time.monotonic() + SCHEMA_SECONDS)
         except LookupError:
             kinds = None
         if not isinstance(kinds, list):
             raise self._no_registry("has no list of schema types")
 
-    def _follow(self, answer: dict[str, Any], number: int, found: dict[str, Any]) -> None:
+    def _follow(
+        self,
+        answer: dict[str, Any],
+        number: int,
+        found: dict[str, Any],
+        until: float,
+        depth: int = 0,
+    ) -> None:
         """Add to `found`, depth first, what the schema in the answer refers to."""
         try:
             places = [(one["subject"], one["version"]) for one in answer.get("references") or ()]
         except (KeyError, TypeError):
             raise self._no_registry("gives references that lead nowhere") from None
         for subject, version in places:
-            path = f"/subjects/{quote(str(subject), safe='')}/versions/{version}"
+            path = (
+                f"/subjects/{quote(str(subject), safe='')}/versions/{quote(str(version), safe='')}"
+            )
             if path in found:
                 continue
-            other = self._ask(path, f"schema {number} refers to {subject} version {version}, which")
-            self._follow(other, number, found)
-            found[path] = self._parsed(other)
+            if depth >= MOST_REFERENCES_DEEP or len(found) >= MOST_REFERENCES:
+                raise Defect(Stage.DECODE, f"schema {number} refers to too many others")
+            named = f"{_one_line(subject)} version {_one_line(version)}"
+            other = self._ask(path, f"schema {number} refers to {named}, which", until)
+            self._follow(other, number, found, until, depth + 1)
+            found[path] = self._parsed(other, number)
 
-    def _parsed(self, answer: dict[str, Any]) -> Any:
+    def _parsed(self, answer: dict[str, Any], number: int) -> Any:
         try:
             return json.loads(answer["schema"])
-        except (KeyError, TypeError, ValueError, RecursionError):
+        except RecursionError:
+            raise Defect(Stage.DECODE, f"schema {number} is nested too deep") from None
+        except (KeyError, TypeError, ValueError):
             raise self._no_registry("gives a schema that is not JSON") from None
 
-    def _ask(self, path: str, what: str) -> dict[str, Any]:
+    def _ask(self, path: str, what: str, until: float) -> dict[str, Any]:
         try:
-            answer = self._get(path)
+            answer = self._get(path, until)
         except LookupError:
             raise Defect(Stage.DECODE, f"{what} is not in the registry") from None
         if not isinstance(answer, dict):
             raise self._no_registry("does not answer with an object")
         return answer
 
-    def _get(self, path: str) -> Any:
+    def _get(self, path: str, until: float) -> Any:
         """The JSON at the path. Raises LookupError where the registry has no such thing."""
         for attempt in range(self._attempts):
             if attempt:
                 # Not all processes at once, when a registry comes back.
                 time.sleep(PAUSE_SECONDS * 2**attempt * random.random())  # noqa: S311
             try:
-                return self._once(path)
+                return self._once(path, min(until, time.monotonic() + self._timeout))
             except Interrupted as away:
                 last = away
         raise last
 
-    def _once(self, path: str) -> Any:
-        # The scheme has been checked, and credentials must not follow a redirection elsewhere.
-        request = Request(self.url + path, headers=self._headers)  # noqa: S310
-        if self._credentials:
-            request.add_unredirected_header("Authorization", self._credentials)
+    def _once(self, path: str, deadline: float) -> Any:
         try:
-            with self._opener.open(request, timeout=self._timeout) as answer:
-                body = answer.read()
-        except HTTPError as refused:
-            with refused:
-                raise self._meaning(refused) from None
+            answer = web.ask(
+                self.url + path,
+                self._headers,
+                deadline=deadline,
+                limit=ANSWER_BYTES,
+                context=self._trusted,
+            )
+        except (web.TooLongError, web.RedirectedError) as strange:
+            raise self._no_registry(str(strange)) from None
         except (OSError, HTTPException) as failed:
             raise self._failure(failed) from None
+        if answer.status != 200:
+            raise self._meaning(answer)
         try:
-            return json.loads(body)
+            return json.loads(answer.body)
         except (ValueError, RecursionError):
-            raise self._no_registry("does not answer with JSON") from None
+            other = "with a page of HTML" if answer.is_html else "but not with JSON"
+            raise self._no_registry(f"answers {other}") from None
 
-    def _meaning(self, answer: HTTPError) -> Exception:
+    def _meaning(self, answer: web.Answer) -> Exception:
         """What an answer other than 200 is to us."""
-        said = f"{answer.code} {_one_line(answer.reason)}".strip()
-        if answer.code in REFUSALS:
+        said = f"{answer.status} {_one_line(answer.reason)}".strip()
+        if answer.status in REFUSALS:
             return RefusedError(
                 f"schema_registry: {self.url} refuses us ({said}); correct schema_registry."
                 "username and password_file, or grant the right to read schemas"
             )
-        if answer.code >= 500 or answer.code == TOO_MANY:
+        if answer.status >= 500 or answer.status == TOO_MANY:
             return Interrupted(f"schema_registry: {self.url} cannot answer now ({said})")
-        if answer.code == 404 and _error_code(answer) in UNKNOWN:
+        if answer.status == 404 and _error_code(answer.body) in UNKNOWN:
             return LookupError(said)
         return self._no_registry(f"answers {said}")
 
@@ -191,18 +216,14 @@ class Registry:
 
 
 def _checked(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        sound = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-    except ValueError:
-        sound = False
-    if not sound or not url.isascii() or any(map(str.isspace, url)):
-        raise ConfigError("schema_registry.url: not an address; write it as https://host:port")
-    if "@" in parts.netloc:
+    if "@" in url:
         raise ConfigError(
-            "schema_registry.url: credentials do not belong here; set schema_registry.username "
-            "and password_file"
+            "schema_registry.url: credentials do not belong into an address; set "
+            "schema_registry.username and schema_registry.password_file"
         )
+    if not web.is_address(url):
+        raise ConfigError("schema_registry.url: not an address; write it as https://host:port")
+    parts = urlsplit(url)
     if parts.query or parts.fragment:
         raise ConfigError(f"schema_registry.url: {url} has more than a path; leave the rest out")
     return url.rstrip("/")
@@ -224,12 +245,12 @@ def _trust(ca_file: Path | None) -> ssl.SSLContext:
         ) from None
 
 
-def _error_code(answer: HTTPError) -> object:
+def _error_code(body: bytes) -> int:
     try:
-        said = json.loads(answer.read())
-    except (OSError, HTTPException, ValueError, RecursionError):
-        return None
-    return said.get("error_code") if isinstance(said, dict) else None
+        said = json.loads(body)["error_code"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return 0
+    return said if isinstance(said, int) else 0
 
 
 def _one_line(what: object) -> str:

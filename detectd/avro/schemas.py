@@ -25,6 +25,7 @@ from fastavro import parse_schema, schemaless_reader
 from fastavro.read import LOGICAL_READERS
 from fastavro.schema import SchemaParseException, UnknownType
 
+from detectd import memory
 from detectd.records import Defect, Stage
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ EPOCH_DAY = EPOCH.toordinal()
 DAY_MICROS = 86_400_000_000
 
 PRIMITIVES = {"null", "boolean", "int", "long", "float", "double", "bytes", "string"}
+COMPLEX = {"record", "error", "enum", "fixed", "array", "map"}
 
 SIZES = {"uuid": 16, "duration": 12}
 
@@ -53,10 +55,16 @@ ROOT = LEVEL = ""
 INNER = "value"
 
 
+# Types whose items occupy about what they take in the body. All others may occupy a hundred times
+# that, or anything: an array of a million nulls takes four bytes.
+PLAIN = PRIMITIVES - {"null"}
+
+
 class Levels:
-    """How many records stand open around the one that is being read."""
+    """How many records stand open around the one that is being read, and the items counted."""
 
     count = 0
+    items = 0
 
 
 def body_reader(registered: Registered) -> Callable[[BytesIO], Any]:
@@ -73,7 +81,7 @@ def body_reader(registered: Registered) -> Callable[[BytesIO], Any]:
         raise Defect(Stage.DECODE, f"schema {registered.id} cannot be understood: {why}") from None
 
     def read(body: BytesIO) -> Any:
-        levels.count = 0
+        levels.count = levels.items = 0
         value: Any = schemaless_reader(body, parsed, None)
         return value[INNER]
 
@@ -91,7 +99,8 @@ def _parsed(registered: Registered, levels: Levels) -> Any:
     for schema in schemas:
         _rewritten(schema, names, None)
     # Only a type that is called by its name can hold itself.
-    *referenced, own = (_rewritten(schema, names, levels if names else None) for schema in schemas)
+    guard = levels if names else None
+    *referenced, own = (_rewritten(schema, names, guard, levels) for schema in schemas)
     named: dict[str, Any] = {}
     for schema in referenced:
         parse_schema(schema, named)
@@ -99,33 +108,52 @@ def _parsed(registered: Registered, levels: Levels) -> Any:
     return parse_schema(root, named)
 
 
-def _rewritten(schema: Any, names: set[str], guard: Levels | None) -> Any:
+def _rewritten(
+    schema: Any, names: set[str], guard: Levels | None, counter: Levels | None = None
+) -> Any:
     """The schema with our logical types in the place of Avro's, and nothing that is not needed.
 
-    Adds to `names` what is called by its name.
+    Adds to `names` what is called by its name. With a `counter` items are counted.
     """
     if isinstance(schema, list):
-        return [_rewritten(branch, names, guard) for branch in schema]
+        return [_rewritten(branch, names, guard, counter) for branch in schema]
     if isinstance(schema, str):
         schema = {"type": schema}
     kind = schema["type"]
     if not isinstance(kind, str):
-        return _rewritten(kind, names, guard)
+        return _rewritten(kind, names, guard, counter)
     plain = {"type": kind} | {key: schema[key] for key in READ & schema.keys()}
     if kind in {"record", "error"}:
         plain["fields"] = [
-            {"name": field["name"], "type": _rewritten(field["type"], names, guard)}
+            {"name": field["name"], "type": _rewritten(field["type"], names, guard, counter)}
             for field in schema["fields"]
         ]
         return _guarded(plain, guard) if guard else plain
     if kind == "array":
-        return plain | {"items": _rewritten(schema["items"], names, guard)}
+        items = _rewritten(schema["items"], names, guard, counter)
+        return plain | {"items": _counted(items, counter)}
     if kind == "map":
-        return plain | {"values": _rewritten(schema["values"], names, guard)}
+        values = _rewritten(schema["values"], names, guard, counter)
+        return plain | {"values": _counted(values, counter)}
     if kind in PRIMITIVES or kind in {"enum", "fixed"}:
         return plain | _logical(schema)
     names.add(kind)
     return kind
+
+
+def _counted(item: Any, counter: Levels | None) -> Any:
+    """The type of an item, which is counted when it is read, unless it is a plain one.
+
+    A record that is called by its name counts itself.
+    """
+    if isinstance(item, list):
+        return [_counted(branch, counter) for branch in item]
+    if counter is None or isinstance(item, str) or item.get("logicalType") == "detectd.leave":
+        return item
+    if item["type"] in PLAIN and "logicalType" not in item:
+        return item
+    then = READERS.get(f"{item['type']}-{item.get('logicalType')}")
+    return item | {"logicalType": "detectd.item", "levels": counter, "then": then}
 
 
 def _logical(schema: dict[str, Any]) -> dict[str, str]:
@@ -152,9 +180,21 @@ def _enter(_: None, schema: Any, __: object) -> None:
         raise Defect(Stage.DECODE, f"more than {MAX_LEVELS} Avro records inside each other")
 
 
+def _item(value: Any, schema: Any, _: object) -> Any:
+    _count(schema["levels"], value)
+    return value if schema["then"] is None else schema["then"](value, schema, _)
+
+
+def _count(levels: Levels, value: Any) -> None:
+    levels.items += (len(value) or 1) if isinstance(value, dict) else 1
+    if levels.items > memory.AVRO_ITEMS:
+        raise Defect(Stage.DECODE, f"more than {memory.AVRO_ITEMS:,} items in Avro arrays and maps")
+
+
 def _leave(fields: dict[str, Any], schema: Any, _: object) -> dict[str, Any]:
     schema["levels"].count -= 1
     del fields[LEVEL]
+    _count(schema["levels"], fields)
     return fields
 
 
@@ -234,5 +274,6 @@ GUARDS: dict[str, Callable[..., Any]] = {
     "null-detectd.enter": _enter,
     "record-detectd.leave": _leave,
     "error-detectd.leave": _leave,
+    **{f"{kind}-detectd.item": _item for kind in (*PRIMITIVES, *COMPLEX)},
 }
 LOGICAL_READERS.update(READERS | GUARDS)

@@ -24,7 +24,7 @@ except ImportError:
 
 from detectd.brokers.codes import Kind
 from detectd.brokers.failures import RecordsRefused
-from detectd.brokers.headers import passed_on, warn_once
+from detectd.brokers.headers import left_out, passed_on, warn_once
 from detectd.brokers.native import explained, native_meaning
 from detectd.brokers.rebalances import Displaced
 
@@ -362,20 +362,22 @@ def _records(topic: str, partition: int, messages: Sequence[Any]) -> list[Record
     found = []
     for message in messages:
         kind, stamp = message.timestamp()
+        headers = _headers(message)
         found.append(
             Record(
                 f"{topic}/{partition}/{message.offset()}",
                 message.value(),
                 message.key(),
-                _headers(message),
+                passed_on(headers),
                 stamp if kind and stamp >= 0 else None,
                 partition,
+                dropped=left_out(headers),
             )
         )
     return found
 
 
-def _headers(message: Any) -> tuple[tuple[str, bytes], ...]:
+def _headers(message: Any) -> Sequence[tuple[str, bytes | None]]:
     """The headers; none of them if one has a name that is not UTF-8.
 
     confluent-kafka then leaves an error pending beside a list that has no object for the name. So
@@ -394,4 +396,4 @@ def _headers(message: Any) -> tuple[tuple[str, bytes], ...]:
             hint='correct the producer, or set kafka.client = "kafka-python"',
         )
         return ()
-    return passed_on(headers) if headers else ()
+    return headers or ()

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from kafka.record import default_records, memory_records
 
+from detectd import memory
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
 log = structlog.get_logger()
 
@@ -21,10 +23,20 @@ OURS = "detectd-"
 _warned: set[str] = set()
 
 
-def passed_on(headers: Iterable[tuple[str, bytes | None]]) -> tuple[tuple[str, bytes], ...]:
-    """Return the headers without those of a detectd; a value that is null becomes an empty one."""
+def passed_on(headers: Sequence[tuple[str, bytes | None]]) -> tuple[tuple[str, bytes], ...]:
+    """Return the headers without those of a detectd; a value that is null becomes an empty one.
+
+    Of more than memory.HEADERS there are only the first; see `left_out`.
+    """
     # The client that writes a header again knows no null.
-    return tuple((name, value or b"") for name, value in headers if not name.startswith(OURS))
+    kept = headers[: memory.HEADERS]
+    return tuple((name, value or b"") for name, value in kept if not name.startswith(OURS))
+
+
+def left_out(headers: Sequence[tuple[str, bytes | None]]) -> int:
+    """Return the bytes of the headers that are too many, as far as they are known; 0 if none is."""
+    rest = headers[memory.HEADERS :]
+    return sum(len(name) + len(value or b"") for name, value in rest) + len(rest)
 
 
 def warn_once(event: str, **details: object) -> None:
@@ -54,6 +66,12 @@ class _RecordBatch(default_records.DefaultRecordBatch):  # type: ignore[misc]
     _pos: int
 
     def _read_msg(self, *arguments: Any) -> Any:
+        record = self._read_any(*arguments)
+        # One more than is kept, as a sign. Many small ones would occupy twenty times their bytes.
+        del record.headers[memory.HEADERS + 1 :]
+        return record
+
+    def _read_any(self, *arguments: Any) -> Any:
         place = self._pos
         try:
             return super()._read_msg(*arguments)

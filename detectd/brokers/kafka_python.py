@@ -16,9 +16,10 @@ from kafka.partitioner.abc import Partitioner
 from kafka.partitioner.default import murmur2
 from kafka.structs import ConsumerGroupMetadata, MemberState, OffsetAndMetadata
 
+from detectd import memory
 from detectd.brokers import CLOSE_SECONDS, Run
 from detectd.brokers.failures import explained
-from detectd.brokers.headers import passed_on, read_any_header_name
+from detectd.brokers.headers import left_out, passed_on, read_any_header_name
 from detectd.brokers.named import name_refused, require_sound
 from detectd.brokers.rebalances import Displaced, Rebalances
 from detectd.errors import Interrupted
@@ -199,7 +200,7 @@ class KeyPartitioner(Partitioner):  # type: ignore[misc]
     kafka-python takes three microseconds to hash a key of eight bytes, and keys come again.
     """
 
-    hashed = staticmethod(lru_cache(65_536)(murmur2))
+    hashed = staticmethod(lru_cache(memory.CACHED_PARTITIONS)(murmur2))
 
     def partition(
         self,
@@ -211,7 +212,8 @@ class KeyPartitioner(Partitioner):  # type: ignore[misc]
         cluster: Any,
     ) -> int:
         """The partition of the key."""
-        return int((self.hashed(key) & 0x7FFFFFFF) % len(cluster.partitions_for_topic(topic)))
+        hash_of = self.hashed if len(key) <= memory.CACHED_KEY_BYTES else murmur2
+        return int((hash_of(key) & 0x7FFFFFFF) % len(cluster.partitions_for_topic(topic)))
 
 
 class Producer:
@@ -380,6 +382,8 @@ def records(
             headers(each.headers) if each.headers else (),
             each.timestamp if each.timestamp >= 0 else None,
             each.partition,
+            None,
+            left_out(each.headers) if each.headers else 0,
         )
         for each in consumed
     ]

@@ -6,8 +6,10 @@ and tries on; so the first connection is made here, step by step.
 
 from __future__ import annotations
 
+import errno
 import socket
 import ssl
+import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,6 +25,9 @@ from detectd.os_failures import explained as os_failure
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+# What a broker says of itself, or in a login, has a few kilobytes.
+ANSWER_BYTES = 1 << 20
+
 
 class Admitted(NamedTuple):
     """How we were let in: the version of TLS and the SASL mechanism, None where there is none."""
@@ -37,6 +42,7 @@ def log_in(server: str, options: Mapping[str, Any], seconds: float) -> Admitted:
     Raises RefusedError where we are not let in, ConfigError where TLS cannot come about, and
     Interrupted where nobody answers within `seconds`.
     """
+    deadline = time.monotonic() + seconds
     host, _, port = server.rpartition(":")
     protocol = options.get("security_protocol", "PLAINTEXT")
     try:
@@ -51,7 +57,7 @@ def log_in(server: str, options: Mapping[str, Any], seconds: float) -> Admitted:
         connection = _secure(plain, host, server, options) if "SSL" in protocol else plain
         try:
             with closing(connection):
-                talk = _Talk(connection)
+                talk = _Talk(connection, deadline)
                 if "SASL" in protocol:
                     _authenticate(talk, host, server, options)
                 talk.ask(ApiVersionsRequest(version=0))
@@ -67,19 +73,26 @@ def log_in(server: str, options: Mapping[str, Any], seconds: float) -> Admitted:
 
 
 class _Talk:
-    """Requests and answers, one after the other."""
+    """Requests and answers, one after the other, all before the deadline."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, deadline: float) -> None:
         self._connection = connection
+        self._deadline = deadline
         self._protocol = KafkaProtocol(client_id="detectd")
 
     def ask(self, request: Any) -> Any:
         self._protocol.send_request(request)
         self._connection.sendall(self._protocol.send_bytes())
+        received = 0
         while True:
+            # A limit for each step would wait for ever on an answer that comes byte by byte.
+            self._connection.settimeout(max(0.001, self._deadline - time.monotonic()))
             data = self._connection.recv(65536)
+            received += len(data)
             if not data:
                 raise EOFError
+            if received > ANSWER_BYTES:
+                raise OSError(errno.EMSGSIZE, "its answer is too long")
             answers = self._protocol.receive_bytes(data)
             if answers:
                 return answers[0][1]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from kafka import KafkaConsumer, TopicPartition
 
+from detectd.brokers.headers import read_any_header_name
 from detectd.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ def onlooker(client: KafkaClient) -> Any:
 
     Raises as `KafkaClient.connect`.
     """
+    read_any_header_name()
     return client.connect(
         KafkaConsumer,
         enable_auto_commit=False,

@@ -46,6 +46,7 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace, Console], None]] = {
     "models show": models.show,
     "models activate": models.activate,
     "models rollback": models.rollback,
+    "models discard": models.discard,
     "models shadow": models.shadow,
     "models publish": models.publish,
     "models prune": models.prune,

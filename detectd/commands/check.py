@@ -16,14 +16,14 @@ def check(arguments: argparse.Namespace, console: Console) -> None:
 
     settings, warnings = examine(arguments.config)
     from detectd.checks import check as checked
-    from detectd.secrets import exposed
+    from detectd.secrets import exposed, in_the_clear
 
     console.say(f"config    {arguments.config}")
     for warning in warnings:
         console.say(f"WARNING   {warning}")
     for line in checked(settings):
         console.say(line)
-    for why in exposed(settings, arguments.config):
+    for why in (*exposed(settings), *in_the_clear(settings)):
         console.say(f"WARNING   {why}")
     if arguments.connect:
         from detectd.connecting import connect_check

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from detectd.errors import UsageError
-from detectd.os_failures import explained
+from detectd.result_file import write_result
 
 if TYPE_CHECKING:
     import argparse
@@ -53,9 +52,4 @@ def write(rendered: str, arguments: argparse.Namespace, console: Console) -> Non
     if arguments.output is None:
         console.say(rendered)
         return
-    try:
-        arguments.output.write_text(rendered + "\n", encoding="utf-8")
-    except OSError as refused:
-        raise explained(
-            refused, f"-o {arguments.output.absolute()}", operators=UsageError
-        ) from None
+    write_result(arguments.output, rendered + "\n")

@@ -21,12 +21,15 @@ def list_(arguments: argparse.Namespace, console: Console) -> None:
     from detectd.answering.observations import VERDICTS
 
     store = wiring.store(configuration(arguments, console))
-    active = store.active()
+    active, held = store.active(), store.held()
     for version in store.versions():
         seen = store.observed(version)
         events = sum(n for verdict in VERDICTS if isinstance(n := seen.get(verdict), int))
         answered = f"  {events:,} events" if events else ""
-        console.say(f"{'*' if version == active else ' '} {store.describe(version)}{answered}")
+        waits = "  HELD: activate or discard it" if version == held else ""
+        console.say(
+            f"{'*' if version == active else ' '} {store.describe(version)}{answered}{waits}"
+        )
 
 
 def show(arguments: argparse.Namespace, console: Console) -> None:
@@ -56,6 +59,16 @@ def rollback(arguments: argparse.Namespace, console: Console) -> None:
     version = wiring.store(settings).rollback()
     console.say(f"active: {version}")
     to_other_hosts(settings, version, console)
+
+
+def discard(arguments: argparse.Namespace, console: Console) -> None:
+    """Discard the rows collected for the next model, and the model that waits, if any."""
+    from detectd import wiring
+
+    waited = wiring.store(configuration(arguments, console)).discard()
+    console.say("discarded: the rows collected for the next model")
+    if waited:
+        console.say(f"no longer held: {waited}, which stays stored")
 
 
 def shadow(arguments: argparse.Namespace, console: Console) -> None:

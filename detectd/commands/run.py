@@ -21,8 +21,9 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     from detectd.loading import examine, load
 
     settings, warnings = examine(arguments.config)
+    from detectd import jit
     from detectd.report.summary import summary_text
-    from detectd.secrets import exposed
+    from detectd.secrets import exposed, in_the_clear
     from detectd.service import Service
     from detectd.telemetry import logs
     from detectd.telemetry.progress import progress_bar
@@ -30,8 +31,12 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     logs.configure(settings.log)
     for warning in warnings:
         logs.warn("config.warning", reason=warning)
-    for why in exposed(settings, arguments.config):
-        logs.warn("secret.exposed", why=why)
+    for why in jit.refused:
+        logs.warn("cache.refused", reason=why)
+    for why in exposed(settings):
+        logs.warn("secret.exposed", reason=why)
+    for why in in_the_clear(settings):
+        logs.warn("secret.in_the_clear", reason=why)
     with progress_bar("detectd run") as advance:
         shown = advance if sys.stderr.isatty() else None
         reread = partial(load, arguments.config)

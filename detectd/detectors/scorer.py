@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 # Rows enough for a detector to be tried on.
 TRIAL_ROWS = 512
 
+# What NumPy, SciPy and scikit-learn raise where a row leads to numbers that no double holds.
+BEYOND_DOUBLES = (ValueError, ArithmeticError)
+
 
 class Scorer(Protocol):
     """What the pipeline needs of a detector."""
@@ -43,7 +46,8 @@ class Scorer(Protocol):
     def score(self, rows: Rows) -> Rows:
         """One score for each row of (k, d), higher is more anomalous: that of the row alone.
 
-        A row on which the detector fails gets NaN.
+        A row for which the detector's arithmetic has no number gets NaN. Raises what else the
+        detector raises.
         """
 
 
@@ -61,7 +65,7 @@ class BatchScorer:
         """See `Scorer`."""
         try:
             return _decide(self._detector, rows)
-        except Exception:  # noqa: BLE001 - one bad row must not take the others with it
+        except BEYOND_DOUBLES:  # One row must not take the others with it.
             return self._rows.score(rows)
 
 
@@ -78,7 +82,7 @@ class RowScorer:
         """See `Scorer`."""
         scores = np.full(len(rows), np.nan)
         for i in range(len(rows)):
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(*BEYOND_DOUBLES):
                 scores[i] = _decide(self._detector, rows[i : i + 1])[0]
         return scores
 

@@ -7,9 +7,11 @@ but the event itself, so an event's columns do not depend on the events around i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
+from detectd.features.zones import offsets_ms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,27 +33,31 @@ class Kind(NamedTuple):
 
 
 def _hour(times_ms: Floats) -> Floats:
-    """The share (k,) of the day that has passed, in UTC."""
+    """The share (k,) of the day that has passed."""
     return times_ms % DAY_MS / DAY_MS
 
 
 def _weekday(times_ms: Floats) -> Floats:
-    """The share (k,) of the week that had passed when the day began, in UTC."""
+    """The share (k,) of the week that had passed when the day began."""
     return (times_ms // DAY_MS + EPOCH_WEEKDAY) % 7 / 7
 
 
 FUNCTIONS = {
-    "hour": Kind(_hour, "time of day (UTC) on a circle of 24 hours"),
-    "weekday": Kind(_weekday, "day of the week (UTC) on a circle of seven days"),
+    "hour": Kind(_hour, "time of day ({zone}) on a circle of 24 hours"),
+    "weekday": Kind(_weekday, "day of the week ({zone}) on a circle of seven days"),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function of the event's time, as declared: two columns, so that 23:59 is next to 00:00."""
+    """A function of the event's time, as declared: two columns, so that 23:59 is next to 00:00.
+
+    Of local time if it names a `zone`, else of UTC.
+    """
 
     fn: str
     label: str
+    zone: str | None = None
 
     @property
     def columns(self) -> tuple[str, str]:
@@ -61,12 +67,22 @@ class Function:
     @property
     def meaning(self) -> str:
         """What it is, in words."""
-        return FUNCTIONS[self.fn].meaning
+        return FUNCTIONS[self.fn].meaning.format(zone=self.zone or "UTC")
 
     def values(self, times_ms: Floats) -> Floats:
         """Return its columns (k, 2) at `times_ms` (k,), epoch milliseconds; NaN gives NaN."""
-        angle = 2 * np.pi * FUNCTIONS[self.fn].turn(times_ms)
+        local = times_ms
+        if self.zone is not None:
+            known = np.isfinite(times_ms)
+            local = times_ms.copy()
+            local[known] += offsets_ms(self.zone, times_ms[known])
+        angle = 2 * np.pi * FUNCTIONS[self.fn].turn(local)
         return np.column_stack((np.sin(angle), np.cos(angle)))
+
+    def as_dict(self) -> dict[str, str]:
+        """Return the declaration as the configuration has it."""
+        zone = {} if self.zone is None else {"zone": self.zone}
+        return {"fn": self.fn, "name": self.label} | zone
 
 
 # A feature as declared: the name of a field, or a function.
@@ -86,6 +102,27 @@ def labels(declared: Sequence[Declared]) -> tuple[str, ...]:
         name
         for each in declared
         for name in ((each,) if isinstance(each, str) else (each.label,) * len(each.columns))
+    )
+
+
+def in_words(declared: Declared) -> str:
+    """Return a feature as the configuration declares it."""
+    if isinstance(declared, str):
+        return f'"{declared}"'
+    inside = ", ".join(f'{key} = "{value}"' for key, value in declared.as_dict().items())
+    return f"{{{inside}}}"
+
+
+def as_data(declared: Sequence[Declared]) -> list[str | dict[str, str]]:
+    """Return the features for JSON."""
+    return [each if isinstance(each, str) else each.as_dict() for each in declared]
+
+
+def from_data(data: Sequence[Any]) -> tuple[Declared, ...]:
+    """Return the features that `as_data` gave. Raises KeyError or TypeError if it did not."""
+    return tuple(
+        each if isinstance(each, str) else Function(each["fn"], each["name"], each.get("zone"))
+        for each in data
     )
 
 

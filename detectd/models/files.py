@@ -11,14 +11,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from detectd import durable
+from detectd.features import as_data, from_data
 from detectd.models.libraries import libraries
 from detectd.models.model import Contamination, Model, Recipe
 from detectd.models.trusted import damaged, sha256, verified
+from detectd.unforeseen import in_words
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 ARRAYS = ("calibration", "medians", "rows")
+MANIFEST, DETECTOR = "manifest.json", "detector.pkl"
+FILES = frozenset({MANIFEST, DETECTOR, *(f"{name}.npy" for name in ARRAYS)})
 
 
 @dataclass(frozen=True)
@@ -35,15 +39,17 @@ class Loaded:
 def write_model(model: Model, home: Path) -> None:
     """Write the files into the empty directory `home`. Raises OSError."""
     files = {f"{name}.npy": _npy(getattr(model, name)) for name in ARRAYS}
-    files["detector.pkl"] = pickle.dumps(model.detector, protocol=5)
+    files[DETECTOR] = pickle.dumps(model.detector, protocol=5)
     manifest = _manifest(model) | {"files": {name: sha256(c) for name, c in files.items()}}
     for name, content in files.items():
         durable.write(home / name, content, mode=0o600)
-    durable.write(home / "manifest.json", as_json(manifest), mode=0o600)
+    durable.write(home / MANIFEST, as_json(manifest), mode=0o600)
 
 
 def read_model(home: Path, manifest: dict[str, Any]) -> Loaded:
     """The model whose files are in `home`. Raises ConfigError unless they are what was stored."""
+    if not FILES.issuperset(manifest["files"]):
+        raise damaged(home, "its manifest names files that no model has")
     files = {name: verified(home / name, digest) for name, digest in manifest["files"].items()}
     now = libraries()
     drift = {
@@ -53,7 +59,7 @@ def read_model(home: Path, manifest: dict[str, Any]) -> Loaded:
     }
     try:
         arrays = {name: np.load(io.BytesIO(files[f"{name}.npy"])) for name in ARRAYS}
-        detector = None if drift else pickle.loads(files["detector.pkl"])  # noqa: S301 - hashed
+        detector = None if drift else pickle.loads(files[DETECTOR])  # noqa: S301 - hashed
         model = Model(
             version=manifest["version"],
             created=manifest["created"],
@@ -62,24 +68,44 @@ def read_model(home: Path, manifest: dict[str, Any]) -> Loaded:
             features=tuple(manifest["features"]),
             libraries=manifest["libraries"],
             detector=detector,
+            declared=from_data(manifest["declared"]) if "declared" in manifest else None,
             **arrays,
         )
-    except (KeyError, TypeError, ValueError, AttributeError, ImportError) as broken:
-        raise damaged(home, str(broken)) from broken
+        _require_shapes(model)
+    except MemoryError:
+        raise
+    except Exception as broken:  # A pickle raises anything.
+        raise damaged(home, in_words(broken)) from broken
     return Loaded(model, drift)
+
+
+def _require_shapes(model: Model) -> None:
+    """Raise ValueError unless the arrays are those of one model: whoever wrote them, it loads."""
+    width = len(model.features)
+    shapes = {"calibration": (None,), "medians": (width,), "rows": (None, width)}
+    for name, shape in shapes.items():
+        array = getattr(model, name)
+        sizes = zip(array.shape, shape, strict=False)
+        fits = array.ndim == len(shape) and all(b is None or a == b for a, b in sizes)
+        if array.dtype != np.float64 or not fits or not array.size:
+            raise ValueError(f"{name} has no such shape or type")
+    if not (np.isfinite(model.calibration).all() and np.isfinite(model.medians).all()):
+        raise ValueError("a calibration score or a median is not finite")
+    if not all(isinstance(name, str) for name in model.features):
+        raise ValueError("a feature is no name")
 
 
 def read_manifest(home: Path, version: str) -> dict[str, Any]:
     """What the model in `home` says of itself. Raises ConfigError unless it is `version`."""
     try:
-        manifest: dict[str, Any] = json.loads((home / "manifest.json").read_bytes())
+        manifest: dict[str, Any] = json.loads((home / MANIFEST).read_bytes())
         if manifest["version"] != version:
             raise damaged(home, f"its manifest names {manifest['version']}")
         manifest["files"].items()
         manifest["libraries"].items()
     except FileNotFoundError:
         raise damaged(home, "manifest.json is gone") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise damaged(home, "manifest.json cannot be read") from None
     return manifest
 
@@ -98,13 +124,15 @@ def as_json(value: object) -> bytes:
 
 
 def _manifest(model: Model) -> dict[str, Any]:
-    settled = as_json([asdict(model.recipe), model.features])
+    declared = {} if model.declared is None else {"declared": as_data(model.declared)}
+    settled = as_json([asdict(model.recipe), declared.get("declared", model.features)])
     return {
         "version": model.version,
         "created": model.created,
         "recipe": asdict(model.recipe),
         "contamination": asdict(model.contamination),
         "features": model.features,
+        **declared,
         "config_sha256": sha256(settled),
         "libraries": model.libraries,
         "n": len(model.calibration),

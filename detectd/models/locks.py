@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 NAME = ".lock"
 
 # Whoever changes the store holds it for milliseconds; a process that is frozen holds it for longer.
+FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 PATIENCE_SECONDS = 10.0
 PAUSE_SECONDS = 0.005
 
@@ -35,7 +36,7 @@ def exclusive(store: Path, patience: float = PATIENCE_SECONDS) -> Iterator[None]
     Raises DetectdError if another process does not let go of it within `patience` seconds, OSError
     if the lock file cannot be opened.
     """
-    descriptor = os.open(store / NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(store / NAME, FLAGS, 0o600)
     try:
         _leave_to_owner(descriptor, store)
         deadline = time.monotonic() + patience
@@ -52,11 +53,14 @@ def exclusive(store: Path, patience: float = PATIENCE_SECONDS) -> Iterator[None]
 
 
 @contextlib.contextmanager
-def in_use(home: Path) -> Iterator[None]:
-    """Keep the directory `home` from being pruned. Raises OSError if it is not there."""
+def in_use(home: Path) -> Iterator[int]:
+    """Keep the directory `home` from being pruned, and give its descriptor.
+
+    Raises OSError if it is not there.
+    """
     descriptor = hold(home)
     try:
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)
 
@@ -84,7 +88,7 @@ def is_in_use(home: Path) -> bool:
 
 def directory(path: Path) -> int:
     """A descriptor of the directory, to be locked."""
-    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
 
 
 def try_lock(descriptor: int, how: int) -> bool:

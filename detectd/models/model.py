@@ -10,6 +10,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from detectd.features import Declared
+
 ESTIMATE: Literal["estimate"] = "estimate"
 
 
@@ -59,7 +61,9 @@ class Model:
 
     `calibration` (n,) are the calibration scores in ascending order, `medians` (d,) the training
     medians, `libraries` the versions under which the detector was fitted, `created` ISO 8601 UTC.
-    `contamination` is what the recipe set, or what the rows were estimated to hold.
+    `contamination` is what the recipe set, or what the rows were estimated to hold. `features` (d,)
+    are the names of the columns, `declared` what they come from; None if an earlier version made
+    the model.
     """
 
     version: str
@@ -72,3 +76,4 @@ class Model:
     calibration: NDArray[np.float64]
     medians: NDArray[np.float64]
     rows: NDArray[np.float64]
+    declared: tuple[Declared, ...] | None = None

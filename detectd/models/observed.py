@@ -6,7 +6,8 @@
 
 `who` is the stream of commits that the process makes, which a restarted process goes on with; `n`
 is the first number that no other process holds. What a process leaves when it ends is still what
-its model met, so it is counted as long as the model is kept.
+its model met, so it is counted as long as the model is kept, or until the `stream` that it answered
+is read from its beginning again: what is observed is of one run of a stream.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from detectd.answering.observations import combined
 from detectd.models import locks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
 PATTERN = "observed*.json"
@@ -31,11 +32,12 @@ LEGACY = "observed.json"
 
 
 class ProcessCounts:
-    """What this process makes of the stream. `stream` names the commits that it makes."""
+    """What this process makes of the `stream`. `commits` names those that it makes."""
 
-    def __init__(self, directory: Path, stream: str) -> None:
+    def __init__(self, directory: Path, commits: str, stream: str) -> None:
         self._directory = directory
-        self._who = hashlib.sha256(stream.encode()).hexdigest()[:12]
+        self._stream = stream
+        self._who = hashlib.sha256(commits.encode()).hexdigest()[:12]
         self._by = ""
         self._lock = -1
 
@@ -47,7 +49,18 @@ class ProcessCounts:
     def write(self, version: str, what: dict[str, Any]) -> None:
         """Record it in the place of what was there. Raises OSError."""
         self._claim()
-        write(self._directory, self._by, version, what)
+        write(self._directory, self._by, version, what | {"stream": self._stream})
+
+    def begin_anew(self) -> None:
+        """Forget what ended processes have recorded of an earlier run. Raises OSError."""
+        if not self._directory.is_dir():
+            return
+        self._claim()
+        with locks.exclusive(self._directory):
+            _forget(
+                self._directory,
+                lambda content: any(w.get("stream") == self._stream for w in content.values()),
+            )
 
     def close(self) -> None:
         """Let another process go on from here. May be called twice."""
@@ -68,13 +81,20 @@ class ProcessCounts:
                 legacy.rename(mine)
 
 
-def parts(directory: Path, version: str, zone: Sequence[int] | None) -> list[dict[str, Any]]:
-    """What each process has recorded under `version`, and not under another zone than `zone`."""
+def parts(
+    directory: Path, version: str, zone: Sequence[int] | None, stream: str | None = None
+) -> list[dict[str, Any]]:
+    """What each process has recorded under `version`.
+
+    Not under another zone than `zone`, and not of another stream than `stream`.
+    """
     found = [_content(path).get(version, {}) for path in sorted(directory.glob(PATTERN))]
     return [
         part
         for part in found
-        if part and (zone is None or part.get("zone") is None or part["zone"] == list(zone))
+        if part
+        and (zone is None or part.get("zone") is None or part["zone"] == list(zone))
+        and (stream is None or part.get("stream") in (None, stream))
     ]
 
 
@@ -95,9 +115,14 @@ def forget(directory: Path, versions: Iterable[str]) -> None:
     For whoever holds the store's lock: no process claims a file meanwhile.
     """
     kept = set(versions)
+    _forget(directory, lambda content: not kept & content.keys())
+
+
+def _forget(directory: Path, unwanted: Callable[[dict[str, dict[str, Any]]], bool]) -> None:
+    """Remove files of ended processes with such a content."""
     for path in directory.glob(PATTERN):
         by = path.stem.removeprefix("observed").removeprefix("-")
-        if not by or kept & _content(path).keys():
+        if not by or not unwanted(_content(path)):
             continue
         with contextlib.suppress(OSError):
             lock = _claimed(directory, by)

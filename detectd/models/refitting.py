@@ -33,6 +33,7 @@ import numpy as np
 
 from detectd import durable
 from detectd.errors import DetectdError
+from detectd.features import as_data
 from detectd.models import locks
 from detectd.models.store import Store
 from detectd.models.trainer import MODELS, REASON, ROWS, TASK
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from detectd.features import Declared
     from detectd.models.model import Model, Recipe
 
 T = TypeVar("T")
@@ -53,8 +55,13 @@ PREFIX = ".refit-"
 ONE_THREAD = {
     f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL", "BLIS", "NUMBA")
 }
-# What is the service's own: its configuration, its supervisor, its secrets.
-OURS = ("DETECTD_", "NOTIFY_", "WATCHDOG_", "LISTEN_", "CREDENTIALS_")
+# What a trainer is given of the environment: what interpreter and numerical libraries go by. All
+# else is none of its business: the configuration, the supervisor, and secrets of whatever kind.
+KEPT = {"HOME", "LANG", "LANGUAGE", "LD_LIBRARY_PATH", "LD_PRELOAD", "PATH", "TMPDIR", "TZ", "USER"}
+KEPT_PREFIXES = (
+    *("BLIS_", "GOMP_", "JOBLIB_", "KMP_", "LC_", "MALLOC_", "MKL_", "NUMBA_", "OMP_", "OPENBLAS_"),
+    *("PYOD_", "PYTHON", "SCIPY_", "SKLEARN_", "XDG_CACHE_"),
+)
 
 
 @dataclass(frozen=True)
@@ -63,7 +70,7 @@ class Task:
 
     rows: NDArray[np.float64]
     recipe: Recipe
-    features: tuple[str, ...]
+    features: tuple[Declared, ...]
     created: datetime
 
 
@@ -171,7 +178,7 @@ class Refit(Generic[T]):
         if code != 0:
             return self._why(home, code)
         try:
-            store = Store(home / MODELS)
+            store = Store(home / MODELS, check_owners=False)  # it is new, and ours
             (version,) = store.versions()
             return Trained(self._finish(store.load(version).model))
         except DetectdError as unfit:
@@ -181,7 +188,7 @@ class Refit(Generic[T]):
         np.save(home / ROWS, self._task.rows, allow_pickle=False)
         task = {
             "recipe": asdict(self._task.recipe),
-            "features": self._task.features,
+            "features": as_data(self._task.features),
             "created": self._task.created.isoformat(),
             "memory_bytes": self._limits.memory_bytes,
             "gives_way": self._limits.gives_way,
@@ -243,7 +250,11 @@ def _new_directory(parent: Path) -> tuple[Path, int]:
 def _start(home: Path, stderr: int) -> subprocess.Popen[bytes]:
     """A trainer with our search path, none of our files, and a process group of its own, so that
     a terminal's interrupt is left to us."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(OURS)}
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name in KEPT or name.startswith(KEPT_PREFIXES)
+    }
     environment |= ONE_THREAD | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     return subprocess.Popen(  # noqa: S603 - our own interpreter and module
         [sys.executable, "-P", "-m", "detectd.models.trainer", str(home), str(os.getpid())],

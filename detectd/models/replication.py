@@ -7,13 +7,13 @@
 All of it is one transaction, so a reader sees a model whole or not at all. A detector is a pickle,
 and a pickle is code: whoever may write to the topic runs code on every host. The hash guards
 against damage, not against them; grant Write on the topic to whoever publishes, and to nobody else.
+A record that is not as `publish` writes it is refused, once, and the feed goes on behind it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
 import threading
 import time
 from contextlib import closing
@@ -30,7 +30,15 @@ from detectd.brokers.onlooking import onlooker
 from detectd.brokers.topics import Creation
 from detectd.errors import ConfigError, DetectdError, UsageError
 from detectd.models import archive
+from detectd.models.announcement import (
+    ACTIVE,
+    PIECE_BYTES,
+    Pieces,
+    announced,
+    require_possible,
+)
 from detectd.pace import Backoff
+from detectd.unforeseen import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,11 +49,10 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-# A record of this size passes where max.message.bytes is the brokers' default.
-PIECE_BYTES = 512 * 1024
-ACTIVE = b"active"
-VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,99}")
 READ_SECONDS = 60.0
+
+# Of a record that is refused, and of the reason, this is logged.
+SHOWN, LONGEST = 100, 400
 
 
 def publish(
@@ -60,7 +67,7 @@ def publish(
     packed = archive.pack(store, version)
     pieces = [packed[at : at + PIECE_BYTES] for at in range(0, len(packed), PIECE_BYTES)]
     digest = hashlib.sha256(packed).hexdigest()
-    announced = {"version": version, "pieces": len(pieces), "sha256": digest}
+    announcement = {"version": version, "pieces": len(pieces), "sha256": digest}
     gone = _superseded(client, topic, version)
     producer: Any = client.connect(
         KafkaProducer,
@@ -77,7 +84,7 @@ def publish(
         for number, piece in enumerate(pieces):
             key = f"{version}/{number}".encode()
             sent.append(producer.send(topic, key=key, value=piece, partition=0))
-        value = json.dumps(announced).encode()
+        value = json.dumps(announcement).encode()
         sent.append(producer.send(topic, key=ACTIVE, value=value, partition=0))
         producer.flush(timeout=client.transaction_timeout)
         for future in sent:
@@ -108,15 +115,17 @@ def require(client: KafkaClient, topic: str, creation: Creation | None) -> None:
 class Feed:
     """Puts what is published on the topic into the store, and lets it answer.
 
-    What is damaged is refused, once. Whatever else fails may pass (brokers, a full disk), and is
-    tried again for as long as the feed runs.
+    What is damaged is refused, once; `refused` counts such records. What may pass (brokers, a full
+    disk) is tried again for as long as the feed runs.
     """
 
     def __init__(self, client: KafkaClient, topic: str, store: Store) -> None:
         self._client = client
         self._topic = topic
         self._store = store
-        self._pieces: dict[bytes, bytes] = {}
+        self._pieces = Pieces()
+        self.refused = 0
+        self._refused_pieces = 0
         self._caught_up = threading.Event()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="models-feed", daemon=True)
@@ -167,13 +176,21 @@ class Feed:
                     self._caught_up.set()
 
     def _take(self, record: Any, applied: Path) -> None:
-        if record.value is None:
-            self._pieces.pop(record.key, None)
-        elif record.key == ACTIVE:
-            self._retry(lambda: self._apply(record, applied))
+        if record.key == ACTIVE:
+            if record.value is not None:
+                self._retry(lambda: self._apply(record, applied))
             self._pieces.clear()
-        else:
-            self._pieces[record.key] = record.value
+            return
+        try:
+            self._pieces.take(record.key, record.value)
+        except ConfigError as refused:
+            self._refused_pieces += 1
+            # A flood of them is no flood of lines.
+            if self._refused_pieces.bit_count() == 1:
+                key = repr((record.key or b"")[:SHOWN])
+                self._refuse(record, refused, key=key, records=self._refused_pieces)
+            else:
+                self.refused += 1
 
     def _apply(self, record: Any, applied: Path) -> None:
         """Store and activate, but only once: an operator may have gone back since.
@@ -182,28 +199,31 @@ class Feed:
         """
         if record.offset <= _last_applied(applied):
             return
-        version = "?"
+        version = repr(record.value[:SHOWN])
         try:
-            announced = json.loads(record.value)
-            version = str(announced["version"])
-            packed = self._assembled(version, announced)
-            archive.unpack(self._store, version, packed)
+            wanted = announced(record.value)
+            version = wanted.version[:SHOWN]
+            require_possible(wanted)
+            archive.unpack(self._store, version, self._pieces.archive(wanted))
             self._store.activate(version)
-        except (ConfigError, UsageError, ValueError, KeyError, TypeError) as refused:
-            log.warning("models.refused", model=version, why=str(refused) or repr(refused))
+        except (ConfigError, UsageError) as refused:
+            self._refuse(record, refused, model=version)
+            return
+        except (DetectdError, OSError):
+            raise
+        # A pickle and what is read of it can raise anything, and would again.
+        except Exception as refused:  # noqa: BLE001
+            self._refuse(record, refused, model=version)
             return
         content = {"topic": self._topic, "offset": record.offset}
         durable.replace(applied, json.dumps(content).encode() + b"\n")
         log.info("models.received", model=version)
 
-    def _assembled(self, version: str, announced: dict[str, Any]) -> bytes:
-        if not VERSION.fullmatch(version):
-            raise ConfigError("that is no name of a model")
-        keys = [f"{version}/{n}".encode() for n in range(announced["pieces"])]
-        packed = b"".join(self._pieces[key] for key in keys)
-        if hashlib.sha256(packed).hexdigest() != announced["sha256"]:
-            raise ConfigError("its sha256 is not the one announced")
-        return packed
+    def _refuse(self, record: Any, refused: Exception, **which: object) -> None:
+        """Log in one line why a record is passed over, and count it."""
+        self.refused += 1
+        reason = str(refused) if isinstance(refused, DetectdError) else in_words(refused)
+        log.warning("models.refused", reason=reason[:LONGEST], offset=record.offset, **which)
 
     def _applied(self) -> Path:
         """Return the file that holds which announcement was the last to be applied.
@@ -226,7 +246,7 @@ def _last_applied(applied: Path) -> int:
 def _superseded(client: KafkaClient, topic: str, version: str) -> list[bytes]:
     """The pieces on the topic of models that neither answer now nor shall."""
     keys: dict[bytes, bool] = {}
-    announced = b"{}"
+    latest = b""
     with closing(onlooker(client)) as reader, explained("reading the models topic"):
         place = TopicPartition(topic, 0)
         reader.assign([place])
@@ -236,12 +256,12 @@ def _superseded(client: KafkaClient, topic: str, version: str) -> list[bytes]:
         while reader.position(place) < end and time.monotonic() < deadline:
             for record in (r for found in reader.poll(timeout_ms=200).values() for r in found):
                 if record.key == ACTIVE:
-                    announced = record.value or b"{}"
+                    latest = record.value or b""
                 elif record.key is not None:
                     keys[record.key] = record.value is not None
     try:
-        active = str(json.loads(announced)["version"])
-    except (ValueError, KeyError, TypeError):
+        active = announced(latest).version
+    except ConfigError:
         active = version  # Nobody could read it, so nobody needs it.
     kept = tuple(f"{each}/".encode() for each in (active, version))
     return [key for key, there in keys.items() if there and not key.startswith(kept)]

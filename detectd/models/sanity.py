@@ -1,4 +1,4 @@
-"""Whether a fitted model's scores point outwards, as those of every anomaly detector should."""
+"""Whether a fitted model scores its own training rows, and its scores point outwards."""
 
 from __future__ import annotations
 
@@ -18,6 +18,23 @@ if TYPE_CHECKING:
 # Of rows far outside in all directions, fewer than this share may be called normal: detectors that
 # look at one feature at a time miss some.
 TOO_MANY = 0.5
+
+# Training rows enough to see a detector that has no number for such rows.
+TRIED = 512
+
+
+def why_scoreless(judge: Judge, rows: NDArray[np.float64]) -> str | None:
+    """Why the model may answer nothing: too many rows like its training rows get no finite score.
+
+    In the stream such a score means that a row is far outside. Among the training rows, as many may
+    be as are expected to be anomalies. None if it is sound. `rows` (N, d) are complete.
+    """
+    some, zone = rows[:TRIED], judge.rejector.zone
+    _, finite, _ = judge_rows(some, judge)
+    lost = int(np.count_nonzero(~finite))
+    if lost * zone.n <= zone.m * len(some):
+        return None
+    return f"it gives no finite score to {lost} of {len(some)} training rows"
 
 
 def why_backwards(judge: Judge, rows: NDArray[np.float64]) -> str | None:

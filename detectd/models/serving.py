@@ -10,8 +10,9 @@ import structlog
 from detectd import wiring
 from detectd.detectors import choose, find
 from detectd.errors import ConfigError, DetectdError
+from detectd.features import in_words
 from detectd.models import training
-from detectd.models.sanity import why_backwards
+from detectd.models.sanity import why_backwards, why_scoreless
 from detectd.pipeline import Judge
 from detectd.promise import Promise, promise
 
@@ -63,10 +64,12 @@ def serve(model: Model, settings: Settings) -> Serving:
 def serve_new(model: Model, settings: Settings) -> Serving:
     """Make a model that was just trained answer.
 
-    Raises as `serve`, and ConfigError if it calls rows far outside of its training rows normal.
+    Raises as `serve`, and ConfigError if it calls rows far outside of its training rows normal, or
+    has no score for one of those.
     """
     ready = serve(model, settings)
-    why = why_backwards(ready.judge, training.complete_rows(model))
+    rows = training.complete_rows(model)
+    why = why_scoreless(ready.judge, rows) or why_backwards(ready.judge, rows)
     if why is not None:
         raise ConfigError(
             f"training: the {model.recipe.detector} model is refused: {why}; use another "
@@ -102,6 +105,13 @@ def _require_features(model: Model, settings: Settings) -> None:
             f"event.features: {list(settings.event.columns)} are not those of model "
             f"{model.version}: {list(model.features)}; put them back, or run `detectd fit`"
         )
+    for then, now in zip(model.declared or (), settings.event.declared, strict=False):
+        if then != now:
+            name = now if isinstance(now, str) else now.label
+            raise ConfigError(
+                f"event.features: {name!r} is {in_words(now)}, and {in_words(then)} in model "
+                f"{model.version}; put it back, or run `detectd fit`"
+            )
 
 
 def serve_active(settings: Settings, now: datetime) -> Serving:

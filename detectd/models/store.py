@@ -4,6 +4,7 @@
       20261123T101500Z-3f2a9c/   manifest.json detector.pkl calibration.npy medians.npy rows.npy
       active.json                which one answers, and which ones did before
       candidate.json             which one scores along without being heard
+      held.json, discarded.json  what waits for an operator, see `pending`
       observed-*.json            what the stream made of the promise, a file a process
       .lock                      held while any of that changes
 
@@ -25,9 +26,10 @@ import os
 import shutil
 from typing import TYPE_CHECKING, Any
 
-from detectd import durable
+from detectd import directories, durable
+from detectd.directories import require_private
 from detectd.errors import ConfigError, DetectdError, UsageError
-from detectd.models import locks, observed
+from detectd.models import locks, observed, pending
 from detectd.models.files import (
     Loaded,
     as_json,
@@ -45,12 +47,16 @@ if TYPE_CHECKING:
 
     from detectd.models.model import Model
 
+KEY = "models.directory"
+
 
 class Store:
     """The models under one directory."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, check_owners: bool = True) -> None:
         self.directory = directory
+        self._check_owners = check_owners
+        self._made = False
 
     def save(self, model: Model) -> None:
         """Write the model beside, then give it its name: it is there whole or not at all.
@@ -96,8 +102,9 @@ class Store:
     def load_from(self, home: Path, version: str) -> Loaded:
         """As `load`, of a version whose files are in the directory `home`."""
         try:
-            with locks.in_use(home):
-                refuse_writable(self.directory, home, *home.iterdir())
+            require_private(KEY, self.directory, check_owners=self._check_owners)
+            with locks.in_use(home) as descriptor:
+                refuse_writable(home, os.fstat(descriptor))
                 return read_model(home, read_manifest(home, version))
         except (FileNotFoundError, NotADirectoryError):
             raise damaged(home, "it is gone") from None
@@ -142,6 +149,7 @@ class Store:
         with self._changing():
             self._require(version)
             self._let_answer([v for v in self._history() if v != version] + [version])
+            pending.hold(self.directory, None)
 
     def replace_active(self, old: str, new: str) -> bool:
         """Let `new` answer in the place of `old`; False if another version answers by now."""
@@ -154,14 +162,43 @@ class Store:
             return True
 
     def rollback(self) -> str:
-        """Activate the version that answered before, and tell its name."""
+        """Activate the version that answered before, and tell its name.
+
+        The rows collected so far are discarded: they are those that the later model came of.
+        """
         with self._changing():
             history = self._history()
             earlier = [version for version in history[:-1] if version in self.versions()]
             if not earlier:
                 raise DetectdError(f"{self.directory}: no earlier model to go back to; fit one")
+            self._discard()
             self._let_answer(earlier)
             return earlier[-1]
+
+    def held(self) -> str | None:
+        """The version that waits for `activate` or `discard`; None if none does, or it is gone."""
+        version = pending.held(self.directory)
+        return version if version in self.versions() else None
+
+    def hold(self, version: str) -> None:
+        """Let `version` wait for an operator."""
+        with self._changing():
+            self._require(version)
+            pending.hold(self.directory, version)
+
+    def discard(self) -> str | None:
+        """Let no model wait, and have the service forget the rows it collected for the next one.
+
+        Returns the version that waited.
+        """
+        with self._changing():
+            waited = self.held()
+            self._discard()
+            return waited
+
+    def discarded(self) -> str:
+        """A token that changes with each `discard` and each `rollback`."""
+        return pending.discarded(self.directory)
 
     def candidate(self) -> str | None:
         """The version that scores along; None where there is none, or it is gone."""
@@ -187,12 +224,13 @@ class Store:
     def prune(self, keep: int, *, spare_earlier: bool = False) -> list[str]:
         """Remove all but the newest `keep` models; return which are gone.
 
-        Spared are also the active one, the candidate, those that a process loads or serves at this
-        moment, and with `spare_earlier` the one that `rollback` goes back to.
+        Spared are also the active one, the candidate, the one that waits, those that a process
+        loads or serves at this moment, and with `spare_earlier` the one that `rollback` goes back
+        to.
         """
         with self._changing():
             versions, history = self.versions(), self._history()
-            spared = {self.active(), self.candidate()}
+            spared = {self.active(), self.candidate(), self.held()}
             if spare_earlier:
                 spared.update([v for v in history[:-1] if v in versions][-1:])
             old = [v for v in versions[: -keep or None] if v not in spared]
@@ -205,13 +243,15 @@ class Store:
             shutil.rmtree(path, ignore_errors=True)
         return list(gone)
 
-    def observed(self, version: str, zone: list[int] | None = None) -> dict[str, Any]:
+    def observed(
+        self, version: str, zone: list[int] | None = None, stream: str | None = None
+    ) -> dict[str, Any]:
         """What was recorded under `version`, by all processes together.
 
         With `zone` what was recorded under other ranks than these is left out: it belongs to
-        another promise.
+        another promise. With `stream` what is known to be of another one is left out.
         """
-        return observed.together(observed.parts(self.directory, version, zone))
+        return observed.together(observed.parts(self.directory, version, zone, stream))
 
     def record_observed(self, version: str, what: dict[str, Any], by: str = "") -> None:
         """Keep for `detectd report` what the stream made of `version`, as the process `by` has it.
@@ -231,11 +271,17 @@ class Store:
         return self.directory / "candidate.json"
 
     def make(self) -> None:
-        """Create the directory where it is missing, for its owner alone."""
+        """Create the directory where it is missing, for its owner alone.
+
+        Raises ConfigError if others could change what is in it.
+        """
+        if self._made and self.directory.is_dir():
+            return
         try:
-            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            directories.make(KEY, self.directory, 0o700, check_owners=self._check_owners)
         except OSError as refused:
             raise explained(refused, f"models.directory: cannot create {self.directory}") from None
+        self._made = True
 
     def _history(self) -> list[str]:
         path = self.directory / "active.json"
@@ -262,6 +308,10 @@ class Store:
         if version == self.active():
             raise UsageError(f"{version} answers already; name another as the candidate")
         durable.replace(self._candidate, as_json({"version": version}))
+
+    def _discard(self) -> None:
+        pending.discard(self.directory)
+        pending.hold(self.directory, None)
 
     def _write_history(self, history: list[str]) -> None:
         durable.replace(self.directory / "active.json", as_json({"history": history}))

@@ -13,6 +13,7 @@ import numpy as np
 
 from detectd.detectors import build, choose, fit, training_scores
 from detectd.errors import ConfigError, DetectdError
+from detectd.features import as_data, columns
 from detectd.models import contamination
 from detectd.models.libraries import libraries
 from detectd.models.model import ESTIMATE, Contamination, Model, Recipe
@@ -24,16 +25,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from detectd.detectors import Scorer
+    from detectd.features import Declared
 
     Rows = NDArray[np.float64]
 
 
-def train(rows: Rows, recipe: Recipe, features: tuple[str, ...], created: datetime) -> Model:
-    """Fit and calibrate on `rows` (N, d), NaN where a feature is missing.
+def train(rows: Rows, recipe: Recipe, declared: Sequence[Declared], created: datetime) -> Model:
+    """Fit and calibrate on `rows` (N, d) of the declared features, NaN where one is missing.
 
-    Raises DetectdError where the rows cannot carry a model: too few, all equal, a feature that
-    never has a value, scores that are not finite.
+    A calibration score that is not finite is one of a row far outside, and counts as the largest
+    double. Raises DetectdError where the rows cannot carry a model: too few, all equal, a feature
+    that never has a value, more scores that are not finite than anomalies are expected.
     """
+    features = columns(declared)
     require_rows(len(rows), recipe, features)
     medians = _medians(rows, features)
     complete = np.where(np.isnan(rows), medians, rows)
@@ -47,14 +51,15 @@ def train(rows: Rows, recipe: Recipe, features: tuple[str, ...], created: dateti
     require_rows(len(rows), settled, features)
     detector, calibration = CALIBRATIONS[recipe.method](complete, settled)
     lost = int(np.count_nonzero(~np.isfinite(calibration)))
-    if lost:
+    if lost > expected_anomalies(len(calibration), expected.mean):
         raise DetectdError(
             f"training: {recipe.detector} gave {lost} of {len(calibration)} calibration scores "
             "that are not finite; use other features or another detector.name"
         )
-    calibration = np.sort(calibration)
+    finite = np.isfinite(calibration)
+    calibration = np.sort(np.where(finite, calibration, np.finfo(np.float64).max))
     return Model(
-        version=_name(created, rows, calibration, recipe, features),
+        version=_name(created, rows, calibration, recipe, declared),
         created=created.isoformat(timespec="seconds"),
         recipe=recipe,
         contamination=expected,
@@ -64,6 +69,7 @@ def train(rows: Rows, recipe: Recipe, features: tuple[str, ...], created: dateti
         calibration=calibration,
         medians=medians,
         rows=rows,
+        declared=tuple(declared),
     )
 
 
@@ -74,7 +80,8 @@ def complete_rows(model: Model) -> Rows:
 
 def refit(model: Model, created: datetime) -> Model:
     """The same rows, recipe and seed under the libraries of today."""
-    return train(model.rows, model.recipe, model.features, created)
+    fitted = train(model.rows, model.recipe, model.declared or model.features, created)
+    return replace(fitted, declared=model.declared)
 
 
 def require_rows(total: int, recipe: Recipe, features: Sequence[str]) -> None:
@@ -96,6 +103,24 @@ def require_rows(total: int, recipe: Recipe, features: Sequence[str]) -> None:
             f"of which a contamination of {recipe.contamination:g} expects none to be an "
             f"anomaly; give at least {needed} rows"
         )
+
+
+def fewest_rows(most: int, recipe: Recipe, features: Sequence[str]) -> int:
+    """Return the least number of rows that `require_rows` lets pass, up to `most`.
+
+    Raises DetectdError if it does not let `most` pass.
+    """
+    require_rows(most, recipe, features)
+    low, high = 1, most  # `low` is too few, `high` is not.
+    while high - low > 1:
+        middle = (low + high) // 2
+        try:
+            require_rows(middle, recipe, features)
+        except DetectdError:
+            low = middle
+        else:
+            high = middle
+    return high
 
 
 def constant_features(model: Model) -> list[str]:
@@ -196,10 +221,10 @@ CALIBRATIONS: dict[str, Callable[[Rows, Recipe], tuple[Any, Rows]]] = {
 
 
 def _name(
-    created: datetime, rows: Rows, calibration: Rows, recipe: Recipe, features: Sequence[str]
+    created: datetime, rows: Rows, calibration: Rows, recipe: Recipe, declared: Sequence[Declared]
 ) -> str:
     """When it was made, and six digits of what it is."""
     content = hashlib.sha256(rows.tobytes())
     content.update(calibration.tobytes())
-    content.update(json.dumps([asdict(recipe), features], sort_keys=True).encode())
+    content.update(json.dumps([asdict(recipe), as_data(declared)], sort_keys=True).encode())
     return f"{created.astimezone(UTC):%Y%m%dT%H%M%SZ}-{content.hexdigest()[:6]}"

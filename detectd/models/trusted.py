@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 from typing import TYPE_CHECKING
 
+from detectd import owners
 from detectd.errors import ConfigError
 from detectd.os_failures import explained
 
@@ -15,10 +15,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
 def verified(path: Path, digest: str) -> bytes:
-    """The content of a file. Raises ConfigError where it is not that of the sha256 `digest`."""
+    """Return the content of a file.
+
+    Raises ConfigError if others could write it, or its sha256 is not `digest`.
+    """
     try:
-        content = path.read_bytes()
+        with os.fdopen(os.open(path, FLAGS), "rb") as file:
+            refuse_writable(path, os.fstat(file.fileno()))
+            content = file.read()
     except FileNotFoundError:
         raise damaged(path.parent, f"{path.name} is gone") from None
     except OSError as unreadable:
@@ -35,16 +43,10 @@ def damaged(home: Path, what: str) -> ConfigError:
     )
 
 
-def refuse_writable(*paths: Path) -> None:
-    """Raise ConfigError where another user, who is not root, could write to one of the paths."""
-    for path in paths:
-        status = path.stat()
-        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise ConfigError(
-                f"{path}: others can write to it, and a model is code; chmod go-w {path}"
-            )
-        if status.st_uid not in {os.geteuid(), 0}:
-            raise ConfigError(f"{path}: belongs to another user, and a model is code; chown it")
+def refuse_writable(path: Path, status: os.stat_result) -> None:
+    """Raise ConfigError if another user could write what was opened at `path`."""
+    if flaw := owners.flaw(status):
+        raise ConfigError(f"{path}: {flaw}, and a model is code; {owners.fix(status, path)}")
 
 
 def sha256(content: bytes) -> str:

@@ -35,9 +35,10 @@ BLOCK = 1 << 20
 class FileOutputs:
     """The outputs under `directory`; see `detectd.outputs`."""
 
-    def __init__(self, directory: Path, *, fsync: bool = True) -> None:
+    def __init__(self, directory: Path, *, fsync: bool = True, check_owners: bool = True) -> None:
         self.directory = directory
         self._fsync = fsync
+        self._check_owners = check_owners
 
     def follow(self, topic: Topic, stop: Stop, last: int = 0) -> Iterator[list[Record]]:
         """The `last` that are there, then what is committed from now on, until `stop`.
@@ -149,7 +150,7 @@ class FileOutputs:
 
     def replay_sink(self) -> Sink:
         """The sink for a replay, not opened: the service must be stopped."""
-        return ReplaySink(self.directory, fsync=self._fsync)
+        return ReplaySink(self.directory, fsync=self._fsync, check_owners=self._check_owners)
 
     def _committed(self) -> Checkpoint:
         last = checkpoint.read(self.directory)

@@ -39,7 +39,8 @@ def _active(settings: Settings) -> tuple[Serving, dict[str, Any]]:
     serving = serve_active(settings, datetime.now(UTC))
     zone = serving.promise.rejector.zone
     ranks = [zone.rank_low, zone.rank_high]
-    return serving, wiring.store(settings).observed(serving.model.version, ranks)
+    stream = wiring.stream(settings)
+    return serving, wiring.store(settings).observed(serving.model.version, ranks, stream)
 
 
 def _candidate(settings: Settings, observed: dict[str, Any]) -> dict[str, Any] | None:

@@ -23,6 +23,8 @@ WIDTH = 32
 # Keys in a table.
 KEYS_SHOWN = 50
 
+NO_DETAIL = 'no detail: output.detail = "verdict" leaves scores and p-values out'
+
 
 def list_figures(
     found: Sequence[msgspec.Struct], selection: Selection, verdict: Topic
@@ -72,6 +74,8 @@ def list_text(told: dict[str, Any]) -> str:
     found, notes = told["anomalies"], _notes(told)
     if not found:
         return "\n".join([f"no {_plural(told['verdict'])}", *notes])
+    if any(map(lacks_detail, found)):
+        notes = [NO_DETAIL, *notes]
     more = told["matched"] - told["shown"]
     if more:
         notes = [f"{more:,} more before these; --last N shows them", *notes]
@@ -91,7 +95,7 @@ def by_key_text(told: dict[str, Any]) -> str:
             key["latest"]["time"] or "-",
             _number(key["strongest"]["score"]),
             _number(key["strongest"]["p_value"]),
-            one_line(key["strongest"]["id"]),
+            "-" if lacks_detail(key["strongest"]) else one_line(key["strongest"]["id"]),
         )
         for key in shown
     ]
@@ -101,7 +105,14 @@ def by_key_text(told: dict[str, Any]) -> str:
         notes = [f"{hidden:,} more keys; --format json has them", *notes]
     if any(key["error"] for key in keys):
         notes = ["≤: a count that may be too high, as there are many keys", *notes]
+    if any(lacks_detail(key["strongest"]) for key in keys):
+        notes = [NO_DETAIL, *notes]
     return "\n".join([*_aligned([head, *rows], right={1, 3, 4}), *notes])
+
+
+def lacks_detail(anomaly: Mapping[str, Any]) -> bool:
+    """Whether a model has judged it, and the output does not say how strong it is."""
+    return anomaly["model"] is not None and anomaly["p_value"] is None
 
 
 def remembered(past: object) -> dict[str, Any]:

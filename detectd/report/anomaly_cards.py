@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from detectd.report.anomalies import FEATURES_SHOWN, feature_text, iso_time
+from detectd.report.anomalies import FEATURES_SHOWN, NO_DETAIL, feature_text, iso_time
 from detectd.report.markup import tag
 from detectd.report.numerals import score
 
@@ -32,7 +32,7 @@ def anomaly_section(anomalies: Mapping[str, Any]) -> Element:
         "div",
         tag(
             "div",
-            _list("Strongest", anomalies["strongest"][:ANOMALIES_SHOWN]),
+            _list("Strongest", anomalies["strongest"][:ANOMALIES_SHOWN], NO_DETAIL),
             _list("Latest", anomalies["latest"][: -ANOMALIES_SHOWN - 1 : -1]),
             class_="anomaly-lists",
         ),
@@ -41,12 +41,9 @@ def anomaly_section(anomalies: Mapping[str, Any]) -> Element:
     )
 
 
-def _list(heading: str, found: Sequence[Mapping[str, Any]]) -> Element:
-    return tag(
-        "section",
-        tag("h3", heading),
-        tag("ol", *map(_entry, found), class_="anomalies"),
-    )
+def _list(heading: str, found: Sequence[Mapping[str, Any]], if_none: str = "") -> Element:
+    listed = tag("ol", *map(_entry, found), class_="anomalies")
+    return tag("section", tag("h3", heading), listed if found else tag("p", if_none))
 
 
 def _entry(anomaly: Mapping[str, Any]) -> Element:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,8 +17,11 @@ if TYPE_CHECKING:
     from detectd.promise import Promise, Terms
 
 
-def figures(serving: Serving, observed: Mapping[str, int]) -> dict[str, Any]:
-    """The whole report. Scores at which the zone has no end are null."""
+def figures(serving: Serving, observed: Mapping[str, Any]) -> dict[str, Any]:
+    """The whole report. Scores at which the zone has no end are null.
+
+    `observed` counts the verdicts of a run of the stream, `since` when (Unix time, if known).
+    """
     promise, zone = serving.promise, serving.promise.rejector.zone
     return {
         "model": {
@@ -87,13 +91,14 @@ def exact_figures(promise: Promise) -> dict[str, Any]:
     }
 
 
-def _observed(promise: Promise, observed: Mapping[str, int]) -> dict[str, Any]:
+def _observed(promise: Promise, observed: Mapping[str, Any]) -> dict[str, Any]:
     counts = {name: observed.get(name, 0) for name in ("normal", "anomaly", "abstain")}
     events = sum(counts.values())
     low = high = None
     if events:
         low, high = rate_interval(events, counts["abstain"], promise.terms.delta)
     return {
+        "since": _iso(observed.get("since")),
         "events": events,
         **counts,
         "rejection_rate": counts["abstain"] / events if events else None,
@@ -103,6 +108,12 @@ def _observed(promise: Promise, observed: Mapping[str, int]) -> dict[str, Any]:
         "rate_low": low,
         "rate_high": high,
     }
+
+
+def _iso(since: object) -> str | None:
+    if not isinstance(since, int):
+        return None
+    return datetime.fromtimestamp(since, UTC).isoformat()
 
 
 def _finite(score: float) -> float | None:

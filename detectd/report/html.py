@@ -21,6 +21,7 @@ from detectd.report.figures import figures
 from detectd.report.markup import render, tag
 from detectd.report.numerals import percent
 from detectd.report.whatif import what_if
+from detectd.report.wording import since
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +42,7 @@ def page(serving: Serving, observed: Mapping[str, Any], written: datetime) -> st
     seen = Observations(serving.promise.rejector.scores)
     seen.resume(observed)
     raised = alarms.believed(observed.get("alarms"))
-    report = figures(serving, seen.counts)
+    report = figures(serving, {**seen.counts, "since": observed.get("since")})
     promise = serving.promise
     drawn = [
         scores_figure(promise.rejector, seen.grid, seen.histogram),
@@ -152,7 +153,8 @@ def _standing(observed: Mapping[str, Any], promise: Promise, raised: int) -> _St
     if not observed["events"]:
         return _Standing("open", "○", "Nothing observed yet. ", "The promise is made beforehand.")
     rate = percent(observed["rejection_rate"])
-    seen = f"{observed['abstain']:,} of {observed['events']:,} events were abstained from, {rate}."
+    events = f"{observed['events']:,} events{since(observed)}"
+    seen = f"{observed['abstain']:,} of {events} were abstained from, {rate}."
     if exact is None:
         return _Standing("open", "○", "Nothing promised. ", seen)
     if not observed["inside_promise"]:

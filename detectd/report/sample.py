@@ -33,6 +33,7 @@ class _Shown(msgspec.Struct):
     id: str
     verdict: str = ""
     reason: str | None = None
+    model: str | None = None
     score: float | None = None
     confidence: float | None = None
     event: msgspec.Raw = msgspec.Raw()
@@ -66,7 +67,8 @@ def as_text(record: Record, *, original: bool = False) -> str:
     else:
         words = [shown.verdict, shown.reason or ""]
         figures = {"score": shown.score, "confidence": shown.confidence}
-        words += [f"{name} {value:.6g}" for name, value in figures.items() if value is not None]
+        known = [f"{name} {value:.6g}" for name, value in figures.items() if value is not None]
+        words += known or (["no detail"] if shown.model else [])
     text = bytes(shown.event).decode(errors="replace") or shown.raw or ""
     words += [shown.id, " ".join(text[: 2 * SHOWN].split())[: SHOWN + 1]]
     return "  ".join(one_line(word, SHOWN + 1) for word in words if word)

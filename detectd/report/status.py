@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from detectd.report.terminal import one_line
-from detectd.report.wording import abstention_sentence, reach_sentence, standing
+from detectd.report.wording import abstention_sentence, reach_sentence, since, standing
+from detectd.time_covered import portion
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +39,15 @@ def status_text(address: str, told: dict[str, Any]) -> str:
     return "\n".join(f"{name:12}{what}" for name, what in rows)
 
 
+def _warmup(told: dict[str, Any]) -> str:
+    collected, wanted = told["collected"], told["wanted"]
+    span, covered = told.get("span_seconds"), told.get("covered_seconds")  # older services: neither
+    if span is None or covered is None:
+        return f"{collected:,} of {wanted:,} events, {collected / wanted:.0%}"
+    share = min(1.0, covered / span)
+    return f"{portion(1000 * covered, 1000 * span)} of event time, {share:.0%}; {collected:,} rows"
+
+
 def _reload(last: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if not last["successful"]:
         yield "REFUSED", f"the last reload: {last['refused']}"
@@ -46,8 +56,7 @@ def _reload(last: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _model(told: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if told["warmup"]:
-        collected, wanted = told["warmup"]["collected"], told["warmup"]["wanted"]
-        yield "warm-up", f"{collected:,} of {wanted:,} events, {collected / wanted:.0%}"
+        yield "warm-up", _warmup(told["warmup"])
     model = told["model"]
     if model is None:
         yield "model", "none yet"
@@ -76,7 +85,7 @@ def _model(told: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def _observed(seen: dict[str, Any]) -> str:
     if not seen["events"]:
         return "nothing yet"
-    events = f"{seen['rejection_rate']:.3%} of {seen['events']:,} events"
+    events = f"{seen['rejection_rate']:.3%} of {seen['events']:,} events{since(seen)}"
     return f"{events}, {standing(seen['inside_promise'])}"
 
 
@@ -130,6 +139,8 @@ def _watch(told: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "alarms", f"none{f'; {weighed}' if weighed else ''}"
     if told["refitting"]:
         yield "refit", "running"
+    if held := told.get("held"):  # older services know none
+        yield "HELD", f"{held} waits: `detectd models activate {held}`, or `detectd models discard`"
     if told["refits"]:
         yield "refits", ", ".join(f"{n:,} {outcome}" for outcome, n in told["refits"].items())
 

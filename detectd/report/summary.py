@@ -21,8 +21,8 @@ def summary_text(summary: Summary) -> str:
         *(f"{topic:12}{count:>12,}" for topic, count in _rows(summary)),
     ]
     lines[-2] += warming
-    if summary.still_wanted:
-        lines.append(f"no model    {summary.still_wanted:,} more events are wanted to train one")
+    if summary.no_model:
+        lines.append(f"no model    {summary.no_model}")
     if summary.serving:
         lines += _against_promise(summary)
     return "\n".join(lines)

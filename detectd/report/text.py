@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from detectd.report.anomalies import WIDTH, table
+from detectd.report.anomalies import NO_DETAIL, WIDTH, table
 from detectd.report.terminal import one_line
 from detectd.report.wording import (
     abstention_sentence,
@@ -12,6 +12,7 @@ from detectd.report.wording import (
     figure,
     rate_doubt,
     reach_sentence,
+    since,
     standing,
 )
 
@@ -105,7 +106,7 @@ def _observed(observed: dict[str, Any]) -> list[str]:
     if not observed["events"]:
         return ["observed  nothing yet"]
     return [
-        f"observed  {observed['events']:,} events: {observed['normal']:,} normal, "
+        f"observed  {observed['events']:,} events{since(observed)}: {observed['normal']:,} normal, "
         f"{observed['anomaly']:,} anomaly, {observed['abstain']:,} abstain",
         f"          abstention rate {observed['rejection_rate']:.3%}, "
         f"{standing(observed['inside_promise'])}; in the long run between "
@@ -118,7 +119,8 @@ def _anomalies(anomalies: dict[str, Any] | None) -> list[str]:
     if not anomalies or not anomalies["latest"]:
         return []
     lines = ["", "latest anomalies", *_indented(anomalies["latest"][-ANOMALIES_SHOWN:])]
-    lines += ["strongest anomalies", *_indented(anomalies["strongest"][:ANOMALIES_SHOWN])]
+    strongest = anomalies["strongest"][:ANOMALIES_SHOWN]
+    lines += ["strongest anomalies", *(_indented(strongest) if strongest else [f"  {NO_DETAIL}"])]
     keys = anomalies["keys"][:KEYS_SHOWN]
     if keys:
         named = ", ".join(f"{one_line(key['key'], WIDTH)} {key['count']:,}" for key in keys)

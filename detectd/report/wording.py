@@ -53,6 +53,12 @@ def standing(inside: bool | None) -> str:
     return "inside the promise" if inside else "OUTSIDE the promise"
 
 
+def since(observed: Mapping[str, Any]) -> str:
+    """When the events began to be counted, to follow their number; empty if nobody knows."""
+    moment: str | None = observed.get("since")  # older services say none
+    return f" since {moment[:19].replace('T', ' ')} UTC" if moment else ""
+
+
 def figure(value: float | None) -> str:
     """A figure in a column of 14, or a dash."""
     return f"{'-':>14}" if value is None else f"{value:14.6f}"

@@ -21,6 +21,8 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from detectd import memory
+from detectd.detail import Detail
 from detectd.nearest import nearest
 from detectd.settings.csv import CsvSettings
 from detectd.settings.environment import overrides
@@ -28,6 +30,7 @@ from detectd.settings.event import EventSettings  # noqa: TC001 - pydantic needs
 from detectd.settings.kafka import KafkaSettings, SchemaRegistrySettings
 from detectd.settings.section import (
     Cost,
+    HostName,
     Name,
     OutputDirectory,
     Seconds,
@@ -57,9 +60,13 @@ class SourceSettings(Section):
     topics: tuple[Name, ...] = ()
     batch_records: int = Field(default=2000, ge=1, le=1_000_000)
     batch_seconds: float = Field(default=1.0, gt=0, le=60)
+    batch_bytes: int = Field(default=memory.BATCH_BYTES, ge=1 << 20)
     max_record_bytes: int = Field(default=1_048_576, ge=2)
+    # Beyond some 300 levels, readers of JSON begin to refuse.
+    max_depth: int = Field(default=128, ge=1, le=256)
     stale_after: Seconds | None = None
     csv: CsvSettings = CsvSettings()
+    follow_symlinks: bool = False
     rotated: tuple[Name, ...] = ()
     rotate_wait_seconds: float = Field(default=5.0, ge=0, le=3600)
 
@@ -126,7 +133,16 @@ class OutputSettings(Section):
     """What an output record looks like."""
 
     value: Literal["envelope", "original"] = "envelope"
+    detail: Detail = "full"
     explain: bool = False
+
+    @model_validator(mode="after")
+    def _explains_in_detail(self) -> Self:
+        if self.explain and self.detail == "verdict":
+            raise ValueError(
+                'an explanation has scores in it; set explain = false or detail = "full"'
+            )
+        return self
 
 
 # One error for both: a union of pydantic's own would tell what is wrong with each.
@@ -196,6 +212,13 @@ class ServerSettings(Section):
 
     listen: str = "127.0.0.1:9464"
     token_file: SecretFile | None = None
+    allowed_hosts: tuple[HostName, ...] = ()
+
+
+class PathsSettings(Section):
+    """What is asked of the directories that are written."""
+
+    check_owners: bool = True
 
 
 class LogSettings(Section):
@@ -225,6 +248,7 @@ class Settings(BaseSettings):
     models: ModelsSettings = ModelsSettings()
     server: ServerSettings = ServerSettings()
     log: LogSettings = LogSettings()
+    paths: PathsSettings = PathsSettings()
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -245,6 +269,12 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"event.features: {self.event.functions[0].label!r} needs the event's time; set "
                 "event.timestamp to the field that holds it"
+            )
+        timed = self.event.timestamp is not None or self.source.kind == "kafka"
+        if self.training.warmup_span_ms is not None and not timed:
+            raise ValueError(
+                f'training.warmup: "{self.training.warmup}" is a span of event time; set '
+                "event.timestamp to the field that holds it, or give a number of events"
             )
         both = self.source.kind == "kafka" == self.sink.kind
         if self.kafka.delivery == "at_least_once" and not both:

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from detectd.features import FUNCTIONS, Declared, Function
 from detectd.features import columns as columns_of
 from detectd.features import labels as labels_of
+from detectd.features.zones import doubt
 from detectd.nearest import nearest
 from detectd.records import MISSING_VALUES
 from detectd.settings.section import Name, Section
@@ -18,10 +19,14 @@ FN = tuple(FUNCTIONS)
 
 
 class FeatureFunction(Section):
-    """A feature that is calculated: `{fn = "hour"}`. Its columns begin with `name`."""
+    """A feature that is calculated: `{fn = "hour"}`. Its columns begin with `name`.
+
+    Of the local time of `zone`, else of UTC.
+    """
 
     fn: Literal["hour", "weekday"]
     name: Name | None = None
+    zone: Name | None = None
 
 
 def _feature(given: Any) -> Any:
@@ -48,14 +53,17 @@ def _function(given: dict[str, Any]) -> FeatureFunction:
         close = nearest(odd, takes)
         advice = f"did you mean {close!r}?" if close else f"it takes {', '.join(takes)}"
         raise ValueError(f"function {fn!r} takes no {odd!r}; {advice}")
-    if not isinstance(given.get("name", fn), str) or not given.get("name", fn):
-        raise ValueError(f"name of function {fn!r} must be text, in quotes")
+    for key in ("name", "zone"):
+        if key in given and not (isinstance(given[key], str) and given[key]):
+            raise ValueError(f"{key} of function {fn!r} must be text, in quotes")
+    if "zone" in given and (why := doubt(given["zone"])):
+        raise ValueError(why)
     return FeatureFunction(**given)
 
 
 def _declared(listed: tuple[str | FeatureFunction, ...]) -> tuple[Declared, ...]:
     return tuple(
-        each if isinstance(each, str) else Function(each.fn, each.name or each.fn)
+        each if isinstance(each, str) else Function(each.fn, each.name or each.fn, each.zone)
         for each in listed
     )
 

@@ -7,7 +7,15 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from detectd.settings.section import Name, Seconds, SecretFile, Section
+from detectd.settings.section import Name, Seconds, SecretFile, Section, without_credentials
+
+Broker = Annotated[Name, without_credentials("kafka.sasl_username and kafka.sasl_password_file")]
+TokenUrl = Annotated[
+    Name, without_credentials("kafka.sasl_client_id and kafka.sasl_client_secret_file")
+]
+RegistryUrl = Annotated[
+    Name, without_credentials("schema_registry.username and schema_registry.password_file")
+]
 
 
 class KafkaSettings(Section):
@@ -16,7 +24,7 @@ class KafkaSettings(Section):
     Secrets are in files; a relative name is looked up in systemd's credentials directory first.
     """
 
-    bootstrap_servers: Annotated[tuple[Name, ...], Field(min_length=1)] = ("localhost:9092",)
+    bootstrap_servers: Annotated[tuple[Broker, ...], Field(min_length=1)] = ("localhost:9092",)
     client: Literal["kafka-python", "confluent"] = "kafka-python"
     client_id: Name = "detectd"
     group_id: Name = "detectd"
@@ -48,7 +56,7 @@ class KafkaSettings(Section):
     sasl_username: Name | None = None
     sasl_password_file: SecretFile | None = None
     sasl_token_file: SecretFile | None = None
-    sasl_token_url: Name | None = None
+    sasl_token_url: TokenUrl | None = None
     sasl_client_id: Name | None = None
     sasl_client_secret_file: SecretFile | None = None
     sasl_scope: Name | None = None
@@ -88,14 +96,17 @@ class KafkaSettings(Section):
             raise ValueError("OAUTHBEARER needs either sasl_token_file or sasl_token_url")
         if self.sasl_token_url is not None and None in grant:
             raise ValueError("sasl_token_url needs sasl_client_id and sasl_client_secret_file")
-        if self.sasl_token_url and not self.sasl_token_url.startswith(("https://", "http://")):
-            raise ValueError(f"sasl_token_url: {self.sasl_token_url!r} is no http(s) address")
+        if self.sasl_token_url:
+            from detectd.web import is_address
+
+            if not is_address(self.sasl_token_url):
+                raise ValueError("sasl_token_url is no http(s) address; write https://host/path")
 
 
 class SchemaRegistrySettings(Section):
     """Where the schemas of Avro records are."""
 
-    url: Name | None = None
+    url: RegistryUrl | None = None
     username: Name | None = None
     password_file: SecretFile | None = None
     ca_file: Path | None = None

@@ -2,30 +2,77 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+import json
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from detectd.settings.section import Seconds, Section
+from detectd.stamps import span_ms
+
+MOST_ROWS = 10_000_000
+
+# Under a minute there is no cycle to see, and over ten years a unit is wrong.
+SHORTEST_MS, LONGEST_MS = 60_000, 3_650 * 86_400_000
+
+
+def _warmup(given: Any) -> int | str:
+    if isinstance(given, int) and not isinstance(given, bool):
+        if not 2 <= given <= MOST_ROWS:
+            bound = "greater than or equal to 2" if given < 2 else f"at most {MOST_ROWS:,}"
+            raise ValueError(f"must be {bound} events (it is {given})")
+        return given
+    span = span_ms(given) if isinstance(given, str) else None
+    if span is None:
+        raise ValueError(
+            'must be a whole number of events, or a span of event time like "7d", "36h" or "90m" '
+            f"(it is {json.dumps(given, default=str)})"
+        )
+    if not SHORTEST_MS <= span <= LONGEST_MS:
+        raise ValueError(f'must span from "1m" to "3650d" (it is "{given}")')
+    return str(given).strip()
+
+
+# No plain union: each side's mistakes would be reported.
+Warmup = Annotated[
+    int | str,
+    BeforeValidator(
+        _warmup,
+        json_schema_input_type=Annotated[int, Field(ge=2, le=MOST_ROWS)]
+        | Annotated[str, Field(pattern=r"^\s*\d{1,9}(\.\d{1,9})?\s*[smhdw]\s*$")],
+    ),
+]
 
 
 class TrainingSettings(Section):
     """How the first model comes about without `detectd fit`, and the next ones."""
 
-    warmup: int = Field(default=2000, ge=2, le=10_000_000)
+    warmup: Warmup = 2000
     on_warmup: Literal["abstain", "hold", "pass"] = "abstain"
 
     refit: Literal["never", "every", "on_drift"] = "never"
     every_events: int | None = Field(default=None, ge=1)
     every_seconds: Seconds | None = None
     cooldown_events: int = Field(default=10_000, ge=0)
-    window: int = Field(default=10_000, ge=2, le=10_000_000)
+    window: int = Field(default=10_000, ge=2, le=MOST_ROWS)
     sample: Literal["sliding", "reservoir"] = "sliding"
-    guard: Literal["none", "anomaly", "anomaly_and_abstain"] = "anomaly"
+    guard: Literal["none", "anomaly", "anomaly_and_abstain", "normal_only"] = "anomaly"
+    quarantine: int = Field(default=0, ge=0, le=10_000_000)
     max_changed: float = Field(default=0.2, ge=0, le=1)
     on_refit: Literal["activate", "shadow"] = "activate"
+    after_alarm: Literal["refit", "hold"] = "refit"
     deadline_seconds: Seconds = 600.0
     memory_bytes: int = Field(default=2 << 30, ge=256 << 20)
+
+    @property
+    def warmup_span_ms(self) -> int | None:
+        """The span of event time that a warm-up lasts, or None if it is a number of events."""
+        return span_ms(self.warmup) if isinstance(self.warmup, str) else None
+
+    @property
+    def warmup_rows(self) -> int:
+        """How many rows the first model is trained on, at most if `warmup` is a span."""
+        return self.window if isinstance(self.warmup, str) else self.warmup
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -35,7 +82,7 @@ class TrainingSettings(Section):
                 'refit = "every" goes with every_events, every_seconds or both; '
                 "set them together or not at all"
             )
-        if self.refit != "never" and self.window < self.warmup:
+        if self.refit != "never" and self.window < self.warmup_rows:
             raise ValueError(
                 f"window = {self.window} must be at least warmup = {self.warmup}, "
                 "which is how many rows a model takes"

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from detectd import durable
+from detectd import directories, durable
 from detectd.errors import ConfigError, DetectdError
 from detectd.os_failures import Kind, explained, meaning
 from detectd.records import OUTCOMES, Topic
@@ -44,11 +44,17 @@ class FileSink(Sink):
     """
 
     def __init__(
-        self, directory: Path, topics: Collection[Topic] = OUTCOMES, *, fsync: bool = True
+        self,
+        directory: Path,
+        topics: Collection[Topic] = OUTCOMES,
+        *,
+        fsync: bool = True,
+        check_owners: bool = True,
     ) -> None:
         self.directory = directory
         self._topics = topics
         self._fsync = fsync
+        self._check_owners = check_owners
         self._lock = -1
         self._outputs: dict[Topic, Output] = {}
         self.last = Checkpoint()
@@ -56,7 +62,13 @@ class FileSink(Sink):
     def open(self) -> Position | None:
         """See `Sink`. Raises ConfigError where the directory cannot be used as it is."""
         try:
-            self.directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+            directories.make(
+                "sink.directory",
+                self.directory,
+                0o750,
+                shared=True,
+                check_owners=self._check_owners,
+            )
             self._take_lock()
             self.last = self._checkpoint()
             for topic in self._topics:
@@ -176,7 +188,10 @@ class FileSink(Sink):
         return self.directory / f"{topic}.jsonl"
 
     def _take_lock(self) -> None:
-        self._lock = os.open(self.directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._lock = os.open(self.directory / ".lock", flags, 0o600)
+        # Whoever could read it could hold it.
+        os.fchmod(self._lock, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

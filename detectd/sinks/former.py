@@ -11,6 +11,7 @@ import stat
 import zlib
 from typing import IO, TYPE_CHECKING, cast
 
+from detectd import durable
 from detectd.os_failures import explained
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def cut_back(place: Path, length: int) -> int:
 
 
 def _repack(place: Path, length: int) -> None:
-    beside = place.with_name(f".{place.name}.{os.getpid()}.new")
+    beside = durable.unique(place)
     try:
         with (
             open_former(place) as packed,

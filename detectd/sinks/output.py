@@ -6,14 +6,17 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
+from detectd import owners, umask
 from detectd.errors import ConfigError
 from detectd.sinks.checkpoint import Mark
+from detectd.walk import Walk
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 # Appending, so that a file that is truncated under our hands gets no hole of zero bytes.
-FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
+FLAGS = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
+MODE = 0o640
 
 
 class Output:
@@ -22,11 +25,8 @@ class Output:
     def __init__(self, path: Path) -> None:
         """Open `path`, or create it. Raises OSError, or ConfigError if it is no regular file."""
         self.path = path
-        self.descriptor = os.open(path, FLAGS, 0o640)
+        self.descriptor = _opened(path)
         status = os.fstat(self.descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            self.close()
-            raise ConfigError(f"sink.directory: {path} is no regular file; move it away")
         self._file = (status.st_dev, status.st_ino)
         self._begin = -1
         self._settle_at(status.st_size)
@@ -90,3 +90,30 @@ class Output:
         self.settle(length, Mark.of(self._file[1], tail))
         # Somebody has left half a line: ours begin on one of their own.
         self._torn = tail[-1:] not in {b"", b"\n"}
+
+
+def _opened(path: Path) -> int:
+    """Open an output, or create it. A symlink that somebody else has put there is refused."""
+    while True:
+        try:
+            descriptor = os.open(path, FLAGS | os.O_CREAT | os.O_EXCL, MODE)
+        except FileExistsError:
+            try:
+                return _opened_again(path)
+            except FileNotFoundError:  # It has just been renamed.
+                if path.is_symlink():
+                    raise
+        else:
+            umask.share(descriptor, MODE)
+            return descriptor
+
+
+def _opened_again(path: Path) -> int:
+    with Walk(path) as walk:
+        if not all(link.status.st_uid in owners.trusted() for link in walk.links):
+            raise ConfigError(
+                f"sink.directory: {path} is a symbolic link of another user; remove it"
+            ) from None
+        if not stat.S_ISREG(walk.status.st_mode):
+            raise ConfigError(f"sink.directory: {path} is no regular file; move it away") from None
+        return walk.open(FLAGS)

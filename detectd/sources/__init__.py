@@ -9,12 +9,9 @@ stores nothing by itself.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from detectd.records import Record
 
 
@@ -62,18 +59,6 @@ class Losses(NamedTuple):
     nul_bytes: int = 0
 
 
-# What the values of a batch may weigh before it is full, however few its records are.
-BATCH_BYTES = 32 << 20
-
-
-VALUE = attrgetter("value")
-
-
-def weight(records: Sequence[Record]) -> int:
-    """The bytes of the records' values."""
-    return sum(map(len, filter(None, map(VALUE, records))))
-
-
 class Source(Protocol):
     """What the loop needs of a stream. The methods with a body are for streams that are shared."""
 
@@ -84,7 +69,7 @@ class Source(Protocol):
         """
 
     def read(self, limit: int, wait: float) -> Batch:
-        """Up to `limit` records, fewer where they weigh `BATCH_BYTES`.
+        """Up to `limit` records, fewer if they occupy the bytes of a batch: see `memory`.
 
         Waits at most `wait` seconds for the first and for the rest. An empty batch means that
         nothing came; it still has a position. Raises Interrupted where the source is away, and
@@ -100,6 +85,10 @@ class Source(Protocol):
         None if a source that is started without a position begins there by itself.
         """
         return None
+
+    def begins(self) -> bool:
+        """Whether a source that was started without a position began where the stream begins."""
+        return True
 
     def take_losses(self) -> Losses:
         """Return what was lost since this was last called."""

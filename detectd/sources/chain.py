@@ -6,20 +6,20 @@ come after it. All are held open, so that nothing that is renamed or removed mea
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
 
 from detectd.sources.identity import LONGEST, NOTHING
 from detectd.sources.opened import Opened, kind
-from detectd.sources.tails import Tails, is_same
+from detectd.sources.opener import HINT, ForeignError, Opener
+from detectd.sources.tails import Tails
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
 
     from detectd.sources.identity import Identity
     from detectd.sources.rotation import Rotated
@@ -42,12 +42,14 @@ class Chain:
         path: Path,
         rotated: Sequence[str] = (),
         wait_seconds: float = 0.0,
+        opener: Opener | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.path = path
-        self.tails = Tails(path, rotated)
+        self.opener = opener or Opener()
+        self.tails = Tails(path, rotated, self.opener)
         self.current: Opened | None = None
         self.next: list[Opened] = []
         self.behind: list[Opened] = []
@@ -63,7 +65,12 @@ class Chain:
         If not `patient`, raises OSError if what is there cannot be read.
         """
         try:
-            file = Opened(self.path)
+            file = self.opener(self.path)
+        except ForeignError as foreign:
+            if not patient:
+                raise
+            self._refuse(foreign)
+            return None
         except OSError as missing:
             # Whoever rotates may yet have to create it, or to hand it over.
             if not patient and not isinstance(missing, FileNotFoundError):
@@ -90,7 +97,7 @@ class Chain:
         """Begin with what was written after `modified`, in ns, when nothing before is left."""
         self.expect(expected)
         for one in self.tails.after_time(modified, self.target):
-            if one.key not in self._known() and (file := _open(one)):
+            if one.key not in self._known() and (file := self._open_rotated(one)):
                 self._append(file, at_path=False)
         file = self.open(patient=False)
         if file and file.key in self._known():
@@ -218,15 +225,16 @@ class Chain:
         except OSError as missing:
             self._wait_for(missing.strerror)
             return
-        if wrong := kind(status.st_mode):
+        if wrong := kind(status):
             self._wait_for(f"is {wrong}")
             return
         if (status.st_dev, status.st_ino) == last.key:
             if last.cut and (file := self.open()):
                 self._append(file, at_path=True)
             return
-        for one in self.tails.after([*self._read(), *self.next], self.target):
-            if file := _open(one):
+        rotated = self.tails.after([*self._read(), *self.next], self.target)
+        for one in rotated:
+            if file := self._open_rotated(one):
                 self._append(file, at_path=False)
         if file := self.open():
             self._append(file, at_path=True)
@@ -247,9 +255,9 @@ class Chain:
         assert self.current
         before, ordered = list(self.next), list[Opened]()
         for one in self.tails.after(self._read(), self.target):
-            same = (file for file in before if file.key == one.key or is_same(one, file))
+            same = (file for file in before if file.key == one.key or self.tails.is_same(one, file))
             file = next(same, None)
-            if file is None and (file := _open(one)):
+            if file is None and (file := self._open_rotated(one)):
                 self._has_moved(file, self._age(file))
             if file and file not in ordered:
                 ordered.append(file)
@@ -284,7 +292,7 @@ class Chain:
         return not 0 <= self._wall() - file.status().st_mtime < self._wait
 
     def _target(self) -> Path:
-        return Path(os.path.realpath(self.path))
+        return self.opener.target(self.path)
 
     def _wait_for(self, reason: str | None) -> None:
         """Log why there is nothing to read, once."""
@@ -292,11 +300,19 @@ class Chain:
             self._waiting = reason
             log.info("source.waiting", path=str(self.path), reason=reason)
 
+    def _refuse(self, foreign: ForeignError) -> None:
+        """Log that somebody leads us to a file that is not theirs, once."""
+        if self._waiting != foreign.strerror:
+            self._waiting = foreign.strerror
+            log.warning("source.refused", path=str(self.path), reason=foreign.strerror, hint=HINT)
 
-def _open(rotated: Rotated) -> Opened | None:
-    try:
-        return Opened(rotated.place)
-    except OSError:  # It has just been renamed or removed.
+    def _open_rotated(self, rotated: Rotated) -> Opened | None:
+        try:
+            return self.opener(rotated.named)
+        except ForeignError as foreign:
+            self._refuse(foreign)
+        except OSError:  # It has just been renamed or removed.
+            pass
         return None
 
 

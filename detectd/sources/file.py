@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
 
+from detectd import memory
 from detectd.errors import ConfigError
 from detectd.nearest import missing
 from detectd.os_failures import explained
-from detectd.sources import BATCH_BYTES, Batch, Losses, Source, losses
+from detectd.sources import Batch, Losses, Source, losses
 from detectd.sources.chain import Chain
 from detectd.sources.file_reader import BLOCK, FileReader
 from detectd.sources.header import CsvFormat, Header, kept_header
 from detectd.sources.holes import NUL
 from detectd.sources.identity import Identity
 from detectd.sources.losses import LossLog
-from detectd.sources.opened import Opened, require_regular
+from detectd.sources.opened import require_regular
+from detectd.sources.opener import HINT, ForeignError, Opener
 from detectd.sources.packed import SUFFIXES, DamagedError
 from detectd.sources.reader import Reader
 
@@ -26,10 +28,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from detectd.records import Record
+    from detectd.sources.opened import Opened
 
 log = structlog.get_logger()
 
 POLL_SECONDS = 0.05
+
+# Bytes without a record, after which `read` returns.
+MOST_SILENT = 64 << 20
 
 # A file that was read to its end a shorter while ago, and then truncated, has lost nothing.
 BLIND_SECONDS = 1.0
@@ -54,9 +60,11 @@ class FileSource(Source):
         row_format: Literal["json", "csv"],
         follow: bool,
         max_record_bytes: int,
+        batch_bytes: int = memory.SLICE_BYTES,
         csv: CsvFormat | None = None,
         rotated: Sequence[str] = (),
         rotate_wait_seconds: float = 0.0,
+        follow_symlinks: bool = False,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
@@ -64,11 +72,13 @@ class FileSource(Source):
         self.follow = follow
         self._rows = row_format == "csv"
         self._max_record_bytes = max_record_bytes
+        self._batch_bytes = batch_bytes
         self._csv = csv or CsvFormat()
         self._former: Header | None = None
         self._packed = path.suffix in SUFFIXES
         self._clock = clock
-        self._chain = Chain(path, rotated, rotate_wait_seconds, clock=clock, wall=wall)
+        self._open = Opener(follow_symlinks=follow_symlinks)
+        self._chain = Chain(path, rotated, rotate_wait_seconds, self._open, clock=clock, wall=wall)
         self._losses = LossLog(path)
         self._generation = 0
         self._has_been = False
@@ -92,6 +102,8 @@ class FileSource(Source):
                 f"source.path: {self.path}: {broken}; its name says that it is compressed: name a "
                 "file that is, or rename it"
             ) from None
+        except ForeignError as foreign:
+            raise ConfigError(f"source.path: {foreign.strerror}; {HINT}") from None
         except OSError as refused:
             raise explained(
                 refused,
@@ -105,14 +117,16 @@ class FileSource(Source):
         deadline = time.monotonic() + wait
         records: list[Record] = []
         ended = False
-        room = BATCH_BYTES
-        while len(records) < limit and room > 0 and not ended:
-            before = self._reading.offset
-            if taken := self._reading.take(limit - len(records)):
+        room, passed_over = self._batch_bytes, 0
+        # What holds no record, such as a hole, is not read to its end: a stop may be asked for.
+        while len(records) < limit and room > 0 and passed_over < MOST_SILENT and not ended:
+            most = min(limit - len(records), memory.most_records(room, self._columns))
+            if taken := self._reading.take(most):
                 records += taken
-                room -= self._reading.offset - before
-            elif self._feed():
-                continue
+                room -= memory.weight(taken)
+                passed_over = 0
+            elif fed := self._feed():
+                passed_over += fed
             elif not self.follow:
                 ended = not self._reading.finish()
             elif not self._reading.idle(self._clock()) and not self._moved_on():
@@ -195,12 +209,17 @@ class FileSource(Source):
         """See `Source`."""
         self._chain.close()
 
-    def _feed(self) -> bool:
-        """Read on in the current file; False if there is nothing more for now."""
+    @property
+    def _columns(self) -> tuple[str, ...] | None:
+        header = self._reading.header
+        return header.columns if header else None
+
+    def _feed(self) -> int:
+        """Read on in the current file; return how many bytes, 0 if there is no more for now."""
         read = self._reading.feed(follow=self.follow)
         self._chain.has_read(read)
         self._note_header()
-        return read > 0
+        return read
 
     def _position(self) -> dict[str, Any]:
         reading = self._reading
@@ -247,7 +266,7 @@ class FileSource(Source):
         if self.follow:
             self._chain.target = target
             return self._chain.tails.find(past, offset, target)
-        file = Opened(self.path)
+        file = self._open(self.path)
         if not file.matches(past, offset):
             file.close()
             raise self._replaced()
@@ -270,7 +289,7 @@ class FileSource(Source):
     def _begin(self) -> None:
         """The file from its start; where it is followed and not there yet, nothing for now."""
         self._chain.close()
-        file = self._chain.open(patient=False) if self.follow else Opened(self.path)
+        file = self._chain.open(patient=False) if self.follow else self._open(self.path)
         self._chain.begin(file, self._generation)
         self._read_from(file, 0, 0)
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from detectd import memory
 from detectd.absence import alternatives
 from detectd.errors import ConfigError
 from detectd.records import Dialect
@@ -148,6 +149,8 @@ def _candidates(line: bytes, name: str, asked: CsvFormat, former: Header | None)
         ) from None
     found = []
     for delimiter in (asked.delimiter,) if asked.delimiter else DELIMITERS:
+        if text.count(delimiter) >= memory.COLUMNS:
+            continue
         try:
             rows = list(csv.reader([text], delimiter=delimiter, strict=True, skipinitialspace=True))
         except csv.Error:

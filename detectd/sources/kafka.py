@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from detectd import memory
 from detectd.brokers import groups
 from detectd.brokers import topics as broker_topics
 from detectd.errors import ConfigError, Revoked
-from detectd.sources import BATCH_BYTES, Batch, Gap, Partition, Source, weight
+from detectd.sources import Batch, Gap, Partition, Source
 from detectd.sources.beginnings import Beginning, beginning
 from detectd.sources.group_guard import GroupGuard
 from detectd.sources.topic_ids import TopicIds
@@ -46,7 +47,8 @@ class KafkaSource(Source):
 
     `acknowledges` says that the group learns the offsets from here, not from a transaction; and
     `group_decides` that no sink keeps them, so that what the group knows is all there is. `alone`
-    keeps other processes out of the group.
+    keeps other processes out of the group. A read ends when its records occupy `batch_bytes`, with
+    their values weighed `copies` times.
     """
 
     def __init__(
@@ -58,6 +60,8 @@ class KafkaSource(Source):
         group_decides: bool = False,
         alone: bool = False,
         creation: Creation | None = None,
+        batch_bytes: int = memory.SLICE_BYTES,
+        copies: int = 1,
     ) -> None:
         self._client = client
         self._topics = tuple(topics)
@@ -66,6 +70,10 @@ class KafkaSource(Source):
         self._guard = GroupGuard(client) if alone else None
         self._ids = TopicIds(client, self._topics)
         self._creation = creation
+        self._batch_bytes = batch_bytes
+        self._copies = copies
+        # What a record occupied in the last poll, on average: how many more there is room for.
+        self._usual = memory.RECORD_BYTES
         self._consumer: Any = None
         # The library tells of rebalances from a thread of its own.
         self._lock = threading.RLock()
@@ -108,6 +116,10 @@ class KafkaSource(Source):
         self._consumer = self._client.transport.Consumer(self._client, self._topics, self)
         self._heard = time.monotonic()
 
+    def begins(self) -> bool:
+        """See `Source`: the group has no offsets, and nobody remembers any."""
+        return not self._known
+
     def read(self, limit: int, wait: float) -> Batch:
         """Up to `limit` records. An empty batch where the brokers are silent.
 
@@ -116,10 +128,10 @@ class KafkaSource(Source):
         """
         deadline = time.monotonic() + wait
         records: list[Record] = []
-        room = BATCH_BYTES
+        room = self._batch_bytes
         while True:
             left = max(0.0, deadline - time.monotonic())
-            for run in self._consumer.poll(limit - len(records), left):
+            for run in self._consumer.poll(self._most(limit - len(records), room), left):
                 with self._lock:
                     if run.place not in self._next:
                         continue  # It went away between the poll and here.
@@ -127,7 +139,8 @@ class KafkaSource(Source):
                     self._unanswered.setdefault(run.place, run.first)
                     self._seen[run.place] = (time.monotonic(), run.records[-1].timestamp_ms)
                 records += run.records
-                room -= weight(run.records)
+                weight = memory.weight(run.records, self._copies)
+                room, self._usual = room - weight, weight // len(run.records)
             if self._guard:
                 owns_first = (self._topics[0], 0) in self._next
                 self._guard.check(self._consumer.member_id(), owns_first=owns_first)
@@ -144,6 +157,10 @@ class KafkaSource(Source):
                     "group before the records read were committed"
                 )
             return Batch(records, self._position())
+
+    def _most(self, limit: int, room: int) -> int:
+        """How many records to ask for: no more than would fill the room if they are as before."""
+        return min(limit, max(1, room // self._usual))
 
     def acknowledge(self, position: dict[str, Any]) -> None:
         """Tell the group, unless the sink has done so. Never fails: the sink has the offsets."""

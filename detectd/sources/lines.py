@@ -12,9 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
-# A record over the limit is kept whole for the dead letter up to this many times the limit, so
-# that a file without line ends cannot fill the memory.
-BEARABLE = 16
+from detectd import memory
 
 # As integers: Python finds a byte in bytes five times faster so than as bytes of length one.
 RETURN, QUOTE = b'\r"'
@@ -118,7 +116,7 @@ class Cutter:
         delimiter: str = ",",
         width: int | None = None,
     ) -> None:
-        self._longest = BEARABLE * max_record_bytes
+        self._longest = memory.longest_line(max_record_bytes)
         self._patience = max_record_bytes
         self._rows = rows
         self._delimiter = delimiter.encode()

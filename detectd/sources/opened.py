@@ -15,9 +15,12 @@ from detectd.errors import ConfigError
 from detectd.nearest import missing
 from detectd.sources.identity import LONGEST, Identity, Trace, sha256
 from detectd.sources.packed import SUFFIXES, DamagedError, Unpacked
+from detectd.walk import of_the_kernel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from detectd.walk import Walk
 
 KINDS = {
     stat.S_IFDIR: "a directory",
@@ -28,9 +31,11 @@ KINDS = {
 }
 
 
-def kind(mode: int) -> str | None:
+def kind(status: os.stat_result) -> str | None:
     """Return what lies at a path if that is no regular file; None if it is one."""
-    return KINDS.get(stat.S_IFMT(mode))
+    if of_the_kernel(status):
+        return "made by the kernel as it is read"
+    return KINDS.get(stat.S_IFMT(status.st_mode))
 
 
 class Opened:
@@ -41,15 +46,20 @@ class Opened:
     another file now, and `quiet_since` when this one was last seen to grow, or to be moved;
     `at_end` that it gave nothing when it was last read.
 
-    Raises FileNotFoundError for anything but a regular file; never waits for the other end of a
-    pipe.
+    Raises FileNotFoundError for anything but a regular file, which is not opened at all.
     """
 
-    def __init__(self, place: Path, *, original: bool = True) -> None:
-        descriptor = os.open(place, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    def __init__(self, walk: Walk, place: Path, *, original: bool = True) -> None:
+        if wrong := kind(walk.status):
+            raise FileNotFoundError(None, f"is {wrong}", str(place))
+        descriptor = walk.open(os.O_RDONLY | os.O_NONBLOCK)
         self.file: IO[bytes] = os.fdopen(descriptor, "rb", buffering=0)
+        self.place = walk.place
+        self.named = place
+        self.packed = place.suffix in SUFFIXES
+        self.key = (walk.status.st_dev, walk.status.st_ino)
+        self.opened_at = time.time_ns()
         try:
-            self._look(place)
             self._unpacked = Unpacked(self.file, place) if self.packed else None
         except BaseException:
             self.file.close()
@@ -61,16 +71,6 @@ class Opened:
         self.cut = False
         self.moved = False
         self.at_end = False
-
-    def _look(self, place: Path) -> None:
-        status = self.status()
-        if wrong := kind(status.st_mode):
-            raise FileNotFoundError(None, f"is {wrong}", str(place))
-        self.place = Path(os.path.realpath(place))
-        self.named = place
-        self.packed = place.suffix in SUFFIXES
-        self.key = (status.st_dev, status.st_ino)
-        self.opened_at = time.time_ns()
 
     @property
     def kind(self) -> str:
@@ -245,7 +245,7 @@ def require_regular(path: Path, *, missing_ok: bool) -> None:
         if missing_ok:
             return
         raise ConfigError(f"source.path: {missing(path, 'name a file with records')}") from None
-    if other := kind(status.st_mode):
+    if other := kind(status):
         raise ConfigError(
             f"source.path: {path} is {other}, not a file; name a regular file"
             + (

@@ -8,6 +8,7 @@ import lzma
 import zlib
 from typing import IO, TYPE_CHECKING, cast
 
+from detectd import memory
 from detectd.errors import ConfigError
 from detectd.extras import how_to_get
 
@@ -70,12 +71,47 @@ def _opened(raw: IO[bytes], place: Path) -> IO[bytes]:
     if place.suffix == ".bz2":
         return cast("IO[bytes]", bz2.BZ2File(raw))
     if place.suffix == ".xz":
-        return cast("IO[bytes]", lzma.LZMAFile(raw))
+        return cast("IO[bytes]", _Xz(raw))
     return cast("IO[bytes]", _Zstandard(raw, place))
+
+
+class _Xz:
+    """Stream after stream, in bounded memory; the library's own reader has no bound."""
+
+    def __init__(self, raw: IO[bytes]) -> None:
+        self._raw = raw
+        self._stream = self._new()
+        self._begun = False
+
+    def read(self, size: int) -> bytes:
+        content = b""
+        while not content:
+            packed = b""
+            if self._stream.eof:
+                # Streams may be padded with NULs.
+                packed = self._stream.unused_data.lstrip(b"\0")
+                self._stream, self._begun = self._new(), False
+            if self._stream.needs_input:
+                packed = packed or self._raw.read(BLOCK)
+                packed = packed if self._begun else packed.lstrip(b"\0")
+                if not packed:
+                    if self._begun:
+                        raise EOFError("it ends within a stream")
+                    return b""
+            self._begun = True
+            content = self._stream.decompress(packed, size)
+        return content
+
+    @staticmethod
+    def _new() -> lzma.LZMADecompressor:
+        return lzma.LZMADecompressor(memlimit=memory.WINDOW_BYTES)
 
 
 class _Zstandard:
     """Frame after frame. The library's own reader takes a frame that breaks off for the end."""
+
+    # A byte may stand for 32 KiB: so many at once make memory.PIECE_BYTES.
+    PIECE = memory.PIECE_BYTES >> 15
 
     def __init__(self, raw: IO[bytes], place: Path) -> None:
         try:
@@ -86,26 +122,29 @@ class _Zstandard:
                 f"{how_to_get('codecs')}, or unpack the file with `zstd -d`"
             ) from None
         self._raw = raw
-        self._new = zstandard.ZstdDecompressor().decompressobj
+        # Views, as both are taken in pieces.
+        self._packed = self._content = memoryview(b"")
+        unpacker = zstandard.ZstdDecompressor(max_window_size=memory.WINDOW_BYTES)
+        self._new = unpacker.decompressobj
         self._broken = zstandard.ZstdError
         self._frame = self._new()
         self._begun = False
-        self._content = b""
 
     def read(self, size: int) -> bytes:
         while not self._content:
-            packed = b""
             if self._frame.eof:
-                packed, self._frame, self._begun = self._frame.unused_data, self._new(), False
-            packed = packed or self._raw.read(BLOCK)
+                self._packed = memoryview(b"".join((self._frame.unused_data, self._packed)))
+                self._frame, self._begun = self._new(), False
+            self._packed = self._packed or memoryview(self._raw.read(BLOCK))
+            packed, self._packed = self._packed[: self.PIECE], self._packed[self.PIECE :]
             if not packed:
                 if self._begun:
                     raise EOFError("it ends within a frame")
                 return b""
             self._begun = True
             try:
-                self._content = self._frame.decompress(packed)
+                self._content = memoryview(self._frame.decompress(packed))
             except self._broken as broken:
                 raise EOFError(str(broken)) from None
         content, self._content = self._content[:size], self._content[size:]
-        return content
+        return bytes(content)

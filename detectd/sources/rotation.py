@@ -27,8 +27,10 @@ class Rotated:
     """A file that may have been rotated away. Within a `scheme` a greater `age` is younger.
 
     Files of the scheme "other" have no age: the time of their last change says which is younger.
+    `named` may be a symlink to `place`.
     """
 
+    named: Path
     place: Path
     scheme: str
     age: tuple[int, ...]
@@ -36,13 +38,13 @@ class Rotated:
     key: tuple[int, int]
 
 
-def candidates(path: Path, target: Path, globs: Sequence[str]) -> list[Rotated]:
+def candidates(path: Path, here: Path, target: Path, globs: Sequence[str]) -> list[Rotated]:
     """Return the files that `path` may have been rotated to, those of a scheme in order.
 
-    `target` is what `path`, a symlink, stood for when it was last read; else `path` itself. Beside
-    both are looked for: the names that logrotate gives, and those of other targets of the link.
+    If it is a symlink, `here` is its target now, and `target` the one when it was last read; else
+    both are `path` itself. Beside both are looked for: the names that logrotate gives, and those of
+    other targets of the link.
     """
-    here = Path(os.path.realpath(path))
     found: dict[Path, Rotated] = {}
     for rotated in _candidates(path, here, target, globs):
         if rotated.place != here:
@@ -80,7 +82,7 @@ def _listed(place: Path, scheme: str, age: tuple[int, ...]) -> Iterator[Rotated]
         return
     if stat.S_ISREG(status.st_mode):
         key = status.st_dev, status.st_ino
-        yield Rotated(Path(os.path.realpath(place)), scheme, age, status.st_mtime_ns, key)
+        yield Rotated(place, Path(os.path.realpath(place)), scheme, age, status.st_mtime_ns, key)
 
 
 def matching(globs: Iterable[str]) -> Iterator[Path]:

@@ -10,9 +10,10 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Literal
 
+from detectd import memory
 from detectd.errors import ConfigError
 from detectd.os_failures import explained
-from detectd.sources import BATCH_BYTES, Batch, Source, weight
+from detectd.sources import Batch, Source
 from detectd.sources.reader import Reader
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class StdinSource(Source):
         *,
         row_format: Literal["json", "csv"],
         max_record_bytes: int,
+        batch_bytes: int = memory.SLICE_BYTES,
         csv: CsvFormat | None = None,
     ) -> None:
         if descriptor is None:
@@ -41,6 +43,7 @@ class StdinSource(Source):
             descriptor = sys.stdin.fileno()
         self._descriptor = descriptor
         self._reader = Reader("stdin", max_record_bytes, rows=row_format == "csv", csv=csv)
+        self._batch_bytes = batch_bytes
         self._closed = False
 
     def start(self, position: dict[str, Any] | None) -> None:  # noqa: ARG002
@@ -53,11 +56,12 @@ class StdinSource(Source):
         deadline = time.monotonic() + wait
         records: list[Record] = []
         ended = False
-        room = BATCH_BYTES
+        room = self._batch_bytes
         while len(records) < limit and room > 0 and not ended:
-            if taken := self._reader.take(limit - len(records)):
+            most = min(limit - len(records), memory.most_records(room, self._reader.columns))
+            if taken := self._reader.take(most):
                 records += taken
-                room -= weight(taken)
+                room -= memory.weight(taken)
             elif self._closed:
                 ended = not self._reader.finish()
             else:

@@ -10,7 +10,6 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from detectd.errors import ConfigError
-from detectd.sources.opened import Opened
 from detectd.sources.packed import SUFFIXES
 from detectd.sources.rotation import Rotated, candidates, entries, matching, younger
 
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from detectd.sources.identity import Identity
+    from detectd.sources.opened import Opened
+    from detectd.sources.opener import Opener
 
 SECOND = 1_000_000_000  # in ns
 
@@ -29,9 +30,10 @@ SURE = 64
 class Tails:
     """The files that `path` was rotated to, beside it and where the `globs` say."""
 
-    def __init__(self, path: Path, globs: Sequence[str]) -> None:
+    def __init__(self, path: Path, globs: Sequence[str], opener: Opener) -> None:
         self._path = path
         self._globs = globs
+        self._open = opener
 
     def find(self, past: Identity, offset: int, target: Path) -> Opened | None:
         """Open the file of that identity wherever it lies now; None if it is gone.
@@ -51,7 +53,7 @@ class Tails:
 
     def is_among(self, rotated: Iterable[Rotated], past: Identity) -> bool:
         """Return whether one of them begins as a file did."""
-        match = _first_match(rotated, past, past.head_size)
+        match = self._first_match(rotated, past, past.head_size)
         if match:
             match.close()
         return match is not None
@@ -61,38 +63,40 @@ class Tails:
 
         Of several the oldest that has been changed since then.
         """
-        rotated = candidates(self._path, target, self._globs)
+        rotated = self._candidates(target)
         changed = _changed_since(rotated, past.modified)
         before = [one for one in rotated if one not in changed]
         before.sort(key=lambda one: -one.modified)
         # What was compressed may have its time in whole seconds.
-        return _first_match([*changed, *before], past, offset, past.modified - SECOND)
+        return self._first_match([*changed, *before], past, offset, past.modified - SECOND)
 
     def _changed_copy(self, past: Identity, offset: int, target: Path) -> Opened | None:
         if not past.modified:
             return None
-        rotated = candidates(self._path, target, self._globs)
+        rotated = self._candidates(target)
         changed = _changed_since(rotated, past.modified + 1)
-        written = (one for one in changed if not _is_empty(one))
-        return _first_match(written, past, offset)
+        written = (one for one in changed if not self._is_empty(one))
+        return self._first_match(written, past, offset)
 
     def after(self, files: Sequence[Opened], target: Path) -> list[Rotated]:
         """Return the files that were rotated after the last of `files`, the oldest first.
 
         If nothing is left of that one, after the one before it; none of `files` is among them.
         """
-        rotated = candidates(self._path, target, self._globs)
-        places = [_now(file, rotated) for file in files]
+        rotated = self._candidates(target)
+        places = [self._now(file, rotated) for file in files]
         last = files[-1]
         modified = max(file.status().st_mtime_ns for file in files)
         own = next(filter(None, reversed(places)), None)
-        own = own or Rotated(last.place, "other", (), modified, last.key)
-        return [one for one in younger(own, rotated, self._path.resolve()) if one not in places]
+        own = own or Rotated(last.place, last.place, "other", (), modified, last.key)
+        return [
+            one for one in younger(own, rotated, self._open.target(self._path)) if one not in places
+        ]
 
     def after_time(self, modified: int, target: Path) -> list[Rotated]:
         """Return the rotated files that were changed after `modified`, in ns, the oldest first."""
-        lost = Rotated(self._path, "other", (), modified, (0, 0))
-        return younger(lost, candidates(self._path, target, self._globs), self._path)
+        lost = Rotated(self._path, self._path, "other", (), modified, (0, 0))
+        return younger(lost, self._candidates(target), self._path)
 
     def by_inode(self, past: Identity, offset: int, target: Path) -> Opened | None:
         """Open the file itself, if it still holds what it did, wherever it was renamed to."""
@@ -102,7 +106,7 @@ class Tails:
                 status = place.stat()
                 if (status.st_dev, status.st_ino) != inode:
                     continue
-                file = Opened(place)
+                file = self._open(place)
                 # An inode that is used again, for what was compressed since, may begin like it.
                 sure = past.head_size >= SURE or not file.packed
                 if sure and file.key == inode and file.matches(past, offset):
@@ -110,6 +114,10 @@ class Tails:
                 file.close()
                 return None
         return None
+
+    def _candidates(self, target: Path) -> list[Rotated]:
+        here = self._open.target(self._path)
+        return candidates(self._path, here, target, self._globs)
 
     def _places(self, target: Path) -> Iterator[Path]:
         yield self._path
@@ -125,64 +133,60 @@ class Tails:
         if not offset:
             return None
         with contextlib.suppress(OSError):
-            file = Opened(self._path)
+            file = self._open(self._path)
             if file.matches(past, offset):
                 return file
             file.close()
         return None
 
+    def _now(self, file: Opened, rotated: Sequence[Rotated]) -> Rotated | None:
+        """Return what has become of an open file: renamed, compressed, or neither."""
+        renamed = next((one for one in rotated if one.key == file.key), None)
+        return renamed or next((one for one in rotated if self.is_same(one, file)), None)
 
-def _now(file: Opened, rotated: Sequence[Rotated]) -> Rotated | None:
-    """Return what has become of an open file: renamed, compressed, or neither."""
-    renamed = next((one for one in rotated if one.key == file.key), None)
-    return renamed or next((one for one in rotated if is_same(one, file)), None)
+    def is_same(self, rotated: Rotated, file: Opened) -> bool:
+        """Return whether a compressed file is what has become of an open one.
 
+        Its writer may have added to the open one since, or may not have written much yet.
+        """
+        if rotated.place.suffix not in SUFFIXES or file.packed:
+            return False
+        try:
+            packed = self._open(rotated.named)
+        except (OSError, ConfigError):
+            return False
+        with contextlib.closing(packed):
+            return packed.agrees_with(file, at_least=SURE)
 
-def is_same(rotated: Rotated, file: Opened) -> bool:
-    """Return whether a compressed file is what has become of an open one.
+    def _is_empty(self, rotated: Rotated) -> bool:
+        try:
+            file = self._open(rotated.named)
+        except (OSError, ConfigError):
+            return False
+        with contextlib.closing(file):
+            return file.is_empty()
 
-    Its writer may have added to the open one since, or may not have written much yet.
-    """
-    if rotated.place.suffix not in SUFFIXES or file.packed:
-        return False
-    try:
-        packed = Opened(rotated.place)
-    except (OSError, ConfigError):
-        return False
-    with contextlib.closing(packed):
-        return packed.agrees_with(file, at_least=SURE)
+    def _first_match(
+        self, rotated: Iterable[Rotated], past: Identity, offset: int, since: int = 0
+    ) -> Opened | None:
+        """Raises ConfigError if there is none but one changed `since` cannot be read."""
+        unreadable: ConfigError | None = None
+        for one in rotated:
+            try:
+                file = self._open(one.named, original=one.key == (past.device, past.inode))
+            except OSError:
+                continue
+            except ConfigError as missing:
+                unreadable = unreadable or (missing if one.modified >= since else None)
+                continue
+            if file.matches(past, offset):
+                return file
+            file.close()
+        if unreadable:
+            raise unreadable
+        return None
 
 
 def _changed_since(rotated: Iterable[Rotated], modified: int) -> list[Rotated]:
     changed = [one for one in rotated if one.modified >= modified]
     return sorted(changed, key=lambda one: one.modified)
-
-
-def _is_empty(rotated: Rotated) -> bool:
-    try:
-        file = Opened(rotated.place)
-    except (OSError, ConfigError):
-        return False
-    with contextlib.closing(file):
-        return file.is_empty()
-
-
-def _first_match(
-    rotated: Iterable[Rotated], past: Identity, offset: int, since: int = 0
-) -> Opened | None:
-    """Raises ConfigError if there is none but one changed `since` cannot be read."""
-    unreadable: ConfigError | None = None
-    for one in rotated:
-        try:
-            file = Opened(one.place, original=one.key == (past.device, past.inode))
-        except OSError:
-            continue
-        except ConfigError as missing:
-            unreadable = unreadable or (missing if one.modified >= since else None)
-            continue
-        if file.matches(past, offset):
-            return file
-        file.close()
-    if unreadable:
-        raise unreadable
-    return None

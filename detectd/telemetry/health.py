@@ -19,14 +19,15 @@ from detectd.sources import Losses
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from detectd.answering.warming import Progress
+    from detectd.answering.progress import Progress
     from detectd.models.serving import Serving
     from detectd.sources import Gap, Partition
     from detectd.top_keys import TopKey
 
 
-# How a refit ends: its model answers, its model was not good enough, or there is no model.
-OUTCOMES = ("accepted", "refused", "failed")
+# How a refit ends: its model answers, or waits for an operator, or was not good enough, or there
+# is none.
+OUTCOMES = ("accepted", "held", "refused", "failed")
 
 NO_LOSSES = Losses()
 
@@ -64,9 +65,11 @@ class State:
 
     `partitions` is None while no source is assigned; a member of a group that owns none has joined
     all the same. `serving` and `warming` are both None where another process collects the rows.
+    `observed` counts the verdicts of this run of the stream, `since` when (Unix time, if known).
     `keys` are those with the most of the model's anomalies. `gap_records` and `resets` count by
     partition what the source could not read, and how often its log was another one. `alarm_count`
     counts the alarms of the run, `alarms` tells of the latest; `refits` counts by `OUTCOMES`.
+    `held` is the version that waits for an operator.
     `absent` says what a source waits for that has never been there; `warnings` are what may not be
     meant in the configuration, and hinder nothing. `config` is the path of the configuration, in
     force since `loaded`; `reload_refused` says why a newer one is not. A source without partitions
@@ -91,6 +94,7 @@ class State:
     assigned: float = 0.0
     serving: Serving | None = None
     observed: Mapping[str, int] = field(default_factory=dict)
+    since: int | None = None
     keys: Sequence[TopKey] = ()
     warming: Progress | None = None
     interruption: Interruption | None = None
@@ -98,6 +102,7 @@ class State:
     refused: str = ""
     rewinds: int = 0
     failed_commits: int = 0
+    models_refused: int = 0
     gap_records: Mapping[str, int] = field(default_factory=dict)
     resets: Mapping[str, int] = field(default_factory=dict)
     losses: Losses = NO_LOSSES
@@ -106,6 +111,7 @@ class State:
     alarm_count: int = 0
     alarms: Sequence[Mapping[str, Any]] = ()
     refitting: bool = False
+    held: str | None = None
     refits: Mapping[str, int] = field(default_factory=dict)
     dead_in_a_row: int = 0
     absent: str | None = None
@@ -189,18 +195,32 @@ class State:
 def _no_model(warming: Progress | None) -> Hindrance:
     if warming is None:
         return Hindrance("starting", "no model answers yet")
-    collected, wanted, seconds, failures, failure = warming
-    if failures:
+    collected, wanted = f"{warming.collected:,}", f"{warming.wanted:,}"
+    timed = f"event times span {warming.covered}" if warming.covered else ""
+    if warming.failures:
+        when = f"when there is more time: {timed}" if timed else f"at {wanted}"
         return Hindrance(
             "warming_up",
-            f"no model answers yet: training has failed {failures} times, the last time: "
-            f"{failure}; {collected:,} events are collected, the next try is at {wanted:,}",
+            f"no model answers yet: training has failed {warming.failures} times, the last time: "
+            f"{warming.last_failure}; {collected} events are collected, the next try is {when}",
         )
-    so_far = f"no model answers yet: warming up, {collected:,} of {wanted:,} events are collected"
-    left = wanted - collected
-    soon = f", about {seconds:,.0f} s at the rate so far" if seconds is not None else ""
-    rest = f"{left:,} are left{soon}" if left > 0 else "the model is being trained"
-    return Hindrance("warming_up", f"{so_far}, {rest}")
+    so_far = f"{timed}, {collected} events" if timed else f"{collected} of {wanted} events"
+    return Hindrance(
+        "warming_up",
+        f"no model answers yet: warming up, {so_far} are collected, {_rest(warming)}",
+    )
+
+
+def _rest(warming: Progress) -> str:
+    left, seconds = warming.wanted - warming.collected, warming.seconds_left
+    soon = "" if seconds is None else f", about {seconds:,.0f} s at the rate so far"
+    if left > 0:
+        return f"{left:,} are left{soon}"
+    if warming.share < 1:
+        return f"more time is wanted{soon}"
+    if warming.awaited_partitions:
+        return f"{warming.awaited_partitions} partitions have not delivered their part yet"
+    return "the model is being trained"
 
 
 class Health:
@@ -273,10 +293,14 @@ class Health:
         self._change(partitions=ours, assigned=self.clock())
 
     def answering(
-        self, serving: Serving, observed: Mapping[str, int], keys: Sequence[TopKey] = ()
+        self,
+        serving: Serving,
+        observed: Mapping[str, int],
+        keys: Sequence[TopKey] = (),
+        since: int | None = None,
     ) -> None:
-        """A model answers, these are its verdicts so far, and the keys with the most anomalies."""
-        self._change(serving=serving, observed=dict(observed), keys=keys, warming=None)
+        """A model answers, these are its verdicts, the keys with the most anomalies, since when."""
+        self._change(serving=serving, observed=dict(observed), keys=keys, since=since, warming=None)
 
     def warming_up(self, progress: Progress | None) -> None:
         """No model answers; its training rows are being collected, None where elsewhere."""
@@ -303,6 +327,11 @@ class Health:
         """Outputs could not be committed; they are still to be."""
         with self._lock:
             self.state = replace(self.state, failed_commits=self.state.failed_commits + 1)
+
+    def models_refused(self, records: int) -> None:
+        """So many records of the models topic were refused so far."""
+        if records != self.state.models_refused:
+            self._change(models_refused=records)
 
     def reloaded(self) -> None:
         """A new configuration is in force."""
@@ -361,6 +390,11 @@ class Health:
         with self._lock:
             refits = {**self.state.refits, outcome: self.state.refits.get(outcome, 0) + 1}
             self.state = replace(self.state, refits=refits, refitting=False)
+
+    def holding(self, version: str | None) -> None:
+        """Which model waits for an operator, if any."""
+        if version != self.state.held:
+            self._change(held=version)
 
     def dying(self, records: int) -> None:
         """So many records, a stretch of them, became dead letters and nothing else; 0 for none."""

@@ -15,12 +15,14 @@ import ipaddress
 import os
 import socket
 import stat
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from detectd import os_failures
 from detectd.errors import ConfigError, DetectdError
+from detectd.models.locks import try_lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,6 +34,10 @@ MORE_PORTS = 15
 
 # What the kernel takes as the path of a socket.
 PATH_BYTES = 107
+
+# How often the lock of a socket's directory is tried.
+LOOKS = 40
+PAUSE_SECONDS = 0.05
 GROUP_MAY = 0o660
 FORMS = 'write 127.0.0.1:9464, [::1]:9464, unix:/run/detectd/detectd.sock, or "" for nowhere'
 
@@ -117,6 +123,10 @@ def _unix(listen: str) -> Unix:
 
 
 def _tcp(listen: str) -> Tcp:
+    if "@" in listen:
+        raise ConfigError(
+            "server.listen: credentials do not belong into an address; set server.token_file"
+        )
     host, colon, port = listen.rpartition(":")
     bare = host.removeprefix("[").removesuffix("]")
     bracketed = host == f"[{bare}]"
@@ -189,10 +199,17 @@ def _on_unix(path: Path) -> Listener:
 
 @contextlib.contextmanager
 def _alone_in(directory: Path) -> Iterator[None]:
-    """Two processes that both find a socket left behind must not both replace it."""
+    """Two processes that both find a socket left behind must not both replace it.
+
+    Whoever can read the directory can hold its lock. A process of ours holds it for a moment: after
+    that it is somebody else, and is not waited for.
+    """
     held = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(held, fcntl.LOCK_EX)
+        for _ in range(LOOKS):
+            if try_lock(held, fcntl.LOCK_EX):
+                break
+            time.sleep(PAUSE_SECONDS)
         yield
     finally:
         os.close(held)

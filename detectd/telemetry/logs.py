@@ -7,6 +7,9 @@ import sys
 from typing import TYPE_CHECKING
 
 import structlog
+from structlog.dev import plain_traceback
+from structlog.processors import ExceptionRenderer
+from structlog.tracebacks import ExceptionDictTransformer
 
 from detectd.report.terminal import printable
 
@@ -14,6 +17,10 @@ if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor, WrappedLogger
 
     from detectd.settings import LogSettings
+
+# structlog shows the local variables of each frame unless told otherwise, and a local may be a
+# password, a token or somebody's event.
+WITHOUT_LOCALS = ExceptionDictTransformer(show_locals=False)
 
 
 def configure(settings: LogSettings) -> None:
@@ -25,9 +32,9 @@ def configure(settings: LogSettings) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     rendering: list[Processor] = (
-        [_printable, structlog.dev.ConsoleRenderer()]
+        [_printable, structlog.dev.ConsoleRenderer(exception_formatter=plain_traceback)]
         if human
-        else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        else [ExceptionRenderer(WITHOUT_LOCALS), structlog.processors.JSONRenderer()]
     )
     structlog.configure(
         processors=[*shared, *rendering],

@@ -73,7 +73,7 @@ METRICS = (
     Declared("detectd_events_total", "Events answered and committed.", ("verdict",)),
     Declared(
         "detectd_dead_letters_total",
-        "Records that could not become a feature vector with a finite score, or an output.",
+        "Records that could not become a feature vector, a verdict or an output.",
         ("stage",),
     ),
     Declared(
@@ -162,8 +162,13 @@ METRICS = (
         "The evidence that raises an alarm; at most one false alarm in so many events.",
     ),
     Declared("detectd_drift_alarms_total", "Alarms that the stream is no longer what it was."),
+    Declared("detectd_models_refused_total", "Records of kafka.models_topic that were refused."),
     Declared("detectd_refits_total", "Refits that have ended, by their outcome.", ("outcome",)),
     Declared("detectd_refit_running", "1 while a model is being fitted to replace this one."),
+    Declared(
+        "detectd_model_held",
+        "1 while a model that was fitted after an alarm waits for an operator.",
+    ),
 )
 
 

@@ -6,7 +6,8 @@
 /status    all of it, as JSON
 
 Where a token is asked for, /healthz and /readyz answer without it too, in a word: a health check
-needs no more, and a reason may name brokers.
+needs no more, and a reason may name brokers. Where every process of this host may ask, /status
+leaves out where the zone lies: who knows that, and sends events, need not try.
 """
 
 from __future__ import annotations
@@ -31,6 +32,14 @@ EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
 JSON = "application/json"
 
 
+# Where the zone begins and ends.
+EDGES = ("rank_low", "rank_high", "score_low", "score_high")
+WITHHELD = (
+    "promise.zone: its ranks and scores are shown with a token (server.token_file) or on a unix "
+    "socket (server.listen)"
+)
+
+
 class Page(NamedTuple):
     """An answer without its protocol."""
 
@@ -39,15 +48,20 @@ class Page(NamedTuple):
     body: bytes
 
 
-def pages(health: Health, metrics: Metrics) -> Mapping[str, Callable[[], Page]]:
-    """What each path shows at the moment of the call."""
+def pages(
+    health: Health, metrics: Metrics, *, edges: bool = True
+) -> Mapping[str, Callable[[], Page]]:
+    """What each path shows at the moment of the call: without `edges`, not where the zone lies."""
+
+    def whole() -> Page:
+        shown = status(health.state, health.clock(), time.time(), metrics.outputs())
+        return Page(200, JSON, _json(shown if edges else _without_edges(shown)))
+
     return {
         "/metrics": lambda: Page(200, EXPOSITION, metrics.exposition()),
         "/healthz": lambda: healthz(health.state, health.clock()),
         "/readyz": lambda: readyz(health.state, health.clock()),
-        "/status": lambda: Page(
-            200, JSON, _json(status(health.state, health.clock(), time.time(), metrics.outputs()))
-        ),
+        "/status": whole,
     }
 
 
@@ -94,6 +108,7 @@ def status(state: State, now: float, epoch: float, outputs: Mapping[str, int]) -
         "healthy": state.healthy(now),
         "why_not_ready": [hindrance.why for hindrance in hindrances],
         "warnings": list(state.warnings),
+        "withheld": None,
         "started": _moment(epoch - uptime),
         "uptime_seconds": uptime,
         "last_reload": {
@@ -119,6 +134,7 @@ def status(state: State, now: float, epoch: float, outputs: Mapping[str, int]) -
         "alarm_count": state.alarm_count,
         "alarms": list(state.alarms),
         "refitting": state.refitting,
+        "held": state.held,
         "refits": dict(state.refits),
     }
 
@@ -132,7 +148,7 @@ def _promised(state: State) -> dict[str, Any]:
         return {"model": None, "promise": None, "observed": None, "anomalies": None}
     from detectd.report.figures import figures
 
-    report = figures(state.serving, state.observed)
+    report = figures(state.serving, {**state.observed, "since": state.since})
     promise = {name: report[name] for name in ("zone", "exact", "paper", "warnings")}
     anomalies = {
         "expected_ratio": state.serving.promise.expected_anomaly_rate,
@@ -144,6 +160,14 @@ def _promised(state: State) -> dict[str, Any]:
         "observed": report["observed"],
         "anomalies": anomalies,
     }
+
+
+def _without_edges(shown: dict[str, Any]) -> dict[str, Any]:
+    """The same without where the zone lies, and with what tells that it was left out."""
+    if shown["promise"] is None:
+        return shown
+    zone = {name: each for name, each in shown["promise"]["zone"].items() if name not in EDGES}
+    return shown | {"withheld": WITHHELD, "promise": shown["promise"] | {"zone": zone}}
 
 
 def _partitions(state: State, now: float) -> dict[str, Any] | None:

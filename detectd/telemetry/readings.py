@@ -45,6 +45,7 @@ def readings(state: State, now: float, epoch: float) -> dict[str, Values]:
         "detectd_interruptions_total": {(): state.interruptions},
         "detectd_rewinds_total": {(): state.rewinds},
         "detectd_failed_commits_total": {(): state.failed_commits},
+        "detectd_models_refused_total": {(): state.models_refused},
         "detectd_source_gap_records_total": _by_partition(partitions, state.gap_records),
         "detectd_source_resets_total": _by_partition(partitions, state.resets),
     }
@@ -54,7 +55,7 @@ def readings(state: State, now: float, epoch: float) -> dict[str, Values]:
         values["detectd_assigned_partitions"] = {(): len(partitions)}
     if state.warming:
         warming = state.warming
-        values["detectd_warmup_progress_ratio"] = {(): warming.collected / warming.wanted}
+        values["detectd_warmup_progress_ratio"] = {(): warming.share}
         values["detectd_warmup_failures_total"] = {(): warming.failures}
         if warming.seconds_left is not None:
             values["detectd_warmup_remaining_seconds"] = {(): warming.seconds_left}
@@ -98,6 +99,7 @@ def _of_watch(state: State) -> dict[str, Values]:
         "detectd_drift_alarms_total": {(): state.alarm_count},
         "detectd_refits_total": {(o,): state.refits.get(o, 0) for o in OUTCOMES},
         "detectd_refit_running": {(): state.refitting},
+        "detectd_model_held": {(): state.held is not None},
     }
     if state.evidence is not None:
         values["detectd_drift_evidence"] = {(): state.evidence}

@@ -18,14 +18,16 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from detectd.telemetry.listening import NotListening, listener, parse
+from detectd.telemetry.hosts import asked_host, hosts_of
+from detectd.telemetry.listening import NotListening, Tcp, Unix, listener, parse
 from detectd.telemetry.pages import PLAIN, Page, pages, probes
 from detectd.telemetry.proof import CHALLENGE_HEADER, PROOF_HEADER, SCHEME, Challenges, place_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from detectd.telemetry.health import Health
+    from detectd.telemetry.hosts import Hosts
     from detectd.telemetry.listening import Listener
     from detectd.telemetry.metrics import Metrics
 
@@ -34,6 +36,7 @@ log = structlog.get_logger()
 PLACES = 100
 HEAD_BYTES = 16 << 10
 READS = ("GET", "HEAD")
+NOT_OURS = "no service of this name is here; if it should be, set server.allowed_hosts"
 
 # For a whole exchange, for the client to close after it, and for both where others wait.
 EXCHANGE_SECONDS = 5.0
@@ -45,7 +48,13 @@ STOP_SECONDS = 2.0
 
 
 @contextlib.contextmanager
-def serve(listen: str, token: str | None, health: Health, metrics: Metrics) -> Iterator[str | None]:
+def serve(
+    listen: str,
+    token: str | None,
+    health: Health,
+    metrics: Metrics,
+    allowed_hosts: Sequence[str] = (),
+) -> Iterator[str | None]:
     """Show `health` and `metrics` at `listen`; gives the address that was bound, None if nowhere.
 
     Raises ConfigError as `parse` does. An address that cannot be bound is a warning: the service
@@ -62,7 +71,12 @@ def serve(listen: str, token: str | None, health: Health, metrics: Metrics) -> I
         yield None
         return
     place = place_of(address, bound.port)
-    server = Server(bound, place, token, pages(health, metrics), probes(health))
+    # Without a token, a port is open to every process of this host, whoever owns it.
+    known = token is not None or isinstance(address, Unix)
+    # No page in a browser reaches a unix socket, so there any name will do.
+    hosts = hosts_of(address.host, allowed_hosts) if isinstance(address, Tcp) else None
+    shown = pages(health, metrics, edges=known)
+    server = Server(bound, place, token, hosts, shown, probes(health))
     log.info("server.listening", address=bound.address)
     try:
         yield bound.address
@@ -73,7 +87,8 @@ def serve(listen: str, token: str | None, health: Health, metrics: Metrics) -> I
 class Server:
     """Answers on a daemon thread from now on, until `stop`.
 
-    `shown` is for whoever knows the token, `open_to_all` for everyone else.
+    `shown` is for whoever knows the token, `open_to_all` for everyone else who asks for a host of
+    `hosts`, or for any if that is None.
     """
 
     def __init__(
@@ -81,12 +96,15 @@ class Server:
         bound: Listener,
         place: str,
         token: str | None,
+        hosts: Hosts | None,
         shown: Mapping[str, Callable[[], Page]],
         open_to_all: Mapping[str, Callable[[], Page]],
     ) -> None:
         self._bound = bound
         self._token = None if token is None else token.strip().encode()
         self._challenges = Challenges(self._token or b"", place)
+        self._hosts = hosts
+        self._refused_host = False
         self._shown = shown
         self._open_to_all = open_to_all
         self._loop = asyncio.new_event_loop()
@@ -169,16 +187,25 @@ class Server:
         words = line.split(" ")
         if not complete or len(words) != 3 or not words[2].startswith("HTTP/1."):
             return _response(_says(HTTPStatus.BAD_REQUEST, "this is no HTTP request"))
-        method, target, _ = words
-        page, *header = self._page(method, target, fields)
+        method, target, version = words
+        try:
+            host = asked_host(target, fields, version)
+        except ValueError as unsound:
+            return _response(_says(HTTPStatus.BAD_REQUEST, f"this is no HTTP request: {unsound}"))
+        page, *header = self._page(method, target, host, fields)
         return _response(page, *header, body=method != "HEAD")
 
-    def _page(self, method: str, target: str, fields: list[str]) -> tuple[Page, *tuple[str, ...]]:
+    def _page(
+        self, method: str, target: str, host: str | None, fields: list[str]
+    ) -> tuple[Page, *tuple[str, ...]]:
         """What to show, and the headers that belong to it."""
         path = _path(target)
         scheme, sent = _credentials(fields)
         exchange = self._challenges.accept(sent) if self._token and scheme == SCHEME else None
-        admitted = self._token is None or exchange or self._admits(scheme, sent)
+        proven = bool(exchange or (self._token and self._admits(scheme, sent)))
+        if not proven and not self._is_ours(host):
+            return (_says(HTTPStatus.MISDIRECTED_REQUEST, NOT_OURS),)
+        admitted = self._token is None or proven
         show = (self._shown if admitted else self._open_to_all).get(path)
         if show is None and not admitted:
             page = _says(HTTPStatus.UNAUTHORIZED, "send the bearer token of server.token_file")
@@ -195,6 +222,16 @@ class Server:
             log.exception("server.failed", path=path)
             return (_says(HTTPStatus.INTERNAL_SERVER_ERROR, "this failed; the log says why"),)
         return (page, f"{PROOF_HEADER}: {exchange.of_service(page.body)}") if exchange else (page,)
+
+    def _is_ours(self, host: str | None) -> bool:
+        """Whether we may be asked for under that name; the first that is refused is logged."""
+        if self._hosts is None or host is None or self._hosts.admit(host):
+            return True
+        if not self._refused_host:
+            self._refused_host = True
+            hint = "if it is a name of this service, add it to server.allowed_hosts"
+            log.warning("server.host_refused", host=host[:100], hint=hint)
+        return False
 
     def _admits(self, scheme: str, sent: str) -> bool:
         """Whether the token was sent, found out in a time that tells nothing of it."""

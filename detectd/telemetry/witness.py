@@ -11,6 +11,7 @@ import structlog
 
 from detectd import wiring
 from detectd.checks import unedited
+from detectd.minutes import Minutes
 from detectd.records import Topic
 from detectd.telemetry.health import Health
 from detectd.telemetry.metrics import Metrics, stages
@@ -38,10 +39,17 @@ KEYS_SHOWN = 10
 
 
 class Witness:
-    """What is known of the loop, for everyone who may ask."""
+    """What is known of the loop, for everyone who may ask.
 
-    def __init__(self, settings: Settings, config: Path | None = None) -> None:
+    A `bar` on the terminal shows the progress of a source that has an end; lines in the log would
+    only tear it apart.
+    """
+
+    def __init__(
+        self, settings: Settings, config: Path | None = None, *, bar: bool = False
+    ) -> None:
         self._listen = settings.server.listen
+        self._allowed_hosts = settings.server.allowed_hosts
         self._token = wiring.server_token(settings)
         self.health = Health(
             _watchdog_seconds(settings),
@@ -57,10 +65,12 @@ class Witness:
         self._dead_in_a_row = 0
         self._unedited = unedited(settings)
         self._doubts: Sequence[str] = ()
+        self._bar = bar
+        self._minutes = Minutes(self.health.clock())
 
     def listening(self) -> AbstractContextManager[str | None]:
         """The endpoints, as long as the context lasts."""
-        return serve(self._listen, self._token, self.health, self.metrics)
+        return serve(self._listen, self._token, self.health, self.metrics, self._allowed_hosts)
 
     def opened(self, *, settled: bool) -> None:
         """Source and sink are open; without `settled` a commit that failed is to be made yet."""
@@ -72,6 +82,7 @@ class Witness:
         dead = counts[Topic.DEAD_LETTER]
         self.metrics.batch(counts, stages(outgoing) if dead else {}, seconds)
         self._events += counts.total()
+        self._minutes.add(counts)
         if not counts:
             return
         self.health.committed()
@@ -95,7 +106,7 @@ class Witness:
         health.unread(source.unread())
         if incumbent := answerer.incumbent:
             keys = incumbent.anomalies.top(KEYS_SHOWN)
-            health.answering(incumbent.serving, incumbent.observed, keys)
+            health.answering(incumbent.serving, incumbent.observed, keys, incumbent.since)
             vigil = incumbent.vigil
             health.watched(
                 vigil.evidence,
@@ -105,6 +116,7 @@ class Witness:
             )
         elif answerer.warming:
             health.warming_up(answerer.warming.progress)
+        health.holding(answerer.renewal.held if answerer.renewal else None)
         if renewal := answerer.renewal:
             for outcome in renewal.outcomes():
                 health.refitted(outcome)
@@ -112,6 +124,20 @@ class Witness:
                 health.refitting()
         health.turned()
         self.supervisor.turned(self._events)
+        self._log_minute(source)
+
+    def _log_minute(self, source: Source) -> None:
+        state = self.health.state
+        figures = self._minutes.take(self.health.clock())
+        if figures is None or (self._bar and source.progress() is not None):
+            return
+        if state.unread is not None:
+            figures["unread_bytes"] = state.unread
+        lags = [p.lag for p in (state.partitions or {}).values() if p.lag is not None]
+        if lags:
+            figures["lag_records"] = sum(lags)
+        model = state.serving.model.version if state.serving else None
+        log.info("service.progress", **figures, model=model)
 
     def doubts(self, absent: str | None, warnings: Sequence[str]) -> None:
         """What the source waits for, and what may not be meant: each is logged once."""

@@ -51,6 +51,8 @@ def events(count, seed=0, poison=0.0, anomalies=0.03):
 def _toml(value):
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key} = {_toml(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml, value))}]"
     return json.dumps(value)
 
 

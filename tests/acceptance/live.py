@@ -56,7 +56,7 @@ def running(world):
     """The service over a followed file, ready; in the end it is stopped, and exits with 0."""
     world.write(
         source={"follow": True, "batch_seconds": 0.05},
-        log={"format": "json"},
+        log={"format": "json", "level": "debug"},  # a line a batch
         server={"listen": ""},
     )
     world.events.touch()

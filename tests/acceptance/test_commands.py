@@ -392,7 +392,7 @@ def test_a_source_among_the_outputs_is_refused(fitted, command, place):
 
 
 def test_a_second_process_on_one_directory_refuses(fitted):
-    fitted.write(source={"follow": True})
+    fitted.write(source={"follow": True}, log={"level": "debug"})
     fitted.lines(fitted.events, events(50))
     with start("run", "--config", fitted.path) as first:
         assert "service.started" in wait_for(first, "service.started")
@@ -419,7 +419,10 @@ def wait_for(process, word):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_finishes_the_batch_commits_and_exits_0(fitted, number):
     """The batch in hand is not full, and would wait for a minute more."""
-    fitted.write(source={"follow": True, "batch_seconds": 60, "batch_records": 500})
+    fitted.write(
+        source={"follow": True, "batch_seconds": 60, "batch_records": 500},
+        log={"level": "debug"},
+    )
     fitted.lines(fitted.events, events(700))
     with start("run", "--config", fitted.path) as service:
         wait_for(service, '"batch"')
@@ -502,3 +505,21 @@ def test_a_broken_configuration_is_one_line_and_78(world, changes, words):
     world.lines(world.events, events(50))
     world.write(**changes)
     one_line(world.run("check"), 78, *words)
+
+
+def test_check_names_directories_that_others_can_write(world):
+    out = world.home / "shared"
+    out.mkdir()
+    out.chmod(0o777)
+    world.lines(world.events, events(10))
+    world.events.chmod(0o666)
+    world.write(sink={"directory": str(out)})
+    done = world.run("check")
+    assert done.returncode == 78
+    assert f"sink.directory: {out} every user can write to it" in done.stderr
+    world.write(paths={"check_owners": False})
+    done = world.run("check")
+    assert done.returncode == 0, done.stderr
+    assert f"WARNING   source.path: every user of this host can write to {world.events}" in (
+        done.stdout
+    )

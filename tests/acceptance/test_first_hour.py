@@ -376,9 +376,13 @@ def test_a_bounded_run_says_how_it_ended(fitted):
     fitted.write(log={"format": "json"})
     fitted.lines(fitted.events, events(200, poison=0.1))
     done = fitted.run("run")
-    last = json.loads(done.stderr.splitlines()[-1])
+    lines = list(map(json.loads, done.stderr.splitlines()))
+    last = lines[-1]
     assert (last["event"], last["reason"]) == ("service.stopped", "the source has ended")
     assert last["records"] == 200
+    assert last["records_per_second"] > 0
+    assert fitted.run("models", "list").stdout.startswith(f"* {last['model']}  ")
+    assert "batch" not in {line["event"] for line in lines}  # one a batch is for debugging
     assert last["dead_letter"] == len(fitted.outputs()["dead_letter"])
 
 

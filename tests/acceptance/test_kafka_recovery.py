@@ -38,7 +38,7 @@ def world(fitted, mortal):
         "retry_seconds": 60,
     }
     settle(fitted, mortal, source, fitted.sinks, kafka=times)
-    fitted.write(source={"batch_records": 200})
+    fitted.write(source={"batch_records": 200}, log={"level": "debug"})  # a line a batch
     return fitted
 
 

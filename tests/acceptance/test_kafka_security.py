@@ -20,7 +20,7 @@ from certificates import PASSWORD, Authority, authority
 from kafka import KafkaAdminClient
 from kafka.admin import UserScramCredentialUpsertion
 
-from detectd.brokers.security import Tokens
+from detectd.brokers.tokens import Tokens
 from detectd.errors import ConfigError, Interrupted, RefusedError
 from detectd.settings.kafka import KafkaSettings
 

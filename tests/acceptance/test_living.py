@@ -36,6 +36,7 @@ GOOD = [
     ("rejector", {"cost_false_negative": 9.0}),
     ("drift", {"average_run_length": 1000.0}),
     ("source", {"batch_records": 10}),
+    ("log", {"level": "info"}),
     ("log", {"level": "debug"}),
 ]
 
@@ -93,7 +94,8 @@ def test_a_reload_of_the_log_alone_changes_nothing_that_is_answered(fitted):
         fitted.run("models", "shadow", candidate)
         live.until("model.shadowing", model=candidate)
         live.feed(events(200))
-        assert live.hang_up(log={"level": "debug"})["event"] == "config.reloaded"
+        for level in ("info", "debug"):
+            assert live.hang_up(log={"level": level})["changed"] == ["log.level"]
         assert (
             live.hang_up(log={"level": "info"}, detector={"seed": 9})["event"] == "config.refused"
         )

@@ -105,6 +105,20 @@ def test_a_secret_that_others_can_read_is_warned_of_by_check_and_run(fitted):
     assert (checked.returncode, ran.returncode) == (0, 0)
 
 
+def test_a_secret_in_the_clear_is_warned_of_once_by_check_and_run(fitted):
+    (fitted.home / "token").write_text("hush-hush")
+    (fitted.home / "token").chmod(0o600)
+    fitted.write(server={"listen": "0.0.0.0:0", "token_file": "token"})
+    fitted.lines(fitted.events, events(50))
+    checked, ran = fitted.run("check"), fitted.run("run")
+    warning = "server.listen: whoever asks at 0.0.0.0:0 sends the token unencrypted"
+    assert checked.stdout.count(f"WARNING   {warning}") == 1
+    assert ran.stderr.count(warning) == 1
+    assert '"event": "secret.in_the_clear"' in ran.stderr
+    assert (checked.returncode, ran.returncode) == (0, 0)
+    assert "hush-hush" not in "".join((checked.stdout, checked.stderr, ran.stdout, ran.stderr))
+
+
 def test_a_port_that_is_taken_and_a_socket_left_over_stop_nothing(fitted, tmp_path):
     left = tmp_path / "left"
     with socket.socket(socket.AF_UNIX) as gone:

@@ -1,6 +1,7 @@
 """What a service is started with: closed streams, readers that go away, another locale, signals."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -27,6 +28,17 @@ def shell(world, redirections, *arguments):
         text=True,
         timeout=120,
     )
+
+
+def test_a_stop_need_not_wait_for_the_end_of_a_hole(fitted):
+    hole = 1 << 40  # hours of reading
+    with running(fitted) as live:
+        os.truncate(fitted.events, hole)
+        home = Path("/proc", str(live.process.pid))
+        (file,) = (fd for fd in (home / "fd").iterdir() if fd.resolve() == fitted.events)
+        position = home / "fdinfo" / file.name
+        while position.read_text().split()[1] == "0":
+            time.sleep(0.01)
 
 
 @pytest.mark.parametrize("closed", ["stderr", "all"])

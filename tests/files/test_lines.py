@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from detectd import memory
 from detectd.sources import lines as lines_module
-from detectd.sources.lines import BEARABLE, Cut, Cutter, ends_inside_quotes, fields_behind
+from detectd.sources.lines import Cut, Cutter, ends_inside_quotes, fields_behind
 
 text = st.lists(
     st.sampled_from([b"a", b"bc", b'"', b'",a,"', b",", b"\n", b"\r\n", b"\r"]), max_size=60
@@ -172,12 +173,20 @@ def test_a_line_without_end_does_not_fill_the_memory():
     for _ in range(100):
         assert cutter.feed(b"x" * 10) == []
     (only,) = cutter.feed(b"\n")
-    assert only == Cut(b"x" * 10 * BEARABLE, 1000 - 10 * BEARABLE, 1001, 1)
+    assert only == Cut(b"x" * 160, 840, 1001, 1)
+
+
+def test_of_a_line_no_more_is_kept_than_the_budget_says():
+    assert [memory.longest_line(limit) >> 20 for limit in (1 << 20, 4 << 20, 64 << 20)] == [
+        16,
+        16,
+        64,
+    ]
 
 
 def test_among_short_lines_one_beyond_bearing_is_shortened():
     stream = b"ab\n" + b"x" * 999 + b"\ncd\n"
-    long = Cut(b"x" * 10 * BEARABLE, 999 - 10 * BEARABLE, 1000, 1)
+    long = Cut(b"x" * 160, 839, 1000, 1)
     assert cut(stream, [], rows=False, limit=10) == [
         Cut(b"ab", 0, 3, 1),
         long,

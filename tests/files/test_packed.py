@@ -4,12 +4,15 @@ import bz2
 import gzip
 import lzma
 import sys
+import tracemalloc
 
 import pytest
 import zstandard
 
+from detectd import memory
 from detectd.errors import ConfigError, DetectdError
 from detectd.sources.file import FileSource
+from detectd.sources.packed import DamagedError, Unpacked
 
 LINES = [b"%d" % n for n in range(100_000)]
 CONTENT = b"".join(line + b"\n" for line in LINES)
@@ -31,7 +34,9 @@ def path(request, tmp_path):
 
 
 def source(path, follow=False):
-    return FileSource(path, row_format="json", follow=follow, max_record_bytes=1000)
+    return FileSource(
+        path, row_format="json", follow=follow, max_record_bytes=1000, batch_bytes=1 << 30
+    )
 
 
 def test_a_packed_file_is_read_in_parts(path):
@@ -89,3 +94,36 @@ def test_without_the_library_for_zstd_nothing_is_passed_over(tmp_path, monkeypat
         with pytest.raises(ConfigError, match=r"log\.1\.zst.*pip install"):
             again.start(at)
         again.close()
+
+
+@pytest.mark.parametrize("kind", [".zst", ".xz", ".gz", ".bz2"])
+def test_a_bomb_is_unpacked_in_bounded_memory(tmp_path, kind):
+    path = tmp_path / f"bomb{kind}"
+    path.write_bytes(PACKERS[kind](b"\0" * (192 << 20)))
+    assert path.stat().st_size < 1 << 18
+    tracemalloc.start()
+    try:
+        with path.open("rb") as raw:
+            unpacked, size = Unpacked(raw, path), 0
+            while content := unpacked.read(1 << 18):
+                size += len(content)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert size == 192 << 20
+    assert peak < 3 * memory.PIECE_BYTES
+
+
+def test_what_would_take_a_large_window_is_damaged(tmp_path):
+    path = tmp_path / "wide.xz"
+    wide = {"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 512 << 20}
+    path.write_bytes(lzma.compress(b"{}", filters=[wide]))
+    with path.open("rb") as raw, pytest.raises(DamagedError, match="limit"):
+        Unpacked(raw, path).read(1)
+
+
+def test_xz_streams_may_be_padded(tmp_path):
+    path = tmp_path / "padded.xz"
+    path.write_bytes(lzma.compress(b"a\n") + b"\0" * 8 + lzma.compress(b"b\n") + b"\0" * 4)
+    with path.open("rb") as raw:
+        assert Unpacked(raw, path).read(10) == b"a\nb\n"

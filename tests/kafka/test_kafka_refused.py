@@ -13,6 +13,7 @@ from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 from test_kafka_sink import client_of, file_position, four_topics, library, opened
 
+from detectd import memory
 from detectd.brokers.failures import Fenced
 from detectd.brokers.headers import passed_on
 from detectd.brokers.identity import Identity
@@ -191,3 +192,26 @@ def test_a_header_whose_name_is_not_utf8_costs_no_record(
 def test_the_headers_of_an_upstream_detectd_end_here() -> None:
     headers = [("detectd-verdict", b"normal"), ("trace", None), ("detectd-stage", b"decode")]
     assert passed_on(headers) == (("trace", b""),)
+
+
+def test_of_a_record_with_too_many_headers_the_first_are_kept(
+    kafka_broker: Broker, library: str
+) -> None:
+    (events,) = kafka_broker.create_topics("events")
+    many = [
+        ("detectd-verdict", b"normal"),
+        *((f"{n}", b"") for n in range(90_000)),
+    ]  # librdkafka reads 100,000 at most
+    from kafka import KafkaProducer
+
+    with closing(kafka_broker.client(KafkaProducer)) as producer:
+        for n in range(3):
+            producer.send(events, value=b"%d" % n, headers=many if n == 1 else many[:3])
+        producer.flush()
+    source = KafkaSource(client_of(kafka_broker, library), [events], acknowledges=True)
+    with closing(source):
+        source.start(None)
+        records = source.read(3, wait=20).records
+    assert [len(record.headers) for record in records] == [2, memory.HEADERS - 1, 2]
+    assert [record.headers[-1][0] for record in records] == ["1", f"{memory.HEADERS - 2}", "1"]
+    assert [record.dropped > 0 for record in records] == [False, True, False]

@@ -210,9 +210,11 @@ def test_without_a_position_the_offsets_of_the_group_hold(
     kafka_broker.produce(topic, b"0", b"1", b"2")
     client = client_of(kafka_broker, library)
     with started(client, topic) as source:
+        assert source.begins()
         _, position = read(source, 2)
         source.acknowledge(position)
     with started(client, topic, position={"group": {"group_id": "x"}}) as source:
+        assert not source.begins()  # a restart, or a member that comes later
         ((record,), _) = read(source, 1)
     assert record.value == b"2"
     ((offset),) = kafka_broker.committed_offsets(client.group_id).values()

@@ -279,4 +279,33 @@ def test_a_version_is_a_name_and_no_path(
     assert {path for path in made if theirs.directory not in (path, *path.parents)} == {
         tmp_path / "in"
     }
-    assert [line["model"] for line in lines if line["event"] == "models.refused"] == [version]
+    refused = [line for line in lines if line["event"] == "models.refused"]
+    assert [line["model"] for line in refused if "model" in line] == [version]
+
+
+def test_odd_headers_and_records_of_others_do_not_stop_the_feed(
+    kafka_broker: Broker, store: Store, tmp_path: Path
+) -> None:
+    """kafka-python fails on a header whose name is not UTF-8, and read it again for ever."""
+    client = client_of(kafka_broker)
+    topic = models_topic(kafka_broker, client)
+    record = {"key": b"v/0", "value": b"x"}
+    with closing(kafka_broker.client(KafkaProducer)) as writer:
+        writer.send(topic, headers=[(OddName("caf\xe9"), b"x"), ("", b"")], **record)
+        writer.send(topic, key=b"active", value=None)
+        writer.flush()
+    deep = b'{"version": ' + b"[" * 5_000
+    announce(kafka_broker, topic, deep)
+    version = model_in(store, 1)
+    publish(client, topic, store, version, None)
+    with fed(client, topic, tmp_path / "theirs") as theirs:
+        assert theirs.active() == version
+
+
+class OddName(str):
+    """A header's name that is encoded as Latin-1."""
+
+    __slots__ = ()
+
+    def encode(self, *_: Any) -> bytes:
+        return super().encode("latin-1")

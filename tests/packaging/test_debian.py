@@ -79,7 +79,9 @@ def test_maintainer_scripts_are_posix_and_stop_at_the_first_failure(script):
     assert subprocess.run(["sh", "-n", path]).returncode == 0
 
 
-@pytest.mark.parametrize("script", ["deb", "environment", "lock", "test-deb", "test-deb-inside"])
+@pytest.mark.parametrize(
+    "script", ["deb", "detectd-sandboxed", "environment", "lock", "test-deb", "test-deb-inside"]
+)
 def test_scripts_are_sound_and_stop_at_the_first_failure(script):
     path = ROOT / "packaging" / script
     assert re.search(r"^set -e\w*uo pipefail$", path.read_text(encoding="utf-8"), re.MULTILINE)

@@ -60,6 +60,7 @@ WANTED = {
     "build.txt": lambda: asked(groups=["build"], project_too=False),
     "docs.txt": lambda: asked(groups=["docs"], project_too=False),
     "tools.txt": lambda: asked(groups=["tools"], project_too=False),
+    "fuzz.txt": lambda: asked(groups=["fuzz"], project_too=False),
     "dev.txt": lambda: asked(extra=extras.PACKAGED, groups=["dev", "bench"]),
 }
 

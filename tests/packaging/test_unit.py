@@ -13,7 +13,12 @@ import pytest
 
 SYSTEMD = Path(__file__).parents[2] / "systemd"
 UNIT = SYSTEMD / "detectd@.service"
-MOST_EXPOSED = 1.5
+MOST_EXPOSED = 1.2
+SANDBOXED = Path(__file__).parents[2] / "packaging" / "detectd-sandboxed"
+
+NOT_OF_THE_SANDBOX = (
+    "Type|NotifyAccess|Exec|Restart|Timeout|Watchdog|OOMPolicy|SyslogId|RuntimeDir|WantedBy"
+)
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +54,62 @@ def test_the_unit_exposes_little(analyze):
     overall = re.search(r"Overall exposure level for .*: ([0-9.]+)", done.stdout)
     assert overall, done.stdout + done.stderr
     assert float(overall[1]) <= MOST_EXPOSED, done.stdout
+
+
+@pytest.mark.parametrize("drop_in", ["own-user", "only-brokers", "notify-reload"])
+def test_the_unit_is_sound_with_each_drop_in(analyze, tmp_path, drop_in):
+    """notify-reload is for newer versions of systemd, which may warn of it."""
+    shutil.copy(UNIT, tmp_path / UNIT.name)
+    beside = tmp_path / f"{UNIT.name}.d"
+    beside.mkdir()
+    shutil.copy(SYSTEMD / f"{drop_in}.conf", beside)
+    done = analyze("verify", "--man=no", tmp_path / UNIT.name)
+    said = [line for line in done.stderr.splitlines() if "notify-reload" not in line]
+    assert (done.returncode, done.stdout, said) == (0, "", [])
+
+
+def test_instances_share_neither_state_nor_cache_nor_runtime_directory():
+    unit = settings(UNIT)
+    for kind in ("StateDirectory", "CacheDirectory", "RuntimeDirectory"):
+        assert unit[kind] == "detectd/%i"
+    text = UNIT.read_text(encoding="utf-8")
+    assert "Environment=NUMBA_CACHE_DIR=%C/detectd/%i/" in text
+    assert settings(SYSTEMD / "own-user.conf")["User"] == "detectd-%i"
+
+
+def test_a_sandboxed_command_has_all_that_the_unit_says_of_its_sandbox(tmp_path):
+    """With stand-ins for systemctl and systemd-run: the properties are those of the unit."""
+    for tool, does in {
+        "systemctl": f"cat {UNIT}; printf '[Service]\nLoadCredential=token:/etc/token\n'",
+        "systemd-run": 'printf "%s\n" "$@"; exit 77',
+    }.items():
+        (tmp_path / tool).write_text(f"#!/bin/sh\n{does}\n")
+        (tmp_path / tool).chmod(0o755)
+    if os.geteuid() != 0:
+        pytest.skip("only root starts units")
+    done = subprocess.run(
+        [SANDBOXED, "payments", "report", "--format", "a b"],
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (77, "")
+    arguments = done.stdout.splitlines()
+    assert arguments[-5:] == ["/usr/bin/env", "detectd", "report", "--format", "a b"]
+    given = [each.removeprefix("--property=") for each in arguments if "--property=" in each]
+    lines = re.findall(r"^[A-Z]\w+=.*$", UNIT.read_text().partition("[Service]")[2], re.MULTILINE)
+    wanted = [line for line in lines if not re.match(NOT_OF_THE_SANDBOX, line)]
+    assert len(wanted) > 40
+    specifiers = {"%i": "payments", "%E": "/etc", "%S": "/var/lib", "%C": "/var/cache"}
+    for specifier, value in specifiers.items():
+        wanted = [line.replace(specifier, value) for line in wanted]
+    assert given == [*wanted, "LoadCredential=token:/etc/token"]
+
+
+def test_a_sandboxed_command_says_how_it_is_used():
+    done = subprocess.run([SANDBOXED, "payments"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr[:6]) == (2, "usage:")
 
 
 def test_what_is_left_out_has_its_reason_beside_it():

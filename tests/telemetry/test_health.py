@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from detectd.answering.warming import Progress
+from detectd.answering.progress import Progress
 from detectd.report.figures import figures
 from detectd.sources import Partition
 from detectd.telemetry.health import Health
@@ -63,6 +63,32 @@ def test_a_warm_up_is_not_ready_and_says_how_many_events_are_left(health):
     assert shown(health)["warmup"] == Progress(1200, 2000)._asdict()
     health.warming_up(Progress(2000, 2000))
     assert ready(health)[1][0].endswith("the model is being trained")
+
+
+DAY = 86_400.0
+
+
+def test_a_warm_up_over_a_span_speaks_in_time(health):
+    health.opened()
+    health.assigned({"events/0": Partition(0, None, 0.0)})
+    begun = Progress(20, 40, covered_seconds=0.0, span_seconds=7 * DAY)
+    health.warming_up(begun)
+    assert ready(health)[1][0].endswith(
+        "warming up, event times span 0 of 7 days, 20 events are collected, 20 are left"
+    )
+    health.warming_up(begun._replace(collected=90, covered_seconds=2.39 * DAY, seconds_left=3600.0))
+    assert ready(health)[1][0].endswith(
+        "event times span 2.3 of 7 days, 90 events are collected, more time is wanted, about "
+        "3,600 s at the rate so far"
+    )
+    health.warming_up(begun._replace(failures=1, last_failure="all rows are equal"))
+    assert "the next try is when there is more time: event times span 0 of" in ready(health)[1][0]
+
+
+def test_a_warm_up_says_that_it_waits_for_partitions(health):
+    health.opened()
+    health.warming_up(Progress(2000, 2000, awaited_partitions=2))
+    assert ready(health)[1][1].endswith("2 partitions have not delivered their part yet")
 
 
 def test_a_warm_up_whose_rows_carry_no_model_says_why(health):
@@ -183,6 +209,9 @@ def test_alarms_are_shown_with_their_evidence(health):
     assert (shown(health)["refitting"], shown(health)["refits"]) == (True, {})
     health.refitted("failed")
     assert (shown(health)["refitting"], shown(health)["refits"]) == (False, {"failed": 1})
+    assert shown(health)["held"] is None
+    health.holding("20260301T120000Z-3f2a9c")
+    assert shown(health)["held"] == "20260301T120000Z-3f2a9c"
 
 
 def test_a_later_state_leaves_an_earlier_one_as_it_was(health):

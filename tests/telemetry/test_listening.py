@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import stat
@@ -12,6 +13,7 @@ from contextlib import ExitStack, suppress
 import pytest
 
 from detectd.errors import ConfigError
+from detectd.telemetry import listening
 from detectd.telemetry.listening import MORE_PORTS, NotListening, Tcp, Unix, listener, parse
 
 
@@ -186,3 +188,18 @@ def test_a_socket_that_another_process_has_put_there_since_is_not_removed(tmp_pa
     with second.socket:
         first.remove()
         assert path.is_socket()
+
+
+def test_a_lock_that_somebody_else_holds_on_the_directory_does_not_keep_us_out(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(listening, "PAUSE_SECONDS", 0)
+    held = os.open(tmp_path, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        there = listening.listener(listening.Unix(tmp_path / "socket"))
+        there.socket.close()
+        there.remove()
+    finally:
+        os.close(held)
+    assert list(tmp_path.iterdir()) == []

@@ -9,7 +9,7 @@ import pytest
 from exposition import families, problems
 
 from detectd import __version__
-from detectd.answering.warming import Progress
+from detectd.answering.progress import Progress
 from detectd.encode import dead_letter
 from detectd.records import Defect, Outgoing, Record, Stage, Topic
 from detectd.report.figures import figures
@@ -37,6 +37,7 @@ CONTRACT = {
     "detectd_drift_alarms_total": (),
     "detectd_refits_total": ("outcome",),
     "detectd_refit_running": (),
+    "detectd_model_held": (),
     "detectd_model_info": ("version", "detector"),
     "detectd_consumer_lag_records": ("partition",),
     "detectd_stale_partitions": (),
@@ -56,6 +57,7 @@ CONTRACT = {
     "detectd_not_ready": ("reason",),
     "detectd_source_unread_bytes": (),
     "detectd_failed_commits_total": (),
+    "detectd_models_refused_total": (),
 }
 
 
@@ -223,6 +225,8 @@ def test_a_warm_up_shows_its_share_and_a_model_all_of_it(metrics, health, servin
     assert value(metrics, "detectd_warmup_failures_total") == 0
     health.warming_up(Progress(500, 4000, 30.0, 1, "all rows are equal"))
     assert value(metrics, "detectd_warmup_failures_total") == 1
+    health.warming_up(Progress(500, 40, 30.0, covered_seconds=90.0, span_seconds=120.0))
+    assert value(metrics, "detectd_warmup_progress_ratio") == 0.75
     health.answering(serving, {})
     assert value(metrics, "detectd_warmup_progress_ratio") == 1
     assert value(metrics, "detectd_warmup_remaining_seconds") == 0
@@ -306,6 +310,14 @@ def test_the_watch_is_shown_once_there_is_one(metrics, health):
     assert value(metrics, "detectd_drift_evidence") == 3.5
     assert value(metrics, "detectd_drift_average_run_length") == 1e6
     assert value(metrics, "detectd_drift_alarms_total") == 7
+
+
+def test_a_model_that_waits_for_an_operator_shows(metrics, health):
+    assert value(metrics, "detectd_model_held") == 0
+    health.holding("20260301T120000Z-3f2a9c")
+    assert value(metrics, "detectd_model_held") == 1
+    health.holding(None)
+    assert value(metrics, "detectd_model_held") == 0
 
 
 def test_refits_are_counted_by_how_they_end(metrics, health):

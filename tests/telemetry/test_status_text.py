@@ -61,11 +61,22 @@ def test_a_service_in_trouble(health, answer, serving, clock):
     assert "refits      1 refused" in screen(health)
 
 
+def test_a_model_that_waits_says_what_it_waits_for(health):
+    assert "HELD" not in screen(health)
+    health.holding("20260301T120000Z-3f2a9c")
+    text = screen(health)
+    assert "HELD        20260301T120000Z-3f2a9c waits: `detectd models activate 2026" in text
+    assert "`detectd models discard`" in text
+
+
 def test_a_service_that_warms_up(health):
     health.opened()
     health.assigned({})
     text = screen(health, warmup={"collected": 500, "wanted": 2000})
     assert "warm-up     500 of 2,000 events, 25%" in text
+    span = {"covered_seconds": 3 * 86_400.0, "span_seconds": 7 * 86_400.0}
+    text = screen(health, warmup={"collected": 500, "wanted": 40} | span)
+    assert "warm-up     3 of 7 days of event time, 43%; 500 rows" in text
     assert "model       none yet" in text
     assert "lag" not in text
 

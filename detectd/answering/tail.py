@@ -1,0 +1,34 @@
+"""The upper tail of a model that is trained on rows judged normal, and on nothing suspicious.
+
+Rows judged normal are the stream without its upper tail. A model that is calibrated on them alone
+expects its share γ of anomalies among what is left, so each refit would take another piece off the
+normal rows. The tail therefore comes from the training rows of the model before: those that it
+does not call normal itself, in the share that they have there. So each training row has been judged
+normal when it came, or was a training row of the model before, and in the end of the first one,
+which an operator fitted or the warm-up collected. A training set never grows beyond the first.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Rows = npt.NDArray[np.float64]
+
+
+def with_tail(normal: Rows, before: Rows, suspicious: npt.NDArray[np.bool_]) -> Rows:
+    """The newest of the rows `normal` (k, d), and among them suspicious ones of `before` (N, d).
+
+    `suspicious` (N,) says which those are. The tail is spread evenly, since the later part of the
+    rows may calibrate.
+    """
+    tail, rest = before[suspicious], len(before) - int(suspicious.sum())
+    newest = normal[max(0, len(normal) - rest) :]
+    count = round(len(newest) * len(tail) / max(1, rest))
+    chosen = tail[np.linspace(0, len(tail) - 1, count).round().astype(np.int64)]
+    places = np.linspace(0, len(newest), count + 2)[1:-1].round().astype(np.int64)
+    return np.insert(newest, places, chosen, axis=0)

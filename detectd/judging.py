@@ -1,0 +1,48 @@
+"""From any scores to answers, those that are no finite numbers among them. Pure.
+
+A row of finite features on which a detector runs out of doubles is farther outside than any row
+that it can score. Its score counts as infinite: an anomaly above all calibration scores, whatever
+the zone. Were it a dead letter, an attacker would have a way past every verdict.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from detectd.rejection import ANOMALY, Judgement
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from detectd.rejection import Rejector
+
+    Floats = NDArray[np.float64]
+
+
+def judge_scores(scores: Floats, rejector: Rejector) -> tuple[Floats, Judgement]:
+    """Return the scores (k,), infinite where they are not finite, and the answers to them."""
+    finite = np.isfinite(scores)
+    if finite.all():
+        return scores, rejector.judge(scores)
+    known, n = rejector.judge(scores[finite]), rejector.zone.n
+    verdict = np.full(len(scores), ANOMALY, dtype=known.verdict.dtype)
+    rank, below = np.full(len(scores), n), np.full(len(scores), n)
+    verdict[finite], rank[finite], below[finite] = known.verdict, known.rank, known.below
+    return np.where(finite, scores, math.inf), Judgement(verdict, rank, below, known.stability)
+
+
+def joined(parts: Sequence[Judgement], rejector: Rejector) -> Judgement:
+    """Return the answers of several batches of one rejector as those of one batch."""
+    nothing = rejector.judge(np.empty(0))
+    parts = [nothing, *parts]
+    return Judgement(
+        np.concatenate([part.verdict for part in parts]),
+        np.concatenate([part.rank for part in parts]),
+        np.concatenate([part.below for part in parts]),
+        nothing.stability,
+    )

@@ -1,0 +1,103 @@
+"""What a topic of models says: pieces of an archive, and which model answers. Pure.
+
+Anybody who may write to the topic may write anything. What is not as `publish` writes it is refused
+here, before memory or time is spent on it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Annotated
+
+import msgspec
+
+from detectd.errors import ConfigError
+
+# A record of this size passes where max.message.bytes is the brokers' default.
+PIECE_BYTES = 512 * 1024
+# Of pieces that no announcement has named yet, the feed keeps as many bytes, and the latest.
+MOST_BYTES = 1 << 30
+MOST_PIECES = MOST_BYTES // PIECE_BYTES
+
+ACTIVE = b"active"
+NAME = r"[0-9A-Za-z][0-9A-Za-z_-]{0,99}"
+VERSION = re.compile(NAME)
+PIECE = re.compile(rb"(%b)/(0|[1-9][0-9]{0,8})" % NAME.encode())
+
+
+class Announcement(msgspec.Struct, frozen=True):
+    """Which model answers: its name, of how many pieces its archive is, and the archive's hash."""
+
+    version: str
+    pieces: Annotated[int, msgspec.Meta(ge=1)]
+    sha256: str
+
+
+decode = msgspec.json.Decoder(Announcement).decode
+
+
+def announced(value: bytes) -> Announcement:
+    """Return what an announcement says; believe it if `require_possible` does not raise.
+
+    Raises ConfigError if it is none.
+    """
+    try:
+        return decode(value)
+    except (ValueError, RecursionError) as broken:
+        raise ConfigError(f"that is no announcement: {broken}") from None
+
+
+def require_possible(claim: Announcement) -> None:
+    """Raise ConfigError if it cannot be of a model."""
+    if not VERSION.fullmatch(claim.version):
+        raise ConfigError("that is no name of a model")
+    if claim.pieces > MOST_PIECES:
+        raise ConfigError(f"it claims {claim.pieces} pieces, and {MOST_PIECES} is the limit")
+
+
+class Pieces:
+    """The pieces that no announcement has named yet, by key, at most `most` bytes of them."""
+
+    def __init__(self, most: int = MOST_BYTES) -> None:
+        self._most = most
+        self._held: dict[bytes, bytes] = {}
+        self.weight = 0
+
+    def take(self, key: bytes | None, value: bytes | None) -> None:
+        """Keep a piece, or let go of one that has no value any more.
+
+        Raises ConfigError if it is no piece, or others had to go: the oldest do.
+        """
+        if key is None or not PIECE.fullmatch(key):
+            raise ConfigError("that is no piece of a model")
+        self.weight -= len(self._held.pop(key, b""))
+        if value is None:
+            return
+        self._held[key] = value
+        self.weight += len(value)
+        dropped = 0
+        while self.weight > self._most:
+            self.weight -= len(self._held.pop(next(iter(self._held))))
+            dropped += 1
+        if dropped:
+            raise ConfigError(
+                f"no announcement names the pieces held, more than {self._most:,} bytes; the "
+                f"oldest {dropped} had to go"
+            )
+
+    def archive(self, wanted: Announcement) -> bytes:
+        """Return the bytes that the announcement is of. Raises ConfigError if they are not here."""
+        keys = [f"{wanted.version}/{n}".encode() for n in range(wanted.pieces)]
+        lacking = next((key for key in keys if key not in self._held), None)
+        if lacking is not None:
+            raise ConfigError(f"its piece {lacking.decode()} is missing")
+        packed = b"".join(self._held[key] for key in keys)
+        if hashlib.sha256(packed).hexdigest() != wanted.sha256:
+            raise ConfigError("its sha256 is not the one announced")
+        return packed
+
+    def clear(self) -> None:
+        """Let go of all."""
+        self._held.clear()
+        self.weight = 0

@@ -1,0 +1,48 @@
+"""What waits in a store for an operator, and what one has thrown away: a small file for each.
+
+held.json        the model that was fitted after an alarm, and that must not answer by itself
+discarded.json   a token that is new each time an operator discards what the stream has taught
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from typing import TYPE_CHECKING
+
+from detectd import durable
+from detectd.models.files import as_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def held(directory: Path) -> str | None:
+    """The version that waits, or None."""
+    return _read(directory / "held.json", "version")
+
+
+def hold(directory: Path, version: str | None) -> None:
+    """Let `version` wait; None if none does any more."""
+    if version is None:
+        (directory / "held.json").unlink(missing_ok=True)
+    else:
+        durable.replace(directory / "held.json", as_json({"version": version}))
+
+
+def discarded(directory: Path) -> str:
+    """The token of the last discard, empty if there was none."""
+    return _read(directory / "discarded.json", "token") or ""
+
+
+def discard(directory: Path) -> None:
+    """Have the service forget the rows that it has collected for the next model."""
+    durable.replace(directory / "discarded.json", as_json({"token": secrets.token_hex(8)}))
+
+
+def _read(path: Path, key: str) -> str | None:
+    try:
+        value = json.loads(path.read_bytes())[key]
+    except (FileNotFoundError, KeyError, ValueError, TypeError):
+        return None
+    return value if isinstance(value, str) else None

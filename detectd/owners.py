@@ -1,0 +1,104 @@
+"""Who else could change a file: the users that are trusted, and those of a group."""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import os
+import pwd
+import stat
+from functools import cache
+from pathlib import Path
+
+ROOT = 0
+EVERYBODY = 1 << 32  # the size of a map of users that leaves none out
+
+
+@cache
+def trusted() -> frozenset[int]:
+    """Return the users who can do what they like with this process anyway.
+
+    Root, our own user, and the owners of the root directory and of this program: in containers and
+    user namespaces those may be neither.
+    """
+    places = (Path("/"), Path(__file__))
+    return frozenset({ROOT, os.geteuid(), *(place.stat().st_uid for place in places)})
+
+
+@cache
+def anonymous() -> int | None:
+    """Return the number that stands for every user without one here; None if all have one.
+
+    In a user namespace (systemd's PrivateUsers=, rootless containers) they cannot be told apart.
+    """
+    try:
+        sizes = [int(line.split()[2]) for line in _proc("self/uid_map").splitlines()]
+        if sum(sizes) >= EVERYBODY - 1:
+            return None
+        return int(_proc("sys/kernel/overflowuid"))
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def name(user: int) -> str:
+    """Return how a message names a user."""
+    if user == anonymous():
+        return f"a user who is not known here (uid {user})"
+    try:
+        return f"{pwd.getpwuid(user).pw_name} (uid {user})"
+    except KeyError:
+        return f"uid {user}"
+
+
+def flaw(status: os.stat_result, *, sticky: bool = False) -> str | None:
+    """Return why others could change a file, or what is in a directory; None if they cannot.
+
+    With `sticky`, a directory in which everyone removes only their own files, as /tmp, will do.
+    """
+    if status.st_uid not in trusted():
+        return f"belongs to {name(status.st_uid)}, not to {name(os.geteuid())} or root"
+    if sticky and status.st_mode & stat.S_ISVTX:
+        return None
+    if status.st_mode & stat.S_IWOTH:
+        return "every user can write to it"
+    if status.st_mode & stat.S_IWGRP and (others := _others(status.st_gid)):
+        return f"its group {_group(status.st_gid)} can write to it, so {others} can"
+    return None
+
+
+def fix(status: os.stat_result, place: Path) -> str:
+    """Return the command that removes the flaw."""
+    if status.st_uid not in trusted():
+        return f"chown {os.geteuid()} {place}"
+    return f"chmod go-w {place}"
+
+
+@cache
+def _others(group: int) -> str | None:
+    """Return who is in a group beside trusted users, None for nobody.
+
+    A group of ours alone is the user's own, or one that a container was given for its volumes
+    (fsGroup), which has no name.
+    """
+    names = [each.pw_name for each in pwd.getpwall() if each.pw_gid == group]
+    try:
+        names += grp.getgrgid(group).gr_mem
+    except KeyError:
+        if group not in {os.getegid(), *os.getgroups()}:
+            return "other processes"
+    for member in names:
+        with contextlib.suppress(KeyError):
+            if pwd.getpwnam(member).pw_uid not in trusted():
+                return member
+    return None
+
+
+def _group(group: int) -> str:
+    try:
+        return grp.getgrgid(group).gr_name
+    except KeyError:
+        return str(group)
+
+
+def _proc(path: str) -> str:
+    return (Path("/proc") / path).read_text(encoding="ascii")

@@ -1,0 +1,59 @@
+"""Open the files of a source, which often belong to another user, and so do the links to them."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING
+
+from detectd import owners
+from detectd.sources.opened import Opened
+from detectd.walk import Walk
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HINT = "name the target itself, or set source.follow_symlinks = true if it is meant"
+
+
+class ForeignError(PermissionError):
+    """A symlink of one user leads to a file of another."""
+
+    def __init__(self, reason: str, place: Path) -> None:
+        super().__init__(errno.EPERM, reason, str(place))
+
+
+class Opener:
+    """Opens files; symlinks only if whoever owns them owns their target, or if all are followed.
+
+    A log often belongs to another user, who could point its name at what only this process may
+    read. Links of root and our own are trusted.
+    """
+
+    def __init__(self, *, follow_symlinks: bool = False) -> None:
+        self._follow = follow_symlinks
+
+    def __call__(self, place: Path, *, original: bool = True) -> Opened:
+        """Open a file; see `Opened`. Raises ForeignError if it is not to be followed."""
+        with Walk(place) as walk:
+            self._look(walk)
+            return Opened(walk, place, original=original)
+
+    def target(self, path: Path) -> Path:
+        """Return what a path stands for; the path itself if it is not to be followed."""
+        try:
+            # The target of a link may come later.
+            with Walk(path, missing_ok=True) as walk:
+                self._look(walk)
+                return walk.place
+        except OSError:
+            return path.absolute()
+
+    def _look(self, walk: Walk) -> None:
+        trusted, owner = owners.trusted(), walk.status.st_uid
+        for link in () if self._follow else walk.links:
+            whose = link.status.st_uid
+            if whose in trusted or whose == owner != owners.anonymous():
+                continue
+            reason = f"{link.place} is a symbolic link of {owners.name(whose)}, "
+            reason += f"and its target {walk.place} belongs to {owners.name(owner)}"
+            raise ForeignError(reason, walk.place)

@@ -1,0 +1,73 @@
+"""Under which names the service may be asked: what is said against DNS rebinding.
+
+A page in somebody's browser may give its own name our address, and then reads what we answer. Its
+requests carry that name in their Host header, and no token. So whoever sends the token may call us
+as he likes; from others we take an IP address, which no page can take for a name of its own, and
+the names that are ours: localhost, this host's, that of `server.listen`, `server.allowed_hosts`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+HOST = re.compile(r"(\[[^\[\]]+\]|[a-z0-9._-]+)(:[0-9]{0,5})?")
+
+
+class Hosts:
+    """Our names; a name that begins with a dot stands for all that end in it."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        given = [name.lower().removesuffix(".") for name in names]
+        self._names = {"localhost", *(name for name in given if not name.startswith("."))}
+        self._endings = tuple(name for name in given if name.startswith("."))
+
+    def admit(self, asked: str) -> bool:
+        """Return whether the value of a Host header is an address, or a name of ours."""
+        found = HOST.fullmatch(asked.strip().lower())
+        if found is None:
+            return False
+        host = found[1]
+        if host.startswith("["):
+            return _is_address(host[1:-1], 6)
+        name = host.removesuffix(".")
+        return _is_address(host, 4) or name in self._names or name.endswith(self._endings)
+
+
+def hosts_of(listen: str, allowed: Sequence[str]) -> Hosts:
+    """Return the names of a service at the host of `server.listen`."""
+    own = socket.gethostname()
+    return Hosts((own, own.partition(".")[0], listen, *allowed))
+
+
+def asked_host(target: str, fields: Iterable[str], version: str) -> str | None:
+    """Return the host that a request is for; None if it may leave that open, and does.
+
+    Raises ValueError if it names none or several, which no client does.
+    """
+    named = [
+        value.strip()
+        for name, _, value in (field.partition(":") for field in fields)
+        if name.lower() == "host"
+    ]
+    if len(named) > 1:
+        raise ValueError("it has several Host headers")
+    if not named and version != "HTTP/1.0":
+        raise ValueError("it has no Host header")
+    # What is in front of the path counts more than the header (RFC 9112, 3.2.2).
+    if "://" in target and not target.startswith("/"):
+        return urlsplit(target).netloc
+    return named[0] if named else None
+
+
+def _is_address(text: str, version: int) -> bool:
+    try:
+        return ipaddress.ip_address(text).version == version
+    except ValueError:
+        return False
