@@ -74,7 +74,7 @@ AVRO_EXPANSION, AVRO_JSON_BYTES, AVRO_COPIES = 64, 65_536, 8
 PIECE_BYTES = 8 * MIB
 WINDOW_BYTES = 128 * MIB
 
-# An answer of a schema registry or a token endpoint.
+# An answer of a schema registry: a broker takes no larger schema unless it was told to.
 ANSWER_BYTES = 4 * MIB
 
 # For people: the kinds of dead letters that are told apart (a number), the length of a text in

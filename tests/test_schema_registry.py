@@ -17,8 +17,8 @@ from registry import StandIn, breaks_off, drops, fails, framed
 
 from detectd.avro import Registry, reader
 from detectd.avro.known import UNKNOWN_IDS, UNKNOWN_SECONDS
-from detectd.avro.registry import ANSWER_BYTES
 from detectd.errors import ConfigError, DetectdError, Interrupted, RefusedError
+from detectd.memory import ANSWER_BYTES
 from detectd.records import Defect
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
 from urllib.parse import quote, urlsplit
 
-from detectd import web
+from detectd import memory, web
 from detectd.errors import ConfigError, Interrupted, RefusedError
 from detectd.os_failures import explained as os_failure
 from detectd.records import Defect, Stage
@@ -34,9 +34,6 @@ UNKNOWN = range(40400, 40500)
 REFUSALS = (401, 403)
 TOO_MANY = 429
 PAUSE_SECONDS = 0.1
-
-# A broker takes no larger schema unless it was told to.
-ANSWER_BYTES = 4 << 20
 
 # For a schema and all that it refers to, however slowly they come.
 SCHEMA_SECONDS = 30.0
@@ -165,7 +162,7 @@ class Registry:
                 self.url + path,
                 self._headers,
                 deadline=deadline,
-                limit=ANSWER_BYTES,
+                limit=memory.ANSWER_BYTES,
                 context=self._trusted,
             )
         except (web.TooLongError, web.RedirectedError) as strange:

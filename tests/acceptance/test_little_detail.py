@@ -54,7 +54,7 @@ def test_whoever_looks_is_told_that_there_is_no_detail(ran):
         ("anomalies",),
         ("anomalies", "--by", "key"),
         ("report",),
-        ("tap", "--verdict", "anomaly", "--last", "3", "--n", "3"),
+        ("tap", "--verdict", "anomaly", "--last", "3", "--n", "3", "--format", "text"),
     ):
         done = ran.run(*command)
         assert (done.returncode, done.stderr) == (0, "")
