@@ -90,7 +90,7 @@ def test_the_errors_shown_are_those_that_are_printed(tmp_path):
     slips = (
         ("contamination", "contaminaton"),
         ("contamination = 0.02", "contamination = 0.6"),
-        ('name = "IForest"', 'name = "IForrest"'),
+        ('name = "GMM"', 'name = "IForrest"'),
     )
     event = '{"time": 0, "host": "a", "cpu": 1, "memory": 1, "latency_ms": 1}\n'
     (tmp_path / "events.jsonl").write_text(event, encoding="utf-8")
