@@ -79,8 +79,9 @@ def test_instances_share_neither_state_nor_cache_nor_runtime_directory():
 
 def test_a_sandboxed_command_has_all_that_the_unit_says_of_its_sandbox(tmp_path):
     """With stand-ins for systemctl and systemd-run: the properties are those of the unit."""
+    credential = "LoadCredential=token:/etc/detectd/secrets/token"
     for tool, does in {
-        "systemctl": f"cat {UNIT}; printf '[Service]\nLoadCredential=token:/etc/detectd/secrets/token\n'",
+        "systemctl": f"cat {UNIT}; printf '[Service]\n{credential}\n'",
         "systemd-run": 'printf "%s\n" "$@"; exit 77',
     }.items():
         (tmp_path / tool).write_text(f"#!/bin/sh\n{does}\n")
@@ -104,7 +105,7 @@ def test_a_sandboxed_command_has_all_that_the_unit_says_of_its_sandbox(tmp_path)
     specifiers = {"%i": "payments", "%E": "/etc", "%S": "/var/lib", "%C": "/var/cache"}
     for specifier, value in specifiers.items():
         wanted = [line.replace(specifier, value) for line in wanted]
-    assert given == [*wanted, "LoadCredential=token:/etc/detectd/secrets/token"]
+    assert given == [*wanted, credential]
 
 
 def test_a_sandboxed_command_says_how_it_is_used():
