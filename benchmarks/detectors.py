@@ -25,8 +25,8 @@ from detectd.detectors import choose
 from detectd.errors import DetectdError
 from detectd.models import training
 from detectd.models.model import Recipe
-from detectd.promise import Terms, promise
 from detectd.rejection import ABSTAIN, ANOMALY, Costs
+from detectd.rejection.promise import Terms, promise
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -21,8 +21,8 @@ from benchmarks.hours import BEGAN_MS, HOUR, STEP_MS
 from detectd.detectors import choose
 from detectd.models import training
 from detectd.models.model import Recipe
-from detectd.promise import Terms, promise
 from detectd.rejection import ANOMALY, Costs
+from detectd.rejection.promise import Terms, promise
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from detectd.answering.tail import with_tail
-from detectd.answering.window import Window, guard
-from detectd.promise import Terms, promise
 from detectd.rejection import ABSTAIN, ANOMALY, NORMAL, Costs, rejector
+from detectd.rejection.promise import Terms, promise
+from detectd.service.suspicious_tail import with_tail
+from detectd.service.training_window import Window, guard
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from detectd.answering.window import Guard
     from detectd.rejection import Rejector
+    from detectd.service.training_window import Guard
 
     Stream = Callable[[np.random.Generator, int], np.ndarray]
 

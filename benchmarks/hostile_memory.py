@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from detectd import memory
+from detectd.pipeline import memory_budget
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -238,7 +238,7 @@ def main() -> None:
         )
         for name, kind in KINDS.items():
             found = command.peak(name, kind)
-            budget = memory.budget(max_record_bytes=kind.record_bytes) / MIB
+            budget = memory_budget.budget(max_record_bytes=kind.record_bytes) / MIB
             beyond = (found.resident - base.resident) / MIB
             cells = [f"{found.stream / MIB:,.1f}", f"{found.resident / MIB:,.0f}"]
             print(

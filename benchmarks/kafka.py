@@ -29,11 +29,11 @@ from kafka import KafkaAdminClient
 
 from benchmarks import kafka_latency
 from benchmarks.passing import Cost, pass_through
-from detectd.fitting import fit_file
-from detectd.loading import settle
-from detectd.service import Service
+from detectd.commands.demo_fleet import FEATURES, HOSTS, write_fleet
+from detectd.commands.fitting import fit_file
+from detectd.service.loop import Service
+from detectd.settings.loader import settle
 from detectd.signals import Stop
-from detectd.simulation import FEATURES, HOSTS, write_fleet
 from detectd.telemetry.progress import progress_bar
 
 if TYPE_CHECKING:

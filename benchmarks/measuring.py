@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 import numpy as np
 
 from detectd.detectors import build
-from detectd.detectors.compiled import cores
+from detectd.detectors.kernels import cores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -21,18 +21,18 @@ import msgspec
 import numpy as np
 
 from benchmarks.measuring import BATCH, FEATURES, TRAINING, Row, fitted, telemetry, turns
-from detectd.answering.answerer import Answerer
-from detectd.fitting import fit_file
-from detectd.loading import settle
-from detectd.records import Outgoing, Topic
-from detectd.service import Service
+from detectd.commands.fitting import fit_file
+from detectd.pipeline.records import Outgoing, Topic
+from detectd.service.engine import Answerer
+from detectd.service.loop import Service
+from detectd.settings.loader import settle
 from detectd.signals import Stop
 from detectd.telemetry.progress import progress_bar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from detectd.records import Record
+    from detectd.pipeline.records import Record
 
 EVENTS = 50_000
 PLAIN_EVENTS = 2_560

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.paths import CONTAMINATION, NAMES, Passing
-from detectd.loading import load
-from detectd.service import Service
+from detectd.service.loop import Service
+from detectd.settings.loader import load
 from detectd.signals import Stop
 from detectd.telemetry import logs
 

@@ -34,20 +34,20 @@ import numpy as np
 import structlog
 
 from detectd import wiring
-from detectd.answering import candidate
-from detectd.answering.renewal import Renewal, begun
-from detectd.answering.vigil import Vigil
 from detectd.errors import DetectdError
-from detectd.loading import settle
 from detectd.models import serving, training
-from detectd.models.refitting import Failed, Trained
-from detectd.pipeline import judge_rows
+from detectd.models.trainer_process import Failed, Trained
+from detectd.pipeline.scoring import judge_rows
 from detectd.rejection import ANOMALY, NORMAL
+from detectd.service import challenger_training
+from detectd.service.drift_monitor import Vigil
+from detectd.service.retraining import Renewal, begun
+from detectd.settings.loader import settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from detectd.models.refitting import Limits, Task
+    from detectd.models.trainer_process import Limits, Task
 
 WIDTH, FAR, BATCH, HORIZON, SEEDS = 4, 6.0, 50, 12_000, (0, 1)
 SHARE, BURST, FED = 0.05, 500, 1 / 3
@@ -225,7 +225,7 @@ def cell(found: list[Outcome]) -> str:
 def quietly() -> None:
     """Train in this process, and log nothing."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    candidate.Refit = Here  # type: ignore[misc, assignment]
+    challenger_training.Refit = Here  # type: ignore[misc, assignment]
 
 
 def main() -> None:

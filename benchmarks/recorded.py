@@ -19,9 +19,9 @@ import matplotlib as mpl
 import numpy as np
 import structlog
 
-from detectd.loading import settle
 from detectd.report.figures import figures
-from detectd.service import Service
+from detectd.service.loop import Service
+from detectd.settings.loader import settle
 from detectd.signals import Stop
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.measuring import BATCH, TRAINING, Row, fitted, fresh, one_core, race, telemetry
 from detectd.detectors import choose
-from detectd.detectors.compiled import MODULES, Compiled
+from detectd.detectors.kernels import MODULES, Compiled
 
 TARGETS = {1: 50.0, BATCH: 3.0}
 # scikit-learn takes a batch through a compiled search or a product of matrices already.

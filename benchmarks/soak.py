@@ -21,7 +21,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmarks.piped import OURS, piped
-from detectd.simulation import FEATURES, write_fleet
+from detectd.commands.demo_fleet import FEATURES, write_fleet
 
 if TYPE_CHECKING:
     from benchmarks.piped import Piped

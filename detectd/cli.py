@@ -18,9 +18,9 @@ def main(argv: list[str] | None = None) -> int:
     if argv is None:
         _begin(serves=sys.argv[1:2] == ["run"])
     from detectd import quiet
-    from detectd.arguments import default_config, parser
     from detectd.commands import COMMANDS
-    from detectd.standard_streams import prepare
+    from detectd.commands.arguments import default_config, parser
+    from detectd.commands.standard_streams import prepare
 
     prepare()
     quiet.install()
@@ -33,8 +33,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def _begin(*, serves: bool) -> None:
     """Heed the signals that a service may get at once, and see to it that text is UTF-8."""
-    from detectd import signals, umask
-    from detectd.standard_streams import is_utf8, start_again_in_utf8
+    from detectd import signals
+    from detectd.commands.standard_streams import is_utf8, start_again_in_utf8
+    from detectd.filesystem import umask
 
     if not is_utf8():
         if serves:
@@ -49,7 +50,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from detectd.commands import COMMANDS
     from detectd.commands.console import Console
     from detectd.errors import DetectdError
-    from detectd.os_failures import located
+    from detectd.filesystem.os_errors import located
 
     try:
         COMMANDS[arguments.name](arguments, Console(say=_say, note=_note))
@@ -74,9 +75,9 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _say(line: str) -> None:
-    from detectd.os_failures import explained
+    from detectd.commands.standard_streams import lose_output
+    from detectd.filesystem.os_errors import explained
     from detectd.report.terminal import printable
-    from detectd.standard_streams import lose_output
 
     try:
         print(printable(line), flush=True)

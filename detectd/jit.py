@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numba
 
-from detectd import directories, owners
 from detectd.errors import ConfigError
+from detectd.filesystem import owners, private_directories
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +51,7 @@ def _is_safe(directory: str) -> bool:
     if os.environ.get(CHECK_OWNERS, "").lower() == "false":
         return True
     try:
-        directories.require_private("NUMBA_CACHE_DIR", Path(directory))
+        private_directories.require_private("NUMBA_CACHE_DIR", Path(directory))
         files = {place: place.lstat() for place in Path(directory).iterdir()}
     except (ConfigError, OSError) as why:
         refused.append(f"{COMPILES}: {why}")

@@ -7,24 +7,24 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from detectd import memory
-from detectd.decode import Schema
 from detectd.errors import ConfigError, UsageError
-from detectd.records import Topic
+from detectd.pipeline import memory_budget
+from detectd.pipeline.decode import Schema
+from detectd.pipeline.records import Topic
 
 if TYPE_CHECKING:
-    from detectd.answering.collection import Goal
-    from detectd.avro import Registry
-    from detectd.brokers import KafkaClient
-    from detectd.brokers.topics import Creation
+    from detectd.kafka import KafkaClient
+    from detectd.kafka.avro import Registry
+    from detectd.kafka.topics import Creation
+    from detectd.models.collection import Goal
     from detectd.models.model import Model, Recipe
     from detectd.models.replication import Feed
     from detectd.models.store import Store
-    from detectd.outputs.file import FileOutputs
-    from detectd.outputs.kafka import KafkaOutputs
-    from detectd.promise import Terms
+    from detectd.rejection.promise import Terms
     from detectd.settings import Settings
     from detectd.sinks import Sink
+    from detectd.sinks.file_reader import FileOutputs
+    from detectd.sinks.kafka_reader import KafkaOutputs
     from detectd.sources import Source
     from detectd.sources.header import CsvFormat
 
@@ -74,15 +74,15 @@ def stream_schema(settings: Settings) -> Schema:
     plain = schema(settings)
     if settings.source.format != "avro":
         return plain
-    from detectd import avro
+    from detectd.kafka import avro
 
     return replace(plain, read=avro.reader(schema_registry(settings)))
 
 
 def schema_registry(settings: Settings) -> Registry:
     """Where Avro's schemas are asked for."""
-    from detectd.avro import Registry
-    from detectd.secrets import read_secret
+    from detectd.kafka.avro import Registry
+    from detectd.settings.secrets import read_secret
 
     asked = settings.schema_registry
     assert asked.url is not None
@@ -117,7 +117,7 @@ def recipe(settings: Settings) -> Recipe:
 
 def warmup_goal(settings: Settings) -> Goal:
     """What a warm-up collects. Raises DetectdError if so few rows could not train a model."""
-    from detectd.answering.collection import Goal
+    from detectd.models.collection import Goal
     from detectd.models.training import fewest_rows
 
     asked = settings.training
@@ -143,8 +143,8 @@ def terms(settings: Settings, model: Model | None = None) -> Terms:
 
     Raises ConfigError where γ is left to a model and there is none.
     """
-    from detectd.promise import Terms
     from detectd.rejection import Costs
+    from detectd.rejection.promise import Terms
 
     asked, contamination = settings.rejector, settings.detector.contamination
     plausible: tuple[float, ...] = ()
@@ -177,7 +177,7 @@ def source(settings: Settings, client: KafkaClient | None) -> Source:
     asked = settings.source
     if asked.kind == "file":
         from detectd.sources.file import FileSource
-        from detectd.sources.opened import require_apart
+        from detectd.sources.open_file import require_apart
 
         assert asked.path is not None
         if settings.sink.kind == "file" and settings.sink.directory is not None:
@@ -187,7 +187,7 @@ def source(settings: Settings, client: KafkaClient | None) -> Source:
             row_format=asked.row_format(asked.path),
             follow=asked.follow,
             max_record_bytes=asked.max_record_bytes,
-            batch_bytes=memory.slice_bytes(asked.batch_bytes),
+            batch_bytes=memory_budget.slice_bytes(asked.batch_bytes),
             csv=csv_format(settings),
             rotated=asked.rotated,
             rotate_wait_seconds=asked.rotate_wait_seconds,
@@ -199,7 +199,7 @@ def source(settings: Settings, client: KafkaClient | None) -> Source:
         return StdinSource(
             row_format=asked.row_format(asked.path),
             max_record_bytes=asked.max_record_bytes,
-            batch_bytes=memory.slice_bytes(asked.batch_bytes),
+            batch_bytes=memory_budget.slice_bytes(asked.batch_bytes),
             csv=csv_format(settings),
         )
     from detectd.sources.kafka import KafkaSource
@@ -214,13 +214,13 @@ def source(settings: Settings, client: KafkaClient | None) -> Source:
         alone=settings.sink.kind == "file",
         creation=creation(settings),
         copies=copies(settings),
-        batch_bytes=memory.slice_bytes(asked.batch_bytes),
+        batch_bytes=memory_budget.slice_bytes(asked.batch_bytes),
     )
 
 
 def copies(settings: Settings) -> int:
     """How many times its bytes an event may occupy, apart from what a row of CSV is known to."""
-    return memory.AVRO_COPIES if settings.source.format == "avro" else 1
+    return memory_budget.AVRO_COPIES if settings.source.format == "avro" else 1
 
 
 def sink(settings: Settings, client: KafkaClient | None) -> Sink:
@@ -255,7 +255,7 @@ def sink(settings: Settings, client: KafkaClient | None) -> Sink:
 
 def delivery(settings: Settings) -> str:
     """What the pair of source and sink guarantees."""
-    from detectd.delivery import guarantee
+    from detectd.sinks.delivery import guarantee
 
     kinds = settings.source.kind, settings.sink.kind
     return guarantee(*kinds, transactional=_transactional(settings))
@@ -263,7 +263,7 @@ def delivery(settings: Settings) -> str:
 
 def server_token(settings: Settings) -> str | None:
     """What a client of the endpoints must send, where that is asked for."""
-    from detectd.secrets import read_secret
+    from detectd.settings.secrets import read_secret
 
     path = settings.server.token_file
     return None if path is None else read_secret("server.token_file", path)
@@ -277,7 +277,7 @@ def output_topics(settings: Settings) -> dict[Topic, str]:
 
 def creation(settings: Settings) -> Creation | None:
     """How missing topics are made; None where that is not asked for."""
-    from detectd.brokers.topics import Creation
+    from detectd.kafka.topics import Creation
 
     asked = settings.kafka
     return Creation(asked.partitions, asked.replication_factor) if asked.create_topics else None
@@ -292,9 +292,9 @@ def kafka_client(settings: Settings, beside: str | None = None) -> KafkaClient |
     """
     if "kafka" not in (settings.source.kind, settings.sink.kind):
         return None
-    from detectd.brokers import KafkaClient
-    from detectd.brokers.identity import Identity
-    from detectd.brokers.security import confluent_options, kafka_python_options
+    from detectd.kafka import KafkaClient
+    from detectd.kafka.identity import Identity
+    from detectd.kafka.security import confluent_options, kafka_python_options
 
     asked = settings.kafka
     prefix = asked.transactional_id or asked.group_id
@@ -344,7 +344,7 @@ def stream(settings: Settings) -> str:
 def outputs(settings: Settings) -> FileOutputs | KafkaOutputs:
     """What the sink has written. Raises UsageError where it goes to a pipe."""
     if settings.sink.kind == "file":
-        from detectd.outputs.file import FileOutputs
+        from detectd.sinks.file_reader import FileOutputs
 
         assert settings.sink.directory is not None
         return FileOutputs(
@@ -354,7 +354,7 @@ def outputs(settings: Settings) -> FileOutputs | KafkaOutputs:
         )
     if settings.sink.kind == "stdout":
         raise UsageError('sink.kind = "stdout" keeps nothing; look into the pipe that reads it')
-    from detectd.outputs.kafka import KafkaOutputs
+    from detectd.sinks.kafka_reader import KafkaOutputs
 
     client = kafka_client(settings, beside="dead-letters")
     assert client

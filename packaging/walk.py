@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from detectd.arguments import parser
 from detectd.commands import COMMANDS
+from detectd.commands.arguments import parser
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from detectd.answering.acceptance import Contender, agreement, refusals
 from detectd.detectors import choose
 from detectd.models.model import Recipe
 from detectd.models.training import train
-from detectd.pipeline import Judge
-from detectd.promise import Terms, promise
+from detectd.pipeline.scoring import Judge
 from detectd.rejection import Costs
+from detectd.rejection.promise import Terms, promise
+from detectd.service.promotion import Contender, agreement, refusals
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TERMS = Terms(contamination=0.05, T=8.0, max_abstain_rate=None, delta=0.1, costs=Costs(1, 1, 0.05))

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectd.anomalies import LONGEST, Anomaly, Feature, reader
-from detectd.anomaly_selection import Selection, by_key
-from detectd.answering.recent_anomalies import FEATURES, KEPT, RecentAnomalies, together
-from detectd.records import Outgoing, Record, Topic
-from detectd.stamps import before
+from detectd.models.recent_anomalies import FEATURES, KEPT, RecentAnomalies, together
+from detectd.pipeline.anomaly_records import LONGEST, Anomaly, Feature, reader
+from detectd.pipeline.fields import before
+from detectd.pipeline.records import Outgoing, Record, Topic
+from detectd.report.anomaly_selection import Selection, by_key
 
 ENVELOPE = {"verdict": "anomaly", "score": 2.5, "p_value": 0.01, "model": "m", "id": "e.jsonl:7"}
 HEADERS = (

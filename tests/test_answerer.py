@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 
 from detectd import wiring
-from detectd.answering import renewal, succession
-from detectd.answering.answerer import Answerer
-from detectd.answering.collection import Goal
-from detectd.answering.warmup import Origin, Warmup
 from detectd.errors import ConfigError, DetectdError
-from detectd.models import refitting, serving
+from detectd.models import serving, trainer_process
+from detectd.models.collection import Goal
 from detectd.models.model import Recipe
 from detectd.models.store import Store
 from detectd.models.training import train
-from detectd.records import Record
+from detectd.pipeline.records import Record
+from detectd.service import activation, retraining
+from detectd.service.engine import Answerer
+from detectd.service.warmup_log import Origin, Warmup
 from detectd.settings import Settings
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -93,7 +93,7 @@ def answer(answerer, count=100, seed=5):
 
 def look(answerer, monkeypatch):
     """A turn of the loop in which it is time to look into the store."""
-    monkeypatch.setattr(succession, "LOOK_SECONDS", -1.0)
+    monkeypatch.setattr(activation, "LOOK_SECONDS", -1.0)
     answerer.advance(lambda: None)
 
 
@@ -329,7 +329,7 @@ def test_a_reload_that_cannot_keep_its_window_changes_nothing(answerer, home, mo
         raise refused
 
     answer(answerer)
-    monkeypatch.setattr(renewal, "Collected", fail)
+    monkeypatch.setattr(retraining, "Collected", fail)
     before, incumbent = seen(answerer), answerer.incumbent
     change = REFIT | {"rejector": {"T": 4.0}, "drift": {"average_run_length": 1e4}}
     with pytest.raises(DetectdError):
@@ -378,19 +378,19 @@ def test_a_warm_up_file_that_was_removed_is_not_collected_into(tmp_path, monkeyp
 
 def test_a_trainers_directory_that_was_swept_is_made_again(tmp_path, monkeypatch):
     """Another service sweeps between its making and its locking."""
-    mkdtemp, swept = refitting.tempfile.mkdtemp, []
+    mkdtemp, swept = trainer_process.tempfile.mkdtemp, []
 
     def watched(**options):
         path = mkdtemp(**options)
         if not swept:
-            refitting.sweep(tmp_path)
+            trainer_process.sweep(tmp_path)
             swept.append(path)
         return path
 
-    monkeypatch.setattr(refitting.tempfile, "mkdtemp", watched)
-    with refitting._own_directory(tmp_path) as own:
+    monkeypatch.setattr(trainer_process.tempfile, "mkdtemp", watched)
+    with trainer_process._own_directory(tmp_path) as own:
         assert own.is_dir()
         assert str(own) not in swept
-        refitting.sweep(tmp_path)
+        trainer_process.sweep(tmp_path)
         assert own.is_dir()
     assert not own.exists()

@@ -20,14 +20,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from registry import framed
 
-from detectd import memory
-from detectd.avro import reader
-from detectd.avro.known import Known
-from detectd.avro.registry import Registered
-from detectd.avro.schemas import MAX_LEVELS
-from detectd.decode import Decoded, Schema, decode
-from detectd.encode import warming_up
-from detectd.records import Defect, Record, Stage
+from detectd.kafka.avro import reader
+from detectd.kafka.avro_schemas import MAX_LEVELS
+from detectd.kafka.known_schemas import Known
+from detectd.kafka.schema_registry import Registered
+from detectd.pipeline import memory_budget
+from detectd.pipeline.decode import Decoded, Schema, decode
+from detectd.pipeline.encode import warming_up
+from detectd.pipeline.records import Defect, Record, Stage
 
 Typed = st.SearchStrategy[tuple[Any, Any, Any]]
 
@@ -478,7 +478,7 @@ def test_what_holds_for_json_holds_for_avro(value: bytes, limit: int, error: str
 )
 def test_items_that_occupy_more_than_they_take_are_counted(items: Any, one: bytes) -> None:
     read = read_of(record_of(x={"type": "array", "items": items}))
-    most = memory.AVRO_ITEMS
+    most = memory_budget.AVRO_ITEMS
     few = most if one else 10_000  # of items without bytes there is a bound on the JSON, too
     fields, text = read(framed(7, long(few) + few * one + b"\0"))
     assert len(fields["x"]) == few
@@ -491,13 +491,13 @@ def test_items_that_occupy_more_than_they_take_are_counted(items: Any, one: byte
 def test_items_are_counted_over_all_arrays_and_maps_and_by_record() -> None:
     tree = record_of("Tree", children={"type": "array", "items": "Tree"})
     read = read_of(tree)
-    leaves = memory.AVRO_ITEMS - 1
+    leaves = memory_budget.AVRO_ITEMS - 1
     body = framed(7, long(leaves) + leaves * b"\0" + b"\0")
     for _ in range(2):
         assert len(read(body)[0]["children"]) == leaves
     assert "items" in error_of(read, framed(7, long(leaves + 1) + (leaves + 1) * b"\0" + b"\0"))
     pair = record_of(a={"type": "array", "items": "null"}, b={"type": "map", "values": "null"})
-    half = memory.AVRO_ITEMS // 2
+    half = memory_budget.AVRO_ITEMS // 2
     keys = b"".join(written_text(str(n)) for n in range(half + 1))
     assert "items" in error_of(
         read_of(pair), framed(7, long(half) + b"\0" + long(half + 1) + keys + b"\0")
@@ -505,7 +505,7 @@ def test_items_are_counted_over_all_arrays_and_maps_and_by_record() -> None:
 
 
 def test_plain_items_are_as_many_as_the_record_holds() -> None:
-    many = memory.AVRO_ITEMS + 1
+    many = memory_budget.AVRO_ITEMS + 1
     read = read_of(record_of(x={"type": "array", "items": "float"}))
     assert len(read(framed(7, long(many) + many * b"\0\0\0\0" + b"\0"))[0]["x"]) == many
 
@@ -515,7 +515,7 @@ def written_text(text: str) -> bytes:
 
 
 def test_schemas_are_kept_as_long_as_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "SCHEMA_BYTES", 250)
+    monkeypatch.setattr(memory_budget, "SCHEMA_BYTES", 250)
     known = Known()
     for number in (1, 2):
         known.add(number, lambda body: body, 100)

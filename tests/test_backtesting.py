@@ -10,13 +10,13 @@ import pytest
 from acceptance.command import World
 
 from detectd import wiring
-from detectd.backtesting import backtest, truth_of
+from detectd.commands.backtesting import backtest, truth_of
+from detectd.commands.fitting import fit_file
 from detectd.errors import ConfigError, DetectdError, UsageError
-from detectd.fitting import fit_file
-from detectd.loading import load
 from detectd.rejection import Costs, exact_promise
 from detectd.report.backtest import POINTS, TABLE, backtest_figures, backtest_text
-from detectd.service import Service
+from detectd.service.loop import Service
+from detectd.settings.loader import load
 from detectd.signals import Stop
 
 COSTS = {"cost_false_positive": 3.0, "cost_false_negative": 7.0, "cost_rejection": 0.5}

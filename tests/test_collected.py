@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detectd.answering.collected import Collected
-from detectd.answering.window import Guard, Window
+from detectd.service.training_rows import Collected
+from detectd.service.training_window import Guard, Window
 
 SIZE, WIDTH = 40, 2
 

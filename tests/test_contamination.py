@@ -27,8 +27,8 @@ from detectd.models.contamination import (
 from detectd.models.model import Contamination, Recipe
 from detectd.models.store import Store
 from detectd.models.training import require_rows, train
-from detectd.promise import Terms, promise
 from detectd.rejection import Costs
+from detectd.rejection.promise import Terms, promise
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 FEATURES = ("a", "b", "c")

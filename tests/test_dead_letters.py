@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectd.dead_letters import Letter, grouped, pattern, read
-from detectd.decode import Schema, decode
-from detectd.encode import dead_letter, too_large
-from detectd.records import Defect, Dialect, Record, Stage, Topic
+from detectd.pipeline.dead_letters import Letter, grouped, pattern, read
+from detectd.pipeline.decode import Schema, decode
+from detectd.pipeline.encode import dead_letter, too_large
+from detectd.pipeline.records import Defect, Dialect, Record, Stage, Topic
 
 DEFECT = Defect(Stage.FEATURES, "feature 'b' is missing")
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectd.decode import Schema, decode
-from detectd.records import Record, Stage
+from detectd.pipeline.decode import Schema, decode
+from detectd.pipeline.records import Record, Stage
 
 
 def one(value, columns=None, **schema):

@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detectd.alerts import alert
-from detectd.answering.recent_anomalies import RecentAnomalies
-from detectd.decode import Schema
-from detectd.detail import HEADERS, shown
 from detectd.detectors import choose
-from detectd.encode import Envelope
 from detectd.models.model import Recipe
+from detectd.models.recent_anomalies import RecentAnomalies
 from detectd.models.training import complete_rows, train
-from detectd.pipeline import Judge, collect_records, judge_records
-from detectd.records import Record, Topic
+from detectd.pipeline.alerts import alert
+from detectd.pipeline.decode import Schema
+from detectd.pipeline.encode import Envelope
+from detectd.pipeline.output_detail import HEADERS, shown
+from detectd.pipeline.records import Record, Topic
+from detectd.pipeline.scoring import Judge, collect_records, judge_records
 from detectd.rejection import rejector
 from detectd.rejection.drift import Alarm
 from detectd.report.anomalies import NO_DETAIL

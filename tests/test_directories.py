@@ -8,12 +8,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from detectd import directories, durable, owners, umask
 from detectd.errors import ConfigError, UsageError
+from detectd.filesystem import atomic_files, owners, private_directories, umask
+from detectd.filesystem.result_file import write_result
 from detectd.models.store import Store
-from detectd.result_file import write_result
 from detectd.sinks.file import FileSink
-from detectd.sinks.output import Output
+from detectd.sinks.output_file import Output
 
 ATTACKER = 4001
 
@@ -38,7 +38,7 @@ def give(path, owner=ATTACKER, group=-1):
 
 def refused(place):
     try:
-        directories.require_private("models.directory", place)
+        private_directories.require_private("models.directory", place)
     except ConfigError as why:
         return str(why)
     return None
@@ -135,8 +135,8 @@ def test_users_without_a_number_of_their_own_are_known_by_the_map(monkeypatch):
 
 def test_what_is_missing_is_made_with_the_mode_asked(tmp_path):
     place = tmp_path / "a" / "b"
-    directories.make("models.directory", place, 0o700)
-    directories.make("models.directory", place, 0o700)
+    private_directories.make("models.directory", place, 0o700)
+    private_directories.make("models.directory", place, 0o700)
     assert [stat.S_IMODE(each.stat().st_mode) for each in (place, place.parent)] == [0o700] * 2
 
 
@@ -147,7 +147,7 @@ def test_nothing_is_made_through_a_link_of_another_user(tmp_path):
     link.symlink_to("victim")
     give(link)
     with pytest.raises(ConfigError):
-        directories.make("models.directory", link / "models", 0o700)
+        private_directories.make("models.directory", link / "models", 0o700)
     assert not list((tmp_path / "victim").iterdir())
 
 
@@ -235,7 +235,7 @@ def test_outputs_are_readable_as_the_umask_allows_and_all_else_is_ours(
 def test_a_file_is_never_written_over_one_that_is_there(tmp_path):
     (tmp_path / "planted").symlink_to("victim")
     with pytest.raises(FileExistsError):
-        durable.write(tmp_path / "planted", b"content")
+        atomic_files.write(tmp_path / "planted", b"content")
     assert not (tmp_path / "victim").exists()
 
 

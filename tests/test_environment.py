@@ -10,9 +10,9 @@ import pytest
 from pydantic import TypeAdapter
 
 from detectd.errors import ConfigError
-from detectd.loading import examine
 from detectd.settings import Settings
 from detectd.settings.environment import literal, overrides, variables
+from detectd.settings.loader import examine
 
 SCHEMA = json.loads((Path(__file__).parents[1] / "config" / "schema.json").read_text())
 PLAIN = """\

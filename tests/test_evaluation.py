@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import auc, confusion_matrix, roc_auc_score
 
-from detectd.evaluation import auroc, forced, risk_coverage, tally
 from detectd.rejection import ABSTAIN, ANOMALY, NORMAL, Costs
+from detectd.rejection.evaluation import auroc, forced, risk_coverage, tally
 
 DOUBTS = st.lists(
     st.tuples(st.sampled_from([-np.inf, -700.0, -8.0, -1.0, -0.7]), st.booleans()), min_size=1

@@ -8,11 +8,11 @@ from pyod.models.ecod import ECOD
 from pyod.models.hbos import HBOS
 from pyod.models.iforest import IForest
 
-from detectd.decode import Schema
 from detectd.detectors import choose
-from detectd.explaining import explanations, occlusion
-from detectd.pipeline import Judge, judge_records
-from detectd.records import Record, Topic
+from detectd.pipeline.decode import Schema
+from detectd.pipeline.explain import explanations, occlusion
+from detectd.pipeline.records import Record, Topic
+from detectd.pipeline.scoring import Judge, judge_records
 from detectd.rejection import rejector
 
 FEATURES = ("a", "b", "c")

@@ -14,18 +14,18 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from report.worlds import NOON
 
-from detectd.answering.observations import Observations, grid
 from detectd.detectors import far_outside
 from detectd.errors import ConfigError, DetectdError
-from detectd.explaining import occlusion
 from detectd.models.contamination import _logs, _tells_apart
 from detectd.models.model import Recipe
+from detectd.models.observations import Observations, grid
 from detectd.models.training import train
-from detectd.promise import Terms, promise
+from detectd.pipeline.explain import occlusion
 from detectd.rejection import Costs, rejector
-from detectd.report.axes import linear
-from detectd.report.charts import scores_figure
-from detectd.report.markup import render
+from detectd.rejection.promise import Terms, promise
+from detectd.report.svg.axes import linear
+from detectd.report.svg.charts import scores_figure
+from detectd.report.svg.markup import render
 
 LARGEST = np.finfo(np.float64).max
 SMALLEST = 5e-324

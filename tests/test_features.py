@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectd.decode import Schema, decode
 from detectd.errors import ConfigError
 from detectd.features import FUNCTIONS, Function, as_data, from_data, in_words
 from detectd.features.zones import offsets_ms
-from detectd.loading import settle
-from detectd.records import Record, Stage
-from detectd.typed import typed_reader
+from detectd.pipeline.decode import Schema, decode
+from detectd.pipeline.fast_json import typed_reader
+from detectd.pipeline.records import Record, Stage
+from detectd.settings.loader import settle
 
 HOUR, WEEKDAY = Function("hour", "hour"), Function("weekday", "weekday")
 moments = st.integers(0, 253_402_300_799_999)

@@ -7,7 +7,7 @@ from fuzz.campaign import blindly
 from fuzz.path import one_input, worlds
 from fuzz.seeds import seeds
 
-from detectd import pipeline
+from detectd.pipeline import scoring
 
 
 @pytest.mark.parametrize("number", range(len(seeds())))
@@ -23,15 +23,15 @@ def test_what_chance_makes_of_them_does_too(seed):
 def test_the_invariants_can_fail(monkeypatch):
     """Outputs out of order, and an output that breaks, do not go unseen."""
     worlds()
-    whole = pipeline.dead_letter
+    whole = scoring.dead_letter
     two = b"\x00\x00" + b"no\x1e\x1eJSON"
     one_input(two)
-    monkeypatch.setattr(pipeline, "_in_order", lambda living, records, decoded: living[::-1])
+    monkeypatch.setattr(scoring, "_in_order", lambda living, records, decoded: living[::-1])
     with pytest.raises(AssertionError):
         one_input(two)
     monkeypatch.undo()
     monkeypatch.setattr(
-        pipeline, "dead_letter", lambda record, defect: whole(record, defect)._replace()
+        scoring, "dead_letter", lambda record, defect: whole(record, defect)._replace()
     )
     with pytest.raises(AttributeError):
         one_input(two)

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from detectd.loading import settle
-from detectd.service import Service
+from detectd.service.loop import Service
+from detectd.settings.loader import settle
 from detectd.signals import Stop
 from detectd.sources import Batch
 

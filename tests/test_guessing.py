@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from detectd.guessing import guess
+from detectd.pipeline.field_guessing import guess
 
 COUNT = 200
 DRAW = random.Random(3)

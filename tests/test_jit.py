@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from numba.core import event
 
-from detectd.decode import Schema
-from detectd.detectors.compiled import MODULES
-from detectd.loading import settle
+from detectd.detectors.kernels import MODULES
 from detectd.models import serving
 from detectd.models.model import Recipe
 from detectd.models.training import train
-from detectd.pipeline import judge_records
-from detectd.records import Record
+from detectd.pipeline.decode import Schema
+from detectd.pipeline.records import Record
+from detectd.pipeline.scoring import judge_records
+from detectd.settings.loader import settle
 
 # Rows enough for the cores to share.
 MANY = 4096

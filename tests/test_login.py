@@ -10,8 +10,8 @@ import time
 
 import pytest
 
-from detectd.brokers.login import log_in
 from detectd.errors import Interrupted
+from detectd.kafka.login_probe import log_in
 
 
 def drips(client):

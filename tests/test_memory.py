@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectd import encode, explaining, memory
-from detectd.brokers.headers import left_out, passed_on
-from detectd.decode import Schema, decode, fields_of
-from detectd.encode import dead_letter
-from detectd.field_watch import FieldWatch
-from detectd.pipeline import collect_records
-from detectd.records import Defect, Record, Stage
+from detectd.kafka.headers import left_out, passed_on
+from detectd.pipeline import encode, explain, memory_budget
+from detectd.pipeline.decode import Schema, decode, fields_of
+from detectd.pipeline.encode import dead_letter
+from detectd.pipeline.field_watch import FieldWatch
+from detectd.pipeline.records import Defect, Record, Stage
+from detectd.pipeline.scoring import collect_records
 from detectd.sources.header import CsvFormat, find_header
 from detectd.sources.kafka import KafkaSource
 from detectd.sources.reader import Reader
@@ -80,21 +80,21 @@ KINDS = [
 @pytest.mark.parametrize("kind", KINDS)
 def test_records_with_their_answers_occupy_no_more_than_their_weight_allows(kind):
     batch, occupied, _ = held(lambda: records(kind))
-    weight = memory.weight(batch)
+    weight = memory_budget.weight(batch)
     assert occupied <= weight
     (outgoing, _), answers, peak = held(lambda: collect_records(batch, SCHEMA))
     assert len(outgoing) == len(batch)
-    assert occupied + answers <= (memory.COPIES - 2) * weight
+    assert occupied + answers <= (memory_budget.COPIES - 2) * weight
     longest = max(len(record.value) for record in batch)
     # What is left of the copies is the sink's.
-    assert occupied + peak <= (memory.COPIES - 1) * weight + memory.DECODED * longest
+    assert occupied + peak <= (memory_budget.COPIES - 1) * weight + memory_budget.DECODED * longest
 
 
 def test_a_record_that_is_decoded_in_full_occupies_what_the_budget_says():
     for inner in (b"[],", b"{},", b'{"":[]},', b'"\xc3\xbf",', b"1e9,", b'"\\ud83d",'):
         value = b'{"a":[%b0]}' % (inner * (MIB // len(inner)))
         _, _, peak = held(lambda value=value: fields_of(Record("e:1", value), SCHEMA))
-        assert peak <= memory.DECODED * len(value), inner
+        assert peak <= memory_budget.DECODED * len(value), inner
 
 
 def test_a_dead_letter_keeps_nothing_of_what_was_decoded():
@@ -130,11 +130,11 @@ def test_an_event_of_json_stays_text_in_its_dead_letter():
 
 @pytest.mark.parametrize("text", [b"plain", b'"\\\n\t\r\b\f', bytes(range(32)), "é\x7f".encode()])
 def test_the_length_as_json_is_known_beforehand(text):
-    assert memory.escaped(text) == len(encode.to_json(text.decode())) - 2
+    assert memory_budget.escaped(text) == len(encode.to_json(text.decode())) - 2
 
 
 def test_a_header_of_too_many_columns_is_none():
-    line = b",".join(b"c%d" % n for n in range(memory.COLUMNS + 2))
+    line = b",".join(b"c%d" % n for n in range(memory_budget.COLUMNS + 2))
     former = find_header(b"a,b", "f", CsvFormat(("a",)), None).header
     found = find_header(line, "f", CsvFormat(("a",)), former)
     assert not found.is_first_line
@@ -148,7 +148,7 @@ def test_names_of_fields_to_choose_from_are_bounded():
         for n in range(3)
     ]
     _, occupied, _ = held(lambda: watch.look(batch, last=True))
-    assert len(watch._names) == memory.NAMES
+    assert len(watch._names) == memory_budget.NAMES
     assert occupied < MIB
     assert watch.warnings
 
@@ -171,13 +171,11 @@ def test_rows_are_explained_a_part_at_a_time(monkeypatch):
         scorer = Sums()
         scores = rows.sum(axis=1)
         labels = ("a", "b", "c", "d")
-        found = list(
-            explaining.explanations(scorer, rows, scores, medians, labels, Found(), scores)
-        )
+        found = list(explain.explanations(scorer, rows, scores, medians, labels, Found(), scores))
         return found, scorer.calls
 
     whole, once = explained()
-    monkeypatch.setattr(memory, "EXPLAINING_BYTES", 8 * 4 * 4 * 7)
+    monkeypatch.setattr(memory_budget, "EXPLAINING_BYTES", 8 * 4 * 4 * 7)
     parts, times = explained()
     assert (once, times) == (1, 8)
     assert parts == whole
@@ -185,8 +183,8 @@ def test_rows_are_explained_a_part_at_a_time(monkeypatch):
 
 @pytest.mark.parametrize("columns", [1, 100, 1000])
 def test_wide_rows_make_smaller_batches(columns):
-    most = memory.most_events(32 * MIB, columns)
-    assert most * (memory.RECORD_BYTES + memory.FEATURE_BYTES * columns) <= 32 * MIB
+    most = memory_budget.most_events(32 * MIB, columns)
+    assert most * (memory_budget.RECORD_BYTES + memory_budget.FEATURE_BYTES * columns) <= 32 * MIB
     assert most > 400
 
 
@@ -194,16 +192,19 @@ def test_a_reader_gives_no_more_rows_than_there_is_room_for():
     reader = Reader("f", MIB, rows=True)
     reader.feed(b",".join(name.encode() for name in WIDE) + b"\n" + (b"," * 499 + b"\n") * 400)
     room = 4 * MIB
-    taken = reader.take(memory.most_records(room, reader.columns))
-    assert memory.weight(taken) <= room + sum(len(each.value) for each in taken)
+    taken = reader.take(memory_budget.most_records(room, reader.columns))
+    assert memory_budget.weight(taken) <= room + sum(len(each.value) for each in taken)
     assert 100 < len(taken) < 400
 
 
 def test_of_too_many_headers_the_first_are_kept_in_a_dead_letter():
-    many = [("detectd-verdict", b"normal"), *((f"h{n}", b"x") for n in range(memory.HEADERS + 5))]
-    assert left_out(many[: memory.HEADERS]) == 0
+    many = [
+        ("detectd-verdict", b"normal"),
+        *((f"h{n}", b"x") for n in range(memory_budget.HEADERS + 5)),
+    ]
+    assert left_out(many[: memory_budget.HEADERS]) == 0
     kept, dropped = passed_on(many), left_out(many)
-    assert kept[-1] == (f"h{memory.HEADERS - 2}", b"x")
+    assert kept[-1] == (f"h{memory_budget.HEADERS - 2}", b"x")
     assert dropped > 6
     decoded = decode([Record("t/0/1", b'{"a":1}', headers=kept, dropped=dropped)], SCHEMA)
     assert decoded.dead[0].error == "more than 1,000 headers; only these are kept"

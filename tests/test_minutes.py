@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from detectd.loading import settle
-from detectd.minutes import FIRST_SECONDS, SECONDS, Minutes
-from detectd.records import OUTCOMES
+from detectd.pipeline.records import OUTCOMES
+from detectd.settings.loader import settle
 from detectd.sources import Partition
-from detectd.telemetry.witness import Witness
+from detectd.telemetry.minute_summary import FIRST_SECONDS, SECONDS, Minutes
+from detectd.telemetry.reporter import Witness
 
 steps = st.lists(st.tuples(st.floats(0, 200), st.sampled_from(OUTCOMES), st.integers(0, 9)))
 

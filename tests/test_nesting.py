@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detectd.decode import Schema, decode
-from detectd.nesting import any_deeper, depth
-from detectd.records import Record, Stage
-from detectd.stamps import to_json
+from detectd.pipeline.decode import Schema, decode
+from detectd.pipeline.fields import to_json
+from detectd.pipeline.nesting import any_deeper, depth
+from detectd.pipeline.records import Record, Stage
 
 # Too deep to be encoded again, and just not too deep to be decoded.
 TREACHEROUS = range(900, 1000, 7)

@@ -9,13 +9,13 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from test_answerer import model, settings
 
-from detectd.answering.renewal import Renewal
-from detectd.answering.window import Guard
 from detectd.errors import DetectdError
 from detectd.models import serving
 from detectd.models.store import Store
 from detectd.rejection import NORMAL
-from detectd.sinks import marks
+from detectd.service.retraining import Renewal
+from detectd.service.training_window import Guard
+from detectd.sinks import commit_metadata
 
 QUARANTINE = 50
 
@@ -274,7 +274,7 @@ def test_nothing_suspicious_trains_under_normal_only_not_even_after_an_alarm(tmp
 def test_what_a_commit_says_fits_into_kafka_s_offsets(tmp_path, first):
     renewal = begun(tmp_path, first, **training("every"))
     see(renewal, [300], [200])
-    said = marks.write({"state": renewal.state(), "padding": "x" * 3000})
-    assert not said.startswith(marks.COMPRESSED)
-    assert marks.read(said)["state"] == renewal.state()
+    said = commit_metadata.write({"state": renewal.state(), "padding": "x" * 3000})
+    assert not said.startswith(commit_metadata.COMPRESSED)
+    assert commit_metadata.read(said)["state"] == renewal.state()
     renewal.close()

@@ -9,7 +9,7 @@ import pytest
 
 import detectd
 from detectd.errors import ConfigError, DetectdError, Interrupted, UsageError
-from detectd.os_failures import TABLE, Kind, explained, located
+from detectd.filesystem.os_errors import TABLE, Kind, explained, located
 
 PASSING = {errno.EINTR, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN}
 RETRY = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM}

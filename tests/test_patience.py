@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from detectd.pace import Patience
+from detectd.service.batching import Patience
 from detectd.telemetry.health import Health
 
 

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detectd.decode import Schema
 from detectd.detectors import choose
-from detectd.encode import Envelope
 from detectd.models.model import Recipe
 from detectd.models.training import complete_rows, train
-from detectd.pipeline import Judge, collect_records, judge_records
-from detectd.records import Record, Topic
+from detectd.pipeline.decode import Schema
+from detectd.pipeline.encode import Envelope
+from detectd.pipeline.records import Record, Topic
+from detectd.pipeline.scoring import Judge, collect_records, judge_records
 from detectd.rejection import rejector
 
 SCHEMA = Schema(("a", "b"), missing="median", max_record_bytes=200)

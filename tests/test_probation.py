@@ -1,10 +1,10 @@
 import pytest
 
-from detectd import memory
-from detectd.encode import dead_letter
 from detectd.errors import ConfigError
-from detectd.probation import Probation
-from detectd.records import Defect, Outgoing, Record, Stage, Topic
+from detectd.pipeline import memory_budget
+from detectd.pipeline.encode import dead_letter
+from detectd.pipeline.records import Defect, Outgoing, Record, Stage, Topic
+from detectd.service.startup_guard import Probation
 
 GOOD = Outgoing(Topic.NORMAL, b"{}")
 BAD = dead_letter(Record("t:1", b"x"), Defect(Stage.DECODE, "not JSON"))
@@ -38,7 +38,9 @@ def test_a_short_stream_of_bad_records_is_passed_on_at_its_end():
 
 
 def test_bad_records_are_held_only_as_far_as_memory_goes():
-    large = dead_letter(Record("t:1", b"x" * (memory.HELD_BYTES // 4)), Defect(Stage.DECODE, "no"))
+    large = dead_letter(
+        Record("t:1", b"x" * (memory_budget.HELD_BYTES // 4)), Defect(Stage.DECODE, "no")
+    )
     probation = Probation()
     assert probation.pass_on([large] * 3, last=False) is None
     with pytest.raises(ConfigError, match="first 4 records are all dead letters"):

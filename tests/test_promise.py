@@ -10,16 +10,16 @@ import pytest
 from report.worlds import NOON, fitted
 
 from detectd.models.serving import Serving
-from detectd.pipeline import Judge
-from detectd.promise import Terms, promise
+from detectd.pipeline.scoring import Judge
 from detectd.rejection import Costs, ties_matter
+from detectd.rejection.promise import Terms, promise
 from detectd.report.figures import figures
 from detectd.report.html import page
-from detectd.report.planning import plan_figures, plan_text
+from detectd.report.plan import plan_figures, plan_text
 from detectd.report.tables import promise_table
 from detectd.report.text import text
 from detectd.telemetry.health import Health
-from detectd.telemetry.readings import readings
+from detectd.telemetry.metric_values import readings
 
 TERMS = Terms(0.05, 8.0, None, 0.1, Costs(1, 10, 0.6))
 SEEN = {"normal": 900, "anomaly": 40, "abstain": 60}

@@ -17,7 +17,7 @@ import pytest
 
 from detectd.errors import ConfigError
 from detectd.models.model import Recipe
-from detectd.models.refitting import PREFIX, Failed, Limits, Refit, Task, Trained, sweep
+from detectd.models.trainer_process import PREFIX, Failed, Limits, Refit, Task, Trained, sweep
 from detectd.models.training import train
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

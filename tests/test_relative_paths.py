@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from detectd.loading import examine
 from detectd.settings import relative_paths
+from detectd.settings.loader import examine
 
 CONFIG = """\
 [source]

@@ -7,9 +7,9 @@ import tomllib
 
 import pytest
 
+from detectd.commands.first_config import first_config
+from detectd.commands.sampling import sample
 from detectd.errors import UsageError
-from detectd.first_config import first_config
-from detectd.sampling import sample
 
 HEADER = ["time", "host", "load", "größe"]
 ROWS = [

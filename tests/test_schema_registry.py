@@ -15,16 +15,16 @@ import pytest
 import registry as registries
 from registry import StandIn, breaks_off, drops, fails, framed
 
-from detectd.avro import Registry, reader
-from detectd.avro.known import UNKNOWN_IDS, UNKNOWN_SECONDS
 from detectd.errors import ConfigError, DetectdError, Interrupted, RefusedError
-from detectd.memory import ANSWER_BYTES
-from detectd.records import Defect
+from detectd.kafka.avro import Registry, reader
+from detectd.kafka.known_schemas import UNKNOWN_IDS, UNKNOWN_SECONDS
+from detectd.pipeline.memory_budget import ANSWER_BYTES
+from detectd.pipeline.records import Defect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from detectd.decode import Read
+    from detectd.pipeline.decode import Read
 
 SEVEN = framed(7, b"\x02")
 
@@ -418,7 +418,7 @@ def test_without_fastavro_the_extra_is_named() -> None:
     code = """
 import sys
 sys.modules["fastavro"] = None
-from detectd.avro import Registry, reader
+from detectd.kafka.avro import Registry, reader
 from detectd.errors import ConfigError
 try:
     reader(Registry("http://localhost:8081"))

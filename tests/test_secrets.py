@@ -10,11 +10,11 @@ from typing import get_args
 import pytest
 
 from detectd.errors import ConfigError
-from detectd.loading import load
-from detectd.secrets import exposed, in_the_clear
 from detectd.settings import Settings
-from detectd.settings.section import SecretFile
-from detectd.telemetry.listening import parse
+from detectd.settings.loader import load
+from detectd.settings.secrets import exposed, in_the_clear
+from detectd.settings.types import SecretFile
+from detectd.telemetry.listen_address import parse
 
 STREAM = {"source": {"kind": "stdin"}, "sink": {"kind": "stdout"}, "event": {"features": ["a"]}}
 PUBLIC = ("ca_file", "certificate_file")

@@ -5,8 +5,8 @@ import pytest
 
 from detectd import wiring
 from detectd.errors import ConfigError
-from detectd.loading import load
 from detectd.settings import Settings
+from detectd.settings.loader import load
 
 GOOD = """\
 [source]

@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from detectd import durable
 from detectd.errors import ConfigError, DetectdError
+from detectd.filesystem import atomic_files
 from detectd.models import archive, locks
 from detectd.models.model import Recipe
 from detectd.models.observed import ProcessCounts
@@ -201,7 +201,7 @@ def test_files_are_replaced_by_many_threads_at_once(tmp_path):
 
     def work(content):
         for _ in range(ROUNDS):
-            durable.replace(path, content)
+            atomic_files.replace(path, content)
 
     at_once("threads", [lambda c=bytes([c]) * 9: work(c) for c in b"abcd"])
     assert path.read_bytes() in {bytes([c]) * 9 for c in b"abcd"}

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detectd.answering.tail import with_tail
+from detectd.service.suspicious_tail import with_tail
 
 
 @settings(max_examples=100, deadline=None)

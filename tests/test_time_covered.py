@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectd.time_covered import (
+from detectd.pipeline.time_coverage import (
     DAY_MS,
     HOUR_MS,
     MINUTE_MS,

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectd.brokers import tokens
-from detectd.brokers.tokens import MOST_LIFE_SECONDS, TOKEN_BYTES, Tokens, granted
 from detectd.errors import ConfigError, DetectdError, Interrupted, RefusedError
+from detectd.http_client import Answer
+from detectd.kafka import tokens
+from detectd.kafka.tokens import MOST_LIFE_SECONDS, TOKEN_BYTES, Tokens, granted
 from detectd.settings.kafka import KafkaSettings
-from detectd.web import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectd.top_keys import TopKeys, added
+from detectd.pipeline.top_keys import TopKeys, added
 
 streams = st.lists(
     st.tuples(st.sampled_from([f"k{i}" for i in range(12)]), st.integers(1, 9)), max_size=200

@@ -10,7 +10,7 @@ from detectd.models import training
 from detectd.models.model import Recipe
 from detectd.models.sanity import why_scoreless
 from detectd.models.training import complete_rows, constant_features, refit, train
-from detectd.pipeline import Judge
+from detectd.pipeline.scoring import Judge
 from detectd.rejection import ABSTAIN, ANOMALY, NORMAL, rejector
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

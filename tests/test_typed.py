@@ -8,11 +8,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from detectd import decode as general
-from detectd.decode import Schema, decode
 from detectd.features import Function
-from detectd.records import Record
-from detectd.typed import typed_reader
+from detectd.pipeline import decode as general
+from detectd.pipeline.decode import Schema, decode
+from detectd.pipeline.fast_json import typed_reader
+from detectd.pipeline.records import Record
 
 SCHEMAS = [
     Schema(("a", "é b"), max_record_bytes=300),

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from detectd.encode import dead_letter, size
 from detectd.errors import ConfigError
-from detectd.records import Defect, Outgoing, Record, Stage, Topic
-from detectd.undelivered import undelivered
+from detectd.pipeline.encode import dead_letter, size
+from detectd.pipeline.records import Defect, Outgoing, Record, Stage, Topic
+from detectd.pipeline.undelivered import undelivered
 
 RECORD = Record("events/0/7", b'{"a": 1}', None, (("trace", b"x"),), 86_400_000, 0)
 VERDICT = Outgoing(Topic.NORMAL, b"{}", None, (("trace", b"x"),), 86_400_000, 0)

@@ -5,14 +5,14 @@ import json
 import numpy as np
 import pytest
 
-from detectd import decode as decoding
-from detectd import pipeline
-from detectd.decode import Schema, decode, fields_of
 from detectd.errors import DetectdError, RefusedError
-from detectd.pipeline import Judge, collect_records, judge_records
-from detectd.records import Record, Stage, Topic
+from detectd.pipeline import decode as decoding
+from detectd.pipeline import scoring
+from detectd.pipeline.decode import Schema, decode, fields_of
+from detectd.pipeline.records import Record, Stage, Topic
+from detectd.pipeline.scoring import Judge, collect_records, judge_records
+from detectd.pipeline.unexpected_errors import in_words
 from detectd.rejection import rejector
-from detectd.unforeseen import in_words
 
 SCHEMA = Schema(("a", "b"))
 EVIL = 666.0
@@ -119,14 +119,14 @@ def test_what_breaks_the_decoder_is_named_with_its_stage(monkeypatch):
 
 
 def test_what_breaks_an_explanation_or_an_output_is_of_stage_encode(monkeypatch):
-    whole = pipeline.explanations
+    whole = scoring.explanations
 
     def explanations(scorer, rows, *rest):
         if (rows == EVIL).any():
             raise IndexError("parts")
         return whole(scorer, rows, *rest)
 
-    monkeypatch.setattr(pipeline, "explanations", explanations)
+    monkeypatch.setattr(scoring, "explanations", explanations)
     scorer = Fragile(TypeError())
     scorer.score = lambda rows: rows.sum(axis=1)
     judged = judge_records(records(1, EVIL, 5000), SCHEMA, judge_of(scorer, explains=True))
@@ -137,14 +137,14 @@ def test_what_breaks_an_explanation_or_an_output_is_of_stage_encode(monkeypatch)
 
 
 def test_a_warm_up_loses_only_the_record_that_breaks(monkeypatch):
-    whole = pipeline.warming_up
+    whole = scoring.warming_up
 
     def warming_up(record, *rest, **options):
         if record.id == "t:1":
             raise RecursionError("maximum recursion depth exceeded")
         return whole(record, *rest, **options)
 
-    monkeypatch.setattr(pipeline, "warming_up", warming_up)
+    monkeypatch.setattr(scoring, "warming_up", warming_up)
     outgoing, rows = collect_records(records(1, 2, 3), SCHEMA)
     assert [out.topic for out in outgoing] == [Topic.ABSTAIN, Topic.DEAD_LETTER, Topic.ABSTAIN]
     assert bodies(outgoing)[1]["stage"] == "encode"

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectd.answering.awaited import SILENT_SECONDS, Awaited, delivers
-from detectd.answering.collection import MOST_FAILED, NO_TIME, Collection, Goal
-from detectd.answering.even_sample import BARRING, LEFT_OUT, Entry, EvenSample
-from detectd.answering.warmup import Origin, Warmup
-from detectd.time_covered import DAY_MS, HOUR_MS, MINUTE_MS
+from detectd.models.awaited_partitions import SILENT_SECONDS, Awaited, delivers
+from detectd.models.collection import MOST_FAILED, NO_TIME, Collection, Goal
+from detectd.models.even_sample import BARRING, LEFT_OUT, Entry, EvenSample
+from detectd.pipeline.time_coverage import DAY_MS, HOUR_MS, MINUTE_MS
+from detectd.service.warmup_log import Origin, Warmup
 
 NOON = 1_772_366_400_000
 TEN = Goal(10, 10)

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from detectd.answering.window import SALT, Guard, Window, guard
 from detectd.rejection import ABSTAIN, ANOMALY, NORMAL
-from detectd.rejection.lots import lot
+from detectd.rejection.tie_breaking import lot
+from detectd.service.training_window import SALT, Guard, Window, guard
 
 CODES = {"normal": NORMAL, "anomaly": ANOMALY, "abstain": ABSTAIN}
 

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detectd.answering.warmup import Busy
-from detectd.answering.window import Guard, Window
-from detectd.answering.window_file import WindowFile
 from detectd.errors import ConfigError
+from detectd.service.training_window import Guard, Window
+from detectd.service.warmup_log import Busy
+from detectd.service.window_log import WindowFile
 
 SIZE, WIDTH = 50, 2
 

@@ -25,10 +25,10 @@ def anomalies(arguments: argparse.Namespace, console: Console) -> None:
     from detectd import wiring
 
     settings = configuration(arguments, console)
-    from detectd.anomalies import reader
-    from detectd.anomaly_selection import Selection, by_key
-    from detectd.records import Topic
+    from detectd.pipeline.anomaly_records import reader
+    from detectd.pipeline.records import Topic
     from detectd.report.anomalies import by_key_figures, by_key_text, list_figures, list_text
+    from detectd.report.anomaly_selection import Selection, by_key
     from detectd.telemetry import logs
 
     logs.configure(settings.log)
@@ -59,7 +59,7 @@ def anomalies(arguments: argparse.Namespace, console: Console) -> None:
 
 def _moment(text: str) -> int:
     """Unix time in ms of a span before now, or of an ISO time. Raises UsageError."""
-    from detectd.stamps import before
+    from detectd.pipeline.fields import before
 
     found = before(text, time.time_ns() // 1_000_000)
     if found is None:

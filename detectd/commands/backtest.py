@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 def backtest(arguments: argparse.Namespace, console: Console) -> None:
     """The pipeline over labelled history: cost, rates against the promise, risk by coverage."""
     settings = configuration(arguments, console)
-    from detectd import backtesting, sweeping
+    from detectd.commands import backtesting, sweeping
+    from detectd.commands.sweep_text import sweep_figures, sweep_text
     from detectd.report.backtest import backtest_figures, backtest_text
-    from detectd.report.sweep import sweep_figures, sweep_text
     from detectd.telemetry import logs
     from detectd.telemetry.progress import progress_bar
 

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 def check(arguments: argparse.Namespace, console: Console) -> None:
     """Validate config, detector, features, source, sink and store."""
-    from detectd.loading import examine
+    from detectd.settings.loader import examine
 
     settings, warnings = examine(arguments.config)
-    from detectd.checks import check as checked
-    from detectd.secrets import exposed, in_the_clear
+    from detectd.commands.checks import check as checked
+    from detectd.settings.secrets import exposed, in_the_clear
 
     console.say(f"config    {arguments.config}")
     for warning in warnings:
@@ -26,7 +26,7 @@ def check(arguments: argparse.Namespace, console: Console) -> None:
     for why in (*exposed(settings), *in_the_clear(settings)):
         console.say(f"WARNING   {why}")
     if arguments.connect:
-        from detectd.connecting import connect_check
+        from detectd.commands.check_kafka import connect_check
         from detectd.telemetry import logs
 
         logs.configure(settings.log)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from detectd.result_file import write_result
+from detectd.filesystem.result_file import write_result
 
 if TYPE_CHECKING:
     import argparse
@@ -23,7 +23,7 @@ class Console(NamedTuple):
 
 def configuration(arguments: argparse.Namespace, console: Console) -> Settings:
     """The settings of the command, after a note of what may not be meant in them."""
-    from detectd.loading import examine
+    from detectd.settings.loader import examine
 
     settings, warnings = examine(arguments.config)
     for warning in warnings:

@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
 def list_(arguments: argparse.Namespace, console: Console) -> None:
     """Dead letters by stage and error, without those that have been replayed."""
-    from detectd import dead_letters, wiring
+    from detectd import wiring
+    from detectd.pipeline import dead_letters
 
     settings = configuration(arguments, console)
-    from detectd.report.letters import list_figures, list_text
+    from detectd.commands.dead_letters_text import list_figures, list_text
     from detectd.telemetry import logs
 
     logs.configure(settings.log)
@@ -33,8 +34,8 @@ def replay(arguments: argparse.Namespace, console: Console) -> None:
     stop = Stop()
     stop.listen()
     settings = configuration(arguments, console)
-    from detectd import replaying
-    from detectd.report.letters import replay_figures, replay_text
+    from detectd.commands import replaying
+    from detectd.commands.dead_letters_text import replay_figures, replay_text
     from detectd.telemetry import logs
 
     logs.configure(settings.log)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def demo(arguments: argparse.Namespace, console: Console) -> None:
     """A first look, with no config, no Kafka and no data of one's own."""
-    from detectd.demo import run_demo
+    from detectd.commands.demo_run import run_demo
     from detectd.telemetry.progress import progress_bar
 
     run_demo(arguments.directory, arguments.events, progress_bar, console.say)

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 def fit(arguments: argparse.Namespace, console: Console) -> None:
     """Fit, calibrate, store and activate a model."""
     settings = configuration(arguments, console)
-    from detectd import fitting
-    from detectd.input import Inputs
+    from detectd.commands import fitting
+    from detectd.commands.fit_text import fitted_text
+    from detectd.commands.input_files import Inputs
     from detectd.report.figures import figures
-    from detectd.report.fitted import fitted_text
     from detectd.report.text import text
     from detectd.telemetry import logs
     from detectd.telemetry.progress import progress_bar

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from detectd import durable, share
+from detectd import share
 from detectd.errors import UsageError
-from detectd.os_failures import explained
+from detectd.filesystem import atomic_files
+from detectd.filesystem.os_errors import explained
 
 if TYPE_CHECKING:
     import argparse
@@ -19,7 +20,7 @@ STDOUT = Path("-")
 
 def init(arguments: argparse.Namespace, console: Console) -> None:
     """Write a first configuration, guessed from a file of events and commented."""
-    from detectd.first_config import first_config
+    from detectd.commands.first_config import first_config
 
     to_stdout = arguments.output == STDOUT
     output = (arguments.output.parent.resolve() / arguments.output.name).absolute()
@@ -30,7 +31,7 @@ def init(arguments: argparse.Namespace, console: Console) -> None:
         console.say(text)
         return
     try:
-        durable.replace(output, text.encode())
+        atomic_files.replace(output, text.encode())
     except OSError as refused:
         raise explained(
             refused, f"-o {output}", "name another file", operators=UsageError

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def list_(arguments: argparse.Namespace, console: Console) -> None:
     """One line a model, oldest first, the active one starred; at the end what it has answered."""
     from detectd import wiring
-    from detectd.answering.observations import VERDICTS
+    from detectd.models.observations import VERDICTS
 
     store = wiring.store(configuration(arguments, console))
     active, held = store.active(), store.held()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from detectd.arguments import DEFAULT_CONFIG, PLAN_KEYS
+from detectd.commands.arguments import DEFAULT_CONFIG, PLAN_KEYS
 from detectd.commands.console import give
 from detectd.nearest import exists, missing
 
@@ -24,8 +24,8 @@ ANY_STREAM: dict[str, Any] = {
 def plan(arguments: argparse.Namespace, console: Console) -> None:
     """What could be promised, before there is any data."""
     from detectd import wiring
-    from detectd.loading import read, settle
-    from detectd.report.planning import SIZES, plan_figures, plan_text
+    from detectd.report.plan import SIZES, plan_figures, plan_text
+    from detectd.settings.loader import read, settle
 
     named = exists(arguments.config)
     written = read(arguments.config) if named else ANY_STREAM

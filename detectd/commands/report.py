@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def report(arguments: argparse.Namespace, console: Console) -> None:
     """The promise of the active model, paper and exact side by side, and what was observed."""
     settings = configuration(arguments, console)
-    from detectd.report.active import active_figures, active_page
+    from detectd.commands.active_report import active_figures, active_page
     from detectd.report.text import text
     from detectd.telemetry import logs
 

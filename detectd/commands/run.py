@@ -18,13 +18,13 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
 
     stop = Stop()
     stop.listen()  # before the slow imports: a stop during them is a stop like any other
-    from detectd.loading import examine, load
+    from detectd.settings.loader import examine, load
 
     settings, warnings = examine(arguments.config)
     from detectd import jit
-    from detectd.report.summary import summary_text
-    from detectd.secrets import exposed, in_the_clear
-    from detectd.service import Service
+    from detectd.commands.run_text import summary_text
+    from detectd.service.loop import Service
+    from detectd.settings.secrets import exposed, in_the_clear
     from detectd.telemetry import logs
     from detectd.telemetry.progress import progress_bar
 

@@ -20,7 +20,7 @@ def status(arguments: argparse.Namespace, console: Console) -> None:
 
     settings = configuration(arguments, console)
     from detectd.report.status import status_text
-    from detectd.telemetry.asking import of_configuration, running
+    from detectd.telemetry.client import of_configuration, running
 
     told = running(settings.server.listen, wiring.server_token(settings))
     if not arguments.all:

@@ -25,7 +25,7 @@ def tap(arguments: argparse.Namespace, console: Console) -> None:
     from detectd import wiring
 
     settings = configuration(arguments, console)
-    from detectd.records import Topic
+    from detectd.pipeline.records import Topic
     from detectd.report.sample import as_json, as_text
     from detectd.telemetry import logs
 

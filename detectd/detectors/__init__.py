@@ -9,9 +9,9 @@ outward     rows far outside, that must not rank as normal
 """
 
 from detectd.detectors.catalogue import build, find
-from detectd.detectors.choice import choose
 from detectd.detectors.outward import far_outside
 from detectd.detectors.scorer import Scorer, fit, training_scores, try_params
+from detectd.detectors.selection import choose
 
 __all__ = [
     "Scorer",

@@ -6,11 +6,11 @@ import io
 import tarfile
 from typing import TYPE_CHECKING
 
-from detectd import durable
 from detectd.errors import ConfigError
+from detectd.filesystem import atomic_files
+from detectd.filesystem.os_errors import explained
 from detectd.models import locks
 from detectd.models.files import FILES
-from detectd.os_failures import explained
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,7 +56,7 @@ def _extract(packed: bytes, version: str, directory: Path) -> None:
                 content = archive.extractfile(entry) if _plain(entry, len(packed)) else None
                 if content is None:
                     raise ConfigError(f"{version}: damaged model: it holds {entry.name[:100]!r}")
-                durable.write(directory / entry.name, content.read(), mode=0o600)
+                atomic_files.write(directory / entry.name, content.read(), mode=0o600)
     except tarfile.TarError as broken:
         raise ConfigError(f"{version}: damaged model: {broken}") from None
 

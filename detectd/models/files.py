@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from detectd import durable
 from detectd.features import as_data, from_data
-from detectd.models.libraries import libraries
+from detectd.filesystem import atomic_files
+from detectd.models.environment import libraries
+from detectd.models.integrity import damaged, sha256, verified
 from detectd.models.model import Contamination, Model, Recipe
-from detectd.models.trusted import damaged, sha256, verified
-from detectd.unforeseen import in_words
+from detectd.pipeline.unexpected_errors import in_words
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,8 +42,8 @@ def write_model(model: Model, home: Path) -> None:
     files[DETECTOR] = pickle.dumps(model.detector, protocol=5)
     manifest = _manifest(model) | {"files": {name: sha256(c) for name, c in files.items()}}
     for name, content in files.items():
-        durable.write(home / name, content, mode=0o600)
-    durable.write(home / MANIFEST, as_json(manifest), mode=0o600)
+        atomic_files.write(home / name, content, mode=0o600)
+    atomic_files.write(home / MANIFEST, as_json(manifest), mode=0o600)
 
 
 def read_model(home: Path, manifest: dict[str, Any]) -> Loaded:

@@ -19,9 +19,9 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
-from detectd import durable
-from detectd.answering.observations import combined
+from detectd.filesystem import atomic_files
 from detectd.models import locks
+from detectd.models.observations import combined
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -106,7 +106,7 @@ def together(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def write(directory: Path, by: str, version: str, what: dict[str, Any]) -> None:
     """Replace what the process `by` has recorded. Raises OSError."""
     content = json.dumps({version: what}, separators=(",", ":"))
-    durable.replace(directory / _name(by), content.encode() + b"\n")
+    atomic_files.replace(directory / _name(by), content.encode() + b"\n")
 
 
 def forget(directory: Path, versions: Iterable[str]) -> None:

@@ -10,7 +10,7 @@ import json
 import secrets
 from typing import TYPE_CHECKING
 
-from detectd import durable
+from detectd.filesystem import atomic_files
 from detectd.models.files import as_json
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def hold(directory: Path, version: str | None) -> None:
     if version is None:
         (directory / "held.json").unlink(missing_ok=True)
     else:
-        durable.replace(directory / "held.json", as_json({"version": version}))
+        atomic_files.replace(directory / "held.json", as_json({"version": version}))
 
 
 def discarded(directory: Path) -> str:
@@ -37,7 +37,7 @@ def discarded(directory: Path) -> str:
 
 def discard(directory: Path) -> None:
     """Have the service forget the rows that it has collected for the next model."""
-    durable.replace(directory / "discarded.json", as_json({"token": secrets.token_hex(8)}))
+    atomic_files.replace(directory / "discarded.json", as_json({"token": secrets.token_hex(8)}))
 
 
 def _read(path: Path, key: str) -> str | None:

@@ -22,29 +22,23 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from kafka import KafkaProducer, TopicPartition
 
-from detectd import durable
-from detectd.brokers import CLOSE_SECONDS, groups
-from detectd.brokers import topics as broker_topics
-from detectd.brokers.failures import explained
-from detectd.brokers.onlooking import onlooker
-from detectd.brokers.topics import Creation
 from detectd.errors import ConfigError, DetectdError, UsageError
+from detectd.filesystem import atomic_files
+from detectd.kafka import CLOSE_SECONDS, groups
+from detectd.kafka import topics as broker_topics
+from detectd.kafka.errors import explained
+from detectd.kafka.observer import onlooker
+from detectd.kafka.topics import Creation
 from detectd.models import archive
-from detectd.models.announcement import (
-    ACTIVE,
-    PIECE_BYTES,
-    Pieces,
-    announced,
-    require_possible,
-)
-from detectd.pace import Backoff
-from detectd.unforeseen import in_words
+from detectd.models.announcement import ACTIVE, PIECE_BYTES, Pieces, announced, require_possible
+from detectd.pipeline.unexpected_errors import in_words
+from detectd.service.batching import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from detectd.brokers import KafkaClient
+    from detectd.kafka import KafkaClient
     from detectd.models.store import Store
 
 log = structlog.get_logger()
@@ -216,7 +210,7 @@ class Feed:
             self._refuse(record, refused, model=version)
             return
         content = {"topic": self._topic, "offset": record.offset}
-        durable.replace(applied, json.dumps(content).encode() + b"\n")
+        atomic_files.replace(applied, json.dumps(content).encode() + b"\n")
         log.info("models.received", model=version)
 
     def _refuse(self, record: Any, refused: Exception, **which: object) -> None:

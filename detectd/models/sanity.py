@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from detectd.detectors import far_outside
-from detectd.pipeline import judge_rows
+from detectd.pipeline.scoring import judge_rows
 from detectd.rejection import NORMAL
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from detectd.pipeline import Judge
+    from detectd.pipeline.scoring import Judge
 
 # Of rows far outside in all directions, fewer than this share may be called normal: detectors that
 # look at one feature at a time miss some.

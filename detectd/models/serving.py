@@ -13,8 +13,8 @@ from detectd.errors import ConfigError, DetectdError
 from detectd.features import in_words
 from detectd.models import training
 from detectd.models.sanity import why_backwards, why_scoreless
-from detectd.pipeline import Judge
-from detectd.promise import Promise, promise
+from detectd.pipeline.scoring import Judge
+from detectd.rejection.promise import Promise, promise
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -26,9 +26,10 @@ import os
 import shutil
 from typing import TYPE_CHECKING, Any
 
-from detectd import directories, durable
-from detectd.directories import require_private
 from detectd.errors import ConfigError, DetectdError, UsageError
+from detectd.filesystem import atomic_files, private_directories
+from detectd.filesystem.os_errors import explained
+from detectd.filesystem.private_directories import require_private
 from detectd.models import locks, observed, pending
 from detectd.models.files import (
     Loaded,
@@ -38,8 +39,7 @@ from detectd.models.files import (
     read_model,
     write_model,
 )
-from detectd.models.trusted import damaged, refuse_writable
-from detectd.os_failures import explained
+from detectd.models.integrity import damaged, refuse_writable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -75,14 +75,14 @@ class Store:
         home = self.directory / version
         if home.exists():
             return
-        beside = durable.unique(home)
+        beside = atomic_files.unique(home)
         try:
             beside.mkdir(mode=0o700)
             with locks.in_use(beside):  # else somebody's `prune` takes it for left behind
                 write(beside)
-                durable.sync_directory(beside)
+                atomic_files.sync_directory(beside)
                 _rename_unless_there(beside, home)
-            durable.sync_directory(self.directory)
+            atomic_files.sync_directory(self.directory)
         except OSError as failed:
             raise explained(
                 failed,
@@ -278,7 +278,7 @@ class Store:
         if self._made and self.directory.is_dir():
             return
         try:
-            directories.make(KEY, self.directory, 0o700, check_owners=self._check_owners)
+            private_directories.make(KEY, self.directory, 0o700, check_owners=self._check_owners)
         except OSError as refused:
             raise explained(refused, f"models.directory: cannot create {self.directory}") from None
         self._made = True
@@ -307,14 +307,14 @@ class Store:
         self._require(version)
         if version == self.active():
             raise UsageError(f"{version} answers already; name another as the candidate")
-        durable.replace(self._candidate, as_json({"version": version}))
+        atomic_files.replace(self._candidate, as_json({"version": version}))
 
     def _discard(self) -> None:
         pending.discard(self.directory)
         pending.hold(self.directory, None)
 
     def _write_history(self, history: list[str]) -> None:
-        durable.replace(self.directory / "active.json", as_json({"history": history}))
+        atomic_files.replace(self.directory / "active.json", as_json({"history": history}))
 
     @contextlib.contextmanager
     def _changing(self) -> Iterator[None]:
@@ -330,7 +330,7 @@ class Store:
     def _move_aside(self, version: str) -> Path | None:
         """Take the name from a model, in one step; None if a process has it in use."""
         home = self.directory / version
-        aside = durable.unique(home)
+        aside = atomic_files.unique(home)
         descriptor = locks.directory(home)
         try:
             # Held until the name is gone: who comes now finds no model rather than half of one.

@@ -17,8 +17,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from detectd import durable, quiet
+from detectd import quiet
 from detectd.errors import DetectdError
+from detectd.filesystem import atomic_files
 
 ROWS, TASK, MODELS, REASON = "rows.npy", "task.json", "models", "reason.json"
 
@@ -46,7 +47,7 @@ def main(directory: Path, parent: int) -> int:
         why = ("crashed", f"{type(unforeseen).__name__}: {unforeseen}")
     else:
         return 0
-    durable.write(directory / REASON, json.dumps(why).encode(), sync=False)
+    atomic_files.write(directory / REASON, json.dumps(why).encode(), sync=False)
     return 1
 
 

@@ -15,7 +15,7 @@ from detectd.detectors import build, choose, fit, training_scores
 from detectd.errors import ConfigError, DetectdError
 from detectd.features import as_data, columns
 from detectd.models import contamination
-from detectd.models.libraries import libraries
+from detectd.models.environment import libraries
 from detectd.models.model import ESTIMATE, Contamination, Model, Recipe
 from detectd.rejection import expected_anomalies
 

@@ -21,7 +21,9 @@ confidence of anomaly detectors in their example-wise predictions", ECML PKDD 20
 """
 
 from detectd.rejection.budget import largest_T, reachability_warnings, smallest_n
-from detectd.rejection.deciding import cost_warnings
+from detectd.rejection.confidence_sequence import promise_kept, rate_interval
+from detectd.rejection.contamination_uncertainty import uncertain_promise
+from detectd.rejection.cost_warnings import cost_warnings
 from detectd.rejection.exact import (
     Costs,
     ExactPromise,
@@ -33,14 +35,7 @@ from detectd.rejection.exact import (
 )
 from detectd.rejection.finite import FiniteHistory, finite_history
 from detectd.rejection.paper import PaperPromise, paper_promise
-from detectd.rejection.reach import (
-    beyond,
-    default_T,
-    reach,
-    reach_warnings,
-    smallest_n_reaching,
-)
-from detectd.rejection.sequence import promise_kept, rate_interval
+from detectd.rejection.reach import beyond, default_T, reach, reach_warnings, smallest_n_reaching
 from detectd.rejection.stability import (
     Stability,
     expected_anomalies,
@@ -50,7 +45,6 @@ from detectd.rejection.stability import (
     stability,
 )
 from detectd.rejection.ties import ties_matter
-from detectd.rejection.uncertain import uncertain_promise
 from detectd.rejection.zone import (
     ABSTAIN,
     ANOMALY,

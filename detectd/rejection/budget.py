@@ -9,12 +9,7 @@ import numpy as np
 from detectd.errors import ConfigError
 from detectd.rejection.exact import largest_width, rate_upper
 from detectd.rejection.reach import smallest_n_reaching
-from detectd.rejection.stability import (
-    Stability,
-    first_n_expecting,
-    rank_log_tails,
-    smallest_m,
-)
+from detectd.rejection.stability import Stability, first_n_expecting, rank_log_tails, smallest_m
 from detectd.rejection.zone import Zone, require_threshold
 
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from detectd.jit import compiled
-from detectd.rejection.lots import lot
+from detectd.rejection.tie_breaking import lot
 
 if TYPE_CHECKING:
     import numpy.typing as npt

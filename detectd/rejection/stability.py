@@ -100,11 +100,11 @@ def stability(n: int, m: int) -> Stability:
     p = (1+c)/(2+n). Relative error of each log about 1e-13 up to n = 10⁶; nothing underflows.
     Raises ValueError where m lies outside [1, n].
     """
-    from detectd.rejection import kernels
+    from detectd.rejection import binomial
 
     _require_counts(n, m)
     log_p_anomaly, log_p_normal = np.empty(n + 1), np.empty(n + 1)
-    kernels.rank_log_tails(n, n - m + 1, log_p_anomaly, log_p_normal)
+    binomial.rank_log_tails(n, n - m + 1, log_p_anomaly, log_p_normal)
     log_p_anomaly.flags.writeable = False
     log_p_normal.flags.writeable = False
     return Stability(n, m, log_p_anomaly, log_p_normal)
@@ -131,14 +131,14 @@ def rank_log_tails(n: int, m: int, c: int) -> tuple[float, float]:
 
     Raises ValueError where m lies outside [1, n] or c outside [0, n].
     """
-    from detectd.rejection import kernels
+    from detectd.rejection import binomial
 
     _require_counts(n, m)
     if not 0 <= c <= n:
         raise ValueError(f"rank {c} lies outside [0, {n}]")
     k, size = n - m + 1, n + 2
     excess = (k * size - n * (1 + c)) / size
-    upper, lower = kernels.log_tail_pair(n, k, (1 + c) / size, (n + 1 - c) / size, excess)
+    upper, lower = binomial.log_tail_pair(n, k, (1 + c) / size, (n + 1 - c) / size, excess)
     return float(upper), float(lower)
 
 
@@ -147,7 +147,7 @@ def log_tails(n: int, m: int, p: float) -> tuple[float, float]:
 
     Raises ValueError where m lies outside [1, n] or p outside [0, 1].
     """
-    from detectd.rejection import kernels
+    from detectd.rejection import binomial
 
     _require_counts(n, m)
     if not 0.0 <= p <= 1.0:
@@ -155,7 +155,7 @@ def log_tails(n: int, m: int, p: float) -> tuple[float, float]:
     if p in {0.0, 1.0}:
         return (0.0, -math.inf) if p else (-math.inf, 0.0)
     k, exact = n - m + 1, Fraction(p)
-    upper, lower = kernels.log_tail_pair(n, k, p, float(1 - exact), float(k - n * exact))
+    upper, lower = binomial.log_tail_pair(n, k, p, float(1 - exact), float(k - n * exact))
     return float(upper), float(lower)
 
 

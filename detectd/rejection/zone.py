@@ -164,8 +164,8 @@ def rejector(
     T lies out of range; ValueError where a score is not finite.
     """
     from detectd.rejection.ranking import (
-        ranking,
-    )  # Loads the compiler, which a check has no use for.
+        ranking,  # Loads the compiler, which a check has no use for.
+    )
 
     scores = np.sort(np.asarray(calibration_scores, dtype=np.float64))
     _require_finite(scores, "a calibration score")

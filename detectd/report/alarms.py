@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from detectd.report.markup import tag
-from detectd.report.numerals import moment, percent
+from detectd.report.svg.markup import tag
+from detectd.report.svg.number_format import moment, percent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

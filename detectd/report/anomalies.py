@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from detectd.answering import recent_anomalies
+from detectd.models import recent_anomalies
 from detectd.report.terminal import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from detectd.anomaly_selection import KeyAnomalies, Selection
-    from detectd.records import Topic
+    from detectd.pipeline.records import Topic
+    from detectd.report.anomaly_selection import KeyAnomalies, Selection
 
 # Features named in a line, and characters of a key or a feature's name in it.
 FEATURES_SHOWN = 3

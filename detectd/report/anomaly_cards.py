@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from detectd.report.anomalies import FEATURES_SHOWN, NO_DETAIL, feature_text, iso_time
-from detectd.report.markup import tag
-from detectd.report.numerals import score
+from detectd.report.svg.markup import tag
+from detectd.report.svg.number_format import score
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from xml.etree.ElementTree import Element
 
-    from detectd.report.markup import Inside
+    from detectd.report.svg.markup import Inside
 
 # Of the strongest and of the latest anomalies, and of the keys with the most.
 ANOMALIES_SHOWN = 10

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from detectd.evaluation import auroc, forced, risk_coverage, tally_of
-from detectd.promise import exact_terms
 from detectd.rejection import (
     ANOMALY,
     NORMAL,
@@ -17,16 +15,18 @@ from detectd.rejection import (
     observed_inside,
     rate_interval,
 )
+from detectd.rejection.evaluation import auroc, forced, risk_coverage, tally_of
+from detectd.rejection.promise import exact_terms
 from detectd.report.figures import figures
 from detectd.report.wording import cost_doubt, rate_doubt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from detectd.backtesting import Answered, Backtest
-    from detectd.evaluation import RiskCoverage, Tally
-    from detectd.promise import Promise
+    from detectd.commands.backtesting import Answered, Backtest
     from detectd.rejection import FiniteHistory, Stability
+    from detectd.rejection.evaluation import RiskCoverage, Tally
+    from detectd.rejection.promise import Promise
 
     Ints = np.ndarray[Any, np.dtype[np.int64]]
 

@@ -10,8 +10,8 @@ from detectd.rejection import Costs, expected_cost, finite_history, most_inside
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from detectd.promise import Promise
     from detectd.rejection import Zone
+    from detectd.rejection.promise import Promise
 
 COLUMNS = ("alerts", "reviews", "missed", "false_alerts")
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from detectd.models.serving import Serving
-    from detectd.promise import Promise, Terms
+    from detectd.rejection.promise import Promise, Terms
 
 
 def figures(serving: Serving, observed: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,21 +6,21 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from detectd import __version__
-from detectd.answering.observations import Observations
+from detectd.models.observations import Observations
 from detectd.report import alarms, tables
 from detectd.report.anomalies import remembered
 from detectd.report.anomaly_cards import anomaly_section
-from detectd.report.charts import (
+from detectd.report.figures import figures
+from detectd.report.svg.charts import (
     gauge,
     history_figure,
     scores_figure,
     stability_figure,
     thresholds_figure,
 )
-from detectd.report.figures import figures
-from detectd.report.markup import render, tag
-from detectd.report.numerals import percent
-from detectd.report.whatif import what_if
+from detectd.report.svg.markup import render, tag
+from detectd.report.svg.number_format import percent
+from detectd.report.threshold_curves import what_if
 from detectd.report.wording import since
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
     from detectd.models.serving import Serving
-    from detectd.promise import Promise
+    from detectd.rejection.promise import Promise
 
 
 def page(serving: Serving, observed: Mapping[str, Any], written: datetime) -> str:

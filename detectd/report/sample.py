@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from detectd.pipeline.fast_json import on_one_line
+from detectd.pipeline.surrogates import decode_json
 from detectd.report.terminal import one_line
-from detectd.surrogates import decode_json
-from detectd.typed import on_one_line
 
 if TYPE_CHECKING:
-    from detectd.records import Record
+    from detectd.pipeline.records import Record
 
 PREFIX = "detectd-"
 FIGURES = ("verdict", "reason", "score", "rank", "p_value", "confidence", "model", "id")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from detectd.pipeline.time_coverage import portion
 from detectd.report.terminal import one_line
 from detectd.report.wording import abstention_sentence, reach_sentence, since, standing
-from detectd.time_covered import portion
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from detectd.report.figures import set_by
-from detectd.report.markup import tag
-from detectd.report.numerals import percent, score
+from detectd.report.svg.markup import tag
+from detectd.report.svg.number_format import percent, score
 from detectd.report.wording import cost_doubt, rate_doubt
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
     from detectd.models.serving import Serving
-    from detectd.report.markup import Inside
+    from detectd.report.svg.markup import Inside
 
 # Names of features that are shown; whoever has more knows where they are configured.
 FEATURES_SHOWN = 60

@@ -2,7 +2,7 @@
 
 Values come from one TOML file; the environment overrides them as `DETECTD_SECTION__KEY`, see
 `detectd.settings.environment`. Unknown keys are errors. What needs more than the value itself (does
-PyOD have this detector, can this directory be written) is looked at by `detectd.checks`.
+PyOD have this detector, can this directory be written) is looked at by `detectd.commands.checks`.
 """
 
 from __future__ import annotations
@@ -21,14 +21,15 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from detectd import memory
-from detectd.detail import Detail
 from detectd.nearest import nearest
+from detectd.pipeline import memory_budget
+from detectd.pipeline.output_detail import Detail
 from detectd.settings.csv import CsvSettings
 from detectd.settings.environment import overrides
 from detectd.settings.event import EventSettings  # noqa: TC001 - pydantic needs it
 from detectd.settings.kafka import KafkaSettings, SchemaRegistrySettings
-from detectd.settings.section import (
+from detectd.settings.training import DriftSettings, TrainingSettings
+from detectd.settings.types import (
     Cost,
     HostName,
     Name,
@@ -38,8 +39,7 @@ from detectd.settings.section import (
     Section,
     Share,
 )
-from detectd.settings.training import DriftSettings, TrainingSettings
-from detectd.sources.packed import SUFFIXES as PACKED
+from detectd.sources.compression import SUFFIXES as PACKED
 
 RowFormat = Literal["json", "csv"]  # of files and pipes
 SUFFIXES: dict[str, RowFormat] = {
@@ -60,7 +60,7 @@ class SourceSettings(Section):
     topics: tuple[Name, ...] = ()
     batch_records: int = Field(default=2000, ge=1, le=1_000_000)
     batch_seconds: float = Field(default=1.0, gt=0, le=60)
-    batch_bytes: int = Field(default=memory.BATCH_BYTES, ge=1 << 20)
+    batch_bytes: int = Field(default=memory_budget.BATCH_BYTES, ge=1 << 20)
     max_record_bytes: int = Field(default=1_048_576, ge=2)
     # Beyond some 300 levels, readers of JSON begin to refuse.
     max_depth: int = Field(default=128, ge=1, le=256)

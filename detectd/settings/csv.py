@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import field_validator
 
-from detectd.settings.section import Name, Section
+from detectd.settings.types import Name, Section
 
 ASCII = bytes(range(128))
 

@@ -12,8 +12,8 @@ from detectd.features import columns as columns_of
 from detectd.features import labels as labels_of
 from detectd.features.zones import doubt
 from detectd.nearest import nearest
-from detectd.records import MISSING_VALUES
-from detectd.settings.section import Name, Section
+from detectd.pipeline.records import MISSING_VALUES
+from detectd.settings.types import Name, Section
 
 FN = tuple(FUNCTIONS)
 

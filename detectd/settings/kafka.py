@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from detectd.settings.section import Name, Seconds, SecretFile, Section, without_credentials
+from detectd.settings.types import Name, Seconds, SecretFile, Section, without_credentials
 
 Broker = Annotated[Name, without_credentials("kafka.sasl_username and kafka.sasl_password_file")]
 TokenUrl = Annotated[
@@ -97,7 +97,7 @@ class KafkaSettings(Section):
         if self.sasl_token_url is not None and None in grant:
             raise ValueError("sasl_token_url needs sasl_client_id and sasl_client_secret_file")
         if self.sasl_token_url:
-            from detectd.web import is_address
+            from detectd.http_client import is_address
 
             if not is_address(self.sasl_token_url):
                 raise ValueError("sasl_token_url is no http(s) address; write https://host/path")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
 from detectd.nearest import exists
-from detectd.settings.section import OutputDirectory, SecretFile
+from detectd.settings.types import OutputDirectory, SecretFile
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from detectd.settings.section import Seconds, Section
-from detectd.stamps import span_ms
+from detectd.pipeline.fields import span_ms
+from detectd.settings.types import Seconds, Section
 
 MOST_ROWS = 10_000_000
 

@@ -3,7 +3,7 @@
 Outputs and the source's position are one commit, and the sink makes it. After a crash at any
 moment the outputs hold exactly what the last finished `commit` had written, and `open` tells the
 position of that commit. Where the medium cannot do that (a pipe), the sink says so in the table of
-guarantees, `detectd.delivery`.
+guarantees, `detectd.sinks.delivery`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from detectd.records import Outgoing, Position, Topic
+    from detectd.pipeline.records import Outgoing, Position, Topic
 
 
 class Sink(Protocol):

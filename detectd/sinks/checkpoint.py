@@ -12,10 +12,10 @@ import os
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from detectd import durable
 from detectd.errors import ConfigError
-from detectd.os_failures import explained
-from detectd.records import Position, Topic
+from detectd.filesystem import atomic_files
+from detectd.filesystem.os_errors import explained
+from detectd.pipeline.records import Position, Topic
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -144,7 +144,7 @@ def write(
     With `sync`, what was written to the descriptors `after` is on the disk before.
     """
     body = json.dumps(asdict(checkpoint)).encode() + b"\n"
-    durable.replace(directory / NAME, body, sync=sync, after=after)
+    atomic_files.replace(directory / NAME, body, sync=sync, after=after)
 
 
 def _digest(content: bytes) -> str:

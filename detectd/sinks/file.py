@@ -20,19 +20,19 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from detectd import directories, durable
 from detectd.errors import ConfigError, DetectdError
-from detectd.os_failures import Kind, explained, meaning
-from detectd.records import OUTCOMES, Topic
-from detectd.sinks import Sink, checkpoint, former
+from detectd.filesystem import atomic_files, private_directories
+from detectd.filesystem.os_errors import Kind, explained, meaning
+from detectd.pipeline.records import OUTCOMES, Topic
+from detectd.sinks import Sink, checkpoint, moved_output
 from detectd.sinks.checkpoint import Checkpoint
-from detectd.sinks.output import Output
+from detectd.sinks.output_file import Output
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from pathlib import Path
 
-    from detectd.records import Outgoing, Position
+    from detectd.pipeline.records import Outgoing, Position
 
 log = structlog.get_logger()
 
@@ -62,7 +62,7 @@ class FileSink(Sink):
     def open(self) -> Position | None:
         """See `Sink`. Raises ConfigError where the directory cannot be used as it is."""
         try:
-            directories.make(
+            private_directories.make(
                 "sink.directory",
                 self.directory,
                 0o750,
@@ -77,7 +77,7 @@ class FileSink(Sink):
             # Before the first output: a crash in the first commit must find a checkpoint too, and
             # in it that an output which was moved away goes on in another file.
             checkpoint.write(self.directory, self.last, sync=self._fsync)
-            durable.sync_directory(self.directory)
+            atomic_files.sync_directory(self.directory)
         except OSError as failed:
             where = failed.filename or self.directory
             raise explained(failed, f"sink.directory: {where} cannot be used") from None
@@ -160,8 +160,8 @@ class FileSink(Sink):
                 f"sink.directory: {output.path} has {output.size} bytes, the checkpoint counts "
                 f"{length}; put it back, or move the directory away"
             )
-        places = former.find(output.path, length, mark) if mark else ()
-        cut = {str(place): former.cut_back(place, length) for place in places}
+        places = moved_output.find(output.path, length, mark) if mark else ()
+        cut = {str(place): moved_output.cut_back(place, length) for place in places}
         self._go_on(topic, "it was rotated while the service was down", former=cut)
 
     def _go_on(self, topic: Topic, reason: str, **details: Any) -> None:

@@ -23,23 +23,23 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 
-from detectd.brokers import kafka_python
-from detectd.brokers import topics as broker_topics
-from detectd.brokers.failures import Fenced, RecordsRefused, explained
 from detectd.errors import ConfigError, DetectdError, Interrupted, Revoked, Undeliverable
-from detectd.records import Position, Topic
-from detectd.sinks import Sink, marks
-from detectd.sinks.blame import refused_records
+from detectd.kafka import kafka_python_client
+from detectd.kafka import topics as broker_topics
+from detectd.kafka.errors import Fenced, RecordsRefused, explained
+from detectd.pipeline.records import Position, Topic
+from detectd.sinks import Sink, commit_metadata
 from detectd.sinks.local_position import LocalPosition, path_of
+from detectd.sinks.refused_records import refused_records
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from detectd.brokers import Addressed, KafkaClient, Place
-    from detectd.brokers.codes import Meaning
-    from detectd.brokers.topics import Creation
-    from detectd.records import Outgoing
+    from detectd.kafka import Addressed, KafkaClient, Place
+    from detectd.kafka.error_codes import Meaning
+    from detectd.kafka.topics import Creation
+    from detectd.pipeline.records import Outgoing
 
 log = structlog.get_logger()
 
@@ -258,7 +258,7 @@ class KafkaSink(Sink):
     def _tried(self, outputs: Sequence[Addressed]) -> dict[int, Meaning]:
         """Which of the outputs are refused, as kafka-python finds out: librdkafka does not say."""
         self._producer.close()
-        judge = kafka_python.Producer(self._client, self._id, self._batch_bytes)
+        judge = kafka_python_client.Producer(self._client, self._id, self._batch_bytes)
 
         def attempt(numbers: Sequence[int]) -> None:
             if self._id is None:
@@ -308,7 +308,7 @@ class KafkaSink(Sink):
         group = position.source.get("group")
         number = self._commits + 1
         source = position.source if group is None else {"group": group}
-        memo = marks.write(
+        memo = commit_metadata.write(
             {"by": self._id, "commit": number, "source": source, "state": position.state}
         )
         if group is None:
@@ -339,7 +339,7 @@ class KafkaSink(Sink):
             offsets = self._client.patiently(lambda: admin.list_group_offsets([group])[group])
         memos = [own.metadata] if own else []
         memos += [offset.metadata for offset in offsets.values()]
-        return [mark for mark in map(marks.read, memos) if mark.get("by") == self._id]
+        return [mark for mark in map(commit_metadata.read, memos) if mark.get("by") == self._id]
 
     def _look_for_limits(self) -> dict[Topic, int]:
         known = broker_topics.size_limits(self._client, list(self._topics.values()))

@@ -35,17 +35,17 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from detectd import durable
-from detectd.brokers import groups
-from detectd.brokers.failures import explained
-from detectd.brokers.onlooking import onlooker, partitions
+from detectd.filesystem import atomic_files
+from detectd.kafka import groups
+from detectd.kafka.errors import explained
+from detectd.kafka.observer import onlooker, partitions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from detectd.brokers import KafkaClient
-    from detectd.records import Outgoing, Position
+    from detectd.kafka import KafkaClient
+    from detectd.pipeline.records import Outgoing, Position
 
 log = structlog.get_logger()
 
@@ -140,7 +140,7 @@ class LocalPosition:
         }
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            durable.replace(self._path, json.dumps(content).encode() + b"\n", mode=0o600)
+            atomic_files.replace(self._path, json.dumps(content).encode() + b"\n", mode=0o600)
         except OSError as failed:
             # The brokers have the position; this copy is for the day on which they do not.
             if not self._failed:

@@ -7,14 +7,14 @@ import sys
 from typing import TYPE_CHECKING
 
 from detectd.errors import ConfigError, DetectdError
-from detectd.os_failures import explained
+from detectd.filesystem.os_errors import explained
 from detectd.report.terminal import printable
 from detectd.sinks import Sink
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from detectd.records import Outgoing, Position
+    from detectd.pipeline.records import Outgoing, Position
 
 
 class StdoutSink(Sink):

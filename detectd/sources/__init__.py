@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from detectd.records import Record
+    from detectd.pipeline.records import Record
 
 
 @dataclass(frozen=True, slots=True)

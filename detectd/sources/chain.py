@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from detectd.sources.identity import LONGEST, NOTHING
-from detectd.sources.opened import Opened, kind
+from detectd.sources.file_identity import LONGEST, NOTHING
+from detectd.sources.open_file import Opened, kind
 from detectd.sources.opener import HINT, ForeignError, Opener
 from detectd.sources.tails import Tails
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-    from detectd.sources.identity import Identity
+    from detectd.sources.file_identity import Identity
     from detectd.sources.rotation import Rotated
 
 log = structlog.get_logger()

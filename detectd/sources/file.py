@@ -8,27 +8,27 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
 
-from detectd import memory
 from detectd.errors import ConfigError
+from detectd.filesystem.os_errors import explained
 from detectd.nearest import missing
-from detectd.os_failures import explained
+from detectd.pipeline import memory_budget
 from detectd.sources import Batch, Losses, Source, losses
 from detectd.sources.chain import Chain
+from detectd.sources.compression import SUFFIXES, DamagedError
+from detectd.sources.file_identity import Identity
 from detectd.sources.file_reader import BLOCK, FileReader
 from detectd.sources.header import CsvFormat, Header, kept_header
 from detectd.sources.holes import NUL
-from detectd.sources.identity import Identity
 from detectd.sources.losses import LossLog
-from detectd.sources.opened import require_regular
+from detectd.sources.open_file import require_regular
 from detectd.sources.opener import HINT, ForeignError, Opener
-from detectd.sources.packed import SUFFIXES, DamagedError
 from detectd.sources.reader import Reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from detectd.records import Record
-    from detectd.sources.opened import Opened
+    from detectd.pipeline.records import Record
+    from detectd.sources.open_file import Opened
 
 log = structlog.get_logger()
 
@@ -60,7 +60,7 @@ class FileSource(Source):
         row_format: Literal["json", "csv"],
         follow: bool,
         max_record_bytes: int,
-        batch_bytes: int = memory.SLICE_BYTES,
+        batch_bytes: int = memory_budget.SLICE_BYTES,
         csv: CsvFormat | None = None,
         rotated: Sequence[str] = (),
         rotate_wait_seconds: float = 0.0,
@@ -120,10 +120,10 @@ class FileSource(Source):
         room, passed_over = self._batch_bytes, 0
         # What holds no record, such as a hole, is not read to its end: a stop may be asked for.
         while len(records) < limit and room > 0 and passed_over < MOST_SILENT and not ended:
-            most = min(limit - len(records), memory.most_records(room, self._columns))
+            most = min(limit - len(records), memory_budget.most_records(room, self._columns))
             if taken := self._reading.take(most):
                 records += taken
-                room -= memory.weight(taken)
+                room -= memory_budget.weight(taken)
                 passed_over = 0
             elif fed := self._feed():
                 passed_over += fed

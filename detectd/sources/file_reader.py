@@ -9,19 +9,19 @@ import msgspec
 import structlog
 
 from detectd.errors import DetectdError
-from detectd.os_failures import explained
+from detectd.filesystem.os_errors import explained
+from detectd.pipeline.surrogates import decode_json
+from detectd.sources.compression import DamagedError
+from detectd.sources.file_identity import Identity, Trace
 from detectd.sources.holes import NUL, HoleFinder
-from detectd.sources.identity import Identity, Trace
-from detectd.sources.packed import DamagedError
-from detectd.surrogates import decode_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from detectd.records import Record
+    from detectd.pipeline.records import Record
     from detectd.sources.header import Header
     from detectd.sources.losses import LossLog
-    from detectd.sources.opened import Opened
+    from detectd.sources.open_file import Opened
     from detectd.sources.reader import Reader
 
 log = structlog.get_logger()

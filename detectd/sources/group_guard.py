@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from detectd.brokers import groups
 from detectd.errors import ConfigError, Interrupted
+from detectd.kafka import groups
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from detectd.brokers import KafkaClient
+    from detectd.kafka import KafkaClient
 
 log = structlog.get_logger()
 

@@ -14,10 +14,10 @@ from typing import Any
 
 import msgspec
 
-from detectd import memory
-from detectd.absence import alternatives
 from detectd.errors import ConfigError
-from detectd.records import Dialect
+from detectd.pipeline import memory_budget
+from detectd.pipeline.absence import alternatives
+from detectd.pipeline.records import Dialect
 
 # In this order where a header allows several, as one of a single column does.
 DELIMITERS = (",", ";", "\t", "|")
@@ -149,7 +149,7 @@ def _candidates(line: bytes, name: str, asked: CsvFormat, former: Header | None)
         ) from None
     found = []
     for delimiter in (asked.delimiter,) if asked.delimiter else DELIMITERS:
-        if text.count(delimiter) >= memory.COLUMNS:
+        if text.count(delimiter) >= memory_budget.COLUMNS:
             continue
         try:
             rows = list(csv.reader([text], delimiter=delimiter, strict=True, skipinitialspace=True))

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from detectd import memory
-from detectd.brokers import groups
-from detectd.brokers import topics as broker_topics
 from detectd.errors import ConfigError, Revoked
+from detectd.kafka import groups
+from detectd.kafka import topics as broker_topics
+from detectd.pipeline import memory_budget
 from detectd.sources import Batch, Gap, Partition, Source
 from detectd.sources.beginnings import Beginning, beginning
 from detectd.sources.group_guard import GroupGuard
@@ -26,10 +26,10 @@ from detectd.sources.topic_ids import TopicIds
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from detectd.brokers import KafkaClient, Place
-    from detectd.brokers.rebalances import Displaced
-    from detectd.brokers.topics import Creation
-    from detectd.records import Record
+    from detectd.kafka import KafkaClient, Place
+    from detectd.kafka.rebalances import Displaced
+    from detectd.kafka.topics import Creation
+    from detectd.pipeline.records import Record
 
 log = structlog.get_logger()
 
@@ -60,7 +60,7 @@ class KafkaSource(Source):
         group_decides: bool = False,
         alone: bool = False,
         creation: Creation | None = None,
-        batch_bytes: int = memory.SLICE_BYTES,
+        batch_bytes: int = memory_budget.SLICE_BYTES,
         copies: int = 1,
     ) -> None:
         self._client = client
@@ -73,7 +73,7 @@ class KafkaSource(Source):
         self._batch_bytes = batch_bytes
         self._copies = copies
         # What a record occupied in the last poll, on average: how many more there is room for.
-        self._usual = memory.RECORD_BYTES
+        self._usual = memory_budget.RECORD_BYTES
         self._consumer: Any = None
         # The library tells of rebalances from a thread of its own.
         self._lock = threading.RLock()
@@ -139,7 +139,7 @@ class KafkaSource(Source):
                     self._unanswered.setdefault(run.place, run.first)
                     self._seen[run.place] = (time.monotonic(), run.records[-1].timestamp_ms)
                 records += run.records
-                weight = memory.weight(run.records, self._copies)
+                weight = memory_budget.weight(run.records, self._copies)
                 room, self._usual = room - weight, weight // len(run.records)
             if self._guard:
                 owns_first = (self._topics[0], 0) in self._next

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from detectd import memory
+from detectd.pipeline import memory_budget
 
 # As integers: Python finds a byte in bytes five times faster so than as bytes of length one.
 RETURN, QUOTE = b'\r"'
@@ -116,7 +116,7 @@ class Cutter:
         delimiter: str = ",",
         width: int | None = None,
     ) -> None:
-        self._longest = memory.longest_line(max_record_bytes)
+        self._longest = memory_budget.longest_line(max_record_bytes)
         self._patience = max_record_bytes
         self._rows = rows
         self._delimiter = delimiter.encode()

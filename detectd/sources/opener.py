@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
-from detectd import owners
-from detectd.sources.opened import Opened
-from detectd.walk import Walk
+from detectd.filesystem import owners
+from detectd.filesystem.safe_walk import Walk
+from detectd.sources.open_file import Opened
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from detectd.decode import BYTE_ORDER_MARK
 from detectd.errors import ConfigError
-from detectd.records import Dialect, Record
+from detectd.pipeline.decode import BYTE_ORDER_MARK
+from detectd.pipeline.records import Dialect, Record
 from detectd.sources.header import (
     CsvFormat,
     Header,

@@ -10,14 +10,14 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Literal
 
-from detectd import memory
 from detectd.errors import ConfigError
-from detectd.os_failures import explained
+from detectd.filesystem.os_errors import explained
+from detectd.pipeline import memory_budget
 from detectd.sources import Batch, Source
 from detectd.sources.reader import Reader
 
 if TYPE_CHECKING:
-    from detectd.records import Record
+    from detectd.pipeline.records import Record
     from detectd.sources.header import CsvFormat
 
 BLOCK = 1 << 16
@@ -34,7 +34,7 @@ class StdinSource(Source):
         *,
         row_format: Literal["json", "csv"],
         max_record_bytes: int,
-        batch_bytes: int = memory.SLICE_BYTES,
+        batch_bytes: int = memory_budget.SLICE_BYTES,
         csv: CsvFormat | None = None,
     ) -> None:
         if descriptor is None:
@@ -58,10 +58,10 @@ class StdinSource(Source):
         ended = False
         room = self._batch_bytes
         while len(records) < limit and room > 0 and not ended:
-            most = min(limit - len(records), memory.most_records(room, self._reader.columns))
+            most = min(limit - len(records), memory_budget.most_records(room, self._reader.columns))
             if taken := self._reader.take(most):
                 records += taken
-                room -= memory.weight(taken)
+                room -= memory_budget.weight(taken)
             elif self._closed:
                 ended = not self._reader.finish()
             else:

@@ -10,15 +10,15 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from detectd.errors import ConfigError
-from detectd.sources.packed import SUFFIXES
+from detectd.sources.compression import SUFFIXES
 from detectd.sources.rotation import Rotated, candidates, entries, matching, younger
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from detectd.sources.identity import Identity
-    from detectd.sources.opened import Opened
+    from detectd.sources.file_identity import Identity
+    from detectd.sources.open_file import Opened
     from detectd.sources.opener import Opener
 
 SECOND = 1_000_000_000  # in ns

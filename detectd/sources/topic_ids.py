@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from detectd.brokers import groups
 from detectd.errors import Interrupted
+from detectd.kafka import groups
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from detectd.brokers import KafkaClient
+    from detectd.kafka import KafkaClient
 
 # How soon a topic that was created again is recognised, even if its offsets do not show it.
 CHECK_SECONDS = 60.0

@@ -19,10 +19,10 @@ from detectd.sources import Losses
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from detectd.answering.progress import Progress
     from detectd.models.serving import Serving
+    from detectd.pipeline.top_keys import TopKey
     from detectd.sources import Gap, Partition
-    from detectd.top_keys import TopKey
+    from detectd.telemetry.warmup_progress import Progress
 
 
 # How a refit ends: its model answers, or waits for an operator, or was not good enough, or there

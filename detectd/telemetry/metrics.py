@@ -23,18 +23,18 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from detectd.encode import VERDICTS
-from detectd.records import OUTCOMES, Stage, Topic
-from detectd.telemetry.readings import readings
+from detectd.pipeline.encode import VERDICTS
+from detectd.pipeline.records import OUTCOMES, Stage, Topic
+from detectd.telemetry.metric_values import readings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from prometheus_client.core import Metric
 
-    from detectd.records import Outgoing
+    from detectd.pipeline.records import Outgoing
     from detectd.telemetry.health import Health
-    from detectd.telemetry.readings import Values
+    from detectd.telemetry.metric_values import Values
 
 
 class Declared(NamedTuple):

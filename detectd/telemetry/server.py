@@ -18,17 +18,23 @@ from urllib.parse import urlsplit
 
 import structlog
 
+from detectd.telemetry.endpoints import PLAIN, Page, pages, probes
 from detectd.telemetry.hosts import asked_host, hosts_of
-from detectd.telemetry.listening import NotListening, Tcp, Unix, listener, parse
-from detectd.telemetry.pages import PLAIN, Page, pages, probes
-from detectd.telemetry.proof import CHALLENGE_HEADER, PROOF_HEADER, SCHEME, Challenges, place_of
+from detectd.telemetry.listen_address import NotListening, Tcp, Unix, listener, parse
+from detectd.telemetry.token_proof import (
+    CHALLENGE_HEADER,
+    PROOF_HEADER,
+    SCHEME,
+    Challenges,
+    place_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from detectd.telemetry.health import Health
     from detectd.telemetry.hosts import Hosts
-    from detectd.telemetry.listening import Listener
+    from detectd.telemetry.listen_address import Listener
     from detectd.telemetry.metrics import Metrics
 
 log = structlog.get_logger()

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from acceptance.command import TOPICS, detectd, start
 
-from detectd.telemetry.listening import MORE_PORTS
+from detectd.telemetry.listen_address import MORE_PORTS
 
 CONFIG = Path(__file__).parents[2] / "config"
 FEATURES = ("cpu", "memory", "latency_ms")

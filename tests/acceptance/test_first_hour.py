@@ -148,7 +148,7 @@ def test_a_directory_that_may_not_be_entered_holds_no_configuration():
     """As with sudo in root's home."""
     with tempfile.TemporaryDirectory() as name:  # 0700, and root's
         code = (
-            "import os, detectd.commands, detectd.loading; from detectd.cli import main;"
+            "import os, detectd.commands, detectd.settings.loader; from detectd.cli import main;"
             "os.setgid(65534); os.setuid(65534); raise SystemExit(main(['check']))"
         )
         done = subprocess.run(

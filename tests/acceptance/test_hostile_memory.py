@@ -7,7 +7,7 @@ from itertools import chain
 import pytest
 
 from benchmarks.hostile_memory import KINDS, MANY, MIB, ORDINARY, Command, Kind
-from detectd import memory
+from detectd.pipeline import memory_budget
 
 SIZES = {
     "newlines": MIB // 16,
@@ -46,4 +46,4 @@ def ordinary(command):
 )
 def test_the_worst_records_stay_within_the_budget(command, ordinary, name, kind):
     peak = command.peak(name, kind).resident
-    assert peak - ordinary <= memory.budget()
+    assert peak - ordinary <= memory_budget.budget()

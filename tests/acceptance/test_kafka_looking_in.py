@@ -11,12 +11,13 @@ from acceptance.command import TOPICS, events
 from acceptance.test_kafka_service import kafka
 from kafka import KafkaAdminClient
 
-from detectd import dead_letters, wiring
+from detectd import wiring
+from detectd.commands.replaying import replay
 from detectd.errors import DetectdError
-from detectd.loading import load
-from detectd.records import Topic
-from detectd.replaying import replay
-from detectd.service import Service
+from detectd.pipeline import dead_letters
+from detectd.pipeline.records import Topic
+from detectd.service.loop import Service
+from detectd.settings.loader import load
 from detectd.signals import Stop
 
 COUNT = 400

@@ -14,7 +14,7 @@ from acceptance.test_kafka_records import settle
 # Sockets that no other process sees stand in for a network namespace of its own.
 ALONE = """
 import os, sys
-from detectd.brokers import identity
+from detectd.kafka import identity
 from detectd.cli import main
 
 of_host = identity._first_free

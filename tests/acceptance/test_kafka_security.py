@@ -20,8 +20,8 @@ from certificates import PASSWORD, Authority, authority
 from kafka import KafkaAdminClient
 from kafka.admin import UserScramCredentialUpsertion
 
-from detectd.brokers.tokens import Tokens
 from detectd.errors import ConfigError, Interrupted, RefusedError
+from detectd.kafka.tokens import Tokens
 from detectd.settings.kafka import KafkaSettings
 
 if TYPE_CHECKING:

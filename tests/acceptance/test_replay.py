@@ -7,13 +7,14 @@ from collections import Counter
 import pytest
 from acceptance.command import World, events
 
-from detectd import dead_letters, wiring
+from detectd import wiring
+from detectd.commands.replaying import replay
 from detectd.errors import DetectdError
-from detectd.loading import load
-from detectd.outputs import file as file_outputs
-from detectd.replaying import replay
-from detectd.service import Service
+from detectd.pipeline import dead_letters
+from detectd.service.loop import Service
+from detectd.settings.loader import load
 from detectd.signals import Stop
+from detectd.sinks import file_reader as file_outputs
 from detectd.sinks.file import FileSink, ReplaySink
 
 MENDED = {"numeric_strings": True}

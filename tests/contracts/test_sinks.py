@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from detectd.records import OUTCOMES, Outgoing, Position, Topic
+from detectd.pipeline.records import OUTCOMES, Outgoing, Position, Topic
 from detectd.sinks.file import FileSink
 from detectd.sinks.stdout import StdoutSink
 
@@ -81,7 +81,7 @@ class KafkaTopics:
         self.topics = dict(zip(OUTCOMES, names, strict=True))
 
     def sink(self):
-        from detectd.brokers import KafkaClient
+        from detectd.kafka import KafkaClient
         from detectd.sinks.kafka import KafkaSink
 
         name = self.topics[Topic.NORMAL]

@@ -80,7 +80,7 @@ class KafkaTopics:
         self.broker.produce(self.topic, *LINES)
 
     def source(self):
-        from detectd.brokers import KafkaClient
+        from detectd.kafka import KafkaClient
         from detectd.sources.kafka import KafkaSource
 
         client = KafkaClient(

@@ -5,7 +5,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from detectd.detectors import build, fit
-from detectd.detectors.compiled import compiled
+from detectd.detectors.kernels import compiled
 from detectd.detectors.scorer import RowScorer
 
 

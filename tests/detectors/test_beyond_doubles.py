@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from detectd.decode import Schema
 from detectd.detectors import choose
-from detectd.detectors.compiled import MODULES
+from detectd.detectors.kernels import MODULES
 from detectd.models.model import Recipe
 from detectd.models.training import complete_rows, train
-from detectd.pipeline import Judge, judge_records
-from detectd.records import Record, Topic
+from detectd.pipeline.decode import Schema
+from detectd.pipeline.records import Record, Topic
+from detectd.pipeline.scoring import Judge, judge_records
 from detectd.rejection import rejector
 
 COLUMNS = ("a", "b", "c")

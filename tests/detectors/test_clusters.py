@@ -7,7 +7,7 @@ from parity.rows import adversarial, fresh, generated
 from sklearn.cluster import BisectingKMeans, KMeans
 
 from detectd.detectors import choose
-from detectd.detectors.compiled import Unsupported, compiled
+from detectd.detectors.kernels import Unsupported, compiled
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -95,7 +95,7 @@ def test_sampled_rows_lie_on_spheres_where_a_rounding_decides(kind):
 
 def compiled_alone(detector, rows):
     """INNE's scores before the samples that are not sure are looked at; nan where there is one."""
-    from detectd.detectors.compiled.spheres import _score
+    from detectd.detectors.kernels.inne import _score
 
     blocks, spheres, _, error = compiled(detector).parts
     scores = np.empty(len(rows))

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from parity.rows import adversarial, fresh, generated
 
-from detectd.detectors import build, choose, compiled, fit
+from detectd.detectors import build, choose, fit, kernels
 from detectd.detectors.catalogue import CATALOGUE
-from detectd.detectors.choice import RELATIVE
-from detectd.detectors.compiled import MODULES, Compiled
+from detectd.detectors.kernels import MODULES, Compiled
 from detectd.detectors.scorer import BatchScorer, RowScorer
+from detectd.detectors.selection import RELATIVE
 
 PARAMS = {"CBLOF": {"n_clusters": 2}, "INNE": {"n_estimators": 5}}
 
@@ -33,7 +33,7 @@ def alone(detector, rows):
 @pytest.mark.parametrize("name", MODULES)
 def test_a_kernel_and_its_plain_form_agree(name):
     rows = generated("plain")
-    kernel = compiled.compiled(fitted(name, rows))
+    kernel = kernels.compiled(fitted(name, rows))
     probes = np.vstack([fresh(rows, 100), rows[:10] + 1e3, rows[:1] * 5e-324])
     scores = np.empty(len(probes))
     left = kernel.kernel(probes, scores, *kernel.parts) or 0
@@ -78,10 +78,10 @@ def test_more_cores_change_no_bit(name, monkeypatch):
     scorer = choose(fitted(name, rows), rows)
     probes = fresh(rows, 3_001)
     probes[::500] *= 1e3  # some that a kernel leaves to PyOD
-    monkeypatch.setattr(compiled, "cores", lambda: 1)
+    monkeypatch.setattr(kernels, "cores", lambda: 1)
     one = scorer.score(probes)
-    monkeypatch.setattr(compiled, "cores", lambda: 4)
-    monkeypatch.setattr(compiled, "WORK_A_THREAD", 1e3)
+    monkeypatch.setattr(kernels, "cores", lambda: 4)
+    monkeypatch.setattr(kernels, "WORK_A_THREAD", 1e3)
     assert scorer.score(probes).tobytes() == one.tobytes()
 
 
@@ -90,7 +90,7 @@ def test_more_cores_change_no_bit(name, monkeypatch):
     [(1, 10**4, 1e6, 1), (4, 100, 1e3, 1), (4, 100, 1e4, 4), (4, 1_000, 600.0, 2), (2, 1, 1e9, 1)],
 )
 def test_as_many_threads_as_the_work_is_worth(cores, rows, nanoseconds, threads, monkeypatch):
-    monkeypatch.setattr(compiled, "cores", lambda: cores)
+    monkeypatch.setattr(kernels, "cores", lambda: cores)
     slices = []
 
     def kernel(rows, out):
@@ -105,7 +105,7 @@ def test_as_many_threads_as_the_work_is_worth(cores, rows, nanoseconds, threads,
 
 
 def test_what_a_thread_cannot_do_reaches_the_caller(monkeypatch):
-    monkeypatch.setattr(compiled, "cores", lambda: 2)
+    monkeypatch.setattr(kernels, "cores", lambda: 2)
 
     def kernel(rows, out):
         if threading.current_thread() is not threading.main_thread():
@@ -139,9 +139,9 @@ def test_insides_that_are_not_known_fall_back_with_the_reason():
 def test_a_kernel_that_is_wrong_is_found_out_and_not_used(monkeypatch):
     rows = generated("plain")
     detector = fitted("HBOS", rows)
-    kernel = compiled.compiled(detector)
+    kernel = kernels.compiled(detector)
     kernel.parts[1][0] += 1e-6
-    monkeypatch.setattr("detectd.detectors.choice.compiled", lambda _: kernel)
+    monkeypatch.setattr("detectd.detectors.selection.compiled", lambda _: kernel)
     scorer = choose(detector, rows)
     assert scorer.how.startswith("PyOD")
     assert "a training row scores" in scorer.doubt
@@ -153,7 +153,7 @@ def test_compiled_can_be_turned_off():
 
 
 def test_each_detector_with_a_kernel_is_in_the_catalogue_and_has_its_module():
-    home = Path(compiled.__file__).parent
+    home = Path(kernels.__file__).parent
     for name, module in MODULES.items():
         assert name in CATALOGUE
         assert (home / f"{module}.py").exists()

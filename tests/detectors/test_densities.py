@@ -11,8 +11,8 @@ from mpmath import mp
 from parity.rows import adversarial, fresh, generated
 
 from detectd.detectors import choose
-from detectd.detectors.compiled import Unsupported, compiled
-from detectd.detectors.compiled.exponentials import LOWEST, exponential, exponentials
+from detectd.detectors.kernels import Unsupported, compiled
+from detectd.detectors.kernels._exponentials import LOWEST, exponential, exponentials
 from detectd.detectors.scorer import BatchScorer, RowScorer
 
 

@@ -5,7 +5,7 @@ import pytest
 from detectors.against_pyod import fitted
 
 from detectd.detectors import choose
-from detectd.detectors.compiled import Unsupported, compiled
+from detectd.detectors.kernels import Unsupported, compiled
 from detectd.detectors.scorer import RowScorer
 
 

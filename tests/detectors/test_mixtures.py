@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from detectd.detectors import build, choose, fit
-from detectd.detectors.compiled import Unsupported, compiled
+from detectd.detectors.kernels import Unsupported, compiled
 from detectd.detectors.scorer import RowScorer
 
 SHAPES = ["full", "tied", "diag", "spherical"]

@@ -10,8 +10,8 @@ from parity.rows import adversarial, fresh, generated
 from sklearn.neighbors import KDTree
 
 from detectd.detectors import choose
-from detectd.detectors.compiled import Unsupported, compiled
-from detectd.detectors.compiled.trees import find_nearest, take_apart
+from detectd.detectors.kernels import Unsupported, compiled
+from detectd.detectors.kernels._kd_tree import find_nearest, take_apart
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -8,13 +8,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from detectd.answering.acceptance import backwards
 from detectd.detectors import build, choose, far_outside, fit
 from detectd.detectors.catalogue import CATALOGUE, REFUSED, Entry, find
 from detectd.errors import ConfigError
 from detectd.models.sanity import why_backwards
-from detectd.pipeline import Judge
+from detectd.pipeline.scoring import Judge
 from detectd.rejection import rejector
+from detectd.service.promotion import backwards
 
 TORCH = importlib.util.find_spec("torch") is not None
 OFFERED = [name for name, entry in CATALOGUE.items() if TORCH or not entry.torch]

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from detectd.detectors import build, choose, fit
-from detectd.detectors.compiled import compiled
-from detectd.detectors.compiled.projections import _add_depths
+from detectd.detectors.kernels import compiled
+from detectd.detectors.kernels.loda import _add_depths
 from detectd.detectors.scorer import RowScorer
 
 

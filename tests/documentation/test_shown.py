@@ -10,11 +10,12 @@ import tomllib
 import pytest
 from documentation.pages import DOCS, PAGES, ROOT, blocks, built, name, prose
 
-from detectd import delivery, errors
+from detectd import errors
 from detectd.commands import COMMANDS
-from detectd.detectors.compiled import MODULES
-from detectd.loading import settle
+from detectd.detectors.kernels import MODULES
 from detectd.settings import Settings
+from detectd.settings.loader import settle
+from detectd.sinks import delivery
 from detectd.telemetry.metrics import METRICS
 
 README = ROOT / "README.md"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from detectd.errors import ConfigError, DetectdError
-from detectd.records import OUTCOMES, Outgoing, Position, Topic
+from detectd.pipeline.records import OUTCOMES, Outgoing, Position, Topic
 from detectd.sinks.file import FileSink
 
 
@@ -169,7 +169,7 @@ def test_a_commit_of_nothing_new_touches_nothing(directory):
 WRITER = """
 import sys
 from pathlib import Path
-from detectd.records import OUTCOMES, Outgoing, Position, Topic
+from detectd.pipeline.records import OUTCOMES, Outgoing, Position, Topic
 from detectd.sinks.file import FileSink
 sink = FileSink(Path(sys.argv[1]))
 position = sink.open()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectd import memory
+from detectd.pipeline import memory_budget
 from detectd.sources import lines as lines_module
 from detectd.sources.lines import Cut, Cutter, ends_inside_quotes, fields_behind
 
@@ -177,7 +177,7 @@ def test_a_line_without_end_does_not_fill_the_memory():
 
 
 def test_of_a_line_no_more_is_kept_than_the_budget_says():
-    assert [memory.longest_line(limit) >> 20 for limit in (1 << 20, 4 << 20, 64 << 20)] == [
+    assert [memory_budget.longest_line(limit) >> 20 for limit in (1 << 20, 4 << 20, 64 << 20)] == [
         16,
         16,
         64,

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from detectd import owners
 from detectd.errors import ConfigError
+from detectd.filesystem import owners
+from detectd.filesystem.safe_walk import Walk
 from detectd.sources.file import MOST_SILENT, FileSource
-from detectd.walk import Walk
 
 WRITER, VICTIM = 4001, 4002
 

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectd.outputs import history
-from detectd.outputs.file import FileOutputs
-from detectd.records import Outgoing, Position, Topic
+from detectd.pipeline.records import Outgoing, Position, Topic
 from detectd.signals import Stop
+from detectd.sinks import output_history
 from detectd.sinks.file import FileSink
+from detectd.sinks.file_reader import FileOutputs
 
 ANOMALY = Topic.ANOMALY
 
@@ -63,8 +63,10 @@ def test_where_the_last_lines_begin_does_not_hang_on_the_blocks(texts, count, si
     lines = [text.replace(b"\n", b"") + b"\n" for text in texts]
     content = b"".join(lines)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(history, "BLOCK", size)
-        begin = history.begin_of_last(io.BytesIO(content + b"not committed"), count, len(content))
+        patch.setattr(output_history, "BLOCK", size)
+        begin = output_history.begin_of_last(
+            io.BytesIO(content + b"not committed"), count, len(content)
+        )
     assert content[begin:] == b"".join(lines[-count:])
 
 
@@ -135,5 +137,5 @@ def test_a_rotated_line_is_named_by_the_byte_at_which_it_begins(tmp_path, kind):
     pack(path, kind)
     place = path if kind is None else path.with_name(f"{path.name}.{kind}")
     names = [f"{place.name}@{at}" for at in (0, 4, 10)]
-    assert [record.id for record in chain.from_iterable(history.everything(place))] == names
-    assert [record.id for record in history.last(place, 2)] == names[1:]
+    assert [record.id for record in chain.from_iterable(output_history.everything(place))] == names
+    assert [record.id for record in output_history.last(place, 2)] == names[1:]

@@ -9,10 +9,10 @@ import tracemalloc
 import pytest
 import zstandard
 
-from detectd import memory
 from detectd.errors import ConfigError, DetectdError
+from detectd.pipeline import memory_budget
+from detectd.sources.compression import DamagedError, Unpacked
 from detectd.sources.file import FileSource
-from detectd.sources.packed import DamagedError, Unpacked
 
 LINES = [b"%d" % n for n in range(100_000)]
 CONTENT = b"".join(line + b"\n" for line in LINES)
@@ -111,7 +111,7 @@ def test_a_bomb_is_unpacked_in_bounded_memory(tmp_path, kind):
     finally:
         tracemalloc.stop()
     assert size == 192 << 20
-    assert peak < 3 * memory.PIECE_BYTES
+    assert peak < 3 * memory_budget.PIECE_BYTES
 
 
 def test_what_would_take_a_large_window_is_damaged(tmp_path):

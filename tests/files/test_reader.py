@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectd.decode import Schema, decode
 from detectd.errors import ConfigError
+from detectd.pipeline.decode import Schema, decode
 from detectd.sources.header import CsvFormat, Header, kept_header
 from detectd.sources.reader import QUOTE_SECONDS, Reader
 

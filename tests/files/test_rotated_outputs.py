@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from detectd.errors import ConfigError
-from detectd.outputs.file import FileOutputs
-from detectd.records import Outgoing, Position, Topic
+from detectd.pipeline.records import Outgoing, Position, Topic
 from detectd.signals import Stop
 from detectd.sinks import checkpoint, file
 from detectd.sinks.file import FileSink, ReplaySink
+from detectd.sinks.file_reader import FileOutputs
 
 NORMAL, DEAD = Topic.NORMAL, Topic.DEAD_LETTER
 

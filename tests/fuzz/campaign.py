@@ -19,23 +19,23 @@ from pathlib import Path
 
 # Not those that numba compiles, as nesting: it knows no counters.
 MODULES = [
-    "detectd.absence",
-    "detectd.anomalies",
-    "detectd.avro",
-    "detectd.dead_letters",
-    "detectd.decode",
-    "detectd.encode",
-    "detectd.explaining",
+    "detectd.pipeline.absence",
+    "detectd.pipeline.anomaly_records",
+    "detectd.kafka.avro",
+    "detectd.pipeline.dead_letters",
+    "detectd.pipeline.decode",
+    "detectd.pipeline.encode",
+    "detectd.pipeline.explain",
     "detectd.features",
-    "detectd.field_watch",
-    "detectd.judging",
-    "detectd.pipeline",
+    "detectd.pipeline.field_watch",
+    "detectd.pipeline.nonfinite_scores",
+    "detectd.pipeline.scoring",
     "detectd.report.sample",
     "detectd.report.terminal",
-    "detectd.stamps",
-    "detectd.surrogates",
-    "detectd.typed",
-    "detectd.unforeseen",
+    "detectd.pipeline.fields",
+    "detectd.pipeline.surrogates",
+    "detectd.pipeline.fast_json",
+    "detectd.pipeline.unexpected_errors",
 ]
 # No input of so many bytes may take longer, or the process more memory.
 LONGEST, SECONDS_AN_INPUT, MEGABYTES = 8192, 5, 2048
@@ -56,7 +56,7 @@ def main() -> None:
     except ModuleNotFoundError:
         atheris = None
     if atheris:
-        import detectd.nesting  # noqa: F401 - before the counters
+        import detectd.pipeline.nesting  # noqa: F401 - before the counters
 
         with atheris.instrument_imports(include=MODULES):
             from fuzz.path import one_input

@@ -22,15 +22,16 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from detectd import anomalies, avro, dead_letters
-from detectd.decode import Schema
 from detectd.detectors import choose
 from detectd.features import Function
-from detectd.field_watch import FieldWatch
+from detectd.kafka import avro
 from detectd.models.model import Recipe
 from detectd.models.training import complete_rows, train
-from detectd.pipeline import Judge, collect_records, judge_records
-from detectd.records import Dialect, Record, Topic
+from detectd.pipeline import anomaly_records, dead_letters
+from detectd.pipeline.decode import Schema
+from detectd.pipeline.field_watch import FieldWatch
+from detectd.pipeline.records import Dialect, Record, Topic
+from detectd.pipeline.scoring import Judge, collect_records, judge_records
 from detectd.rejection import rejector
 from detectd.report import sample
 
@@ -182,7 +183,7 @@ def _read_again(world, records, outgoing, *, original):
     shown = [Record(out.topic, out.value, key=out.key, headers=out.headers) for out in outgoing]
     dead_letters.grouped([dead_letters.read(record) for record in (*shown, *records)])
     for form in (True, False):
-        read = anomalies.reader(world.schema.labels, original=form)
+        read = anomaly_records.reader(world.schema.labels, original=form)
         for record in (*shown, *records):
             read(record)
             sample.as_text(record, original=form)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectd.brokers.codes import TABLE
-from detectd.brokers.failures import RecordsRefused
-from detectd.sinks.blame import refused_records
+from detectd.kafka.error_codes import TABLE
+from detectd.kafka.errors import RecordsRefused
+from detectd.sinks.refused_records import refused_records
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

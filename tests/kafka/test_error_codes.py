@@ -10,11 +10,11 @@ import pytest
 from kafka import errors as kafka_errors
 from kafka.consumer import fetcher
 
-from detectd.brokers import codes
-from detectd.brokers.codes import TABLE, Kind
-from detectd.brokers.failures import Fenced, explained, failure, kafka_python_meaning
-from detectd.brokers.native import explained as native_explained
 from detectd.errors import ConfigError, DetectdError, Interrupted, RefusedError, Revoked
+from detectd.kafka import error_codes
+from detectd.kafka.confluent_errors import explained as native_explained
+from detectd.kafka.error_codes import TABLE, Kind
+from detectd.kafka.errors import Fenced, explained, failure, kafka_python_meaning
 
 NO_ERROR = 0
 
@@ -54,7 +54,7 @@ def test_there_are_as_many_as_the_libraries_have() -> None:
 
 
 def test_no_code_stands_twice() -> None:
-    rows = (*codes.BROKERS, *codes.LIBRDKAFKA, *codes.KAFKA_PYTHON)
+    rows = (*error_codes.BROKERS, *error_codes.LIBRDKAFKA, *error_codes.KAFKA_PYTHON)
     assert len(rows) == len(TABLE) == len({row.name for row in rows})
 
 
@@ -76,7 +76,7 @@ def test_who_gives_up_says_what_to_do() -> None:
     ],
 )
 def test_each_kind_ends_as_it_should(kind: Kind, error: type[DetectdError], exit_code: int) -> None:
-    row = codes.Meaning(1, "SOME_ERROR", kind, "do something")
+    row = error_codes.Meaning(1, "SOME_ERROR", kind, "do something")
     told = failure(row, "SOME_ERROR: text", "writing")
     assert type(told) is error
     assert told.exit_code == exit_code

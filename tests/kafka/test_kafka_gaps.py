@@ -13,8 +13,8 @@ import structlog
 from kafka import KafkaAdminClient, TopicPartition
 from test_kafka_source import add_partitions, another, client_of, library, read, started, until
 
-from detectd.brokers import Membership
 from detectd.errors import ConfigError, Interrupted
+from detectd.kafka import Membership
 from detectd.sources import Gap, topic_ids
 from detectd.sources.beginnings import beginning
 from detectd.sources.kafka import KafkaSource
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from broker import Broker
 
-    from detectd.brokers import KafkaClient
-    from detectd.records import Record
+    from detectd.kafka import KafkaClient
+    from detectd.pipeline.records import Record
 
 __all__ = ["library"]
 

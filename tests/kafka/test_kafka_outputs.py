@@ -8,9 +8,9 @@ import pytest
 from test_kafka_sink import client_of, four_topics, opened
 
 from detectd.errors import ConfigError
-from detectd.outputs.kafka import KafkaOutputs
-from detectd.records import Outgoing, Position, Topic
+from detectd.pipeline.records import Outgoing, Position, Topic
 from detectd.signals import Stop
+from detectd.sinks.kafka_reader import KafkaOutputs
 
 ANOMALY = Topic.ANOMALY
 # Of today: brokers delete what is older than a week by its own timestamp.

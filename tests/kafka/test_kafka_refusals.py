@@ -10,9 +10,9 @@ from broker import Broker, cluster, fetch
 from kafka import KafkaAdminClient
 from kafka.admin import ACL, ACLOperation, ACLPermissionType, ResourcePattern, ResourceType
 
-from detectd.brokers import KafkaClient
 from detectd.errors import RefusedError
-from detectd.records import Topic
+from detectd.kafka import KafkaClient
+from detectd.pipeline.records import Topic
 from detectd.sinks.kafka import KafkaSink
 from detectd.sources.kafka import KafkaSource
 

@@ -13,12 +13,12 @@ from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 from test_kafka_sink import client_of, file_position, four_topics, library, opened
 
-from detectd import memory
-from detectd.brokers.failures import Fenced
-from detectd.brokers.headers import passed_on
-from detectd.brokers.identity import Identity
 from detectd.errors import ConfigError, Undeliverable
-from detectd.records import Outgoing, Topic
+from detectd.kafka.errors import Fenced
+from detectd.kafka.headers import passed_on
+from detectd.kafka.identity import Identity
+from detectd.pipeline import memory_budget
+from detectd.pipeline.records import Outgoing, Topic
 from detectd.sources.kafka import KafkaSource
 
 if TYPE_CHECKING:
@@ -108,7 +108,9 @@ def test_a_limit_that_was_lowered_since_the_start_is_found(
 def test_offset_metadata_that_the_brokers_refuse_is_the_operator_s(
     kafka_broker: Broker, library: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("detectd.sinks.marks.LIMIT", 10**6)  # As if the brokers' were smaller.
+    monkeypatch.setattr(
+        "detectd.sinks.commit_metadata.LIMIT", 10**6
+    )  # As if the brokers' were smaller.
     topics = four_topics(kafka_broker)
     position = replace(file_position(1), state={"much": "x" * 5_000})
     told = pytest.raises(ConfigError, match=r"offset\.metadata\.max\.bytes")
@@ -212,6 +214,10 @@ def test_of_a_record_with_too_many_headers_the_first_are_kept(
     with closing(source):
         source.start(None)
         records = source.read(3, wait=20).records
-    assert [len(record.headers) for record in records] == [2, memory.HEADERS - 1, 2]
-    assert [record.headers[-1][0] for record in records] == ["1", f"{memory.HEADERS - 2}", "1"]
+    assert [len(record.headers) for record in records] == [2, memory_budget.HEADERS - 1, 2]
+    assert [record.headers[-1][0] for record in records] == [
+        "1",
+        f"{memory_budget.HEADERS - 2}",
+        "1",
+    ]
     assert [record.dropped > 0 for record in records] == [False, True, False]

@@ -15,9 +15,9 @@ from kafka.errors import KafkaError
 from kafka.structs import ConsumerGroupMetadata
 from test_kafka_source import add_partitions, living
 
-from detectd.brokers import KafkaClient, Membership, confluent, kafka_python
 from detectd.errors import ConfigError, DetectdError, Interrupted, Revoked
-from detectd.records import OUTCOMES, Outgoing, Position, Topic
+from detectd.kafka import KafkaClient, Membership, confluent_client, kafka_python_client
+from detectd.pipeline.records import OUTCOMES, Outgoing, Position, Topic
 from detectd.sinks.kafka import KafkaSink
 from detectd.sources.kafka import KafkaSource
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from broker import Broker
 
-    from detectd.records import Record
+    from detectd.pipeline.records import Record
 
 SECONDS = 20.0
 NORMAL = Outgoing(Topic.NORMAL, b"normal")
@@ -129,9 +129,9 @@ def test_a_failure_between_records_and_position_leaves_neither(
 
 KILLED = """
 import sys, time
-from detectd.records import OUTCOMES, Outgoing, Position, Topic
+from detectd.pipeline.records import OUTCOMES, Outgoing, Position, Topic
 from detectd.sinks.kafka import KafkaSink
-from detectd.brokers import KafkaClient
+from detectd.kafka import KafkaClient
 
 servers, group, transactional_id, step, *names = sys.argv[1:]
 client = KafkaClient(servers.split(","), group_id=group, transactional_id=transactional_id)
@@ -227,7 +227,9 @@ def test_missing_topics_are_named_with_their_keys(kafka_broker: Broker) -> None:
     sink.close()
 
 
-@pytest.mark.parametrize("transport", [kafka_python, confluent], ids=lambda each: each.__name__)
+@pytest.mark.parametrize(
+    "transport", [kafka_python_client, confluent_client], ids=lambda each: each.__name__
+)
 def test_what_was_taken_back_does_not_come_with_the_next_transaction(
     kafka_broker: Broker, transport: Any
 ) -> None:
@@ -241,7 +243,7 @@ def test_what_was_taken_back_does_not_come_with_the_next_transaction(
         producer.abort()
         # Refused, since nobody with this name is in the group: taken back as well.
         producer.begin()
-        if transport is kafka_python:
+        if transport is kafka_python_client:
             gone = ConsumerGroupMetadata(client.group_id, 7, "gone")
             with pytest.raises(Revoked):
                 producer.add_offsets({(events, 1): (600, "")}, client.group_id, gone)

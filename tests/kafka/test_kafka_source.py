@@ -18,8 +18,8 @@ import pytest
 from kafka import KafkaAdminClient, KafkaProducer
 from kafka.structs import MemberState
 
-from detectd.brokers import KafkaClient, Membership
 from detectd.errors import ConfigError, Revoked
+from detectd.kafka import KafkaClient, Membership
 from detectd.sources.kafka import KafkaSource
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from broker import Broker
 
-    from detectd.records import Record
+    from detectd.pipeline.records import Record
 
 SECONDS = 20.0
 
@@ -372,7 +372,7 @@ def test_brokers_that_do_not_answer_are_named_in_one_line() -> None:
     # In a process of its own: kafka-python leaves the sockets of failed connections open.
     code = """
 from detectd.errors import DetectdError
-from detectd.brokers import KafkaClient
+from detectd.kafka import KafkaClient
 from detectd.sources.kafka import KafkaSource
 try:
     client = KafkaClient(["127.0.0.1:1"], patience=0.5)

@@ -16,7 +16,7 @@ from test_kafka_sink import NORMAL, client_of, echo, file_position, four_topics,
 from test_kafka_source import read
 
 from detectd.errors import DetectdError
-from detectd.records import Outgoing, Position, Topic
+from detectd.pipeline.records import Outgoing, Position, Topic
 from detectd.sinks.kafka import KafkaSink
 from detectd.sources import Gap
 from detectd.sources.kafka import KafkaSource
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from broker import Broker
 
-    from detectd.brokers import KafkaClient
+    from detectd.kafka import KafkaClient
 
 __all__ = ["library"]
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectd.errors import ConfigError
-from detectd.sinks import marks
+from detectd.sinks import commit_metadata
 
 json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -21,23 +21,23 @@ json = st.recursive(
 
 @given(st.dictionaries(st.text(), json))
 def test_a_mark_comes_back_as_it_was(mark: dict[str, object]) -> None:
-    assert marks.read(marks.write(mark)) == mark
+    assert commit_metadata.read(commit_metadata.write(mark)) == mark
 
 
 def test_a_mark_with_no_room_is_compressed() -> None:
     mark = {"by": "id", "commit": 7, "state": {"counts": list(range(1_000)) * 2}}
-    memo = marks.write(mark)
+    memo = commit_metadata.write(mark)
     assert len(memo) <= 4_096
     assert memo.isascii()
-    assert marks.read(memo + "\0") == mark
+    assert commit_metadata.read(memo + "\0") == mark
 
 
 def test_a_mark_that_has_no_room_even_so_says_what_is_long() -> None:
     path = "".join(random.Random(1).choices(string.printable, k=9_000))
     with pytest.raises(ConfigError, match=r"'source': \d+.*shorten source.path"):
-        marks.write({"by": "id", "source": {"path": path}})
+        commit_metadata.write({"by": "id", "source": {"path": path}})
 
 
 @pytest.mark.parametrize("memo", [None, "", "by another", "z:!", "z:abcde", "[]", "1", "\0"])
 def test_the_metadata_of_others_is_no_mark(memo: str | None) -> None:
-    assert marks.read(memo) == {}
+    assert commit_metadata.read(memo) == {}

@@ -17,9 +17,9 @@ import structlog
 from kafka import KafkaAdminClient, KafkaProducer
 from test_kafka_sink import client_of
 
-from detectd import durable
-from detectd.brokers.topics import Creation
 from detectd.errors import ConfigError
+from detectd.filesystem import atomic_files
+from detectd.kafka.topics import Creation
 from detectd.models import archive, training
 from detectd.models.model import Recipe
 from detectd.models.replication import Feed, publish, require
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from broker import Broker
 
-    from detectd.brokers import KafkaClient
+    from detectd.kafka import KafkaClient
 
 SECONDS = 20.0
 
@@ -248,7 +248,7 @@ def test_a_failure_that_passes_is_tried_again_and_reported_once(
     if failing == "activate":
         monkeypatch.setattr(Store, "activate", full(Store.activate))
     else:
-        monkeypatch.setattr(durable, "replace", full(durable.replace))
+        monkeypatch.setattr(atomic_files, "replace", full(atomic_files.replace))
     there = tmp_path / "theirs"
     with structlog.testing.capture_logs() as lines, fed(client, topic, there) as theirs:
         until(lambda: left == 0 and theirs.active() == version)

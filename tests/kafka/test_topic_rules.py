@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from detectd.brokers.topic_rules import concerns, impossible
+from detectd.kafka.topic_settings import concerns, impossible
 
 USUAL = {
     "cleanup.policy": "delete",

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from detectd.loading import load
+from detectd.settings.loader import load
 
 PACKAGING = Path(__file__).parents[2] / "packaging"
 COMPOSE, KUBERNETES = PACKAGING / "compose", PACKAGING / "kubernetes"

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from detectd.outputs.file import FileOutputs
-from detectd.records import Outgoing, Position, Topic
+from detectd.pipeline.records import Outgoing, Position, Topic
 from detectd.sinks.file import FileSink
+from detectd.sinks.file_reader import FileOutputs
 
 SNIPPET = Path(__file__).parents[2] / "debian" / "detectd.logrotate"
 

@@ -10,8 +10,8 @@ from parity.rows import Rows
 
 from detectd.detectors import Scorer
 from detectd.detectors.catalogue import CATALOGUE, Scoring
-from detectd.detectors.choice import ABSOLUTE, RELATIVE
 from detectd.detectors.scorer import BatchScorer, RowScorer
+from detectd.detectors.selection import ABSOLUTE, RELATIVE
 from detectd.detectors.tails import TailScorer
 from detectd.rejection import rejector
 

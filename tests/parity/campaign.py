@@ -23,7 +23,7 @@ from parity.rows import KINDS, Rows, adversarial, fresh, generated, measured
 from threadpoolctl import threadpool_limits
 
 from detectd.detectors import build, choose, fit
-from detectd.detectors.compiled import MODULES
+from detectd.detectors.kernels import MODULES
 from detectd.errors import DetectdError
 
 TRAINING = 2_000

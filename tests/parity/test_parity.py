@@ -15,7 +15,7 @@ from parity.rows import KINDS, adversarial, fresh, generated
 from threadpoolctl import threadpool_limits
 
 from detectd.detectors import build, choose, fit
-from detectd.detectors.compiled import MODULES
+from detectd.detectors.kernels import MODULES
 from detectd.detectors.scorer import RowScorer
 
 FEW = {"CBLOF": {"n_clusters": 2}, "INNE": {"n_estimators": 5}, "IForest": {"n_estimators": 20}}

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from detectd.rejection import rejector
+from detectd.rejection.confidence_sequence import rate_interval
 from detectd.rejection.drift import BINS, FORGETTING, Watch
-from detectd.rejection.lots import lot
-from detectd.rejection.sequence import rate_interval
+from detectd.rejection.tie_breaking import lot
 
 
 def watch_of(n, average_run_length=1e7, seed=0, grid=None):

@@ -13,13 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectd.errors import ConfigError
-from detectd.rejection import (
-    expected_anomalies,
-    kernels,
-    log_tails,
-    require_anomalies,
-    stability,
-)
+from detectd.rejection import binomial, expected_anomalies, log_tails, require_anomalies, stability
 from detectd.rejection.stability import first_n_expecting, rank_log_tails
 
 if TYPE_CHECKING:
@@ -104,8 +98,8 @@ def test_kernels_without_compilation_give_the_same_tables(n, m, monkeypatch):
         "stirling_error", "deviance", "log_pmf", "tail_fraction", "log_tail_pair", "rank_log_tails"
     )  # fmt: skip
     for name in names:
-        kernel = getattr(kernels, name)
-        monkeypatch.setattr(kernels, name, getattr(kernel, "py_func", kernel))
+        kernel = getattr(binomial, name)
+        monkeypatch.setattr(binomial, name, getattr(kernel, "py_func", kernel))
     plain = stability(n, m)
     np.testing.assert_allclose(plain.log_p_anomaly, compiled.log_p_anomaly, rtol=1e-13)
     np.testing.assert_allclose(plain.log_p_normal, compiled.log_p_normal, rtol=1e-13)

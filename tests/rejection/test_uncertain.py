@@ -9,7 +9,7 @@ from scipy import stats
 
 from detectd.errors import ConfigError
 from detectd.rejection import Costs, exact_promise, expected_anomalies, stability, zone
-from detectd.rejection.uncertain import uncertain_promise
+from detectd.rejection.contamination_uncertainty import uncertain_promise
 
 PLACES = [(300, 0.05, 8.0), (200, 0.1, 4.0), (60, 0.05, 32.0), (20, 0.5, 40.0)]
 PRICES = [Costs(1, 1, 0.05), Costs(5, 10, 1), Costs(1, 0, 3), Costs(0, 0, 0)]

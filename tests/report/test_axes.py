@@ -9,8 +9,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from detectd.answering.observations import grid
-from detectd.report import axes, numerals
+from detectd.models.observations import grid
+from detectd.report.svg import axes, number_format
 
 ends = st.floats(-1e15, 1e15, allow_subnormal=False)
 
@@ -86,15 +86,15 @@ def test_a_long_tail_names_powers_of_ten():
     ],
 )
 def test_shares_have_three_digits(share, text):
-    assert numerals.percent(share) == text
+    assert number_format.percent(share) == text
 
 
 def test_counts_are_short_where_the_steps_are_large():
-    labels = [t.label for t in axes.nice_ticks(0, 200_000, 5, numerals.count_label)]
+    labels = [t.label for t in axes.nice_ticks(0, 200_000, 5, number_format.count_label)]
     assert labels == ["0", "50k", "100k", "150k", "200k"]
-    labels = [t.label for t in axes.nice_ticks(0, 5e6, 6, numerals.count_label)]
+    labels = [t.label for t in axes.nice_ticks(0, 5e6, 6, number_format.count_label)]
     assert labels == ["0", "1M", "2M", "3M", "4M", "5M"]
-    labels = [t.label for t in axes.nice_ticks(0, 4_000, 5, numerals.count_label)]
+    labels = [t.label for t in axes.nice_ticks(0, 4_000, 5, number_format.count_label)]
     assert labels == ["0", "1,000", "2,000", "3,000", "4,000"]
 
 
@@ -102,7 +102,7 @@ def test_infinite_values_have_a_place():
     axis = axes.linear(0.0, 1.0)
     assert axis.at([-np.inf, 0.25, np.inf]).tolist() == [-axes.FARTHEST, 0.25, axes.FARTHEST]
     assert (axis.inside(-np.inf), axis.inside(np.inf)) == (0.0, 1.0)
-    assert numerals.score(-math.inf) == "−∞"
+    assert number_format.score(-math.inf) == "−∞"
 
 
 @pytest.mark.parametrize(
@@ -114,4 +114,4 @@ def test_infinite_values_have_a_place():
     ],
 )
 def test_a_stretch_of_time_says_nothing_twice(seconds, text):
-    assert numerals.stretch(1_772_755_200, 1_772_755_200 + seconds) == text
+    assert number_format.stretch(1_772_755_200, 1_772_755_200 + seconds) == text

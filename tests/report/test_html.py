@@ -10,12 +10,12 @@ import pytest
 from report.worlds import ALARMS, HOSTILE, NOON, WORLDS, World
 
 from detectd.rejection import zone
-from detectd.rejection.sequence import rate_interval
+from detectd.rejection.confidence_sequence import rate_interval
 from detectd.report.alarms import SHOWN, believed
 from detectd.report.figures import figures
 from detectd.report.html import page
-from detectd.report.numerals import percent
-from detectd.report.whatif import what_if
+from detectd.report.svg.number_format import percent
+from detectd.report.threshold_curves import what_if
 
 ALL = pytest.mark.parametrize("name", WORLDS)
 PLACES = {"d", "x", "y", "x1", "x2", "y1", "y2", "width", "cx", "cy"}

@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from detectd.answering.observations import Observations
 from detectd.detectors import choose
 from detectd.models.model import Recipe
+from detectd.models.observations import Observations
 from detectd.models.serving import Serving
 from detectd.models.training import complete_rows, train
-from detectd.pipeline import Judge
-from detectd.promise import Terms, promise
+from detectd.pipeline.scoring import Judge
 from detectd.rejection import ABSTAIN, ANOMALY, NORMAL, Costs
+from detectd.rejection.promise import Terms, promise
 from detectd.report.html import page
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

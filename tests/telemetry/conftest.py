@@ -12,9 +12,9 @@ from detectd.detectors import choose
 from detectd.models.model import Recipe
 from detectd.models.serving import Serving
 from detectd.models.training import complete_rows, train
-from detectd.pipeline import Judge
-from detectd.promise import Terms, promise
+from detectd.pipeline.scoring import Judge
 from detectd.rejection import Costs
+from detectd.rejection.promise import Terms, promise
 from detectd.sources import Partition
 from detectd.telemetry.health import Health
 from detectd.telemetry.metrics import Metrics

@@ -10,12 +10,12 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from detectd.errors import ConfigError, DetectdError
-from detectd.telemetry import asking
-from detectd.telemetry.asking import of_configuration, running
+from detectd.telemetry import client
+from detectd.telemetry.client import of_configuration, running
 from detectd.telemetry.health import Health
-from detectd.telemetry.listening import MORE_PORTS
-from detectd.telemetry.proof import CHALLENGE_SECONDS, Challenges, Exchange, new_nonce
+from detectd.telemetry.listen_address import MORE_PORTS
 from detectd.telemetry.server import serve
+from detectd.telemetry.token_proof import CHALLENGE_SECONDS, Challenges, Exchange, new_nonce
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_where_nobody_listens_there_is_one_line(port):
 
 
 def test_somebody_who_never_answers_is_told_of(port, health, metrics, monkeypatch):
-    monkeypatch.setattr(asking, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(client, "ANSWER_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", port)), pytest.raises(DetectdError, match="within"):
         running(f"127.0.0.1:{port}", None)
     with (
@@ -174,7 +174,7 @@ def test_what_was_heard_once_is_of_no_use_again(port, health, metrics, clock):
 
 
 def test_an_endless_answer_is_not_read_to_its_end(port, monkeypatch):
-    monkeypatch.setattr(asking, "ANSWER_BYTES", 1000)
+    monkeypatch.setattr(client, "ANSWER_BYTES", 1000)
     with (
         rogue(port, [http(200, b"x" * 5000)]),
         pytest.raises(DetectdError, match="its answer has more than"),

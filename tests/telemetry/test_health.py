@@ -8,12 +8,12 @@ import threading
 
 import pytest
 
-from detectd.answering.progress import Progress
 from detectd.report.figures import figures
 from detectd.sources import Partition
+from detectd.telemetry.endpoints import healthz, readyz, status
 from detectd.telemetry.health import Health
-from detectd.telemetry.pages import healthz, readyz, status
 from detectd.telemetry.systemd import sentence
+from detectd.telemetry.warmup_progress import Progress
 
 
 def ready(health):

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectd.errors import ConfigError
-from detectd.loading import settle
+from detectd.settings.loader import settle
+from detectd.telemetry.endpoints import EDGES
 from detectd.telemetry.hosts import Hosts, hosts_of
-from detectd.telemetry.pages import EDGES
 from detectd.telemetry.server import serve
 
 TOKEN = "s3cret"

@@ -13,8 +13,8 @@ from contextlib import ExitStack, suppress
 import pytest
 
 from detectd.errors import ConfigError
-from detectd.telemetry import listening
-from detectd.telemetry.listening import MORE_PORTS, NotListening, Tcp, Unix, listener, parse
+from detectd.telemetry import listen_address
+from detectd.telemetry.listen_address import MORE_PORTS, NotListening, Tcp, Unix, listener, parse
 
 
 @pytest.mark.parametrize(
@@ -193,11 +193,11 @@ def test_a_socket_that_another_process_has_put_there_since_is_not_removed(tmp_pa
 def test_a_lock_that_somebody_else_holds_on_the_directory_does_not_keep_us_out(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(listening, "PAUSE_SECONDS", 0)
+    monkeypatch.setattr(listen_address, "PAUSE_SECONDS", 0)
     held = os.open(tmp_path, os.O_RDONLY)
     try:
         fcntl.flock(held, fcntl.LOCK_EX)
-        there = listening.listener(listening.Unix(tmp_path / "socket"))
+        there = listen_address.listener(listen_address.Unix(tmp_path / "socket"))
         there.socket.close()
         there.remove()
     finally:

@@ -9,13 +9,13 @@ import pytest
 from exposition import families, problems
 
 from detectd import __version__
-from detectd.answering.progress import Progress
-from detectd.encode import dead_letter
-from detectd.records import Defect, Outgoing, Record, Stage, Topic
+from detectd.pipeline.encode import dead_letter
+from detectd.pipeline.records import Defect, Outgoing, Record, Stage, Topic
 from detectd.report.figures import figures
 from detectd.sources import Losses, Partition
 from detectd.telemetry.health import HINDRANCES, OUTCOMES, Health
 from detectd.telemetry.metrics import METRICS, Metrics, stages
+from detectd.telemetry.warmup_progress import Progress
 
 # What dashboards and alerts are written against.
 CONTRACT = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from detectd.report.status import status_text
 from detectd.sources import Partition
-from detectd.telemetry.pages import status
+from detectd.telemetry.endpoints import status
 
 NOW = 1_796_000_000.0
 

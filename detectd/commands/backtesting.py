@@ -1,0 +1,238 @@
+"""`detectd backtest`: the pipeline over labelled history, as `run` would answer it.
+
+The active model judges every record. Where there is none, the first `training.warmup` events train
+one, as in `run`, and the rest are judged; it is stored nowhere.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from detectd import wiring
+from detectd.commands.input_files import InputFile
+from detectd.errors import DetectdError, UsageError
+from detectd.models import training
+from detectd.models.collection import NO_TIME, Collection
+from detectd.models.serving import load_active, serve, serve_new
+from detectd.pipeline.decode import field_of
+from detectd.pipeline.nonfinite_scores import judge_scores
+from detectd.pipeline.records import Topic
+from detectd.pipeline.scoring import collect_records, judge_records
+from detectd.pipeline.surrogates import decode_json
+from detectd.pipeline.time_coverage import portion
+from detectd.telemetry.metrics import stages
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from detectd.models.model import Model
+    from detectd.models.serving import Serving
+    from detectd.pipeline.decode import Schema
+    from detectd.pipeline.records import Outgoing
+    from detectd.pipeline.scoring import Judged
+    from detectd.rejection import Rejector
+    from detectd.settings import Settings
+    from detectd.telemetry.progress import Advance
+
+WORDS = {"false": False, "normal": False, "true": True, "anomaly": True}
+
+
+class _Answer(msgspec.Struct):
+    """What is looked at of an output record."""
+
+    id: str
+    event: dict[str, Any]
+
+
+read_answer = msgspec.json.Decoder(_Answer).decode
+
+
+class Answered:
+    """What the pipeline said of the events, and the truth, in 9 bytes an event.
+
+    `counts` (3, 2): events by verdict code and truth, 1 for an anomaly. `ranks` (2, n+1): events by
+    truth and rank among the n calibration scores.
+    """
+
+    def __init__(self, n: int) -> None:
+        self.counts: NDArray[np.int64] = np.zeros((3, 2), dtype=np.int64)
+        self.ranks: NDArray[np.int64] = np.zeros((2, n + 1), dtype=np.int64)
+        self._scores: list[NDArray[np.float64]] = []
+        self._anomalous: list[NDArray[np.bool_]] = []
+
+    def add(self, judged: Judged, anomalous: NDArray[np.bool_]) -> None:
+        """A batch, and which of its events (k,) are anomalies."""
+        truth = anomalous.astype(np.int64)
+        np.add.at(self.counts, (judged.found.verdict, truth), 1)
+        np.add.at(self.ranks, (truth, judged.found.rank), 1)
+        self._scores.append(judged.scores)
+        self._anomalous.append(anomalous)
+
+    def judged_by(self, rejector: Rejector) -> Answered:
+        """Return the same scores and truths under another zone of the same calibration scores."""
+        other = Answered(len(rejector.scores))
+        other.ranks, other._scores, other._anomalous = self.ranks, self._scores, self._anomalous
+        for scores, anomalous in zip(self._scores, self._anomalous, strict=True):
+            verdicts = judge_scores(scores, rejector)[1].verdict
+            np.add.at(other.counts, (verdicts, anomalous.astype(np.int64)), 1)
+        return other
+
+    @property
+    def scores(self) -> NDArray[np.float64]:
+        """The scores (k,) of all events, in order."""
+        return np.concatenate([np.empty(0), *self._scores])
+
+    @property
+    def anomalous(self) -> NDArray[np.bool_]:
+        """Which of the events (k,) are anomalies."""
+        return np.concatenate([np.empty(0, dtype=bool), *self._anomalous])
+
+
+@dataclass
+class Backtest:
+    """A history and the model that judged it.
+
+    `warmup` counts the events that trained the model, 0 where it was there before; `familiar` those
+    judged whose rows are among the ones that trained it; `dead` the dead letters by stage.
+    """
+
+    serving: Serving
+    answered: Answered
+    warmup: int
+    familiar: int
+    dead: Counter[str]
+
+
+@dataclass
+class _Reading:
+    """The file, and what has come of it so far."""
+
+    file: InputFile
+    schema: Schema
+    advance: Advance
+    dead: Counter[str] = field(default_factory=Counter)
+    events: int = 0
+    ended: bool = False
+
+    def took(self, events: int, dead: Counter[str], *, ended: bool) -> None:
+        self.events += events
+        self.dead.update(dead)
+        self.ended = ended
+        self.advance(self.file.progress(), self.events)
+
+
+def backtest(path: Path, label: str, settings: Settings, advance: Advance) -> Backtest:
+    """Judge the file at `path`, whose events say in the field `label` what they are in truth.
+
+    Raises UsageError where the file or a label cannot be read, DetectdError where nothing of it
+    can be judged.
+    """
+    if label in settings.event.fields:
+        raise UsageError(f"--label {label}: is one of event.features, so the detector would see it")
+    model = load_active(wiring.store(settings), datetime.now(UTC))
+    with closing(InputFile(path, settings)) as file:
+        reading = _Reading(file, wiring.schema(settings), advance)
+        if model is None:
+            model = _warmed_up(path, reading, settings)
+            serving = serve_new(model, settings)
+        else:
+            serving = serve(model, settings)
+        warmup = reading.events
+        answered, familiar = _answers(path, label, reading, serving)
+    if not answered.counts.any():
+        raise DetectdError(
+            f"--input {path}: no event of it could be judged: {warmup} trained the model, "
+            f"{reading.dead.total()} are dead letters; see [event] and training.warmup"
+        )
+    return Backtest(serving, answered, warmup, familiar, reading.dead)
+
+
+def _warmed_up(path: Path, reading: _Reading, settings: Settings) -> Model:
+    """The model that `run` would make of the first events."""
+    collection = Collection(wiring.warmup_goal(settings))
+    latest: dict[int, tuple[int, NDArray[np.float64]]] = {}
+    while not collection.enough:
+        if reading.ended:
+            raise DetectdError(
+                f"--input {path}: no model is active, and to train one takes training.warmup = "
+                f"{_lacking(collection, reading.events, settings)}; `detectd fit` first, or lower "
+                "training.warmup"
+            )
+        batch = reading.file.read(collection.due)
+        unjudged = collect_records(batch.records, reading.schema)
+        times = [NO_TIME if e.timestamp_ms is None else e.timestamp_ms for e in unjudged.events]
+        places = collection.add([0] * len(times), times)
+        first = reading.events
+        latest |= {p: (first + i, unjudged.rows[i].copy()) for i, p in enumerate(places) if p >= 0}
+        reading.took(len(times), stages(unjudged.outgoing), ended=batch.ended)
+    rows = np.array([row for _, row in sorted(latest.values(), key=itemgetter(0))])
+    recipe, features = wiring.recipe(settings), settings.event.declared
+    return training.train(rows, recipe, features, datetime.now(UTC))
+
+
+def _lacking(collection: Collection, events: int, settings: Settings) -> str:
+    wanted = settings.training.warmup
+    if collection.span_ms is None:
+        return f"{wanted} events, of which it has {events}"
+    spanned = portion(collection.covered_ms, collection.span_ms)
+    return f'"{wanted}", and the times of its {events} events span {spanned}'
+
+
+def _answers(path: Path, label: str, reading: _Reading, serving: Serving) -> tuple[Answered, int]:
+    """What is said of the events that are left, and how many of their rows the model knows."""
+    known = {row.tobytes() for row in serving.model.rows}
+    answered = Answered(serving.promise.rejector.zone.n)
+    familiar = 0
+    while not reading.ended:
+        batch = reading.file.read()
+        judged = judge_records(batch.records, reading.schema, serving.judge)
+        answered.add(judged, _truths(path, label, judged.outgoing))
+        familiar += sum(row.tobytes() in known for row in judged.rows)
+        reading.took(len(judged.rows), stages(judged.outgoing), ended=batch.ended)
+    return answered, familiar
+
+
+def _truths(path: Path, label: str, outgoing: Sequence[Outgoing]) -> NDArray[np.bool_]:
+    living = (out.value for out in outgoing if out.topic is not Topic.DEAD_LETTER)
+    return np.array(
+        [_truth(path, label, decode_json(value, read_answer)) for value in living], dtype=bool
+    )
+
+
+def _truth(path: Path, label: str, answer: _Answer) -> bool:
+    found = field_of(answer.event, label)
+    truth = truth_of(found)
+    if truth is None:
+        line = answer.id.rpartition(":")[2]
+        what = "is missing" if found is None else f"is {str(found)[:40]!r}"
+        raise UsageError(
+            f"--input {path}: line {line}: the label {label!r} {what}; it must be 0 or 1, true or "
+            "false, normal or anomaly"
+        )
+    return truth
+
+
+def truth_of(found: object) -> bool | None:
+    """What a label says: a truth value, 0 or 1 however written, or a word; else None."""
+    if isinstance(found, str):
+        word = found.strip().lower()
+        if word in WORDS:
+            return WORDS[word]
+        if "_" in word:
+            return None
+        try:
+            found = float(word)
+        except ValueError:
+            return None
+    return bool(found) if isinstance(found, (int, float)) and found in {0, 1} else None

@@ -1,0 +1,269 @@
+"""`detectd check`: all that can be known to be wrong before the service starts."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from stat import S_ISVTX, S_IWOTH
+from typing import TYPE_CHECKING
+
+from detectd import wiring
+from detectd.commands.learning import what_is_learnt
+from detectd.detectors import find, try_params
+from detectd.errors import ConfigError, DetectdError
+from detectd.filesystem.os_errors import explained
+from detectd.filesystem.private_directories import require_private
+from detectd.filesystem.safe_walk import Walk
+from detectd.nearest import exists, missing
+from detectd.pipeline import memory_budget
+from detectd.pipeline.decode import decode
+from detectd.pipeline.field_watch import FIRST_RECORDS, FieldWatch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from detectd.settings import Settings
+
+# What config/service.toml has in the places that are to be filled in.
+STOCK_PATH = Path("/var/lib/detectd/detectd/events.jsonl")
+STOCK_FEATURES = ("cpu", "memory", "latency_ms")
+
+
+def check(settings: Settings) -> list[str]:
+    """What was found good, one line each.
+
+    Raises ConfigError with one line for each thing that is not.
+    """
+    good: list[str] = []
+    bad: list[str] = []
+    looks = (_detector, _functions, _source, _sink, _server, _memory, _model, _learning, _cache)
+    for look in looks:
+        try:
+            good += look(settings)
+        except DetectdError as mistake:
+            bad.append(str(mistake))
+    if bad:
+        raise ConfigError("\n".join(bad))
+    return good
+
+
+def _detector(settings: Settings) -> Iterator[str]:
+    detector = settings.detector
+    require_detector(settings)
+    yield f"detector  {detector.name}, contamination {detector.contamination}"
+
+
+def _functions(settings: Settings) -> Iterator[str]:
+    time = settings.event.timestamp or "the record's timestamp"
+    for each in settings.event.functions:
+        columns = ", ".join(each.columns)
+        yield f"feature   {each.label}: {each.meaning}, from {time}, in columns {columns}"
+
+
+def unedited(settings: Settings) -> str | None:
+    """Say that the configuration is the one that was installed, or None if it is not."""
+    if (settings.source.path, settings.event.features) != (STOCK_PATH, STOCK_FEATURES):
+        return None
+    return (
+        "source.path, event.features: this is the configuration as it was installed, with a file "
+        f"and features for an example; name your own, or write events to {STOCK_PATH}"
+    )
+
+
+def _source(settings: Settings) -> Iterator[str]:
+    source = settings.source
+    yield f"source    {source.kind} {source.path or ' '.join(source.topics)}".rstrip()
+    if source.kind != "file":
+        return
+    assert source.path is not None
+    yield from _writers(source.path)
+    if source.follow and not exists(source.path):
+        if stock := unedited(settings):
+            yield f"WARNING   {stock}"
+        yield f"WARNING   source.path: {missing(source.path, '`run` waits until it does')}"
+    elif not source.follow or source.path.is_file():
+        yield from _try_first_records(settings)
+
+
+def _writers(path: Path) -> Iterator[str]:
+    """Warn if every user could put another file in the place of the source."""
+    try:
+        with Walk(path, missing_ok=True) as walk:
+            places = [*walk.directories, *([] if walk.missing else [(walk.place, walk.status)])]
+    except OSError:
+        return
+    # In a sticky directory, as /tmp, they cannot replace what is there.
+    open_to_all = (p for p, each in places if each.st_mode & (S_IWOTH | S_ISVTX) == S_IWOTH)
+    for place in open_to_all:
+        yield (
+            f"WARNING   source.path: every user of this host can write to {place}, and so give the "
+            "service events of their own; move the file"
+        )
+
+
+def _cache(settings: Settings) -> Iterator[str]:
+    """Warn if compiled code cannot be kept, without importing what compiles."""
+    directory = os.environ.get("NUMBA_CACHE_DIR")
+    if "detectd.jit" in sys.modules:
+        from detectd import jit
+
+        yield from (f"WARNING   {why}" for why in jit.refused)
+    elif directory:
+        try:
+            check_owners = settings.paths.check_owners
+            require_private("NUMBA_CACHE_DIR", Path(directory), check_owners=check_owners)
+        except (ConfigError, OSError) as why:
+            yield f"WARNING   each start compiles what it runs: {why}"
+
+
+def _try_first_records(settings: Settings) -> Iterator[str]:
+    """Open the file as `run` would, and see whether its first records give rows, keys and times.
+
+    Raises ConfigError if none of them gives a row; what is followed may yet change.
+    """
+    source = wiring.source(settings, None)
+    try:
+        source.start(None)
+        batch = source.read(FIRST_RECORDS, 0)
+    finally:
+        source.close()
+    schema = wiring.schema(settings)
+    decoded = decode(batch.records, schema)
+    if decoded.dead and not decoded.sound:
+        wrong = (
+            f"event: the first {len(batch.records)} records of {settings.source.path} are all dead "
+            f"letters, the first because {decoded.dead[0].error}; correct [event] or the file"
+        )
+        if not settings.source.follow:
+            raise ConfigError(wrong)
+        yield f"WARNING   {wrong}"
+    watch = FieldWatch(schema)
+    watch.look(batch.records, last=True)
+    yield from (f"WARNING   {warning}" for warning in watch.warnings)
+
+
+def _memory(settings: Settings) -> Iterator[str]:
+    source = settings.source
+    in_flight = settings.kafka.fetch_bytes if source.kind == "kafka" else 0
+    most = memory_budget.budget(source.batch_bytes, source.max_record_bytes, in_flight)
+    yield f"memory    at most {most >> 20:,} MiB beside libraries and model"
+
+
+def _sink(settings: Settings) -> Iterator[str]:
+    directory = settings.sink.directory
+    if settings.sink.kind == "file" and directory is not None:
+        _require_writable("sink.directory", directory, check_owners=settings.paths.check_owners)
+    yield f"sink      {settings.sink.kind} {directory or ''}".rstrip()
+    yield f"delivery  {wiring.delivery(settings)}"
+
+
+def _server(settings: Settings) -> Iterator[str]:
+    from detectd.telemetry.listen_address import parse
+
+    parse(settings.server.listen, wiring.server_token(settings))
+    yield f"server    {settings.server.listen or 'nowhere'}"
+
+
+def _model(settings: Settings) -> Iterator[str]:
+    check_owners = settings.paths.check_owners
+    _require_writable("models.directory", settings.models.directory, check_owners=check_owners)
+    store = wiring.store(settings)
+    if store.active() is None or settings.training.refit != "never":
+        require_trainable_warmup(settings)
+    if store.active() is None:
+        yield f"model     none yet: {_first_rows(settings)} train one"
+        yield from _zone_after_warmup(settings)
+        return
+    from detectd.models.serving import load_active, other_settings, serve
+    from detectd.report.figures import exact_figures
+    from detectd.report.wording import abstention_sentence, reach_sentence
+
+    model = load_active(store, datetime.now(UTC))
+    assert model
+    promise = serve(model, settings).promise
+    yield f"model     {model.version}, {model.recipe.detector}"
+    yield f"zone      {reach_sentence(promise.reach)}"
+    yield f"promise   {abstention_sentence(exact_figures(promise))}"
+    for changed in other_settings(model, settings):
+        yield f"WARNING   the model was fitted with other settings: {changed}; `detectd fit` anew"
+    for warning in promise.warnings:
+        yield f"WARNING   {warning}"
+
+
+def _learning(settings: Settings) -> Iterator[str]:
+    for sentence in what_is_learnt(settings.training, wiring.refit_rows(settings)):
+        yield f"learning  {sentence}"
+
+
+def _zone_after_warmup(settings: Settings) -> Iterator[str]:
+    """The zone that the warm-up will have: its ranks are those of any scores without ties."""
+    if settings.detector.contamination == "estimate":
+        return
+    from detectd.models.training import calibration_size
+    from detectd.rejection import cost_warnings, reach
+    from detectd.rejection.promise import planned_zone, zone_warnings
+    from detectd.report.wording import reach_sentence
+
+    terms = wiring.terms(settings)
+    n = calibration_size(settings.training.warmup_rows, wiring.recipe(settings))
+    try:
+        zone = planned_zone(n, terms)
+    except ConfigError as impossible:
+        raise ConfigError(f"rejector: {impossible}") from None
+    most = "at most " if settings.training.warmup_span_ms is not None else ""
+    yield (
+        f"zone      n = {most}{n:,} calibration scores, T = {zone.T:.6g}: "
+        f"{reach_sentence(reach(zone, terms.contamination))}"
+    )
+    warnings = [*zone_warnings(zone, terms), *cost_warnings(terms.contamination, terms.costs)]
+    yield from (f"WARNING   {warning}" for warning in warnings)
+
+
+def require_detector(settings: Settings) -> None:
+    """Raise ConfigError where there is no such detector, or none with such parameters."""
+    detector = settings.detector
+    find(detector.name)
+    if detector.params:  # Only then is PyOD needed, and PyOD is slow to import.
+        try_params(detector.name, detector.params, len(settings.event.columns))
+
+
+def require_trainable_warmup(settings: Settings) -> None:
+    """Raise ConfigError where so few events, however good, could not train a model."""
+    from detectd.models.training import require_rows
+
+    training, recipe = settings.training, wiring.recipe(settings)
+    key = "training.warmup" if training.warmup_span_ms is None else "training.window"
+    try:
+        require_rows(training.warmup_rows, recipe, settings.event.columns)
+    except DetectdError as too_few:
+        raise ConfigError(str(too_few).replace("training:", f"{key}:", 1)) from None
+
+
+def _first_rows(settings: Settings) -> str:
+    asked = settings.training
+    if asked.warmup_span_ms is None:
+        return f"the first {asked.warmup:,} events"
+    return f"the first events, spanning {asked.warmup}, at most {asked.window:,} of them"
+
+
+def _require_writable(key: str, directory: Path, *, check_owners: bool) -> None:
+    """The directory, or the nearest parent that is there and in which it will be made."""
+    try:
+        require_private(key, directory, check_owners=check_owners)
+    except OSError as refused:
+        raise explained(refused, f"{key}: {directory} cannot be used") from None
+    nearest = directory
+    while not nearest.exists() and nearest != nearest.parent:
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        raise ConfigError(f"{key}: {nearest} is not a directory; name one")
+    try:
+        # Asking the kernel is the only answer that holds for root and read-only mounts alike.
+        tempfile.TemporaryFile(dir=nearest).close()
+    except OSError as refused:
+        raise explained(
+            refused, f"{key}: {nearest} cannot be written", "chown it or name another"
+        ) from None

@@ -1,0 +1,116 @@
+"""`detectd fit`: from files of training rows to an active model."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+import structlog
+
+from detectd import wiring
+from detectd.commands.input_files import Inputs
+from detectd.errors import DetectdError
+from detectd.models import serving, training
+from detectd.pipeline.decode import decode
+from detectd.pipeline.time_coverage import TimeCovered, widened
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from detectd.models.model import Model
+    from detectd.models.serving import Serving
+    from detectd.pipeline.decode import Schema
+    from detectd.settings import Settings
+    from detectd.telemetry.progress import Advance
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What `fit` made, from how many rows of how many files, and what to know of the rows.
+
+    `before` is the version that was active until then.
+    """
+
+    serving: Serving
+    notes: list[str]
+    places: int
+    before: str | None
+
+
+@dataclass
+class _Rows:
+    """The rows (N, d) of all places, and what became of the records that gave none."""
+
+    parts: list[NDArray[np.float64]]
+    left_out: int = 0
+    first_error: str = ""
+    without: list[str] = field(default_factory=list)
+    covered: TimeCovered | None = None
+
+
+def fit_file(path: Path, settings: Settings, advance: Advance) -> Fitted:
+    """Fit on one file, and activate the model. See `fit`."""
+    return fit(Inputs([str(path)], settings), settings, advance)
+
+
+def fit(inputs: Inputs, settings: Settings, advance: Advance, *, activate: bool = True) -> Fitted:
+    """Train on the inputs, store the model and let it answer from now on, with `activate`.
+
+    Raises UsageError if an input cannot be read, DetectdError if their rows carry no model.
+    """
+    found = _read(inputs, wiring.schema(settings), advance)
+    rows = np.concatenate(found.parts)
+    hours = None if found.covered is None else round(found.covered.hours, 1)
+    log.info("training.started", rows=len(rows), dead_letters=found.left_out, hours_covered=hours)
+    if not len(rows) and found.left_out:
+        raise DetectdError(
+            f"{inputs}: none of its {found.left_out} records gives a feature vector, the first "
+            f"because {found.first_error}; see [event]"
+        )
+    now = datetime.now(UTC)
+    model = training.train(rows, wiring.recipe(settings), settings.event.declared, now)
+    ready = serving.serve_new(model, settings)
+    store = wiring.store(settings)
+    before = store.active()
+    store.save(model)
+    if activate:
+        store.activate(model.version)
+    return Fitted(ready, _notes(found, model), len(inputs.places), before)
+
+
+def _notes(found: _Rows, model: Model) -> list[str]:
+    notes = [f"{place}: none of its records is a row" for place in found.without]
+    if found.left_out:
+        notes.append(
+            f"{found.left_out} of the records were left out, the first because {found.first_error}"
+        )
+    if found.covered and found.covered.warning:
+        notes.append(found.covered.warning)
+    if constant := training.constant_features(model):
+        notes.append(f"constant in training, so of no use to the detector: {', '.join(constant)}")
+    return notes
+
+
+def _read(inputs: Inputs, schema: Schema, advance: Advance) -> _Rows:
+    found = _Rows([np.empty((0, len(schema.columns)))])
+    rows_of: Counter[str] = Counter({str(place): 0 for place in inputs.places})
+    for place, records, share in inputs.chunks():
+        decoded = decode(records, schema)
+        found.parts.append(decoded.rows)
+        rows_of[place] += len(decoded.rows)
+        found.covered = widened(found.covered, (each.timestamp_ms for each in decoded.events))
+        if decoded.dead and not found.left_out:
+            first = min(decoded.dead)
+            among = f"{records[first].id}: " if len(inputs.places) > 1 else ""
+            found.first_error = f"{among}{decoded.dead[first].error}"
+        found.left_out += len(decoded.dead)
+        advance(share, rows_of.total())
+    found.without = [place for place, rows in rows_of.items() if not rows]
+    return found

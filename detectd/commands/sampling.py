@@ -1,0 +1,162 @@
+"""The first events of a file of which nothing is known yet, and how it is written.
+
+What a configuration would say of it is found out from its bytes: JSON lines or CSV, the encoding,
+what separates fields and decimals, whether there is a header.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import itertools
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from detectd.errors import UsageError
+from detectd.filesystem.os_errors import explained
+from detectd.pipeline.field_guessing import number
+from detectd.pipeline.fields import milliseconds
+from detectd.pipeline.nesting import any_deeper
+from detectd.pipeline.surrogates import decode_json
+from detectd.settings import SUFFIXES, RowFormat
+from detectd.settings.loader import decoded
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+# So much of a file is looked at, from the beginning on.
+LONGEST = 16 << 20
+RECORDS = 20_000
+
+# As `source.max_depth`, which no configuration has set yet.
+DEEPEST = 128
+
+DELIMITERS = (",", ";", "\t", "|")
+
+# Rows that decide which delimiter it is, and how many of them must be of one width.
+FIRST_ROWS = 50
+MOST = 0.9
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Events, and what a configuration must say to read them; `total` counts the records.
+
+    `csv` holds the keys of [source.csv] whose defaults do not do, with the reason for each.
+    """
+
+    events: Sequence[Mapping[str, Any]]
+    total: int
+    row_format: RowFormat
+    csv: dict[str, tuple[Any, str]] = field(default_factory=dict)
+
+
+def sample(path: Path) -> Sample:
+    """Read the first events at `path`. Raises UsageError if there are none."""
+    text, encoding = _text(path, _content(path))
+    first = text.lstrip()[:1]
+    if first == "[":
+        raise UsageError(
+            f"--input {path}: is one JSON array and has no record a line; write one with: "
+            "jq -c '.[]'"
+        )
+    named = next((SUFFIXES[end] for end in reversed(path.suffixes) if end in SUFFIXES), None)
+    row_format: RowFormat = named or ("json" if first == "{" else "csv")
+    if row_format == "json":
+        lines = text.splitlines()[:RECORDS]
+        return Sample([e for line in lines if (e := _object(line)) is not None], len(lines), "json")
+    found = _rows(text)
+    if encoding != "utf-8":
+        found.csv["encoding"] = (encoding, "it is not UTF-8")
+    return found
+
+
+def _content(path: Path) -> bytes:
+    try:
+        if not path.stat().st_size:
+            raise UsageError(f"--input {path}: is empty; name a file with records")
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            content = file.read(LONGEST)
+    except (gzip.BadGzipFile, EOFError) as damaged:
+        raise UsageError(f"--input {path}: cannot be read: {damaged}; name another file") from None
+    except OSError as refused:
+        raise explained(
+            refused, f"--input {path}: cannot be read", "name another file", operators=UsageError
+        ) from None
+    # A last line that was cut off is no record.
+    return content[: content.rfind(b"\n") + 1] if len(content) == LONGEST else content
+
+
+def _text(path: Path, content: bytes) -> tuple[str, str]:
+    """The text and its encoding. Any byte is Latin-1: only UTF-16 and the like are refused."""
+    try:
+        return decoded(content), "utf-8"
+    except ValueError as broken:
+        if "byte" in str(broken):
+            return content.decode("latin-1"), "latin-1"
+        raise UsageError(f"--input {path}: {broken}; save it as UTF-8") from None
+
+
+def _object(line: str) -> Mapping[str, Any] | None:
+    value = line.encode()
+    if any_deeper((value,), DEEPEST):
+        return None
+    try:
+        found: Any = decode_json(value)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _rows(text: str) -> Sample:
+    """The events of CSV: with a header, or under names made up for the columns."""
+    delimiter = _delimiter(text)
+    reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter, skipinitialspace=True)
+    rows = [row for row in itertools.islice(reader, RECORDS + 1) if row]
+    asked: dict[str, tuple[Any, str]] = {}
+    names = [name.strip() for name in rows[0]] if rows else []
+    if _is_header(names):
+        rows = rows[1:]
+    else:
+        names = [f"column_{place}" for place in range(1, len(names) + 1)]
+        asked["columns"] = (names, "there is no header line: give them names that mean something")
+    events = [dict(zip(names, row, strict=True)) for row in rows if len(row) == len(names)]
+    if delimiter != "," and _has_decimal_commas(events):
+        events = [{name: _with_point(value) for name, value in e.items()} for e in events]
+        if delimiter != ";":
+            asked["decimal"] = (",", "numbers are written with a comma")
+    return Sample(events, len(rows), "csv", asked)
+
+
+def _delimiter(text: str) -> str:
+    """The one that gives most rows the same number of fields, and the most of them."""
+    lines = text.splitlines(keepends=True)[:FIRST_ROWS]
+    widths: dict[str, int] = {}
+    for delimiter in DELIMITERS:
+        rows = [row for row in csv.reader(lines, delimiter=delimiter) if row]
+        if rows:
+            (width, count), *_ = Counter(map(len, rows)).most_common()
+            widths[delimiter] = width if count >= MOST * len(rows) else 0
+    return max(widths, key=lambda each: widths[each], default=",")
+
+
+def _is_header(names: Sequence[str]) -> bool:
+    """Whether a first row names columns: each another, and none of them a number or a time."""
+    values = any(number(name) is not None or milliseconds(name) is not None for name in names)
+    return not values and len(set(names)) == len(names)
+
+
+def _has_decimal_commas(events: Sequence[Mapping[str, str]]) -> bool:
+    return any(_with_point(value) is not value for event in events for value in event.values())
+
+
+def _with_point(text: str) -> str:
+    """A number with a decimal comma as one with a point; other text as it is."""
+    if text.count(",") != 1 or "." in text:
+        return text
+    pointed = text.replace(",", ".")
+    return pointed if number(pointed.strip()) is not None else text

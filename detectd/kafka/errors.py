@@ -1,0 +1,95 @@
+"""What the clients' errors become for the service; the decision is the table's, in `codes`.
+
+kafka-python's errors are turned here, librdkafka's in `native`.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from kafka import errors as kafka_errors
+
+from detectd.errors import ConfigError, DetectdError, Interrupted, RefusedError, Revoked
+from detectd.kafka.error_codes import TABLE, Kind, Meaning, meaning
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+
+# kafka-python wraps an error that it does not expect as a text, which has its number.
+WRAPPED = re.compile(r"\[Error (-?\d+)\]")
+
+
+class Fenced(Interrupted):
+    """The brokers have ended our transaction: it took too long, or another has our name.
+
+    With `rival` it is certain that another has.
+    """
+
+    def __init__(self, message: str, *, rival: bool = False) -> None:
+        super().__init__(message)
+        self.rival = rival
+
+
+class RecordsRefused(DetectdError):  # noqa: N818
+    """Some of the records just written will never be taken; the transaction is to be aborted.
+
+    `certain` are those that the brokers named, by their number in the write, and `suspects` those
+    among which the others are.
+    """
+
+    def __init__(self, certain: Mapping[int, Meaning], suspects: Mapping[int, Meaning]) -> None:
+        first = next(iter((certain or suspects).values()))
+        super().__init__(f"the brokers refuse records: {first.name}; {first.fix}")
+        self.certain = certain
+        self.suspects = suspects
+
+
+@contextmanager
+def explained(doing: str) -> Iterator[None]:
+    """Turn kafka-python's errors into those of `detectd.errors`, in one line."""
+    try:
+        yield
+    except kafka_errors.KafkaError as error:
+        # An earlier error that broke the client comes wrapped in the error of the next call.
+        inner = [cause for cause in error.args if isinstance(cause, kafka_errors.KafkaError)]
+        cause = inner[0] if inner else error
+        raise failure(kafka_python_meaning(cause), one_line(cause), doing) from error
+
+
+def kafka_python_meaning(error: BaseException) -> Meaning:
+    """Return the row for an error of kafka-python, else the one for its nearest base class."""
+    number = getattr(error, "errno", None)
+    if number is None and (wrapped := WRAPPED.search(str(error))):
+        number = int(wrapped[1])
+    if number is not None:
+        return meaning(number, type(error).__name__)
+    names = [each.__name__ for each in type(error).__mro__]
+    return meaning(next((name for name in names if name in TABLE), names[0]), names[0])
+
+
+def failure(found: Meaning, what: str, doing: str) -> DetectdError:
+    """Return the exception for an error that means `found` and reads `what`."""
+    fix = f"; {found.fix}" if found.fix else ""
+    match found.kind:
+        case Kind.REFUSED:
+            return RefusedError(f"the brokers refuse us, {doing}: {what}{fix}")
+        case Kind.REVOKED:
+            return Revoked(f"the group has gone on without us, {doing}: {what}")
+        case Kind.FENCED:
+            rival = found.name == "FENCED_INSTANCE_ID"
+            return Fenced(f"the brokers have ended our transaction, {doing}: {what}", rival=rival)
+        case Kind.CONFIG | Kind.RECORD:
+            return ConfigError(f"kafka: {doing}: {what}{fix}")
+        case Kind.FAILED:
+            return DetectdError(f"Kafka failed, {doing}: {what}{fix}")
+        case Kind.PASSING:
+            return Interrupted(f"Kafka failed, {doing}: {what}{fix}")
+
+
+def one_line(error: BaseException) -> str:
+    """The error's class, if its text does not name it, and its text."""
+    name, text = type(error).__name__, " ".join(str(error).split())
+    return text if name in text else f"{name}: {text}".removesuffix(": ")

@@ -1,0 +1,76 @@
+"""Schemas that the registry has, as long as they are used, and ids that it does not have. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from detectd.pipeline import memory_budget
+from detectd.pipeline.records import Defect, Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from io import BytesIO
+
+    ReadBody = Callable[[BytesIO], Any]
+
+# What the registry did not have may have been registered since.
+UNKNOWN_SECONDS = 30.0
+
+# So many ids that it turns out not to have are asked for in that time, each of which takes as long
+# as thousands of records: whoever writes records could hold up the stream with them.
+UNKNOWN_IDS = 100
+
+
+class Known:
+    """Readers of bodies by the id of their schema: those used last, in memory.SCHEMA_BYTES."""
+
+    def __init__(self) -> None:
+        self._readers: dict[int, tuple[ReadBody, int]] = {}
+        self._bytes = 0
+
+    def get(self, number: int) -> ReadBody | None:
+        """Return the reader, which is now the one used last."""
+        if found := self._readers.pop(number, None):
+            self._readers[number] = found
+            return found[0]
+        return None
+
+    def add(self, number: int, read_body: ReadBody, size: int) -> None:
+        """Keep a reader of a schema of `size` bytes, and those before as far as there is room."""
+        self._readers[number] = (read_body, size)
+        self._bytes += size
+        while self._bytes > memory_budget.SCHEMA_BYTES and len(self._readers) > 1:
+            _, gone = self._readers.pop(next(iter(self._readers)))
+            self._bytes -= gone
+
+
+class Unknown:
+    """Ids without a schema, for a while, and how many more may be asked for at a time."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._errors: dict[int, tuple[float, str]] = {}
+        self._left, self._looked = float(UNKNOWN_IDS), clock()
+
+    def check(self, number: int) -> None:
+        """Raise Defect if the id is known to have no schema, or is not to be asked for now."""
+        until, error = self._errors.get(number, (0.0, ""))
+        now = self._clock()
+        if error and now < until:
+            raise Defect(Stage.DECODE, error)
+        gained = (now - self._looked) * UNKNOWN_IDS / UNKNOWN_SECONDS
+        self._left, self._looked = min(float(UNKNOWN_IDS), self._left + gained), now
+        if self._left < 1:
+            raise Defect(
+                Stage.DECODE,
+                f"schema {number} was not asked for: the registry lacked too many others just now; "
+                "replay the dead letter",
+            )
+
+    def add(self, number: int, error: str) -> None:
+        """Remember that the id has no schema that can be used, and why."""
+        now = self._clock()
+        self._left -= 1
+        if len(self._errors) > UNKNOWN_IDS:
+            self._errors = {each: kept for each, kept in self._errors.items() if kept[0] > now}
+        self._errors[number] = now + UNKNOWN_SECONDS, error

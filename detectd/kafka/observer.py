@@ -1,0 +1,37 @@
+"""Reading a topic without being in any group: nobody else notices, and nothing is committed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kafka import KafkaConsumer, TopicPartition
+
+from detectd.errors import ConfigError
+from detectd.kafka.headers import read_any_header_name
+
+if TYPE_CHECKING:
+    from detectd.kafka import KafkaClient
+
+
+def onlooker(client: KafkaClient) -> Any:
+    """A consumer of committed records; assign it partitions, and close it.
+
+    Raises as `KafkaClient.connect`.
+    """
+    read_any_header_name()
+    return client.connect(
+        KafkaConsumer,
+        enable_auto_commit=False,
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
+        allow_auto_create_topics=False,
+        metrics_enabled=False,
+    )
+
+
+def partitions(client: KafkaClient, key: str, topic: str) -> list[TopicPartition]:
+    """All partitions of the topic that `key` names. Raises ConfigError where there is none."""
+    count = client.partitions([topic])[topic]
+    if not count:
+        raise ConfigError(f"{key}: there is no topic {topic!r}; correct the name, or create it")
+    return [TopicPartition(topic, each) for each in range(count)]

@@ -1,0 +1,110 @@
+"""The topics that the service needs: there, created where asked, and how large a record may be."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kafka import KafkaAdminClient
+from kafka import errors as kafka_errors
+from kafka.admin import ConfigResource, ConfigResourceType
+
+from detectd.errors import ConfigError
+from detectd.kafka.errors import explained
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from detectd.kafka import KafkaClient
+
+LIMIT = "max.message.bytes"
+
+
+@dataclass(frozen=True, slots=True)
+class Creation:
+    """How missing topics are made; None leaves it to the brokers' defaults."""
+
+    partitions: int | None = None
+    replication_factor: int | None = None
+    configs: tuple[tuple[str, str], ...] = ()
+
+
+def require(
+    client: KafkaClient, section: str, names: Mapping[str, str], creation: Creation | None
+) -> dict[str, int]:
+    """How many partitions each topic of `names` (as the configuration calls it: topic) has.
+
+    Missing ones are made if there is a `creation`. Raises ConfigError naming all that are missing
+    otherwise, RefusedError where we may not know or make them.
+    """
+    found = client.partitions(list(names.values()))
+    missing = {label: topic for label, topic in names.items() if not found[topic]}
+    if missing and creation:
+        create(client, list(missing.values()), creation)
+        found = client.partitions(list(names.values()))
+        missing = {label: topic for label, topic in names.items() if not found[topic]}
+    if missing:
+        raise ConfigError(
+            f"{section}: {', '.join(missing)}: no such topic; create it, name another, or set "
+            "kafka.create_topics = true"
+        )
+    return found
+
+
+def create(client: KafkaClient, topics: Collection[str], creation: Creation) -> None:
+    """Make the topics; that another process was quicker is no error."""
+    wanted = {
+        topic: {
+            "num_partitions": creation.partitions or -1,
+            "replication_factor": creation.replication_factor or -1,
+            "configs": dict(creation.configs),
+        }
+        for topic in topics
+    }
+    with closing(client.connect(KafkaAdminClient)) as admin, explained("creating topics"):
+        answer = admin.create_topics(wanted, raise_errors=False)
+        for topic in answer["topics"]:
+            error = kafka_errors.for_code(topic["error_code"])
+            if error in (
+                kafka_errors.InvalidPartitionsError,
+                kafka_errors.InvalidReplicationFactorError,
+            ):
+                raise ConfigError(
+                    f"kafka.create_topics: {topic['name']}: {topic['error_message']} "
+                    "Correct kafka.partitions or kafka.replication_factor"
+                )
+            if error not in (kafka_errors.NoError, kafka_errors.TopicAlreadyExistsError):
+                raise error(f"{topic['name']}: {topic['error_message']}")
+        admin.wait_for_topics(list(topics))
+
+
+def size_limits(client: KafkaClient, topics: Collection[str]) -> dict[str, int]:
+    """How many bytes a record of each topic may have; none of those we may not look at."""
+    found = configs(client, topics, (LIMIT,))
+    return {topic: int(values[LIMIT]) for topic, values in found.items() if LIMIT in values}
+
+
+def config(client: KafkaClient, topic: str, name: str) -> str | None:
+    """One setting of a topic; None where we may not look at it."""
+    return configs(client, [topic], (name,)).get(topic, {}).get(name)
+
+
+def configs(
+    client: KafkaClient, topics: Collection[str], names: Collection[str]
+) -> dict[str, dict[str, str]]:
+    """Return settings by topic and name; none of topics that we may not look at.
+
+    A setting that the brokers do not know is left out.
+    """
+    kind = ConfigResourceType.TOPIC
+    asked = [ConfigResource(kind, topic, configs=dict.fromkeys(names)) for topic in topics]
+    with closing(client.connect(KafkaAdminClient)) as admin, explained("asking for the limits"):
+        try:
+            found = client.patiently(lambda: admin.describe_configs(asked, config_filter="all"))
+        except kafka_errors.AuthorizationError:
+            return {}
+    return {
+        topic: {name: each[name]["value"] for name in names if name in each}
+        for topic, each in found.get("topic", {}).items()
+    }

@@ -1,0 +1,302 @@
+"""What the stream made of the promise, in a few kilobytes however long the stream is.
+
+counts      verdicts of each kind: exact, as they ride in every commit
+histogram   how the scores are distributed, on a grid that the calibration scores fix
+history     how many were abstained from and how many were anomalies, period after period
+
+The latter two are for people to look at. They are written down now and then; a crash loses what
+they saw since, and `resume` closes the gap as far as the counts allow.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import numpy as np
+
+from detectd.models.recent_anomalies import together
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+    Ints = NDArray[np.int64]
+
+VERDICTS = ("normal", "anomaly", "abstain")
+
+# Bins of the grid, beside one for all scores below it and one for all above.
+BINS = 64
+
+# The history is made half as long when it has grown longer than this.
+PERIODS = 240
+
+# Scores are taken to lie within; a range that no double can hold helps nobody.
+LARGEST = 1e300
+
+# Where the upper tail is longer than this many times the lower one, equal bins would show a single
+# one with nearly all scores in it.
+LONG_TAIL = 12.0
+
+# Nothing is said to be farther out than this many grids, so that places can be reckoned with.
+FARTHEST = 1e6
+
+# The unit of a grid is no smaller than this share of its length, or its edges would be no doubles.
+FINEST = 1e-100
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class Period(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Some events one after the other; `until` is when the last was answered, Unix time."""
+
+    events: Count
+    abstained: Count
+    anomalies: Count
+    until: Count | None = None
+
+
+class _Kept(msgspec.Struct):
+    """What `as_dict` gives, and what must be asked of a file before it is believed."""
+
+    normal: Count = 0
+    anomaly: Count = 0
+    abstain: Count = 0
+    grid: tuple[float, float] | None = None
+    histogram: list[Count] = []
+    span: Count = 1
+    history: list[Period] = []
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """BINS bins of equal width from `low` to `high`: of the score itself, or, with a `unit`, of
+    asinh((score − middle) / unit), which is a logarithm far out on either side."""
+
+    low: float
+    high: float
+    middle: float = 0.0
+    unit: float | None = None
+
+    def count(self, scores: Floats) -> Ints:
+        """(BINS+2,): how many of `scores` (k,) lie below the grid, in each bin, and above it."""
+        bins = np.floor(np.clip(self.place(scores) * BINS, -1.0, BINS))
+        return np.bincount(bins.astype(np.int64) + 1, minlength=BINS + 2)
+
+    def place(self, scores: Floats) -> Floats:
+        """Where scores stand, from 0 at `low` to 1 at `high`, and beyond, to `FARTHEST` at most."""
+        with np.errstate(over="ignore"):
+            first, last = self._stretched(np.array([self.low, self.high]))
+            found: Floats = (self._stretched(scores) - first) / (last - first)
+        return np.clip(found, -FARTHEST, FARTHEST)
+
+    @property
+    def edges(self) -> Floats:
+        """(BINS+1,), ascending."""
+        first, last = self._stretched(np.array([self.low, self.high]))
+        even = np.linspace(first, last, BINS + 1)
+        return even if self.unit is None else self.middle + self.unit * np.sinh(even)
+
+    def _stretched(self, scores: Floats) -> Floats:
+        return scores if self.unit is None else np.arcsinh((scores - self.middle) / self.unit)
+
+
+def grid(calibration: Floats) -> Grid:
+    """The grid of n calibration scores, (n,), in any order.
+
+    It leaves out what lies farther beyond the outer half percents than these are apart.
+    """
+    known = np.clip(calibration, -LARGEST, LARGEST)
+    lowest, outer_low, middle, outer_high, highest = np.quantile(known, [0, 0.005, 0.5, 0.995, 1])
+    core = outer_high - outer_low
+    low = float(max(lowest, outer_low - core))
+    high = float(min(highest, outer_high + core))
+    size = max(abs(low), abs(high))
+    room = max(0.1 * (high - low), 1e-12 * size, 1e-290) if high > low else 0.1 * size or 1.0
+    unit = float(middle - outer_low) / 2
+    if unit > 0 and high - middle > LONG_TAIL * (middle - outer_low):
+        unit = max(unit, FINEST * (high - float(middle)), 1e-10 * abs(float(middle)), 1e-290)
+        return Grid(low - unit / 2, high + room, float(middle), unit)
+    return Grid(low - room, high + room)
+
+
+class Observations:
+    """Counts, histogram and history of the stream under one model."""
+
+    def __init__(self, calibration: Floats) -> None:
+        self.grid = grid(calibration)
+        self._begin()
+
+    def _begin(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.histogram = np.zeros(BINS + 2, dtype=np.int64)
+        self.history: list[Period] = []
+        self._span = 1
+
+    def add(self, counts: Mapping[str, int], scores: Floats, when: float) -> None:
+        """A batch was committed at `when`, Unix time, with these verdicts and scores (k,).
+
+        Other keys of `counts` than the verdicts are ignored. Costs O(k log BINS).
+        """
+        self.histogram += self.grid.count(scores)
+        self._count({verdict: counts.get(verdict, 0) for verdict in VERDICTS}, int(when))
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it, for JSON; at most some 9 kB."""
+        kept = _Kept(
+            **{verdict: self.counts[verdict] for verdict in VERDICTS},
+            grid=self._ends(),
+            histogram=self.histogram.tolist(),
+            span=self._span,
+            history=self.history,
+        )
+        found: dict[str, Any] = msgspec.to_builtins(kept)
+        return found
+
+    def resume(self, past: Mapping[str, Any], counts: Mapping[str, int] | None = None) -> None:
+        """Go on from what `as_dict` gave, and from the `counts` of a commit, where there is one.
+
+        `past` may hold counts alone, or anything: what is not sound in it is left out. Where it
+        lags behind `counts`, what is missing joins the history as one period without scores; where
+        it is ahead of them, it tells of another stream and is forgotten.
+        """
+        self._begin()
+        kept = _believed(past)
+        then = {verdict: getattr(kept, verdict) for verdict in VERDICTS}
+        now = then if counts is None else {verdict: counts.get(verdict, 0) for verdict in VERDICTS}
+        ahead = any(then[verdict] > now[verdict] for verdict in VERDICTS)
+        if not ahead and _adds_up(kept):
+            self._span, self.history = kept.span, kept.history
+            self.counts.update(then)
+        if not ahead and kept.grid == self._ends() and len(kept.histogram) == BINS + 2:
+            self.histogram += np.array(kept.histogram, dtype=np.int64)
+        self._count({verdict: now[verdict] - self.counts[verdict] for verdict in VERDICTS}, None)
+
+    def _ends(self) -> tuple[float, float]:
+        return self.grid.low, self.grid.high
+
+    def _count(self, fresh: Mapping[str, int], when: int | None) -> None:
+        events = sum(fresh.values())
+        if not events:
+            return
+        self.counts.update(fresh)
+        latest = Period(events, fresh["abstain"], fresh["anomaly"], when)
+        if self.history and self.history[-1].events < self._span:
+            latest = _joined(self.history.pop(), latest)
+        self.history.append(latest)
+        if len(self.history) > PERIODS:
+            self._span = -(-2 * self.counts.total() // PERIODS)
+            self.history = _coarser(self.history, self._span)
+
+
+def combined(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What several processes made of one model, each as `as_dict` gave it, as if one had seen it.
+
+    Counts and histograms are added up, the histories joined by time. An alarm is put where it
+    falls in the joined history; the latest anomalies are those of all by time. Of candidates, those
+    that the first part with one compares.
+    """
+    kept = [_believed(part) for part in parts]
+    sound = [each for each in kept if _adds_up(each)]
+    history = sorted((p for each in sound for p in each.history), key=lambda p: p.until or 0)
+    span = max((each.span for each in sound), default=1)
+    while len(history) > PERIODS:
+        span = max(2 * span, -(-2 * sum(p.events for p in history) // PERIODS))
+        history = _coarser(history, span)
+    grid = next((each.grid for each in kept if each.grid), None)
+    bars = [each.histogram for each in kept if each.grid == grid and each.histogram]
+    totals = {verdict: sum(getattr(each, verdict) for each in kept) for verdict in VERDICTS}
+    counted = _Kept(
+        **totals,
+        grid=grid,
+        histogram=[sum(column) for column in zip(*bars, strict=False)],
+        span=span,
+        history=history,
+    )
+    found: dict[str, Any] = msgspec.to_builtins(counted)
+    found["since"] = _earliest(parts)
+    found["alarms"] = _alarms_of_all(parts, history)
+    found["anomalies"] = together([part.get("anomalies") for part in parts])
+    if shadow := _shadows_of_all(parts):
+        found["shadow"] = shadow
+    return found
+
+
+def _alarms_of_all(
+    parts: Sequence[Mapping[str, Any]], history: Sequence[Period]
+) -> list[dict[str, Any]]:
+    told = (part.get("alarms") for part in parts)
+    alarms = [a for each in told if isinstance(each, list) for a in each if isinstance(a, dict)]
+    placed = []
+    for alarm in sorted(alarms, key=_when):
+        before = sum(p.events for p in history if (p.until or 0) <= _when(alarm))
+        placed.append(alarm | {"event": before})
+    return placed
+
+
+def _earliest(parts: Sequence[Mapping[str, Any]]) -> int | None:
+    """Return since when the first of them counts; None if one does not say."""
+    since = [part.get("since") for part in parts]
+    known = [each for each in since if isinstance(each, int)]
+    return min(known) if known and len(known) == len(since) else None
+
+
+def _when(alarm: Mapping[str, Any]) -> float:
+    when = alarm.get("time")
+    return when if isinstance(when, int | float) else 0.0
+
+
+def _shadows_of_all(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    shadows = [part["shadow"] for part in parts if isinstance(part.get("shadow"), dict)]
+    if not shadows:
+        return None
+    candidate = shadows[0].get("candidate")
+    total: dict[str, Counter[str]] = {}
+    for shadow in shadows:
+        if shadow.get("candidate") == candidate:
+            for old, row in shadow.get("agreement", {}).items():
+                total.setdefault(old, Counter()).update(row)
+    return {"candidate": candidate, "agreement": {old: dict(row) for old, row in total.items()}}
+
+
+def _believed(past: Mapping[str, Any]) -> _Kept:
+    try:
+        return msgspec.convert(dict(past), _Kept)
+    except msgspec.ValidationError:
+        alone = {verdict: past.get(verdict, 0) for verdict in VERDICTS}
+    try:
+        return msgspec.convert(alone, _Kept)
+    except msgspec.ValidationError:
+        return _Kept()
+
+
+def _adds_up(kept: _Kept) -> bool:
+    return (
+        kept.normal + kept.anomaly + kept.abstain == sum(p.events for p in kept.history)
+        and kept.anomaly == sum(p.anomalies for p in kept.history)
+        and kept.abstain == sum(p.abstained for p in kept.history)
+    )
+
+
+def _joined(earlier: Period, later: Period) -> Period:
+    return Period(
+        earlier.events + later.events,
+        earlier.abstained + later.abstained,
+        earlier.anomalies + later.anomalies,
+        earlier.until if later.until is None else later.until,
+    )
+
+
+def _coarser(history: Sequence[Period], span: int) -> list[Period]:
+    """Neighbours joined until each has `span` events or more, save the last."""
+    coarse: list[Period] = []
+    for period in history:
+        if coarse and coarse[-1].events < span:
+            coarse[-1] = _joined(coarse[-1], period)
+        else:
+            coarse.append(period)
+    return coarse

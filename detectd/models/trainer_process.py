@@ -1,0 +1,266 @@
+"""A refit beside the loop: another process trains while the service goes on answering.
+
+    write    the rows and the recipe into a directory of their own beside the models
+    train    `trainer`, a new interpreter: no socket, lock or thread of ours is in it; one thread, a
+             low priority, limited memory, and it dies with the service
+    load     its model, verified as that of any store
+    finish   whatever makes it ready to answer
+
+All of that happens in a thread, so that the loop only ever polls. The model comes back as files and
+not through a pipe: a trainer that dies halfway leaves nothing that could be taken for a model, and
+no byte is unpickled whose sha256 is not the manifest's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from concurrent.futures import Future
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar
+
+import numpy as np
+
+from detectd.errors import DetectdError
+from detectd.features import as_data
+from detectd.filesystem import atomic_files
+from detectd.filesystem.os_errors import explained
+from detectd.models import locks
+from detectd.models.store import Store
+from detectd.models.trainer import MODELS, REASON, ROWS, TASK
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from datetime import datetime
+
+    from numpy.typing import NDArray
+
+    from detectd.features import Declared
+    from detectd.models.model import Model, Recipe
+
+T = TypeVar("T")
+Code = Literal["unfit", "out_of_memory", "too_slow", "crashed", "not_written"]
+
+PREFIX = ".refit-"
+ONE_THREAD = {
+    f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL", "BLIS", "NUMBA")
+}
+# What a trainer is given of the environment: what interpreter and numerical libraries go by. All
+# else is none of its business: the configuration, the supervisor, and secrets of whatever kind.
+KEPT = {"HOME", "LANG", "LANGUAGE", "LD_LIBRARY_PATH", "LD_PRELOAD", "PATH", "TMPDIR", "TZ", "USER"}
+KEPT_PREFIXES = (
+    *("BLIS_", "GOMP_", "JOBLIB_", "KMP_", "LC_", "MALLOC_", "MKL_", "NUMBA_", "OMP_", "OPENBLAS_"),
+    *("PYOD_", "PYTHON", "SCIPY_", "SKLEARN_", "XDG_CACHE_"),
+)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What to train: the arguments of `training.train`."""
+
+    rows: NDArray[np.float64]
+    recipe: Recipe
+    features: tuple[Declared, ...]
+    created: datetime
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a refit may take; None is no limit.
+
+    `memory_bytes` are of data (RLIMIT_DATA), about 200 MB of which the libraries take. With
+    `gives_way` it takes a tenth of a processor that others want too: not where somebody waits.
+    """
+
+    memory_bytes: int | None = None
+    seconds: float | None = None
+    gives_way: bool = True
+
+
+@dataclass(frozen=True)
+class Trained(Generic[T]):
+    """The refit succeeded; `result` is what its `finish` made of the model."""
+
+    result: T
+
+
+@dataclass(frozen=True)
+class Failed:
+    """There is no new model: `reason` in a sentence, `code` in a word for metrics."""
+
+    code: Code
+    reason: str
+
+
+class Refit(Generic[T]):
+    """One training, begun at once. Poll it; after an outcome or `cancel` it is over.
+
+    `directory` is where the models live, `now` any clock in seconds that does not jump. A
+    DetectdError of `finish` is a failure like any other of the model.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        task: Task,
+        limits: Limits,
+        finish: Callable[[Model], T],
+        now: float,
+    ) -> None:
+        self._directory = directory
+        self._task = task
+        self._limits = limits
+        self._finish = finish
+        self._deadline = now + (math.inf if limits.seconds is None else limits.seconds)
+        self._outcome: Future[Trained[T] | Failed] = Future()
+        self._starting = threading.Lock()
+        self._stopped = False
+        self._process: subprocess.Popen[bytes] | None = None
+        # It starts the trainer, and the kernel takes its end for the service's: it must wait.
+        self._thread = threading.Thread(target=self._run, name="refit", daemon=True)
+        self._thread.start()
+
+    def poll(self, now: float) -> Trained[T] | Failed | None:
+        """How it ended; None while it goes on. Never waits.
+
+        Raises what `finish` raises, other than a DetectdError.
+        """
+        if self._outcome.done():
+            return self._outcome.result()
+        if now < self._deadline:
+            return None
+        self._stop()
+        return Failed("too_slow", f"training took longer than {self._limits.seconds:g} seconds")
+
+    def cancel(self) -> None:
+        """Stop it and forget it; afterwards neither its process nor its files are there."""
+        self._stop()
+        self._thread.join()
+
+    @property
+    def pid(self) -> int | None:
+        """The trainer's process; None while there is none yet."""
+        return self._process.pid if self._process else None
+
+    def _stop(self) -> None:
+        with self._starting:
+            self._stopped = True
+            if self._process:
+                self._process.kill()
+
+    def _run(self) -> None:
+        try:
+            with _own_directory(self._directory) as home:
+                self._outcome.set_result(self._attempt(home))
+        except OSError as refused:
+            what = f"{self._directory}: the trainer's files cannot be written"
+            self._outcome.set_result(Failed("not_written", str(explained(refused, what))))
+        except Exception as unforeseen:  # noqa: BLE001 - poll raises it
+            self._outcome.set_exception(unforeseen)
+
+    def _attempt(self, home: Path) -> Trained[T] | Failed:
+        self._write_task(home)
+        with self._starting, (home / "stderr").open("wb") as stderr:
+            if self._stopped:
+                return Failed("crashed", "it was stopped before it began")
+            self._process = _start(home, stderr.fileno())
+        code = self._process.wait()
+        if code != 0:
+            return self._why(home, code)
+        try:
+            store = Store(home / MODELS, check_owners=False)  # it is new, and ours
+            (version,) = store.versions()
+            return Trained(self._finish(store.load(version).model))
+        except DetectdError as unfit:
+            return Failed("unfit", str(unfit))
+
+    def _write_task(self, home: Path) -> None:
+        np.save(home / ROWS, self._task.rows, allow_pickle=False)
+        task = {
+            "recipe": asdict(self._task.recipe),
+            "features": as_data(self._task.features),
+            "created": self._task.created.isoformat(),
+            "memory_bytes": self._limits.memory_bytes,
+            "gives_way": self._limits.gives_way,
+        }
+        atomic_files.write(home / TASK, json.dumps(task).encode(), sync=False)
+
+    def _why(self, home: Path, exit_code: int) -> Failed:
+        if exit_code < 0:
+            name = signal.Signals(-exit_code).name
+            hint = "; the kernel does so where memory runs out" if name == "SIGKILL" else ""
+            return Failed("crashed", f"the trainer was killed by {name}{hint}")
+        try:
+            code, reason = json.loads((home / REASON).read_bytes())
+        except (OSError, ValueError):
+            last = (home / "stderr").read_text(errors="replace").strip().rpartition("\n")[2]
+            return Failed("crashed", f"the trainer ended with exit code {exit_code}: {last}")
+        if code == "out_of_memory":
+            given = (self._limits.memory_bytes or 0) / 2**20
+            limit = f"the {given:,.0f} MiB that it may take" if given else "the memory there is"
+            reason = f"training on {len(self._task.rows):,} rows needs more than {limit}"
+        return Failed(code, reason)
+
+
+def sweep(directory: Path) -> None:
+    """Remove what refits have left that were killed with their service."""
+    for left in directory.glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError):
+            lock = locks.directory(left)
+            try:
+                if locks.try_lock(lock, fcntl.LOCK_EX):
+                    shutil.rmtree(left, ignore_errors=True)
+            finally:
+                os.close(lock)
+
+
+@contextlib.contextmanager
+def _own_directory(parent: Path) -> Iterator[Path]:
+    """A new directory that nobody sweeps while we hold its lock; gone afterwards."""
+    home, lock = _new_directory(parent)
+    try:
+        yield home
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+        os.close(lock)
+
+
+def _new_directory(parent: Path) -> tuple[Path, int]:
+    """A directory and its lock. Another service may sweep it before it is locked."""
+    while True:
+        home = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+        with contextlib.suppress(FileNotFoundError):
+            lock = locks.directory(home)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if home.is_dir():
+                return home, lock
+            os.close(lock)
+
+
+def _start(home: Path, stderr: int) -> subprocess.Popen[bytes]:
+    """A trainer with our search path, none of our files, and a process group of its own, so that
+    a terminal's interrupt is left to us."""
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name in KEPT or name.startswith(KEPT_PREFIXES)
+    }
+    environment |= ONE_THREAD | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    return subprocess.Popen(  # noqa: S603 - our own interpreter and module
+        [sys.executable, "-P", "-m", "detectd.models.trainer", str(home), str(os.getpid())],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=stderr,
+        process_group=0,
+    )

@@ -1,0 +1,165 @@
+"""Dead letters, read again: why they are dead, and the records that they keep."""
+
+from __future__ import annotations
+
+import base64
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from detectd.pipeline import memory_budget
+from detectd.pipeline.records import Dialect, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# Headers of ours, which a record did not have before it became a dead letter.
+STAGE, REPLAYED = "detectd-stage", "detectd-replayed"
+
+# Where in Kafka a record came from: topic/partition/offset.
+PLACE = re.compile(r".+/([0-9]{1,9})/[0-9]+", re.DOTALL)
+
+# What differs from record to record in an error; the name of a feature does not.
+PARTICULARS = re.compile(r"(feature '[^']*')|'[^']*'|\"[^\"]*\"|(?<![\w-])\d+")
+
+# What an event has where a feature is missing helps to fix that, and makes no kind of its own.
+WHAT_IS_THERE = re.compile(r"(feature '[^']*' is missing|every feature is missing: '[^']*');.*")
+
+
+class Letter(msgspec.Struct, frozen=True):
+    """A dead letter. `record` is what died, None where it cannot be had back, and `lacks` why."""
+
+    id: str
+    stage: str
+    error: str
+    record: Record | None
+    lacks: str = ""
+
+
+class _Written(msgspec.Struct):
+    """The value of a dead letter, as `encode` writes it."""
+
+    id: str
+    stage: str
+    error: str
+    raw: str | None
+    raw_encoding: str
+    dropped: int = 0
+    key: str | None = None
+    key_base64: str | None = None
+    timestamp: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Dead letters that died alike: `error` without what differs, the ids of the first and last."""
+
+    stage: str
+    error: str
+    count: int
+    replayable: int
+    first: str
+    last: str
+
+    def joined(self, later: Group) -> Group:
+        """Return both as one, under the name of this."""
+        count, replayable = self.count + later.count, self.replayable + later.replayable
+        return replace(self, count=count, replayable=replayable, last=later.last)
+
+
+# The name of the last group if there are more kinds than are told apart.
+OTHER, RARER = "other", "rarer kinds, not told apart"
+
+decode = msgspec.json.Decoder(_Written).decode
+
+
+def read(
+    found: Record, columns: tuple[str, ...] | None = None, dialect: Dialect | None = None
+) -> Letter:
+    """The dead letter at `found.id`; its record stood under `columns`, in that `dialect`."""
+    try:
+        written = decode(found.value or b"")
+        value, key = _raw(written), _key(written)
+    except (ValueError, RecursionError) as broken:
+        return Letter(found.id, "unknown", f"not a dead letter: {broken}", None, "no dead letter")
+    letter = Letter(written.id, written.stage, written.error, None)
+    if value is None:
+        return msgspec.structs.replace(letter, lacks="its bytes were not kept")
+    if written.dropped:
+        return msgspec.structs.replace(letter, lacks="its bytes were cut")
+    ours = tuple(
+        (name, content) for name, content in found.headers if name not in (STAGE, REPLAYED)
+    )
+    place = PLACE.fullmatch(written.id)
+    record = Record(
+        id=written.id,
+        value=value,
+        key=key,
+        headers=(*ours, (REPLAYED, found.id.encode())),
+        timestamp_ms=written.timestamp,
+        partition=int(place[1]) if place else None,
+        columns=columns,
+        dialect=dialect or Dialect(),
+    )
+    return msgspec.structs.replace(letter, record=record)
+
+
+def grouped(letters: Iterable[Letter], most: int = memory_budget.GROUPS) -> list[Group]:
+    """By stage and error, the most frequent first; within a group in the order of `letters`.
+
+    At most `most` groups. If there are more kinds, the rarest so far are counted together, in a
+    last group of stage `other`; one that comes again is counted from there on.
+    """
+    groups: dict[tuple[str, str], Group] = {}
+    others: Group | None = None
+    for letter in letters:
+        alike = _shown(letter.stage), _shown(pattern(letter.error))
+        one = Group(*alike, 1, int(letter.record is not None), _shown(letter.id), _shown(letter.id))
+        groups[alike] = groups[alike].joined(one) if alike in groups else one
+        if len(groups) > most:
+            others = _merged(groups, others, most)
+    ranked = sorted(groups.values(), key=_rank)
+    return ranked if others is None else [*ranked, others]
+
+
+def _merged(groups: dict[tuple[str, str], Group], others: Group | None, most: int) -> Group:
+    """Take the rarer half out of `groups`; return it as one group, with what that was before."""
+    ranked = sorted(groups.values(), key=_rank)
+    for group in ranked[most // 2 :]:
+        del groups[group.stage, group.error]
+        others = others.joined(group) if others else replace(group, stage=OTHER, error=RARER)
+    assert others is not None
+    return others
+
+
+def _rank(group: Group) -> tuple[int, str, str]:
+    return -group.count, group.stage, group.error
+
+
+def _shown(text: str) -> str:
+    """Text of a dead letter, which anyone may have written, cut to what a table can hold."""
+    most = memory_budget.TEXT_CHARACTERS
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
+def pattern(error: str) -> str:
+    """The error without the numbers and values that differ from record to record."""
+    error = error[: memory_budget.ESCAPED_BYTES]  # All that a table shows of it is far shorter.
+    error = WHAT_IS_THERE.sub(r"\1", error)
+    return PARTICULARS.sub(lambda found: found[1] or ("N" if found[0].isdecimal() else "…"), error)
+
+
+def _raw(written: _Written) -> bytes | None:
+    if written.raw is None:
+        return None
+    if written.raw_encoding == "base64":
+        return base64.b64decode(written.raw, validate=True)
+    return written.raw.encode()
+
+
+def _key(written: _Written) -> bytes | None:
+    if written.key_base64 is not None:
+        return base64.b64decode(written.key_base64, validate=True)
+    return None if written.key is None else written.key.encode()

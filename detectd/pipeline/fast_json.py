@@ -1,0 +1,164 @@
+"""JSON events whose features are plain numbers, read straight into the row.
+
+A decoder made for the schema takes the features out of the text and makes no object of anything
+else. What it does not take (a path, a number written as text, whatever is wrong) is left to the
+general decoder, which also has the words for what is wrong.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from detectd.pipeline.fields import key_bytes, milliseconds
+from detectd.pipeline.nesting import any_deeper
+from detectd.pipeline.records import Event
+from detectd.pipeline.unexpected_errors import NOT_THE_RECORDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from detectd.pipeline.decode import Schema
+    from detectd.pipeline.records import Record
+
+    Figures = tuple[float, ...]
+    Events = list[Event | None]
+    Read = Callable[[Sequence[Record], Events, list[Figures | None]], list[int]]
+
+# What line separators can stand for in JSON: nothing but white space between tokens.
+LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
+# As integers: Python finds a byte in bytes five times faster so than as bytes of length one.
+NEWLINE, RETURN = b"\n\r"
+
+# Records that are read in one go; where one of them is odd, each is tried alone.
+RUN = 64
+
+
+def on_one_line(value: bytes) -> bytes:
+    """JSON without line breaks."""
+    return value.translate(LINE_BREAKS) if NEWLINE in value or RETURN in value else value
+
+
+@lru_cache(8)
+def typed_reader(schema: Schema) -> Read | None:  # noqa: C901 - two closures
+    """A function that puts the event and the features of each record into two lists.
+
+    It returns the places that it has left as they are, for the general decoder to look at; there
+    is no function at all for schemas with paths, or values that are not JSON. It accepts one thing
+    more than the general one: numbers too large for a double in fields that nobody asked for.
+    """
+    decoder = _decoder(schema)
+    if decoder is None:
+        return None
+    decode, max_bytes, max_depth = decoder.decode, schema.max_record_bytes, schema.max_depth
+    events_of, figures_of, timed = _events(schema), _figures(schema), bool(schema.functions)
+
+    def take(
+        records: Sequence[Record],
+        places: slice,
+        events: Events,
+        figures: list[Figures | None],
+    ) -> bool:
+        """All of these records, or none where one of them is to be left."""
+        run = records[places]
+        values = [each.value or b"" for each in run if not (each.columns or each.dropped)]
+        longest = max(map(len, values), default=0)
+        if len(values) < len(run) or longest > max_bytes:
+            return False
+        if longest > 2 * max_depth and any_deeper(values, max_depth):
+            return False
+        text = b" ".join(values)
+        try:
+            if not text.isascii():
+                text.decode()  # The decoder looks at no text that it skips.
+            rows = list(map(decode, values))
+            found = figures_of(rows)
+            if RETURN in text or NEWLINE in text:
+                values = list(map(on_one_line, values))
+            made = events_of(values, run, rows)
+        except NOT_THE_RECORDS:
+            raise
+        except Exception:  # noqa: BLE001 - the general decoder finds whose fault it is
+            return False
+        if timed and None in [each.timestamp_ms for each in made]:
+            return False
+        events[places], figures[places] = made, found
+        return True
+
+    def read(records: Sequence[Record], events: Events, figures: list[Figures | None]) -> list[int]:
+        left = []
+        for start in range(0, len(records), RUN):
+            stop = min(start + RUN, len(records))
+            if not take(records, slice(start, stop), events, figures):
+                left += [
+                    place
+                    for place in range(start, stop)
+                    if not take(records, slice(place, place + 1), events, figures)
+                ]
+        return left
+
+    return read
+
+
+def _events(schema: Schema) -> Callable[[list[bytes], Sequence[Record], list[Any]], list[Event]]:
+    """What makes events of their values, their records and their rows."""
+    keyed, timed = schema.key is not None, schema.timestamp is not None
+
+    def events(values: list[bytes], records: Sequence[Record], rows: list[Any]) -> list[Event]:
+        keys = [each.key for each in records]
+        times = [each.timestamp_ms for each in records]
+        if keyed:
+            keys = [
+                key_bytes(row.key) if key is None else key
+                for key, row in zip(keys, rows, strict=True)
+            ]
+        if timed:
+            stamps = [milliseconds(row.time) for row in rows]
+            times = [
+                own if stamp is None else stamp for own, stamp in zip(times, stamps, strict=True)
+            ]
+        return list(map(Event, values, keys, times))
+
+    return events
+
+
+def _figures(schema: Schema) -> Callable[[list[Any]], list[Figures]]:
+    """What makes figures of rows: NaN if one is missing and will be imputed.
+
+    It raises ValueError if too many of one row are missing.
+    """
+    width, others = len(schema.fields), bool(schema.key or schema.timestamp)
+    imputes = schema.missing == "median" and width > 0
+    imputable = min(schema.imputable, width - 1)
+
+    def figures(rows: list[Any]) -> list[Figures]:
+        found = list(map(msgspec.structs.astuple, rows))
+        if others:
+            found = [row[:width] for row in found]
+        if imputes:
+            for place in [place for place, row in enumerate(found) if None in row]:
+                if found[place].count(None) > imputable:
+                    raise ValueError
+                found[place] = tuple(math.nan if x is None else x for x in found[place])
+        return found
+
+    return figures
+
+
+def _decoder(schema: Schema) -> msgspec.json.Decoder[Any] | None:
+    names = (*schema.fields, *(name for name in (schema.key, schema.timestamp) if name))
+    flat = not any(c in name for name in names for c in ".[")
+    if schema.read is not None or not flat or len(set(names)) < len(names):
+        return None
+    figure: Any = (float | None, None) if schema.missing == "median" else (float,)
+    fields = [(f"f{column}", *figure) for column in range(len(schema.fields))]
+    names_of = dict(zip((field[0] for field in fields), schema.fields, strict=True))
+    for field, name in (("key", schema.key), ("time", schema.timestamp)):
+        if name is not None:
+            fields.append((field, Any, None))
+            names_of[field] = name
+    row = msgspec.defstruct("Row", fields, rename=names_of, gc=False)
+    return msgspec.json.Decoder(row)

@@ -1,0 +1,231 @@
+"""Which fields of events are their time, their key and features to judge them by. Pure.
+
+Guessed from names and values, each with the reason, for a person to look over: a field is a time if
+its values are, a key if its name says so, and a feature if it is a number that varies and neither
+counts nor names something.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from detectd.pipeline.absence import names_of
+from detectd.pipeline.decode import field_of
+from detectd.pipeline.fields import NUMBERS, milliseconds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+# A name's last word, or the whole of it.
+WORD = r"(^|[_.@ -])"
+TIME = re.compile(
+    WORD + r"(time|timestamp|ts|date|datetime|when|epoch)([_ -]|$)|^t$|_at$", re.IGNORECASE
+)
+KEY = re.compile(
+    WORD + r"(host|hostname|instance|node|server|machine|device|sensor|pod|container|vm|unit"
+    r"|customer|user|account|tenant|entity|key|station|meter|asset|vehicle)(_?(id|name))?$",
+    re.IGNORECASE,
+)
+IDENTIFIER = re.compile(
+    WORD + r"(id|uuid|guid|seq|sequence|offset|index|idx|row|line|no|pid)$", re.IGNORECASE
+)
+CODE = re.compile(WORD + r"(code|status|port|version|level|zip|postcode)$", re.IGNORECASE)
+LABEL = re.compile(
+    WORD + r"(is_)?(label|anomaly|anomalous|fault|faulty|outlier|target|class|attack|truth)$",
+    re.IGNORECASE,
+)
+
+BLANKS = ("", "nan", "null", "na", "-", "\\n")
+
+# Of the records that have a field, as many must be of its kind. A few bad ones are dead letters.
+MOST = 0.95
+
+# A field that fewer records have is no feature.
+OFTEN = 0.5
+
+# Fewer records say nothing of whether a number is a flag, or counts.
+ENOUGH = 10
+
+# Epoch times of events lie in this century; other large numbers are amounts.
+CENTURY_MS = (946_684_800_000, 4_102_444_800_000)
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field, and why it is what it was taken for."""
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Guess:
+    """The fields of events by what they are good for.
+
+    `numeric_strings` says that numbers are written as text; `gaps` that some events lack a feature.
+    """
+
+    time: Field | None
+    key: Field | None
+    features: list[Field]
+    left_out: list[Field]
+    numeric_strings: bool
+    gaps: bool
+
+
+class _Column:
+    """The values of a field in all events, None for those that lack it."""
+
+    def __init__(self, name: str, values: list[Any]) -> None:
+        self.name = name
+        self.values = [None if _is_blank(value) else value for value in values]
+        self.present = [value for value in self.values if value is not None]
+        self.numbers = [number(value) for value in self.values]
+        self.known = [value for value in self.numbers if value is not None]
+        self.texts = sum(isinstance(value, str) for value in self.present)
+
+    @property
+    def is_numeric(self) -> bool:
+        return bool(self.known) and len(self.known) >= MOST * len(self.present)
+
+    @property
+    def is_time(self) -> bool:
+        if self.is_numeric and not TIME.search(self.name):
+            return False
+        times = [milliseconds(value) for value in self.present]
+        low, high = CENTURY_MS
+        good = sum(ms is not None and low <= ms < high for ms in times)
+        return bool(times) and good >= MOST * len(times)
+
+    def distinct(self) -> Counter[str]:
+        return Counter(map(str, self.present))
+
+
+def guess(events: Sequence[Mapping[str, Any]], *, rows: bool) -> Guess:
+    """What the fields are, in the order in which they come; `rows` says that they are CSV's."""
+    names = dict.fromkeys(name for event in events for name in names_of(event))
+    columns = [_Column(name, [field_of(event, name) for event in events]) for name in names]
+    times = sorted((c for c in columns if c.is_time), key=lambda c: not TIME.search(c.name))
+    rest = [column for column in columns if column not in times]
+    key = _key(rest)
+    groups = key.values if key else [None] * len(events)
+    features: list[Field] = []
+    left_out = [Field(each.name, "another time") for each in times[1:]]
+    taken = []
+    for column in rest:
+        if column is key:
+            continue
+        if why := _unfit(column, groups):
+            left_out.append(Field(column.name, why))
+        else:
+            low, high = min(column.known), max(column.known)
+            features.append(Field(column.name, f"{low:.6g} to {high:.6g}"))
+            taken.append(column)
+    return Guess(
+        time=Field(times[0].name, f"like {_shown(times[0].present[0])}") if times else None,
+        key=Field(key.name, _of_key(key)) if key else None,
+        features=features,
+        left_out=left_out,
+        numeric_strings=not rows and any(column.texts for column in taken),
+        gaps=any(len(column.known) < len(events) for column in taken),
+    )
+
+
+def number(value: Any) -> float | None:
+    """A number, or text that is one; None for anything else, truths among it."""
+    if isinstance(value, bool):
+        return None
+    if not isinstance(value, (*NUMBERS, str)) or (isinstance(value, str) and "_" in value):
+        return None
+    try:
+        found = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return found if math.isfinite(found) else None
+
+
+def _unfit(column: _Column, groups: Sequence[Any]) -> str | None:
+    """Why a field is no feature; None if it is one."""
+    if not column.present:
+        return "always empty"
+    if LABEL.search(column.name):
+        return "a label, by its name: `detectd backtest --label` takes it"
+    if not column.is_numeric:
+        return _of_no_number(column)
+    if len(column.present) < OFTEN * len(column.values):
+        return f"missing in {1 - len(column.present) / len(column.values):.0%} of the records"
+    distinct = len(set(column.known))
+    if distinct == 1:
+        return f"always {_shown(column.present[0])}"
+    if IDENTIFIER.search(column.name) or KEY.search(column.name):
+        return "an identifier, by its name"
+    if CODE.search(column.name):
+        return "a code and no amount, by its name"
+    if distinct == 2 and len(column.known) >= ENOUGH:
+        return f"a flag, {' or '.join(f'{value:g}' for value in sorted(set(column.known)))}"
+    if _counts(column.numbers, groups):
+        return "a counter, which never falls: judge by its rate"
+    return None
+
+
+def _of_no_number(column: _Column) -> str:
+    kinds = Counter(type(value) for value in column.present)
+    if kinds[bool] == len(column.present):
+        return "a flag, true or false"
+    distinct = column.distinct()
+    if len(column.known) > len(column.present) / 2:
+        odd = next(v for v in column.present if number(v) is None)
+        return f"not always a number: {_shown(odd)}"
+    if len(distinct) == 1:
+        return f"text, always {_shown(column.present[0])}"
+    return f"text, like {_shown(column.present[0])}"
+
+
+def _counts(numbers: Sequence[float | None], groups: Iterable[Any]) -> bool:
+    """Whether a number never falls, over all events or over those of each key."""
+    known = [(str(group), n) for group, n in zip(groups, numbers, strict=True) if n is not None]
+    if len(known) < ENOUGH:
+        return False
+    if all(a <= b for (_, a), (_, b) in itertools.pairwise(known)):
+        return True
+    last: dict[str, float] = {}
+    steps = 0
+    for group, value in known:
+        if value < last.get(group, value):
+            return False
+        steps += group in last
+        last[group] = value
+    return steps >= ENOUGH and len(last) > 1
+
+
+def _key(columns: Sequence[_Column]) -> _Column | None:
+    """The field that names what an event is about, by its name; one whose values come again."""
+    named = [c for c in columns if KEY.search(c.name) and c.present and not _is_fraction(c)]
+    return next((c for c in named if len(c.distinct()) <= max(1, len(c.present) / 2)), None)
+
+
+def _is_fraction(column: _Column) -> bool:
+    """Whether some values have decimals: no name of anything has."""
+    return any(not value.is_integer() for value in column.known)
+
+
+def _of_key(column: _Column) -> str:
+    distinct = column.distinct()
+    values = ", ".join(_shown(value) for value in list(distinct)[:3])
+    return f"{len(distinct):,} of them: {values}" if len(distinct) > 1 else f"so far only {values}"
+
+
+def _is_blank(value: Any) -> bool:
+    """Whether a value is missing, or is text that people write for one that is."""
+    return value is None or (isinstance(value, str) and value.strip().lower() in BLANKS)
+
+
+def _shown(value: Any) -> str:
+    """A value in a comment of one line."""
+    text = repr(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= 40 else f"{text[:37]}…"

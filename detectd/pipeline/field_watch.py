@@ -1,0 +1,91 @@
+"""Do the events have the fields that the configuration names? Pure.
+
+Nothing fails without a key or a time: the outputs have no key, or the time of their arrival; nor
+without a feature whose median is taken instead. So a slip in a name would go unseen, and the first
+records are looked at. A field that comes later ends the warning.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from detectd.pipeline import memory_budget
+from detectd.pipeline.absence import LONGEST, alternatives, names_of
+from detectd.pipeline.decode import field_of, fields_of
+from detectd.pipeline.fields import milliseconds
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from detectd.pipeline.decode import Schema
+    from detectd.pipeline.records import Record
+
+# Enough to tell a wrong name from a field that only some events have.
+FIRST_RECORDS = 100
+
+# How much of a value is shown that is no time.
+SHOWN = 40
+
+
+class _Wanted(NamedTuple):
+    """A field that should be there, and what lacks it."""
+
+    key: str
+    name: str
+
+
+class FieldWatch:
+    """Looks at the first events of a stream; `warnings` has a line for each field they lack."""
+
+    def __init__(self, schema: Schema, limit: int = FIRST_RECORDS) -> None:
+        self._schema = schema
+        self._limit = limit
+        named = [("event.key", schema.key), ("event.timestamp", schema.timestamp)]
+        if schema.missing == "median":
+            named += [("event.features", name) for name in schema.fields]
+        self._wanted = [_Wanted(key, name) for key, name in named if name is not None]
+        self._seen = 0
+        self._names: dict[str, None] = {}
+        self._odd: dict[str, str] = {}
+        self.warnings: list[str] = []
+
+    def look(self, records: Sequence[Record], *, last: bool = False) -> bool:
+        """Look at a batch, the `last` one of a bounded stream. True if `warnings` has changed."""
+        if not self._wanted:
+            return False
+        before = self.warnings
+        # Later on one of each batch will do, to see a field that comes after all.
+        for record in records[: max(1, self._limit - self._seen)]:
+            fields = fields_of(record, self._schema)
+            if fields is not None:
+                self._seen += 1
+                if not self.warnings:
+                    names = islice(names_of(fields), memory_budget.NAMES)
+                    self._names.update(dict.fromkeys(each[:LONGEST] for each in names))
+                    self._names = dict(islice(self._names.items(), memory_budget.NAMES))
+                self._wanted = [each for each in self._wanted if self._lacks(each, record, fields)]
+        if self._seen >= self._limit or (last and self._seen):
+            self.warnings = [self._warning(each) for each in self._wanted]
+        return self.warnings != before
+
+    def _lacks(self, wanted: _Wanted, record: Record, fields: Mapping[str, Any]) -> bool:
+        value = field_of(fields, wanted.name)
+        if wanted.key == "event.key":
+            return value is None and record.key is None
+        if wanted.key == "event.features":
+            return value is None
+        if value is not None:
+            self._odd.setdefault(wanted.key, repr(value)[:SHOWN])
+        return milliseconds(value) is None
+
+    def _warning(self, wanted: _Wanted) -> str:
+        first = f"the first {self._limit} records" if self._seen >= self._limit else "the records"
+        if wanted.key in self._odd:
+            return (
+                f"{wanted.key}: {wanted.name!r} holds no time in {first}, but "
+                f"{self._odd[wanted.key]}; times are "
+                "ISO 8601 or epoch"
+            )
+        there = alternatives(wanted.name, self._names)
+        return f"{wanted.key}: {wanted.name!r} is in none of {first}; {there}"

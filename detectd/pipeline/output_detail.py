@@ -1,0 +1,56 @@
+"""Outputs for those who shall learn the verdict and not how near it was to another.
+
+Who sends events and reads scores can try out what is still called normal. So with little detail an
+output keeps its verdict, reason, model, id and event, an alarm what moved, and a dead letter all of
+it: it was never judged.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from detectd.pipeline.records import Topic
+
+if TYPE_CHECKING:
+    from detectd.pipeline.records import Outgoing
+
+Detail = Literal["full", "verdict"]
+
+HEADERS = {f"detectd-{name}" for name in ("score", "rank", "p-value", "confidence", "explanation")}
+
+# An envelope's figures are numbers and nulls between these fields, see `encode.Envelope`.
+FIRST, BEHIND = b',"score":', b',"model":'
+
+# What is kept of an alarm, see `alerts.alert`.
+OF_ALARMS = ("alert", "model", "number", "event", "after", "moved")
+
+
+def shown(outgoing: list[Outgoing], detail: Detail, *, original: bool) -> list[Outgoing]:
+    """Return the outputs in that detail; with `original` their values are the events' own."""
+    if detail == "full":
+        return outgoing
+    return [_verdict_only(out, original=original) for out in outgoing]
+
+
+def _verdict_only(out: Outgoing, *, original: bool) -> Outgoing:
+    if out.topic is Topic.DEAD_LETTER:
+        return out
+    if out.topic is Topic.ALERTS:
+        return msgspec.structs.replace(out, value=_of_alarm(out.value))
+    return msgspec.structs.replace(
+        out,
+        value=out.value if original else _without_figures(out.value),
+        headers=tuple(header for header in out.headers if header[0] not in HEADERS),
+    )
+
+
+def _without_figures(envelope: bytes) -> bytes:
+    before, _, rest = envelope.partition(FIRST)
+    return before + rest[rest.index(BEHIND) :]
+
+
+def _of_alarm(value: bytes) -> bytes:
+    told = msgspec.json.decode(value)
+    return msgspec.json.encode({name: told[name] for name in OF_ALARMS if name in told})

@@ -1,0 +1,130 @@
+"""Which model should answer, and which score along, as the store says it while the service runs."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Literal
+
+import structlog
+
+from detectd.errors import DetectdError, Interrupted
+from detectd.models import serving
+from detectd.service.model_loading import Preparation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from detectd.models.model import Model
+    from detectd.models.serving import Serving
+    from detectd.models.store import Store
+    from detectd.settings import Settings
+
+log = structlog.get_logger()
+
+# How soon what an operator does with the store takes effect.
+LOOK_SECONDS = 0.5
+
+Role = Literal["active", "candidate"]
+
+
+class Succession:
+    """Looks into the store now and then. A version that cannot be loaded is refused once, and tried
+    again when the store has named another one in between."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._looked_at = 0.0
+        self._refused: dict[Role, str] = {}
+        self._preparing: dict[Role, Preparation] = {}
+        self._told: str | None = None
+
+    def due(self) -> bool:
+        """Whether it is time for a look; the next is due half a second later."""
+        now = time.monotonic()
+        if now - self._looked_at <= LOOK_SECONDS:
+            return False
+        self._looked_at = now
+        return True
+
+    def active(self) -> str | None:
+        """The version that should answer; None where there is none, or it has been refused."""
+        return self._sound("active", self._store.active)
+
+    def candidate(self) -> str | None:
+        """The version that should score along; None where there is none, or it has been refused."""
+        return self._sound("candidate", self._store.candidate)
+
+    def under_way(self, role: Role, version: str) -> bool:
+        """Whether that version is being prepared, and not ready yet."""
+        preparing = self._preparing.get(role)
+        return preparing is not None and preparing.version == version and not preparing.done
+
+    def preparing(self) -> bool:
+        """Whether a model that should answer is being prepared, or is ready to."""
+        return "active" in self._preparing
+
+    def prepared(
+        self, role: Role, version: str, settings: Settings, *, wait: bool = False
+    ) -> Serving | None:
+        """The version, ready under `settings`; None while it is being prepared beside the loop, and
+        if it cannot answer, which is logged once. With `wait` it is waited for.
+
+        A version that had to be fitted again is ready under a new name, stored.
+        """
+        preparing = self._preparing.get(role)
+        if preparing is None or preparing.version != version:
+            self.end(role)
+            preparing = self._preparing[role] = Preparation(self._store, version, settings)
+        if not (wait or preparing.done):
+            return None
+        del self._preparing[role]
+        try:
+            return serving.under_other_terms(preparing.result(), settings)
+        except Interrupted as away:  # the store's file system; the next look tries again
+            self._tell(str(away))
+            return None
+        except DetectdError as failed:
+            self.refuse(role, version, str(failed))
+            return None
+
+    def refuse(self, role: Role, version: str, why: str) -> None:
+        """Do not try this version again before another one was named."""
+        self._refused[role] = version
+        log.warning("model.refused", model=version, why=why)
+
+    def end(self, role: Role) -> None:
+        """Nothing needs to be prepared any more."""
+        if preparing := self._preparing.pop(role, None):
+            preparing.abandon()
+
+    def close(self) -> None:
+        """End what is being prepared. May be called twice."""
+        while self._preparing:
+            self._preparing.popitem()[1].close()
+
+    def keep(self, model: Model) -> None:
+        """Write down the model that answers, where the store has been deleted under it."""
+        try:
+            if self._store.active() is None:
+                self._store.save(model)
+                self._store.activate(model.version)
+                log.warning("models.rewritten", model=model.version, why="the store was gone")
+                self._told = None
+        except (DetectdError, OSError) as failed:
+            self._tell(str(failed))
+
+    def _sound(self, role: Role, look: Callable[[], str | None]) -> str | None:
+        try:
+            found = look()
+        except (DetectdError, OSError) as failed:
+            self._tell(str(failed))
+            return None
+        if found == self._refused.get(role):
+            return None
+        self._refused.pop(role, None)
+        return found
+
+    def _tell(self, why: str) -> None:
+        if why != self._told:
+            log.warning("models.unreadable", why=why)
+        self._told = why

@@ -1,0 +1,116 @@
+"""A candidate: the next model, trained beside the loop from collected rows, and judged.
+
+Of the rows that are given, those beyond a warm-up, up to a fifth of all, are kept from the
+training: on the newest of them the verdicts of the model that answers and of the candidate are
+compared.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import structlog
+
+from detectd import wiring
+from detectd.models import serving
+from detectd.models.trainer_process import Limits, Refit, Task
+from detectd.models.training import complete_rows
+from detectd.rejection import NORMAL
+from detectd.service.promotion import (
+    NOT_COMPARED,
+    Contender,
+    Reason,
+    agreement,
+    backwards,
+    refusals,
+    scoreless,
+    suspicious,
+)
+from detectd.service.suspicious_tail import with_tail
+
+if TYPE_CHECKING:
+    from detectd.models.model import Model
+    from detectd.models.serving import Serving
+    from detectd.models.store import Store
+    from detectd.service.training_window import Window
+    from detectd.settings import Settings
+
+log = structlog.get_logger()
+
+# Rows on which two models are compared before one replaces the other, where the window can hold so
+# many beyond a warm-up.
+COMPARED = 100
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A trained model, ready to answer, and why it should not."""
+
+    ready: Serving
+    refused: list[Reason]
+
+
+def comparable(window: Window, warmup: int) -> bool:
+    """Whether the window holds enough rows beyond a warm-up, or as many as it ever will."""
+    most = held_out(window.size, warmup)
+    return held_out(window.filled, warmup) >= min(COMPARED, most)
+
+
+def held_out(rows: int, warmup: int) -> int:
+    """How many of so many rows are kept from the training, which takes `warmup` at least."""
+    return max(0, min(rows // 5, rows - warmup))
+
+
+def begin(
+    window: Window,
+    settings: Settings,
+    store: Store,
+    old: Serving,
+    *,
+    max_changed: float,
+    after_alarm: bool,
+    gives_way: bool,
+) -> Refit[Finished] | Reason:
+    """Train the successor of `old`; a reason if it could not take over, whatever it is like.
+
+    An accepted one is stored. `after_alarm` is for the log; `gives_way` lets the training yield to
+    other work.
+    """
+    asked = settings.training
+    strict = asked.guard == "normal_only"
+    rows = window.rows(NORMAL if strict else None)
+    kept = held_out(len(rows), wiring.refit_rows(settings))
+    if not kept and max_changed < 1.0:
+        return NOT_COMPARED
+    compared, training = rows[len(rows) - kept :], rows[: len(rows) - kept]
+    if strict:
+        training = with_tail(training, old.model.rows, suspicious(old.judge, old.model.rows))
+    task = Task(
+        rows=training,
+        recipe=wiring.recipe(settings),
+        features=settings.event.declared,
+        created=datetime.now(UTC),
+    )
+    limits = Limits(
+        memory_bytes=asked.memory_bytes, seconds=asked.deadline_seconds, gives_way=gives_way
+    )
+
+    def finish(model: Model) -> Finished:
+        ready = serving.serve(model, settings)
+        agreed = agreement(old.judge, ready.judge, compared)
+        refused = refusals(_contender(old), _contender(ready), agreed, max_changed)
+        trained_on = complete_rows(model)
+        refused += scoreless(ready.judge, trained_on) + backwards(ready.judge, trained_on)
+        if not refused:
+            store.save(model)
+        return Finished(ready, refused)
+
+    log.info("refit.started", rows=len(training), after_alarm=after_alarm)
+    return Refit(store.directory, task, limits, finish, time.monotonic())
+
+
+def _contender(serving: Serving) -> Contender:
+    return Contender(serving.judge, serving.promise)

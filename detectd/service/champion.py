@@ -1,0 +1,151 @@
+"""The model that answers, and what its stream makes of its promise.
+
+What is learnt from a batch counts with the commit of its outputs, and is taken back with it.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import structlog
+
+from detectd.models.observations import Observations
+from detectd.models.recent_anomalies import RecentAnomalies
+from detectd.pipeline.alerts import in_words
+from detectd.pipeline.encode import VERDICTS
+from detectd.pipeline.records import Topic
+from detectd.pipeline.scoring import judge_records
+from detectd.service.drift_monitor import Vigil
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from detectd.models.serving import Serving
+    from detectd.pipeline.decode import Schema
+    from detectd.pipeline.records import Outgoing, Record
+    from detectd.pipeline.scoring import Judged
+    from detectd.settings import Settings
+
+log = structlog.get_logger()
+
+
+class Incumbent:
+    """Gives verdicts under one model and one zone, counts them, and watches the promise."""
+
+    def __init__(self, serving: Serving, schema: Schema, settings: Settings) -> None:
+        self.serving = serving
+        self.vigil = Vigil(serving, settings.drift.average_run_length)
+        self._observations = Observations(serving.promise.rejector.scores)
+        self._scores: list[NDArray[np.float64]] = []
+        self._since: int | None = int(time.time())
+        self._schema = schema
+        self._original = settings.output.value == "original"
+        self.anomalies = RecentAnomalies(
+            tuple(dict.fromkeys(schema.labels)), original=self._original
+        )
+
+    @property
+    def version(self) -> str:
+        """The model's."""
+        return self.serving.model.version
+
+    @property
+    def observed(self) -> Mapping[str, int]:
+        """The verdicts committed so far in this run of the stream, by kind."""
+        return self._observations.counts
+
+    @property
+    def since(self) -> int | None:
+        """When that run began, Unix time; None if an earlier version did not say."""
+        return self._since
+
+    def begin_anew(self) -> None:
+        """Nothing of this stream has been answered: what was counted is of another run of it."""
+        self._observations = Observations(self.serving.promise.rejector.scores)
+        self._since = int(time.time())
+        self._scores.clear()
+        self.vigil.resume({})
+        self.anomalies.resume({})
+
+    def resume(self, past: dict[str, Any], reported: dict[str, Any]) -> None:
+        """Go on from a `state`; from the beginning where it is of another model or zone.
+
+        What the store has `reported` fills in what no commit holds.
+        """
+        if not past:  # Without state in the commits, what was last written for reports has to do.
+            past = self._terms() | {"observed": reported, "since": reported.get("since")}
+        same = all(past.get(key) == value for key, value in self._terms().items())
+        self._observations.resume(reported if same else {}, past["observed"] if same else {})
+        watch, told = past.get("watch", {}), reported.get("alarms", ())
+        self.vigil.resume(watch if same else {}, told if same else ())
+        self.anomalies.resume(reported.get("anomalies", {}) if same else {})
+        self._since = _moment(past.get("since")) if same and past["observed"] else int(time.time())
+        self._scores.clear()
+
+    def go_on_under(self, serving: Serving, average_run_length: float) -> None:
+        """The same model under other terms. What was counted and seen is of a zone; with another,
+        both begin again."""
+        terms = self._terms()
+        self.serving = serving
+        self.vigil.go_on_under(serving, average_run_length)
+        if self._terms() != terms:
+            self.begin_anew()
+
+    def answer(self, records: Sequence[Record]) -> tuple[Judged, list[int]]:
+        """One output for each record, in order, and what there is to learn; and how many of the
+        scores it took to each alarm that was raised."""
+        judge = self.serving.judge
+        judged = judge_records(records, self._schema, judge, original=self._original)
+        self._scores.append(judged.scores)
+        return judged, self.vigil.see(judged.found)
+
+    def state(self, counts: Counter[str]) -> dict[str, Any]:
+        """What a restart must know once outputs with these counts are committed."""
+        observed = {topic.value: self.observed[topic] + counts[topic] for topic in VERDICTS}
+        return self._terms() | {
+            "observed": observed,
+            "since": self._since,
+            "watch": self.vigil.state(),
+        }
+
+    def committed(self, counts: Counter[str], outgoing: Sequence[Outgoing]) -> None:
+        """These outputs, with these counts, have been committed."""
+        now = time.time()
+        scores = np.concatenate(self._scores) if self._scores else np.empty(0)
+        self._observations.add(counts, scores, now)
+        if counts[Topic.ANOMALY]:
+            self.anomalies.see(outgoing)
+        self._scores.clear()
+        for alarm in self.vigil.committed(now):
+            why = in_words(alarm)
+            log.warning("promise.alarm", model=self.version, number=alarm.number, why=why)
+
+    def rewind(self) -> None:
+        """What was answered since the last commit will be answered again."""
+        self.vigil.rewind()
+        self._scores.clear()
+
+    def report(self) -> dict[str, Any]:
+        """For the store: what reports show of the stream."""
+        told = {
+            "alarms": list(self.vigil.told),
+            "anomalies": self.anomalies.as_dict(),
+            "zone": self._terms()["zone"],
+            "since": self._since,
+        }
+        return self._observations.as_dict() | told
+
+    def _terms(self) -> dict[str, Any]:
+        """By what a state is known to be this model's under this zone."""
+        zone = self.serving.promise.rejector.zone
+        return {"model": self.version, "zone": [zone.rank_low, zone.rank_high]}
+
+
+def _moment(given: object) -> int | None:
+    """Return the Unix time that a commit or a file holds, None if it is none."""
+    return given if isinstance(given, int) else None

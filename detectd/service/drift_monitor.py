@@ -1,0 +1,92 @@
+"""The promise watched while it is served: evidence after each batch, and alarms.
+
+What is seen counts with the commit of the batch's outputs, and is taken back with it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from detectd.pipeline.alerts import alert
+from detectd.rejection.drift import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from detectd.models.serving import Serving
+    from detectd.pipeline.records import Outgoing
+    from detectd.rejection import Judgement
+    from detectd.rejection.drift import Alarm
+
+# How many alarms are kept for whoever asks.
+KEPT = 20
+
+
+class Vigil:
+    """Watches one model under one zone; an alarm is expected once in `average_run_length` events.
+
+    Where a change lasts, the watch begins anew after each alarm and soon raises the next. All are
+    counted, but only the first, second, fourth, eighth and so on are worth telling.
+    """
+
+    def __init__(self, serving: Serving, average_run_length: float) -> None:
+        self.average_run_length = average_run_length
+        self._version = serving.model.version
+        self._watch = Watch(serving.promise.rejector, average_run_length)
+        self._watched = self._seen = self._watch.begin()
+        self._raised: list[Alarm] = []
+        self.told: deque[dict[str, Any]] = deque(maxlen=KEPT)
+
+    def resume(self, past: dict[str, Any], told: Sequence[dict[str, Any]] = ()) -> None:
+        """Go on from a `state` of this model and zone; from the beginning where it is empty."""
+        self._watched = self._watch.resume(past)
+        self.told = deque(told, maxlen=KEPT)
+        self.rewind()
+
+    def go_on_under(self, serving: Serving, average_run_length: float) -> None:
+        """Watch the same model under other terms, with the evidence so far."""
+        self.average_run_length = average_run_length
+        watched, seen = self._watched.as_dict(), self._seen.as_dict()
+        self._watch = Watch(serving.promise.rejector, average_run_length)
+        self._watched, self._seen = self._watch.resume(watched), self._watch.resume(seen)
+
+    def see(self, found: Judgement) -> list[int]:
+        """Take the answers to a batch in. How many of them it took to each alarm."""
+        before = self._seen.events
+        self._seen, alarms = self._watch.advance(self._seen, found.below, found.rank)
+        self._raised += alarms
+        return [alarm.event - before for alarm in alarms]
+
+    def alerts(self) -> list[Outgoing]:
+        """The alarms worth telling since the last commit, as records for it."""
+        return [alert(self._version, alarm) for alarm in self._worth_telling()]
+
+    def state(self) -> dict[str, Any]:
+        """What a restart must know once the batch's outputs are committed."""
+        return self._seen.as_dict()
+
+    def committed(self, now: float) -> list[Alarm]:
+        """The outputs have been committed at `now`, Unix time; returns the alarms worth telling."""
+        told = self._worth_telling()
+        self.told += [asdict(alarm) | {"time": int(now)} for alarm in told]
+        self._watched, self._raised = self._seen, []
+        return told
+
+    def rewind(self) -> None:
+        """What was seen since the last commit will be seen again."""
+        self._seen, self._raised = self._watched, []
+
+    @property
+    def evidence(self) -> float:
+        """What is held against the average run length."""
+        return self._watched.evidence
+
+    @property
+    def alarms(self) -> int:
+        """How many there were in all."""
+        return self._watched.alarms
+
+    def _worth_telling(self) -> list[Alarm]:
+        return [alarm for alarm in self._raised if alarm.number.bit_count() == 1]

@@ -1,0 +1,106 @@
+"""A stored version made ready to answer, in a thread beside the loop.
+
+To load a model is to read, hash and unpickle it, to try its scorer, and, if other libraries have
+fitted it, to fit it again: seconds to minutes, in which the loop goes on with the model before.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import Future
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import structlog
+
+from detectd.errors import DetectdError
+from detectd.models import serving
+from detectd.models.trainer_process import Failed, Limits, Refit, Task
+from detectd.pipeline.unexpected_errors import NOT_THE_RECORDS, in_words
+
+if TYPE_CHECKING:
+    from detectd.models.files import Loaded
+    from detectd.models.serving import Serving
+    from detectd.models.store import Store
+    from detectd.settings import Settings
+
+log = structlog.get_logger()
+
+POLL_SECONDS = 0.1
+
+
+class Preparation:
+    """Begun at once. A model that is fitted again is stored under its new name."""
+
+    def __init__(self, store: Store, version: str, settings: Settings) -> None:
+        self.version = version
+        self.settings = settings
+        self._store = store
+        self._outcome: Future[Serving] = Future()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="preparation", daemon=True)
+        self._thread.start()
+
+    @property
+    def done(self) -> bool:
+        """Whether `result` returns at once."""
+        return self._outcome.done()
+
+    def result(self) -> Serving:
+        """The model, ready under `settings`; waits for it.
+
+        Raises DetectdError if it cannot answer.
+        """
+        return self._outcome.result()
+
+    def abandon(self) -> None:
+        """Forget it, without waiting."""
+        self._stopped.set()
+
+    def close(self) -> None:
+        """Forget it; afterwards neither its thread nor a trainer is there."""
+        self.abandon()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            loaded = self._store.load(self.version)
+            self._outcome.set_result(
+                self._fitted_again(loaded)
+                if loaded.drift
+                else serving.serve(loaded.model, self.settings)
+            )
+        except NOT_THE_RECORDS as failed:
+            self._outcome.set_exception(failed)
+        except Exception as failed:  # noqa: BLE001 - a model from elsewhere can be anything
+            broken = DetectdError(f"{self.version}: it cannot answer: {in_words(failed)}")
+            self._outcome.set_exception(broken)
+        except BaseException as failed:  # noqa: BLE001 - `result` raises it
+            self._outcome.set_exception(failed)
+
+    def _fitted_again(self, loaded: Loaded) -> Serving:
+        """The same rows, recipe and seed under the libraries of today, in a process of its own."""
+        model, asked = loaded.model, self.settings.training
+        refit = Refit(
+            self._store.directory,
+            Task(model.rows, model.recipe, model.declared or model.features, datetime.now(UTC)),
+            Limits(memory_bytes=asked.memory_bytes, seconds=asked.deadline_seconds),
+            lambda fitted: serving.serve_new(
+                replace(fitted, declared=model.declared), self.settings
+            ),
+            time.monotonic(),
+        )
+        while (found := refit.poll(time.monotonic())) is None:
+            if self._stopped.wait(POLL_SECONDS):
+                refit.cancel()
+                raise DetectdError(f"{self.version}: another model was activated meanwhile")
+        if isinstance(found, Failed):
+            raise DetectdError(
+                f"{self.version}: it was fitted under other library versions, and cannot be fitted "
+                f"again: {found.reason}"
+            )
+        self._store.save(found.result.model)
+        serving.log_fitted_again(loaded, found.result.model)
+        return found.result

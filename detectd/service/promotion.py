@@ -1,0 +1,175 @@
+"""Whether a freshly trained model may take over from the one that answers.
+
+Both judge rows that neither was trained on. Models of two samples of one and the same stream differ
+there too, near the ends of their zones: with 1,000 calibration scores each, γ = 0.05 and T = 8 on
+3 % of the rows for IForest, 4 % for PCA and KNN, 5 % for HBOS, 6 % for LOF. A smaller set change
+refuses good models.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from detectd.models.sanity import why_backwards, why_scoreless
+from detectd.pipeline.scoring import judge_rows
+from detectd.rejection import ABSTAIN, ANOMALY, NORMAL
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from detectd.pipeline.scoring import Judge
+    from detectd.rejection.promise import Promise
+
+    Rows = npt.NDArray[np.float64]
+    Counts = npt.NDArray[np.int64]
+    Codes = npt.NDArray[np.int8]
+
+Code = Literal[
+    "tied",
+    "no_promise",
+    "not_finite",
+    "never_normal",
+    "never_anomaly",
+    "not_compared",
+    "changed",
+    "backwards",
+]
+
+VERDICTS = {"normal": NORMAL, "anomaly": ANOMALY, "abstain": ABSTAIN}
+NOT_FINITE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A model as it answers: what judges by it, and what it promises."""
+
+    judge: Judge
+    promise: Promise
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a model may not take over: a `code` for a metric, a sentence for the log."""
+
+    code: Code
+    sentence: str
+
+
+# On no rows no share of the verdicts can be too large, so nothing would be known of the model.
+NOT_COMPARED = Reason(
+    "not_compared",
+    "there would be no held-out rows to compare it on; set training.window well above "
+    "training.warmup",
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Agreement:
+    """How two models judge the same rows.
+
+    `counts` (4, 4): rows by the old model's verdict and the new one's; NORMAL, ANOMALY, ABSTAIN,
+    and the rows without a finite score.
+    """
+
+    counts: Counts
+
+    @property
+    def rows(self) -> int:
+        """How many rows both judged."""
+        return int(self.counts.sum())
+
+    @property
+    def changed(self) -> float:
+        """The share of rows whose verdict differs; 0 where there are no rows."""
+        return 1.0 - int(self.counts.trace()) / self.rows if self.rows else 0.0
+
+    @property
+    def lost(self) -> int:
+        """Rows that the old model scores and the new one does not."""
+        return int(self.counts[:NOT_FINITE, NOT_FINITE].sum())
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON: {old verdict: {new verdict: rows}}."""
+        names = [*VERDICTS, "not_finite"]
+        table = self.counts.tolist()
+        return {
+            old: dict(zip(names, row, strict=True)) for old, row in zip(names, table, strict=True)
+        }
+
+
+def agreement(old: Judge, new: Judge, rows: Rows) -> Agreement:
+    """How both judge rows (k, d), NaN where a feature is missing."""
+    return compared(verdicts(old, rows), verdicts(new, rows))
+
+
+def compared(old: Codes, new: Codes) -> Agreement:
+    """The agreement of the codes (k,) that two models give the same rows."""
+    pairs = 4 * old.astype(np.int64) + new
+    return Agreement(np.bincount(pairs, minlength=16).reshape(4, 4))
+
+
+def verdicts(judge: Judge, rows: Rows) -> Codes:
+    """The codes (k,) of rows (k, d): the verdict's, or NOT_FINITE."""
+    _, finite, found = judge_rows(rows, judge)
+    codes = np.full(len(rows), NOT_FINITE, dtype=np.int8)
+    codes[finite] = found.verdict
+    return codes
+
+
+def suspicious(judge: Judge, rows: Rows) -> npt.NDArray[np.bool_]:
+    """Which of the rows (k, d) the model calls anomalies or abstains from (k,)."""
+    return np.isin(verdicts(judge, rows), (ANOMALY, ABSTAIN))
+
+
+def backwards(judge: Judge, rows: Rows) -> list[Reason]:
+    """The reason if the model calls rows far outside of `rows` (N, d) normal; see `sanity`."""
+    why = why_backwards(judge, rows)
+    return [Reason("backwards", why)] if why else []
+
+
+def scoreless(judge: Judge, rows: Rows) -> list[Reason]:
+    """The reason if the model has no score for some of its training `rows` (N, d)."""
+    why = why_scoreless(judge, rows)
+    return [Reason("not_finite", why)] if why else []
+
+
+def refusals(old: Contender, new: Contender, agreed: Agreement, max_change: float) -> list[Reason]:
+    """Why `new` may not take over from `old`; empty where it may.
+
+    `agreed` is their agreement on rows that neither was trained on, `max_change` the share of them
+    whose verdict may differ.
+    """
+    reasons: list[Reason] = []
+
+    def refuse(code: Code, sentence: str) -> None:
+        reasons.append(Reason(code, sentence))
+
+    scores = new.promise.rejector.scores
+    if scores[0] == scores[-1]:
+        refuse("tied", f"all of its {len(scores):,} calibration scores are {scores[0]:g}")
+    exact = asdict(new.promise.exact) if new.promise.exact else {}
+    broken = [name for name, value in exact.items() if not math.isfinite(value)]
+    if broken:
+        refuse("no_promise", f"its {broken[0]} is not a finite number")
+    ours, theirs = old.promise.rejector.zone, new.promise.rejector.zone
+    if ours.normal_reachable and not theirs.normal_reachable:
+        refuse("never_normal", "it can never say normal, and the model that answers can")
+    if ours.anomaly_reachable and not theirs.anomaly_reachable:
+        refuse("never_anomaly", "it can never say anomaly, and the model that answers can")
+    if agreed.lost:
+        refuse(
+            "not_finite",
+            f"it gives no finite score to {agreed.lost:,} of {agreed.rows:,} held-out rows to "
+            "which the model that answers does",
+        )
+    if agreed.changed > max_change:
+        refuse(
+            "changed",
+            f"it judges {agreed.changed:.2%} of {agreed.rows:,} held-out rows otherwise than the "
+            f"model that answers; at most {max_change:.2%} may change",
+        )
+    return reasons

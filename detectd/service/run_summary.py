@@ -1,0 +1,41 @@
+"""What a run of the service did."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from detectd.pipeline.records import OUTCOMES
+
+if TYPE_CHECKING:
+    from detectd.models.serving import Serving
+
+
+@dataclass
+class Summary:
+    """What a run did: outputs per topic, warm-up events among the abstained, and how long.
+
+    `no_model` says what the warm-up lacks, empty if a model answers; `serving` is what answered
+    last, and `judged` are its verdicts.
+    """
+
+    topics: Counter[str] = field(default_factory=Counter)
+    judged: Counter[str] = field(default_factory=Counter)
+    warming_up: int = 0
+    no_model: str = ""
+    seconds: float = 0.0
+    serving: Serving | None = None
+
+    def figures(self) -> dict[str, Any]:
+        """Return the records by outcome, how long they took, and the last model, for the log."""
+        counts = {topic.value: self.topics[topic] for topic in OUTCOMES}
+        records = sum(counts.values())
+        return {
+            "seconds": round(self.seconds, 3),
+            "records": records,
+            **counts,
+            "warming_up": self.warming_up,
+            "records_per_second": round(records / self.seconds, 1) if self.seconds else 0.0,
+            "model": self.serving.model.version if self.serving else None,
+        }

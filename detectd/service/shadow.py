@@ -1,0 +1,61 @@
+"""A candidate that scores along without being heard, so that two models can be compared.
+
+What is counted is counted with the commit of the batch's outputs, and is taken back with it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from detectd.service.promotion import NOT_FINITE, Agreement, compared, verdicts
+
+if TYPE_CHECKING:
+    from detectd.models.serving import Serving
+    from detectd.pipeline.scoring import Judged
+
+
+class Shadow:
+    """Counts how a candidate judges what the model that answers, version `incumbent`, judges."""
+
+    def __init__(self, candidate: Serving, incumbent: str) -> None:
+        self.candidate = candidate
+        self._incumbent = incumbent
+        self._counts = self._seen = np.zeros((4, 4), dtype=np.int64)
+
+    @property
+    def version(self) -> str:
+        """The candidate's."""
+        return self.candidate.model.version
+
+    def resume(self, past: dict[str, Any]) -> None:
+        """Go on from a `state`; from the beginning where it compares two other models."""
+        if past.get("between") == self._between():
+            self._counts = np.array(past["counts"], dtype=np.int64).reshape(4, 4)
+        self.rewind()
+
+    def see(self, judged: Judged) -> None:
+        """Let the candidate judge the rows of a batch."""
+        ours = np.where(np.isfinite(judged.scores), judged.found.verdict, NOT_FINITE)
+        theirs = verdicts(self.candidate.judge, judged.rows)
+        self._seen = self._seen + compared(ours, theirs).counts
+
+    def state(self) -> dict[str, Any]:
+        """What a restart must know once the batch's outputs are committed."""
+        return {"between": self._between(), "counts": self._seen.ravel().tolist()}
+
+    def committed(self) -> None:
+        """The outputs have been committed."""
+        self._counts = self._seen
+
+    def rewind(self) -> None:
+        """What was seen since the last commit will be seen again."""
+        self._seen = self._counts
+
+    def report(self) -> dict[str, Any]:
+        """For the store: which candidate, and how it judges."""
+        return {"candidate": self.version, "agreement": Agreement(self._counts).as_dict()}
+
+    def _between(self) -> list[str]:
+        return [self._incumbent, self.version]

@@ -1,0 +1,63 @@
+"""A configuration that does not fit the stream must not consume it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from detectd.errors import ConfigError
+from detectd.pipeline import memory_budget
+from detectd.pipeline.encode import DeadLetter, size
+from detectd.pipeline.records import Topic
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from detectd.pipeline.records import Outgoing
+
+
+class Probation:
+    """Holds the first outputs of a run back until one of them is no dead letter."""
+
+    def __init__(self, limit: int = 1000) -> None:
+        self.limit = limit
+        self._held: list[Outgoing] | None = []
+        self._bytes = 0
+
+    def end(self) -> None:
+        """This configuration has been seen to fit the stream."""
+        self._held, self._bytes = None, 0
+
+    def begin_again(self) -> None:
+        """What was held back will be answered again."""
+        if self._held is not None:
+            self._held, self._bytes = [], 0
+
+    def pass_on(self, outgoing: list[Outgoing], *, last: bool) -> list[Outgoing] | None:
+        """What may be committed now; None while that is undecided.
+
+        Raises ConfigError if the first `limit` outputs, or as many as may be held in memory, are
+        all dead letters. A bounded stream that ends before that is passed on as it is.
+        """
+        if self._held is None:
+            return outgoing
+        self._held += outgoing
+        self._bytes += sum(map(size, outgoing))
+        tried = self._held[: self.limit]
+        if all(out.topic is Topic.DEAD_LETTER for out in tried):
+            if len(tried) == self.limit or (self._bytes > memory_budget.HELD_BYTES and not last):
+                raise self._refusal(tried)
+            if not last:
+                return None
+        passed = self._held
+        self.end()
+        return passed
+
+    def _refusal(self, tried: Sequence[Outgoing]) -> ConfigError:
+        first = msgspec.json.decode(tried[0].value, type=DeadLetter)
+        return ConfigError(
+            f"event: the first {len(tried)} records are all dead letters, the first ({first.id}) "
+            f"because {first.error}; the configuration does not fit the stream, and nothing was "
+            "consumed"
+        )

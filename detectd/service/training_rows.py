@@ -1,0 +1,94 @@
+"""The rows from which the next model may be trained, and before them those that wait.
+
+With a quarantine a row waits until that many more events have been judged, and only then is it
+offered to the window, with the verdict that it got when it came. What waits can be dropped: rows
+that came shortly before something went wrong then never train. The waiting rows are a sliding
+window themselves, kept across crashes as the other one is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from detectd.service.training_window import Window
+from detectd.service.window_log import WindowFile
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from detectd.service.training_window import Rows, Verdicts
+
+
+class Collected:
+    """Keeps `window` in `directory`, and a `quarantine` of that many rows before it.
+
+    Raises as `WindowFile`.
+    """
+
+    def __init__(self, directory: Path, window: Window, quarantine: int) -> None:
+        self.window = window
+        self._file = WindowFile(directory, window, sync=False)
+        self._quarantine = quarantine
+        self._waiting: WindowFile | None = None
+        if quarantine:
+            try:
+                rows = Window(window.width, quarantine)
+                self._waiting = WindowFile(directory, rows, sync=False, name="quarantine")
+            except BaseException:
+                self._file.close()
+                raise
+
+    @property
+    def waiting(self) -> int:
+        """How many rows wait."""
+        return self._waiting.window.filled if self._waiting else 0
+
+    def resume(self, state: dict[str, Any]) -> bool:
+        """Go on from the `state` of the last commit, {} if there is none.
+
+        False if rows of it are gone, or were collected under another quarantine: what was let into
+        the window after a shorter wait must not train after a longer one.
+        """
+        same = state.get("quarantine", 0) == self._quarantine
+        past = state if same else {}
+        whole = self._file.resume(past.get("window", {}))
+        if self._waiting:
+            whole = self._waiting.resume(past.get("waiting", {})) and whole
+        return whole and (same or not state.get("window"))
+
+    def add(self, rows: Rows, verdicts: Verdicts) -> None:
+        """Take rows (k, width) in, with their verdicts (k,)."""
+        if self._waiting is None:
+            self._file.add(rows, verdicts)
+            return
+        self._file.add(*self._waiting.window.leaving(rows, verdicts))
+        self._waiting.add(rows, verdicts)
+
+    def drop_waiting(self) -> None:
+        """Forget the rows that wait."""
+        if self._waiting:
+            self._waiting.resume({})
+
+    def clear(self) -> None:
+        """Forget all rows."""
+        self._file.resume({})
+        self.drop_waiting()
+
+    def state(self) -> dict[str, Any]:
+        """For the commit."""
+        state: dict[str, Any] = {"window": self._file.state()}
+        if self._waiting:
+            state |= {"waiting": self._waiting.state(), "quarantine": self._quarantine}
+        return state
+
+    def committed(self) -> None:
+        """The latest `state` has been committed."""
+        self._file.committed()
+        if self._waiting:
+            self._waiting.committed()
+
+    def close(self) -> None:
+        """Let go of the files. May be called twice."""
+        self._file.close()
+        if self._waiting:
+            self._waiting.close()

@@ -1,0 +1,214 @@
+"""The rows of the stream that the next model is trained on: a bounded window, and its guard.
+
+`sliding` holds the last `size` rows that entered. `reservoir` holds a uniform sample of all that
+entered since the window was begun (J. S. Vitter, "Random sampling with a reservoir", 1985,
+algorithm R); its lots come from the number of the row alone, so a replay holds the same rows.
+
+A model that is trained on whatever comes learns the attack along with the stream. The guard limits
+the share of the window that rows with a telling verdict take up: such a row enters only while the
+rows of its verdict, itself included, are no more than that share. Others always enter.
+
+What the guard does to the next model. Let a be the stream's rate of a guarded verdict and q its
+share. A sliding window is a loss system with m = q·size places, each held for `size` rows; its
+load is a·size, so the share of such rows that it turns away is about Erlang's B(m, a·size).
+- a well below q: nothing. An anomaly's rank lies beyond the zone, whose far end lies beyond the γ
+  quantile, so a sound model judges fewer than γ of its events anomalies.
+- a = q, as for abstentions under their mean: about √(2/πm) of them, 8 % for m = 100, and as much
+  again at each refit. Give the upper bound of the promise instead.
+- a above q, which is an attack or a change: the window's upper tail is cut to q, and the next model
+  puts its zone into what is left. It abstains and alarms more than it promises, and the alarms are
+  right if it was an attack. Each refit lets a part of the tail back in, so a change for good is
+  learnt in several refits, and so is an attack that lasts as long: the guard buys time to look.
+`benchmarks/guard.md` has the figures.
+
+`normal_only` is the guard of share zero. It would cut the upper tail at each refit, and each model
+would find more anomalies than the one before; `answering.tail` says what is done about that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from detectd.jit import compiled
+from detectd.rejection import ABSTAIN, ANOMALY, NORMAL
+from detectd.rejection.tie_breaking import lot
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Rows = npt.NDArray[np.float64]
+    Ints = npt.NDArray[np.int64]
+    Verdicts = npt.NDArray[np.int8]
+
+Kind = Literal["sliding", "reservoir"]
+Guarded = Literal["none", "anomaly", "anomaly_and_abstain", "normal_only"]
+
+# Lots of the reservoir are not those by which the watch breaks ties.
+SALT = 0x5EED << 40
+
+
+@dataclass(frozen=True)
+class Guard:
+    """The shares of the window that anomalies and abstained rows may take at most; 1 is all."""
+
+    anomaly: float = 1.0
+    abstain: float = 1.0
+
+
+def guard(guarded: Guarded, contamination: float, abstention: float) -> Guard:
+    """The guard under a model: γ for anomalies, `abstention` for what it abstains from.
+
+    Give the upper bound of the promise for the latter: under its mean a sound model's rows would
+    be turned away half of the time.
+    """
+    if guarded == "none":
+        return Guard()
+    if guarded == "normal_only":
+        return Guard(0.0, 0.0)
+    return Guard(contamination, abstention if guarded == "anomaly_and_abstain" else 1.0)
+
+
+class Window:
+    """Up to `size` rows of `width` features. All memory is taken at once: size·(8·width + 9) bytes.
+
+    `guard` may be replaced when another model answers. `offered` counts the rows that the guard let
+    through; what happens next depends on it, on what is held, and on nothing else.
+    """
+
+    def __init__(self, width: int, size: int, kind: Kind = "sliding", guard: Guard | None = None):
+        self.size = size
+        self.kind = kind
+        self.guard = guard or Guard()
+        self.offered = 0
+        self._rows = np.zeros((size, width))
+        self._verdicts = np.zeros(size, dtype=np.int8)
+        self._numbers = np.full(size, -1, dtype=np.int64)
+        self._held = np.zeros(3, dtype=np.int64)
+
+    @property
+    def width(self) -> int:
+        """How many features a row has."""
+        return self._rows.shape[1]
+
+    @property
+    def filled(self) -> int:
+        """How many rows it holds."""
+        return min(self.offered, self.size)
+
+    @property
+    def held(self) -> dict[str, int]:
+        """How many rows of each verdict it holds."""
+        codes = {"normal": NORMAL, "anomaly": ANOMALY, "abstain": ABSTAIN}
+        return {name: int(self._held[code]) for name, code in codes.items()}
+
+    def add(self, rows: Rows, verdicts: Verdicts) -> Ints:
+        """Offer rows (k, width) with their verdicts (k,), codes of `rejection.zone`.
+
+        Gives the place (k,) of each in the window, −1 where it did not enter. A later row may have
+        taken the place of an earlier one.
+        """
+        shares = np.ones(3)
+        shares[ANOMALY], shares[ABSTAIN] = self.guard.anomaly, self.guard.abstain
+        places = np.empty(len(rows), dtype=np.int64)
+        self.offered = _enter(
+            np.ascontiguousarray(rows, dtype=np.float64),
+            np.ascontiguousarray(verdicts, dtype=np.int8),
+            shares,
+            self.kind == "sliding",
+            self.offered,
+            self._rows,
+            self._verdicts,
+            self._numbers,
+            self._held,
+            places,
+        )
+        return places
+
+    def rows(self, judged: int | None = None) -> Rows:
+        """A copy of the rows (k, width), oldest first: all, or those `judged` with that verdict."""
+        order = np.argsort(self._numbers[: self.filled])
+        return self._rows[order if judged is None else order[self._verdicts[order] == judged]]
+
+    def leaving(self, rows: Rows, verdicts: Verdicts) -> tuple[Rows, Verdicts]:
+        """Return what leaves a sliding window without a guard when these rows come, oldest first.
+
+        More rows than the window holds pass through it; adding them is up to the caller.
+        """
+        surplus = max(0, self.filled + len(rows) - self.size)
+        held = min(surplus, self.filled)
+        first = self.offered - self.filled
+        places = np.arange(first, first + held) % self.size
+        through = surplus - held
+        return (
+            np.concatenate([self._rows[places], rows[:through]]),
+            np.concatenate([self._verdicts[places], verdicts[:through]]),
+        )
+
+    def entries(self, places: Ints) -> npt.NDArray[np.void]:
+        """What stands at the places (k,), oldest first, to be put back by `restore`."""
+        places = places[np.argsort(self._numbers[places])]
+        found = np.empty(len(places), dtype=entry(self.width))
+        found["number"], found["place"] = self._numbers[places], places
+        found["verdict"], found["row"] = self._verdicts[places], self._rows[places]
+        return found
+
+    def restore(self, entries: npt.NDArray[np.void], offered: int) -> None:
+        """Hold what `entries` say, of which later ones may have replaced earlier ones."""
+        self.clear()
+        self.offered = offered
+        self._rows[entries["place"]] = entries["row"]
+        self._verdicts[entries["place"]] = entries["verdict"]
+        self._numbers[entries["place"]] = entries["number"]
+        self._held[:] = np.bincount(self._verdicts[: self.filled], minlength=3)
+
+    def clear(self) -> None:
+        """Begin anew."""
+        self.offered = 0
+        self._numbers.fill(-1)
+        self._held.fill(0)
+
+
+def entry(width: int) -> np.dtype[np.void]:
+    """A row of the window as bytes: its number in the stream, its place, its verdict, itself."""
+    fields = [("number", "<i8"), ("place", "<i4"), ("verdict", "<i4"), ("row", "<f8", (width,))]
+    return np.dtype(fields)
+
+
+@compiled
+def _enter(
+    rows: Rows,
+    verdicts: Verdicts,
+    shares: Rows,
+    sliding: bool,
+    offered: int,
+    held_rows: Rows,
+    held_verdicts: Verdicts,
+    numbers: Ints,
+    held: Ints,
+    places: Ints,
+) -> int:
+    """How many rows have been offered now. The last five are changed in place."""
+    size = numbers.shape[0]
+    for i in range(rows.shape[0]):
+        verdict = verdicts[i]
+        places[i] = -1
+        among = min(offered + 1, size)
+        # The tolerance keeps 0.29 of 100 at 29.
+        if shares[verdict] < 1.0 and held[verdict] + 1 > shares[verdict] * among + 1e-9:
+            continue
+        place = offered % size
+        if not sliding and offered >= size:
+            place = int(lot(offered ^ SALT) * (offered + 1))
+        if place < size:
+            if numbers[place] >= 0:
+                held[held_verdicts[place]] -= 1
+            held[verdict] += 1
+            held_rows[place] = rows[i]
+            held_verdicts[place] = verdict
+            numbers[place] = offered
+            places[i] = place
+        offered += 1
+    return offered

@@ -1,0 +1,287 @@
+"""What answers while there is no model yet, and collects the rows for the first one.
+
+What it collects counts with the commit of the outputs, and is taken back with it. With
+`training.on_warmup = "hold"` nothing is committed at all before there is a model: then the stream
+is read again, and every event gets a verdict.
+"""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor, wait
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from detectd import wiring
+from detectd.commands.checks import require_detector, require_trainable_warmup
+from detectd.errors import DetectdError
+from detectd.models import training
+from detectd.models.awaited_partitions import Awaited, delivers
+from detectd.pipeline.records import Topic
+from detectd.pipeline.scoring import collect_records
+from detectd.pipeline.time_coverage import HOUR_MS
+from detectd.service.warmup_log import Busy, Origin, Warmup, digest
+from detectd.telemetry.warmup_progress import Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from detectd.models.model import Model
+    from detectd.models.store import Store
+    from detectd.pipeline.decode import Schema
+    from detectd.pipeline.records import Outgoing, Record
+    from detectd.pipeline.scoring import Unjudged
+    from detectd.service.warmup_log import Collected
+    from detectd.settings import Settings
+    from detectd.sources import Partition
+
+log = structlog.get_logger()
+
+VERDICTS = {"abstain": Topic.ABSTAIN, "pass": Topic.NORMAL, "hold": Topic.ABSTAIN}
+
+# A line in the log for each tenth of the way.
+TOLD = 10
+
+
+class Warming:
+    """Answers without a model. The first process on a store collects; others wait for its model."""
+
+    def __init__(self, settings: Settings, schema: Schema, store: Store) -> None:
+        require_detector(settings)
+        require_trainable_warmup(settings)
+        self._settings = settings
+        self._schema = schema
+        self._store = store
+        self._rows: Warmup | None = None
+        self._committed: dict[str, Any] = {}
+        self._awaited = Awaited(shared=settings.source.kind == "kafka")
+        self._failures = 0
+        self._last_failure: str | None = None
+        self._began = (time.monotonic(), 0.0)
+        self._told = 0
+        self._told_waiting = self._told_ended = False
+        self.holding = settings.training.on_warmup == "hold"
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether another process collects the rows."""
+        return self._rows is None
+
+    @property
+    def wanted(self) -> int:
+        """How many events to answer at most before a training may be due; 0 for any number."""
+        return self._rows.collection.due if self._rows else 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether there is enough to train on, of all partitions that have it."""
+        return self._rows is not None and self._rows.collection.enough and not self._waits
+
+    @property
+    def _waits(self) -> bool:
+        return self._awaited.names is None or bool(self._awaited.names)
+
+    def resume(self, state: dict[str, Any] | None) -> None:
+        """Go on from a `state`, None or {} for none.
+
+        Does nothing if another process of this group collects.
+        """
+        if not self._rows and not self._open():
+            return
+        assert self._rows
+        if not self._rows.resume({} if self.holding else state or {}):
+            log.warning("warmup.restarted", reason="the collected rows are gone")
+        self._committed = self._rows.state()
+        self._begin_to_count()
+        log.info("warmup.started", **self._figures())
+
+    def answer(self, records: Sequence[Record]) -> list[Outgoing]:
+        """One output for each record, in order: no verdict of a model, or a dead letter."""
+        verdict = VERDICTS[self._settings.training.on_warmup]
+        original = self._settings.output.value == "original"
+        unjudged = collect_records(records, self._schema, verdict, original=original)
+        if self._rows:
+            self._rows.add(unjudged.rows, origins(unjudged))
+        self._tell()
+        return unjudged.outgoing
+
+    def look(self, partitions: Mapping[str, Partition] | None) -> None:
+        """Look at the partitions that are assigned, as the source knows them; see `Awaited`."""
+        if not self._rows:
+            return
+        collection = self._rows.collection
+        given = {name: collection.sample.given(digest(name.encode())) for name in partitions or ()}
+        self._awaited.look(_delivering(partitions), given, collection.size)
+        if collection.enough and self._waits and not self._told_waiting:
+            self._told_waiting = True
+            names = self._awaited.names or []
+            log.info("warmup.waiting", partitions=names[:10], count=len(names))
+
+    def state(self) -> dict[str, Any]:
+        """What a restart must know once the outputs are committed."""
+        return {"warmup": self._rows.state() if self._rows else {}}
+
+    def committed(self) -> None:
+        """The outputs have been committed."""
+        if self._rows:
+            self._committed = self._rows.state()
+
+    def rewind(self) -> None:
+        """What was answered since the last commit will be answered again."""
+        if self._rows:
+            self._rows.resume(self._committed)
+
+    def release(self) -> None:
+        """The stream has ended too soon: what is held gets its answer without a model."""
+        self.ended()
+        self.holding = False
+
+    def ended(self) -> None:
+        """The stream has ended before there was a model: log once what was reached."""
+        progress = self.progress
+        if progress and not self._told_ended:
+            self._told_ended = True
+            reason = f"the stream has ended: {progress.lacks}" if progress.lacks else None
+            hint = "lower training.warmup, or run `detectd fit` on more events"
+            log.warning("warmup.incomplete", **self._figures(), reason=reason, hint=hint)
+
+    @property
+    def progress(self) -> Progress | None:
+        """None where another process collects."""
+        if not self._rows:
+            return None
+        (since, had), collection = self._began, self._rows.collection
+        gained, left = collection.share - had, 1 - collection.share
+        timed = collection.span_ms is not None
+        return Progress(
+            collected=collection.filled,
+            wanted=collection.wanted,
+            seconds_left=(time.monotonic() - since) * left / gained if gained > 0 else None,
+            failures=self._failures,
+            last_failure=self._last_failure,
+            covered_seconds=collection.covered_ms / 1000 if timed else None,
+            span_seconds=collection.span_ms / 1000 if collection.span_ms is not None else None,
+            awaited_partitions=len(self._awaited.names or ()) if collection.enough else 0,
+        )
+
+    def train(self, hold: Callable[[], None]) -> Model | None:
+        """Return the first model; None if these rows cannot carry one, and more are wanted then.
+
+        Calls `hold` again and again while that takes long.
+        """
+        assert self._rows
+        collected, recipe = self._rows.collected(), wiring.recipe(self._settings)
+        rows = collected.rows
+        _log_training(collected)
+        with ThreadPoolExecutor(1, "training") as aside:
+            features = self._schema.features
+            trained = aside.submit(training.train, rows, recipe, features, datetime.now(UTC))
+            while not wait([trained], 0.1).done:
+                hold()
+        try:
+            return trained.result()
+        except MemoryError:
+            raise
+        except Exception as failed:
+            if isinstance(failed.__cause__, MemoryError):  # PyOD's own
+                raise
+            known = isinstance(failed, DetectdError)
+            self._go_on(str(failed) if known else f"{type(failed).__name__}: {failed}")
+            return None
+
+    def done(self) -> None:
+        """There is a model; where it was made here, the rows are in it."""
+        if self._rows:
+            self._rows.done()
+
+    def close(self) -> None:
+        """Let go of the rows. May be called twice."""
+        if self._rows:
+            self._rows.close()
+
+    def _open(self) -> bool:
+        self._store.make()
+        width, goal = len(self._schema.columns), wiring.warmup_goal(self._settings)
+        try:
+            self._rows = Warmup(self._store.directory, width, goal)
+        except Busy:
+            if self._settings.source.kind != "kafka":
+                raise
+            log.debug("warmup.elsewhere")
+        return self._rows is not None
+
+    def _go_on(self, failure: str) -> None:
+        assert self._rows
+        self._failures, self._last_failure = self._failures + 1, failure
+        tried = self._rows.collection.filled
+        self._rows.want_more()
+        self._awaited.begin_again()
+        self._begin_to_count()
+        figures = self._figures()
+        log.warning(
+            "warmup.untrainable",
+            rows=tried,
+            reason=failure,
+            next_try_at=figures.pop("wanted"),
+            **figures,
+            hint="collecting on; if this stays, change event.features or detector.name, or run "
+            "`detectd fit` on rows that vary",
+        )
+
+    def _begin_to_count(self) -> None:
+        assert self._rows
+        share = self._rows.collection.share
+        self._began = (time.monotonic(), share)
+        self._told = int(share * TOLD)
+        self._told_waiting = False
+
+    def _tell(self) -> None:
+        progress = self.progress
+        if progress and int(progress.share * TOLD) > self._told:
+            self._told = int(progress.share * TOLD)
+            left = progress.seconds_left
+            seconds = None if left is None else round(left, 1)
+            log.info("warmup.progress", **self._figures(), seconds_left=seconds)
+
+    def _figures(self) -> dict[str, Any]:
+        """How far it is, for the log."""
+        assert self._rows
+        collection = self._rows.collection
+        figures: dict[str, Any] = {"collected": collection.filled, "wanted": collection.wanted}
+        if collection.span_ms is not None:
+            figures["hours_covered"] = round(collection.covered_ms / HOUR_MS, 2)
+            figures["hours_wanted"] = round(collection.span_ms / HOUR_MS, 2)
+        return figures
+
+
+def origins(unjudged: Unjudged) -> list[Origin]:
+    """Where the rows come from. A source without partitions is one."""
+    return [
+        Origin(
+            "" if record.partition is None else record.id.rpartition("/")[0],
+            event.timestamp_ms,
+            event.key,
+        )
+        for record, event in zip(unjudged.records, unjudged.events, strict=True)
+    ]
+
+
+def _delivering(partitions: Mapping[str, Partition] | None) -> dict[str, bool] | None:
+    if partitions is None:
+        return None
+    return {name: delivers(each.lag, each.silent) for name, each in partitions.items()}
+
+
+def _log_training(collected: Collected) -> None:
+    covered = collected.covered
+    log.info(
+        "training.started",
+        rows=len(collected.rows),
+        partitions=collected.partitions,
+        keys=collected.keys,
+        hours_covered=None if covered is None else round(covered.hours, 1),
+    )
+    if covered and covered.warning:
+        log.warning("training.short_span", reason=covered.warning)

@@ -1,0 +1,192 @@
+"""From a TOML file and the environment to `Settings`, or to one plain line per mistake."""
+
+from __future__ import annotations
+
+import codecs
+import itertools
+import json
+import os
+import tomllib
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pydantic import ValidationError
+
+from detectd.commands.arguments import DEFAULT_CONFIG, LOCAL_CONFIG
+from detectd.errors import ConfigError
+from detectd.filesystem.os_errors import explained
+from detectd.nearest import missing, nearest
+from detectd.settings import Settings
+from detectd.settings.environment import overrides
+from detectd.settings.relative_paths import resolve
+from detectd.settings.types import Section
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from pydantic_core import ErrorDetails
+
+    # The variable that set each (section, key, …).
+    Names = Mapping[tuple[str, ...], str]
+
+# What an editor on Windows calls Unicode; the longer mark begins with the shorter.
+MARKS = {
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
+
+# What pydantic says of a wrong value, where its own words do not say how to mend it.
+PLAIN_WORDS = {
+    "missing": "is required and not set",
+    "bool_type": "must be true or false, without quotes",
+    "int_type": "must be a whole number, without quotes",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number, without quotes",
+    "string_type": 'must be text, in quotes: "…"',
+    "tuple_type": 'must be a list: ["…", "…"]',
+    "dict_type": "must be a table",
+    "model_type": "must be a table of keys, written as [section]",
+    "model_attributes_type": "must be a table of keys, written as [section]",
+    "too_short": "must name at least one",
+    "string_too_short": "must not be empty",
+    "path_type": 'must be a path, in quotes: "…"',
+}
+
+
+class Loaded(NamedTuple):
+    """A configuration, and a line for each thing in it that may not be what is meant."""
+
+    settings: Settings
+    warnings: list[str]
+
+
+def load(path: Path) -> Settings:
+    """The settings of the file at `path`, overridden by the environment, its paths absolute.
+
+    Raises ConfigError with one line per mistake, each naming the file (or the variable), the key
+    and the fix.
+    """
+    return examine(path).settings
+
+
+def examine(path: Path) -> Loaded:
+    """As `load`, with what else there is to say."""
+    path = path.absolute()
+    settings = settle(read(path), str(path))
+    variables = overrides(Settings, os.environ)
+    located, surprises = resolve(settings, path, variables.names)
+    return Loaded(located, [*variables.warnings, *surprises])
+
+
+def settle(written: dict[str, Any], origin: str) -> Settings:
+    """The settings of what was written in a file, or on the command line. See `load`."""
+    names = overrides(Settings, os.environ).names
+    try:
+        settings = Settings(**written)
+    except ValidationError as invalid:
+        raise ConfigError("\n".join(_explain(invalid.errors(), origin, names))) from None
+    mistakes = [*_explain(_wrong_types(written, names), origin, names)]
+    if mistakes:
+        raise ConfigError("\n".join(mistakes))
+    return settings
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file, not looked at yet. Raises ConfigError if it is none."""
+    try:
+        return tomllib.loads(decoded(path.read_bytes()))
+    except FileNotFoundError:
+        raise ConfigError(_missing(path)) from None
+    except tomllib.TOMLDecodeError as broken:
+        raise ConfigError(f"{path}: not TOML: {broken}") from None
+    except ValueError as broken:
+        raise ConfigError(f"{path}: {broken}; save it as UTF-8") from None
+    except OSError as unreadable:
+        raise explained(unreadable, f"{path}: cannot be read") from None
+
+
+def decoded(content: bytes) -> str:
+    """Text in UTF-8, with or without a byte order mark. Raises ValueError that says what it is."""
+    other = next((name for mark, name in MARKS.items() if content.startswith(mark)), None)
+    if other or b"\0" in content:
+        raise ValueError(f"not UTF-8 text but {other or 'UTF-16 or binary'}")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as broken:
+        line = content.count(b"\n", 0, broken.start) + 1
+        raise ValueError(f"not UTF-8 text (line {line}, byte {broken.start})") from None
+
+
+def _missing(path: Path) -> str:
+    if path == DEFAULT_CONFIG:
+        return (
+            f"no configuration: neither {LOCAL_CONFIG.absolute()} nor {path} exists; "
+            "name one with --config FILE, or write one with `detectd init`"
+        )
+    return missing(path, "name the configuration with --config FILE")
+
+
+def _wrong_types(written: Mapping[str, Any], names: Names) -> Iterable[ErrorDetails]:
+    """Values that only a lenient reading accepts: `seed = "7"`, `follow = 1`.
+
+    Numbers in quotes are right in the environment, where all is text, and a mistake in the file.
+    """
+    for name, table in written.items():
+        section = Settings.model_fields[name].annotation
+        assert isinstance(section, type)
+        assert issubclass(section, Section)
+        try:
+            section.model_validate_json(json.dumps(table, default=str), strict=True)
+        except ValidationError as invalid:
+            for error in invalid.errors():
+                location = (name, *error["loc"])
+                if error["type"].endswith("_type") and not _variable([*map(str, location)], names):
+                    yield {**error, "loc": location}
+
+
+def _explain(errors: Iterable[ErrorDetails], origin: str, names: Names) -> Iterable[str]:
+    listed = [*errors]
+    wrong_within = {error["loc"][:-1] for error in listed}
+    for error in listed:
+        if error["type"] == "too_short" and error["loc"] in wrong_within:
+            continue  # Items that are wrong are not counted.
+        location = [str(part) for part in error["loc"]]
+        key = f"{_dotted(error['loc'])}: " if location else ""
+        variable = _variable(location, names)
+        where = f"${variable}" if variable else origin
+        yield f"{where}: {key}{_sentence(error, location)}"
+
+
+def _dotted(location: Iterable[str | int]) -> str:
+    """A key, with its place in a list: event.features[2]."""
+    parts = (f".{part}" if isinstance(part, str) else f"[{part}]" for part in location)
+    return "".join(parts).removeprefix(".")
+
+
+def _variable(location: list[str], names: Names) -> str | None:
+    """The environment variable that set the key, or a table that it is in."""
+    tables = itertools.accumulate((part,) for part in location)
+    return next((names[table] for table in tables if table in names), None)
+
+
+def _sentence(error: ErrorDetails, location: list[str]) -> str:
+    kind, value = error["type"], error["input"]
+    if kind == "extra_forbidden":
+        return f"unknown key; {_nearest(location)}"
+    if kind == "value_error":
+        return str(error["ctx"]["error"])
+    if kind in PLAIN_WORDS:
+        return PLAIN_WORDS[kind]
+    message = error["msg"].removeprefix("Input ").removeprefix("should ")
+    return f"must {message} (it is {json.dumps(value, default=str)})"
+
+
+def _nearest(location: list[str]) -> str:
+    table: Any = Settings
+    for part in location[:-1]:
+        table = table.model_fields[part].annotation
+    known = list(getattr(table, "model_fields", {}))
+    close = nearest(location[-1], known)
+    return f"did you mean {close}?" if close else f"the keys here are {', '.join(known)}"

@@ -1,0 +1,41 @@
+"""Which records of a commit the brokers refuse: parts of it are written, and taken back."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from detectd.kafka.errors import RecordsRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from detectd.kafka.error_codes import Meaning
+
+# What is not found by then is left to the next attempt.
+SECONDS = 30.0
+
+
+def refused_records(
+    attempt: Callable[[Sequence[int]], None], count: int, seconds: float = SECONDS
+) -> dict[int, Meaning]:
+    """Return the refused of `count` records with the reason of each; empty if alone none is.
+
+    `attempt` writes the records of these numbers, and raises RecordsRefused with their places in
+    that write. Where the brokers name nobody, the suspects are halved until one is left.
+    """
+    deadline = time.monotonic() + seconds
+    found: dict[int, Meaning] = {}
+    parts: list[Sequence[int]] = [range(count)]
+    while parts and time.monotonic() < deadline:
+        part = parts.pop()
+        try:
+            attempt(part)
+        except RecordsRefused as refused:
+            certain = refused.certain or (refused.suspects if len(part) == 1 else {})
+            found |= {part[place]: why for place, why in certain.items()}
+            suspects = [] if certain else [part[place] for place in sorted(refused.suspects)]
+            middle = (len(suspects) + 1) // 2
+            rest = [number for number in part if number not in found and number not in suspects]
+            parts += [each for each in (rest, suspects[middle:], suspects[:middle]) if each]
+    return found

@@ -1,0 +1,108 @@
+"""What the state of the service says in numbers, by the names of `metrics.METRICS`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from detectd import __version__
+from detectd.pipeline.encode import VERDICTS
+from detectd.pipeline.records import Topic
+from detectd.telemetry.health import HINDRANCES, OUTCOMES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from detectd.models.serving import Serving
+    from detectd.telemetry.health import State
+
+# Label values -> value, in the order of the declared labels.
+Values = dict[tuple[str, ...], float]
+
+
+def readings(state: State, now: float, epoch: float) -> dict[str, Values]:
+    """The metrics that have a value at this moment; `now` is the state's clock, `epoch` Unix's."""
+    partitions = state.partitions or {}
+    hindering = {hindrance.state for hindrance in state.hindrances(now)}
+    values: dict[str, Values] = {
+        "detectd_build_info": {(__version__, state.config, state.instance): 1},
+        "detectd_config_last_reload_successful": {(): not state.reload_refused},
+        "detectd_config_last_reload_success_timestamp_seconds": {(): epoch - (now - state.loaded)},
+        "detectd_ready": {(): not hindering},
+        "detectd_not_ready": {(reason,): reason in hindering for reason in HINDRANCES},
+        "detectd_consumer_lag_records": {
+            (name,): p.lag for name, p in partitions.items() if p.lag is not None
+        },
+        "detectd_last_record_timestamp_seconds": {
+            (name,): p.timestamp_ms / 1000
+            for name, p in partitions.items()
+            if p.timestamp_ms is not None
+        },
+        "detectd_stale_partitions": {(): len(state.stale(now))},
+        "detectd_source_lost_total": {(): state.losses.times},
+        "detectd_source_lost_bytes_total": {(): state.losses.lost_bytes},
+        "detectd_source_nul_bytes_total": {(): state.losses.nul_bytes},
+        "detectd_interruptions_total": {(): state.interruptions},
+        "detectd_rewinds_total": {(): state.rewinds},
+        "detectd_failed_commits_total": {(): state.failed_commits},
+        "detectd_models_refused_total": {(): state.models_refused},
+        "detectd_source_gap_records_total": _by_partition(partitions, state.gap_records),
+        "detectd_source_resets_total": _by_partition(partitions, state.resets),
+    }
+    if state.unread is not None:
+        values["detectd_source_unread_bytes"] = {(): state.unread}
+    if state.shared:
+        values["detectd_assigned_partitions"] = {(): len(partitions)}
+    if state.warming:
+        warming = state.warming
+        values["detectd_warmup_progress_ratio"] = {(): warming.share}
+        values["detectd_warmup_failures_total"] = {(): warming.failures}
+        if warming.seconds_left is not None:
+            values["detectd_warmup_remaining_seconds"] = {(): warming.seconds_left}
+    if state.serving:
+        values |= _of_model(state.serving, state.observed, epoch)
+    return values | _of_watch(state)
+
+
+def _by_partition(owned: Iterable[str], counts: Mapping[str, int]) -> Values:
+    """Return the counts, 0 for a partition without one: Prometheus sees a counter only grow."""
+    return {(name,): counts.get(name, 0) for name in {*owned, *counts}}
+
+
+def _of_model(serving: Serving, observed: Mapping[str, int], epoch: float) -> dict[str, Values]:
+    model, promise = serving.model, serving.promise
+    # A clock that was set back must not make a model younger than new.
+    age = max(0.0, epoch - datetime.fromisoformat(model.created).timestamp())
+    values: dict[str, Values] = {
+        "detectd_warmup_progress_ratio": {(): 1},
+        "detectd_warmup_remaining_seconds": {(): 0},
+        "detectd_warmup_failures_total": {(): 0},
+        "detectd_model_info": {(model.version, model.recipe.detector): 1},
+        "detectd_model_age_seconds": {(): age},
+        "detectd_expected_rejection_ratio": {(): promise.expected_rejection_rate},
+        "detectd_expected_anomaly_ratio": {(): promise.expected_anomaly_rate},
+    }
+    if promise.exact is not None:
+        values["detectd_rejection_ratio_upper"] = {(): promise.exact.rejection_rate_upper}
+    events = sum(observed.get(verdict, 0) for verdict in VERDICTS)
+    if events:
+        abstained = observed.get(Topic.ABSTAIN, 0)
+        values["detectd_observed_rejection_ratio"] = {(): abstained / events}
+        kept = promise.kept(events, abstained)
+        if kept is not None:
+            values["detectd_promise_kept"] = {(): kept}
+    return values
+
+
+def _of_watch(state: State) -> dict[str, Values]:
+    values: dict[str, Values] = {
+        "detectd_drift_alarms_total": {(): state.alarm_count},
+        "detectd_refits_total": {(o,): state.refits.get(o, 0) for o in OUTCOMES},
+        "detectd_refit_running": {(): state.refitting},
+        "detectd_model_held": {(): state.held is not None},
+    }
+    if state.evidence is not None:
+        values["detectd_drift_evidence"] = {(): state.evidence}
+    if state.average_run_length is not None:
+        values["detectd_drift_average_run_length"] = {(): state.average_run_length}
+    return values
