@@ -182,7 +182,7 @@ def main() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
     sys.path.insert(0, str(TESTS))
-    import broker
+    from tests.support import broker
 
     with tempfile.TemporaryDirectory() as home, broker.running(Path(home) / "kafka") as there:
         bench = Bench(",".join(there.servers), Path(home))

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from broker import Broker
+    from tests.support.broker import Broker
 
 # How long an example takes depends on what else the machine does.
 settings.register_profile(
@@ -24,7 +24,7 @@ settings.load_profile("any machine")
 @pytest.fixture(scope="session")
 def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     """A running Kafka. Without Java or Maven its tests are skipped, under CI=true they fail."""
-    import broker
+    from tests.support import broker
 
     try:
         with broker.running(tmp_path_factory.mktemp("kafka")) as running:

@@ -1,7 +1,8 @@
 import shutil
 
 import pytest
-from acceptance.command import World
+
+from tests.support.command import World
 
 
 @pytest.fixture

@@ -5,8 +5,9 @@ import re
 from datetime import UTC, datetime
 
 import pytest
-from acceptance.command import events, start
-from acceptance.test_looking_in import append, one_line, serving, until
+
+from tests.acceptance.test_looking_in import append, one_line, serving, until
+from tests.support.command import events, start
 
 BEGIN = 1_790_000_000
 # Copies to the clipboard, begins an escape sequence, turns the line around.

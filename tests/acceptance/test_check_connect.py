@@ -3,11 +3,12 @@
 from contextlib import closing
 
 import pytest
-from acceptance.command import TOPICS
-from acceptance.test_kafka_records import settle
-from broker import cluster, fetch
 from kafka import KafkaAdminClient
 from kafka.admin import ACL, ACLOperation, ACLPermissionType, ResourcePattern, ResourceType
+
+from tests.acceptance.test_kafka_records import settle
+from tests.support.broker import cluster, fetch
+from tests.support.command import TOPICS
 
 LOGIN = {
     "security_protocol": "SASL_PLAINTEXT",

@@ -7,8 +7,9 @@ import subprocess
 import sys
 
 import pytest
-from acceptance.command import TOPICS, detectd, events, start
-from acceptance.test_looking_in import until
+
+from tests.acceptance.test_looking_in import until
+from tests.support.command import TOPICS, detectd, events, start
 
 
 def one_line(done, code, *words):

@@ -7,7 +7,8 @@ import subprocess
 import time
 
 import pytest
-from acceptance.command import events, start
+
+from tests.support.command import events, start
 
 EVENTS = 12_000
 WELL_INTO_THE_WARMUP = 300_000  # bytes, of about 1,000,000

@@ -6,9 +6,9 @@ import json
 
 import numpy as np
 import pytest
-from acceptance.command import detectd, events
 
 from detectd.rejection import default_T, reach, stability, zone
+from tests.support.command import detectd, events
 
 
 def one_line(done, code, *words):

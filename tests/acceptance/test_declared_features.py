@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
-from acceptance.command import World
-from acceptance.test_commands import one_line
+
+from tests.acceptance.test_commands import one_line
+from tests.support.command import World
 
 CLOCK = {"fn": "hour", "name": "clock"}
 

@@ -8,15 +8,15 @@ import shutil
 import signal
 import time
 import tomllib
-from pathlib import Path
 
 import numpy as np
 import pytest
-from acceptance.command import TOPICS, detectd, start
 
 from detectd.telemetry.listen_address import MORE_PORTS
+from tests.support.command import TOPICS, detectd, start
+from tests.support.paths import ROOT
 
-CONFIG = Path(__file__).parents[2] / "config"
+CONFIG = ROOT / "config"
 FEATURES = ("cpu", "memory", "latency_ms")
 WARMUP, COUNT = 400, 1000
 SOON = {"DETECTD_TRAINING__WARMUP": str(WARMUP), "DETECTD_SERVER__LISTEN": ""}

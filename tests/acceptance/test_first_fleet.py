@@ -4,9 +4,10 @@ import json
 from collections import Counter
 
 import pytest
-from acceptance.command import TOPICS, World, detectd, start
-from acceptance.fleets import requests, telemetry
-from acceptance.live import Live
+
+from tests.support.command import TOPICS, World, detectd, start
+from tests.support.fleets import requests, telemetry
+from tests.support.live import Live
 
 QUIET = {"DETECTD_SERVER__LISTEN": "", "DETECTD_LOG__FORMAT": "json"}
 

@@ -11,9 +11,10 @@ import tempfile
 from contextlib import contextmanager
 
 import pytest
-from acceptance.command import detectd, events, start
-from acceptance.test_commands import one_line
-from acceptance.test_looking_in import until
+
+from tests.acceptance.test_commands import one_line
+from tests.acceptance.test_looking_in import until
+from tests.support.command import detectd, events, start
 
 RANDOM = random.Random(7)
 

@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from acceptance.command import ENVIRONMENT, detectd
-from documentation.pages import DOCS, blocks, read
+
+from tests.documentation.pages import DOCS, blocks, read
+from tests.support.command import ENVIRONMENT, detectd
 
 PAGE = read(DOCS / "getting-started.md").partition("## Run it as a service")[0]
 # What depends on the reader: where it stands, and which port was free.

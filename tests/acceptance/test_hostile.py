@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from acceptance.command import detectd, events
+
+from tests.support.command import detectd, events
 
 
 def nested(deep):

@@ -7,8 +7,6 @@ from collections import Counter
 from contextlib import closing
 
 import pytest
-from acceptance.command import TOPICS, events
-from acceptance.test_kafka_service import kafka
 from kafka import KafkaAdminClient
 
 from detectd import wiring
@@ -19,6 +17,8 @@ from detectd.pipeline.records import Topic
 from detectd.service.loop import Service
 from detectd.settings.loader import load
 from detectd.signals import Stop
+from tests.acceptance.test_kafka_service import kafka
+from tests.support.command import TOPICS, events
 
 COUNT = 400
 

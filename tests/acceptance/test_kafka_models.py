@@ -3,9 +3,10 @@
 import json
 
 import pytest
-from acceptance.command import TOPICS, World
-from acceptance.test_kafka_records import settle
-from acceptance.test_kafka_recovery import committed, produce, service, stop, told, until
+
+from tests.acceptance.test_kafka_records import settle
+from tests.acceptance.test_kafka_recovery import committed, produce, service, stop, told, until
+from tests.support.command import TOPICS, World
 
 
 @pytest.fixture

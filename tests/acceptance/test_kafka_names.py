@@ -8,8 +8,9 @@ import time
 from contextlib import ExitStack
 
 import pytest
-from acceptance.command import TOPICS, events
-from acceptance.test_kafka_records import settle
+
+from tests.acceptance.test_kafka_records import settle
+from tests.support.command import TOPICS, events
 
 # Sockets that no other process sees stand in for a network namespace of its own.
 ALONE = """

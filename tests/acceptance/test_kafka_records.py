@@ -5,10 +5,11 @@ import time
 from contextlib import closing
 
 import pytest
-from acceptance.command import TOPICS, events
-from acceptance.test_kafka_service import kafka, run_until
 from kafka import KafkaAdminClient, KafkaProducer
 from kafka.admin import ConfigResource, ConfigResourceType
+
+from tests.acceptance.test_kafka_service import kafka, run_until
+from tests.support.command import TOPICS, events
 
 CODECS = ("gzip", "snappy", "lz4", "zstd")
 NOW = int(time.time() * 1000) - 60_000

@@ -9,8 +9,9 @@ from collections import Counter, defaultdict
 from contextlib import contextmanager, suppress
 
 import pytest
-from acceptance.command import TOPICS, events, start
-from acceptance.test_kafka_records import settle
+
+from tests.acceptance.test_kafka_records import settle
+from tests.support.command import TOPICS, events, start
 
 SECONDS = 60
 
@@ -20,7 +21,7 @@ def mortal(kafka_broker, tmp_path_factory):
     """A broker that may be stopped."""
     if not kafka_broker.nodes:
         pytest.skip("stops a broker, which must be our own")
-    from broker import cluster, fetch
+    from tests.support.broker import cluster, fetch
 
     with cluster(fetch(), tmp_path_factory.mktemp("mortal")) as broker:
         yield broker

@@ -11,18 +11,18 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from acceptance.command import TOPICS, detectd, events, start
-from acceptance.test_examples import CONFIG, COUNT, answered_from, elsewhere, json_lines
-from acceptance.test_examples import until as eventually
-from acceptance.test_kafka_recovery import committed, service, stop, until
-from broker import Broker, cluster, fetch
-from certificates import PASSWORD, Authority, authority
 from kafka import KafkaAdminClient
 from kafka.admin import UserScramCredentialUpsertion
 
 from detectd.errors import ConfigError, Interrupted, RefusedError
 from detectd.kafka.tokens import Tokens
 from detectd.settings.kafka import KafkaSettings
+from tests.acceptance.test_examples import CONFIG, COUNT, answered_from, elsewhere, json_lines
+from tests.acceptance.test_examples import until as eventually
+from tests.acceptance.test_kafka_recovery import committed, service, stop, until
+from tests.support.broker import Broker, cluster, fetch
+from tests.support.certificates import PASSWORD, Authority, authority
+from tests.support.command import TOPICS, detectd, events, start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,8 +7,9 @@ from collections import Counter
 from contextlib import closing
 
 import pytest
-from acceptance.command import TOPICS, events, start
 from kafka import KafkaAdminClient
+
+from tests.support.command import TOPICS, events, start
 
 COUNT = 3000
 

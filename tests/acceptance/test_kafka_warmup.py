@@ -5,9 +5,9 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from acceptance.command import events, start
 
 from detectd.models.store import Store
+from tests.support.command import events, start
 
 EACH = 6000
 

@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from acceptance.command import events
+
+from tests.support.command import events
 
 ENVELOPE = {"verdict", "reason", "model", "id", "event"}
 DEAD = {"id", "stage", "error", "raw", "raw_encoding"}

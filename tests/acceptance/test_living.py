@@ -4,8 +4,9 @@ import json
 import shutil
 
 import pytest
-from acceptance.command import events, start
-from acceptance.live import running
+
+from tests.support.command import events, start
+from tests.support.live import running
 
 UNCHANGEABLE = [
     ("source", "path", "elsewhere.jsonl"),

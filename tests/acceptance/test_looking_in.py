@@ -6,7 +6,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from acceptance.command import detectd, events, start
+from tests.support.command import detectd, events, start
 
 
 def one_line(done, code, *words):

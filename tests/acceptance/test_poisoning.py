@@ -1,9 +1,8 @@
 """An attack that wants to be learnt: what waits, what is held, and what an operator says."""
 
 import pytest
-from acceptance.command import events
-from acceptance.live import running
-from acceptance.test_renewal import (
+
+from tests.acceptance.test_renewal import (
     EVERY,
     ON_DRIFT,
     QUICK,
@@ -13,6 +12,8 @@ from acceptance.test_renewal import (
     shifted,
     verdicts,
 )
+from tests.support.command import events
+from tests.support.live import running
 
 HOLD = ON_DRIFT | {"after_alarm": "hold", "quarantine": 300}
 

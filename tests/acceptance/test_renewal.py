@@ -6,8 +6,9 @@ import signal
 import subprocess
 
 import pytest
-from acceptance.command import events, start
-from acceptance.live import running
+
+from tests.support.command import events, start
+from tests.support.live import running
 
 
 def shifted(count, seed, by=4.0):

@@ -5,7 +5,6 @@ import os
 from collections import Counter
 
 import pytest
-from acceptance.command import World, events
 
 from detectd import wiring
 from detectd.commands.replaying import replay
@@ -16,6 +15,7 @@ from detectd.settings.loader import load
 from detectd.signals import Stop
 from detectd.sinks import file_reader as file_outputs
 from detectd.sinks.file import FileSink, ReplaySink
+from tests.support.command import World, events
 
 MENDED = {"numeric_strings": True}
 

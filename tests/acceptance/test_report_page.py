@@ -1,6 +1,6 @@
 """`report --format html` and the demo's page, from the real command."""
 
-from acceptance.command import detectd, events
+from tests.support.command import detectd, events
 
 
 def test_the_page_goes_to_stdout_or_into_a_file_and_knows_what_was_observed(fitted):

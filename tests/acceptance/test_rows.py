@@ -4,7 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from acceptance.command import detectd, events
+
+from tests.support.command import detectd, events
 
 HEAD = "zeit;ort;a;b;falsch"
 

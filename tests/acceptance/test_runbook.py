@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
-from pathlib import Path
 
 import pytest
-from acceptance.command import detectd, events
-from acceptance.test_looking_in import serving
 
 from detectd.settings import Settings
+from tests.acceptance.test_looking_in import serving
+from tests.support.command import detectd, events
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 RUNBOOK = (ROOT / "dashboards/runbook.md").read_text(encoding="utf-8")
 INSTANCE = "sudo -u detectd detectd "
 # Wrapped lines are one, so that a command in a sentence is found whole.

@@ -5,7 +5,8 @@ import shutil
 from datetime import UTC, datetime
 
 import pytest
-from acceptance.command import events
+
+from tests.support.command import events
 
 
 def observed(world):

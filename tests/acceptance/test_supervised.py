@@ -9,7 +9,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from acceptance.command import events, start
+
+from tests.support.command import events, start
 
 
 @pytest.fixture

@@ -10,8 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
-from acceptance.command import ENVIRONMENT, events, start
-from acceptance.live import running
+
+from tests.support.command import ENVIRONMENT, events, start
+from tests.support.live import running
 
 # The interpreter itself, for what is settled at its start.
 COMMAND = [sys.executable, "-m", "detectd"]

@@ -4,10 +4,10 @@ import json
 
 import numpy as np
 import pytest
-from acceptance.command import events, start
-from acceptance.live import running
 
 from detectd.models.store import Store
+from tests.support.command import events, start
+from tests.support.live import running
 
 NOON = 1_772_366_400_000
 MINUTE = 60_000

@@ -9,14 +9,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from acceptance.command import TOPICS
-from chaos.stream import NUMBER
 from kafka import KafkaConsumer, TopicPartition
+
+from tests.chaos.stream import NUMBER
+from tests.support.command import TOPICS
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping
 
-    from broker import Broker
+    from tests.support.broker import Broker
 
 DEAD_LETTER = TOPICS[3]
 

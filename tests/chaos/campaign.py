@@ -23,10 +23,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from chaos import audit, stage
-from chaos.faults import Fault, Kind, draw
-from chaos.fleet import TICK, Fleet
-from chaos.stream import Stream, produce
+from tests.chaos import audit, stage
+from tests.chaos.faults import Fault, Kind, draw
+from tests.chaos.fleet import TICK, Fleet
+from tests.chaos.stream import Stream, produce
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

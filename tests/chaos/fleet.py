@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from acceptance.command import start
+from tests.support.command import start
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,19 +10,20 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from acceptance.command import TOPICS, World
-from broker import cluster, fetch
-from chaos.faults import BROKER_SESSION_SECONDS, SESSION_SECONDS
-from chaos.stream import FEATURES, Stream, encode
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
+
+from tests.chaos.faults import BROKER_SESSION_SECONDS, SESSION_SECONDS
+from tests.chaos.stream import FEATURES, Stream, encode
+from tests.support.broker import cluster, fetch
+from tests.support.command import TOPICS, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from broker import Broker, Node
+    from tests.support.broker import Broker, Node
 
 NODES = 3
 PARTITIONS = 8

@@ -15,7 +15,7 @@ from kafka import KafkaProducer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from broker import Broker
+    from tests.support.broker import Broker
 
 FEATURES = ("a", "b", "c", "d")
 NUMBER = "number"

@@ -5,11 +5,12 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from acceptance.command import TOPICS
-from chaos.audit import answer, answer_id, audit
-from chaos.campaign import Campaign
-from chaos.faults import FIRST, GAP, SESSION_SECONDS, Kind, draw
-from chaos.stream import Stream
+
+from tests.chaos.audit import answer, answer_id, audit
+from tests.chaos.campaign import Campaign
+from tests.chaos.faults import FIRST, GAP, SESSION_SECONDS, Kind, draw
+from tests.chaos.stream import Stream
+from tests.support.command import TOPICS
 
 NAMES = {topic: topic for topic in TOPICS}
 SOURCE = {f"in/{n % 2}/{n // 2}": n for n in range(8)}

@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).parents[2]
+from tests.support.paths import ROOT
+
 sys.path.insert(0, str(ROOT / "packaging"))
 
-import prose as words  # noqa: E402, F401 - scripts
-import site_pages  # noqa: E402
+import prose as words  # noqa: F401 - scripts
+import site_pages
 
 DOCS = ROOT / "docs"
 OTHERS = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "dashboards/runbook.md")

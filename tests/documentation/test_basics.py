@@ -9,7 +9,8 @@ import tomllib
 
 import pytest
 import yaml
-from documentation.pages import ROOT, read
+
+from tests.documentation.pages import ROOT, read
 
 PROJECT = tomllib.loads(read(ROOT / "pyproject.toml"))["project"]
 MAKEFILE = read(ROOT / "Makefile")

@@ -7,7 +7,9 @@ import subprocess
 
 import pytest
 import yaml
-from documentation.pages import DOCS, PAGES, ROOT, built, name, prose
+
+from tests.documentation.pages import DOCS, PAGES, ROOT, built, name, prose
+from tests.support.paths import ROOT
 
 LINK = re.compile(r"\]\(([^()\s]+)\)|<(?:img|source)[^>]*? (?:src|srcset)=\"([^\"]+)\"")
 

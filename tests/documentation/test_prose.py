@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
-from documentation.pages import DOCS, PAGES, ROOT, name, read, words
+
+from tests.documentation.pages import DOCS, PAGES, ROOT, name, read, words
+from tests.support.paths import ROOT
 
 # Moved as they were; their English follows with the rest of the project's.
 LATER = {"dashboards/runbook.md", "SECURITY.md"}

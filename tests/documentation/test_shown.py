@@ -8,7 +8,6 @@ import shlex
 import tomllib
 
 import pytest
-from documentation.pages import DOCS, PAGES, ROOT, blocks, built, name, prose
 
 from detectd import errors
 from detectd.commands import COMMANDS
@@ -17,6 +16,8 @@ from detectd.settings import Settings
 from detectd.settings.loader import settle
 from detectd.sinks import delivery
 from detectd.telemetry.metrics import METRICS
+from tests.documentation.pages import DOCS, PAGES, ROOT, blocks, built, name, prose
+from tests.support.paths import ROOT
 
 README = ROOT / "README.md"
 INSTANCE = re.compile(

@@ -59,9 +59,9 @@ def main() -> None:
         import detectd.pipeline.nesting  # noqa: F401 - before the counters
 
         with atheris.instrument_imports(include=MODULES):
-            from fuzz.path import one_input
-    from fuzz.path import one_input
-    from fuzz.seeds import seeds
+            from tests.fuzz.path import one_input
+    from tests.fuzz.path import one_input
+    from tests.fuzz.seeds import seeds
 
     if asked.again:
         one_input(asked.again.read_bytes())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fuzz.path import BETWEEN
+from tests.fuzz.path import BETWEEN
 
 JSON = (
     b'{"a": 1.5, "b": -2, "host": "web-1", "at": "2026-11-29T01:00:00Z"}',

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from pathlib import Path
 
 import pytest
 
 from detectd import __version__
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 DEBIAN = ROOT / "debian"
 DOCS = "/usr/share/doc/detectd"
 

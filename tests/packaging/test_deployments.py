@@ -11,8 +11,9 @@ import pytest
 import yaml
 
 from detectd.settings.loader import load
+from tests.support.paths import ROOT
 
-PACKAGING = Path(__file__).parents[2] / "packaging"
+PACKAGING = ROOT / "packaging"
 COMPOSE, KUBERNETES = PACKAGING / "compose", PACKAGING / "kubernetes"
 # The newest that the manifests are held against, and the oldest still common.
 VERSIONS = ("1.37", "1.29")

@@ -6,11 +6,12 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-PACKAGING = Path(__file__).parents[2] / "packaging"
+from tests.support.paths import ROOT
+
+PACKAGING = ROOT / "packaging"
 sys.path.insert(0, str(PACKAGING))
 
 from completion import completion  # noqa: E402 - a script

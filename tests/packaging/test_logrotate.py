@@ -9,15 +9,15 @@ import json
 import os
 import re
 import subprocess
-from pathlib import Path
 
 import pytest
 
 from detectd.pipeline.records import Outgoing, Position, Topic
 from detectd.sinks.file import FileSink
 from detectd.sinks.file_reader import FileOutputs
+from tests.support.paths import ROOT
 
-SNIPPET = Path(__file__).parents[2] / "debian" / "detectd.logrotate"
+SNIPPET = ROOT / "debian" / "detectd.logrotate"
 
 
 @pytest.fixture

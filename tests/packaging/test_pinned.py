@@ -13,8 +13,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from detectd import extras
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 PINNED = ROOT / "requirements"
 # A requirement with its hashes on lines of their own; a comment says what asks for it.
 PIN = re.compile(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import sys
 import tomllib
-from pathlib import Path
 
 import jsonschema
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.support.paths import ROOT
+
 CONFIG = ROOT / "config"
 sys.path.insert(0, str(ROOT / "packaging"))
 

@@ -7,14 +7,15 @@ import os
 import re
 import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 
-SYSTEMD = Path(__file__).parents[2] / "systemd"
+from tests.support.paths import ROOT
+
+SYSTEMD = ROOT / "systemd"
 UNIT = SYSTEMD / "detectd@.service"
 MOST_EXPOSED = 1.2
-SANDBOXED = Path(__file__).parents[2] / "packaging" / "detectd-sandboxed"
+SANDBOXED = ROOT / "packaging" / "detectd-sandboxed"
 
 NOT_OF_THE_SANDBOX = (
     "Type|NotifyAccess|Exec|Restart|Timeout|Watchdog|OOMPolicy|SyslogId|RuntimeDir|WantedBy"

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from parity.rows import Rows
 
 from detectd.detectors import Scorer
 from detectd.detectors.catalogue import CATALOGUE, Scoring
@@ -14,6 +13,7 @@ from detectd.detectors.scorer import BatchScorer, RowScorer
 from detectd.detectors.selection import ABSOLUTE, RELATIVE
 from detectd.detectors.tails import TailScorer
 from detectd.rejection import rejector
+from tests.parity.rows import Rows
 
 CONTAMINATION, T = 0.1, 8.0
 

@@ -18,13 +18,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from parity import against
-from parity.rows import KINDS, Rows, adversarial, fresh, generated, measured
 from threadpoolctl import threadpool_limits
 
 from detectd.detectors import build, choose, fit
 from detectd.detectors.kernels import MODULES
 from detectd.errors import DetectdError
+from tests.parity import against
+from tests.parity.rows import KINDS, Rows, adversarial, fresh, generated, measured
 
 TRAINING = 2_000
 CALIBRATION = 1_000

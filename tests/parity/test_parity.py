@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from parity import against, campaign
-from parity.rows import KINDS, adversarial, fresh, generated
 from threadpoolctl import threadpool_limits
 
 from detectd.detectors import build, choose, fit
 from detectd.detectors.kernels import MODULES
 from detectd.detectors.scorer import RowScorer
+from tests.parity import against, campaign
+from tests.parity.rows import KINDS, adversarial, fresh, generated
 
 FEW = {"CBLOF": {"n_clusters": 2}, "INNE": {"n_estimators": 5}, "IForest": {"n_estimators": 20}}
 WIDTH = 4

@@ -1,0 +1,280 @@
+"""What an alarm, a refusal and an operator do to the rows of the next model."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+
+from detectd.errors import DetectdError
+from detectd.models import serving
+from detectd.models.store import Store
+from detectd.rejection import NORMAL
+from detectd.service.retraining import Renewal
+from detectd.service.training_window import Guard
+from detectd.sinks import commit_metadata
+from tests.unit.service.test_engine import model, settings
+
+QUARANTINE = 50
+
+
+@pytest.fixture(scope="module")
+def first():
+    return model(0)
+
+
+def training(refit, **more):
+    every = {"every_events": 100_000} if refit == "every" else {}
+    return {"refit": refit, "quarantine": QUARANTINE, "guard": "none"} | every | more
+
+
+def begun(home, first, **keys):
+    store = Store(home / "models")
+    store.save(first)
+    asked = settings(home, training=keys, source={"follow": False})  # so that it waits for a refit
+    renewal = Renewal(asked, store, serving.serve(first, asked))
+    renewal.resume({}, None)
+    return renewal
+
+
+def judged(begin, end):
+    rows = np.repeat(np.arange(begin, end, dtype=float)[:, None], 2, axis=1)
+    return SimpleNamespace(
+        rows=rows, found=SimpleNamespace(verdict=np.full(len(rows), NORMAL, dtype=np.int8))
+    )
+
+
+def collected(renewal):
+    """The numbers of the rows in the window, and how many wait."""
+    rows = renewal._collected
+    return rows.window.rows()[:, 0].astype(int).tolist(), rows.waiting
+
+
+def see(renewal, cuts, alarms):
+    """The stream in batches that end at `cuts`, with alarms after the events of those numbers."""
+    for begin, end in zip([0, *cuts], cuts, strict=False):
+        within = [alarm - begin for alarm in alarms if begin < alarm <= end]
+        renewal.see(judged(begin, end), within)
+        renewal.committed()
+
+
+def left_by_a_slow_list(count, alarms, refit):
+    """The same by lists: the window without its bound, and what waits."""
+    window, waiting, alarmed = [], [], False
+    for number in range(count):
+        waiting.append(number)
+        if len(waiting) > QUARANTINE:
+            window.append(waiting.pop(0))
+        for _ in range(alarms.count(number + 1)):
+            if refit == "every":
+                waiting = []
+            elif not alarmed:
+                window, waiting, alarmed = [], [], True
+    return window[-400:], len(waiting)
+
+
+@examples(max_examples=25, deadline=None)
+@given(
+    st.sampled_from(["every", "on_drift"]),
+    st.lists(st.integers(1, 900), max_size=4, unique=True).map(sorted),
+    st.lists(st.integers(1, 899), max_size=9, unique=True).map(sorted),
+)
+def test_alarms_drop_the_same_rows_however_the_stream_is_cut(
+    tmp_path_factory, first, refit, alarms, cuts
+):
+    renewal = begun(tmp_path_factory.mktemp("renewal"), first, **training(refit))
+    see(renewal, [*cuts, 900], alarms)
+    assert collected(renewal) == left_by_a_slow_list(900, alarms, refit)
+    before, state = collected(renewal), renewal.state()
+    renewal.rewind()
+    assert (collected(renewal), renewal.state()) == (before, state)
+    renewal.close()
+
+
+@pytest.mark.parametrize("how", ["discard", "rollback"])
+@pytest.mark.parametrize("quarantine", [0, QUARANTINE])
+def test_an_operator_drops_all_rows_also_while_the_service_is_down(
+    tmp_path, first, how, quarantine
+):
+    def speak():
+        if how == "discard":
+            renewal._store.discard()
+        else:
+            for version in (second.version, first.version, second.version):
+                renewal._store.activate(version)
+            renewal._store.rollback()
+
+    second = model(1)
+    renewal = begun(tmp_path, first, **training("every", quarantine=quarantine))
+    renewal._store.save(second)
+    see(renewal, [300], [])
+    speak()
+    assert collected(renewal)[0]
+    assert renewal.heed()
+    assert collected(renewal) == ([], 0)
+    assert not renewal.heed()
+    see(renewal, [300], [])
+    state = renewal.state()
+    speak()
+    renewal.close()
+    again = begun(tmp_path, first, **training("every", quarantine=quarantine))
+    again.resume(state, first.version)
+    assert collected(again) == ([], 0)
+    again.resume(again.state(), first.version)  # and once is enough
+    see(again, [300], [])
+    again.rewind()
+    assert collected(again)[0]
+    again.close()
+
+
+def through(renewal):
+    """Wait for what is being trained."""
+    return renewal.advance(lambda: None)
+
+
+def real(count, seed, shift=0.0):
+    rows = np.random.default_rng(seed).normal(size=(count, 2)) + shift
+    return SimpleNamespace(
+        rows=rows, found=SimpleNamespace(verdict=np.full(count, NORMAL, dtype=np.int8))
+    )
+
+
+ONE = {"every_events": 500, "cooldown_events": 0}
+
+
+def test_a_refused_model_takes_its_rows_and_those_that_wait_with_it(tmp_path, first):
+    renewal = begun(tmp_path, first, **training("every", **ONE, max_changed=0.0))
+    renewal.see(real(1000, 7, shift=1.0), [])
+    renewal.committed()
+    assert through(renewal) is None
+    assert renewal.outcomes() == ["refused"]
+    assert collected(renewal) == ([], 0)
+    renewal.close()
+
+
+def test_without_a_quarantine_a_refused_model_leaves_the_window(tmp_path, first):
+    renewal = begun(tmp_path, first, **training("every", **ONE, quarantine=0, max_changed=0.0))
+    renewal.see(real(1000, 7, shift=1.0), [])
+    renewal.committed()
+    through(renewal)
+    assert renewal.outcomes() == ["refused"]
+    assert len(collected(renewal)[0]) == 400
+    renewal.close()
+
+
+HOLD = {"after_alarm": "hold", "cooldown_events": 0}
+
+
+@pytest.mark.parametrize("refit", ["on_drift", "every"])
+def test_a_model_after_an_alarm_waits_for_an_operator_across_restarts(tmp_path, first, refit):
+    keys = training(refit, **HOLD, max_changed=1.0) | (ONE if refit == "every" else {})
+    renewal = begun(tmp_path, first, **keys)
+    renewal.see(real(1000, 7), [100])
+    renewal.committed()
+    state = renewal.state()
+    assert through(renewal) is None
+    held = renewal.held
+    assert held in renewal._store.versions()
+    assert renewal.outcomes() == ["held"]
+    assert renewal._store.active() is None
+    calm = renewal.state()
+    renewal.close()
+
+    again = begun(tmp_path, first, **keys)  # killed before the next commit
+    again.resume(state, first.version)
+    assert again.state() == calm
+    again.see(real(1000, 8), [200])
+    again.committed()
+    through(again)
+    assert (again.held, again.outcomes()) == (held, [])  # no other is trained meanwhile
+    assert again._store.prune(1) == [first.version]
+    assert again._store.versions() == [held]
+
+    again._store.activate(held)
+    again.heed()
+    assert again.held is None
+    again.close()
+
+
+def test_without_an_alarm_nothing_is_held(tmp_path, first):
+    renewal = begun(tmp_path, first, **training("every", **(HOLD | ONE), max_changed=1.0))
+    renewal.see(real(1000, 7), [])
+    renewal.committed()
+    assert through(renewal) is not None
+    assert (renewal.held, renewal.outcomes()) == (None, ["accepted"])
+    renewal.close()
+
+
+def test_a_store_that_cannot_hold_a_model_does_not_let_it_answer(tmp_path, first, monkeypatch):
+    renewal = begun(tmp_path, first, **training("on_drift", **HOLD))
+    renewal.see(real(1000, 7), [100])
+    renewal.committed()
+
+    def full(_version):
+        raise DetectdError("no space left")
+
+    monkeypatch.setattr(renewal._store, "hold", full)
+    assert through(renewal) is None
+    assert (renewal.held, renewal.outcomes()) == (None, ["failed"])
+    renewal.close()
+
+
+@pytest.mark.parametrize("how", ["held", "discarded"])
+def test_the_guard_that_an_alarm_has_lifted_comes_back(tmp_path, first, how):
+    renewal = begun(tmp_path, first, **training("on_drift", **HOLD, guard="anomaly"))
+    assert renewal._collected.window.guard == Guard(0.1)
+    renewal.see(real(1000, 7), [100])
+    renewal.committed()
+    assert renewal._collected.window.guard == Guard()
+    if how == "held":
+        through(renewal)
+        assert renewal.held
+    else:
+        renewal._store.discard()
+        renewal.heed()
+    assert renewal._collected.window.guard == Guard(0.1)
+    renewal.close()
+
+
+def test_discard_ends_the_waiting(tmp_path, first):
+    renewal = begun(tmp_path, first, **training("on_drift", **HOLD))
+    renewal.see(real(1000, 7), [100])
+    renewal.committed()
+    through(renewal)
+    assert renewal._store.discard() == renewal.held
+    assert renewal.heed()
+    assert renewal.held is None
+    assert collected(renewal) == ([], 0)
+    renewal.close()
+
+
+def test_nothing_suspicious_trains_under_normal_only_not_even_after_an_alarm(tmp_path, first):
+    """Rows that the guard let in before it was set do not either."""
+    keys = training("on_drift", quarantine=0, cooldown_events=0, max_changed=1.0)
+    renewal = begun(tmp_path, first, **keys)
+    far = real(300, 9, shift=50.0)
+    far.found.verdict[:] = 1
+    renewal.see(far, [10])
+    strict = {"training": keys | {"guard": "normal_only"}, "source": {"follow": False}}
+    renewal.succeed(renewal.incumbent, settings(tmp_path, **strict))
+    renewal.see(real(1400, 7), [])
+    renewal.see(far, [])
+    renewal.committed()
+    ready = through(renewal)
+    assert ready is not None
+    assert renewal.outcomes() == ["accepted"]
+    assert ready.model.rows.max() < 10
+    trained = {tuple(row) for row in ready.model.rows.tolist()}
+    assert trained & {tuple(row) for row in first.rows.tolist()}  # the tail of the one before
+    renewal.close()
+
+
+def test_what_a_commit_says_fits_into_kafka_s_offsets(tmp_path, first):
+    renewal = begun(tmp_path, first, **training("every"))
+    see(renewal, [300], [200])
+    said = commit_metadata.write({"state": renewal.state(), "padding": "x" * 3000})
+    assert not said.startswith(commit_metadata.COMPRESSED)
+    assert commit_metadata.read(said)["state"] == renewal.state()
+    renewal.close()
