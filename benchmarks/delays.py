@@ -17,7 +17,7 @@ import numpy as np
 from river import drift
 
 from detectd.rejection import rejector
-from detectd.rejection.drift import Watch
+from detectd.rejection.drift import EDetector
 
 # `python -m benchmarks.delays 2000 20` takes minutes.
 ARL, RUNS = map(int, sys.argv[1:3] or (10_000, 40))
@@ -60,7 +60,7 @@ def watch(average_run_length: float) -> Detector:
     def first(scores: np.ndarray, seed: int) -> float:
         calibration = np.random.default_rng([seed, 1]).normal(size=CALIBRATION)
         judge = rejector(calibration, 0.05, 8.0)
-        watching, found = Watch(judge, average_run_length), judge.judge(scores)
+        watching, found = EDetector(judge, average_run_length), judge.judge(scores)
         _, alarms = watching.advance(watching.begin(), found.below, found.rank)
         return alarms[0].event if alarms else math.inf
 
@@ -192,7 +192,7 @@ def _false_alarms(n: int, average: float, runs: int = 300) -> tuple[str, str]:
     for seed in range(runs):
         rng = np.random.default_rng([seed, n])
         judge = rejector(rng.normal(size=n), 0.05, 8.0)
-        watching, alarms = Watch(judge, average), []
+        watching, alarms = EDetector(judge, average), []
         now = watching.begin()
         while not alarms:
             found = judge.judge(rng.normal(size=5000))

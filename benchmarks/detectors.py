@@ -64,8 +64,8 @@ def main(directory: Path, names: list[str]) -> None:
     print(f"| detector | sets | {_HEAD} | fleet: {_HEAD.replace(' | ', ' | fleet: ')} |")
     print("|---" * (2 + 2 * _HEAD.count("|") + 2) + "|")
     for name in names:
-        counted = [c for rows, labels in sets.values() if (c := judged(name, rows, labels))]
-        ours = judged(name, *fleet)
+        counted = [c for rows, labels in sets.values() if (c := scored(name, rows, labels))]
+        ours = scored(name, *fleet)
         print(f"| {name} | {len(counted)} | {_cells(counted)} | {_cells([ours] if ours else [])} |")
 
 
@@ -105,7 +105,7 @@ def _fleet() -> tuple[Rows, Labels]:
     return np.column_stack([100 * load, memory, latency, np.sin(angle), np.cos(angle)]), labels
 
 
-def judged(
+def scored(
     name: str, rows: Rows, labels: Labels, params: dict[str, Any] | None = None
 ) -> Counted | None:
     """Train on the first half, judge the second. None if the detector is refused on these rows."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.detectors import DETECTORS, HOSTS, STEPS_A_DAY, judged
+from benchmarks.detectors import DETECTORS, HOSTS, STEPS_A_DAY, scored
 from detectd.features import Function
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def main(names: list[str]) -> None:
             times = BEGAN_MS + STEP_MS * step.astype(np.float64)
             for functions in chosen.values():
                 rows = np.column_stack([metrics, *(each.values(times) for each in functions)])
-                seen = judged(name, rows, faults, params)
+                seen = scored(name, rows, faults, params)
                 cells.append(
                     f"{seen.found:.0%}, {seen.average_precision:.2f}" if seen else "refused"
                 )

@@ -23,7 +23,7 @@ import numpy as np
 from benchmarks.measuring import BATCH, FEATURES, TRAINING, Row, fitted, telemetry, turns
 from detectd.commands.fitting import fit_file
 from detectd.pipeline.records import Outgoing, Topic
-from detectd.service.engine import Answerer
+from detectd.service.engine import ScoringEngine
 from detectd.service.loop import Service
 from detectd.settings.loader import settle
 from detectd.signals import Stop
@@ -42,13 +42,13 @@ CONTAMINATION, T = 0.02, 32.0
 FRAME = b'{"verdict":"normal","padding":"%b","event":%b}'
 
 
-class Passing(Answerer):
+class Passing(ScoringEngine):
     """Hands on each record, in an envelope with `padding` bytes of nothing."""
 
     padding = 290
 
     def answer(self, records: Sequence[Record]) -> list[Outgoing]:
-        """See `Answerer`."""
+        """See `ScoringEngine`."""
         blank = b"." * self.padding
         return [Outgoing(Topic.NORMAL, FRAME % (blank, record.value)) for record in records]
 
@@ -144,22 +144,22 @@ class Stage:
     def passing(self) -> float:
         """The loop without decoding, scoring and encoding."""
         service = Service(self.settings(), Stop())
-        service.answerer = Passing(service.settings, service.schema)
+        service.engine = Passing(service.settings, service.schema)
         return self._run(service)
 
     def unscored(self) -> float:
         """The loop without scoring."""
         service = Service(self.settings(), Stop())
-        load = service.answerer.load
+        load = service.engine.load
 
         def load_and_blind() -> None:
             load()
-            incumbent = service.answerer.incumbent
-            assert incumbent
-            judge = replace(incumbent.serving.judge, scorer=Unscored())
-            incumbent.serving = replace(incumbent.serving, judge=judge)
+            champion = service.engine.champion
+            assert champion
+            judge = replace(champion.serving.judge, scorer=Unscored())
+            champion.serving = replace(champion.serving, judge=judge)
 
-        service.answerer.load = load_and_blind  # type: ignore[method-assign]
+        service.engine.load = load_and_blind  # type: ignore[method-assign]
         return self._run(service)
 
     def plain(self) -> float:

@@ -146,7 +146,7 @@ def main() -> None:
     settings = load(Path(sys.argv[1]))
     logs.configure(settings.log)
     service = Service(settings, Stop())
-    service.answerer = Passing(settings, service.schema)
+    service.engine = Passing(settings, service.schema)
     service.run()
 
 

@@ -40,8 +40,8 @@ from detectd.models.trainer_process import Failed, Trained
 from detectd.pipeline.scoring import judge_rows
 from detectd.rejection import ANOMALY, NORMAL
 from detectd.service import challenger_training
-from detectd.service.drift_monitor import Vigil
-from detectd.service.retraining import Renewal, begun
+from detectd.service.drift_monitor import DriftMonitor
+from detectd.service.retraining import Retrainer, begun
 from detectd.settings.loader import settle
 
 if TYPE_CHECKING:
@@ -125,23 +125,23 @@ class Stream:
         made = training.train(clean, wiring.recipe(settings), features, datetime.now(UTC))
         store.save(made)
         self.serving = serving.serve_new(made, settings)
-        self.renewal: Renewal = begun(settings, store, self.serving)
+        self.retrainer: Retrainer = begun(settings, store, self.serving)
         self.models, self.alarms = 1, 0
         self._watch()
 
     def add(self, rows: np.ndarray) -> bool:
         """Judge the rows and learn from them. True if another model answers now."""
         _, finite, found = judge_rows(rows, self.serving.judge)
-        alarms = self.vigil.see(found)
+        alarms = self.drift_monitor.see(found)
         self.alarms += len(alarms)
-        self.renewal.see(cast("Any", Judged(rows[finite], found)), alarms)
-        self.vigil.committed(time.time())
-        self.renewal.committed()
-        ready = self.renewal.advance(lambda: None)
+        self.retrainer.see(cast("Any", ScoredBatch(rows[finite], found)), alarms)
+        self.drift_monitor.committed(time.time())
+        self.retrainer.committed()
+        ready = self.retrainer.advance(lambda: None)
         if ready is None:
             return False
         self.serving, self.models = ready, self.models + 1
-        self.renewal.succeed(ready, self.settings)
+        self.retrainer.succeed(ready, self.settings)
         self._watch()
         return True
 
@@ -150,11 +150,11 @@ class Stream:
         return cast("np.ndarray", judge_rows(rows, self.serving.judge)[2].verdict)
 
     def _watch(self) -> None:
-        self.vigil = Vigil(self.serving, self.settings.drift.average_run_length)
+        self.drift_monitor = DriftMonitor(self.serving, self.settings.drift.average_run_length)
 
 
-class Judged(NamedTuple):
-    """What `Renewal.see` reads of a batch."""
+class ScoredBatch(NamedTuple):
+    """What `Retrainer.see` reads of a batch."""
 
     rows: np.ndarray
     found: Any
@@ -207,7 +207,7 @@ def outcomes(strategy: str, protection: str, detector: str) -> list[Outcome]:
     for seed in SEEDS:
         with tempfile.TemporaryDirectory() as home:
             stream = Stream(Path(home), detector, refit | PROTECTIONS[protection], seed)
-            with closing(stream.renewal):
+            with closing(stream.retrainer):
                 found.append(run(strategy, stream))
     return found
 
@@ -225,7 +225,7 @@ def cell(found: list[Outcome]) -> str:
 def quietly() -> None:
     """Train in this process, and log nothing."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    challenger_training.Refit = Here  # type: ignore[misc, assignment]
+    challenger_training.TrainerProcess = Here  # type: ignore[misc, assignment]
 
 
 def main() -> None:

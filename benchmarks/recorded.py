@@ -65,11 +65,11 @@ def record(name: str, stream: Path, features: list[str], contamination: float) -
     models: list[dict[str, Any]] = []
 
     def look(_share: float, events: int) -> None:
-        incumbent = service.answerer.incumbent
-        if incumbent is None:
+        champion = service.engine.champion
+        if champion is None:
             return
-        evidence.append((events, max(incumbent.vigil.evidence, 1e-3)))
-        found = figures(incumbent.serving, incumbent.observed)
+        evidence.append((events, max(champion.drift_monitor.evidence, 1e-3)))
+        found = figures(champion.serving, champion.observed)
         if not models or models[-1]["model"]["version"] != found["model"]["version"]:
             models.append({"from": events})
         models[-1] |= found

@@ -36,7 +36,7 @@ class ConfigError(DetectdError):
     exit_code = 78
 
 
-class Interrupted(DetectdError):  # noqa: N818 - what happened, not what is wrong
+class BrokerUnavailableError(DetectdError):
     """The other side is away, and will be back. The service goes on from the last commit.
 
     With `rival` it is there, but another process has our name.
@@ -45,11 +45,11 @@ class Interrupted(DetectdError):  # noqa: N818 - what happened, not what is wron
     rival = False
 
 
-class Revoked(DetectdError):  # noqa: N818
+class PartitionsRevokedError(DetectdError):
     """Partitions went to another member before their records were committed: read again."""
 
 
-class Undeliverable(DetectdError):  # noqa: N818
+class UndeliverableError(DetectdError):
     """The sink will never take some of the outputs. Nothing was committed.
 
     `reasons` says why, by the output's place in the commit.

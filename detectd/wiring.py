@@ -15,7 +15,7 @@ from detectd.pipeline.records import Topic
 if TYPE_CHECKING:
     from detectd.kafka import KafkaClient
     from detectd.kafka.avro import Registry
-    from detectd.kafka.topics import Creation
+    from detectd.kafka.topics import NewTopicConfig
     from detectd.models.collection import Goal
     from detectd.models.model import Model, Recipe
     from detectd.models.replication import Feed
@@ -275,12 +275,14 @@ def output_topics(settings: Settings) -> dict[Topic, str]:
     return {topic: name for topic, name in names.items() if name is not None}
 
 
-def creation(settings: Settings) -> Creation | None:
+def creation(settings: Settings) -> NewTopicConfig | None:
     """How missing topics are made; None where that is not asked for."""
-    from detectd.kafka.topics import Creation
+    from detectd.kafka.topics import NewTopicConfig
 
     asked = settings.kafka
-    return Creation(asked.partitions, asked.replication_factor) if asked.create_topics else None
+    return (
+        NewTopicConfig(asked.partitions, asked.replication_factor) if asked.create_topics else None
+    )
 
 
 def kafka_client(settings: Settings, beside: str | None = None) -> KafkaClient | None:

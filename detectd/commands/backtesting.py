@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from detectd.models.serving import Serving
     from detectd.pipeline.decode import Schema
     from detectd.pipeline.records import Outgoing
-    from detectd.pipeline.scoring import Judged
+    from detectd.pipeline.scoring import ScoredBatch
     from detectd.rejection import Rejector
     from detectd.settings import Settings
     from detectd.telemetry.progress import Advance
@@ -58,7 +58,7 @@ class _Answer(msgspec.Struct):
 read_answer = msgspec.json.Decoder(_Answer).decode
 
 
-class Answered:
+class BacktestData:
     """What the pipeline said of the events, and the truth, in 9 bytes an event.
 
     `counts` (3, 2): events by verdict code and truth, 1 for an anomaly. `ranks` (2, n+1): events by
@@ -71,17 +71,17 @@ class Answered:
         self._scores: list[NDArray[np.float64]] = []
         self._anomalous: list[NDArray[np.bool_]] = []
 
-    def add(self, judged: Judged, anomalous: NDArray[np.bool_]) -> None:
+    def add(self, scored: ScoredBatch, anomalous: NDArray[np.bool_]) -> None:
         """A batch, and which of its events (k,) are anomalies."""
         truth = anomalous.astype(np.int64)
-        np.add.at(self.counts, (judged.found.verdict, truth), 1)
-        np.add.at(self.ranks, (truth, judged.found.rank), 1)
-        self._scores.append(judged.scores)
+        np.add.at(self.counts, (scored.found.verdict, truth), 1)
+        np.add.at(self.ranks, (truth, scored.found.rank), 1)
+        self._scores.append(scored.scores)
         self._anomalous.append(anomalous)
 
-    def judged_by(self, rejector: Rejector) -> Answered:
+    def judged_by(self, rejector: Rejector) -> BacktestData:
         """Return the same scores and truths under another zone of the same calibration scores."""
-        other = Answered(len(rejector.scores))
+        other = BacktestData(len(rejector.scores))
         other.ranks, other._scores, other._anomalous = self.ranks, self._scores, self._anomalous
         for scores, anomalous in zip(self._scores, self._anomalous, strict=True):
             verdicts = judge_scores(scores, rejector)[1].verdict
@@ -108,7 +108,7 @@ class Backtest:
     """
 
     serving: Serving
-    answered: Answered
+    answered: BacktestData
     warmup: int
     familiar: int
     dead: Counter[str]
@@ -189,17 +189,19 @@ def _lacking(collection: Collection, events: int, settings: Settings) -> str:
     return f'"{wanted}", and the times of its {events} events span {spanned}'
 
 
-def _answers(path: Path, label: str, reading: _Reading, serving: Serving) -> tuple[Answered, int]:
+def _answers(
+    path: Path, label: str, reading: _Reading, serving: Serving
+) -> tuple[BacktestData, int]:
     """What is said of the events that are left, and how many of their rows the model knows."""
     known = {row.tobytes() for row in serving.model.rows}
-    answered = Answered(serving.promise.rejector.zone.n)
+    answered = BacktestData(serving.promise.rejector.zone.n)
     familiar = 0
     while not reading.ended:
         batch = reading.file.read()
-        judged = judge_records(batch.records, reading.schema, serving.judge)
-        answered.add(judged, _truths(path, label, judged.outgoing))
-        familiar += sum(row.tobytes() in known for row in judged.rows)
-        reading.took(len(judged.rows), stages(judged.outgoing), ended=batch.ended)
+        scored = judge_records(batch.records, reading.schema, serving.judge)
+        answered.add(scored, _truths(path, label, scored.outgoing))
+        familiar += sum(row.tobytes() in known for row in scored.rows)
+        reading.took(len(scored.rows), stages(scored.outgoing), ended=batch.ended)
     return answered, familiar
 
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from detectd.commands.fitting import Fitted
+    from detectd.commands.fitting import FitResult
 
 
-def fitted_text(fitted: Fitted, directory: Path, *, active: bool) -> str:
+def fitted_text(fitted: FitResult, directory: Path, *, active: bool) -> str:
     """The rows, where the model is, and which one answers now."""
     model = fitted.serving.model
     places = f"{fitted.places} inputs" if fitted.places > 1 else "one input"

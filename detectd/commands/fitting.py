@@ -32,7 +32,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FitResult:
     """What `fit` made, from how many rows of how many files, and what to know of the rows.
 
     `before` is the version that was active until then.
@@ -55,12 +55,14 @@ class _Rows:
     covered: TimeCovered | None = None
 
 
-def fit_file(path: Path, settings: Settings, advance: Advance) -> Fitted:
+def fit_file(path: Path, settings: Settings, advance: Advance) -> FitResult:
     """Fit on one file, and activate the model. See `fit`."""
     return fit(Inputs([str(path)], settings), settings, advance)
 
 
-def fit(inputs: Inputs, settings: Settings, advance: Advance, *, activate: bool = True) -> Fitted:
+def fit(
+    inputs: Inputs, settings: Settings, advance: Advance, *, activate: bool = True
+) -> FitResult:
     """Train on the inputs, store the model and let it answer from now on, with `activate`.
 
     Raises UsageError if an input cannot be read, DetectdError if their rows carry no model.
@@ -82,7 +84,7 @@ def fit(inputs: Inputs, settings: Settings, advance: Advance, *, activate: bool 
     store.save(model)
     if activate:
         store.activate(model.version)
-    return Fitted(ready, _notes(found, model), len(inputs.places), before)
+    return FitResult(ready, _notes(found, model), len(inputs.places), before)
 
 
 def _notes(found: _Rows, model: Model) -> list[str]:

@@ -56,8 +56,8 @@ def replay(settings: Settings, stop: Stop, *, rehearse: bool = False) -> Replaye
                 break
             letters = [dead_letters.read(found, columns, dialect) for found in batch.records]
             records = [letter.record for letter in letters if letter.record is not None]
-            judged = judge_records(records, schema, serving.judge, original=original)
-            outgoing = shown(judged.outgoing, settings.output.detail, original=original)
+            scored = judge_records(records, schema, serving.judge, original=original)
+            outgoing = shown(scored.outgoing, settings.output.detail, original=original)
             if sink:
                 outgoing = within_limits(records, outgoing, sink.limits())
                 sink.commit(outgoing, Position(batch.position))

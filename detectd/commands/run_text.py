@@ -36,8 +36,8 @@ def _rows(summary: Summary) -> list[tuple[str, int]]:
 def _against_promise(summary: Summary) -> list[str]:
     assert summary.serving
     promise = summary.serving.promise
-    abstained = summary.judged["abstain"]
-    events = summary.judged["normal"] + summary.judged["anomaly"] + abstained
+    abstained = summary.scored["abstain"]
+    events = summary.scored["normal"] + summary.scored["anomaly"] + abstained
     if not events:
         return []
     seen = f"abstained   {abstained / events:.3%} of {events:,} judged events; "

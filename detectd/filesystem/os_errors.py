@@ -14,7 +14,7 @@ import os
 from enum import Enum
 from typing import NamedTuple
 
-from detectd.errors import ConfigError, DetectdError, Interrupted
+from detectd.errors import BrokerUnavailableError, ConfigError, DetectdError
 
 
 class Kind(Enum):
@@ -109,7 +109,7 @@ def explained(
     if kind is Kind.OPERATOR:
         return operators(f"{what}: {reason}; {fix or usual}")
     if kind is Kind.PASSING:
-        return Interrupted(f"{what}: {reason}; {usual}")
+        return BrokerUnavailableError(f"{what}: {reason}; {usual}")
     return DetectdError(f"{what}: {reason}; {usual}")
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from kafka import KafkaAdminClient
 from kafka import errors as kafka_errors
 
-from detectd.errors import ConfigError, Interrupted
+from detectd.errors import BrokerUnavailableError, ConfigError
 from detectd.kafka.error_codes import Kind, meaning
 from detectd.kafka.errors import explained, one_line
 from detectd.kafka.login_probe import log_in
@@ -35,7 +35,7 @@ RETRY_SECONDS = 0.1
 Place = tuple[str, int]  # topic and partition
 
 
-class Run(NamedTuple):
+class PartitionBatch(NamedTuple):
     """Records of one partition in order, the offset of the first and the one after the last."""
 
     place: Place
@@ -46,7 +46,7 @@ class Run(NamedTuple):
 
 # An output, its topic and partition, and its time in milliseconds. None leaves the partition to the
 # key, and the time to the clock.
-Addressed = tuple["Outgoing", str, int | None, int | None]
+ProducerRecord = tuple["Outgoing", str, int | None, int | None]
 
 
 @dataclass
@@ -141,7 +141,7 @@ class KafkaClient:
             return kind(**common, **self.extra, **options)
         except kafka_errors.KafkaTimeoutError:
             servers = ", ".join(self.bootstrap_servers)
-            raise Interrupted(
+            raise BrokerUnavailableError(
                 f"kafka.bootstrap_servers: no answer from {servers} within {self.patience:g} s; "
                 "start the brokers, or correct the addresses"
             ) from None
@@ -154,12 +154,12 @@ class KafkaClient:
         for server in self.bootstrap_servers:
             try:
                 log_in(server, self.extra, self.patience / 2)
-            except Interrupted as away:
+            except BrokerUnavailableError as away:
                 reasons.append(str(away))
             else:
                 self.membership.admitted = True
                 return
-        raise Interrupted(f"{reasons[0]}; start the brokers, or correct the addresses")
+        raise BrokerUnavailableError(f"{reasons[0]}; start the brokers, or correct the addresses")
 
     def partitions(self, topics: Collection[str]) -> dict[str, int]:
         """How many partitions each topic has, 0 where there is no such topic.

@@ -20,7 +20,7 @@ from detectd.kafka.schema_registry import Registry
 from detectd.pipeline import memory_budget
 from detectd.pipeline.decode import kind_of
 from detectd.pipeline.fields import to_json
-from detectd.pipeline.records import Defect, Stage
+from detectd.pipeline.records import RecordError, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,7 +69,7 @@ def reader(registry: Registry, *, clock: Callable[[], float] = time.monotonic) -
         try:
             registered = registry.schema(number)
             read_body = body_reader(registered)
-        except Defect as defect:
+        except RecordError as defect:
             unknown.add(number, defect.error)
             raise
         known.add(number, read_body, len(to_json((registered.schema, registered.referenced))))
@@ -81,11 +81,13 @@ def reader(registry: Registry, *, clock: Callable[[], float] = time.monotonic) -
         try:
             text = to_json(fields)
         except RecursionError:
-            raise Defect(Stage.DECODE, "nested too deep for JSON") from None
+            raise RecordError(Stage.DECODE, "nested too deep for JSON") from None
         if len(text) > max(
             memory_budget.AVRO_EXPANSION * len(value), memory_budget.AVRO_JSON_BYTES
         ):
-            raise Defect(Stage.DECODE, f"{len(value)} bytes of Avro are {len(text)} bytes of JSON")
+            raise RecordError(
+                Stage.DECODE, f"{len(value)} bytes of Avro are {len(text)} bytes of JSON"
+            )
         return fields, text
 
     return read
@@ -93,14 +95,16 @@ def reader(registry: Registry, *, clock: Callable[[], float] = time.monotonic) -
 
 def _schema_id(value: bytes) -> int:
     if len(value) < HEADER_BYTES:
-        raise Defect(Stage.DECODE, f"{len(value)} bytes, too few to name an Avro schema")
+        raise RecordError(Stage.DECODE, f"{len(value)} bytes, too few to name an Avro schema")
     if value[0] != 0:
-        raise Defect(
+        raise RecordError(
             Stage.DECODE, f"not Avro in Confluent's format: it begins with byte {value[0]}, not 0"
         )
     number = int.from_bytes(value[1:HEADER_BYTES], "big")
     if number >= END_OF_IDS:
-        raise Defect(Stage.DECODE, f"no registry has a schema {number}: ids end at {END_OF_IDS}")
+        raise RecordError(
+            Stage.DECODE, f"no registry has a schema {number}: ids end at {END_OF_IDS}"
+        )
     return number
 
 
@@ -111,12 +115,14 @@ def _body(value: bytes, number: int, read_body: Callable[[BytesIO], Any]) -> dic
         fields = read_body(body)
     except tuple(BROKEN) as broken:
         why = next(words for error, words in BROKEN.items() if isinstance(broken, error))
-        raise Defect(Stage.DECODE, f"not Avro of schema {number}: {why}") from None
+        raise RecordError(Stage.DECODE, f"not Avro of schema {number}: {why}") from None
     left = len(value) - body.tell()
     if left:
-        raise Defect(
+        raise RecordError(
             Stage.DECODE, f"not Avro of schema {number}: {left} bytes are left after its end"
         )
     if not isinstance(fields, dict):
-        raise Defect(Stage.DECODE, f"not an Avro record but {kind_of(fields)} (schema {number})")
+        raise RecordError(
+            Stage.DECODE, f"not an Avro record but {kind_of(fields)} (schema {number})"
+        )
     return fields

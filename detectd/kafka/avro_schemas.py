@@ -26,7 +26,7 @@ from fastavro.read import LOGICAL_READERS
 from fastavro.schema import SchemaParseException, UnknownType
 
 from detectd.pipeline import memory_budget
-from detectd.pipeline.records import Defect, Stage
+from detectd.pipeline.records import RecordError, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,7 +78,9 @@ def body_reader(registered: Registered) -> Callable[[BytesIO], Any]:
         parsed = _parsed(registered, levels)
     except (SchemaParseException, UnknownType, LookupError, TypeError, RecursionError) as wrong:
         why = " ".join(f"{type(wrong).__name__}: {wrong}".split())[:200]
-        raise Defect(Stage.DECODE, f"schema {registered.id} cannot be understood: {why}") from None
+        raise RecordError(
+            Stage.DECODE, f"schema {registered.id} cannot be understood: {why}"
+        ) from None
 
     def read(body: BytesIO) -> Any:
         levels.count = levels.items = 0
@@ -177,7 +179,7 @@ def _enter(_: None, schema: Any, __: object) -> None:
     levels: Levels = schema["levels"]
     levels.count += 1
     if levels.count > MAX_LEVELS:
-        raise Defect(Stage.DECODE, f"more than {MAX_LEVELS} Avro records inside each other")
+        raise RecordError(Stage.DECODE, f"more than {MAX_LEVELS} Avro records inside each other")
 
 
 def _item(value: Any, schema: Any, _: object) -> Any:
@@ -188,7 +190,7 @@ def _item(value: Any, schema: Any, _: object) -> Any:
 def _count(levels: Levels, value: Any) -> None:
     levels.items += (len(value) or 1) if isinstance(value, dict) else 1
     if levels.items > memory_budget.AVRO_ITEMS:
-        raise Defect(
+        raise RecordError(
             Stage.DECODE, f"more than {memory_budget.AVRO_ITEMS:,} items in Avro arrays and maps"
         )
 

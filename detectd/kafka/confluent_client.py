@@ -8,9 +8,9 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from detectd.errors import ConfigError, Interrupted
+from detectd.errors import BrokerUnavailableError, ConfigError
 from detectd.extras import how_to_get
-from detectd.kafka import Run
+from detectd.kafka import PartitionBatch
 from detectd.pipeline.records import Record
 
 try:
@@ -31,7 +31,7 @@ from detectd.kafka.rebalances import Displaced
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from detectd.kafka import Addressed, KafkaClient, Place
+    from detectd.kafka import KafkaClient, Place, ProducerRecord
     from detectd.kafka.rebalances import Listener
 
 LINGER_MS = 5
@@ -92,7 +92,7 @@ class Consumer:
                 list(topics), on_assign=self._assigned, on_revoke=self._gone, on_lost=self._gone
             )
 
-    def poll(self, limit: int, wait: float) -> list[Run]:
+    def poll(self, limit: int, wait: float) -> list[PartitionBatch]:
         """Up to `limit` records within `wait` seconds, or sooner fewer."""
         with explained("reading"):
             messages = self._consumer.consume(limit, min(wait, CONSUME_SECONDS))
@@ -103,7 +103,9 @@ class Consumer:
         for message in messages:
             places.setdefault((message.topic(), message.partition()), []).append(message)
         return [
-            Run(place, found[0].offset(), found[-1].offset() + 1, _records(*place, found))
+            PartitionBatch(
+                place, found[0].offset(), found[-1].offset() + 1, _records(*place, found)
+            )
             for place, found in places.items()
         ]
 
@@ -174,7 +176,7 @@ class Consumer:
         if error.code() not in DISPLACED:
             raise KafkaException(error)
         self._displaced[place] = Displaced(message.offset())
-        raise Interrupted(f"{place[0]}/{place[1]}: {error.str()}; beginning elsewhere")
+        raise BrokerUnavailableError(f"{place[0]}/{place[1]}: {error.str()}; beginning elsewhere")
 
     def _assigned(self, _: object, partitions: Sequence[TopicPartition]) -> None:
         self._beginnings = {}
@@ -241,7 +243,7 @@ class Producer:
         with explained("beginning a transaction"):
             self._producer.begin_transaction()
 
-    def write(self, outputs: Sequence[Addressed]) -> None:
+    def write(self, outputs: Sequence[ProducerRecord]) -> None:
         """Hand over the records, and see that the brokers have every one.
 
         Raises RecordsRefused if they refuse some. librdkafka does not say which: that one record of
@@ -270,10 +272,12 @@ class Producer:
                     raise KafkaException(cause)
                 return
         if left:
-            raise Interrupted(f"Kafka failed, writing: no answer for {self._seconds:g} s")
+            raise BrokerUnavailableError(
+                f"Kafka failed, writing: no answer for {self._seconds:g} s"
+            )
 
     def _hand_over(
-        self, outputs: Sequence[Addressed], deadline: float, failures: list[Any]
+        self, outputs: Sequence[ProducerRecord], deadline: float, failures: list[Any]
     ) -> None:
         def reported(error: Any, _: object) -> None:
             if error:
@@ -341,7 +345,7 @@ class Producer:
             with suppress(BufferError):
                 self._producer.produce(topic, **record)
                 return
-        raise Interrupted("Kafka failed, writing: the brokers take nothing")
+        raise BrokerUnavailableError("Kafka failed, writing: the brokers take nothing")
 
     def _member_of(self, group: str) -> object:
         if group not in self._groups:

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 
 from kafka import errors as kafka_errors
 
-from detectd.errors import ConfigError, DetectdError, Interrupted, RefusedError, Revoked
+from detectd.errors import (
+    BrokerUnavailableError,
+    ConfigError,
+    DetectdError,
+    PartitionsRevokedError,
+    RefusedError,
+)
 from detectd.kafka.error_codes import TABLE, Kind, Meaning, meaning
 
 if TYPE_CHECKING:
@@ -22,7 +28,7 @@ if TYPE_CHECKING:
 WRAPPED = re.compile(r"\[Error (-?\d+)\]")
 
 
-class Fenced(Interrupted):
+class FencedError(BrokerUnavailableError):
     """The brokers have ended our transaction: it took too long, or another has our name.
 
     With `rival` it is certain that another has.
@@ -77,16 +83,18 @@ def failure(found: Meaning, what: str, doing: str) -> DetectdError:
         case Kind.REFUSED:
             return RefusedError(f"the brokers refuse us, {doing}: {what}{fix}")
         case Kind.REVOKED:
-            return Revoked(f"the group has gone on without us, {doing}: {what}")
+            return PartitionsRevokedError(f"the group has gone on without us, {doing}: {what}")
         case Kind.FENCED:
             rival = found.name == "FENCED_INSTANCE_ID"
-            return Fenced(f"the brokers have ended our transaction, {doing}: {what}", rival=rival)
+            return FencedError(
+                f"the brokers have ended our transaction, {doing}: {what}", rival=rival
+            )
         case Kind.CONFIG | Kind.RECORD:
             return ConfigError(f"kafka: {doing}: {what}{fix}")
         case Kind.FAILED:
             return DetectdError(f"Kafka failed, {doing}: {what}{fix}")
         case Kind.PASSING:
-            return Interrupted(f"Kafka failed, {doing}: {what}{fix}")
+            return BrokerUnavailableError(f"Kafka failed, {doing}: {what}{fix}")
 
 
 def one_line(error: BaseException) -> str:

@@ -16,8 +16,8 @@ from kafka.partitioner.abc import Partitioner
 from kafka.partitioner.default import murmur2
 from kafka.structs import ConsumerGroupMetadata, MemberState, OffsetAndMetadata
 
-from detectd.errors import Interrupted
-from detectd.kafka import CLOSE_SECONDS, Run
+from detectd.errors import BrokerUnavailableError
+from detectd.kafka import CLOSE_SECONDS, PartitionBatch
 from detectd.kafka.batch_refusals import name_refused, require_sound
 from detectd.kafka.errors import explained
 from detectd.kafka.headers import left_out, passed_on, read_any_header_name
@@ -28,7 +28,7 @@ from detectd.pipeline.records import Record
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from detectd.kafka import Addressed, KafkaClient, Place
+    from detectd.kafka import KafkaClient, Place, ProducerRecord
     from detectd.kafka.rebalances import Listener
 
 Headers = tuple[tuple[str, bytes], ...]
@@ -82,7 +82,7 @@ class Consumer:
         self._rebalances = Rebalances(listener, self._consumer)
         self._consumer.subscribe(list(topics), listener=self._rebalances)
 
-    def poll(self, limit: int, wait: float) -> list[Run]:
+    def poll(self, limit: int, wait: float) -> list[PartitionBatch]:
         """Up to `limit` records, as soon as there are any.
 
         Waits longer while the group shares out its partitions: kafka-python forgets a join that
@@ -96,7 +96,7 @@ class Consumer:
             self._rebalances.check()
         self._require_progress()
         return [
-            Run(
+            PartitionBatch(
                 (place.topic, place.partition),
                 found[0].offset,
                 found[-1].offset + 1,
@@ -133,7 +133,9 @@ class Consumer:
         if self._consumer.group_metadata().state == MemberState.STABLE:
             self._stable = now
         elif now - self._stable > self._patience:
-            raise Interrupted("Kafka failed, joining the group: its coordinator does not answer")
+            raise BrokerUnavailableError(
+                "Kafka failed, joining the group: its coordinator does not answer"
+            )
 
     def _joining(self) -> bool:
         return bool(self._consumer.group_metadata().state == MemberState.REBALANCING)
@@ -262,7 +264,7 @@ class Producer:
         with explained("beginning a transaction"):
             self._producer.begin_transaction()
 
-    def write(self, outputs: Sequence[Addressed]) -> None:
+    def write(self, outputs: Sequence[ProducerRecord]) -> None:
         """Hand over the records, and see that the brokers have every one.
 
         Raises RecordsRefused if they refuse some.
@@ -281,7 +283,7 @@ class Producer:
             if stopped:
                 raise stopped
 
-    def _hand_over(self, outputs: Sequence[Addressed]) -> tuple[list[Any], Exception | None]:
+    def _hand_over(self, outputs: Sequence[ProducerRecord]) -> tuple[list[Any], Exception | None]:
         """What became of each, as far as it went, and what ended it.
 
         While records are handed over, those before them may fail, and no more are taken.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from detectd.pipeline import memory_budget
-from detectd.pipeline.records import Defect, Stage
+from detectd.pipeline.records import RecordError, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,11 +57,11 @@ class Unknown:
         until, error = self._errors.get(number, (0.0, ""))
         now = self._clock()
         if error and now < until:
-            raise Defect(Stage.DECODE, error)
+            raise RecordError(Stage.DECODE, error)
         gained = (now - self._looked) * UNKNOWN_IDS / UNKNOWN_SECONDS
         self._left, self._looked = min(float(UNKNOWN_IDS), self._left + gained), now
         if self._left < 1:
-            raise Defect(
+            raise RecordError(
                 Stage.DECODE,
                 f"schema {number} was not asked for: the registry lacked too many others just now; "
                 "replay the dead letter",

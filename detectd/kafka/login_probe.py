@@ -19,7 +19,7 @@ from kafka.protocol.metadata import ApiVersionsRequest
 from kafka.protocol.parser import KafkaProtocol
 from kafka.protocol.sasl import SaslAuthenticateRequest, SaslHandshakeRequest
 
-from detectd.errors import ConfigError, Interrupted, RefusedError
+from detectd.errors import BrokerUnavailableError, ConfigError, RefusedError
 from detectd.filesystem.os_errors import explained as os_failure
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def log_in(server: str, options: Mapping[str, Any], seconds: float) -> Admitted:
     except ValueError:
         raise ConfigError(f"kafka.bootstrap_servers: {server!r} is not host:port") from None
     except OSError as away:
-        raise Interrupted(
+        raise BrokerUnavailableError(
             f"kafka.bootstrap_servers: no answer from {server}: {away.strerror or away}"
         ) from None
     with closing(plain):
@@ -66,7 +66,7 @@ def log_in(server: str, options: Mapping[str, Any], seconds: float) -> Admitted:
         except ssl.SSLError as refused:
             raise _alert(server, refused, options) from None
         except (OSError, EOFError, kafka_errors.KafkaError):
-            raise Interrupted(
+            raise BrokerUnavailableError(
                 f"kafka.security_protocol: {server} closes the connection; {protocol} may not be "
                 "what it speaks there"
             ) from None
@@ -135,7 +135,9 @@ def _secure(
     except ssl.SSLError as wrong:
         raise _alert(server, wrong, options) from None
     except OSError as away:
-        raise Interrupted(f"kafka.bootstrap_servers: no answer from {server}: {away}") from None
+        raise BrokerUnavailableError(
+            f"kafka.bootstrap_servers: no answer from {server}: {away}"
+        ) from None
 
 
 def _alert(server: str, refused: ssl.SSLError, options: Mapping[str, Any]) -> Exception:

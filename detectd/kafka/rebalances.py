@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from kafka import ConsumerRebalanceListener
 
-from detectd.errors import Interrupted
+from detectd.errors import BrokerUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -78,7 +78,7 @@ class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
         """
         member = self._member_id()
         if member and any(then != member for then in list(self._given.values())):
-            raise Interrupted("Kafka failed, reading: the group took us for dead")
+            raise BrokerUnavailableError("Kafka failed, reading: the group took us for dead")
 
     def _member_id(self) -> str:
         return str(self._consumer.group_metadata().member_id)

@@ -19,10 +19,10 @@ from urllib.error import URLError
 from urllib.parse import quote, urlsplit
 
 from detectd import http_client
-from detectd.errors import ConfigError, Interrupted, RefusedError
+from detectd.errors import BrokerUnavailableError, ConfigError, RefusedError
 from detectd.filesystem.os_errors import explained as os_failure
 from detectd.pipeline import memory_budget
-from detectd.pipeline.records import Defect, Stage
+from detectd.pipeline.records import RecordError, Stage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,7 +88,7 @@ class Registry:
         answer = self._ask(f"/schemas/ids/{number}", f"schema {number}", until)
         kind = answer.get("schemaType", "AVRO")
         if kind != "AVRO":
-            raise Defect(Stage.DECODE, f"schema {number} is {str(kind)[:40]}, not Avro")
+            raise RecordError(Stage.DECODE, f"schema {number} is {str(kind)[:40]}, not Avro")
         found: dict[str, Any] = {}
         self._follow(answer, number, found, until)
         return Registered(number, self._parsed(answer, number), tuple(found.values()))
@@ -122,7 +122,7 @@ class Registry:
             if path in found:
                 continue
             if depth >= MOST_REFERENCES_DEEP or len(found) >= MOST_REFERENCES:
-                raise Defect(Stage.DECODE, f"schema {number} refers to too many others")
+                raise RecordError(Stage.DECODE, f"schema {number} refers to too many others")
             named = f"{_one_line(subject)} version {_one_line(version)}"
             other = self._ask(path, f"schema {number} refers to {named}, which", until)
             self._follow(other, number, found, until, depth + 1)
@@ -132,7 +132,7 @@ class Registry:
         try:
             return json.loads(answer["schema"])
         except RecursionError:
-            raise Defect(Stage.DECODE, f"schema {number} is nested too deep") from None
+            raise RecordError(Stage.DECODE, f"schema {number} is nested too deep") from None
         except (KeyError, TypeError, ValueError):
             raise self._no_registry("gives a schema that is not JSON") from None
 
@@ -140,7 +140,7 @@ class Registry:
         try:
             answer = self._get(path, until)
         except LookupError:
-            raise Defect(Stage.DECODE, f"{what} is not in the registry") from None
+            raise RecordError(Stage.DECODE, f"{what} is not in the registry") from None
         if not isinstance(answer, dict):
             raise self._no_registry("does not answer with an object")
         return answer
@@ -153,7 +153,7 @@ class Registry:
                 time.sleep(PAUSE_SECONDS * 2**attempt * random.random())  # noqa: S311
             try:
                 return self._once(path, min(until, time.monotonic() + self._timeout))
-            except Interrupted as away:
+            except BrokerUnavailableError as away:
                 last = away
         raise last
 
@@ -187,7 +187,7 @@ class Registry:
                 "username and password_file, or grant the right to read schemas"
             )
         if answer.status >= 500 or answer.status == TOO_MANY:
-            return Interrupted(f"schema_registry: {self.url} cannot answer now ({said})")
+            return BrokerUnavailableError(f"schema_registry: {self.url} cannot answer now ({said})")
         if answer.status == 404 and _error_code(answer.body) in UNKNOWN:
             return LookupError(said)
         return self._no_registry(f"answers {said}")
@@ -201,7 +201,7 @@ class Registry:
                 f"schema_registry.ca_file: {self.url} is not to be trusted: {why}; name the file "
                 "with the certificate of its authority"
             )
-        return Interrupted(
+        return BrokerUnavailableError(
             f"schema_registry.url: no answer from {self.url}: {why}; start the registry, or "
             "correct the address"
         )

@@ -13,7 +13,7 @@ from urllib.parse import urlencode, urlsplit
 from kafka.net.sasl.oauth import AbstractTokenProvider
 
 from detectd import http_client
-from detectd.errors import ConfigError, Interrupted, RefusedError
+from detectd.errors import BrokerUnavailableError, ConfigError, RefusedError
 from detectd.settings.secrets import read_secret
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def granted(kafka: KafkaSettings) -> tuple[str, float]:
         raise _no_endpoint(endpoint, str(strange)) from None
     except (OSError, HTTPException) as away:
         why = " ".join(str(getattr(away, "reason", away)).split())[:200]
-        raise Interrupted(
+        raise BrokerUnavailableError(
             f"kafka.sasl_token_url: {endpoint} does not answer: {why or type(away).__name__}"
         ) from None
     if answer.status != 200:
@@ -147,7 +147,9 @@ def _meaning(endpoint: str, answer: http_client.Answer) -> Exception:
             "kafka.sasl_client_id, its secret or kafka.sasl_scope"
         )
     if answer.status >= 500 or answer.status == TOO_MANY:
-        return Interrupted(f"kafka.sasl_token_url: {endpoint} cannot answer now ({said})")
+        return BrokerUnavailableError(
+            f"kafka.sasl_token_url: {endpoint} cannot answer now ({said})"
+        )
     return _no_endpoint(endpoint, f"answers {said}")
 
 

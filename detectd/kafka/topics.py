@@ -22,7 +22,7 @@ LIMIT = "max.message.bytes"
 
 
 @dataclass(frozen=True, slots=True)
-class Creation:
+class NewTopicConfig:
     """How missing topics are made; None leaves it to the brokers' defaults."""
 
     partitions: int | None = None
@@ -31,7 +31,7 @@ class Creation:
 
 
 def require(
-    client: KafkaClient, section: str, names: Mapping[str, str], creation: Creation | None
+    client: KafkaClient, section: str, names: Mapping[str, str], creation: NewTopicConfig | None
 ) -> dict[str, int]:
     """How many partitions each topic of `names` (as the configuration calls it: topic) has.
 
@@ -52,7 +52,7 @@ def require(
     return found
 
 
-def create(client: KafkaClient, topics: Collection[str], creation: Creation) -> None:
+def create(client: KafkaClient, topics: Collection[str], creation: NewTopicConfig) -> None:
     """Make the topics; that another process was quicker is no error."""
     wanted = {
         topic: {

@@ -28,11 +28,11 @@ from detectd.kafka import CLOSE_SECONDS, groups
 from detectd.kafka import topics as broker_topics
 from detectd.kafka.errors import explained
 from detectd.kafka.observer import onlooker
-from detectd.kafka.topics import Creation
+from detectd.kafka.topics import NewTopicConfig
 from detectd.models import archive
 from detectd.models.announcement import ACTIVE, PIECE_BYTES, Pieces, announced, require_possible
 from detectd.pipeline.unexpected_errors import in_words
-from detectd.service.batching import Backoff
+from detectd.service.batching import ExponentialBackoff
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +50,7 @@ SHOWN, LONGEST = 100, 400
 
 
 def publish(
-    client: KafkaClient, topic: str, store: Store, version: str, creation: Creation | None
+    client: KafkaClient, topic: str, store: Store, version: str, creation: NewTopicConfig | None
 ) -> None:
     """Let every host that reads `topic` answer with this model.
 
@@ -87,10 +87,10 @@ def publish(
     log.info("models.published", model=version, topic=topic, bytes=len(packed))
 
 
-def require(client: KafkaClient, topic: str, creation: Creation | None) -> None:
+def require(client: KafkaClient, topic: str, creation: NewTopicConfig | None) -> None:
     """Raise ConfigError unless the topic is there, has one partition, and is compacted."""
     compacted = (("cleanup.policy", "compact"),)
-    made = creation and Creation(1, creation.replication_factor, compacted)
+    made = creation and NewTopicConfig(1, creation.replication_factor, compacted)
     names = {topic: topic}
     partitions = broker_topics.require(client, "kafka.models_topic", names, made)[topic]
     if partitions != 1:
@@ -140,7 +140,7 @@ class Feed:
 
     def _retry(self, do: Callable[[], None]) -> None:
         """Call `do` until it returns, or the feed ends; log each new reason why it does not."""
-        backoff, reported = Backoff(), None
+        backoff, reported = ExponentialBackoff(), None
         while not self._stop.is_set():
             try:
                 do()
@@ -148,7 +148,7 @@ class Feed:
             except Exception as failed:  # noqa: BLE001
                 reason = str(failed) if isinstance(failed, DetectdError) else repr(failed)
                 if reason != reported:
-                    log.warning("models.feed_interrupted", why=reason, topic=self._topic)
+                    log.warning("models.feed_interrupted", reason=reason, topic=self._topic)
                 reported = reason
                 self._stop.wait(backoff.pause(time.monotonic()))
             else:

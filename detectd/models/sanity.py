@@ -13,7 +13,7 @@ from detectd.rejection import NORMAL
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from detectd.pipeline.scoring import Judge
+    from detectd.pipeline.scoring import ModelScorer
 
 # Of rows far outside in all directions, fewer than this share may be called normal: detectors that
 # look at one feature at a time miss some.
@@ -23,7 +23,7 @@ TOO_MANY = 0.5
 TRIED = 512
 
 
-def why_scoreless(judge: Judge, rows: NDArray[np.float64]) -> str | None:
+def why_scoreless(judge: ModelScorer, rows: NDArray[np.float64]) -> str | None:
     """Why the model may answer nothing: too many rows like its training rows get no finite score.
 
     In the stream such a score means that a row is far outside. Among the training rows, as many may
@@ -37,7 +37,7 @@ def why_scoreless(judge: Judge, rows: NDArray[np.float64]) -> str | None:
     return f"it gives no finite score to {lost} of {len(some)} training rows"
 
 
-def why_backwards(judge: Judge, rows: NDArray[np.float64]) -> str | None:
+def why_backwards(judge: ModelScorer, rows: NDArray[np.float64]) -> str | None:
     """Why the model may answer nothing: half of the rows far outside, or more, are called normal.
 
     None if it is sound. `rows` (N, d) are the complete rows that it was trained on. A row without a

@@ -13,7 +13,7 @@ from detectd.errors import ConfigError, DetectdError
 from detectd.features import in_words
 from detectd.models import training
 from detectd.models.sanity import why_backwards, why_scoreless
-from detectd.pipeline.scoring import Judge
+from detectd.pipeline.scoring import ModelScorer
 from detectd.rejection.promise import Promise, promise
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Serving:
 
     model: Model
     promise: Promise
-    judge: Judge
+    judge: ModelScorer
 
 
 def serve(model: Model, settings: Settings) -> Serving:
@@ -50,8 +50,8 @@ def serve(model: Model, settings: Settings) -> Serving:
     rows, kernels = training.complete_rows(model), settings.detector.compiled
     scorer = choose(model.detector, rows, kernels=kernels)
     if scorer.doubt is not None:
-        log.warning("detector.not_compiled", detector=model.recipe.detector, why=scorer.doubt)
-    judge = Judge(
+        log.warning("detector.not_compiled", detector=model.recipe.detector, reason=scorer.doubt)
+    judge = ModelScorer(
         version=model.version,
         scorer=scorer,
         rejector=promised.rejector,
@@ -152,7 +152,7 @@ def log_fitted_again(loaded: Loaded, model: Model) -> None:
         "model.refitted",
         was=loaded.model.version,
         model=model.version,
-        why="fitted under other library versions",
+        reason="fitted under other library versions",
         **{name: f"{then} -> {today}" for name, (then, today) in loaded.drift.items()},
     )
 

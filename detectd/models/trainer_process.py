@@ -102,7 +102,7 @@ class Failed:
     reason: str
 
 
-class Refit(Generic[T]):
+class TrainerProcess(Generic[T]):
     """One training, begun at once. Poll it; after an outcome or `cancel` it is over.
 
     `directory` is where the models live, `now` any clock in seconds that does not jump. A

@@ -23,7 +23,7 @@ from detectd.pipeline.absence import what_is_there
 from detectd.pipeline.fast_json import on_one_line, typed_reader
 from detectd.pipeline.fields import NUMBERS, key_bytes, milliseconds
 from detectd.pipeline.nesting import any_deeper, depth
-from detectd.pipeline.records import MISSING_VALUES, Defect, Event, Stage
+from detectd.pipeline.records import MISSING_VALUES, Event, RecordError, Stage
 from detectd.pipeline.surrogates import decode_json
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class Decoded:
     rows: NDArray[np.float64]
     events: list[Event]
     sound: Sequence[int]
-    dead: dict[int, Defect]
+    dead: dict[int, RecordError]
 
 
 def decode(records: Sequence[Record], schema: Schema) -> Decoded:
@@ -113,16 +113,16 @@ def decode(records: Sequence[Record], schema: Schema) -> Decoded:
     read_typed = typed_reader(schema)
     places: Sequence[int] = range(len(records))
     left = read_typed(records, known, figures) if read_typed else places
-    dead: dict[int, Defect] = {}
+    dead: dict[int, RecordError] = {}
     for place in left:
         stage = Stage.DECODE
         try:
             fields, text = _fields(records[place], schema)
             stage = Stage.FEATURES
             known[place], figures[place] = _event(records[place], fields, text, schema)
-        except Defect as defect:
+        except RecordError as defect:
             # Another one: the traceback of this would keep all that was decoded of the event.
-            dead[place] = Defect(defect.stage, defect.error)
+            dead[place] = RecordError(defect.stage, defect.error)
         except Exception as cause:  # noqa: BLE001 - no record ends the stream
             dead[place] = unexpected_errors.defect(stage, cause)
     events = [event for event in known if event is not None]
@@ -156,7 +156,9 @@ def _event(
     if schema.missing == "median":
         _require_enough(fields, figures, timeless, schema)
     elif timeless:
-        raise Defect(Stage.FEATURES, f"feature {timeless[0]!r} needs a time, {_no_time(schema)}")
+        raise RecordError(
+            Stage.FEATURES, f"feature {timeless[0]!r} needs a time, {_no_time(schema)}"
+        )
     return event, figures
 
 
@@ -176,9 +178,9 @@ def _require_enough(
     if len(missing) == width or (unread and len(unread) == len(schema.fields)):
         names = ", ".join(unread or missing)
         hint = what_is_there(unread[0], fields) if unread else f": {_no_time(schema)}"
-        raise Defect(Stage.FEATURES, f"every feature is missing: {names!r}{hint}")
+        raise RecordError(Stage.FEATURES, f"every feature is missing: {names!r}{hint}")
     if len(missing) > schema.imputable:
-        raise Defect(
+        raise RecordError(
             Stage.FEATURES,
             f"{len(missing)} of {width} features are missing, more than event.max_missing allows: "
             f"{', '.join(missing)!r}",
@@ -189,17 +191,19 @@ def _fields(record: Record, schema: Schema) -> tuple[Mapping[str, Any], bytes]:
     """The event's fields, and its original value as one line of JSON."""
     value = record.value
     if value is None:
-        raise Defect(Stage.DECODE, "the record has no value (a tombstone)")
+        raise RecordError(Stage.DECODE, "the record has no value (a tombstone)")
     size, max_bytes = len(value) + record.dropped, schema.max_record_bytes
     if size > max_bytes:
         kept = f"; its first {len(value)} are kept" if record.dropped else ""
-        raise Defect(Stage.DECODE, f"{size} bytes, more than max_record_bytes = {max_bytes}{kept}")
+        raise RecordError(
+            Stage.DECODE, f"{size} bytes, more than max_record_bytes = {max_bytes}{kept}"
+        )
     if record.dropped:
-        raise Defect(
+        raise RecordError(
             Stage.DECODE, f"more than {memory_budget.HEADERS:,} headers; only these are kept"
         )
     if not value.strip():
-        raise Defect(Stage.DECODE, "the record is empty")
+        raise RecordError(Stage.DECODE, "the record is empty")
     if schema.read is not None:
         read, line = schema.read(value)
         _require_shallow(line, schema)
@@ -219,7 +223,7 @@ def _require_shallow(text: bytes, schema: Schema) -> None:
     most = schema.max_depth
     if any_deeper((text,), most):
         error = f"nested {depth(text)} deep, more than source.max_depth = {most}"
-        raise Defect(Stage.DECODE, error)
+        raise RecordError(Stage.DECODE, error)
 
 
 def _text(value: bytes, encoding: str | None = None) -> str:
@@ -229,7 +233,7 @@ def _text(value: bytes, encoding: str | None = None) -> str:
     except UnicodeDecodeError as broken:
         named = "UTF-8" if broken.encoding == "utf-8" else encoding
         hint = "; if it is Latin-1, set source.csv.encoding = 'latin-1'" if encoding else ""
-        raise Defect(
+        raise RecordError(
             Stage.DECODE, f"not {named}: byte {broken.start}: {broken.reason}{hint}"
         ) from None
 
@@ -238,11 +242,11 @@ def _json_fields(value: bytes) -> dict[str, Any]:
     try:
         fields: Any = decode_json(value)
     except msgspec.ValidationError:
-        raise Defect(Stage.DECODE, "a number is too large for a double") from None
+        raise RecordError(Stage.DECODE, "a number is too large for a double") from None
     except (ValueError, RecursionError) as broken:
-        raise Defect(Stage.DECODE, f"not JSON: {broken}") from None
+        raise RecordError(Stage.DECODE, f"not JSON: {broken}") from None
     if not isinstance(fields, dict):
-        raise Defect(Stage.DECODE, f"not a JSON object but {kind_of(fields)}")
+        raise RecordError(Stage.DECODE, f"not a JSON object but {kind_of(fields)}")
     return fields
 
 
@@ -251,10 +255,10 @@ def _csv_fields(text: str, columns: tuple[str, ...], delimiter: str) -> dict[str
         # Quoted line breaks are part of the record, so the text goes in whole, not line by line.
         rows = list(csv.reader([text], delimiter=delimiter, strict=True))
     except csv.Error as broken:
-        raise Defect(Stage.DECODE, f"not CSV: {broken}") from None
+        raise RecordError(Stage.DECODE, f"not CSV: {broken}") from None
     if len(rows) != 1 or len(rows[0]) != len(columns):
         found = sum(map(len, rows))
-        raise Defect(Stage.DECODE, f"{found} fields under a header of {len(columns)}")
+        raise RecordError(Stage.DECODE, f"{found} fields under a header of {len(columns)}")
     return dict(zip(columns, rows[0], strict=True))
 
 
@@ -262,7 +266,7 @@ def fields_of(record: Record, schema: Schema) -> Mapping[str, Any] | None:
     """The fields of a record's event; None if it is a dead letter."""
     try:
         return _fields(record, schema)[0]
-    except Defect:
+    except RecordError:
         return None
     except Exception as cause:  # noqa: BLE001 - it gets its dead letter, with the reason, elsewhere
         unexpected_errors.defect(Stage.DECODE, cause)
@@ -310,15 +314,17 @@ def _number(
         if schema.missing == "median":
             return math.nan
         hint = what_is_there(path[0], fields) if value is None else ""
-        raise Defect(Stage.FEATURES, f"feature {path[0]!r} is missing{hint}")
+        raise RecordError(Stage.FEATURES, f"feature {path[0]!r} is missing{hint}")
     if not isinstance(value, NUMBERS):
-        raise Defect(Stage.FEATURES, f"feature {path[0]!r} is {kind_of(value)}, not a number")
+        raise RecordError(Stage.FEATURES, f"feature {path[0]!r} is {kind_of(value)}, not a number")
     try:
         number = float(value)
     except OverflowError:
-        raise Defect(Stage.FEATURES, f"feature {path[0]!r} is too large for a double") from None
+        raise RecordError(
+            Stage.FEATURES, f"feature {path[0]!r} is too large for a double"
+        ) from None
     if not math.isfinite(number):
-        raise Defect(Stage.FEATURES, f"feature {path[0]!r} is not finite")
+        raise RecordError(Stage.FEATURES, f"feature {path[0]!r} is not finite")
     return number
 
 
@@ -334,7 +340,9 @@ def _parsed(text: str, feature: str, schema: Schema, dialect: Dialect | None) ->
             return float(word == "true")
         if dialect is not None and _float(text, ".,") is not None:
             hint = f"; the decimal mark of source.csv.decimal is {marks!r}"
-    raise Defect(Stage.FEATURES, f"feature {feature!r} is text, not a number: {text[:40]!r}{hint}")
+    raise RecordError(
+        Stage.FEATURES, f"feature {feature!r} is text, not a number: {text[:40]!r}{hint}"
+    )
 
 
 def _float(text: str, marks: str) -> float | None:

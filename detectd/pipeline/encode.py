@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from detectd.pipeline import memory_budget
-from detectd.pipeline.records import Defect, Outgoing, Reason, Stage, Topic
+from detectd.pipeline.records import Outgoing, Reason, RecordError, Stage, Topic
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -261,7 +261,7 @@ def _header(name: str, figure: str | float) -> Header:
     return f"detectd-{name.replace('_', '-')}", text.encode()
 
 
-def dead_letter(record: Record, defect: Defect) -> Outgoing:
+def dead_letter(record: Record, defect: RecordError) -> Outgoing:
     """A record that could not become a feature vector, or an output."""
     raw, encoding = (None, "none") if record.value is None else _text(record.value)
     body = DeadLetter(record.id, defect.stage, defect.error, raw, encoding)
@@ -290,7 +290,7 @@ def too_large(record: Record, out: Outgoing, limits: Mapping[Topic, int]) -> Out
 
     It keeps the record's bytes where these have room, and else says where they still are.
     """
-    defect = Defect(
+    defect = RecordError(
         Stage.ENCODE,
         f"the output has {size(out):,} bytes and the topic {out.topic} takes "
         f"{limits[out.topic]:,}; raise its max.message.bytes",
@@ -301,7 +301,7 @@ def too_large(record: Record, out: Outgoing, limits: Mapping[Topic, int]) -> Out
     rest = f"{defect.error}; the record's bytes have no room here and are at the source still"
     return dead_letter(
         msgspec.structs.replace(record, value=None, key=None, headers=()),
-        Defect(defect.stage, rest),
+        RecordError(defect.stage, rest),
     )
 
 

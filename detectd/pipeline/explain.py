@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from detectd.detectors import Scorer
-    from detectd.rejection import Judgement
+    from detectd.rejection import Verdicts
 
     Floats = NDArray[np.float64]
 
@@ -55,7 +55,7 @@ def explanations(
     scores: Floats,
     medians: Floats,
     labels: Sequence[str],
-    found: Judgement,
+    found: Verdicts,
     calibration: Floats,
 ) -> Iterator[tuple[int, bytes]]:
     """For each of the k scores that is not judged normal: its place, and why, as JSON.

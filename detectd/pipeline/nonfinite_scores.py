@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from detectd.rejection import ANOMALY, Judgement
+from detectd.rejection import ANOMALY, Verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 
-def judge_scores(scores: Floats, rejector: Rejector) -> tuple[Floats, Judgement]:
+def judge_scores(scores: Floats, rejector: Rejector) -> tuple[Floats, Verdicts]:
     """Return the scores (k,), infinite where they are not finite, and the answers to them."""
     finite = np.isfinite(scores)
     if finite.all():
@@ -33,14 +33,14 @@ def judge_scores(scores: Floats, rejector: Rejector) -> tuple[Floats, Judgement]
     verdict = np.full(len(scores), ANOMALY, dtype=known.verdict.dtype)
     rank, below = np.full(len(scores), n), np.full(len(scores), n)
     verdict[finite], rank[finite], below[finite] = known.verdict, known.rank, known.below
-    return np.where(finite, scores, math.inf), Judgement(verdict, rank, below, known.stability)
+    return np.where(finite, scores, math.inf), Verdicts(verdict, rank, below, known.stability)
 
 
-def joined(parts: Sequence[Judgement], rejector: Rejector) -> Judgement:
+def joined(parts: Sequence[Verdicts], rejector: Rejector) -> Verdicts:
     """Return the answers of several batches of one rejector as those of one batch."""
     nothing = rejector.judge(np.empty(0))
     parts = [nothing, *parts]
-    return Judgement(
+    return Verdicts(
         np.concatenate([part.verdict for part in parts]),
         np.concatenate([part.rank for part in parts]),
         np.concatenate([part.below for part in parts]),

@@ -94,7 +94,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     timestamp_ms: int | None
 
 
-class Defect(Exception):  # noqa: N818 - the defect is the record's, not the program's
+class RecordError(Exception):
     """Why a record cannot become a feature vector."""
 
     def __init__(self, stage: Stage, error: str) -> None:

@@ -47,11 +47,11 @@ if TYPE_CHECKING:
     from detectd.detectors import Scorer
     from detectd.pipeline.decode import Decoded, Schema
     from detectd.pipeline.records import Event, Outgoing, Record
-    from detectd.rejection import Judgement, Rejector
+    from detectd.rejection import Rejector, Verdicts
 
 
 @dataclass(frozen=True)
-class Judge:
+class ModelScorer:
     """What turns a feature vector into a verdict. `medians` (d,) stand in for missing features.
 
     With `explains`, anomalies and abstentions say which features drove their score.
@@ -70,7 +70,7 @@ class Judge:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Judged:
+class ScoredBatch:
     """The outputs of a batch, one a record, in order, and what there is to learn from it.
 
     `rows` (k, d) are those of the events, as they came: NaN where a feature was missing. `scores`
@@ -80,7 +80,7 @@ class Judged:
     outgoing: list[Outgoing]
     rows: NDArray[np.float64]
     scores: NDArray[np.float64]
-    found: Judgement
+    found: Verdicts
 
 
 class Unjudged(NamedTuple):
@@ -96,8 +96,8 @@ class Unjudged(NamedTuple):
 
 
 def judge_records(
-    records: Sequence[Record], schema: Schema, judge: Judge, *, original: bool = False
-) -> Judged:
+    records: Sequence[Record], schema: Schema, judge: ModelScorer, *, original: bool = False
+) -> ScoredBatch:
     """A verdict or a dead letter for each record.
 
     With `original` the value stays what it was, and the verdict is in the headers alone. Raises
@@ -110,8 +110,8 @@ def judge_records(
 
 
 def _judge_together(
-    records: Sequence[Record], schema: Schema, judge: Judge, *, original: bool
-) -> Judged:
+    records: Sequence[Record], schema: Schema, judge: ModelScorer, *, original: bool
+) -> ScoredBatch:
     with During(Stage.FEATURES):
         decoded = decode(records, schema)
         rows, imputed = _impute(decoded.rows, judge.medians, schema.labels)
@@ -129,15 +129,15 @@ def _judge_together(
             living[place] = without_score(living[place])
         if judge.explains:
             _explain(living, rows, scores, found, judge, schema, original=original)
-        return Judged(_in_order(living, records, decoded), decoded.rows, scores, found)
+        return ScoredBatch(_in_order(living, records, decoded), decoded.rows, scores, found)
 
 
 def _judge_one_by_one(
-    records: Sequence[Record], schema: Schema, judge: Judge, *, original: bool
-) -> Judged:
+    records: Sequence[Record], schema: Schema, judge: ModelScorer, *, original: bool
+) -> ScoredBatch:
     """The same, where one of the records at least has met a defect: it is a dead letter."""
     outgoing: list[Outgoing] = []
-    sound: list[Judged] = []
+    sound: list[ScoredBatch] = []
     failed: Unforeseen | None = None
     for record in records:
         try:
@@ -153,7 +153,7 @@ def _judge_one_by_one(
     return _joined(outgoing, sound, judge)
 
 
-def _require_working(judge: Judge, failed: Unforeseen) -> None:
+def _require_working(judge: ModelScorer, failed: Unforeseen) -> None:
     """Raise DetectdError if the model fails on the medians of its training rows as well."""
     try:
         with During(Stage.SCORE):
@@ -165,19 +165,21 @@ def _require_working(judge: Judge, failed: Unforeseen) -> None:
         ) from failed.cause
 
 
-def _joined(outgoing: list[Outgoing], parts: Sequence[Judged], judge: Judge) -> Judged:
+def _joined(
+    outgoing: list[Outgoing], parts: Sequence[ScoredBatch], judge: ModelScorer
+) -> ScoredBatch:
     rows = [np.empty((0, len(judge.medians))), *(part.rows for part in parts)]
     scores = [np.empty(0), *(part.scores for part in parts)]
     found = joined([part.found for part in parts], judge.rejector)
-    return Judged(outgoing, np.concatenate(rows), np.concatenate(scores), found)
+    return ScoredBatch(outgoing, np.concatenate(rows), np.concatenate(scores), found)
 
 
 def _explain(
     living: list[Outgoing],
     rows: NDArray[np.float64],
     scores: NDArray[np.float64],
-    found: Judgement,
-    judge: Judge,
+    found: Verdicts,
+    judge: ModelScorer,
     schema: Schema,
     *,
     original: bool,
@@ -190,15 +192,15 @@ def _explain(
 
 
 def judge_rows(
-    rows: NDArray[np.float64], judge: Judge
-) -> tuple[NDArray[np.float64], NDArray[np.bool_], Judgement]:
+    rows: NDArray[np.float64], judge: ModelScorer
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], Verdicts]:
     """The scores (k,) of rows (k, d), which of them are finite, and the answers to those."""
     scores = _scores(np.where(np.isnan(rows), judge.medians, rows), judge)
     finite = np.isfinite(scores)
     return scores, finite, judge.rejector.judge(scores[finite])
 
 
-def _scores(rows: NDArray[np.float64], judge: Judge) -> NDArray[np.float64]:
+def _scores(rows: NDArray[np.float64], judge: ModelScorer) -> NDArray[np.float64]:
     return judge.scorer.score(rows) if len(rows) else np.empty(0)
 
 

@@ -13,7 +13,7 @@ import msgspec
 
 from detectd.errors import ConfigError
 from detectd.pipeline.encode import DeadLetter, dead_letter, size, to_json
-from detectd.pipeline.records import Defect, Stage, Topic
+from detectd.pipeline.records import RecordError, Stage, Topic
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -55,12 +55,12 @@ def undelivered(
 
 def _letter(record: Record, reason: str, limits: Mapping[Topic, int]) -> Outgoing:
     """The dead letter of a record whose verdict is refused, with its bytes if these have room."""
-    whole = dead_letter(record, Defect(Stage.DELIVER, reason))
+    whole = dead_letter(record, RecordError(Stage.DELIVER, reason))
     if size(whole) <= limits.get(Topic.DEAD_LETTER, size(whole)):
         return whole
     bare = msgspec.structs.replace(record, value=None, key=None, headers=())
     where = "the record's bytes have no room here and are at the source still"
-    return dead_letter(bare, Defect(Stage.DELIVER, f"{reason}; {where}"))
+    return dead_letter(bare, RecordError(Stage.DELIVER, f"{reason}; {where}"))
 
 
 def next_form(out: Outgoing) -> Outgoing | None:

@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, Self
 
 from detectd.errors import DetectdError
-from detectd.pipeline.records import Defect
+from detectd.pipeline.records import RecordError
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -55,11 +55,11 @@ class During:
             raise Unforeseen(self._stage, raised) from raised
 
 
-def defect(stage: Stage, cause: Exception) -> Defect:
+def defect(stage: Stage, cause: Exception) -> RecordError:
     """Return the dead letter's reason. Raises `cause` itself if it is not the record's."""
     if isinstance(cause, NOT_THE_RECORDS):
         raise cause
-    return Defect(stage, f"{in_words(cause)}; this is a defect of detectd, please report it")
+    return RecordError(stage, f"{in_words(cause)}; this is a defect of detectd, please report it")
 
 
 def in_words(cause: Exception) -> str:

@@ -75,7 +75,7 @@ SHARES = ("recent", "expected")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Watched:
+class DriftState:
     """What the watch remembers; no array is changed in place.
 
     `events` were watched in all, `since` after the last alarm; `counts` (bins,) are the latter.
@@ -117,7 +117,7 @@ def _unpacked(text: str, kind: str) -> npt.NDArray[Any]:
     return stored.astype(stored.dtype.newbyteorder("="))
 
 
-class Watch:
+class EDetector:
     """Turns ranks into evidence; `average_run_length` is A, events from one false alarm to another.
 
     A score that equals calibration scores takes a place among them by lot, the same lot in every
@@ -137,19 +137,19 @@ class Watch:
         # 0 for bins of normal ranks, 1 for those of the zone, 2 for anomaly ranks.
         self._side = (edges[:-1] >= zone.rank_low) + 1 * (edges[:-1] > zone.rank_high)
 
-    def begin(self) -> Watched:
+    def begin(self) -> DriftState:
         """Nothing seen yet."""
         return self._afresh(0, 0)
 
-    def resume(self, past: dict[str, Any]) -> Watched:
-        """From what `Watched.as_dict` gave; from the beginning where its bins are not ours."""
+    def resume(self, past: dict[str, Any]) -> DriftState:
+        """From what `DriftState.as_dict` gave; from the beginning where its bins are not ours."""
         if past.get("widths") != self._widths.tolist():
             return self.begin()
         arrays = {name: _unpacked(past[name], kind) for name, kind in ARRAYS.items()}
         arrays["recent"] = arrays["recent"].reshape(len(FORGETTING), -1)
-        return Watched(past["events"], past["since"], past["alarms"], self._widths, **arrays)
+        return DriftState(past["events"], past["since"], past["alarms"], self._widths, **arrays)
 
-    def advance(self, was: Watched, below: Ints, rank: Ints) -> tuple[Watched, list[Alarm]]:
+    def advance(self, was: DriftState, below: Ints, rank: Ints) -> tuple[DriftState, list[Alarm]]:
         """Watch k events whose scores have `below` (k,) calibration scores under them and `rank`
         (k,) not above them. After an alarm the watch begins anew."""
         alarms: list[Alarm] = []
@@ -170,14 +170,14 @@ class Watch:
             )
             done += taken
             counted = now.events + taken, now.since + taken, now.alarms
-            now = Watched(*counted, self._widths, **state)
+            now = DriftState(*counted, self._widths, **state)
             if now.evidence >= self.average_run_length:
                 alarms.append(self._alarm(now))
                 now = self._afresh(now.events, now.alarms + 1)
         return now, alarms
 
-    def _afresh(self, events: int, alarms: int) -> Watched:
-        return Watched(
+    def _afresh(self, events: int, alarms: int) -> DriftState:
+        return DriftState(
             events,
             0,
             alarms,
@@ -188,7 +188,7 @@ class Watch:
             recent=np.tile(self._expected, (len(FORGETTING), 1)),
         )
 
-    def _alarm(self, now: Watched) -> Alarm:
+    def _alarm(self, now: DriftState) -> Alarm:
         telling = int(now.R.argmax())
         recent = now.recent[telling] / now.weight[telling]
         return Alarm(

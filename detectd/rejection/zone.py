@@ -82,7 +82,7 @@ def zone(stability: Stability, T: float) -> Zone:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Judgement:
+class Verdicts:
     """The answers to k scores; every array is (k,).
 
     `verdict` int8: NORMAL, ANOMALY or ABSTAIN; `rank` int64, c = #{calibration ≤ score};
@@ -129,11 +129,11 @@ class Rejector:
     score_high: float
     ranking: Ranking
 
-    def judge(self, scores: npt.NDArray[np.float64]) -> Judgement:
+    def judge(self, scores: npt.NDArray[np.float64]) -> Verdicts:
         """Judge finite scores, (k,). Raises ValueError where one is not finite."""
         scores = np.ascontiguousarray(scores, dtype=np.float64)
         verdict, ranks = self.ranking.judge(scores, self.score_low, self.score_high)
-        return Judgement(verdict, ranks[0], ranks[1], self.stability)
+        return Verdicts(verdict, ranks[0], ranks[1], self.stability)
 
     def figures(self, rank: int, below: int) -> tuple[float, float, float, float]:
         """The p-value, confidence, log P(anomaly) and log P(normal) of a score that has `below`

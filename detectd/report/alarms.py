@@ -40,7 +40,7 @@ class NamedShares(msgspec.Struct, frozen=True):
     anomaly: float
 
 
-class Raised(msgspec.Struct, frozen=True):
+class AlarmRecord(msgspec.Struct, frozen=True):
     """An alarm as JSON keeps it, and the Unix time; see `detectd.rejection.drift.Alarm`."""
 
     number: int
@@ -51,16 +51,16 @@ class Raised(msgspec.Struct, frozen=True):
     time: float | None = None
 
 
-def believed(told: object) -> list[Raised]:
+def believed(told: object) -> list[AlarmRecord]:
     """The alarms in what a file holds, as far as they are any."""
     alarms = []
     for each in told if isinstance(told, list) else []:
         with contextlib.suppress(msgspec.ValidationError):
-            alarms.append(msgspec.convert(each, Raised))
+            alarms.append(msgspec.convert(each, AlarmRecord))
     return alarms
 
 
-def alarm_list(alarms: Sequence[Raised]) -> Element:
+def alarm_list(alarms: Sequence[AlarmRecord]) -> Element:
     """One entry an alarm, the latest of them."""
     if not alarms:
         return tag("p", "None: no evidence so far that the stream has left its calibration.")
@@ -73,7 +73,7 @@ def alarm_list(alarms: Sequence[Raised]) -> Element:
     )
 
 
-def _entry(alarm: Raised) -> Element:
+def _entry(alarm: AlarmRecord) -> Element:
     shares = ", ".join(
         f"{side} {percent(getattr(alarm.recent, side))} "
         f"(expected {percent(getattr(alarm.expected, side))})"

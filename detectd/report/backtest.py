@@ -23,7 +23,7 @@ from detectd.report.wording import cost_doubt, rate_doubt
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from detectd.commands.backtesting import Answered, Backtest
+    from detectd.commands.backtesting import Backtest, BacktestData
     from detectd.rejection import FiniteHistory, Stability
     from detectd.rejection.evaluation import RiskCoverage, Tally
     from detectd.rejection.promise import Promise
@@ -127,7 +127,7 @@ def _upper(promise: Promise, costs: Costs) -> float | None:
 
 
 def _cost(
-    counted: Tally, answered: Answered, promise: Promise, allowed: FiniteHistory | None
+    counted: Tally, answered: BacktestData, promise: Promise, allowed: FiniteHistory | None
 ) -> dict[str, Any]:
     costs, exact = promise.terms.costs, promise.exact
     without = tally_of(_forced(answered, promise.rejector.stability))
@@ -142,7 +142,7 @@ def _cost(
     }
 
 
-def _forced(answered: Answered, stability: Stability) -> Ints:
+def _forced(answered: BacktestData, stability: Stability) -> Ints:
     """Events by the likelier verdict and the truth, (3, 2)."""
     likelier = forced(stability.log_p_anomaly, stability.log_p_normal)
     counts = np.zeros((3, 2), dtype=np.int64)
@@ -151,7 +151,7 @@ def _forced(answered: Answered, stability: Stability) -> Ints:
     return counts
 
 
-def _curve(answered: Answered, stability: Stability) -> dict[str, Any]:
+def _curve(answered: BacktestData, stability: Stability) -> dict[str, Any]:
     says = forced(stability.log_p_anomaly, stability.log_p_normal) == ANOMALY
     # The less likely verdict's probability, in logs: the confidence, where that has no digits left.
     doubt = np.minimum(stability.log_p_anomaly, stability.log_p_normal)

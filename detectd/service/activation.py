@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import structlog
 
-from detectd.errors import DetectdError, Interrupted
+from detectd.errors import BrokerUnavailableError, DetectdError
 from detectd.models import serving
 from detectd.service.model_loading import Preparation
 
@@ -27,7 +27,7 @@ LOOK_SECONDS = 0.5
 Role = Literal["active", "candidate"]
 
 
-class Succession:
+class ActivationWatcher:
     """Looks into the store now and then. A version that cannot be loaded is refused once, and tried
     again when the store has named another one in between."""
 
@@ -80,7 +80,7 @@ class Succession:
         del self._preparing[role]
         try:
             return serving.under_other_terms(preparing.result(), settings)
-        except Interrupted as away:  # the store's file system; the next look tries again
+        except BrokerUnavailableError as away:  # the store's file system; the next look tries again
             self._tell(str(away))
             return None
         except DetectdError as failed:
@@ -90,7 +90,7 @@ class Succession:
     def refuse(self, role: Role, version: str, why: str) -> None:
         """Do not try this version again before another one was named."""
         self._refused[role] = version
-        log.warning("model.refused", model=version, why=why)
+        log.warning("model.refused", model=version, reason=why)
 
     def end(self, role: Role) -> None:
         """Nothing needs to be prepared any more."""
@@ -108,7 +108,7 @@ class Succession:
             if self._store.active() is None:
                 self._store.save(model)
                 self._store.activate(model.version)
-                log.warning("models.rewritten", model=model.version, why="the store was gone")
+                log.warning("models.rewritten", model=model.version, reason="the store was gone")
                 self._told = None
         except (DetectdError, OSError) as failed:
             self._tell(str(failed))
@@ -126,5 +126,5 @@ class Succession:
 
     def _tell(self, why: str) -> None:
         if why != self._told:
-            log.warning("models.unreadable", why=why)
+            log.warning("models.unreadable", reason=why)
         self._told = why

@@ -8,7 +8,7 @@ FIRST = 64
 GROWTH = 4
 
 
-class Pace:
+class AdaptiveBatchSize:
     """How many records a batch may have, so that answering it takes less than `seconds`.
 
     A member of a consumer group that does not ask for records in time is taken for dead. How long
@@ -28,7 +28,7 @@ class Pace:
         self.limit = max(1, int(min(self.most, affordable, GROWTH * self.limit)))
 
 
-class Patience:
+class RetryBudget:
     """How long the service has failed to commit, and whether it is over.
 
     A try counts as a success only when something was committed: brokers that let us in and refuse
@@ -71,7 +71,7 @@ class Patience:
         return self.since is None
 
 
-class Backoff:
+class ExponentialBackoff:
     """How long to wait before the next try: longer each time, and never like everybody else.
 
     All processes lose a broker at the same moment; they need not come back at the same moment.

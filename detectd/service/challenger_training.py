@@ -16,12 +16,12 @@ import structlog
 
 from detectd import wiring
 from detectd.models import serving
-from detectd.models.trainer_process import Limits, Refit, Task
+from detectd.models.trainer_process import Limits, Task, TrainerProcess
 from detectd.models.training import complete_rows
 from detectd.rejection import NORMAL
 from detectd.service.promotion import (
     NOT_COMPARED,
-    Contender,
+    Challenger,
     Reason,
     agreement,
     backwards,
@@ -73,7 +73,7 @@ def begin(
     max_changed: float,
     after_alarm: bool,
     gives_way: bool,
-) -> Refit[Finished] | Reason:
+) -> TrainerProcess[Finished] | Reason:
     """Train the successor of `old`; a reason if it could not take over, whatever it is like.
 
     An accepted one is stored. `after_alarm` is for the log; `gives_way` lets the training yield to
@@ -109,8 +109,8 @@ def begin(
         return Finished(ready, refused)
 
     log.info("refit.started", rows=len(training), after_alarm=after_alarm)
-    return Refit(store.directory, task, limits, finish, time.monotonic())
+    return TrainerProcess(store.directory, task, limits, finish, time.monotonic())
 
 
-def _contender(serving: Serving) -> Contender:
-    return Contender(serving.judge, serving.promise)
+def _contender(serving: Serving) -> Challenger:
+    return Challenger(serving.judge, serving.promise)

@@ -17,7 +17,7 @@ from detectd.pipeline.alerts import in_words
 from detectd.pipeline.encode import VERDICTS
 from detectd.pipeline.records import Topic
 from detectd.pipeline.scoring import judge_records
-from detectd.service.drift_monitor import Vigil
+from detectd.service.drift_monitor import DriftMonitor
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -28,18 +28,18 @@ if TYPE_CHECKING:
     from detectd.models.serving import Serving
     from detectd.pipeline.decode import Schema
     from detectd.pipeline.records import Outgoing, Record
-    from detectd.pipeline.scoring import Judged
+    from detectd.pipeline.scoring import ScoredBatch
     from detectd.settings import Settings
 
 log = structlog.get_logger()
 
 
-class Incumbent:
+class Champion:
     """Gives verdicts under one model and one zone, counts them, and watches the promise."""
 
     def __init__(self, serving: Serving, schema: Schema, settings: Settings) -> None:
         self.serving = serving
-        self.vigil = Vigil(serving, settings.drift.average_run_length)
+        self.drift_monitor = DriftMonitor(serving, settings.drift.average_run_length)
         self._observations = Observations(serving.promise.rejector.scores)
         self._scores: list[NDArray[np.float64]] = []
         self._since: int | None = int(time.time())
@@ -69,7 +69,7 @@ class Incumbent:
         self._observations = Observations(self.serving.promise.rejector.scores)
         self._since = int(time.time())
         self._scores.clear()
-        self.vigil.resume({})
+        self.drift_monitor.resume({})
         self.anomalies.resume({})
 
     def resume(self, past: dict[str, Any], reported: dict[str, Any]) -> None:
@@ -82,7 +82,7 @@ class Incumbent:
         same = all(past.get(key) == value for key, value in self._terms().items())
         self._observations.resume(reported if same else {}, past["observed"] if same else {})
         watch, told = past.get("watch", {}), reported.get("alarms", ())
-        self.vigil.resume(watch if same else {}, told if same else ())
+        self.drift_monitor.resume(watch if same else {}, told if same else ())
         self.anomalies.resume(reported.get("anomalies", {}) if same else {})
         self._since = _moment(past.get("since")) if same and past["observed"] else int(time.time())
         self._scores.clear()
@@ -92,17 +92,17 @@ class Incumbent:
         both begin again."""
         terms = self._terms()
         self.serving = serving
-        self.vigil.go_on_under(serving, average_run_length)
+        self.drift_monitor.go_on_under(serving, average_run_length)
         if self._terms() != terms:
             self.begin_anew()
 
-    def answer(self, records: Sequence[Record]) -> tuple[Judged, list[int]]:
+    def answer(self, records: Sequence[Record]) -> tuple[ScoredBatch, list[int]]:
         """One output for each record, in order, and what there is to learn; and how many of the
         scores it took to each alarm that was raised."""
         judge = self.serving.judge
-        judged = judge_records(records, self._schema, judge, original=self._original)
-        self._scores.append(judged.scores)
-        return judged, self.vigil.see(judged.found)
+        scored = judge_records(records, self._schema, judge, original=self._original)
+        self._scores.append(scored.scores)
+        return scored, self.drift_monitor.see(scored.found)
 
     def state(self, counts: Counter[str]) -> dict[str, Any]:
         """What a restart must know once outputs with these counts are committed."""
@@ -110,7 +110,7 @@ class Incumbent:
         return self._terms() | {
             "observed": observed,
             "since": self._since,
-            "watch": self.vigil.state(),
+            "watch": self.drift_monitor.state(),
         }
 
     def committed(self, counts: Counter[str], outgoing: Sequence[Outgoing]) -> None:
@@ -121,19 +121,19 @@ class Incumbent:
         if counts[Topic.ANOMALY]:
             self.anomalies.see(outgoing)
         self._scores.clear()
-        for alarm in self.vigil.committed(now):
+        for alarm in self.drift_monitor.committed(now):
             why = in_words(alarm)
-            log.warning("promise.alarm", model=self.version, number=alarm.number, why=why)
+            log.warning("promise.alarm", model=self.version, number=alarm.number, reason=why)
 
     def rewind(self) -> None:
         """What was answered since the last commit will be answered again."""
-        self.vigil.rewind()
+        self.drift_monitor.rewind()
         self._scores.clear()
 
     def report(self) -> dict[str, Any]:
         """For the store: what reports show of the stream."""
         told = {
-            "alarms": list(self.vigil.told),
+            "alarms": list(self.drift_monitor.told),
             "anomalies": self.anomalies.as_dict(),
             "zone": self._terms()["zone"],
             "since": self._since,

@@ -10,21 +10,21 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from detectd.pipeline.alerts import alert
-from detectd.rejection.drift import Watch
+from detectd.rejection.drift import EDetector
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from detectd.models.serving import Serving
     from detectd.pipeline.records import Outgoing
-    from detectd.rejection import Judgement
+    from detectd.rejection import Verdicts
     from detectd.rejection.drift import Alarm
 
 # How many alarms are kept for whoever asks.
 KEPT = 20
 
 
-class Vigil:
+class DriftMonitor:
     """Watches one model under one zone; an alarm is expected once in `average_run_length` events.
 
     Where a change lasts, the watch begins anew after each alarm and soon raises the next. All are
@@ -34,7 +34,7 @@ class Vigil:
     def __init__(self, serving: Serving, average_run_length: float) -> None:
         self.average_run_length = average_run_length
         self._version = serving.model.version
-        self._watch = Watch(serving.promise.rejector, average_run_length)
+        self._watch = EDetector(serving.promise.rejector, average_run_length)
         self._watched = self._seen = self._watch.begin()
         self._raised: list[Alarm] = []
         self.told: deque[dict[str, Any]] = deque(maxlen=KEPT)
@@ -49,10 +49,10 @@ class Vigil:
         """Watch the same model under other terms, with the evidence so far."""
         self.average_run_length = average_run_length
         watched, seen = self._watched.as_dict(), self._seen.as_dict()
-        self._watch = Watch(serving.promise.rejector, average_run_length)
+        self._watch = EDetector(serving.promise.rejector, average_run_length)
         self._watched, self._seen = self._watch.resume(watched), self._watch.resume(seen)
 
-    def see(self, found: Judgement) -> list[int]:
+    def see(self, found: Verdicts) -> list[int]:
         """Take the answers to a batch in. How many of them it took to each alarm."""
         before = self._seen.events
         self._seen, alarms = self._watch.advance(self._seen, found.below, found.rank)

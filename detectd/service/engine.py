@@ -17,12 +17,12 @@ from detectd.commands.checks import require_trainable_warmup
 from detectd.errors import DetectdError
 from detectd.models import serving
 from detectd.pipeline.output_detail import shown
-from detectd.service.activation import Succession
-from detectd.service.champion import Incumbent
-from detectd.service.retraining import Renewal, begun
+from detectd.service.activation import ActivationWatcher
+from detectd.service.champion import Champion
+from detectd.service.retraining import Retrainer, begun
 from detectd.service.shadow import Shadow
-from detectd.service.store_upkeep import Upkeep
-from detectd.service.warmup import Warming
+from detectd.service.store_upkeep import StoreMaintenance
+from detectd.service.warmup import WarmupPhase
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 
-class Answerer:
+class ScoringEngine:
     """Gives each record its output, and keeps what must be remembered beside the outputs.
 
     `commits` names those that this process makes.
@@ -48,12 +48,12 @@ class Answerer:
         self.schema = schema
         self.store = wiring.store(settings)
         self.events = wiring.event_fingerprint(settings)
-        self.warming: Warming | None = None
-        self.incumbent: Incumbent | None = None
+        self.warming: WarmupPhase | None = None
+        self.champion: Champion | None = None
         self.shadow: Shadow | None = None
-        self.renewal: Renewal | None = None
-        self._succession = Succession(self.store)
-        self._upkeep = Upkeep(self.store, commits, wiring.stream(settings))
+        self.retrainer: Retrainer | None = None
+        self._succession = ActivationWatcher(self.store)
+        self._upkeep = StoreMaintenance(self.store, commits, wiring.stream(settings))
         self._look = False
         self._resumed = False
         self._unwritten = False
@@ -61,14 +61,14 @@ class Answerer:
     @property
     def serving(self) -> Serving | None:
         """The model that answers, with its promise."""
-        return self.incumbent.serving if self.incumbent else None
+        return self.champion.serving if self.champion else None
 
     @property
     def wanted(self) -> int | None:
         """How many events to answer at most before something else is due; None for any number."""
         if self.warming:
             return self.warming.wanted
-        return self.renewal.wanted if self.renewal else None
+        return self.retrainer.wanted if self.retrainer else None
 
     @property
     def holding(self) -> bool:
@@ -86,13 +86,13 @@ class Answerer:
 
     def resume(self, state: dict[str, Any]) -> None:
         """Go on from what the last commit remembers; call it again to take everything back."""
-        if self.incumbent:
-            self.incumbent.resume(state, self._upkeep.recorded(self.incumbent.version))
+        if self.champion:
+            self.champion.resume(state, self._upkeep.recorded(self.champion.version))
             self._look_for_a_candidate(wait=not self._resumed)
             if self.shadow:
                 self.shadow.resume(state.get("shadow", {}))
-            if self.renewal:
-                self.renewal.resume(state.get("renewal", {}), state.get("model"))
+            if self.retrainer:
+                self.retrainer.resume(state.get("renewal", {}), state.get("model"))
         else:
             # Rows of other features are none of this model's.
             same_events = state.get("events") == self.events
@@ -102,8 +102,8 @@ class Answerer:
     def begin_anew(self) -> None:
         """The stream is read from its beginning: count nothing of an earlier run of it."""
         self._upkeep.begin_anew()
-        if self.incumbent:
-            self.incumbent.begin_anew()
+        if self.champion:
+            self.champion.begin_anew()
             self._unwritten = True
             self.write_observed()
 
@@ -111,18 +111,18 @@ class Answerer:
         """One output for each record, in order."""
         if self.warming:
             return self._shown(self.warming.answer(records))
-        assert self.incumbent
-        judged, alarms = self.incumbent.answer(records)
+        assert self.champion
+        scored, alarms = self.champion.answer(records)
         if self.shadow:
-            self.shadow.see(judged)
-        if self.renewal:
-            self.renewal.see(judged, alarms)
-        return self._shown(judged.outgoing)
+            self.shadow.see(scored)
+        if self.retrainer:
+            self.retrainer.see(scored, alarms)
+        return self._shown(scored.outgoing)
 
     def alerts(self) -> list[Outgoing]:
         """Records that tell of the promise rather than of an event, for the next commit."""
-        wanted = self.incumbent and self.settings.topics.alerts is not None
-        return self._shown(self.incumbent.vigil.alerts()) if self.incumbent and wanted else []
+        wanted = self.champion and self.settings.topics.alerts is not None
+        return self._shown(self.champion.drift_monitor.alerts()) if self.champion and wanted else []
 
     def _shown(self, outgoing: list[Outgoing]) -> list[Outgoing]:
         output = self.settings.output
@@ -133,27 +133,27 @@ class Answerer:
         state: dict[str, Any] = {"events": self.events}
         if self.warming:
             return state | self.warming.state()
-        assert self.incumbent
+        assert self.champion
         if self.shadow:
             state["shadow"] = self.shadow.state()
-        if self.renewal:
-            state["renewal"] = self.renewal.state()
-        return state | self.incumbent.state(counts)
+        if self.retrainer:
+            state["renewal"] = self.retrainer.state()
+        return state | self.champion.state(counts)
 
     def committed(self, counts: Counter[str], outgoing: Sequence[Outgoing]) -> None:
         """These outputs, with these counts, have been committed."""
         if self.warming:
             self.warming.committed()
-        if self.incumbent:
-            self.incumbent.committed(counts, outgoing)
+        if self.champion:
+            self.champion.committed(counts, outgoing)
             self._unwritten = True
-        for part in (self.shadow, self.renewal):
+        for part in (self.shadow, self.retrainer):
             if part:
                 part.committed()
 
     def rewind(self) -> None:
         """What was answered since the last commit will be answered again."""
-        for part in (self.warming, self.incumbent, self.shadow, self.renewal):
+        for part in (self.warming, self.champion, self.shadow, self.retrainer):
             if part:
                 part.rewind()
 
@@ -184,10 +184,10 @@ class Answerer:
             self._look_for_a_candidate()
             if self.warming and self.warming.elsewhere and not self._succession.preparing():
                 self.warming.resume(None)  # Whoever was collecting may be gone.
-            if self.renewal:
-                self.renewal.heed()
+            if self.retrainer:
+                self.retrainer.heed()
             self.write_observed()
-        if self.renewal and (ready := self.renewal.advance(hold)):
+        if self.retrainer and (ready := self.retrainer.advance(hold)):
             self._renew(ready)
         return held and not self.holding
 
@@ -196,47 +196,47 @@ class Answerer:
         # 1. All that can fail.
         if settings.training.refit != "never":
             require_trainable_warmup(settings)
-        ready = candidate = renewal = None
-        if self.incumbent:
-            ready = serving.under_other_terms(self.incumbent.serving, settings)
+        ready = candidate = retrainer = None
+        if self.champion:
+            ready = serving.under_other_terms(self.champion.serving, settings)
             if self.shadow:
                 candidate = serving.under_other_terms(self.shadow.candidate, settings)
-            renewal = self._renewal_under(ready, settings)
+            retrainer = self._renewal_under(ready, settings)
         # 2. Nothing of what follows does.
         self.settings = settings
-        if self.incumbent and ready:
-            other = ready is not self.incumbent.serving
-            self.incumbent.go_on_under(ready, settings.drift.average_run_length)
+        if self.champion and ready:
+            other = ready is not self.champion.serving
+            self.champion.go_on_under(ready, settings.drift.average_run_length)
             if self.shadow and candidate:
                 self.shadow.candidate = candidate
-            if self.renewal and not renewal:
-                self.renewal.close()
-            if renewal:
-                renewal.succeed(ready, settings)
-            self.renewal = renewal
+            if self.retrainer and not retrainer:
+                self.retrainer.close()
+            if retrainer:
+                retrainer.succeed(ready, settings)
+            self.retrainer = retrainer
             if other:
                 serving.log_serving(ready)
 
     def write_observed(self) -> None:
         """Let reports see the counts."""
-        if self.incumbent and self._unwritten:
-            self._unwritten = not self._upkeep.record(self.incumbent, self.shadow)
+        if self.champion and self._unwritten:
+            self._unwritten = not self._upkeep.record(self.champion, self.shadow)
 
     def close(self) -> None:
         """Let go of the warm-up's rows, and leave the counts."""
         self.write_observed()
-        for part in (self._succession, self._upkeep, self.warming, self.renewal):
+        for part in (self._succession, self._upkeep, self.warming, self.retrainer):
             if part:
                 part.close()
 
     def _collect(self, before: Any) -> None:
         if not self.warming:
-            self.warming = Warming(self.settings, self.schema, self.store)
+            self.warming = WarmupPhase(self.settings, self.schema, self.store)
         # Earlier versions committed a number, of rows that are written in another way.
         self.warming.resume(before if isinstance(before, dict) else None)
 
     def _answers(self) -> str | None:
-        return self.incumbent.version if self.incumbent else None
+        return self.champion.version if self.champion else None
 
     def _shadows(self) -> str | None:
         return self.shadow.version if self.shadow else None
@@ -246,14 +246,14 @@ class Answerer:
         if active not in (None, self._answers()):
             assert active
             return not self._succession.under_way("active", active)
-        if self.incumbent is None or candidate == self._shadows():
+        if self.champion is None or candidate == self._shadows():
             return False
         return candidate is None or not self._succession.under_way("candidate", candidate)
 
     def _look_for_another_model(self) -> None:
         version = self._succession.active()
-        if version is None and self.incumbent:
-            self._succession.keep(self.incumbent.serving.model)
+        if version is None and self.champion:
+            self._succession.keep(self.champion.serving.model)
         if version in (None, self._answers()):
             self._succession.end("active")
             return
@@ -269,7 +269,7 @@ class Answerer:
 
     def _look_for_a_candidate(self, *, wait: bool = False) -> None:
         version = self._succession.candidate()
-        if not self.incumbent or version == self._shadows():
+        if not self.champion or version == self._shadows():
             return
         self.shadow = None
         if version is None:
@@ -287,8 +287,8 @@ class Answerer:
             self._succession.refuse("candidate", version, str(failed))
 
     def _let_shadow(self, candidate: Serving) -> None:
-        assert self.incumbent
-        self.shadow = Shadow(candidate, self.incumbent.version)
+        assert self.champion
+        self.shadow = Shadow(candidate, self.champion.version)
         self._upkeep.serves(self._answers(), self._shadows())
         log.info("model.shadowing", model=candidate.model.version)
 
@@ -299,7 +299,7 @@ class Answerer:
 
     def _renew(self, ready: Serving) -> None:
         """A refit was accepted, and is in the store."""
-        assert self.renewal
+        assert self.retrainer
         try:
             if self.settings.training.on_refit == "shadow":
                 self.store.nominate(ready.model.version)
@@ -307,7 +307,7 @@ class Answerer:
             else:
                 self._succeed(ready)
         except (DetectdError, OSError) as failed:
-            log.warning("refit.not_activated", model=ready.model.version, why=str(failed))
+            log.warning("refit.not_activated", model=ready.model.version, reason=str(failed))
         else:
             self._upkeep.prune(self.settings.models.keep)
 
@@ -319,7 +319,7 @@ class Answerer:
         try:
             wiring.publish(self.settings, model.version)
         except DetectdError as failed:
-            log.warning("models.not_published", model=model.version, why=str(failed))
+            log.warning("models.not_published", model=model.version, reason=str(failed))
 
     def _adopt(self, version: str, ready: Serving) -> None:
         """Serve what the store has activated; under a new name where it was fitted again."""
@@ -329,28 +329,28 @@ class Answerer:
         changed = serving.other_settings(model, self.settings)
         self._serve(ready)
         if changed:
-            log.warning("model.other_settings", model=model.version, changed=changed, mend="fit")
+            log.warning("model.other_settings", model=model.version, changed=changed, hint="fit")
 
     def _serve(self, ready: Serving) -> None:
         if self.warming:
             self.warming.done()
             self.warming = None
-        self.incumbent = Incumbent(ready, self.schema, self.settings)
+        self.champion = Champion(ready, self.schema, self.settings)
         candidate, self.shadow = self.shadow and self.shadow.candidate, None
         self._upkeep.serves(self._answers(), self._shadows())
         if candidate and candidate.model.version == self._succession.candidate():
             self._let_shadow(candidate)
-        if self.renewal:
-            self.renewal.succeed(ready, self.settings)
+        if self.retrainer:
+            self.retrainer.succeed(ready, self.settings)
         else:
-            self.renewal = self._renewal_under(ready, self.settings)
+            self.retrainer = self._renewal_under(ready, self.settings)
         serving.log_serving(ready)
 
-    def _renewal_under(self, ready: Serving, settings: Settings) -> Renewal | None:
+    def _renewal_under(self, ready: Serving, settings: Settings) -> Retrainer | None:
         """What makes the next model: the one there is, a new one, or None where none is wanted.
 
         Raises ConfigError where it cannot be.
         """
         if settings.training.refit == "never":
             return None
-        return self.renewal or begun(settings, self.store, ready)
+        return self.retrainer or begun(settings, self.store, ready)

@@ -18,22 +18,27 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from detectd import wiring
-from detectd.errors import DetectdError, Interrupted, Revoked, Undeliverable
+from detectd.errors import (
+    BrokerUnavailableError,
+    DetectdError,
+    PartitionsRevokedError,
+    UndeliverableError,
+)
 from detectd.pipeline import memory_budget
 from detectd.pipeline.field_watch import FieldWatch
 from detectd.pipeline.records import Position
 from detectd.pipeline.scoring import within_limits
 from detectd.pipeline.undelivered import undelivered
-from detectd.service.batching import Backoff, Pace, Patience
-from detectd.service.engine import Answerer
+from detectd.service.batching import AdaptiveBatchSize, ExponentialBackoff, RetryBudget
+from detectd.service.engine import ScoringEngine
 from detectd.service.gc_tuning import rare_collections
 from detectd.service.run_summary import Summary
-from detectd.service.startup_guard import Probation
+from detectd.service.startup_guard import StartupGuard
 from detectd.settings.reload import changed
 from detectd.signals import Reload
 from detectd.sources import Batch
 from detectd.telemetry import logs
-from detectd.telemetry.reporter import Witness
+from detectd.telemetry.reporter import TelemetryReporter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,13 +88,13 @@ class Service:
         self.source = wiring.source(settings, self.client)
         self.sink = wiring.sink(settings, self.client)
         commits = wiring.commit_stream(settings, self.client)
-        self.answerer = Answerer(settings, self.schema, commits)
+        self.engine = ScoringEngine(settings, self.schema, commits)
         self.feed: Feed | None = None
-        self.probation = Probation()
+        self.startup_guard = StartupGuard()
         self.fields = FieldWatch(self.schema)
         self.pace = self._new_pace()
-        self.backoff = Backoff()
-        self.patience = Patience()
+        self.backoff = ExponentialBackoff()
+        self.patience = RetryBudget()
         # The state that was committed last, and while nothing is committed under another name the
         # one to go on from.
         self.state: dict[str, Any] = {}
@@ -98,7 +103,7 @@ class Service:
         self.origin: dict[str, Any] | None = None
         self.uncommitted = True
         self.summary = Summary()
-        self.witness = Witness(settings, config, bar=advance is not None)
+        self.reporter = TelemetryReporter(settings, config, bar=advance is not None)
 
     def run(self) -> Summary:
         """Process the stream until it ends or a stop is requested."""
@@ -106,31 +111,31 @@ class Service:
         reason = "failed"
         if self.reread:
             self.reload.listen()
-        with self.witness.listening():
+        with self.reporter.listening():
             try:
-                self.witness.supervisor.starting()
+                self.reporter.supervisor.starting()
                 self._receive_models()
-                self.answerer.load()
+                self.engine.load()
                 self._open_patiently(None)
                 started = time.monotonic()
                 with rare_collections():
                     self._loop()
                 reason = self._why_stopped()
-                if self.answerer.warming and not self.stop.requested:
-                    self.answerer.warming.ended()
+                if self.engine.warming and not self.stop.requested:
+                    self.engine.warming.ended()
             except DetectdError as failed:
                 reason = f"failed: {failed}"
                 raise
             finally:
-                self.witness.stopping()
+                self.reporter.stopping()
                 if self.feed:
                     self.feed.stop()
-                self.answerer.close()
+                self.engine.close()
                 self.source.close()
                 self.sink.close()
                 self.summary.seconds = time.monotonic() - started
                 log.info("service.stopped", reason=reason, **self.summary.figures())
-        progress = self.answerer.warming and self.answerer.warming.progress
+        progress = self.engine.warming and self.engine.warming.progress
         self.summary.no_model = (progress and progress.lacks) or ""
         return self.summary
 
@@ -144,12 +149,12 @@ class Service:
             if self.reload.take():
                 self._reload()
             if self.patience.turned(time.monotonic()):
-                self.witness.health.settled()
-            self.witness.turned(self.answerer, self.source)
-            self.witness.doubts(self.source.absent(), self.fields.warnings)
-            self.witness.lost(self.source.take_losses())
+                self.reporter.health.settled()
+            self.reporter.turned(self.engine, self.source)
+            self.reporter.doubts(self.source.absent(), self.fields.warnings)
+            self.reporter.lost(self.source.take_losses())
             if self.feed:
-                self.witness.health.models_refused(self.feed.refused)
+                self.reporter.health.models_refused(self.feed.refused)
 
     def _receive_models(self) -> None:
         """Begin with the model that is published, where models are."""
@@ -157,73 +162,73 @@ class Service:
             self.feed = wiring.feed(self.settings, self.client)
             if self.feed:
                 self.feed.start(FEED_SECONDS)
-        except Interrupted as away:
-            log.warning("models.feed_interrupted", why=str(away))
+        except BrokerUnavailableError as away:
+            log.warning("models.feed_interrupted", reason=str(away))
 
     def _open(self) -> None:
         position = self.sink.open()
         state = position.state if position else {}
         state = state if self.carried is None else self.carried
-        self.answerer.resume(state)
-        self.probation = Probation()
-        if state.get("events") == self.answerer.events:
-            self.probation.end()
+        self.engine.resume(state)
+        self.startup_guard = StartupGuard()
+        if state.get("events") == self.engine.events:
+            self.startup_guard.end()
         self.source.start(position.source if position else None)
         if not state and self.source.begins():
-            self.answerer.begin_anew()
+            self.engine.begin_anew()
         self.uncommitted = not state
-        self.answerer.advance(self._hold)  # where the last run ended just before
-        self.witness.doubts(self.source.absent(), self.fields.warnings)
+        self.engine.advance(self._hold)  # where the last run ended just before
+        self.reporter.doubts(self.source.absent(), self.fields.warnings)
         log.info("service.started", resumed=position is not None)
-        self.witness.opened(settled=not self.patience.owing)
+        self.reporter.opened(settled=not self.patience.owing)
         self.patience.opened(time.monotonic())
 
     def _turn_or_recover(self) -> bool:
         """One batch. True when a bounded source has ended."""
         try:
             return self._turn()
-        except Revoked as revoked:
-            log.info("service.rewound", why=str(revoked))
-            self.witness.health.rewound()
+        except PartitionsRevokedError as revoked:
+            log.info("consumer.rewound", reason=str(revoked))
+            self.reporter.health.rewound()
             self._again()
             # Until the next heartbeat we may take ourselves for a member that we no longer are.
             self.stop.wait(self.backoff.pause(time.monotonic()))
-        except Interrupted as away:
+        except BrokerUnavailableError as away:
             self._open_patiently(away)
         return False
 
     def _turn(self) -> bool:
         started = time.monotonic()
         # 1. Read, no further than the warm-up wants.
-        batch = self._gather(self.answerer.wanted)
+        batch = self._gather(self.engine.wanted)
         if batch.records:
-            self.witness.health.arrived()
+            self.reporter.health.arrived()
         self.fields.look(batch.records, last=batch.ended)
         # 2. Answer: one output for each record, in order.
         answered = time.monotonic()
-        outgoing = self.answerer.answer(batch.records)
-        if self.answerer.warming:
-            self.answerer.warming.look(self.source.partitions())
+        outgoing = self.engine.answer(batch.records)
+        if self.engine.warming:
+            self.engine.warming.look(self.source.partitions())
         outgoing = within_limits(batch.records, outgoing, self.sink.limits())
         self.pace.took(len(batch.records), time.monotonic() - answered)
-        passed = self.probation.pass_on(outgoing, last=batch.ended)
-        if self.answerer.holding:
+        passed = self.startup_guard.pass_on(outgoing, last=batch.ended)
+        if self.engine.holding:
             self._keep_origin()
             return self._hold_back(batch)
         if passed is None:
             self._keep_origin()
-            self.answerer.advance(self._hold)
+            self.engine.advance(self._hold)
             return batch.ended
         # 3. Commit the outputs and the position together.
         passed, counts = self._commit(passed, batch)
         # 4. Tell the source, and whoever watches.
         self.source.acknowledge(batch.position)
-        self.witness.passed_over(self.source.gaps())
+        self.reporter.passed_over(self.source.gaps())
         self.uncommitted = False
         seconds = time.monotonic() - started
         self._committed(counts, passed, batch, seconds)
-        self.witness.batch(counts, passed, seconds)
-        self.answerer.advance(self._hold)
+        self.reporter.batch(counts, passed, seconds)
+        self.engine.advance(self._hold)
         return batch.ended
 
     def _keep_origin(self) -> None:
@@ -235,22 +240,22 @@ class Service:
 
     def _commit(self, passed: list[Outgoing], batch: Batch) -> tuple[list[Outgoing], Counter[str]]:
         """Commit the outputs with the position; what its topic refuses becomes a dead letter."""
-        alerts = self.answerer.alerts()
+        alerts = self.engine.alerts()
         while True:
             counts = Counter[str](map(TOPIC, passed))
-            position = Position(batch.position, self.answerer.state(counts))
+            position = Position(batch.position, self.engine.state(counts))
             try:
                 self.sink.commit(passed + alerts, position)
                 break
-            except Undeliverable as refused:
+            except UndeliverableError as refused:
                 limits = self.sink.limits()
-                self.witness.health.refused(str(refused))
+                self.reporter.health.refused(str(refused))
                 log.warning("records.refused", reason=str(refused), hint="see dead letters")
                 both = undelivered(batch.records, passed + alerts, refused.reasons, limits)
                 passed, alerts = both[: len(passed)], both[len(passed) :]
-            except Interrupted:
+            except BrokerUnavailableError:
                 self.patience.commit_failed()
-                self.witness.health.commit_failed()
+                self.reporter.health.commit_failed()
                 raise
         self.state, self.carried = position.state, None
         if counts:
@@ -259,17 +264,17 @@ class Service:
 
     def _hold_back(self, batch: Batch) -> bool:
         """Commit nothing while the warm-up collects; then answer it all from the beginning."""
-        if self.answerer.advance(self._hold):
+        if self.engine.advance(self._hold):
             self._again()
         elif batch.ended:
-            self.answerer.release()
+            self.engine.release()
             self._again()
         return False
 
     def _again(self) -> None:
         """Read again, and answer anew, what has not been committed."""
-        self.answerer.rewind()
-        self.probation.begin_again()
+        self.engine.rewind()
+        self.startup_guard.begin_again()
         self.source.rewind()
 
     def _gather(self, wanted: int | None) -> Batch:
@@ -292,9 +297,9 @@ class Service:
 
     def _interrupted(self) -> bool:
         """Whether something else is to be done before more is read."""
-        return self.stop.requested or self.reload.requested or self.answerer.restless()
+        return self.stop.requested or self.reload.requested or self.engine.restless()
 
-    def _open_patiently(self, away: Interrupted | None) -> None:
+    def _open_patiently(self, away: BrokerUnavailableError | None) -> None:
         """Open both ends; after an interruption new ones, as soon as the brokers let us.
 
         Raises Interrupted if nothing was committed for `kafka.retry_seconds`.
@@ -304,21 +309,21 @@ class Service:
             if away:
                 lasted = self.patience.failed(time.monotonic())
                 if lasted > longest:
-                    raise Interrupted(
+                    raise BrokerUnavailableError(
                         f"{away}; nothing was committed for {lasted:.0f} s, and "
                         f"kafka.retry_seconds is {longest:g}"
                     )
                 if not told:
-                    log.warning("service.interrupted", why=str(away))
+                    log.warning("service.interrupted", reason=str(away))
                     told = True
-                self.witness.away(str(away), within=EXTENSION_SECONDS)
+                self.reporter.away(str(away), within=EXTENSION_SECONDS)
                 if away.rival:
                     self._take_another_name()
                 self._renew_ends()
                 self.stop.wait(self.backoff.pause(time.monotonic()))
             try:
                 self._open()
-            except Interrupted as again:
+            except BrokerUnavailableError as again:
                 away = again
             else:
                 return
@@ -339,34 +344,34 @@ class Service:
     def _hold(self) -> None:
         """While a model is being trained: show the group, and whoever watches, that we live."""
         self.source.hold()
-        self.witness.held()
+        self.reporter.held()
 
     def _reload(self) -> None:
         """Take over what a new configuration changes: all of it, or nothing."""
         assert self.reread
-        self.witness.supervisor.reloading()
+        self.reporter.supervisor.reloading()
         try:
             fresh = self.reread()
             keys = changed(self.settings, fresh)
-            self.answerer.reconfigure(fresh)
+            self.engine.reconfigure(fresh)
         except DetectdError as refused:
-            self.witness.health.reload_refused(str(refused))
-            log.warning("config.refused", why=str(refused), mend="the old one stays in force")
+            self.reporter.health.reload_refused(str(refused))
+            log.warning("config.refused", reason=str(refused), hint="the old one stays in force")
         else:
             self.settings = fresh
             if "source.batch_records" in keys:
                 self.pace = self._new_pace()
             if any(key.startswith("log.") for key in keys):
                 logs.configure(fresh.log)
-            self.witness.health.reloaded()
+            self.reporter.health.reloaded()
             log.info("config.reloaded", changed=keys)
-        self.witness.supervisor.ready()
+        self.reporter.supervisor.ready()
 
-    def _new_pace(self) -> Pace:
+    def _new_pace(self) -> AdaptiveBatchSize:
         asked = self.settings
         most = memory_budget.most_events(asked.source.batch_bytes, len(self.schema.columns))
         most = min(most, asked.source.batch_records)
-        return Pace(most, asked.kafka.max_poll_interval_seconds / 4)
+        return AdaptiveBatchSize(most, asked.kafka.max_poll_interval_seconds / 4)
 
     def _renew_ends(self) -> None:
         self.source.close()
@@ -377,19 +382,19 @@ class Service:
     def _committed(
         self, counts: Counter[str], outgoing: list[Outgoing], batch: Batch, seconds: float
     ) -> None:
-        self.answerer.committed(counts, outgoing)
-        summary, serving = self.summary, self.answerer.serving
+        self.engine.committed(counts, outgoing)
+        summary, serving = self.summary, self.engine.serving
         summary.topics.update(counts)
         if serving is None:
             summary.warming_up += counts["abstain"]
         elif summary.serving is not serving:
-            summary.serving, summary.judged = serving, Counter(counts)
+            summary.serving, summary.scored = serving, Counter(counts)
         else:
-            summary.judged.update(counts)
+            summary.scored.update(counts)
         share = self.source.progress() if self.advance else None
         if self.advance and share is not None:
             self.advance(share, self.summary.topics.total())
         if counts:
             log.debug("batch", records=counts.total(), seconds=round(seconds, 4), **counts)
         if batch.ended:
-            self.answerer.write_observed()
+            self.engine.write_observed()

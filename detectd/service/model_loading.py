@@ -17,7 +17,7 @@ import structlog
 
 from detectd.errors import DetectdError
 from detectd.models import serving
-from detectd.models.trainer_process import Failed, Limits, Refit, Task
+from detectd.models.trainer_process import Failed, Limits, Task, TrainerProcess
 from detectd.pipeline.unexpected_errors import NOT_THE_RECORDS, in_words
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Preparation:
     def _fitted_again(self, loaded: Loaded) -> Serving:
         """The same rows, recipe and seed under the libraries of today, in a process of its own."""
         model, asked = loaded.model, self.settings.training
-        refit = Refit(
+        refit = TrainerProcess(
             self._store.directory,
             Task(model.rows, model.recipe, model.declared or model.features, datetime.now(UTC)),
             Limits(memory_bytes=asked.memory_bytes, seconds=asked.deadline_seconds),

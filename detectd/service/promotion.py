@@ -21,7 +21,7 @@ from detectd.rejection import ABSTAIN, ANOMALY, NORMAL
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from detectd.pipeline.scoring import Judge
+    from detectd.pipeline.scoring import ModelScorer
     from detectd.rejection.promise import Promise
 
     Rows = npt.NDArray[np.float64]
@@ -44,10 +44,10 @@ NOT_FINITE = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Contender:
+class Challenger:
     """A model as it answers: what judges by it, and what it promises."""
 
-    judge: Judge
+    judge: ModelScorer
     promise: Promise
 
 
@@ -101,7 +101,7 @@ class Agreement:
         }
 
 
-def agreement(old: Judge, new: Judge, rows: Rows) -> Agreement:
+def agreement(old: ModelScorer, new: ModelScorer, rows: Rows) -> Agreement:
     """How both judge rows (k, d), NaN where a feature is missing."""
     return compared(verdicts(old, rows), verdicts(new, rows))
 
@@ -112,7 +112,7 @@ def compared(old: Codes, new: Codes) -> Agreement:
     return Agreement(np.bincount(pairs, minlength=16).reshape(4, 4))
 
 
-def verdicts(judge: Judge, rows: Rows) -> Codes:
+def verdicts(judge: ModelScorer, rows: Rows) -> Codes:
     """The codes (k,) of rows (k, d): the verdict's, or NOT_FINITE."""
     _, finite, found = judge_rows(rows, judge)
     codes = np.full(len(rows), NOT_FINITE, dtype=np.int8)
@@ -120,24 +120,26 @@ def verdicts(judge: Judge, rows: Rows) -> Codes:
     return codes
 
 
-def suspicious(judge: Judge, rows: Rows) -> npt.NDArray[np.bool_]:
+def suspicious(judge: ModelScorer, rows: Rows) -> npt.NDArray[np.bool_]:
     """Which of the rows (k, d) the model calls anomalies or abstains from (k,)."""
     return np.isin(verdicts(judge, rows), (ANOMALY, ABSTAIN))
 
 
-def backwards(judge: Judge, rows: Rows) -> list[Reason]:
+def backwards(judge: ModelScorer, rows: Rows) -> list[Reason]:
     """The reason if the model calls rows far outside of `rows` (N, d) normal; see `sanity`."""
     why = why_backwards(judge, rows)
     return [Reason("backwards", why)] if why else []
 
 
-def scoreless(judge: Judge, rows: Rows) -> list[Reason]:
+def scoreless(judge: ModelScorer, rows: Rows) -> list[Reason]:
     """The reason if the model has no score for some of its training `rows` (N, d)."""
     why = why_scoreless(judge, rows)
     return [Reason("not_finite", why)] if why else []
 
 
-def refusals(old: Contender, new: Contender, agreed: Agreement, max_change: float) -> list[Reason]:
+def refusals(
+    old: Challenger, new: Challenger, agreed: Agreement, max_change: float
+) -> list[Reason]:
     """Why `new` may not take over from `old`; empty where it may.
 
     `agreed` is their agreement on rows that neither was trained on, `max_change` the share of them

@@ -32,21 +32,21 @@ from detectd.commands.checks import require_trainable_warmup
 from detectd.errors import DetectdError
 from detectd.filesystem.os_errors import explained
 from detectd.models import serving
-from detectd.models.trainer_process import Failed, Refit, sweep
+from detectd.models.trainer_process import Failed, TrainerProcess, sweep
 from detectd.rejection.exact import rate_upper
 from detectd.service import challenger_training
 from detectd.service.operator_decisions import OperatorWord
 from detectd.service.promotion import Reason
 from detectd.service.training_rows import Collected
 from detectd.service.training_window import Window, guard
-from detectd.service.warmup_log import Busy
+from detectd.service.warmup_log import DirectoryLockedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from detectd.models.serving import Serving
     from detectd.models.store import Store
-    from detectd.pipeline.scoring import Judged
+    from detectd.pipeline.scoring import ScoredBatch
     from detectd.service.challenger_training import Finished
     from detectd.settings import Settings
 
@@ -74,21 +74,21 @@ class _Since:
     warned: bool = False
 
 
-class Renewal:
-    """Fills the window with what `incumbent` has judged, and has the next model trained from it.
+class Retrainer:
+    """Fills the window with what `champion` has judged, and has the next model trained from it.
 
     One process on a store does so; the others find its models there. What is seen counts with the
     commit of the batch's outputs, and is taken back with it.
     """
 
-    def __init__(self, settings: Settings, store: Store, incumbent: Serving) -> None:
+    def __init__(self, settings: Settings, store: Store, champion: Serving) -> None:
         require_trainable_warmup(settings)
         self.settings = settings
-        self.incumbent = incumbent
+        self.champion = champion
         self._store = store
         self._committed = self._seen = _Since()
         self._began = time.monotonic()
-        self._refit: Refit[Finished] | None = None
+        self._refit: TrainerProcess[Finished] | None = None
         self._collected: Collected | None = None
         self._word = OperatorWord(store)
         self._word.tell()
@@ -137,7 +137,7 @@ class Renewal:
     def resume(self, past: dict[str, Any], version: str | None) -> None:
         """Go on from a `state`, from the beginning where it is empty. `version` answered then:
         where another model has come since, the window is what counts of it."""
-        same = version == self.incumbent.model.version
+        same = version == self.champion.model.version
         self._resume(past if same else past | {"since": {}})
 
     def _resume(self, past: dict[str, Any]) -> None:
@@ -149,7 +149,7 @@ class Renewal:
         self._state = past
         self._committed = self._seen = _Since(**past.get("since", {}))
         if self._open() and self._collected and not self._collected.resume(past):
-            log.warning("window.restarted", why="its rows are gone, or it has another shape")
+            log.warning("window.restarted", reason="its rows are gone, or it has another shape")
         self._set_guard()
 
     def heed(self) -> bool:
@@ -162,21 +162,21 @@ class Renewal:
             log.warning("window.discarded", reason=DISCARDED)
         return discarded
 
-    def see(self, judged: Judged, alarms: Sequence[int]) -> None:
+    def see(self, scored: ScoredBatch, alarms: Sequence[int]) -> None:
         """Take a batch in; `alarms` says how many of its rows it took to each alarm."""
         done = 0
         for alarm in alarms:
-            self._collect(judged, slice(done, alarm))
+            self._collect(scored, slice(done, alarm))
             self._alarmed()
             done = alarm
-        self._collect(judged, slice(done, None))
-        self._seen = replace(self._seen, events=self._seen.events + len(judged.rows))
+        self._collect(scored, slice(done, None))
+        self._seen = replace(self._seen, events=self._seen.events + len(scored.rows))
 
-    def _collect(self, judged: Judged, part: slice) -> None:
+    def _collect(self, scored: ScoredBatch, part: slice) -> None:
         if self._collected:
             # What is beyond the reach of one detector would ruin the training of the next.
-            finite = np.isfinite(judged.scores[part])
-            rows, verdicts = judged.rows[part][finite], judged.found.verdict[part][finite]
+            finite = np.isfinite(scored.scores[part])
+            rows, verdicts = scored.rows[part][finite], scored.found.verdict[part][finite]
             self._collected.add(rows, verdicts)
 
     def _alarmed(self) -> None:
@@ -211,10 +211,10 @@ class Renewal:
         """What was seen since the last commit will be seen again."""
         self._resume(self._state)
 
-    def succeed(self, incumbent: Serving, settings: Settings) -> None:
+    def succeed(self, champion: Serving, settings: Settings) -> None:
         """Another model answers from here on, wherever it came from, or the same by other terms."""
-        another = incumbent.model.version != self.incumbent.model.version
-        self.incumbent, self.settings = incumbent, settings
+        another = champion.model.version != self.champion.model.version
+        self.champion, self.settings = champion, settings
         if another:
             self._stop()
             self._begin_again()
@@ -273,7 +273,7 @@ class Renewal:
             self._collected.window,
             self.settings,
             self._store,
-            self.incumbent,
+            self.champion,
             max_changed=self._max_changed,
             after_alarm=self._committed.warned,
             gives_way=not self._waits,
@@ -285,7 +285,7 @@ class Renewal:
 
     def _weigh(self, found: Failed | Finished) -> Serving | None:
         if isinstance(found, Failed):
-            log.warning("refit.failed", code=found.code, why=found.reason)
+            log.warning("refit.failed", code=found.code, reason=found.reason)
             self._end("failed")
             return None
         if found.refused:
@@ -313,7 +313,7 @@ class Renewal:
 
     def _refuse(self, reasons: Sequence[Reason]) -> None:
         for reason in reasons:
-            log.warning("refit.refused", code=reason.code, why=reason.sentence)
+            log.warning("refit.refused", code=reason.code, reason=reason.sentence)
         if self.settings.training.quarantine:
             self._forget()  # Rows that come later are no better than those it was trained on.
         self._end("refused")
@@ -346,7 +346,7 @@ class Renewal:
         try:
             self._store.make()
             self._collected = Collected(self._store.directory, window, asked.quarantine)
-        except Busy:
+        except DirectoryLockedError:
             return False
         self._set_guard()
         return True
@@ -354,22 +354,22 @@ class Renewal:
     def _set_guard(self) -> None:
         if self._collected is None:
             return
-        promise = self.incumbent.promise
+        promise = self.champion.promise
         guarded = "none" if self._lifted(self._seen) else self.settings.training.guard
         zone = promise.rejector.zone
         upper = rate_upper(zone.n, zone.width, promise.terms.delta)  # no law needed for a guard
         self._collected.window.guard = guard(guarded, promise.terms.contamination, upper)
 
 
-def begun(settings: Settings, store: Store, incumbent: Serving) -> Renewal:
-    """A `Renewal` with an empty window. Raises DetectdError if the store cannot keep it."""
+def begun(settings: Settings, store: Store, champion: Serving) -> Retrainer:
+    """A `Retrainer` with an empty window. Raises DetectdError if the store cannot keep it."""
     with contextlib.ExitStack() as undone:
         try:
-            renewal = Renewal(settings, store, incumbent)
-            undone.callback(renewal.close)
-            renewal.resume({}, None)
+            retrainer = Retrainer(settings, store, champion)
+            undone.callback(retrainer.close)
+            retrainer.resume({}, None)
         except OSError as refused:
             what = f"models.directory: {store.directory}: the training window cannot be kept there"
             raise explained(refused, what) from None
         undone.pop_all()
-    return renewal
+    return retrainer

@@ -17,11 +17,11 @@ class Summary:
     """What a run did: outputs per topic, warm-up events among the abstained, and how long.
 
     `no_model` says what the warm-up lacks, empty if a model answers; `serving` is what answered
-    last, and `judged` are its verdicts.
+    last, and `scored` are its verdicts.
     """
 
     topics: Counter[str] = field(default_factory=Counter)
-    judged: Counter[str] = field(default_factory=Counter)
+    scored: Counter[str] = field(default_factory=Counter)
     warming_up: int = 0
     no_model: str = ""
     seconds: float = 0.0

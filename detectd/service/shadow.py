@@ -13,15 +13,15 @@ from detectd.service.promotion import NOT_FINITE, Agreement, compared, verdicts
 
 if TYPE_CHECKING:
     from detectd.models.serving import Serving
-    from detectd.pipeline.scoring import Judged
+    from detectd.pipeline.scoring import ScoredBatch
 
 
 class Shadow:
-    """Counts how a candidate judges what the model that answers, version `incumbent`, judges."""
+    """Counts how a candidate judges what the model that answers, version `champion`, judges."""
 
-    def __init__(self, candidate: Serving, incumbent: str) -> None:
+    def __init__(self, candidate: Serving, champion: str) -> None:
         self.candidate = candidate
-        self._incumbent = incumbent
+        self._incumbent = champion
         self._counts = self._seen = np.zeros((4, 4), dtype=np.int64)
 
     @property
@@ -35,10 +35,10 @@ class Shadow:
             self._counts = np.array(past["counts"], dtype=np.int64).reshape(4, 4)
         self.rewind()
 
-    def see(self, judged: Judged) -> None:
+    def see(self, scored: ScoredBatch) -> None:
         """Let the candidate judge the rows of a batch."""
-        ours = np.where(np.isfinite(judged.scores), judged.found.verdict, NOT_FINITE)
-        theirs = verdicts(self.candidate.judge, judged.rows)
+        ours = np.where(np.isfinite(scored.scores), scored.found.verdict, NOT_FINITE)
+        theirs = verdicts(self.candidate.judge, scored.rows)
         self._seen = self._seen + compared(ours, theirs).counts
 
     def state(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from detectd.pipeline.records import Outgoing
 
 
-class Probation:
+class StartupGuard:
     """Holds the first outputs of a run back until one of them is no dead letter."""
 
     def __init__(self, limit: int = 1000) -> None:

@@ -11,13 +11,13 @@ from detectd.models.observed import ProcessCounts
 
 if TYPE_CHECKING:
     from detectd.models.store import Store
-    from detectd.service.champion import Incumbent
+    from detectd.service.champion import Champion
     from detectd.service.shadow import Shadow
 
 log = structlog.get_logger()
 
 
-class Upkeep:
+class StoreMaintenance:
     """No failure here is a reason to stop: the commits carry the counts.
 
     `commits` names those that this process makes, `stream` what it answers.
@@ -33,7 +33,7 @@ class Upkeep:
         try:
             return self._counts.read(version)
         except (OSError, DetectdError) as failed:
-            log.warning("observed.not_read", reason=str(failed))
+            log.warning("stats.read_failed", reason=str(failed))
             return {}
 
     def begin_anew(self) -> None:
@@ -43,16 +43,16 @@ class Upkeep:
         except (OSError, DetectdError) as failed:
             log.warning("observed.not_removed", reason=str(failed))
 
-    def record(self, incumbent: Incumbent, shadow: Shadow | None) -> bool:
+    def record(self, champion: Champion, shadow: Shadow | None) -> bool:
         """Let reports see the counts. False if they cannot be written."""
-        seen = incumbent.report()
+        seen = champion.report()
         if shadow:
             seen["shadow"] = shadow.report()
         try:
             self._store.make()
-            self._counts.write(incumbent.version, seen)
+            self._counts.write(champion.version, seen)
         except (OSError, DetectdError) as failed:
-            log.warning("observed.not_written", why=str(failed))
+            log.warning("stats.write_failed", reason=str(failed))
             return False
         return True
 

@@ -127,10 +127,10 @@ class Window:
         )
         return places
 
-    def rows(self, judged: int | None = None) -> Rows:
-        """A copy of the rows (k, width), oldest first: all, or those `judged` with that verdict."""
+    def rows(self, scored: int | None = None) -> Rows:
+        """A copy of the rows (k, width), oldest first: all, or those `scored` with that verdict."""
         order = np.argsort(self._numbers[: self.filled])
-        return self._rows[order if judged is None else order[self._verdicts[order] == judged]]
+        return self._rows[order if scored is None else order[self._verdicts[order] == scored]]
 
     def leaving(self, rows: Rows, verdicts: Verdicts) -> tuple[Rows, Verdicts]:
         """Return what leaves a sliding window without a guard when these rows come, oldest first.

@@ -22,7 +22,7 @@ from detectd.models.awaited_partitions import Awaited, delivers
 from detectd.pipeline.records import Topic
 from detectd.pipeline.scoring import collect_records
 from detectd.pipeline.time_coverage import HOUR_MS
-from detectd.service.warmup_log import Busy, Origin, Warmup, digest
+from detectd.service.warmup_log import DirectoryLockedError, Origin, RowLog, digest
 from detectd.telemetry.warmup_progress import Progress
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ VERDICTS = {"abstain": Topic.ABSTAIN, "pass": Topic.NORMAL, "hold": Topic.ABSTAI
 TOLD = 10
 
 
-class Warming:
+class WarmupPhase:
     """Answers without a model. The first process on a store collects; others wait for its model."""
 
     def __init__(self, settings: Settings, schema: Schema, store: Store) -> None:
@@ -54,7 +54,7 @@ class Warming:
         self._settings = settings
         self._schema = schema
         self._store = store
-        self._rows: Warmup | None = None
+        self._rows: RowLog | None = None
         self._committed: dict[str, Any] = {}
         self._awaited = Awaited(shared=settings.source.kind == "kafka")
         self._failures = 0
@@ -205,8 +205,8 @@ class Warming:
         self._store.make()
         width, goal = len(self._schema.columns), wiring.warmup_goal(self._settings)
         try:
-            self._rows = Warmup(self._store.directory, width, goal)
-        except Busy:
+            self._rows = RowLog(self._store.directory, width, goal)
+        except DirectoryLockedError:
             if self._settings.source.kind != "kafka":
                 raise
             log.debug("warmup.elsewhere")

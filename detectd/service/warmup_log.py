@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 CHUNK = 65_536
 
 
-class Busy(DetectdError):  # noqa: N818 - the directory is
+class DirectoryLockedError(DetectdError):
     """Another process is collecting rows in the directory."""
 
 
@@ -56,7 +56,7 @@ class Collected(NamedTuple):
     covered: TimeCovered | None
 
 
-class Warmup:
+class RowLog:
     """Collects rows of `width` features in `directory`, until `collection` has enough."""
 
     def __init__(self, directory: Path, width: int, goal: Goal) -> None:
@@ -80,7 +80,7 @@ class Warmup:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(file)
-            raise Busy(
+            raise DirectoryLockedError(
                 f"{directory}: another detectd is collecting training rows here; wait until it has "
                 "its model, or set another models.directory"
             ) from None

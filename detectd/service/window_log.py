@@ -23,7 +23,7 @@ import numpy as np
 from detectd.filesystem import atomic_files
 from detectd.filesystem.os_errors import explained
 from detectd.service.training_window import entry
-from detectd.service.warmup_log import Busy
+from detectd.service.warmup_log import DirectoryLockedError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -177,7 +177,7 @@ def _locked(path: Path) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(lock)
-        raise Busy(
+        raise DirectoryLockedError(
             f"{directory}: another detectd keeps its training window here; stop it, or set another "
             "models.directory"
         ) from None

@@ -61,7 +61,7 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class Former:
+class MovedOutput:
     """Dead letters in a file that was rotated away before they were replayed.
 
     They are the `length` bytes from the `start`-th dead byte on.
@@ -86,7 +86,7 @@ class Checkpoint:
     replayed: int = 0
     marks: dict[Topic, Mark] = field(default_factory=dict)
     rotated: int = 0
-    former: tuple[Former, ...] = ()
+    former: tuple[MovedOutput, ...] = ()
 
     def going_on_in(self, topic: Topic, length: int, mark: Mark) -> Checkpoint:
         """Return the checkpoint once an output goes on in another file that has `length` bytes."""
@@ -100,7 +100,9 @@ class Checkpoint:
             if past is None:  # nothing to find them by
                 replayed = end
             else:
-                former = (*former, Former(self.rotated, end - self.rotated, past))[-MOST_FORMER:]
+                former = (*former, MovedOutput(self.rotated, end - self.rotated, past))[
+                    -MOST_FORMER:
+                ]
         return replace(changed, rotated=end, replayed=replayed, former=former)
 
     def replayed_to(self, replayed: int) -> Checkpoint:
@@ -122,7 +124,7 @@ def read(directory: Path) -> Checkpoint | None:
             {Topic(name): Mark(**mark) for name, mark in found.get("marks", {}).items()},
             int(found.get("rotated", 0)),
             tuple(
-                Former(each["start"], each["length"], Mark(**each["mark"]))
+                MovedOutput(each["start"], each["length"], Mark(**each["mark"]))
                 for each in found.get("former", ())
             ),
         )

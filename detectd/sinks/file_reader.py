@@ -14,7 +14,7 @@ from detectd.errors import DetectdError
 from detectd.filesystem.os_errors import explained
 from detectd.pipeline.records import Record, Topic
 from detectd.sinks import checkpoint, moved_output, output_history
-from detectd.sinks.checkpoint import Former
+from detectd.sinks.checkpoint import MovedOutput
 from detectd.sinks.file import ReplaySink
 from detectd.sources import Batch
 
@@ -121,12 +121,12 @@ class FileOutputs:
         last = self._committed()
         first = 0 if replayed else last.replayed
         length, mark = last.lengths.get(Topic.DEAD_LETTER, 0), last.marks.get(Topic.DEAD_LETTER)
-        for each in (*last.former, Former(last.rotated, length, mark)):
+        for each in (*last.former, MovedOutput(last.rotated, length, mark)):
             begin = max(0, first - each.start)
             if begin < each.length:
                 yield from self._dead_letters(each, begin)
 
-    def _dead_letters(self, piece: Former, begin: int) -> Iterator[Batch]:
+    def _dead_letters(self, piece: MovedOutput, begin: int) -> Iterator[Batch]:
         path = self.directory / f"{Topic.DEAD_LETTER}.jsonl"
         place = self._place(path, piece)
         if place is None:
@@ -159,7 +159,7 @@ class FileOutputs:
             )
         return last
 
-    def _place(self, path: Path, piece: Former) -> Path | None:
+    def _place(self, path: Path, piece: MovedOutput) -> Path | None:
         """Where the dead letters lie now; None if they are gone."""
         if piece.mark is None:  # An earlier version wrote the checkpoint.
             return path

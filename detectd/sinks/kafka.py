@@ -23,10 +23,16 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 
-from detectd.errors import ConfigError, DetectdError, Interrupted, Revoked, Undeliverable
+from detectd.errors import (
+    BrokerUnavailableError,
+    ConfigError,
+    DetectdError,
+    PartitionsRevokedError,
+    UndeliverableError,
+)
 from detectd.kafka import kafka_python_client
 from detectd.kafka import topics as broker_topics
-from detectd.kafka.errors import Fenced, RecordsRefused, explained
+from detectd.kafka.errors import FencedError, RecordsRefused, explained
 from detectd.pipeline.records import Position, Topic
 from detectd.sinks import Sink, commit_metadata
 from detectd.sinks.local_position import LocalPosition, path_of
@@ -36,9 +42,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from detectd.kafka import Addressed, KafkaClient, Place
+    from detectd.kafka import KafkaClient, Place, ProducerRecord
     from detectd.kafka.error_codes import Meaning
-    from detectd.kafka.topics import Creation
+    from detectd.kafka.topics import NewTopicConfig
     from detectd.pipeline.records import Outgoing
 
 log = structlog.get_logger()
@@ -71,7 +77,7 @@ class KafkaSink(Sink):
         *,
         transactional: bool = True,
         preserve_partition: bool = False,
-        creation: Creation | None = None,
+        creation: NewTopicConfig | None = None,
         state_directory: Path | None = None,
     ) -> None:
         self._client = client
@@ -183,7 +189,7 @@ class KafkaSink(Sink):
 
     def _transact(
         self,
-        outputs: Sequence[Addressed],
+        outputs: Sequence[ProducerRecord],
         offsets: Mapping[Place, tuple[int, str]],
         group: str | None,
     ) -> None:
@@ -201,11 +207,11 @@ class KafkaSink(Sink):
                 self._producer.add_offsets(offsets, group, self._client.membership.member)
             # 4. Make it all visible at once.
             self._producer.commit()
-        except Revoked:
+        except PartitionsRevokedError:
             # Nothing is wrong with us: the producer goes on, if it can take this back.
             self._producer.abort()
             raise
-        except Fenced as fenced:
+        except FencedError as fenced:
             raise self._whose(fenced, began) from None
         except DetectdError:
             # Readers wait behind an open transaction: end it now, not when the next one begins.
@@ -213,7 +219,7 @@ class KafkaSink(Sink):
                 self._producer.abort()
             raise
 
-    def _whose(self, fenced: Fenced, began: tuple[float, float]) -> DetectdError:
+    def _whose(self, fenced: FencedError, began: tuple[float, float]) -> DetectdError:
         """Whether another process has our transactional id, or our transaction took too long.
 
         Brokers end a transaction that is not finished in time. One that they end sooner was ended
@@ -227,9 +233,11 @@ class KafkaSink(Sink):
                 f"kafka.transactional_id: {self._id!r}: another process with this transactional id "
                 "took over; run one process, or give each an id of its own"
             )
-        return Fenced(str(fenced), rival=True)
+        return FencedError(str(fenced), rival=True)
 
-    def _require_deliverable(self, outputs: Sequence[Addressed], refused: RecordsRefused) -> None:
+    def _require_deliverable(
+        self, outputs: Sequence[ProducerRecord], refused: RecordsRefused
+    ) -> None:
         """Raise Undeliverable with the outputs that are refused, or go on in smaller batches.
 
         A batch may be too large though none of its records is, if we may not know the limit or it
@@ -244,18 +252,18 @@ class KafkaSink(Sink):
         self._batch_bytes = min(before, *self._limits.values())
         if not found and self._batch_bytes == before:
             if before == LEAST_BATCH_BYTES:
-                raise Interrupted(f"Kafka failed, writing: {refused}")
+                raise BrokerUnavailableError(f"Kafka failed, writing: {refused}")
             self._batch_bytes = max(LEAST_BATCH_BYTES, before // 4)
         self._connect()
         if found:
-            raise Undeliverable(
+            raise UndeliverableError(
                 {
                     number: f"the topic {outputs[number][1]!r} refuses it: {why.name}; {why.fix}"
                     for number, why in sorted(found.items())
                 }
             )
 
-    def _tried(self, outputs: Sequence[Addressed]) -> dict[int, Meaning]:
+    def _tried(self, outputs: Sequence[ProducerRecord]) -> dict[int, Meaning]:
         """Which of the outputs are refused, as kafka-python finds out: librdkafka does not say."""
         self._producer.close()
         judge = kafka_python_client.Producer(self._client, self._id, self._batch_bytes)
@@ -275,7 +283,7 @@ class KafkaSink(Sink):
                 judge.take_over()
             return refused_records(attempt, len(outputs))
 
-    def _addressed(self, outgoing: Sequence[Outgoing]) -> list[Addressed]:
+    def _addressed(self, outgoing: Sequence[Outgoing]) -> list[ProducerRecord]:
         latest, by_key = time.time() * 1000 + AHEAD_MS, not self._preserve_partition
         topics, place = self._topics, self._partition
         return [
@@ -295,7 +303,9 @@ class KafkaSink(Sink):
         if self._preserve_partition and partition >= there:
             name = self._topics[out.topic]
             if self._client.partitions([name])[name] > partition:
-                raise Interrupted(f"{name} has been given more partitions; opening it again")
+                raise BrokerUnavailableError(
+                    f"{name} has been given more partitions; opening it again"
+                )
             raise ConfigError(
                 f"topics.{out.topic}: {self._topics[out.topic]!r} has {there} partitions, and a "
                 f"record came from partition {partition}; add partitions, or set "
@@ -345,7 +355,7 @@ class KafkaSink(Sink):
         known = broker_topics.size_limits(self._client, list(self._topics.values()))
         unknown = sorted(set(self._topics.values()) - known.keys())
         if unknown:
-            log.warning("sink.limits_unknown", topics=unknown, mend="grant DescribeConfigs")
+            log.warning("sink.limits_unknown", topics=unknown, hint="grant DescribeConfigs")
         return {
             topic: known.get(name, DEFAULT_LIMIT) - BATCH_OVERHEAD
             for topic, name in self._topics.items()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from detectd.sources.file_identity import LONGEST, NOTHING
-from detectd.sources.open_file import Opened, kind
+from detectd.sources.open_file import OpenFile, kind
 from detectd.sources.opener import HINT, ForeignError, Opener
 from detectd.sources.tails import Tails
 
@@ -50,16 +50,16 @@ class Chain:
         self.path = path
         self.opener = opener or Opener()
         self.tails = Tails(path, rotated, self.opener)
-        self.current: Opened | None = None
-        self.next: list[Opened] = []
-        self.behind: list[Opened] = []
+        self.current: OpenFile | None = None
+        self.next: list[OpenFile] = []
+        self.behind: list[OpenFile] = []
         self.target = self._target()
         self._wait = wait_seconds
         self._clock = clock
         self._wall = wall
         self._waiting: str | None = None
 
-    def open(self, *, patient: bool = True) -> Opened | None:
+    def open(self, *, patient: bool = True) -> OpenFile | None:
         """Open what lies at the path; None if there is nothing yet, which is logged.
 
         If not `patient`, raises OSError if what is there cannot be read.
@@ -81,7 +81,7 @@ class Chain:
         self.target = file.place
         return file
 
-    def begin(self, file: Opened | None, generation: int, *, found: bool = False) -> None:
+    def begin(self, file: OpenFile | None, generation: int, *, found: bool = False) -> None:
         """Read `file` from now on; `found` says that it was searched for."""
         self.current = file
         if file:
@@ -93,7 +93,7 @@ class Chain:
 
     def begin_after(
         self, modified: int, expected: Iterable[Identity], generation: int
-    ) -> Opened | None:
+    ) -> OpenFile | None:
         """Begin with what was written after `modified`, in ns, when nothing before is left."""
         self.expect(expected)
         for one in self.tails.after_time(modified, self.target):
@@ -125,7 +125,7 @@ class Chain:
             file.quiet_since = self._clock()
         file.at_end = not size
 
-    def following(self) -> Opened | None:
+    def following(self) -> OpenFile | None:
         """Return the file to go over to, None while it is not there or not due.
 
         It is not before it holds something: as long as nothing is known of it, the file before says
@@ -144,7 +144,7 @@ class Chain:
         first = self.next[0]
         return None if first.is_empty() and not self.current.cut else first
 
-    def go_over(self, first: Opened, end: int) -> None:
+    def go_over(self, first: OpenFile, end: int) -> None:
         """Begin the `first` of the next; the current one has been read up to `end`."""
         assert self.current
         self.next.remove(first)
@@ -153,7 +153,7 @@ class Chain:
         first.generation = self.current.generation + 1
         self.current = first
 
-    def replace(self, copy: Opened) -> None:
+    def replace(self, copy: OpenFile) -> None:
         """Go on in a copy of the current file, whose content is gone."""
         assert self.current
         copy.generation = self.current.generation
@@ -239,7 +239,7 @@ class Chain:
         if file := self.open():
             self._append(file, at_path=True)
 
-    def _append(self, file: Opened, *, at_path: bool) -> None:
+    def _append(self, file: OpenFile, *, at_path: bool) -> None:
         before = self.next[-1] if self.next else self.current
         if before and not before.moved:
             self._has_moved(before, 0.0)
@@ -253,7 +253,7 @@ class Chain:
         A file that is copied and truncated before it is begun is then in its copy.
         """
         assert self.current
-        before, ordered = list(self.next), list[Opened]()
+        before, ordered = list(self.next), list[OpenFile]()
         for one in self.tails.after(self._read(), self.target):
             same = (file for file in before if file.key == one.key or self.tails.is_same(one, file))
             file = next(same, None)
@@ -271,19 +271,19 @@ class Chain:
     def _known(self) -> set[tuple[int, int]]:
         return {file.key for file in (*self._read(), *self.next)}
 
-    def _read(self) -> list[Opened]:
+    def _read(self) -> list[OpenFile]:
         return [*self.behind, *([self.current] if self.current else [])]
 
-    def _has_moved(self, file: Opened, seconds_ago: float) -> None:
+    def _has_moved(self, file: OpenFile, seconds_ago: float) -> None:
         file.moved = True
         file.quiet_since = max(file.quiet_since, self._clock() - seconds_ago)
 
-    def _age(self, file: Opened) -> float:
+    def _age(self, file: OpenFile) -> float:
         """Return for how many seconds a file has been neither written nor renamed."""
         status = file.status()
         return max(0.0, self._wall() - max(status.st_mtime, status.st_ctime))
 
-    def _is_complete(self, file: Opened) -> bool:
+    def _is_complete(self, file: OpenFile) -> bool:
         if not file.original or file.cut:
             return True
         if self._clock() - file.quiet_since < self._wait:
@@ -306,7 +306,7 @@ class Chain:
             self._waiting = foreign.strerror
             log.warning("source.refused", path=str(self.path), reason=foreign.strerror, hint=HINT)
 
-    def _open_rotated(self, rotated: Rotated) -> Opened | None:
+    def _open_rotated(self, rotated: Rotated) -> OpenFile | None:
         try:
             return self.opener(rotated.named)
         except ForeignError as foreign:
@@ -316,12 +316,12 @@ class Chain:
         return None
 
 
-def _beginning(file: Opened) -> Identity:
+def _beginning(file: OpenFile) -> Identity:
     size = LONGEST if file.packed else min(file.size(), LONGEST)
     return replace(file.identity(size), tail_size=0, tail=NOTHING)
 
 
-def close(files: Iterable[Opened]) -> None:
+def close(files: Iterable[OpenFile]) -> None:
     """Close each of them."""
     for file in files:
         file.close()

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from detectd.pipeline.records import Record
-    from detectd.sources.open_file import Opened
+    from detectd.sources.open_file import OpenFile
 
 log = structlog.get_logger()
 
@@ -261,7 +261,7 @@ class FileSource(Source):
         self._read_from(file, offset, position["line"])
         self._expect(position)
 
-    def _find(self, past: Identity, offset: int, target: Path) -> Opened | None:
+    def _find(self, past: Identity, offset: int, target: Path) -> OpenFile | None:
         """Return the file of an earlier run; None if it is gone, ConfigError if that is wrong."""
         if self.follow:
             self._chain.target = target
@@ -293,7 +293,7 @@ class FileSource(Source):
         self._chain.begin(file, self._generation)
         self._read_from(file, 0, 0)
 
-    def _read_from(self, file: Opened | None, offset: int, line: int) -> None:
+    def _read_from(self, file: OpenFile | None, offset: int, line: int) -> None:
         if file and offset and self._rows and not file.cut and self._former is None:
             self._former = self._header(file)
         generation = f"#{self._generation}" if self._generation else ""
@@ -310,7 +310,7 @@ class FileSource(Source):
             file, reader, self._losses, json=not self._rows, clock=self._clock
         )
 
-    def _header(self, file: Opened) -> Header:
+    def _header(self, file: OpenFile) -> Header:
         """The header at the beginning of the file, for a position that does not have it."""
         reader = Reader(self.path.name, self._max_record_bytes, rows=True, csv=self._csv)
         file.go_to(0)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from detectd.pipeline.records import Record
     from detectd.sources.header import Header
     from detectd.sources.losses import LossLog
-    from detectd.sources.open_file import Opened
+    from detectd.sources.open_file import OpenFile
     from detectd.sources.reader import Reader
 
 log = structlog.get_logger()
@@ -37,7 +37,7 @@ class FileReader:
 
     def __init__(
         self,
-        file: Opened | None,
+        file: OpenFile | None,
         reader: Reader,
         losses: LossLog,
         *,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from detectd.errors import ConfigError, Interrupted
+from detectd.errors import BrokerUnavailableError, ConfigError
 from detectd.kafka import groups
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class GroupGuard:
         message = self._refusal(others.values())
         if now - membership.crowded > self._client.session_timeout + LEAVE_SECONDS:
             raise ConfigError(message)
-        raise Interrupted(f"{message}; waiting, since it may be a process that died")
+        raise BrokerUnavailableError(f"{message}; waiting, since it may be a process that died")
 
     def rebalanced(self) -> None:
         """The group has given or taken partitions. Call it from any thread."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from detectd.errors import ConfigError, Revoked
+from detectd.errors import ConfigError, PartitionsRevokedError
 from detectd.kafka import groups
 from detectd.kafka import topics as broker_topics
 from detectd.pipeline import memory_budget
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from detectd.kafka import KafkaClient, Place
     from detectd.kafka.rebalances import Displaced
-    from detectd.kafka.topics import Creation
+    from detectd.kafka.topics import NewTopicConfig
     from detectd.pipeline.records import Record
 
 log = structlog.get_logger()
@@ -59,7 +59,7 @@ class KafkaSource(Source):
         acknowledges: bool,
         group_decides: bool = False,
         alone: bool = False,
-        creation: Creation | None = None,
+        creation: NewTopicConfig | None = None,
         batch_bytes: int = memory_budget.SLICE_BYTES,
         copies: int = 1,
     ) -> None:
@@ -152,7 +152,7 @@ class KafkaSource(Source):
         self._client.membership.member = member = self._consumer.member()
         with self._lock:
             if self._taken or (member is None and self._unanswered):
-                raise Revoked(
+                raise PartitionsRevokedError(
                     f"{_names(self._taken or self._unanswered)} went to another member of the "
                     "group before the records read were committed"
                 )

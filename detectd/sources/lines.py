@@ -76,7 +76,7 @@ def fields_behind(line: bytes, *, inside: bool = False, delimiter: bytes = b",")
         found = quotes.field(line, place)
 
 
-class Cut(msgspec.Struct, frozen=True, gc=False):
+class Segment(msgspec.Struct, frozen=True, gc=False):
     """One record: its bytes without the line end, how many more there were, what it took up.
 
     `size` counts the bytes of the stream that it covers, line ends included, `lines` its lines.
@@ -95,12 +95,12 @@ Lines = list[bytes]
 class _Open(NamedTuple):
     """A line after which a quoted field is open, or which closes it."""
 
-    line: Cut
+    line: Segment
     # As `fields_behind`, read from within the field that was open before it.
     fields: int | None
 
 
-class Cutter:
+class LineSplitter:
     """Feed it chunks, get cuts. With `rows`, a line break inside a quoted field does not cut.
 
     A quote that is not closed within `max_record_bytes` and `MOST_LINES` cannot be meant, nor one
@@ -140,15 +140,15 @@ class Cutter:
         """Whether lines are held because a quoted field is open."""
         return bool(self._open)
 
-    def give_up(self) -> list[Cut | Lines]:
+    def give_up(self) -> list[Segment | Lines]:
         """The first open line alone, since its quote is not closed in time."""
-        cuts: list[Cut | Lines] = []
+        cuts: list[Segment | Lines] = []
         self._give_up(cuts)
         return cuts
 
-    def feed(self, chunk: bytes) -> list[Cut | Lines]:
+    def feed(self, chunk: bytes) -> list[Segment | Lines]:
         """The records that end in this chunk. The first of a stream is always a Cut."""
-        cuts: list[Cut | Lines] = []
+        cuts: list[Segment | Lines] = []
         head, *lines = chunk.split(b"\n")
         self._extend(head)
         if not lines:
@@ -170,9 +170,9 @@ class Cutter:
             return False
         return len(chunk) <= self._longest or max(map(len, lines), default=0) <= self._longest
 
-    def finish(self) -> list[Cut | Lines]:
+    def finish(self) -> list[Segment | Lines]:
         """What is left at the end of the stream: a last line without a line end."""
-        cuts: list[Cut | Lines] = []
+        cuts: list[Segment | Lines] = []
         if self._pieces:
             self._line(self._ended(line_end=0), cuts)
         while self._open:
@@ -186,14 +186,14 @@ class Cutter:
             self._kept += min(room, len(piece))
             self._dropped += max(0, len(piece) - room)
 
-    def _ended(self, line_end: int) -> Cut:
+    def _ended(self, line_end: int) -> Segment:
         value = b"".join(self._pieces)
         size = self._kept + self._dropped + line_end
-        cut = Cut(value.removesuffix(b"\r"), self._dropped, size, 1)
+        cut = Segment(value.removesuffix(b"\r"), self._dropped, size, 1)
         self._pieces, self._kept, self._dropped = [], 0, 0
         return cut
 
-    def _line(self, line: Cut, cuts: list[Cut | Lines]) -> None:
+    def _line(self, line: Segment, cuts: list[Segment | Lines]) -> None:
         if not self._rows or (not self._open and QUOTE not in line.value):
             cuts.append(line)
             return
@@ -211,7 +211,7 @@ class Cutter:
         while self._open_size > self._patience or len(self._open) >= MOST_LINES:
             self._give_up(cuts)
 
-    def _close(self, cuts: list[Cut | Lines]) -> None:
+    def _close(self, cuts: list[Segment | Lines]) -> None:
         """The last open line closes the field: with the others it is a row, if that is sound."""
         while self._open:
             if self._is_sound():
@@ -235,12 +235,12 @@ class Cutter:
         else:
             self._open_fields += sign * fields
 
-    def _ends_inside(self, line: Cut, *, inside: bool = False) -> bool:
+    def _ends_inside(self, line: Segment, *, inside: bool = False) -> bool:
         return ends_inside_quotes(line.value, inside=inside, delimiter=self._delimiter)
 
-    def _row(self) -> Cut:
+    def _row(self) -> Segment:
         lines = [each.line for each in self._open]
-        row = Cut(
+        row = Segment(
             b"\n".join(line.value for line in lines),
             sum(line.dropped for line in lines),
             self._open_size,
@@ -250,7 +250,7 @@ class Cutter:
         self._open_size = self._open_fields = self._unsound = 0
         return row
 
-    def _give_up(self, cuts: list[Cut | Lines]) -> None:
+    def _give_up(self, cuts: list[Segment | Lines]) -> None:
         """The first open line stands alone, and those after it up to the next open quote.
 
         Behind that quote all is as it was.

@@ -38,7 +38,7 @@ def kind(status: os.stat_result) -> str | None:
     return KINDS.get(stat.S_IFMT(status.st_mode))
 
 
-class Opened:
+class OpenFile:
     """A regular file, open for reading. `original` says that its writer may still write into it.
 
     `generation` counts the files of the source. `end` is how far this one was read when the next
@@ -124,7 +124,7 @@ class Opened:
         except DamagedError:
             return False
 
-    def agrees_with(self, other: Opened, *, at_least: int) -> bool:
+    def agrees_with(self, other: OpenFile, *, at_least: int) -> bool:
         """Return whether one begins with all that the other holds, and that is enough to say so."""
         try:
             with self._content() as one, other._content() as two:

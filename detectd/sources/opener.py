@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from detectd.filesystem import owners
 from detectd.filesystem.safe_walk import Walk
-from detectd.sources.open_file import Opened
+from detectd.sources.open_file import OpenFile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,11 +32,11 @@ class Opener:
     def __init__(self, *, follow_symlinks: bool = False) -> None:
         self._follow = follow_symlinks
 
-    def __call__(self, place: Path, *, original: bool = True) -> Opened:
-        """Open a file; see `Opened`. Raises ForeignError if it is not to be followed."""
+    def __call__(self, place: Path, *, original: bool = True) -> OpenFile:
+        """Open a file; see `OpenFile`. Raises ForeignError if it is not to be followed."""
         with Walk(place) as walk:
             self._look(walk)
-            return Opened(walk, place, original=original)
+            return OpenFile(walk, place, original=original)
 
     def target(self, path: Path) -> Path:
         """Return what a path stands for; the path itself if it is not to be followed."""

@@ -18,7 +18,7 @@ from detectd.sources.header import (
     too_long,
     without_header,
 )
-from detectd.sources.lines import Cut, Cutter
+from detectd.sources.lines import LineSplitter, Segment
 
 if TYPE_CHECKING:
     from detectd.sources.header import Found
@@ -61,7 +61,7 @@ class Reader:
         self._rows = rows
         self._csv = csv or CsvFormat()
         self._at_start = not offset
-        self._cuts: deque[Cut | Lines] = deque()
+        self._cuts: deque[Segment | Lines] = deque()
         # How far the stream had been fed when nothing more was to be had, and the time.
         self._idle: deque[tuple[int, float]] = deque()
         if rows and header is None and self._csv.columns:
@@ -69,7 +69,7 @@ class Reader:
         self._dialect, self._cutter = self._below_header()
         # What has been fed while it is not known where the header ends, and what looks for that.
         self._head = bytearray() if rows and self._at_start else None
-        self._first_row: Cutter | None = None
+        self._first_row: LineSplitter | None = None
 
     @property
     def columns(self) -> tuple[str, ...] | None:
@@ -143,12 +143,12 @@ class Reader:
         if self._cuts and self._at_start:
             self._at_start = False
             first = self._cuts.popleft()
-            assert isinstance(first, Cut), "see Cutter.feed"
+            assert isinstance(first, Segment), "see Cutter.feed"
             self._cuts.appendleft(msgspec.structs.replace(first, value=self._unmarked(first.value)))
         records: list[Record] = []
         while self._cuts and len(records) < limit:
             cut = self._cuts.popleft()
-            if isinstance(cut, Cut):
+            if isinstance(cut, Segment):
                 records.append(self._record(cut))
                 self.line, self.offset = self.line + cut.lines, self.offset + cut.size
             else:
@@ -161,7 +161,7 @@ class Reader:
                 self.offset += sum(map(len, cut)) + len(cut)
         return records
 
-    def _record(self, cut: Cut) -> Record:
+    def _record(self, cut: Segment) -> Record:
         number = self.line + 1
         return Record(
             f"{self.name}:{number}",
@@ -196,15 +196,15 @@ class Reader:
         if cuts:
             self._end_of_header(cuts[0])
 
-    def _begin_first_row(self) -> list[Cut | Lines]:
+    def _begin_first_row(self) -> list[Segment | Lines]:
         assert self._head is not None
         head = self._unmarked(bytes(self._head))
         delimiter = likely_delimiter(head.split(b"\n", 1)[0], self._csv, self.header)
-        self._first_row = Cutter(self._max_record_bytes, rows=True, delimiter=delimiter)
+        self._first_row = LineSplitter(self._max_record_bytes, rows=True, delimiter=delimiter)
         return self._first_row.feed(head)
 
-    def _end_of_header(self, first: Cut | Lines) -> None:
-        assert isinstance(first, Cut), "see Cutter.feed"
+    def _end_of_header(self, first: Segment | Lines) -> None:
+        assert isinstance(first, Segment), "see Cutter.feed"
         assert self._head is not None
         found = find_header(first.value, self.name, self._csv, self.header)
         if found.is_first_line:
@@ -223,11 +223,11 @@ class Reader:
         if head:
             self._cuts.extend(self._cutter.feed(bytes(head)))
 
-    def _below_header(self) -> tuple[Dialect, Cutter]:
+    def _below_header(self) -> tuple[Dialect, LineSplitter]:
         dialect = self.header.dialect(self._csv) if self.header else Dialect()
         width = len(self.header.columns) if self.header else None
         limit, delimiter = self._max_record_bytes, dialect.delimiter
-        return dialect, Cutter(limit, rows=self._rows, delimiter=delimiter, width=width)
+        return dialect, LineSplitter(limit, rows=self._rows, delimiter=delimiter, width=width)
 
     def _unmarked(self, value: bytes) -> bytes:
         """The first bytes of the stream without a byte order mark."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from detectd.sources.file_identity import Identity
-    from detectd.sources.open_file import Opened
+    from detectd.sources.open_file import OpenFile
     from detectd.sources.opener import Opener
 
 SECOND = 1_000_000_000  # in ns
@@ -35,7 +35,7 @@ class Tails:
         self._globs = globs
         self._open = opener
 
-    def find(self, past: Identity, offset: int, target: Path) -> Opened | None:
+    def find(self, past: Identity, offset: int, target: Path) -> OpenFile | None:
         """Open the file of that identity wherever it lies now; None if it is gone.
 
         `target` is what the path stood for, if it is a symlink. Raises ConfigError if the file may
@@ -58,7 +58,7 @@ class Tails:
             match.close()
         return match is not None
 
-    def find_copy(self, past: Identity, offset: int, target: Path) -> Opened | None:
+    def find_copy(self, past: Identity, offset: int, target: Path) -> OpenFile | None:
         """Open a copy, compressed or not, of a file of which `offset` bytes had been read.
 
         Of several the oldest that has been changed since then.
@@ -70,7 +70,7 @@ class Tails:
         # What was compressed may have its time in whole seconds.
         return self._first_match([*changed, *before], past, offset, past.modified - SECOND)
 
-    def _changed_copy(self, past: Identity, offset: int, target: Path) -> Opened | None:
+    def _changed_copy(self, past: Identity, offset: int, target: Path) -> OpenFile | None:
         if not past.modified:
             return None
         rotated = self._candidates(target)
@@ -78,7 +78,7 @@ class Tails:
         written = (one for one in changed if not self._is_empty(one))
         return self._first_match(written, past, offset)
 
-    def after(self, files: Sequence[Opened], target: Path) -> list[Rotated]:
+    def after(self, files: Sequence[OpenFile], target: Path) -> list[Rotated]:
         """Return the files that were rotated after the last of `files`, the oldest first.
 
         If nothing is left of that one, after the one before it; none of `files` is among them.
@@ -98,7 +98,7 @@ class Tails:
         lost = Rotated(self._path, self._path, "other", (), modified, (0, 0))
         return younger(lost, self._candidates(target), self._path)
 
-    def by_inode(self, past: Identity, offset: int, target: Path) -> Opened | None:
+    def by_inode(self, past: Identity, offset: int, target: Path) -> OpenFile | None:
         """Open the file itself, if it still holds what it did, wherever it was renamed to."""
         inode = past.device, past.inode
         for place in self._places(target):
@@ -128,7 +128,7 @@ class Tails:
             yield from entries(directory)
         yield from matching(self._globs)
 
-    def _restored(self, past: Identity, offset: int) -> Opened | None:
+    def _restored(self, past: Identity, offset: int) -> OpenFile | None:
         """Open the file at the path if another inode has the same content."""
         if not offset:
             return None
@@ -139,12 +139,12 @@ class Tails:
             file.close()
         return None
 
-    def _now(self, file: Opened, rotated: Sequence[Rotated]) -> Rotated | None:
+    def _now(self, file: OpenFile, rotated: Sequence[Rotated]) -> Rotated | None:
         """Return what has become of an open file: renamed, compressed, or neither."""
         renamed = next((one for one in rotated if one.key == file.key), None)
         return renamed or next((one for one in rotated if self.is_same(one, file)), None)
 
-    def is_same(self, rotated: Rotated, file: Opened) -> bool:
+    def is_same(self, rotated: Rotated, file: OpenFile) -> bool:
         """Return whether a compressed file is what has become of an open one.
 
         Its writer may have added to the open one since, or may not have written much yet.
@@ -168,7 +168,7 @@ class Tails:
 
     def _first_match(
         self, rotated: Iterable[Rotated], past: Identity, offset: int, since: int = 0
-    ) -> Opened | None:
+    ) -> OpenFile | None:
         """Raises ConfigError if there is none but one changed `since` cannot be read."""
         unreadable: ConfigError | None = None
         for one in rotated:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from detectd.errors import Interrupted
+from detectd.errors import BrokerUnavailableError
 from detectd.kafka import groups
 
 if TYPE_CHECKING:
@@ -54,7 +54,9 @@ class TopicIds:
         self._checked = time.monotonic()
         if changed := self.changed():
             names = ", ".join(sorted(changed))
-            raise Interrupted(f"{names}: deleted and created again; beginning it from its start")
+            raise BrokerUnavailableError(
+                f"{names}: deleted and created again; beginning it from its start"
+            )
 
 
 def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> set[str]:

@@ -37,7 +37,7 @@ BLOCK = 64 << 10
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nobody listens here
 
 
-class Told(NamedTuple):
+class StatusReply(NamedTuple):
     """What one address said: its /status, or why it said nothing of use."""
 
     address: str
@@ -60,7 +60,7 @@ class _TooLongError(Exception):
     """The answer has more than ANSWER_BYTES."""
 
 
-def of_configuration(told: list[Told], config: Path) -> list[Told]:
+def of_configuration(told: list[StatusReply], config: Path) -> list[StatusReply]:
     """Those that run this configuration, and those that said nothing of use.
 
     Raises DetectdError if none runs it, which names those that run others.
@@ -75,7 +75,7 @@ def of_configuration(told: list[Told], config: Path) -> list[Told]:
     return [each for each in told if each.status is None or each in ours]
 
 
-def running(listen: str, token: str | None) -> list[Told]:
+def running(listen: str, token: str | None) -> list[StatusReply]:
     """What is said at `server.listen`: at least one status, and who there keeps theirs back.
 
     Raises DetectdError where no service answers, ConfigError where `listen` is no place to ask at.
@@ -104,7 +104,7 @@ def _places(address: Tcp | Unix) -> list[Tcp | Unix]:
     return [Tcp(host, port) for port in range(address.port, last + 1)]
 
 
-def _ask(place: Tcp | Unix, token: str | None) -> Told | None:
+def _ask(place: Tcp | Unix, token: str | None) -> StatusReply | None:
     """What is said there; None where nobody listens, or somebody who is no detectd."""
     name = f"unix:{place.path}" if isinstance(place, Unix) else place.at(place.port)
     try:
@@ -115,7 +115,7 @@ def _ask(place: Tcp | Unix, token: str | None) -> Told | None:
         if not challenge.isascii() or not challenge.isprintable() or " " in challenge:
             return None
         if token is None:
-            return Told(name, None, "it asks for a token; set server.token_file")
+            return StatusReply(name, None, "it asks for a token; set server.token_file")
         secret = token.strip().encode()
         where = place_of(place, place.port if isinstance(place, Tcp) else 0)
         exchange = Exchange(secret, where, challenge, new_nonce())
@@ -123,28 +123,28 @@ def _ask(place: Tcp | Unix, token: str | None) -> Told | None:
     except (ConnectionError, FileNotFoundError, http.client.HTTPException):
         return None
     except TimeoutError:
-        return Told(name, None, f"no answer within {ANSWER_SECONDS:g} s")
+        return StatusReply(name, None, f"no answer within {ANSWER_SECONDS:g} s")
     except _TooLongError:
-        return Told(name, None, f"its answer has more than {ANSWER_BYTES >> 20} MiB")
+        return StatusReply(name, None, f"its answer has more than {ANSWER_BYTES >> 20} MiB")
     except OSError as failed:
-        return Told(name, None, failed.strerror or str(failed))
+        return StatusReply(name, None, failed.strerror or str(failed))
     if answer.status == http.HTTPStatus.UNAUTHORIZED:
-        return Told(name, None, "it asks for another token than that of server.token_file")
+        return StatusReply(name, None, "it asks for another token than that of server.token_file")
     proof = answer.getheader(PROOF_HEADER, "").encode()
     if not hmac.compare_digest(proof, exchange.of_service(body).encode()):
-        return Told(name, None, "its answer does not prove that it knows the token")
+        return StatusReply(name, None, "its answer does not prove that it knows the token")
     status = _status(body)
-    return None if status is None else Told(name, status)
+    return None if status is None else StatusReply(name, status)
 
 
-def _unproven(name: str, body: bytes, token: str | None) -> Told | None:
+def _unproven(name: str, body: bytes, token: str | None) -> StatusReply | None:
     """What was said without being asked for a token, which is enough where there is none."""
     status = _status(body)
     if status is None:
         return None
     if token is not None:
-        return Told(name, None, "it asks for no token, and server.token_file is set")
-    return Told(name, status)
+        return StatusReply(name, None, "it asks for no token, and server.token_file is set")
+    return StatusReply(name, status)
 
 
 def _get(place: Tcp | Unix, header: str = "") -> tuple[http.client.HTTPResponse, bytes]:

@@ -70,7 +70,7 @@ def probes(health: Health) -> Mapping[str, Callable[[], Page]]:
     return {
         "/healthz": lambda: healthz(health.state, health.clock()),
         "/readyz": lambda: _lines(
-            503 if health.state.hindrances(health.clock()) else 200,
+            503 if health.state.not_ready_reasons(health.clock()) else 200,
             health.state.word(health.clock()),
         ),
     }
@@ -84,9 +84,11 @@ def healthz(state: State, now: float) -> Page:
 def readyz(state: State, now: float) -> Page:
     """Whether events are being answered, and what may not be meant in the configuration."""
     warnings = [f"warning: {warning}" for warning in state.warnings]
-    hindrances = state.hindrances(now)
-    if hindrances:
-        return _lines(503, *(hindrance.why for hindrance in hindrances), *warnings)
+    not_ready_reasons = state.not_ready_reasons(now)
+    if not_ready_reasons:
+        return _lines(
+            503, *(not_ready_reason.why for not_ready_reason in not_ready_reasons), *warnings
+        )
     if state.standby:
         standby = "ready as a standby: other members of the group own all partitions"
         return _lines(200, standby, *warnings)
@@ -97,16 +99,16 @@ def status(state: State, now: float, epoch: float, outputs: Mapping[str, int]) -
     """Everything. Where the report has the same figure, it has the same name here."""
     uptime = now - state.started
     stale = state.stale(now)
-    hindrances = state.hindrances(now)
+    not_ready_reasons = state.not_ready_reasons(now)
     return {
         "version": __version__,
         "pid": os.getpid(),
         "config": state.config,
         "instance": state.instance,
         "state": state.word(now),
-        "ready": not hindrances,
+        "ready": not not_ready_reasons,
         "healthy": state.healthy(now),
-        "why_not_ready": [hindrance.why for hindrance in hindrances],
+        "why_not_ready": [not_ready_reason.why for not_ready_reason in not_ready_reasons],
         "warnings": list(state.warnings),
         "withheld": None,
         "started": _moment(epoch - uptime),

@@ -45,7 +45,7 @@ HINDRANCES = (
 )
 
 
-class Hindrance(NamedTuple):
+class NotReadyReason(NamedTuple):
     """Why the service is not ready: the state in one word, and the sentence for a person."""
 
     state: str
@@ -136,7 +136,7 @@ class State:
         limit = self.stale_after
         return {name: silent for name, silent in self.silent(now).items() if silent > limit}
 
-    def hindrances(self, now: float) -> list[Hindrance]:
+    def not_ready_reasons(self, now: float) -> list[NotReadyReason]:
         """Why the service is not ready, the most telling first; empty where it is."""
         return list(self._hindrances(now))
 
@@ -155,30 +155,32 @@ class State:
         first = next(self._hindrances(now), None)
         return first.state if first else "standby" if self.standby else "ready"
 
-    def _hindrances(self, now: float) -> Iterator[Hindrance]:
+    def _hindrances(self, now: float) -> Iterator[NotReadyReason]:
         if self.stopping:
-            yield Hindrance("stopping", "the service is stopping")
+            yield NotReadyReason("stopping", "the service is stopping")
         if not self.healthy(now):
-            yield Hindrance("stalled", self.pulse(now))
+            yield NotReadyReason("stalled", self.pulse(now))
         if self.interruption:
             away = now - self.interruption.since
-            yield Hindrance("interrupted", f"interrupted for {away:.1f} s: {self.interruption.why}")
+            yield NotReadyReason(
+                "interrupted", f"interrupted for {away:.1f} s: {self.interruption.why}"
+            )
         elif self.partitions is None:
-            yield Hindrance("starting", "no source is assigned yet")
+            yield NotReadyReason("starting", "no source is assigned yet")
         if self.refused:
-            yield Hindrance("refused", self.refused)
+            yield NotReadyReason("refused", self.refused)
         if self.absent:
-            yield Hindrance("waiting", self.absent)
+            yield NotReadyReason("waiting", self.absent)
         if self.serving is None:
             yield _no_model(self.warming)
         if self.dead_in_a_row:
-            yield Hindrance(
+            yield NotReadyReason(
                 "failing",
                 f"the last {self.dead_in_a_row:,} records all became dead letters; "
                 "`detectd dead-letters list` tells why",
             )
         for name, silent in self.stale(now).items():
-            yield Hindrance(
+            yield NotReadyReason(
                 "stale",
                 f"{name}: no record for {silent:.1f} s, source.stale_after is "
                 f"{self.stale_after:g} s",
@@ -192,20 +194,20 @@ class State:
         return f"the loop last turned {since:.1f} s ago, its watchdog allows {self.allowed:g} s"
 
 
-def _no_model(warming: Progress | None) -> Hindrance:
+def _no_model(warming: Progress | None) -> NotReadyReason:
     if warming is None:
-        return Hindrance("starting", "no model answers yet")
+        return NotReadyReason("starting", "no model answers yet")
     collected, wanted = f"{warming.collected:,}", f"{warming.wanted:,}"
     timed = f"event times span {warming.covered}" if warming.covered else ""
     if warming.failures:
         when = f"when there is more time: {timed}" if timed else f"at {wanted}"
-        return Hindrance(
+        return NotReadyReason(
             "warming_up",
             f"no model answers yet: training has failed {warming.failures} times, the last time: "
             f"{warming.last_failure}; {collected} events are collected, the next try is {when}",
         )
     so_far = f"{timed}, {collected} events" if timed else f"{collected} of {wanted} events"
-    return Hindrance(
+    return NotReadyReason(
         "warming_up",
         f"no model answers yet: warming up, {so_far} are collected, {_rest(warming)}",
     )

@@ -23,7 +23,7 @@ Values = dict[tuple[str, ...], float]
 def readings(state: State, now: float, epoch: float) -> dict[str, Values]:
     """The metrics that have a value at this moment; `now` is the state's clock, `epoch` Unix's."""
     partitions = state.partitions or {}
-    hindering = {hindrance.state for hindrance in state.hindrances(now)}
+    hindering = {not_ready_reason.state for not_ready_reason in state.not_ready_reasons(now)}
     values: dict[str, Values] = {
         "detectd_build_info": {(__version__, state.config, state.instance): 1},
         "detectd_config_last_reload_successful": {(): not state.reload_refused},

@@ -16,7 +16,7 @@ from detectd.telemetry.health import Health
 from detectd.telemetry.metrics import Metrics, stages
 from detectd.telemetry.minute_summary import Minutes
 from detectd.telemetry.server import serve
-from detectd.telemetry.systemd import Supervisor
+from detectd.telemetry.systemd import SystemdNotifier
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from detectd.pipeline.records import Outgoing
-    from detectd.service.engine import Answerer
+    from detectd.service.engine import ScoringEngine
     from detectd.settings import Settings
     from detectd.sources import Gap, Losses, Source
 
@@ -38,7 +38,7 @@ MANY_DEAD = 1_000
 KEYS_SHOWN = 10
 
 
-class Witness:
+class TelemetryReporter:
     """What is known of the loop, for everyone who may ask.
 
     A `bar` on the terminal shows the progress of a source that has an end; lines in the log would
@@ -60,7 +60,7 @@ class Witness:
             source=_name_of_source(settings),
         )
         self.metrics = Metrics(self.health)
-        self.supervisor = Supervisor(self.health)
+        self.supervisor = SystemdNotifier(self.health)
         self._events = 0
         self._dead_in_a_row = 0
         self._unedited = unedited(settings)
@@ -89,7 +89,7 @@ class Witness:
         before = self._dead_in_a_row
         self._dead_in_a_row = before + dead if dead == counts.total() else 0
         if before < MANY_DEAD <= self._dead_in_a_row:
-            log.warning("records.all_dead", records=self._dead_in_a_row, mend="see dead letters")
+            log.warning("records.all_dead", records=self._dead_in_a_row, hint="see dead letters")
         if before >= MANY_DEAD > self._dead_in_a_row:
             log.info("records.answered_again")
         self.health.dying(self._dead_in_a_row if self._dead_in_a_row >= MANY_DEAD else 0)
@@ -99,28 +99,28 @@ class Witness:
         if gaps:
             self.health.passed_over(gaps)
 
-    def turned(self, answerer: Answerer, source: Source) -> None:
+    def turned(self, engine: ScoringEngine, source: Source) -> None:
         """The loop has turned, and this is who answers."""
         health = self.health
         health.assigned(source.partitions())
         health.unread(source.unread())
-        if incumbent := answerer.incumbent:
-            keys = incumbent.anomalies.top(KEYS_SHOWN)
-            health.answering(incumbent.serving, incumbent.observed, keys, incumbent.since)
-            vigil = incumbent.vigil
+        if champion := engine.champion:
+            keys = champion.anomalies.top(KEYS_SHOWN)
+            health.answering(champion.serving, champion.observed, keys, champion.since)
+            drift_monitor = champion.drift_monitor
             health.watched(
-                vigil.evidence,
-                vigil.told,
-                alarm_count=vigil.alarms,
-                average_run_length=vigil.average_run_length,
+                drift_monitor.evidence,
+                drift_monitor.told,
+                alarm_count=drift_monitor.alarms,
+                average_run_length=drift_monitor.average_run_length,
             )
-        elif answerer.warming:
-            health.warming_up(answerer.warming.progress)
-        health.holding(answerer.renewal.held if answerer.renewal else None)
-        if renewal := answerer.renewal:
-            for outcome in renewal.outcomes():
+        elif engine.warming:
+            health.warming_up(engine.warming.progress)
+        health.holding(engine.retrainer.held if engine.retrainer else None)
+        if retrainer := engine.retrainer:
+            for outcome in retrainer.outcomes():
                 health.refitted(outcome)
-            if renewal.running:
+            if retrainer.running:
                 health.refitting()
         health.turned()
         self.supervisor.turned(self._events)

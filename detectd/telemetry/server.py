@@ -73,7 +73,7 @@ def serve(
     try:
         bound = listener(address)
     except NotListening as failed:
-        log.warning("server.not_listening", why=str(failed), mend=failed.mend)
+        log.warning("server.not_listening", reason=str(failed), hint=failed.mend)
         yield None
         return
     place = place_of(address, bound.port)

@@ -33,7 +33,7 @@ START_SECONDS = 1800
 PATIENCE_SECONDS = 2.0
 
 
-class Supervisor:
+class SystemdNotifier:
     """The manager that started this process, if there is one. `health` tells how the loop is."""
 
     def __init__(self, health: Health, environment: Mapping[str, str] = os.environ) -> None:
@@ -98,7 +98,7 @@ class Supervisor:
 
 def sentence(state: State, rate: float, now: float) -> str:
     """How the service is doing at `rate` events a second, and what troubles it most."""
-    troubles = [hindrance.why for hindrance in state.hindrances(now)]
+    troubles = [not_ready_reason.why for not_ready_reason in state.not_ready_reasons(now)]
     troubles += state.warnings
     return "; ".join([*_performance(state, rate), *troubles[:1]])
 
@@ -107,8 +107,8 @@ def _performance(state: State, rate: float) -> Iterator[str]:
     if state.serving is None:
         return
     promise = state.serving.promise
-    judged, abstained = sum(state.observed.values()), state.observed.get("abstain", 0)
-    share = f"{100 * abstained / judged:.1f} %" if judged else "none yet"
+    scored, abstained = sum(state.observed.values()), state.observed.get("abstain", 0)
+    share = f"{100 * abstained / scored:.1f} %" if scored else "none yet"
     upper = promise.exact.rejection_rate_upper if promise.exact else None
     promised = "" if upper is None else f" of a promised {100 * upper:.1f} %"
     yield f"{rate:,.0f} events/s, abstaining {share}{promised}"

@@ -123,8 +123,8 @@ def test_without_a_model_run_warms_up_and_goes_on(world):
     assert len(warming) == 800
     assert all(record["model"] is None and record["score"] is None for record in warming)
     assert sum(map(len, outputs.values())) == 2000
-    judged = [r for topic in TOPICS[:3] for r in outputs[topic] if r["model"]]
-    assert len(judged) == 2000 - 800 - len(outputs["dead_letter"])
+    scored = [r for topic in TOPICS[:3] for r in outputs[topic] if r["model"]]
+    assert len(scored) == 2000 - 800 - len(outputs["dead_letter"])
     assert "* " in world.run("models", "list").stdout
 
 

@@ -39,7 +39,7 @@ def fleet(tmp_path_factory):
     return home, faults
 
 
-def judged(home, faults):
+def scored(home, faults):
     """Fit and run; which faults that show were called anomalies, by kind, and the verdicts."""
     done("fit", "--input", "history.jsonl", cwd=home)
     ran = done("run", cwd=home)
@@ -63,7 +63,7 @@ def kept_or_said(home, log):
 def test_strong_faults_of_a_fleet_are_found(fleet):
     home, faults = fleet
     done("check", cwd=home)
-    found, there, answers, log = judged(home, faults)
+    found, there, answers, log = scored(home, faults)
     for kind in ("slow", "failing", "leaking"):
         assert found[kind] == there[kind] >= 18, (found, there)
     # What is wrong only together with the rest, and for that hour: most of them.
@@ -83,7 +83,7 @@ def test_with_the_hour_they_are_found_too(fleet, tmp_path):
     for name in ("history.jsonl", "stream.jsonl"):
         (tmp_path / name).hardlink_to(home / name)
     (tmp_path / "detectd.toml").write_text(text.replace('# {fn = "hour"},', '{fn = "hour"},'))
-    found, there, _, log = judged(tmp_path, faults)
+    found, there, _, log = scored(tmp_path, faults)
     for kind in ("slow", "failing", "leaking"):
         assert found[kind] == there[kind], (found, there)
     assert found["untimely"] >= 14, found

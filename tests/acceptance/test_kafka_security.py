@@ -14,7 +14,7 @@ import pytest
 from kafka import KafkaAdminClient
 from kafka.admin import UserScramCredentialUpsertion
 
-from detectd.errors import ConfigError, Interrupted, RefusedError
+from detectd.errors import BrokerUnavailableError, ConfigError, RefusedError
 from detectd.kafka.tokens import Tokens
 from detectd.settings.kafka import KafkaSettings
 from tests.acceptance.test_examples import CONFIG, COUNT, answered_from, elsewhere, json_lines
@@ -318,12 +318,12 @@ def test_tokens_are_granted_kept_and_refused(tmp_path: Path) -> None:
         assert Grants.asked == 1
         for answer, error in [
             ((401, b""), RefusedError),
-            ((503, b""), Interrupted),
+            ((503, b""), BrokerUnavailableError),
             ((200, b"<html>"), ConfigError),
         ]:
             Grants.answer = answer
             with pytest.raises(error, match=r"kafka\.sasl_token_url"):
                 Tokens(asked).token()
         server.shutdown()
-    with pytest.raises(Interrupted, match="does not answer"):
+    with pytest.raises(BrokerUnavailableError, match="does not answer"):
         Tokens(asked).token()

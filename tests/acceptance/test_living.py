@@ -50,7 +50,7 @@ def test_a_hangup_applies_what_can_change_and_refuses_the_rest_by_name(fitted):
             said = live.hang_up(**{section: {key: value}})
             assert said["event"] == "config.refused", (key, said)
             # A change that cannot be goes with one that could: neither takes effect.
-            assert f"{section}.{key}" in said["why"] or section == "rejector", said
+            assert f"{section}.{key}" in said["reason"] or section == "rejector", said
             fitted.config = before
         fitted.config["rejector"] = {}
         for section, keys in GOOD:
@@ -65,8 +65,8 @@ def test_a_refused_change_takes_nothing_else_with_it(fitted):
     with running(fitted) as live:
         said = live.hang_up(rejector={"T": 8.0}, detector={"seed": 9})
         assert said["event"] == "config.refused"
-        assert "detector.seed" in said["why"]
-        assert "rejector.T" not in said["why"]
+        assert "detector.seed" in said["reason"]
+        assert "rejector.T" not in said["reason"]
         said = live.hang_up(detector={"seed": None})
         assert said["changed"] == ["rejector.T"]
 
@@ -277,7 +277,7 @@ def test_alarms_are_told_in_words_and_as_records(fitted):
     assert [alert["number"] for alert in alerts][:2] == [1, 2]
     assert alerts[0]["moved"] == "more anomalies"
     assert 600 < alerts[0]["event"] < 1000
-    assert "depend on each other" in alerts[0]["why"]
+    assert "depend on each other" in alerts[0]["reason"]
     assert "promise.alarm" in done.stderr
     assert sum(map(len, fitted.outputs().values())) == 2100
 

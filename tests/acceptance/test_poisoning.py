@@ -129,7 +129,7 @@ def test_a_quarantine_cannot_change_while_the_service_runs(fitted):
     with running(fitted) as live:
         said = live.hang_up(training={"quarantine": 10})
         assert said["event"] == "config.refused"
-        assert "training.quarantine" in said["why"]
+        assert "training.quarantine" in said["reason"]
         assert live.hang_up(training={"quarantine": None, "after_alarm": "hold"})["changed"] == [
             "training.after_alarm"
         ]

@@ -124,7 +124,7 @@ def test_a_stream_that_turns_constant_leaves_the_model(fitted):
     assert done.returncode == 0, done.stderr
     (failed,) = events_logged(done, "refit.failed")
     assert failed["code"] == "unfit"
-    assert "equal" in failed["why"]
+    assert "equal" in failed["reason"]
 
 
 def test_a_window_that_could_never_train_is_refused_at_once(fitted):

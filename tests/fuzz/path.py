@@ -31,7 +31,7 @@ from detectd.pipeline import anomaly_records, dead_letters
 from detectd.pipeline.decode import Schema
 from detectd.pipeline.field_watch import FieldWatch
 from detectd.pipeline.records import Dialect, Record, Topic
-from detectd.pipeline.scoring import Judge, collect_records, judge_records
+from detectd.pipeline.scoring import ModelScorer, collect_records, judge_records
 from detectd.rejection import rejector
 from detectd.report import sample
 
@@ -78,7 +78,7 @@ def _judge(schema, detector, explains):
     model = _model(detector, schema.columns)
     scorer = choose(model.detector, complete_rows(model))
     ranks = rejector(model.calibration, 0.1, 4.0)
-    return Judge(model.version, scorer, ranks, model.medians, bool(explains))
+    return ModelScorer(model.version, scorer, ranks, model.medians, bool(explains))
 
 
 @cache
@@ -113,17 +113,17 @@ def one_input(data: bytes) -> None:
     ]
     watch = FieldWatch(world.schema)
     watch.look(records, last=True)
-    judged = judge_records(records, world.schema, judge, original=original)
-    _hold(records, judged.outgoing, original=original)
-    living = sum(out.topic is not Topic.DEAD_LETTER for out in judged.outgoing)
-    assert len(judged.rows) == len(judged.scores) == len(judged.found.rank) == living
+    scored = judge_records(records, world.schema, judge, original=original)
+    _hold(records, scored.outgoing, original=original)
+    living = sum(out.topic is not Topic.DEAD_LETTER for out in scored.outgoing)
+    assert len(scored.rows) == len(scored.scores) == len(scored.found.rank) == living
     collected, rows = collect_records(records, world.schema, original=original)
     _hold(records, collected, original=original)
-    assert rows.tobytes() == judged.rows.tobytes(), "a warm-up sees other rows"
-    for answers, together in ((True, judged.outgoing), (False, collected)):
+    assert rows.tobytes() == scored.rows.tobytes(), "a warm-up sees other rows"
+    for answers, together in ((True, scored.outgoing), (False, collected)):
         alone = [_alone(record, world, judge, answers, original) for record in records]
         assert alone == together, "an output depends on its batch"
-    _read_again(world, records, judged.outgoing, original=original)
+    _read_again(world, records, scored.outgoing, original=original)
 
 
 def _record(identity, value, options, world):

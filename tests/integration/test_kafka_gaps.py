@@ -12,7 +12,7 @@ import pytest
 import structlog
 from kafka import KafkaAdminClient, TopicPartition
 
-from detectd.errors import ConfigError, Interrupted
+from detectd.errors import BrokerUnavailableError, ConfigError
 from detectd.kafka import Membership
 from detectd.sources import Gap, topic_ids
 from detectd.sources.beginnings import beginning
@@ -95,7 +95,7 @@ def read_on(
     """Read `count` records, from the next source if this one is interrupted."""
     try:
         return source, *read(source, count)
-    except Interrupted:
+    except BrokerUnavailableError:
         source = next(sources)
         return source, *read(source, count)
 
@@ -167,7 +167,7 @@ def test_a_gap_is_committed_even_if_no_record_is_left(
         source = next(sources)
         try:
             until(lambda: turn(source) == [] and source.gaps())
-        except Interrupted:
+        except BrokerUnavailableError:
             source = next(sources)
             until(lambda: turn(source) == [] and source.gaps())
     with started(client, topic) as source:
@@ -252,7 +252,7 @@ def test_a_topic_that_is_created_again_in_mid_run_is_noticed(
         until(lambda: source.read(1, wait=0.1).position)
         create_again(kafka_broker, topic)
         fill(kafka_broker, topic, 0, count=3)
-        with pytest.raises(Interrupted):
+        with pytest.raises(BrokerUnavailableError):
             until(lambda: source.read(1, wait=0.1) and False)
     with started(client, topic, acknowledges=False) as source:
         assert take(source, 3) == [f"{topic}/0/{n}" for n in range(3)]
@@ -269,7 +269,7 @@ def test_an_offset_beyond_the_end_goes_on_at_the_end(
         source = next(sources)
         try:
             until(lambda: source.read(1, wait=0.1).position["offsets"] == {topic: {"0": 5}})
-        except Interrupted:
+        except BrokerUnavailableError:
             source = next(sources)
         until(lambda: source.read(1, wait=0.1).position["offsets"] == {topic: {"0": 5}})
         fill(kafka_broker, topic, 0, count=1)
@@ -319,7 +319,7 @@ def test_a_group_that_has_to_be_ours_alone_is_waited_for_and_then_refused(
         take(first, 1)
         other = another(client)
         second = lonely(other, topic)
-        with pytest.raises(Interrupted, match=r"another member \(detectd at .*waiting"):
+        with pytest.raises(BrokerUnavailableError, match=r"another member \(detectd at .*waiting"):
             second.start(None)
         assert other.membership.crowded
         other.membership.crowded -= 12.0  # A session later it is still there.

@@ -12,8 +12,8 @@ import pytest
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 
-from detectd.errors import ConfigError, Undeliverable
-from detectd.kafka.errors import Fenced
+from detectd.errors import ConfigError, UndeliverableError
+from detectd.kafka.errors import FencedError
 from detectd.kafka.headers import passed_on
 from detectd.kafka.identity import Identity
 from detectd.pipeline import memory_budget
@@ -72,7 +72,7 @@ def test_the_refused_are_named_and_the_others_can_go_on(
     change(kafka_broker, topics[Topic.NORMAL], **configs)
     sent = outputs(250, bad, **fault)
     with opened(client_of(kafka_broker, library), topics) as (sink, _):
-        with pytest.raises(Undeliverable, match=told) as refused:
+        with pytest.raises(UndeliverableError, match=told) as refused:
             sink.commit(sent, file_position(1))
         assert refused.value.reasons.keys() == bad
         rest = [out for n, out in enumerate(sent) if n not in bad]
@@ -95,7 +95,7 @@ def test_a_limit_that_was_lowered_since_the_start_is_found(
             Outgoing(Topic.NORMAL, os.urandom(300), key=b"k") if n != 17 else out
             for n, out in enumerate(sent)
         ]
-        with pytest.raises(Undeliverable, match=r"raise max\.message\.bytes") as refused:
+        with pytest.raises(UndeliverableError, match=r"raise max\.message\.bytes") as refused:
             sink.commit(sound, file_position(1))
         assert refused.value.reasons.keys() == {17}
         assert sink.limits()[Topic.NORMAL] < 20_000
@@ -127,7 +127,7 @@ def test_two_processes_with_one_name_part_for_good(kafka_broker: Broker, library
     first = replace(first, identity=identity, transactional_id=name, group_instance_id=name)
     with opened(first, topics) as (sink, _), opened(first, topics) as (other, _):
         other.commit([Outgoing(Topic.NORMAL, b"other's")], file_position(1))
-        with pytest.raises(Fenced) as fenced:
+        with pytest.raises(FencedError) as fenced:
             sink.commit([Outgoing(Topic.NORMAL, b"lost")], file_position(1))
         assert fenced.value.rival
         second = first.renamed()

@@ -14,7 +14,7 @@ import pytest
 from kafka.errors import KafkaError
 from kafka.structs import ConsumerGroupMetadata
 
-from detectd.errors import ConfigError, DetectdError, Interrupted, Revoked
+from detectd.errors import BrokerUnavailableError, ConfigError, DetectdError, PartitionsRevokedError
 from detectd.kafka import KafkaClient, Membership, confluent_client, kafka_python_client
 from detectd.pipeline.records import OUTCOMES, Outgoing, Position, Topic
 from detectd.sinks.kafka import KafkaSink
@@ -244,7 +244,7 @@ def test_what_was_taken_back_does_not_come_with_the_next_transaction(
         producer.begin()
         if transport is kafka_python_client:
             gone = ConsumerGroupMetadata(client.group_id, 7, "gone")
-            with pytest.raises(Revoked):
+            with pytest.raises(PartitionsRevokedError):
                 producer.add_offsets({(events, 1): (600, "")}, client.group_id, gone)
         producer.abort()
         producer.begin()
@@ -362,10 +362,10 @@ def test_a_member_that_lost_its_partitions_cannot_commit(
         with living(other, events, acknowledges=False) as theirs:
             # The slow one polls, but its batch is still being answered.
             while not theirs:
-                with suppress(Revoked):
+                with suppress(PartitionsRevokedError):
                     slow.read(10, wait=0.1)
             client.membership.member = member
-            with pytest.raises(Revoked, match="the group has gone on without us"):
+            with pytest.raises(PartitionsRevokedError, match="the group has gone on without us"):
                 sink.commit(echo(old.records), Position(old.position))
             # The sink is none the worse for it.
             sink.commit([NORMAL], file_position(1))
@@ -382,7 +382,7 @@ def test_outputs_that_are_given_partitions_are_opened_again(kafka_broker: Broker
         with pytest.raises(ConfigError, match="has 1 partitions, and a record came"):
             sink.commit([out], file_position(1))
         add_partitions(kafka_broker, topics[Topic.NORMAL], 2)
-        with pytest.raises(Interrupted, match="more partitions"):
+        with pytest.raises(BrokerUnavailableError, match="more partitions"):
             sink.commit([out], file_position(1))
     with closing(KafkaSink(client, topics, preserve_partition=True)) as sink:
         sink.open()

@@ -18,7 +18,7 @@ import pytest
 from kafka import KafkaAdminClient, KafkaProducer
 from kafka.structs import MemberState
 
-from detectd.errors import ConfigError, Revoked
+from detectd.errors import ConfigError, PartitionsRevokedError
 from detectd.kafka import KafkaClient, Membership
 from detectd.sources.kafka import KafkaSource
 
@@ -285,7 +285,7 @@ def test_partitions_that_leave_with_unanswered_records_take_them_along(
     with started(client, topic) as first:
         read(first, 2)
         with living(another(client), topic) as theirs:
-            with pytest.raises(Revoked, match=f"{topic}/. went to another member"):
+            with pytest.raises(PartitionsRevokedError, match=f"{topic}/. went to another member"):
                 read(first, 10)
             # What has stayed is read again, and what has gone is not.
             first.rewind()

@@ -18,7 +18,7 @@ from kafka import KafkaAdminClient, KafkaProducer
 
 from detectd.errors import ConfigError
 from detectd.filesystem import atomic_files
-from detectd.kafka.topics import Creation
+from detectd.kafka.topics import NewTopicConfig
 from detectd.models import archive, training
 from detectd.models.model import Recipe
 from detectd.models.replication import Feed, publish, require
@@ -52,7 +52,7 @@ def model_in(store: Store, seed: int) -> str:
 
 def models_topic(broker: Broker, client: KafkaClient) -> str:
     topic = f"{client.group_id}.models"
-    require(client, topic, Creation())
+    require(client, topic, NewTopicConfig())
     return topic
 
 
@@ -213,7 +213,7 @@ def test_a_topic_that_was_created_again_brings_its_model(
     with closing(kafka_broker.client(KafkaAdminClient)) as admin:
         admin.delete_topics([topic])
         until(lambda: not admin.describe_topics([topic])[0]["partitions"])
-    require(client, topic, Creation())
+    require(client, topic, NewTopicConfig())
     publish(client, topic, store, versions[2], None)
     with fed(client, topic, tmp_path / "theirs") as theirs:
         assert theirs.active() == versions[2]
@@ -252,7 +252,7 @@ def test_a_failure_that_passes_is_tried_again_and_reported_once(
     with structlog.testing.capture_logs() as lines, fed(client, topic, there) as theirs:
         until(lambda: left == 0 and theirs.active() == version)
     (interrupted,) = [line for line in lines if line["event"] == "models.feed_interrupted"]
-    assert "No space left" in interrupted["why"]
+    assert "No space left" in interrupted["reason"]
 
 
 @pytest.mark.parametrize(

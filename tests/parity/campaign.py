@@ -42,20 +42,20 @@ class Tally:
     used: int = 0
     rows: int = 0
     most: float = 0.0
-    judged: int = 0
+    scored: int = 0
     how: str = ""
     faults: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def line(self) -> str:
-        verdicts = f"{self.judged:,} {self.how}" if self.judged else "none"
+        verdicts = f"{self.judged:,} {self.how}" if self.scored else "none"
         found = f"{len(self.faults)} faults" if self.faults else "the same"
         return (
             f"{self.name:10}{self.used:>9}{self.rows:>11,}{self.most:>12.1e}{verdicts:>22}  {found}"
         )
 
 
-def hold(tally: Tally, data: str, rows: Rows, judged: int) -> None:
+def hold(tally: Tally, data: str, rows: Rows, scored: int) -> None:
     """Fit the detector to some of the rows of a data set, and hold it against PyOD on others."""
     order = np.random.default_rng(0).permutation(len(rows))
     training = rows[order[:TRAINING]]
@@ -70,14 +70,14 @@ def hold(tally: Tally, data: str, rows: Rows, judged: int) -> None:
         tally.notes.append(f"{data}: scored by {scorer.how}; {scorer.doubt or 'no kernel for it'}")
         return
     tally.used += 1
-    drawn = fresh(rows, judged)
-    probes = np.vstack([adversarial(training), drawn[:: max(1, judged // ALONE)][:ALONE]])
+    drawn = fresh(rows, scored)
+    probes = np.vstack([adversarial(training), drawn[:: max(1, scored // ALONE)][:ALONE]])
     found = against.scores(scorer, detector, probes, training)
     tally.rows, tally.most = tally.rows + found.rows, max(tally.most, found.most)
     if found.off:
         tally.faults.append(f"{data}: {found.off} scores are off")
     verdicts = against.verdicts(scorer, detector, fresh(rows, CALIBRATION, 2), drawn, ALONE)
-    tally.judged, tally.how = tally.judged + verdicts.rows, verdicts.how
+    tally.scored, tally.how = tally.scored + verdicts.rows, verdicts.how
     if verdicts.differing:
         tally.faults.append(f"{data}: {verdicts.differing} verdicts differ")
     if not against.same_bits(scorer, np.vstack([probes, drawn[:1_000]])):

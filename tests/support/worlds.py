@@ -13,7 +13,7 @@ from detectd.models.model import Recipe
 from detectd.models.observations import Observations
 from detectd.models.serving import Serving
 from detectd.models.training import complete_rows, train
-from detectd.pipeline.scoring import Judge
+from detectd.pipeline.scoring import ModelScorer
 from detectd.rejection import ABSTAIN, ANOMALY, NORMAL, Costs
 from detectd.rejection.promise import Terms, promise
 from detectd.report.html import page
@@ -58,7 +58,7 @@ class World:
         scores = np.sort(self.draw(np.random.default_rng(1), self.n))
         terms = Terms(self.contamination, self.T, self.budget, 0.1, Costs(*self.costs))
         promised = promise(scores, terms)
-        judge = Judge(model.version, scorer, promised.rejector, model.medians)
+        judge = ModelScorer(model.version, scorer, promised.rejector, model.medians)
         recipe = replace(model.recipe, contamination=self.contamination)
         shown = replace(model, features=self.features, calibration=scores, recipe=recipe)
         return Serving(shown, promised, judge)

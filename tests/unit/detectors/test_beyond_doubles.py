@@ -14,7 +14,7 @@ from detectd.models.model import Recipe
 from detectd.models.training import complete_rows, train
 from detectd.pipeline.decode import Schema
 from detectd.pipeline.records import Record, Topic
-from detectd.pipeline.scoring import Judge, judge_records
+from detectd.pipeline.scoring import ModelScorer, judge_records
 from detectd.rejection import rejector
 
 COLUMNS = ("a", "b", "c")
@@ -43,19 +43,19 @@ def test_what_a_detector_cannot_reckon_with_is_an_anomaly(name: str) -> None:
     outputs = []
     for kernels in (True, False):
         scorer = choose(model.detector, complete_rows(model), kernels=kernels)
-        judge = Judge(model.version, scorer, ranks, model.medians, explains=True)
-        judged = judge_records(records, SCHEMA, judge)
-        wild = np.isinf(judged.scores)
+        judge = ModelScorer(model.version, scorer, ranks, model.medians, explains=True)
+        scored = judge_records(records, SCHEMA, judge)
+        wild = np.isinf(scored.scores)
         assert wild.any() == (name in OVERFLOW)
-        for out, is_wild in zip(judged.outgoing, wild.tolist(), strict=True):
+        for out, is_wild in zip(scored.outgoing, wild.tolist(), strict=True):
             body = json.loads(out.value)
             assert out.topic is not Topic.DEAD_LETTER
             assert (body["score"] is None) == is_wild
             assert (body["reason"] == "score_not_finite") == is_wild
             assert out.topic is Topic.ANOMALY or not is_wild
         alone = [judge_records([each], SCHEMA, judge).outgoing[0] for each in records]
-        assert alone == judged.outgoing
-        outputs.append([out.topic for out in judged.outgoing])
+        assert alone == scored.outgoing
+        outputs.append([out.topic for out in scored.outgoing])
     assert outputs[0] == outputs[1]
 
 
@@ -64,7 +64,7 @@ def test_the_feature_that_is_beyond_is_the_one_that_is_named() -> None:
     model = train(rows, Recipe("KNN", 0.1), COLUMNS, datetime(2026, 1, 1, tzinfo=UTC))
     scorer = choose(model.detector, complete_rows(model))
     ranks = rejector(model.calibration, 0.1, 2.0)
-    judge = Judge("v", scorer, ranks, model.medians, explains=True)
+    judge = ModelScorer("v", scorer, ranks, model.medians, explains=True)
     record = Record("t:1", b'{"a": 0.1, "b": -1e200, "c": 0.2}')
     (out,) = judge_records([record], SCHEMA, judge).outgoing
     parts = json.loads(out.value)["explanation"]["features"]

@@ -12,7 +12,7 @@ from detectd.detectors import build, choose, far_outside, fit
 from detectd.detectors.catalogue import CATALOGUE, REFUSED, Entry, find
 from detectd.errors import ConfigError
 from detectd.models.sanity import why_backwards
-from detectd.pipeline.scoring import Judge
+from detectd.pipeline.scoring import ModelScorer
 from detectd.rejection import rejector
 from detectd.service.promotion import backwards
 
@@ -34,20 +34,20 @@ def rows_of(kind, count, width):
     }[kind]
 
 
-def judged(name, rows, T=8.0):
+def scored(name, rows, T=8.0):
     detector = build(name, 0.1, 0, SMALLER.get(name, {}))
     half = len(rows) // 2
     fit(detector, rows[:half])
     scorer = choose(detector, rows[:half], kernels=False)
     scores = scorer.score(rows[half:])
-    return Judge("any", scorer, rejector(scores, 0.1, T), np.median(rows, axis=0))
+    return ModelScorer("any", scorer, rejector(scores, 0.1, T), np.median(rows, axis=0))
 
 
 @pytest.mark.parametrize("name", OFFERED)
 @pytest.mark.parametrize("kind", ["normal", "skewed"])
 def test_every_detector_on_offer_points_outwards(name, kind):
     rows = rows_of(kind, FEWER.get(name, 600), 1 if name in UNIVARIATE else 3)
-    assert why_backwards(judged(name, rows), rows) is None
+    assert why_backwards(scored(name, rows), rows) is None
 
 
 def test_qmcd_is_refused_and_why(monkeypatch):
@@ -56,14 +56,14 @@ def test_qmcd_is_refused_and_why(monkeypatch):
     monkeypatch.setitem(CATALOGUE, "QMCD", Entry("qmcd"))
     for kind in ("normal", "skewed", "clusters"):
         rows = rows_of(kind, 600, 3)
-        assert "calls 100% of 128 rows far outside" in why_backwards(judged("QMCD", rows), rows)
+        assert "calls 100% of 128 rows far outside" in why_backwards(scored("QMCD", rows), rows)
     assert "QMCD" in REFUSED
 
 
 def test_a_detector_may_fail_on_some_rows_only():
     """LODA takes what lies beyond its histograms for the outermost bins: full, if in clusters."""
     rows = rows_of("clusters", 2000, 3)
-    judge = judged("LODA", rows)
+    judge = scored("LODA", rows)
     assert why_backwards(judge, rows)
     (reason,) = backwards(judge, rows)
     assert reason.code == "backwards"
@@ -78,7 +78,7 @@ def test_the_sign_of_the_scores_decides(sign, sound):
         return sign * np.abs(given).sum(axis=1)
 
     scorer = SimpleNamespace(score=score)
-    judge = Judge("any", scorer, rejector(score(rows), 0.05, 8.0), np.zeros(3))
+    judge = ModelScorer("any", scorer, rejector(score(rows), 0.05, 8.0), np.zeros(3))
     assert (why_backwards(judge, rows) is None) == sound
 
 
@@ -89,7 +89,7 @@ def test_rows_without_a_score_are_not_called_normal():
         total = np.abs(given).sum(axis=1)
         return np.where(total > 30, np.nan, total)
 
-    judge = Judge(
+    judge = ModelScorer(
         "any", SimpleNamespace(score=score), rejector(score(rows), 0.05, 8.0), np.zeros(3)
     )
     assert why_backwards(judge, rows) is None

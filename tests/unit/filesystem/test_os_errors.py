@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import detectd
-from detectd.errors import ConfigError, DetectdError, Interrupted, UsageError
+from detectd.errors import BrokerUnavailableError, ConfigError, DetectdError, UsageError
 from detectd.filesystem.os_errors import TABLE, Kind, explained, located
 
 PASSING = {errno.EINTR, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN}
@@ -26,7 +26,7 @@ def failure(code):
 @pytest.mark.parametrize(
     ("codes", "kind", "raised", "exit_code"),
     [
-        (PASSING, Kind.PASSING, Interrupted, 1),
+        (PASSING, Kind.PASSING, BrokerUnavailableError, 1),
         (RETRY, Kind.RETRY, DetectdError, 1),
         (OPERATOR, Kind.OPERATOR, ConfigError, 78),
     ],

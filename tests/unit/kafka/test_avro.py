@@ -26,7 +26,7 @@ from detectd.kafka.schema_registry import Registered
 from detectd.pipeline import memory_budget
 from detectd.pipeline.decode import Decoded, Schema, decode
 from detectd.pipeline.encode import warming_up
-from detectd.pipeline.records import Defect, Record, Stage
+from detectd.pipeline.records import Record, RecordError, Stage
 from tests.support.registry import framed
 
 Typed = st.SearchStrategy[tuple[Any, Any, Any]]
@@ -74,7 +74,7 @@ def long(number: int) -> bytes:
 
 
 def error_of(read: Any, value: bytes) -> str:
-    with pytest.raises(Defect) as raised:
+    with pytest.raises(RecordError) as raised:
         read(value)
     assert raised.value.stage is Stage.DECODE
     assert "\n" not in raised.value.error
@@ -238,8 +238,8 @@ def test_a_type_may_hold_itself_and_be_called_by_its_short_name() -> None:
 
 
 def test_a_union_of_types_that_other_schemas_define() -> None:
-    opened = {**record_of("Opened", at="int"), "namespace": "door"}
-    closed = {**record_of("Closed", after="Opened"), "namespace": "door"}
+    opened = {**record_of("OpenFile", at="int"), "namespace": "door"}
+    closed = {**record_of("Closed", after="OpenFile"), "namespace": "door"}
     read = read_of(["door.Opened", "door.Closed"], opened, closed)
     assert read(framed(7, b"\x02\x0e"))[0] == {"after": {"at": 7}}
     assert read_of("door.Closed", opened, closed)(framed(7, b"\x0e"))[0] == {"after": {"at": 7}}
@@ -364,7 +364,7 @@ def test_no_bytes_end_the_service(data: st.DataObject) -> None:
     def outcome() -> str:
         try:
             return str(READ_WIDE(raw))
-        except Defect as defect:
+        except RecordError as defect:
             return defect.error
 
     assert outcome() == outcome()

@@ -10,11 +10,17 @@ import pytest
 from kafka import errors as kafka_errors
 from kafka.consumer import fetcher
 
-from detectd.errors import ConfigError, DetectdError, Interrupted, RefusedError, Revoked
+from detectd.errors import (
+    BrokerUnavailableError,
+    ConfigError,
+    DetectdError,
+    PartitionsRevokedError,
+    RefusedError,
+)
 from detectd.kafka import error_codes
 from detectd.kafka.confluent_errors import explained as native_explained
 from detectd.kafka.error_codes import TABLE, Kind
-from detectd.kafka.errors import Fenced, explained, failure, kafka_python_meaning
+from detectd.kafka.errors import FencedError, explained, failure, kafka_python_meaning
 
 NO_ERROR = 0
 
@@ -66,9 +72,9 @@ def test_who_gives_up_says_what_to_do() -> None:
 @pytest.mark.parametrize(
     ("kind", "error", "exit_code"),
     [
-        (Kind.PASSING, Interrupted, 1),
-        (Kind.REVOKED, Revoked, 1),
-        (Kind.FENCED, Fenced, 1),
+        (Kind.PASSING, BrokerUnavailableError, 1),
+        (Kind.REVOKED, PartitionsRevokedError, 1),
+        (Kind.FENCED, FencedError, 1),
         (Kind.FAILED, DetectdError, 1),
         (Kind.REFUSED, RefusedError, 77),
         (Kind.CONFIG, ConfigError, 78),
@@ -103,7 +109,7 @@ def test_a_code_of_a_newer_broker_may_pass() -> None:
     found = kafka_python_meaning(kafka_errors.for_code(9_999)("new"))
     assert found.kind is Kind.PASSING
     native = confluent_kafka.KafkaError(9_999)
-    with pytest.raises(Interrupted), native_explained("writing"):
+    with pytest.raises(BrokerUnavailableError), native_explained("writing"):
         raise confluent_kafka.KafkaException(native)
 
 

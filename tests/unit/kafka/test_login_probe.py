@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from detectd.errors import Interrupted
+from detectd.errors import BrokerUnavailableError
 from detectd.kafka.login_probe import log_in
 
 
@@ -46,5 +46,5 @@ def broker(request):
 
 @pytest.mark.parametrize(("broker", "seconds"), [(drips, 0.3), (gushes, 60.0)], indirect=["broker"])
 def test_a_broker_that_answers_without_end_is_given_up(broker, seconds):
-    with pytest.raises(Interrupted, match=f"^kafka.security_protocol: {broker} closes"):
+    with pytest.raises(BrokerUnavailableError, match=f"^kafka.security_protocol: {broker} closes"):
         log_in(broker, {}, seconds)

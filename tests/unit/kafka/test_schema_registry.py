@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from detectd.errors import ConfigError, DetectdError, Interrupted, RefusedError
+from detectd.errors import BrokerUnavailableError, ConfigError, DetectdError, RefusedError
 from detectd.kafka.avro import Registry, reader
 from detectd.kafka.known_schemas import UNKNOWN_IDS, UNKNOWN_SECONDS
 from detectd.pipeline.memory_budget import ANSWER_BYTES
-from detectd.pipeline.records import Defect
+from detectd.pipeline.records import RecordError
 from tests.support import registry as registries
 from tests.support.registry import StandIn, breaks_off, drops, fails, framed
 
@@ -67,7 +67,7 @@ def error_of(kind: type[DetectdError], read: Read, value: bytes = SEVEN) -> str:
 
 
 def defect_of(read: Read, value: bytes) -> str:
-    with pytest.raises(Defect) as raised:
+    with pytest.raises(RecordError) as raised:
         read(value)
     assert "\n" not in raised.value.error
     return raised.value.error
@@ -184,21 +184,21 @@ def test_a_lasting_fault_interrupts_and_is_no_dead_letter(
 ) -> None:
     registry.faults = [fault] * 3
     read = read_of(registry)
-    assert said in error_of(Interrupted, read)
+    assert said in error_of(BrokerUnavailableError, read)
     assert read(SEVEN)[0] == {"x": 1}
 
 
 def test_a_registry_that_hangs_is_given_up_in_time(registry: StandIn) -> None:
     registry.faults = [registry.hang] * 2
     began = time.monotonic()
-    error = error_of(Interrupted, read_of(registry, timeout=0.3, attempts=2))
+    error = error_of(BrokerUnavailableError, read_of(registry, timeout=0.3, attempts=2))
     assert error.startswith(f"schema_registry.url: no answer from {registry.url}: ")
     assert "timed out" in error
     assert 0.6 <= time.monotonic() - began < 3
 
 
 def test_a_registry_that_is_not_there_interrupts() -> None:
-    error = error_of(Interrupted, reader(Registry("http://127.0.0.1:1", attempts=1)))
+    error = error_of(BrokerUnavailableError, reader(Registry("http://127.0.0.1:1", attempts=1)))
     assert "Connection refused" in error
     assert "start the registry, or correct the address" in error
 
@@ -311,7 +311,7 @@ def drips(*, header: bool) -> Any:
 @pytest.mark.parametrize("header", [True, False])
 def test_a_registry_that_drips_is_given_up_in_time(registry: StandIn, *, header: bool) -> None:
     registry.faults = [drips(header=header)] * 2
-    error = error_of(Interrupted, read_of(registry, timeout=0.3, attempts=2))
+    error = error_of(BrokerUnavailableError, read_of(registry, timeout=0.3, attempts=2))
     assert error.startswith(f"schema_registry.url: no answer from {registry.url}: timed out")
     assert len(registry.asked) == 2
 
@@ -338,7 +338,7 @@ def test_a_length_that_nobody_has_room_for_takes_none(registry: StandIn) -> None
         handler.close_connection = True
 
     registry.faults = [boasts] * 3
-    assert "no answer from" in error_of(Interrupted, read_of(registry))
+    assert "no answer from" in error_of(BrokerUnavailableError, read_of(registry))
 
 
 def test_schemas_that_refer_to_each_other_without_end_are_a_dead_letter(registry: StandIn) -> None:

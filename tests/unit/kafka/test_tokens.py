@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectd.errors import ConfigError, DetectdError, Interrupted, RefusedError
+from detectd.errors import BrokerUnavailableError, ConfigError, DetectdError, RefusedError
 from detectd.http_client import Answer
 from detectd.kafka import tokens
 from detectd.kafka.tokens import MOST_LIFE_SECONDS, TOKEN_BYTES, Tokens, granted
@@ -171,9 +171,9 @@ def test_a_long_life_is_taken_for_a_day(
         (403, HTML, RefusedError, "(403 Forbidden)"),
         (404, b"", ConfigError, "answers 404 Not Found, so it grants no OAuth tokens"),
         (204, b"", ConfigError, "answers 204 No Content"),
-        (429, b"", Interrupted, "cannot answer now (429 Too Many Requests)"),
-        (500, HTML, Interrupted, "cannot answer now (500 Internal Server Error)"),
-        (503, b"", Interrupted, "cannot answer now (503 Service Unavailable)"),
+        (429, b"", BrokerUnavailableError, "cannot answer now (429 Too Many Requests)"),
+        (500, HTML, BrokerUnavailableError, "cannot answer now (500 Internal Server Error)"),
+        (503, b"", BrokerUnavailableError, "cannot answer now (503 Service Unavailable)"),
     ],
 )
 def test_each_status_is_what_it_is_to_us(
@@ -203,7 +203,7 @@ def test_an_endpoint_that_drips_is_given_up_in_time(
 ) -> None:
     monkeypatch.setattr(tokens, "TOKEN_SECONDS", 0.3)
     endpoint.answers = [drips]
-    assert error_of(Interrupted, asked).endswith("does not answer: timed out")
+    assert error_of(BrokerUnavailableError, asked).endswith("does not answer: timed out")
 
 
 def test_more_than_any_token_has_is_not_read(endpoint: Endpoint, asked: KafkaSettings) -> None:

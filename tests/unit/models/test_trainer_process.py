@@ -17,7 +17,15 @@ import pytest
 
 from detectd.errors import ConfigError
 from detectd.models.model import Recipe
-from detectd.models.trainer_process import PREFIX, Failed, Limits, Refit, Task, Trained, sweep
+from detectd.models.trainer_process import (
+    PREFIX,
+    Failed,
+    Limits,
+    Task,
+    Trained,
+    TrainerProcess,
+    sweep,
+)
 from detectd.models.training import train
 from tests.support.paths import ROOT
 
@@ -39,7 +47,7 @@ def endless():
 
 
 def begin(directory, what, limits=AT_ONCE, finish=lambda model: model):
-    return Refit(directory, what, limits, finish, now=0.0)
+    return TrainerProcess(directory, what, limits, finish, now=0.0)
 
 
 def outcome(refit):

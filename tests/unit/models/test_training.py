@@ -10,7 +10,7 @@ from detectd.models import training
 from detectd.models.model import Recipe
 from detectd.models.sanity import why_scoreless
 from detectd.models.training import complete_rows, constant_features, refit, train
-from detectd.pipeline.scoring import Judge
+from detectd.pipeline.scoring import ModelScorer
 from detectd.rejection import ABSTAIN, ANOMALY, NORMAL, rejector
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -187,5 +187,5 @@ def test_a_row_beyond_the_doubles_does_not_keep_the_others_from_a_model(name):
 def test_a_model_without_scores_for_rows_like_its_own_is_refused(share, sound):
     some = np.random.default_rng(0).normal(size=(400, 2))
     scorer = Scoreless(np.quantile(some[:, 0], 1 - share))
-    judge = Judge("v", scorer, rejector(np.sort(some[:, 0]), 0.1, 4.0), np.zeros(2))
+    judge = ModelScorer("v", scorer, rejector(np.sort(some[:, 0]), 0.1, 4.0), np.zeros(2))
     assert (why_scoreless(judge, some) is None) == sound

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from detectd.pipeline.dead_letters import Letter, grouped, pattern, read
 from detectd.pipeline.decode import Schema, decode
 from detectd.pipeline.encode import dead_letter, too_large
-from detectd.pipeline.records import Defect, Dialect, Record, Stage, Topic
+from detectd.pipeline.records import Dialect, Record, RecordError, Stage, Topic
 
-DEFECT = Defect(Stage.FEATURES, "feature 'b' is missing")
+DEFECT = RecordError(Stage.FEATURES, "feature 'b' is missing")
 
 
 def written(record, defect=DEFECT, place="dead/0/7"):

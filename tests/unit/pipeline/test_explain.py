@@ -12,7 +12,7 @@ from detectd.detectors import choose
 from detectd.pipeline.decode import Schema
 from detectd.pipeline.explain import explanations, occlusion
 from detectd.pipeline.records import Record, Topic
-from detectd.pipeline.scoring import Judge, judge_records
+from detectd.pipeline.scoring import ModelScorer, judge_records
 from detectd.rejection import rejector
 
 FEATURES = ("a", "b", "c")
@@ -80,7 +80,7 @@ def test_a_score_that_is_lost_without_a_feature_explains_nothing_there(rows):
 def judge(rows):
     _, scorer = scored(IForest, rows)
     judging = rejector(scorer.score(rows), 0.1, 8.0)
-    return Judge("v", scorer, judging, np.median(rows, axis=0), explains=True)
+    return ModelScorer("v", scorer, judging, np.median(rows, axis=0), explains=True)
 
 
 @pytest.mark.parametrize("original", [False, True])
@@ -91,7 +91,7 @@ def test_anomalies_and_abstentions_say_why_and_nothing_else_changes(judge, rows,
         for i, row in enumerate(events)
     ]
     told = judge_records(records, Schema(FEATURES), judge, original=original).outgoing
-    silent = Judge("v", judge.scorer, judge.rejector, judge.medians)
+    silent = ModelScorer("v", judge.scorer, judge.rejector, judge.medians)
     plain = judge_records(records, Schema(FEATURES), silent, original=original).outgoing
     for out, without in zip(told, plain, strict=True):
         if out.topic is Topic.NORMAL:

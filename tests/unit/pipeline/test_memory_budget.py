@@ -15,7 +15,7 @@ from detectd.pipeline import encode, explain, memory_budget
 from detectd.pipeline.decode import Schema, decode, fields_of
 from detectd.pipeline.encode import dead_letter
 from detectd.pipeline.field_watch import FieldWatch
-from detectd.pipeline.records import Defect, Record, Stage
+from detectd.pipeline.records import Record, RecordError, Stage
 from detectd.pipeline.scoring import collect_records
 from detectd.sources.header import CsvFormat, find_header
 from detectd.sources.kafka import KafkaSource
@@ -116,7 +116,7 @@ def test_large_keys_are_not_cached():
 
 @pytest.mark.parametrize("raw", [b"\x01" * 10_000, b'"' * 10_000, b"\\\x02" * 5_000])
 def test_bytes_that_json_would_blow_up_are_base64(raw):
-    out = dead_letter(Record("e:1", raw, key=raw), Defect(Stage.DECODE, "x"))
+    out = dead_letter(Record("e:1", raw, key=raw), RecordError(Stage.DECODE, "x"))
     assert len(out.value) < 3 * len(raw)
     assert b'"raw_encoding":"base64"' in out.value
     assert b'"key_base64"' in out.value
@@ -124,7 +124,7 @@ def test_bytes_that_json_would_blow_up_are_base64(raw):
 
 def test_an_event_of_json_stays_text_in_its_dead_letter():
     raw = b'{"name": "value"}' * 1000
-    out = dead_letter(Record("e:1", raw), Defect(Stage.DECODE, "x"))
+    out = dead_letter(Record("e:1", raw), RecordError(Stage.DECODE, "x"))
     assert b'"raw_encoding":"utf-8"' in out.value
 
 

@@ -20,7 +20,7 @@ from detectd.pipeline.decode import Schema
 from detectd.pipeline.encode import Envelope
 from detectd.pipeline.output_detail import HEADERS, shown
 from detectd.pipeline.records import Record, Topic
-from detectd.pipeline.scoring import Judge, collect_records, judge_records
+from detectd.pipeline.scoring import ModelScorer, collect_records, judge_records
 from detectd.rejection import rejector
 from detectd.rejection.drift import Alarm
 from detectd.report.anomalies import NO_DETAIL
@@ -45,7 +45,7 @@ values = st.one_of(
 def judge():
     rows = np.random.default_rng(0).normal(size=(1000, 2))
     model = train(rows, Recipe("HBOS", 0.1), ("a", "b"), datetime(2026, 1, 1, tzinfo=UTC))
-    return Judge(
+    return ModelScorer(
         model.version,
         choose(model.detector, complete_rows(model)),
         rejector(model.calibration, 0.1, 8.0),

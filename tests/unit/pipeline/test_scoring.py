@@ -16,7 +16,7 @@ from detectd.models.training import complete_rows, train
 from detectd.pipeline.decode import Schema
 from detectd.pipeline.encode import Envelope
 from detectd.pipeline.records import Record, Topic
-from detectd.pipeline.scoring import Judge, collect_records, judge_records
+from detectd.pipeline.scoring import ModelScorer, collect_records, judge_records
 from detectd.rejection import rejector
 
 SCHEMA = Schema(("a", "b"), missing="median", max_record_bytes=200)
@@ -26,7 +26,7 @@ SCHEMA = Schema(("a", "b"), missing="median", max_record_bytes=200)
 def judge():
     rows = np.random.default_rng(0).normal(size=(1000, 2))
     model = train(rows, Recipe("HBOS", 0.1), ("a", "b"), datetime(2026, 1, 1, tzinfo=UTC))
-    return Judge(
+    return ModelScorer(
         model.version,
         choose(model.detector, complete_rows(model)),
         rejector(model.calibration, 0.1, 8.0),
@@ -76,18 +76,18 @@ def test_the_original_event_is_spliced_in_byte_for_byte(judge):
     assert out.value.endswith(b'"event":' + value + b"}")
 
 
-def plain(record, event_json, judged, version, **rest):
+def plain(record, event_json, scored, version, **rest):
     """An output's value by encoding all of it, as nothing but a test need do."""
-    topic = (Topic.NORMAL, Topic.ANOMALY, Topic.ABSTAIN)[judged.verdict[0]]
+    topic = (Topic.NORMAL, Topic.ANOMALY, Topic.ABSTAIN)[scored.verdict[0]]
     frame = Envelope(
         verdict=topic,
         reason="unstable" if topic is Topic.ABSTAIN else None,
-        score=float(judged.scores[0]),
-        rank=int(judged.rank[0]),
-        p_value=float(judged.p_value[0]),
-        confidence=float(judged.confidence[0]),
-        log_p_anomaly=float(judged.log_p_anomaly[0]),
-        log_p_normal=float(judged.log_p_normal[0]),
+        score=float(scored.scores[0]),
+        rank=int(scored.rank[0]),
+        p_value=float(scored.p_value[0]),
+        confidence=float(scored.confidence[0]),
+        log_p_anomaly=float(scored.log_p_anomaly[0]),
+        log_p_normal=float(scored.log_p_normal[0]),
         model=version,
         id=record.id,
         event=msgspec.Raw(event_json),
@@ -113,11 +113,11 @@ def test_a_spliced_record_is_the_encoded_one_byte_for_byte(judge, data):
         timestamp_ms=data.draw(st.none() | st.integers(0, 10**13)),
     )
     scores = judge.scorer.score(np.array([[event["a"], event["b"]]]))
-    judged = SimpleNamespace(scores=scores, **attributes(judge.rejector.judge(scores)))
+    scored = SimpleNamespace(scores=scores, **attributes(judge.rejector.judge(scores)))
     rest = {} if record.key is None else {"key": record.key.decode()}
     rest |= {} if record.timestamp_ms is None else {"timestamp": record.timestamp_ms}
     (out,) = judge_records([record], SCHEMA, judge).outgoing
-    assert out.value == plain(record, value, judged, judge.version, **rest)
+    assert out.value == plain(record, value, scored, judge.version, **rest)
 
 
 def attributes(judgement):
@@ -152,13 +152,13 @@ def test_a_score_that_is_not_finite_is_an_anomaly(judge, original):
     assert not never.zone.anomaly_reachable
     records = [Record(f"t:{i}", b'{"a": 1, "b": 2}') for i in range(3)]
     for ranked in (judge.rejector, never):
-        hopeless = Judge("v", Hopeless(), ranked, judge.medians, explains=True)
-        judged = judge_records(records, SCHEMA, hopeless, original=original)
-        assert [out.topic for out in judged.outgoing] == [Topic.ANOMALY] * 3
-        assert judged.found.rank.tolist() == judged.found.below.tolist() == [ranked.zone.n] * 3
-        assert np.isposinf(judged.scores).all()
-        assert len(judged.rows) == 3
-        for out in judged.outgoing:
+        hopeless = ModelScorer("v", Hopeless(), ranked, judge.medians, explains=True)
+        scored = judge_records(records, SCHEMA, hopeless, original=original)
+        assert [out.topic for out in scored.outgoing] == [Topic.ANOMALY] * 3
+        assert scored.found.rank.tolist() == scored.found.below.tolist() == [ranked.zone.n] * 3
+        assert np.isposinf(scored.scores).all()
+        assert len(scored.rows) == 3
+        for out in scored.outgoing:
             names = dict(out.headers)
             assert "detectd-score" not in names
             if original:
@@ -181,8 +181,10 @@ def test_one_score_that_is_not_finite_changes_no_other(judge):
 
     values = [b'{"a": 0.1, "b": 0.2}', b'{"a": 1e99, "b": 0.2}', b'{"a": 3, "b": 3}', b"{}"]
     records = [Record(f"t:{i}", value) for i, value in enumerate(values)]
-    mixed = judge_records(records, SCHEMA, Judge("v", Far(), judge.rejector, judge.medians))
-    plain = judge_records(records, SCHEMA, Judge("v", judge.scorer, judge.rejector, judge.medians))
+    mixed = judge_records(records, SCHEMA, ModelScorer("v", Far(), judge.rejector, judge.medians))
+    plain = judge_records(
+        records, SCHEMA, ModelScorer("v", judge.scorer, judge.rejector, judge.medians)
+    )
     places = [0, 2, 3]
     assert [mixed.outgoing[i] for i in places] == [plain.outgoing[i] for i in places]
     assert mixed.outgoing[1].topic is Topic.ANOMALY

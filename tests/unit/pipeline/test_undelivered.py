@@ -8,7 +8,7 @@ import pytest
 
 from detectd.errors import ConfigError
 from detectd.pipeline.encode import dead_letter, size
-from detectd.pipeline.records import Defect, Outgoing, Record, Stage, Topic
+from detectd.pipeline.records import Outgoing, Record, RecordError, Stage, Topic
 from detectd.pipeline.undelivered import undelivered
 
 RECORD = Record("events/0/7", b'{"a": 1}', None, (("trace", b"x"),), 86_400_000, 0)
@@ -25,12 +25,12 @@ def refused_again_and_again(records: list[Record], out: Outgoing, times: int) ->
 
 
 def test_a_verdict_becomes_a_dead_letter_of_its_record() -> None:
-    earlier = dead_letter(RECORD, Defect(Stage.DECODE, "broken"))
+    earlier = dead_letter(RECORD, RecordError(Stage.DECODE, "broken"))
     outgoing = [earlier, VERDICT, VERDICT, ALERT]
     other = Record("events/0/8", b"{}", b"key", (), 5, 0)
     replaced = undelivered([RECORD, other], outgoing, {2: WHY}, {})
     assert [replaced[place] for place in (0, 1, 3)] == [earlier, VERDICT, ALERT]
-    assert replaced[2] == dead_letter(other, Defect(Stage.DELIVER, WHY))
+    assert replaced[2] == dead_letter(other, RecordError(Stage.DELIVER, WHY))
     assert replaced[2].headers == (("detectd-stage", b"deliver"),)
 
 

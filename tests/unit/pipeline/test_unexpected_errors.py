@@ -10,7 +10,7 @@ from detectd.pipeline import decode as decoding
 from detectd.pipeline import scoring
 from detectd.pipeline.decode import Schema, decode, fields_of
 from detectd.pipeline.records import Record, Stage, Topic
-from detectd.pipeline.scoring import Judge, collect_records, judge_records
+from detectd.pipeline.scoring import ModelScorer, collect_records, judge_records
 from detectd.pipeline.unexpected_errors import in_words
 from detectd.rejection import rejector
 
@@ -31,7 +31,7 @@ class Fragile:
 
 
 def judge_of(scorer, explains=False):
-    return Judge("v", scorer, rejector(np.arange(200.0), 0.1, 2.0), np.zeros(2), explains)
+    return ModelScorer("v", scorer, rejector(np.arange(200.0), 0.1, 2.0), np.zeros(2), explains)
 
 
 def records(*firsts):
@@ -46,27 +46,27 @@ def bodies(outgoing):
 @pytest.mark.parametrize("breaks", [TypeError("object at 0x7f0011223344"), RecursionError("deep")])
 def test_one_record_that_breaks_the_scorer_is_a_dead_letter(breaks, original):
     batch = records(1, EVIL, 3, 500, EVIL)
-    judged = judge_records(batch, SCHEMA, judge_of(Fragile(breaks)), original=original)
-    dead = [out.topic is Topic.DEAD_LETTER for out in judged.outgoing]
+    scored = judge_records(batch, SCHEMA, judge_of(Fragile(breaks)), original=original)
+    dead = [out.topic is Topic.DEAD_LETTER for out in scored.outgoing]
     assert dead == [False, True, False, False, True]
-    letter = bodies(judged.outgoing)[1] if not original else json.loads(judged.outgoing[1].value)
+    letter = bodies(scored.outgoing)[1] if not original else json.loads(scored.outgoing[1].value)
     assert letter["stage"] == "score"
     assert letter["error"].startswith(f"{type(breaks).__name__}: ")
     assert letter["error"].endswith("this is a defect of detectd, please report it")
     assert "0x7f" not in letter["error"]
     sound = [record for record, died in zip(batch, dead, strict=True) if not died]
     alone = judge_records(sound, SCHEMA, judge_of(Fragile(breaks)), original=original)
-    assert [out for out in judged.outgoing if out.topic is not Topic.DEAD_LETTER] == alone.outgoing
-    assert np.array_equal(judged.rows, alone.rows)
-    assert np.array_equal(judged.scores, alone.scores)
+    assert [out for out in scored.outgoing if out.topic is not Topic.DEAD_LETTER] == alone.outgoing
+    assert np.array_equal(scored.rows, alone.rows)
+    assert np.array_equal(scored.scores, alone.scores)
     for name in ("verdict", "rank", "below"):
-        assert np.array_equal(getattr(judged.found, name), getattr(alone.found, name))
+        assert np.array_equal(getattr(scored.found, name), getattr(alone.found, name))
 
 
 def test_a_batch_of_nothing_but_such_records_does_not_end_the_stream():
-    judged = judge_records(records(EVIL, EVIL), SCHEMA, judge_of(Fragile(TypeError("no"))))
-    assert [out.topic for out in judged.outgoing] == [Topic.DEAD_LETTER] * 2
-    assert judged.rows.shape == (0, 2)
+    scored = judge_records(records(EVIL, EVIL), SCHEMA, judge_of(Fragile(TypeError("no"))))
+    assert [out.topic for out in scored.outgoing] == [Topic.DEAD_LETTER] * 2
+    assert scored.rows.shape == (0, 2)
 
 
 def test_a_model_that_scores_nothing_ends_it():
@@ -129,8 +129,8 @@ def test_what_breaks_an_explanation_or_an_output_is_of_stage_encode(monkeypatch)
     monkeypatch.setattr(scoring, "explanations", explanations)
     scorer = Fragile(TypeError())
     scorer.score = lambda rows: rows.sum(axis=1)
-    judged = judge_records(records(1, EVIL, 5000), SCHEMA, judge_of(scorer, explains=True))
-    normal, broken, far = bodies(judged.outgoing)
+    scored = judge_records(records(1, EVIL, 5000), SCHEMA, judge_of(scorer, explains=True))
+    normal, broken, far = bodies(scored.outgoing)
     assert (normal["verdict"], far["verdict"]) == ("normal", "anomaly")
     assert far["explanation"]["features"]["a"] == 5000
     assert broken["stage"] == "encode"

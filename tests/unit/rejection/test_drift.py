@@ -13,14 +13,14 @@ from scipy import stats
 
 from detectd.rejection import rejector
 from detectd.rejection.confidence_sequence import rate_interval
-from detectd.rejection.drift import BINS, FORGETTING, Watch
+from detectd.rejection.drift import BINS, FORGETTING, EDetector
 from detectd.rejection.tie_breaking import lot
 
 
 def watch_of(n, average_run_length=1e7, seed=0, grid=None):
     scores = np.random.default_rng(seed).normal(size=n)
     judge = rejector(scores if grid is None else np.round(scores * grid) / grid, 0.1, 8.0)
-    return judge, Watch(judge, average_run_length)
+    return judge, EDetector(judge, average_run_length)
 
 
 def ranks(judge, scores):
@@ -169,7 +169,7 @@ def test_batches_of_any_size_and_a_restart_leave_the_same_evidence(sizes, grid):
     for size in sizes:
         part = slice(start, start + size)
         now, more = watch.advance(now, below[part], rank[part])
-        now = Watch(judge, 500.0).resume(json.loads(json.dumps(now.as_dict())))
+        now = EDetector(judge, 500.0).resume(json.loads(json.dumps(now.as_dict())))
         found += more
         start += size
     assert now.as_dict() == whole.as_dict()
@@ -211,7 +211,7 @@ def test_what_other_bins_left_is_not_taken_up():
     assert small.resume(past.as_dict()).events == 0
     assert watch.resume({}).events == 0
     # As many bins, but the zone ends elsewhere.
-    one, other = (Watch(rejector(judge.scores, 0.1, T), 1e7) for T in (9.0, 10.0))
+    one, other = (EDetector(rejector(judge.scores, 0.1, T), 1e7) for T in (9.0, 10.0))
     past, _ = one.advance(one.begin(), *ranks(judge, np.zeros(5)))
     assert len(other.begin().widths) == len(past.widths)
     assert other.resume(past.as_dict()).events == 0

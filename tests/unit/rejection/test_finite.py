@@ -102,22 +102,22 @@ def test_the_most_that_is_inside_is_inside_and_one_more_is_not(events):
 LOOKS = np.unique(np.concatenate([np.arange(1, 20), np.geomspace(20, 1e8, 40)]).astype(np.int64))
 
 
-def most_kept(judged, events):
+def most_kept(scored, events):
     """The largest count of `events` that is still judged to keep the promise."""
     low, high = 0, events + 1
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if judged(events, middle) else (low, middle)
+        low, high = (middle, high) if scored(events, middle) else (low, middle)
     return low
 
 
-def ever(where, judged, runs, rng):
+def ever(where, scored, runs, rng):
     """The share of sound models that are ever found not to keep their promise."""
     rates = rng.beta(where.width, where.n + 1 - where.width, runs)
     abstained, found, before = np.zeros(runs), np.zeros(runs, dtype=bool), 0
     for events in LOOKS.tolist():
         abstained += rng.binomial(events - before, rates)
-        found |= abstained > most_kept(judged, events)
+        found |= abstained > most_kept(scored, events)
         before = events
     return found.mean()
 

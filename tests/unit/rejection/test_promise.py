@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from detectd.models.serving import Serving
-from detectd.pipeline.scoring import Judge
+from detectd.pipeline.scoring import ModelScorer
 from detectd.rejection import Costs, ties_matter
 from detectd.rejection.promise import Terms, promise
 from detectd.report.figures import figures
@@ -28,7 +28,7 @@ SEEN = {"normal": 900, "anomaly": 40, "abstain": 60}
 def serving(scores, terms):
     model, scorer = fitted()
     promised = promise(np.sort(scores), terms)
-    judge = Judge(model.version, scorer, promised.rejector, model.medians)
+    judge = ModelScorer(model.version, scorer, promised.rejector, model.medians)
     recipe = replace(model.recipe, method=terms.calibration)
     return Serving(replace(model, recipe=recipe, calibration=np.sort(scores)), promised, judge)
 

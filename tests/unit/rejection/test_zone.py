@@ -125,9 +125,9 @@ def test_the_two_comparisons_are_the_literal_rule_under_heavy_ties(calibration, 
     scores = np.array(calibration, dtype=np.float64)
     fit = rejector(scores, contamination, T)
     fresh = np.arange(-1.0, 14.0, 0.5)
-    judged = fit.judge(fresh)
+    scored = fit.judge(fresh)
     expected = [literal_verdict(scores, s, fit.stability, T) for s in fresh]
-    assert judged.verdict.tolist() == expected
+    assert scored.verdict.tolist() == expected
     own = [literal_verdict(scores, s, fit.stability, T) for s in scores]
     assert fit.plug_in_rejection_rate == own.count(ABSTAIN) / len(own)
 
@@ -144,19 +144,19 @@ def test_a_judgement_gives_ranks_p_values_and_confidence():
     calibration = np.array([3.0, 1.0, 2.0, 2.0, 5.0, 4.0, 9.0, 7.0, 8.0, 6.0])
     fit = rejector(calibration, 0.2, 2.0)
     fresh = np.array([0.0, 2.0, 9.0, 10.0])
-    judged = fit.judge(fresh)
-    assert judged.rank.tolist() == [0, 3, 10, 10]
-    assert judged.p_value.tolist() == [1.0, 10 / 11, 2 / 11, 1 / 11]
-    assert judged.log_p_anomaly.tolist() == fit.stability.log_p_anomaly[[0, 3, 10, 10]].tolist()
-    assert judged.log_p_normal.tolist() == fit.stability.log_p_normal[[0, 3, 10, 10]].tolist()
-    larger = np.maximum(judged.log_p_anomaly, judged.log_p_normal)
-    np.testing.assert_allclose(judged.confidence, np.exp(larger))
-    assert (judged.confidence >= 0.5).all()
-    assert judged.rank.dtype == np.int64
-    assert judged.verdict.dtype == np.int8
-    assert judged.below.tolist() == [0, 1, 9, 10]
-    for i, (rank, below) in enumerate(zip(judged.rank, judged.below, strict=True)):
-        figures = (judged.p_value, judged.confidence, judged.log_p_anomaly, judged.log_p_normal)
+    scored = fit.judge(fresh)
+    assert scored.rank.tolist() == [0, 3, 10, 10]
+    assert scored.p_value.tolist() == [1.0, 10 / 11, 2 / 11, 1 / 11]
+    assert scored.log_p_anomaly.tolist() == fit.stability.log_p_anomaly[[0, 3, 10, 10]].tolist()
+    assert scored.log_p_normal.tolist() == fit.stability.log_p_normal[[0, 3, 10, 10]].tolist()
+    larger = np.maximum(scored.log_p_anomaly, scored.log_p_normal)
+    np.testing.assert_allclose(scored.confidence, np.exp(larger))
+    assert (scored.confidence >= 0.5).all()
+    assert scored.rank.dtype == np.int64
+    assert scored.verdict.dtype == np.int8
+    assert scored.below.tolist() == [0, 1, 9, 10]
+    for i, (rank, below) in enumerate(zip(scored.rank, scored.below, strict=True)):
+        figures = (scored.p_value, scored.confidence, scored.log_p_anomaly, scored.log_p_normal)
         assert fit.figures(rank, below) == tuple(column[i] for column in figures)
 
 
@@ -183,18 +183,18 @@ def test_ranks_and_verdicts_are_those_of_a_plain_search(make, n):
         [own, np.nextafter(own, np.inf), make(rng, n), [0.0, -0.0, 1.7e308, -1.7e308, 5e-324]]
     )
     fresh = fresh[np.isfinite(fresh)]
-    judged = fit.judge(fresh)
-    assert np.array_equal(judged.rank, np.searchsorted(own, fresh, side="right"))
-    assert np.array_equal(judged.below, np.searchsorted(own, fresh, side="left"))
+    scored = fit.judge(fresh)
+    assert np.array_equal(scored.rank, np.searchsorted(own, fresh, side="right"))
+    assert np.array_equal(scored.below, np.searchsorted(own, fresh, side="left"))
     plain = np.full(len(fresh), ABSTAIN)
     plain[fresh < fit.score_low] = NORMAL
     plain[fresh > fit.score_high] = ANOMALY
-    assert np.array_equal(judged.verdict, plain)
+    assert np.array_equal(scored.verdict, plain)
 
 
 def test_no_scores_give_no_answers():
-    judged = rejector(np.arange(10.0), 0.2, 2.0).judge(np.empty(0))
-    figures = (judged.verdict, judged.rank, judged.p_value, judged.confidence)
+    scored = rejector(np.arange(10.0), 0.2, 2.0).judge(np.empty(0))
+    figures = (scored.verdict, scored.rank, scored.p_value, scored.confidence)
     assert [column.shape for column in figures] == [(0,)] * 4
 
 

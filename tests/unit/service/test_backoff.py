@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from detectd.service.batching import Patience
+from detectd.service.batching import RetryBudget
 from detectd.telemetry.health import Health
 
 
 def test_opening_again_and_again_without_a_commit_is_one_failure() -> None:
-    patience = Patience()
+    patience = RetryBudget()
     for second in range(0, 60, 5):
         assert patience.failed(second) == second
         patience.opened(second + 1)
@@ -15,7 +15,7 @@ def test_opening_again_and_again_without_a_commit_is_one_failure() -> None:
 
 
 def test_a_commit_ends_it() -> None:
-    patience = Patience()
+    patience = RetryBudget()
     patience.failed(0)
     patience.opened(1)
     patience.committed()
@@ -23,7 +23,7 @@ def test_a_commit_ends_it() -> None:
 
 
 def test_a_quiet_while_ends_it_as_well() -> None:
-    patience = Patience()
+    patience = RetryBudget()
     patience.failed(0)
     patience.commit_failed()
     assert not patience.turned(50)  # not open yet
@@ -39,10 +39,12 @@ def test_the_service_is_not_ready_while_a_commit_is_tried_again() -> None:
     health = Health(60.0)
     health.interrupted("Kafka failed, writing")
     health.opened(settled=False)
-    assert "Kafka failed, writing" in health.state.hindrances(health.clock())[0].why
+    assert "Kafka failed, writing" in health.state.not_ready_reasons(health.clock())[0].why
     health.committed()
-    assert all(each.state != "interrupted" for each in health.state.hindrances(health.clock()))
+    assert all(
+        each.state != "interrupted" for each in health.state.not_ready_reasons(health.clock())
+    )
     health.refused("the topic refuses it")
-    assert health.state.hindrances(health.clock())[0].state == "refused"
+    assert health.state.not_ready_reasons(health.clock())[0].state == "refused"
     health.committed()
-    assert all(each.state != "refused" for each in health.state.hindrances(health.clock()))
+    assert all(each.state != "refused" for each in health.state.not_ready_reasons(health.clock()))

@@ -17,8 +17,8 @@ from detectd.models.store import Store
 from detectd.models.training import train
 from detectd.pipeline.records import Record
 from detectd.service import activation, retraining
-from detectd.service.engine import Answerer
-from detectd.service.warmup_log import Origin, Warmup
+from detectd.service.engine import ScoringEngine
+from detectd.service.warmup_log import Origin, RowLog
 from detectd.settings import Settings
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -70,57 +70,57 @@ def store(home):
 
 
 @pytest.fixture
-def answerer(home):
+def engine(home):
     asked = settings(home)
-    made = Answerer(asked, wiring.stream_schema(asked), "test")
+    made = ScoringEngine(asked, wiring.stream_schema(asked), "test")
     made.load()
     made.resume({})
     yield made
     made.close()
 
 
-def answer(answerer, count=100, seed=5):
+def answer(engine, count=100, seed=5):
     """Answer and commit so many events."""
     rows = np.random.default_rng(seed).normal(size=(count, 2)).tolist()
     values = [json.dumps({"a": a, "b": b}).encode() for a, b in rows]
     records = [Record(id=str(i), value=value) for i, value in enumerate(values)]
-    outgoing = answerer.answer(records)
+    outgoing = engine.answer(records)
     counts = Counter(out.topic for out in outgoing)
-    state = answerer.state(counts)
-    answerer.committed(counts, outgoing)
+    state = engine.state(counts)
+    engine.committed(counts, outgoing)
     return state
 
 
-def look(answerer, monkeypatch):
+def look(engine, monkeypatch):
     """A turn of the loop in which it is time to look into the store."""
     monkeypatch.setattr(activation, "LOOK_SECONDS", -1.0)
-    answerer.advance(lambda: None)
+    engine.advance(lambda: None)
 
 
-def until(answerer, monkeypatch, wanted):
+def until(engine, monkeypatch, wanted):
     """Look again and again; what is prepared beside the loop ends by itself."""
     pause = threading.Event()
     for _ in range(3000):
-        look(answerer, monkeypatch)
+        look(engine, monkeypatch)
         if wanted():
             return
         pause.wait(0.02)
     raise AssertionError("it never came")
 
 
-def seen(answerer):
+def seen(engine):
     """All that a reload may not touch unasked."""
-    incumbent, shadow = answerer.incumbent, answerer.shadow
+    champion, shadow = engine.champion, engine.shadow
     return {
-        "serving": incumbent.serving.model.version,
-        "promise": incumbent.serving.promise.exact,
-        "report": incumbent.report(),
-        "evidence": incumbent.vigil.evidence,
-        "limit": incumbent.vigil.average_run_length,
-        "state": answerer.state(Counter()),
+        "serving": champion.serving.model.version,
+        "promise": champion.serving.promise.exact,
+        "report": champion.report(),
+        "evidence": champion.drift_monitor.evidence,
+        "limit": champion.drift_monitor.average_run_length,
+        "state": engine.state(Counter()),
         "shadow": shadow and shadow.report(),
-        "settings": answerer.settings,
-        "renewal": answerer.renewal and answerer.renewal.state(),
+        "settings": engine.settings,
+        "renewal": engine.retrainer and engine.retrainer.state(),
     }
 
 
@@ -147,106 +147,106 @@ class Gate:
         return self._serve(*arguments)
 
 
-def test_another_model_is_made_ready_while_the_loop_goes_on(answerer, store, versions, monkeypatch):
+def test_another_model_is_made_ready_while_the_loop_goes_on(engine, store, versions, monkeypatch):
     gate = Gate(monkeypatch)
     store.activate(versions[1])
-    look(answerer, monkeypatch)
+    look(engine, monkeypatch)
     assert gate.arrived.wait(60)
     for _ in range(3):
-        look(answerer, monkeypatch)
-        answer(answerer)
-        assert answerer.incumbent.version == versions[0]
+        look(engine, monkeypatch)
+        answer(engine)
+        assert engine.champion.version == versions[0]
     gate.open.set()
-    until(answerer, monkeypatch, lambda: answerer.incumbent.version == versions[1])
+    until(engine, monkeypatch, lambda: engine.champion.version == versions[1])
 
 
 def test_a_model_that_is_no_longer_wanted_when_it_is_ready_does_not_answer(
-    answerer, store, versions, monkeypatch
+    engine, store, versions, monkeypatch
 ):
     gate = Gate(monkeypatch)
     store.activate(versions[1])
-    look(answerer, monkeypatch)
+    look(engine, monkeypatch)
     assert gate.arrived.wait(60)
     store.activate(versions[2])
-    look(answerer, monkeypatch)
+    look(engine, monkeypatch)
     gate.open.set()
-    until(answerer, monkeypatch, lambda: answerer.incumbent.version == versions[2])
+    until(engine, monkeypatch, lambda: engine.champion.version == versions[2])
     store.rollback()
     store.rollback()
-    until(answerer, monkeypatch, lambda: answerer.incumbent.version == versions[0])
+    until(engine, monkeypatch, lambda: engine.champion.version == versions[0])
 
 
 def test_a_model_of_older_libraries_is_fitted_again_in_a_process_of_its_own(
-    answerer, store, versions, monkeypatch
+    engine, store, versions, monkeypatch
 ):
     fits = []
     monkeypatch.setattr(serving.training, "refit", lambda *_: fits.append("in the loop"))
     older(store, versions[1])
     store.activate(versions[1])
-    look(answerer, monkeypatch)
-    assert answerer.incumbent.version == versions[0]
-    answer(answerer)
-    until(answerer, monkeypatch, lambda: answerer.incumbent.version != versions[0])
+    look(engine, monkeypatch)
+    assert engine.champion.version == versions[0]
+    answer(engine)
+    until(engine, monkeypatch, lambda: engine.champion.version != versions[0])
     assert fits == []
-    fresh = answerer.incumbent.version
+    fresh = engine.champion.version
     assert fresh not in versions
     assert store.active() == fresh
     assert not store.load(fresh).drift
 
 
 def test_a_model_fitted_again_does_not_replace_what_was_activated_meanwhile(
-    answerer, store, versions, monkeypatch
+    engine, store, versions, monkeypatch
 ):
     older(store, versions[1])
     store.activate(versions[1])
-    look(answerer, monkeypatch)
-    ready = answerer._succession._preparing["active"]
+    look(engine, monkeypatch)
+    ready = engine._succession._preparing["active"]
     ready.result()
     store.activate(versions[2])
-    until(answerer, monkeypatch, lambda: answerer.incumbent.version == versions[2])
+    until(engine, monkeypatch, lambda: engine.champion.version == versions[2])
     assert store.active() == versions[2]
 
 
 def test_a_candidate_of_older_libraries_is_fitted_once_and_scores_along(
-    answerer, store, versions, monkeypatch
+    engine, store, versions, monkeypatch
 ):
     older(store, versions[1])
     store.nominate(versions[1])
-    until(answerer, monkeypatch, lambda: answerer.shadow is not None)
-    fresh = answerer.shadow.version
+    until(engine, monkeypatch, lambda: engine.shadow is not None)
+    fresh = engine.shadow.version
     assert store.candidate() == fresh != versions[1]
     for _ in range(3):
-        shadow = answerer.shadow
-        look(answerer, monkeypatch)
-        assert answerer.shadow is shadow
+        shadow = engine.shadow
+        look(engine, monkeypatch)
+        assert engine.shadow is shadow
     assert len(store.versions()) == 4
 
 
 def test_a_refused_model_is_tried_again_when_it_is_activated_again(
-    answerer, store, versions, monkeypatch
+    engine, store, versions, monkeypatch
 ):
     path = store.directory / versions[1] / "detector.pkl"
     sound = path.read_bytes()
     path.write_bytes(b"")
     store.activate(versions[1])
-    until(answerer, monkeypatch, lambda: answerer._succession.active() is None)
+    until(engine, monkeypatch, lambda: engine._succession.active() is None)
     path.write_bytes(sound)
     store.activate(versions[0])
-    look(answerer, monkeypatch)
+    look(engine, monkeypatch)
     store.activate(versions[1])
-    until(answerer, monkeypatch, lambda: answerer.incumbent.version == versions[1])
+    until(engine, monkeypatch, lambda: engine.champion.version == versions[1])
 
 
 @pytest.fixture
-def busy(answerer, home, store, versions, monkeypatch):
+def busy(engine, home, store, versions, monkeypatch):
     """It has answered, with a candidate and a window."""
-    answerer.reconfigure(settings(home, training={"refit": "on_drift"}))
+    engine.reconfigure(settings(home, training={"refit": "on_drift"}))
     store.nominate(versions[1])
-    until(answerer, monkeypatch, lambda: answerer.shadow is not None)
-    answer(answerer, 300)
-    assert answerer.incumbent.vigil.evidence > 0
-    assert answerer.renewal.state()["window"]["offered"] > 200
-    return answerer
+    until(engine, monkeypatch, lambda: engine.shadow is not None)
+    answer(engine, 300)
+    assert engine.champion.drift_monitor.evidence > 0
+    assert engine.retrainer.state()["window"]["offered"] > 200
+    return engine
 
 
 REFIT = {"training": {"refit": "on_drift"}}
@@ -266,17 +266,17 @@ def test_a_reload_of_something_else_recomputes_nothing_and_keeps_all(
     busy, home, monkeypatch, change
 ):
     monkeypatch.setattr(serving, "promise", lambda *_: pytest.fail("the promise is computed"))
-    before, window = seen(busy), busy.renewal._collected
-    incumbent, judge = busy.incumbent, busy.incumbent.serving.judge
+    before, window = seen(busy), busy.retrainer._collected
+    champion, judge = busy.champion, busy.champion.serving.judge
     fresh = settings(
         home,
         **(REFIT | change | {"models": {"directory": home / "models"} | change.get("models", {})}),
     )
     busy.reconfigure(fresh)
     assert seen(busy) == before | {"settings": fresh}
-    assert busy.incumbent is incumbent
-    assert busy.incumbent.serving.judge is judge
-    assert busy.renewal._collected is window
+    assert busy.champion is champion
+    assert busy.champion.serving.judge is judge
+    assert busy.retrainer._collected is window
 
 
 @pytest.mark.parametrize(
@@ -299,7 +299,7 @@ def test_a_reload_keeps_the_candidate_the_window_and_what_the_zone_allows(busy, 
     assert (after["evidence"] == before["evidence"]) == kept
     # What a restart would find is what goes on now.
     answer(busy, 50, seed=6)
-    assert busy.incumbent.report()["normal"] > (before["report"]["normal"] if kept else 0)
+    assert busy.champion.report()["normal"] > (before["report"]["normal"] if kept else 0)
     assert sum(map(sum, (r.values() for r in busy.shadow.report()["agreement"].values()))) == 350
 
 
@@ -313,29 +313,32 @@ def test_a_reload_keeps_the_candidate_the_window_and_what_the_zone_allows(busy, 
     ids=["terms", "warm-up", "features"],
 )
 def test_a_refused_reload_changes_nothing(busy, home, change):
-    before, parts = seen(busy), (busy.incumbent, busy.shadow, busy.renewal, busy.renewal._collected)
+    before, parts = (
+        seen(busy),
+        (busy.champion, busy.shadow, busy.retrainer, busy.retrainer._collected),
+    )
     with pytest.raises(ConfigError):
         busy.reconfigure(settings(home, **(REFIT | change)))
     assert seen(busy) == before
-    assert (busy.incumbent, busy.shadow, busy.renewal, busy.renewal._collected) == parts
+    assert (busy.champion, busy.shadow, busy.retrainer, busy.retrainer._collected) == parts
     answer(busy, 50, seed=6)
 
 
 @pytest.mark.parametrize("refused", [ConfigError("no"), OSError(28, "No space left on device")])
-def test_a_reload_that_cannot_keep_its_window_changes_nothing(answerer, home, monkeypatch, refused):
+def test_a_reload_that_cannot_keep_its_window_changes_nothing(engine, home, monkeypatch, refused):
     """The last step of a reload fails, after a threshold and a monitor."""
 
     def fail(*_arguments, **_options):
         raise refused
 
-    answer(answerer)
+    answer(engine)
     monkeypatch.setattr(retraining, "Collected", fail)
-    before, incumbent = seen(answerer), answerer.incumbent
+    before, champion = seen(engine), engine.champion
     change = REFIT | {"rejector": {"T": 4.0}, "drift": {"average_run_length": 1e4}}
     with pytest.raises(DetectdError):
-        answerer.reconfigure(settings(home, **change))
-    assert seen(answerer) == before
-    assert answerer.incumbent is incumbent
+        engine.reconfigure(settings(home, **change))
+    assert seen(engine) == before
+    assert engine.champion is champion
 
 
 def test_old_models_go_after_an_accepted_refit(busy, home, store, versions):
@@ -351,7 +354,7 @@ def test_old_models_go_after_an_accepted_refit(busy, home, store, versions):
 def test_a_restart_goes_on_with_the_candidates_counts(busy, home):
     state = busy.state(Counter())
     busy.close()
-    again = Answerer(busy.settings, wiring.stream_schema(busy.settings), "test")
+    again = ScoringEngine(busy.settings, wiring.stream_schema(busy.settings), "test")
     again.load()
     again.resume(state)
     table = again.shadow.report()["agreement"]
@@ -361,7 +364,7 @@ def test_a_restart_goes_on_with_the_candidates_counts(busy, home):
 
 def test_a_warm_up_file_that_was_removed_is_not_collected_into(tmp_path, monkeypatch):
     """Whoever held the file is done with it between our opening and our locking it."""
-    first = Warmup(tmp_path, 2, Goal(10, 10))
+    first = RowLog(tmp_path, 2, Goal(10, 10))
     flock = __import__("fcntl").flock
 
     def late(descriptor, how):
@@ -370,7 +373,7 @@ def test_a_warm_up_file_that_was_removed_is_not_collected_into(tmp_path, monkeyp
         flock(descriptor, how)
 
     monkeypatch.setattr("fcntl.flock", late)
-    second = Warmup(tmp_path, 2, Goal(10, 10))
+    second = RowLog(tmp_path, 2, Goal(10, 10))
     second.add(np.ones((3, 2)), [Origin("", None, None)] * 3)
     assert second.collected().rows.shape == (3, 2)
     second.close()

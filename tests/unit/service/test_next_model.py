@@ -12,7 +12,7 @@ from detectd.errors import DetectdError
 from detectd.models import serving
 from detectd.models.store import Store
 from detectd.rejection import NORMAL
-from detectd.service.retraining import Renewal
+from detectd.service.retraining import Retrainer
 from detectd.service.training_window import Guard
 from detectd.sinks import commit_metadata
 from tests.unit.service.test_engine import model, settings
@@ -34,30 +34,30 @@ def begun(home, first, **keys):
     store = Store(home / "models")
     store.save(first)
     asked = settings(home, training=keys, source={"follow": False})  # so that it waits for a refit
-    renewal = Renewal(asked, store, serving.serve(first, asked))
-    renewal.resume({}, None)
-    return renewal
+    retrainer = Retrainer(asked, store, serving.serve(first, asked))
+    retrainer.resume({}, None)
+    return retrainer
 
 
-def judged(begin, end):
+def scored(begin, end):
     rows = np.repeat(np.arange(begin, end, dtype=float)[:, None], 2, axis=1)
     return SimpleNamespace(
         rows=rows, found=SimpleNamespace(verdict=np.full(len(rows), NORMAL, dtype=np.int8))
     )
 
 
-def collected(renewal):
+def collected(retrainer):
     """The numbers of the rows in the window, and how many wait."""
-    rows = renewal._collected
+    rows = retrainer._collected
     return rows.window.rows()[:, 0].astype(int).tolist(), rows.waiting
 
 
-def see(renewal, cuts, alarms):
+def see(retrainer, cuts, alarms):
     """The stream in batches that end at `cuts`, with alarms after the events of those numbers."""
     for begin, end in zip([0, *cuts], cuts, strict=False):
         within = [alarm - begin for alarm in alarms if begin < alarm <= end]
-        renewal.see(judged(begin, end), within)
-        renewal.committed()
+        retrainer.see(scored(begin, end), within)
+        retrainer.committed()
 
 
 def left_by_a_slow_list(count, alarms, refit):
@@ -84,13 +84,13 @@ def left_by_a_slow_list(count, alarms, refit):
 def test_alarms_drop_the_same_rows_however_the_stream_is_cut(
     tmp_path_factory, first, refit, alarms, cuts
 ):
-    renewal = begun(tmp_path_factory.mktemp("renewal"), first, **training(refit))
-    see(renewal, [*cuts, 900], alarms)
-    assert collected(renewal) == left_by_a_slow_list(900, alarms, refit)
-    before, state = collected(renewal), renewal.state()
-    renewal.rewind()
-    assert (collected(renewal), renewal.state()) == (before, state)
-    renewal.close()
+    retrainer = begun(tmp_path_factory.mktemp("renewal"), first, **training(refit))
+    see(retrainer, [*cuts, 900], alarms)
+    assert collected(retrainer) == left_by_a_slow_list(900, alarms, refit)
+    before, state = collected(retrainer), retrainer.state()
+    retrainer.rewind()
+    assert (collected(retrainer), retrainer.state()) == (before, state)
+    retrainer.close()
 
 
 @pytest.mark.parametrize("how", ["discard", "rollback"])
@@ -100,25 +100,25 @@ def test_an_operator_drops_all_rows_also_while_the_service_is_down(
 ):
     def speak():
         if how == "discard":
-            renewal._store.discard()
+            retrainer._store.discard()
         else:
             for version in (second.version, first.version, second.version):
-                renewal._store.activate(version)
-            renewal._store.rollback()
+                retrainer._store.activate(version)
+            retrainer._store.rollback()
 
     second = model(1)
-    renewal = begun(tmp_path, first, **training("every", quarantine=quarantine))
-    renewal._store.save(second)
-    see(renewal, [300], [])
+    retrainer = begun(tmp_path, first, **training("every", quarantine=quarantine))
+    retrainer._store.save(second)
+    see(retrainer, [300], [])
     speak()
-    assert collected(renewal)[0]
-    assert renewal.heed()
-    assert collected(renewal) == ([], 0)
-    assert not renewal.heed()
-    see(renewal, [300], [])
-    state = renewal.state()
+    assert collected(retrainer)[0]
+    assert retrainer.heed()
+    assert collected(retrainer) == ([], 0)
+    assert not retrainer.heed()
+    see(retrainer, [300], [])
+    state = retrainer.state()
     speak()
-    renewal.close()
+    retrainer.close()
     again = begun(tmp_path, first, **training("every", quarantine=quarantine))
     again.resume(state, first.version)
     assert collected(again) == ([], 0)
@@ -129,9 +129,9 @@ def test_an_operator_drops_all_rows_also_while_the_service_is_down(
     again.close()
 
 
-def through(renewal):
+def through(retrainer):
     """Wait for what is being trained."""
-    return renewal.advance(lambda: None)
+    return retrainer.advance(lambda: None)
 
 
 def real(count, seed, shift=0.0):
@@ -145,23 +145,23 @@ ONE = {"every_events": 500, "cooldown_events": 0}
 
 
 def test_a_refused_model_takes_its_rows_and_those_that_wait_with_it(tmp_path, first):
-    renewal = begun(tmp_path, first, **training("every", **ONE, max_changed=0.0))
-    renewal.see(real(1000, 7, shift=1.0), [])
-    renewal.committed()
-    assert through(renewal) is None
-    assert renewal.outcomes() == ["refused"]
-    assert collected(renewal) == ([], 0)
-    renewal.close()
+    retrainer = begun(tmp_path, first, **training("every", **ONE, max_changed=0.0))
+    retrainer.see(real(1000, 7, shift=1.0), [])
+    retrainer.committed()
+    assert through(retrainer) is None
+    assert retrainer.outcomes() == ["refused"]
+    assert collected(retrainer) == ([], 0)
+    retrainer.close()
 
 
 def test_without_a_quarantine_a_refused_model_leaves_the_window(tmp_path, first):
-    renewal = begun(tmp_path, first, **training("every", **ONE, quarantine=0, max_changed=0.0))
-    renewal.see(real(1000, 7, shift=1.0), [])
-    renewal.committed()
-    through(renewal)
-    assert renewal.outcomes() == ["refused"]
-    assert len(collected(renewal)[0]) == 400
-    renewal.close()
+    retrainer = begun(tmp_path, first, **training("every", **ONE, quarantine=0, max_changed=0.0))
+    retrainer.see(real(1000, 7, shift=1.0), [])
+    retrainer.committed()
+    through(retrainer)
+    assert retrainer.outcomes() == ["refused"]
+    assert len(collected(retrainer)[0]) == 400
+    retrainer.close()
 
 
 HOLD = {"after_alarm": "hold", "cooldown_events": 0}
@@ -170,17 +170,17 @@ HOLD = {"after_alarm": "hold", "cooldown_events": 0}
 @pytest.mark.parametrize("refit", ["on_drift", "every"])
 def test_a_model_after_an_alarm_waits_for_an_operator_across_restarts(tmp_path, first, refit):
     keys = training(refit, **HOLD, max_changed=1.0) | (ONE if refit == "every" else {})
-    renewal = begun(tmp_path, first, **keys)
-    renewal.see(real(1000, 7), [100])
-    renewal.committed()
-    state = renewal.state()
-    assert through(renewal) is None
-    held = renewal.held
-    assert held in renewal._store.versions()
-    assert renewal.outcomes() == ["held"]
-    assert renewal._store.active() is None
-    calm = renewal.state()
-    renewal.close()
+    retrainer = begun(tmp_path, first, **keys)
+    retrainer.see(real(1000, 7), [100])
+    retrainer.committed()
+    state = retrainer.state()
+    assert through(retrainer) is None
+    held = retrainer.held
+    assert held in retrainer._store.versions()
+    assert retrainer.outcomes() == ["held"]
+    assert retrainer._store.active() is None
+    calm = retrainer.state()
+    retrainer.close()
 
     again = begun(tmp_path, first, **keys)  # killed before the next commit
     again.resume(state, first.version)
@@ -199,82 +199,82 @@ def test_a_model_after_an_alarm_waits_for_an_operator_across_restarts(tmp_path, 
 
 
 def test_without_an_alarm_nothing_is_held(tmp_path, first):
-    renewal = begun(tmp_path, first, **training("every", **(HOLD | ONE), max_changed=1.0))
-    renewal.see(real(1000, 7), [])
-    renewal.committed()
-    assert through(renewal) is not None
-    assert (renewal.held, renewal.outcomes()) == (None, ["accepted"])
-    renewal.close()
+    retrainer = begun(tmp_path, first, **training("every", **(HOLD | ONE), max_changed=1.0))
+    retrainer.see(real(1000, 7), [])
+    retrainer.committed()
+    assert through(retrainer) is not None
+    assert (retrainer.held, retrainer.outcomes()) == (None, ["accepted"])
+    retrainer.close()
 
 
 def test_a_store_that_cannot_hold_a_model_does_not_let_it_answer(tmp_path, first, monkeypatch):
-    renewal = begun(tmp_path, first, **training("on_drift", **HOLD))
-    renewal.see(real(1000, 7), [100])
-    renewal.committed()
+    retrainer = begun(tmp_path, first, **training("on_drift", **HOLD))
+    retrainer.see(real(1000, 7), [100])
+    retrainer.committed()
 
     def full(_version):
         raise DetectdError("no space left")
 
-    monkeypatch.setattr(renewal._store, "hold", full)
-    assert through(renewal) is None
-    assert (renewal.held, renewal.outcomes()) == (None, ["failed"])
-    renewal.close()
+    monkeypatch.setattr(retrainer._store, "hold", full)
+    assert through(retrainer) is None
+    assert (retrainer.held, retrainer.outcomes()) == (None, ["failed"])
+    retrainer.close()
 
 
 @pytest.mark.parametrize("how", ["held", "discarded"])
 def test_the_guard_that_an_alarm_has_lifted_comes_back(tmp_path, first, how):
-    renewal = begun(tmp_path, first, **training("on_drift", **HOLD, guard="anomaly"))
-    assert renewal._collected.window.guard == Guard(0.1)
-    renewal.see(real(1000, 7), [100])
-    renewal.committed()
-    assert renewal._collected.window.guard == Guard()
+    retrainer = begun(tmp_path, first, **training("on_drift", **HOLD, guard="anomaly"))
+    assert retrainer._collected.window.guard == Guard(0.1)
+    retrainer.see(real(1000, 7), [100])
+    retrainer.committed()
+    assert retrainer._collected.window.guard == Guard()
     if how == "held":
-        through(renewal)
-        assert renewal.held
+        through(retrainer)
+        assert retrainer.held
     else:
-        renewal._store.discard()
-        renewal.heed()
-    assert renewal._collected.window.guard == Guard(0.1)
-    renewal.close()
+        retrainer._store.discard()
+        retrainer.heed()
+    assert retrainer._collected.window.guard == Guard(0.1)
+    retrainer.close()
 
 
 def test_discard_ends_the_waiting(tmp_path, first):
-    renewal = begun(tmp_path, first, **training("on_drift", **HOLD))
-    renewal.see(real(1000, 7), [100])
-    renewal.committed()
-    through(renewal)
-    assert renewal._store.discard() == renewal.held
-    assert renewal.heed()
-    assert renewal.held is None
-    assert collected(renewal) == ([], 0)
-    renewal.close()
+    retrainer = begun(tmp_path, first, **training("on_drift", **HOLD))
+    retrainer.see(real(1000, 7), [100])
+    retrainer.committed()
+    through(retrainer)
+    assert retrainer._store.discard() == retrainer.held
+    assert retrainer.heed()
+    assert retrainer.held is None
+    assert collected(retrainer) == ([], 0)
+    retrainer.close()
 
 
 def test_nothing_suspicious_trains_under_normal_only_not_even_after_an_alarm(tmp_path, first):
     """Rows that the guard let in before it was set do not either."""
     keys = training("on_drift", quarantine=0, cooldown_events=0, max_changed=1.0)
-    renewal = begun(tmp_path, first, **keys)
+    retrainer = begun(tmp_path, first, **keys)
     far = real(300, 9, shift=50.0)
     far.found.verdict[:] = 1
-    renewal.see(far, [10])
+    retrainer.see(far, [10])
     strict = {"training": keys | {"guard": "normal_only"}, "source": {"follow": False}}
-    renewal.succeed(renewal.incumbent, settings(tmp_path, **strict))
-    renewal.see(real(1400, 7), [])
-    renewal.see(far, [])
-    renewal.committed()
-    ready = through(renewal)
+    retrainer.succeed(retrainer.champion, settings(tmp_path, **strict))
+    retrainer.see(real(1400, 7), [])
+    retrainer.see(far, [])
+    retrainer.committed()
+    ready = through(retrainer)
     assert ready is not None
-    assert renewal.outcomes() == ["accepted"]
+    assert retrainer.outcomes() == ["accepted"]
     assert ready.model.rows.max() < 10
     trained = {tuple(row) for row in ready.model.rows.tolist()}
     assert trained & {tuple(row) for row in first.rows.tolist()}  # the tail of the one before
-    renewal.close()
+    retrainer.close()
 
 
 def test_what_a_commit_says_fits_into_kafka_s_offsets(tmp_path, first):
-    renewal = begun(tmp_path, first, **training("every"))
-    see(renewal, [300], [200])
-    said = commit_metadata.write({"state": renewal.state(), "padding": "x" * 3000})
+    retrainer = begun(tmp_path, first, **training("every"))
+    see(retrainer, [300], [200])
+    said = commit_metadata.write({"state": retrainer.state(), "padding": "x" * 3000})
     assert not said.startswith(commit_metadata.COMPRESSED)
-    assert commit_metadata.read(said)["state"] == renewal.state()
-    renewal.close()
+    assert commit_metadata.read(said)["state"] == retrainer.state()
+    retrainer.close()

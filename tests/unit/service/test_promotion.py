@@ -10,10 +10,10 @@ import pytest
 from detectd.detectors import choose
 from detectd.models.model import Recipe
 from detectd.models.training import train
-from detectd.pipeline.scoring import Judge
+from detectd.pipeline.scoring import ModelScorer
 from detectd.rejection import Costs
 from detectd.rejection.promise import Terms, promise
-from detectd.service.promotion import Contender, agreement, refusals
+from detectd.service.promotion import Challenger, agreement, refusals
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TERMS = Terms(contamination=0.05, T=8.0, max_abstain_rate=None, delta=0.1, costs=Costs(1, 1, 0.05))
@@ -24,11 +24,13 @@ def rows(count, seed, shift=0.0):
     return rng.normal(shift, 1, size=(count, 3)) + 6 * (rng.random((count, 1)) < 0.03)
 
 
-def contender(given, terms=TERMS, **recipe):
+def challenger(given, terms=TERMS, **recipe):
     model = train(given, Recipe("PCA", terms.contamination, **recipe), ("a", "b", "c"), NOON)
     promised = promise(model.calibration, terms)
     scorer = choose(model.detector, given)
-    return Contender(Judge(model.version, scorer, promised.rejector, model.medians), promised)
+    return Challenger(
+        ModelScorer(model.version, scorer, promised.rejector, model.medians), promised
+    )
 
 
 class OwnScore:
@@ -42,7 +44,7 @@ class OwnScore:
 
 def own(calibration, terms=TERMS):
     promised = promise(np.asarray(calibration, dtype=float), terms)
-    return Contender(Judge("own", OwnScore(), promised.rejector, np.zeros(1)), promised)
+    return Challenger(ModelScorer("own", OwnScore(), promised.rejector, np.zeros(1)), promised)
 
 
 def codes(old, new, held_out, max_change=0.1):
@@ -55,14 +57,14 @@ def test_models_of_one_stream_agree_but_for_a_few_percent():
     held_out = rows(5000, 99)
     changes = []
     for seed in range(0, 8, 2):
-        old, new = (contender(rows(2000, seed + i)) for i in range(2))
+        old, new = (challenger(rows(2000, seed + i)) for i in range(2))
         changes.append(agreement(old.judge, new.judge, held_out).changed)
         assert codes(old, new, held_out) == []
     assert 0.01 < np.mean(changes) < 0.08
 
 
 def test_a_model_of_another_stream_is_refused_for_what_it_would_change():
-    old, new = contender(rows(2000, 0)), contender(rows(2000, 1, shift=3.0))
+    old, new = challenger(rows(2000, 0)), challenger(rows(2000, 1, shift=3.0))
     held_out = rows(2000, 2)
     agreed = agreement(old.judge, new.judge, held_out)
     (reason,) = refusals(old, new, agreed, 0.1)

@@ -15,7 +15,7 @@ from detectd.models.awaited_partitions import SILENT_SECONDS, Awaited, delivers
 from detectd.models.collection import MOST_FAILED, NO_TIME, Collection, Goal
 from detectd.models.even_sample import BARRING, LEFT_OUT, Entry, EvenSample
 from detectd.pipeline.time_coverage import DAY_MS, HOUR_MS, MINUTE_MS
-from detectd.service.warmup_log import Origin, Warmup
+from detectd.service.warmup_log import Origin, RowLog
 
 NOON = 1_772_366_400_000
 TEN = Goal(10, 10)
@@ -23,7 +23,7 @@ TEN = Goal(10, 10)
 
 @pytest.fixture
 def warmup(tmp_path):
-    rows = Warmup(tmp_path, 2, TEN)
+    rows = RowLog(tmp_path, 2, TEN)
     rows.resume({})
     yield rows
     rows.close()
@@ -133,7 +133,7 @@ def test_neither_batches_nor_rewinds_nor_restarts_change_the_rows(
 
     found = []
     for each, feed in ((sizes, plain), (others, plain), (others, disturbed)):
-        warmup = Warmup(home, 2, goal)
+        warmup = RowLog(home, 2, goal)
         warmup.resume({})
         found.append(served(warmup, stream, each, feed))
         warmup.done()
@@ -203,7 +203,7 @@ def test_a_partition_that_comes_late_gets_its_part():
 
 def test_what_a_commit_remembers_does_not_grow_with_the_partitions(tmp_path):
     """Kafka's offsets have room for 4,096 characters."""
-    warmup = Warmup(tmp_path, 2, Goal(100, 100))
+    warmup = RowLog(tmp_path, 2, Goal(100, 100))
     warmup.resume({})
     for partition in range(2000):
         warmup.add(*events(1, partition, f"a-topic-with-a-name/{partition}"))
@@ -259,7 +259,7 @@ def test_times_that_go_backwards_count_as_what_they_are():
 
 
 def test_rows_of_a_long_span_are_a_bounded_uniform_sample(tmp_path):
-    warmup = Warmup(tmp_path, 1, Goal(500, 40, DAY_MS))
+    warmup = RowLog(tmp_path, 1, Goal(500, 40, DAY_MS))
     warmup.resume({})
     while not warmup.collection.enough:
         rows, origins = events(

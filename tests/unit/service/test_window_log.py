@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from detectd.errors import ConfigError
 from detectd.service.training_window import Guard, Window
-from detectd.service.warmup_log import Busy
+from detectd.service.warmup_log import DirectoryLockedError
 from detectd.service.window_log import WindowFile
 from tests.support.paths import ROOT
 
@@ -155,7 +155,9 @@ def test_another_shape_begins_anew(tmp_path):
 
 def test_two_processes_do_not_share_a_window(tmp_path):
     kept = opened(tmp_path)
-    with pytest.raises(Busy, match="another detectd keeps its training window here"):
+    with pytest.raises(
+        DirectoryLockedError, match="another detectd keeps its training window here"
+    ):
         opened(tmp_path)
     kept.close()
     opened(tmp_path).close()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from detectd.pipeline import memory_budget
 from detectd.sources import lines as lines_module
-from detectd.sources.lines import Cut, Cutter, ends_inside_quotes, fields_behind
+from detectd.sources.lines import LineSplitter, Segment, ends_inside_quotes, fields_behind
 
 text = st.lists(
     st.sampled_from([b"a", b"bc", b'"', b'",a,"', b",", b"\n", b"\r\n", b"\r"]), max_size=60
@@ -27,25 +27,25 @@ def short_rows():
 
 
 def cut(stream, sizes, rows, limit=1000, **dialect):
-    cutter = Cutter(limit, rows=rows, **dialect)
+    cutter = LineSplitter(limit, rows=rows, **dialect)
     cuts = []
     for size in sizes:
         cuts += cutter.feed(stream[:size])
         stream = stream[size:]
     cuts += cutter.feed(stream) + cutter.finish()
-    return [one for cut in cuts for one in ([cut] if isinstance(cut, Cut) else each(cut))]
+    return [one for cut in cuts for one in ([cut] if isinstance(cut, Segment) else each(cut))]
 
 
 def each(lines):
-    return [Cut(line, 0, len(line) + 1, 1) for line in lines]
+    return [Segment(line, 0, len(line) + 1, 1) for line in lines]
 
 
 def plain_lines(stream):
     """What `split` makes of the whole stream."""
     lines = stream.split(b"\n")
     last = lines.pop()
-    cuts = [Cut(line.removesuffix(b"\r"), 0, len(line) + 1, 1) for line in lines]
-    return cuts + ([Cut(last.removesuffix(b"\r"), 0, len(last), 1)] if last else [])
+    cuts = [Segment(line.removesuffix(b"\r"), 0, len(line) + 1, 1) for line in lines]
+    return cuts + ([Segment(last.removesuffix(b"\r"), 0, len(last), 1)] if last else [])
 
 
 @given(text.map(b"".join), st.lists(st.integers(0, 9), max_size=20))
@@ -78,7 +78,7 @@ def plain_rows(stream, limit, width):
         if too_long or not (taken == 1 or is_row(lines[:taken], width)):
             taken = 1
         row = lines[:taken]
-        rows.append(Cut(b"\n".join(line.value for line in row), 0, size_of(row), taken))
+        rows.append(Segment(b"\n".join(line.value for line in row), 0, size_of(row), taken))
         lines = lines[taken:]
     return rows
 
@@ -169,11 +169,11 @@ def test_a_quote_that_is_never_closed_costs_one_line():
 
 
 def test_a_line_without_end_does_not_fill_the_memory():
-    cutter = Cutter(10, rows=False)
+    cutter = LineSplitter(10, rows=False)
     for _ in range(100):
         assert cutter.feed(b"x" * 10) == []
     (only,) = cutter.feed(b"\n")
-    assert only == Cut(b"x" * 160, 840, 1001, 1)
+    assert only == Segment(b"x" * 160, 840, 1001, 1)
 
 
 def test_of_a_line_no_more_is_kept_than_the_budget_says():
@@ -186,11 +186,11 @@ def test_of_a_line_no_more_is_kept_than_the_budget_says():
 
 def test_among_short_lines_one_beyond_bearing_is_shortened():
     stream = b"ab\n" + b"x" * 999 + b"\ncd\n"
-    long = Cut(b"x" * 160, 839, 1000, 1)
+    long = Segment(b"x" * 160, 839, 1000, 1)
     assert cut(stream, [], rows=False, limit=10) == [
-        Cut(b"ab", 0, 3, 1),
+        Segment(b"ab", 0, 3, 1),
         long,
-        Cut(b"cd", 0, 3, 1),
+        Segment(b"cd", 0, 3, 1),
     ]
 
 
@@ -217,7 +217,7 @@ def test_a_row_over_several_lines_is_one_if_it_has_as_many_fields_as_the_header(
 
 
 def test_an_open_quote_holds_back_so_many_lines_at_most():
-    cutter = Cutter(10**6, rows=True)
+    cutter = LineSplitter(10**6, rows=True)
     given_up = [cutter.feed(line) for line in [b'1,"open\n', *[b"2,x\n"] * 5]]
     assert given_up[:5] == [[]] * 5
     assert [each.value for each in given_up[5]] == [b'1,"open', *[b"2,x"] * 5]

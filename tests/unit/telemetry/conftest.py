@@ -12,7 +12,7 @@ from detectd.detectors import choose
 from detectd.models.model import Recipe
 from detectd.models.serving import Serving
 from detectd.models.training import complete_rows, train
-from detectd.pipeline.scoring import Judge
+from detectd.pipeline.scoring import ModelScorer
 from detectd.rejection import Costs
 from detectd.rejection.promise import Terms, promise
 from detectd.sources import Partition
@@ -48,7 +48,7 @@ def serving() -> Serving:
     model = train(rows, recipe, ("a", "b"), NOON)
     promised = promise(model.calibration, Terms(0.1, 8.0, None, 0.1, Costs(1, 1, 0.1)))
     scorer = choose(model.detector, complete_rows(model))
-    judge = Judge(model.version, scorer, promised.rejector, model.medians)
+    judge = ModelScorer(model.version, scorer, promised.rejector, model.medians)
     return Serving(model, promised, judge)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from detectd import __version__
 from detectd.pipeline.encode import dead_letter
-from detectd.pipeline.records import Defect, Outgoing, Record, Stage, Topic
+from detectd.pipeline.records import Outgoing, Record, RecordError, Stage, Topic
 from detectd.report.figures import figures
 from detectd.sources import Losses, Partition
 from detectd.telemetry.health import HINDRANCES, OUTCOMES, Health
@@ -162,8 +162,8 @@ def test_a_batch_without_records_is_no_batch(metrics):
 def test_dead_letters_are_counted_by_the_stage_that_they_carry():
     forged = Record("a:1", b"x", headers=(("detectd-stage", b"score"),))
     outgoing = [
-        dead_letter(Record("a:0", b"x"), Defect(Stage.DECODE, "not JSON")),
-        dead_letter(forged, Defect(Stage.FEATURES, "no b")),
+        dead_letter(Record("a:0", b"x"), RecordError(Stage.DECODE, "not JSON")),
+        dead_letter(forged, RecordError(Stage.FEATURES, "no b")),
         Outgoing(Topic.NORMAL, b"{}", headers=(("detectd-stage", b"decode"),)),
     ]
     assert stages(outgoing) == {"decode": 1, "features": 1}
@@ -256,7 +256,9 @@ def test_what_hinders_the_service_is_named_and_only_that(metrics, health, answer
     health.warming_up(None)
     health.dying(1000)
     clock.now += 61
-    hindering = {hindrance.state for hindrance in health.state.hindrances(clock())}
+    hindering = {
+        not_ready_reason.state for not_ready_reason in health.state.not_ready_reasons(clock())
+    }
     assert hindering == set(HINDRANCES) - {"warming_up", "stale"}
     health.assigned({"events/0": Partition(1, 2, 31.0)})
     health.warming_up(Progress(1, 10, None))

@@ -12,7 +12,7 @@ from detectd.pipeline.records import OUTCOMES
 from detectd.settings.loader import settle
 from detectd.sources import Partition
 from detectd.telemetry.minute_summary import FIRST_SECONDS, SECONDS, Minutes
-from detectd.telemetry.reporter import Witness
+from detectd.telemetry.reporter import TelemetryReporter
 
 steps = st.lists(st.tuples(st.floats(0, 200), st.sampled_from(OUTCOMES), st.integers(0, 9)))
 
@@ -53,7 +53,7 @@ def test_life_is_shown_after_ten_seconds_and_then_every_minute():
     assert minutes.take(145.0) is None
 
 
-def witness(*, bar):
+def reporter(*, bar):
     settings = {
         "source": {"kind": "file", "path": "events.jsonl"},
         "sink": {"kind": "stdout"},
@@ -61,7 +61,7 @@ def witness(*, bar):
         "detector": {"contamination": 0.1},
         "server": {"listen": ""},
     }
-    return Witness(settle(settings, "x"), bar=bar)
+    return TelemetryReporter(settle(settings, "x"), bar=bar)
 
 
 def lines_after_a_minute(watching, **source):
@@ -69,29 +69,29 @@ def lines_after_a_minute(watching, **source):
     watching.health.clock = lambda: began + 60
     serving = SimpleNamespace(model=SimpleNamespace(version="v1"))
     anomalies = SimpleNamespace(top=lambda _: [])
-    vigil = SimpleNamespace(evidence=1.0, told=[], alarms=0, average_run_length=None)
-    incumbent = SimpleNamespace(
-        serving=serving, observed={}, since=None, anomalies=anomalies, vigil=vigil
+    drift_monitor = SimpleNamespace(evidence=1.0, told=[], alarms=0, average_run_length=None)
+    champion = SimpleNamespace(
+        serving=serving, observed={}, since=None, anomalies=anomalies, drift_monitor=drift_monitor
     )
-    answerer = SimpleNamespace(incumbent=incumbent, renewal=None)
+    engine = SimpleNamespace(champion=champion, retrainer=None)
     reads = {"partitions": dict, "unread": lambda: None, "progress": lambda: None} | source
     watching.supervisor.turned = lambda _: None
     with capture_logs() as lines:
         watching.batch(Counter({"normal": 6}), [], 0.1)
-        watching.turned(answerer, SimpleNamespace(**reads))
+        watching.turned(engine, SimpleNamespace(**reads))
     return [line for line in lines if line["event"] == "service.progress"]
 
 
 def test_the_line_says_which_model_answers_and_how_much_is_left():
-    (line,) = lines_after_a_minute(witness(bar=False), unread=lambda: 512)
+    (line,) = lines_after_a_minute(reporter(bar=False), unread=lambda: 512)
     assert line["log_level"] == "info"
     assert (line["records"], line["model"], line["unread_bytes"]) == (6, "v1", 512)
     assert "lag_records" not in line
     shares = {"t/0": Partition(3, None, 0.0), "t/1": Partition(4, None, 0.0)}
-    (line,) = lines_after_a_minute(witness(bar=False), partitions=lambda: shares)
+    (line,) = lines_after_a_minute(reporter(bar=False), partitions=lambda: shares)
     assert line["lag_records"] == 7
 
 
 @pytest.mark.parametrize(("progress", "lines"), [(0.5, 0), (None, 1)])
 def test_a_bar_on_the_terminal_is_not_torn_apart(progress, lines):
-    assert len(lines_after_a_minute(witness(bar=True), progress=lambda: progress)) == lines
+    assert len(lines_after_a_minute(reporter(bar=True), progress=lambda: progress)) == lines

@@ -225,8 +225,8 @@ def test_an_address_that_cannot_be_had_does_not_stop_the_service(health, metrics
         assert bound is None
     (warning,) = told
     assert (warning["event"], warning["log_level"]) == ("server.not_listening", "warning")
-    assert warning["why"] == f"{nowhere}: No such file or directory"
-    assert "server.listen" in warning["mend"]
+    assert warning["reason"] == f"{nowhere}: No such file or directory"
+    assert "server.listen" in warning["hint"]
 
 
 def test_a_unix_socket_answers_and_is_gone_afterwards(health, metrics, tmp_path):

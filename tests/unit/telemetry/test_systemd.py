@@ -9,7 +9,7 @@ import time
 import pytest
 
 from detectd.telemetry.health import Health
-from detectd.telemetry.systemd import PATIENCE_SECONDS, Supervisor, sentence
+from detectd.telemetry.systemd import PATIENCE_SECONDS, SystemdNotifier, sentence
 
 OURS = {"WATCHDOG_PID": str(os.getpid())}
 
@@ -43,11 +43,11 @@ def manager(tmp_path):
 
 @pytest.fixture
 def supervisor(manager, health):
-    return Supervisor(health, {"NOTIFY_SOCKET": manager.path})
+    return SystemdNotifier(health, {"NOTIFY_SOCKET": manager.path})
 
 
 def watching(manager, health, usec, **more):
-    return Supervisor(health, {"NOTIFY_SOCKET": manager.path, "WATCHDOG_USEC": usec, **more})
+    return SystemdNotifier(health, {"NOTIFY_SOCKET": manager.path, "WATCHDOG_USEC": usec, **more})
 
 
 def test_the_status_has_the_rate_and_the_promise(supervisor, manager, clock, health, answer):
@@ -155,13 +155,13 @@ def test_an_abstract_socket_is_heard_too(health):
         listening.bind("")  # the kernel chooses an abstract name
         listening.settimeout(10)
         address = "@" + listening.getsockname()[1:].decode()
-        Supervisor(health, {"NOTIFY_SOCKET": address}).ready()
+        SystemdNotifier(health, {"NOTIFY_SOCKET": address}).ready()
         assert listening.recv(100) == b"READY=1"
 
 
 @pytest.mark.parametrize("address", ["", "/nowhere/notify", "relative", "@nobody", "/" + "x" * 200])
 def test_nobody_at_the_other_end_is_harmless(health, address):
-    supervisor = Supervisor(health, {"NOTIFY_SOCKET": address})
+    supervisor = SystemdNotifier(health, {"NOTIFY_SOCKET": address})
     supervisor.ready()
     supervisor.turned(1)
     supervisor.stopping()
@@ -169,7 +169,7 @@ def test_nobody_at_the_other_end_is_harmless(health, address):
 
 def test_a_manager_that_has_gone_is_harmless_and_one_that_is_back_is_told(tmp_path, health):
     first = Manager(tmp_path / "notify")
-    supervisor = Supervisor(health, {"NOTIFY_SOCKET": first.path})
+    supervisor = SystemdNotifier(health, {"NOTIFY_SOCKET": first.path})
     first.socket.close()
     supervisor.ready()
     (tmp_path / "notify").unlink()
@@ -182,7 +182,7 @@ def test_a_manager_that_has_gone_is_harmless_and_one_that_is_back_is_told(tmp_pa
 
 def test_a_manager_that_never_reads_holds_up_no_turn(manager, clock):
     health = Health(60.0, clock=clock)
-    supervisor = Supervisor(health, {"NOTIFY_SOCKET": manager.path})
+    supervisor = SystemdNotifier(health, {"NOTIFY_SOCKET": manager.path})
     started = time.monotonic()
     for turn in range(2000):  # more than any queue of the kernel takes
         clock.now += 1.0

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from detectd.models.observations import Period
     from detectd.rejection.promise import Promise
-    from detectd.report.alarms import Raised
+    from detectd.report.alarms import AlarmRecord
 
     Floats = NDArray[np.float64]
 
@@ -43,7 +43,7 @@ class _Course:
 
 
 def history_figure(
-    history: Sequence[Period], promise: Promise, alarms: Sequence[Raised]
+    history: Sequence[Period], promise: Promise, alarms: Sequence[AlarmRecord]
 ) -> Element:
     """Both rates over the periods of the stream, and where alarms were raised."""
     name, heading = "figure-history", "Abstention in the stream"
