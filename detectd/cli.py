@@ -19,8 +19,9 @@ def main(argv: list[str] | None = None) -> int:
         _begin(serves=sys.argv[1:2] == ["run"])
     from detectd import quiet
     from detectd.commands import COMMANDS
-    from detectd.commands.arguments import default_config, parser
+    from detectd.commands.arguments import parser
     from detectd.commands.standard_streams import prepare
+    from detectd.config_path import default_config
 
     prepare()
     quiet.install()

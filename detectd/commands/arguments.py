@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from detectd import __version__
-from detectd.nearest import exists
+from detectd.config_path import DEFAULT_CONFIG, LOCAL_CONFIG
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-LOCAL_CONFIG = Path("detectd.toml")
-DEFAULT_CONFIG = Path("/etc/detectd/detectd.toml")
 
 # A day of more would overflow what is computed of it.
 MOST_EVENTS = 10**10
@@ -229,14 +225,6 @@ ARGUMENTS: Mapping[str, tuple[Argument, ...]] = {
     ),
 }
 WITHOUT_CONFIG = {"demo", "init"}
-
-
-def default_config() -> Path:
-    """Where the configuration is, unless --config says otherwise."""
-    named = os.environ.get("DETECTD_CONFIG")
-    if named:
-        return Path(named)
-    return LOCAL_CONFIG if exists(LOCAL_CONFIG) else DEFAULT_CONFIG
 
 
 def parser(commands: Mapping[str, str]) -> argparse.ArgumentParser:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from detectd.commands.arguments import DEFAULT_CONFIG, PLAN_KEYS
+from detectd.commands.arguments import PLAN_KEYS
 from detectd.commands.console import give
+from detectd.config_path import DEFAULT_CONFIG
 from detectd.nearest import exists, missing
 
 if TYPE_CHECKING:

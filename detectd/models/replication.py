@@ -26,13 +26,13 @@ from detectd.errors import ConfigError, DetectdError, UsageError
 from detectd.filesystem import atomic_files
 from detectd.kafka import CLOSE_SECONDS, groups
 from detectd.kafka import topics as broker_topics
+from detectd.kafka.backoff import ExponentialBackoff
 from detectd.kafka.errors import explained
 from detectd.kafka.observer import onlooker
 from detectd.kafka.topics import NewTopicConfig
 from detectd.models import archive
 from detectd.models.announcement import ACTIVE, PIECE_BYTES, Pieces, announced, require_possible
 from detectd.pipeline.unexpected_errors import in_words
-from detectd.service.batching import ExponentialBackoff
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,8 +1,6 @@
-"""How much at a time, and how soon again."""
+"""How large a batch may be, and how long to keep trying without a commit."""
 
 from __future__ import annotations
-
-import random
 
 FIRST = 64
 GROWTH = 4
@@ -69,25 +67,3 @@ class RetryBudget:
         if now - self._opened >= self.settled_seconds:
             self.committed()
         return self.since is None
-
-
-class ExponentialBackoff:
-    """How long to wait before the next try: longer each time, and never like everybody else.
-
-    All processes lose a broker at the same moment; they need not come back at the same moment.
-    """
-
-    first = 0.2
-    most = 10.0
-
-    def __init__(self) -> None:
-        self._next = self.first
-        self._last = 0.0
-
-    def pause(self, now: float) -> float:
-        """Seconds to wait at the time `now`; short again when the last failure was long ago."""
-        if now - self._last > 6 * self.most:
-            self._next = self.first
-        pause, self._last = self._next * random.uniform(0.5, 1.0), now  # noqa: S311
-        self._next = min(2 * self._next, self.most)
-        return pause

@@ -24,12 +24,13 @@ from detectd.errors import (
     PartitionsRevokedError,
     UndeliverableError,
 )
+from detectd.kafka.backoff import ExponentialBackoff
 from detectd.pipeline import memory_budget
 from detectd.pipeline.field_watch import FieldWatch
 from detectd.pipeline.records import Position
 from detectd.pipeline.scoring import within_limits
 from detectd.pipeline.undelivered import undelivered
-from detectd.service.batching import AdaptiveBatchSize, ExponentialBackoff, RetryBudget
+from detectd.service.batching import AdaptiveBatchSize, RetryBudget
 from detectd.service.engine import ScoringEngine
 from detectd.service.gc_tuning import rare_collections
 from detectd.service.run_summary import Summary

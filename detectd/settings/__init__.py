@@ -21,6 +21,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from detectd.filesystem.compressed_names import SUFFIXES as PACKED
 from detectd.nearest import nearest
 from detectd.pipeline import memory_budget
 from detectd.pipeline.output_detail import Detail
@@ -39,7 +40,6 @@ from detectd.settings.types import (
     Section,
     Share,
 )
-from detectd.sources.compression import SUFFIXES as PACKED
 
 RowFormat = Literal["json", "csv"]  # of files and pipes
 SUFFIXES: dict[str, RowFormat] = {

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import ValidationError
 
-from detectd.commands.arguments import DEFAULT_CONFIG, LOCAL_CONFIG
+from detectd.config_path import DEFAULT_CONFIG, LOCAL_CONFIG
 from detectd.errors import ConfigError
 from detectd.filesystem.os_errors import explained
 from detectd.nearest import missing, nearest

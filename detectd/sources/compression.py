@@ -15,7 +15,6 @@ from detectd.pipeline import memory_budget
 if TYPE_CHECKING:
     from pathlib import Path
 
-SUFFIXES = (".gz", ".bz2", ".xz", ".zst")
 BLOCK = 1 << 17
 
 

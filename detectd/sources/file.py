@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import structlog
 
 from detectd.errors import ConfigError
+from detectd.filesystem.compressed_names import SUFFIXES
 from detectd.filesystem.os_errors import explained
 from detectd.nearest import missing
 from detectd.pipeline import memory_budget
 from detectd.sources import Batch, Losses, Source, losses
 from detectd.sources.chain import Chain
-from detectd.sources.compression import SUFFIXES, DamagedError
+from detectd.sources.compression import DamagedError
 from detectd.sources.file_identity import Identity
 from detectd.sources.file_reader import BLOCK, FileReader
 from detectd.sources.header import CsvFormat, Header, kept_header

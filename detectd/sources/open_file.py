@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from detectd.errors import ConfigError
+from detectd.filesystem.compressed_names import SUFFIXES
 from detectd.filesystem.safe_walk import of_the_kernel
 from detectd.nearest import missing
-from detectd.sources.compression import SUFFIXES, DamagedError, Unpacked
+from detectd.sources.compression import DamagedError, Unpacked
 from detectd.sources.file_identity import LONGEST, Identity, Trace, sha256
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from detectd.errors import ConfigError
-from detectd.sources.compression import SUFFIXES
+from detectd.filesystem.compressed_names import SUFFIXES
 from detectd.sources.rotation import Rotated, candidates, entries, matching, younger
 
 if TYPE_CHECKING:

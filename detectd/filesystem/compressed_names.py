@@ -1,0 +1,3 @@
+"""The names of compressed files."""
+
+SUFFIXES = (".gz", ".bz2", ".xz", ".zst")
