@@ -9,7 +9,6 @@ import pytest
 import yaml
 
 from tests.documentation.pages import DOCS, PAGES, ROOT, built, name, prose
-from tests.support.paths import ROOT
 
 LINK = re.compile(r"\]\(([^()\s]+)\)|<(?:img|source)[^>]*? (?:src|srcset)=\"([^\"]+)\"")
 

@@ -7,7 +7,6 @@ import re
 import pytest
 
 from tests.documentation.pages import DOCS, PAGES, ROOT, name, read, words
-from tests.support.paths import ROOT
 
 # Moved as they were; their English follows with the rest of the project's.
 LATER = {"dashboards/runbook.md", "SECURITY.md"}

@@ -17,7 +17,6 @@ from detectd.settings.loader import settle
 from detectd.sinks import delivery
 from detectd.telemetry.metrics import METRICS
 from tests.documentation.pages import DOCS, PAGES, ROOT, blocks, built, name, prose
-from tests.support.paths import ROOT
 
 README = ROOT / "README.md"
 INSTANCE = re.compile(
