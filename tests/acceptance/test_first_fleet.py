@@ -72,7 +72,8 @@ def test_strong_faults_of_a_fleet_are_found(fleet):
     false = sum(topic == "anomaly" and at not in struck for at, topic in answers.items())
     assert false <= 0.02 * len(answers)  # the share of anomalies that the configuration expects
     assert kept_or_said(home, log)
-    listed = json.loads(done("anomalies", "--format", "json", cwd=home).stdout)
+    every = ("anomalies", "--last", str(len(answers)), "--format", "json")
+    listed = json.loads(done(*every, cwd=home).stdout)
     assert listed["matched"] == Counter(answers.values())["anomaly"]
 
 

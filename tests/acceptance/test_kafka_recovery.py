@@ -110,7 +110,11 @@ def ready(process):
 
 
 def test_a_broker_that_is_away_is_waited_for_and_told_of_once(world, mortal):
-    world.write(server={"listen": "127.0.0.1:0"}, source={"stale_after": 3})
+    world.write(
+        server={"listen": "127.0.0.1:0"},
+        source={"stale_after": 3},
+        log={"level": "info"},  # at debug, the client's own complaints are logged too
+    )
     produce(mortal, world, 1000)
     (node,) = mortal.nodes
     node.stop()
