@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 import threading
 import time
 from contextlib import closing
@@ -163,7 +164,7 @@ def test_the_example_of_a_fleet(guarded: Broker, trusted: Authority, tmp_path: P
         "DETECTD_KAFKA__REPLICATION_FACTOR": "1",
         "DETECTD_KAFKA__SSL_CA_FILE": str(trusted.certificate),
     }
-    example = ("--config", CONFIG / "kafka-fleet.toml")
+    example = ("--config", shutil.copy(CONFIG / "kafka-fleet.toml", tmp_path))
     with start("run", *example, cwd=tmp_path, env=environment) as running:
         eventually(lambda: answered_from(guarded, source) >= COUNT, running)
     written = guarded.read_committed(*sinks.values())
@@ -184,12 +185,11 @@ def test_what_keeps_us_out_is_one_line_and_soon(
     inside: Any, changes: dict[str, Any], code: int, words: str
 ) -> None:
     inside.write(kafka=changes)
-    began = time.monotonic()
     done = detectd("run", "--config", inside.path, cwd=inside.home)
     assert (done.returncode, len(done.stderr.splitlines()[-1:])) == (code, 1), done.stderr
     assert words in done.stderr.splitlines()[-1]
     assert SECRET not in done.stderr
-    assert time.monotonic() - began < 15
+    assert "service.interrupted" not in done.stderr  # no wait for what does not pass
 
 
 def test_another_host_s_certificate_is_not_enough(inside: Any, guarded: Broker) -> None:
