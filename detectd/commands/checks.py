@@ -194,7 +194,11 @@ def _model(settings: Settings) -> Iterator[str]:
 
 
 def _learning(settings: Settings) -> Iterator[str]:
-    for sentence in what_is_learnt(settings.training, wiring.refit_rows(settings)):
+    try:
+        fewest = wiring.refit_rows(settings)
+    except DetectdError:
+        return  # `_model` reports it
+    for sentence in what_is_learnt(settings.training, fewest):
         yield f"learning  {sentence}"
 
 

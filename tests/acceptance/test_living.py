@@ -277,7 +277,7 @@ def test_alarms_are_told_in_words_and_as_records(fitted):
     assert [alert["number"] for alert in alerts][:2] == [1, 2]
     assert alerts[0]["moved"] == "more anomalies"
     assert 600 < alerts[0]["event"] < 1000
-    assert "depend on each other" in alerts[0]["reason"]
+    assert "depend on each other" in alerts[0]["why"]
     assert "promise.alarm" in done.stderr
     assert sum(map(len, fitted.outputs().values())) == 2100
 

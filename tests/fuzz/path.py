@@ -117,7 +117,8 @@ def one_input(data: bytes) -> None:
     _hold(records, scored.outgoing, original=original)
     living = sum(out.topic is not Topic.DEAD_LETTER for out in scored.outgoing)
     assert len(scored.rows) == len(scored.scores) == len(scored.found.rank) == living
-    collected, rows = collect_records(records, world.schema, original=original)
+    unjudged = collect_records(records, world.schema, original=original)
+    collected, rows = unjudged.outgoing, unjudged.rows
     _hold(records, collected, original=original)
     assert rows.tobytes() == scored.rows.tobytes(), "a warm-up sees other rows"
     for answers, together in ((True, scored.outgoing), (False, collected)):
@@ -143,7 +144,7 @@ def _alone(record, world, judge, answers, original):
     if answers:
         (out,) = judge_records([record], world.schema, judge, original=original).outgoing
     else:
-        ((out,), _) = collect_records([record], world.schema, original=original)
+        (out,) = collect_records([record], world.schema, original=original).outgoing
     return out
 
 
