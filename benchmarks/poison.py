@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import numpy as np
 import structlog
 
-from detectd import wiring
+from detectd import derive, wiring
 from detectd.errors import DetectdError
 from detectd.models import serving, training
 from detectd.models.trainer_process import Failed, Trained
@@ -122,9 +122,9 @@ class Stream:
         self.settings, store = settings, wiring.store(settings)
         features = settings.event.columns
         clean = self.rng.normal(size=(2_000, WIDTH))
-        made = training.train(clean, wiring.recipe(settings), features, datetime.now(UTC))
+        made = training.train(clean, derive.recipe(settings), features, datetime.now(UTC))
         store.save(made)
-        self.serving = serving.serve_new(made, settings)
+        self.serving = serving.serve_new(made, derive.serving_options(settings))
         self.retrainer: Retrainer = begun(settings, store, self.serving)
         self.models, self.alarms = 1, 0
         self._watch()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from detectd import wiring
-from detectd.models.serving import load, serve, serve_active
+from detectd import derive, wiring
+from detectd.models.serving import load, serve
 from detectd.report.anomalies import remembered
 from detectd.report.figures import figures
 
@@ -36,10 +36,10 @@ def active_page(settings: Settings) -> str:
 
 
 def _active(settings: Settings) -> tuple[Serving, dict[str, Any]]:
-    serving = serve_active(settings, datetime.now(UTC))
+    serving = wiring.serve_active(settings, datetime.now(UTC))
     zone = serving.promise.rejector.zone
     ranks = [zone.rank_low, zone.rank_high]
-    stream = wiring.stream(settings)
+    stream = derive.stream(settings)
     return serving, wiring.store(settings).observed(serving.model.version, ranks, stream)
 
 
@@ -48,7 +48,7 @@ def _candidate(settings: Settings, observed: dict[str, Any]) -> dict[str, Any] |
     version = store.candidate()
     if version is None:
         return None
-    candidate = serve(load(store, version, datetime.now(UTC)), settings)
+    candidate = serve(load(store, version, datetime.now(UTC)), derive.serving_options(settings))
     found = figures(candidate, {})
     compared = observed.get("shadow", {})
     agreement = compared.get("agreement") if compared.get("candidate") == version else None

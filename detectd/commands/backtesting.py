@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from detectd import wiring
+from detectd import derive, wiring
 from detectd.commands.input_files import InputFile
 from detectd.errors import DetectdError, UsageError
 from detectd.models import training
@@ -140,14 +140,15 @@ def backtest(path: Path, label: str, settings: Settings, advance: Advance) -> Ba
     """
     if label in settings.event.fields:
         raise UsageError(f"--label {label}: is one of event.features, so the detector would see it")
+    options = derive.serving_options(settings)
     model = load_active(wiring.store(settings), datetime.now(UTC))
     with closing(InputFile(path, settings)) as file:
-        reading = _Reading(file, wiring.schema(settings), advance)
+        reading = _Reading(file, derive.schema(settings), advance)
         if model is None:
             model = _warmed_up(path, reading, settings)
-            serving = serve_new(model, settings)
+            serving = serve_new(model, options)
         else:
-            serving = serve(model, settings)
+            serving = serve(model, options)
         warmup = reading.events
         answered, familiar = _answers(path, label, reading, serving)
     if not answered.counts.any():
@@ -160,7 +161,7 @@ def backtest(path: Path, label: str, settings: Settings, advance: Advance) -> Ba
 
 def _warmed_up(path: Path, reading: _Reading, settings: Settings) -> Model:
     """The model that `run` would make of the first events."""
-    collection = Collection(wiring.warmup_goal(settings))
+    collection = Collection(derive.warmup_goal(settings))
     latest: dict[int, tuple[int, NDArray[np.float64]]] = {}
     while not collection.enough:
         if reading.ended:
@@ -177,7 +178,7 @@ def _warmed_up(path: Path, reading: _Reading, settings: Settings) -> Model:
         latest |= {p: (first + i, unjudged.rows[i].copy()) for i, p in enumerate(places) if p >= 0}
         reading.took(len(times), stages(unjudged.outgoing), ended=batch.ended)
     rows = np.array([row for _, row in sorted(latest.values(), key=itemgetter(0))])
-    recipe, features = wiring.recipe(settings), settings.event.declared
+    recipe, features = derive.recipe(settings), settings.event.declared
     return training.train(rows, recipe, features, datetime.now(UTC))
 
 

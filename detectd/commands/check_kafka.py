@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from kafka import KafkaAdminClient
 from kafka import errors as kafka_errors
 
-from detectd import wiring
+from detectd import derive, wiring
 from detectd.errors import ConfigError, DetectdError, RefusedError
 from detectd.kafka import topics as broker_topics
 from detectd.kafka.errors import explained
@@ -92,7 +92,7 @@ def _broker(client: KafkaClient, server: str) -> str:
 
 def _cluster(settings: Settings, client: KafkaClient, table: Table) -> None:
     reads = list(settings.source.topics) if settings.source.kind == "kafka" else []
-    writes = list(wiring.output_topics(settings).values()) if settings.sink.kind == "kafka" else []
+    writes = list(derive.output_topics(settings).values()) if settings.sink.kind == "kafka" else []
     with closing(client.connect(KafkaAdminClient)) as admin:
         for topic in reads:
             table.look("reads", topic, lambda topic=topic: _topic(settings, admin, topic, "READ"))  # type: ignore[misc]

@@ -10,9 +10,8 @@ from pathlib import Path
 from stat import S_ISVTX, S_IWOTH
 from typing import TYPE_CHECKING
 
-from detectd import wiring
+from detectd import derive, wiring
 from detectd.commands.learning import what_is_learnt
-from detectd.detectors import find, try_params
 from detectd.errors import ConfigError, DetectdError
 from detectd.filesystem.os_errors import explained
 from detectd.filesystem.private_directories import require_private
@@ -52,7 +51,7 @@ def check(settings: Settings) -> list[str]:
 
 def _detector(settings: Settings) -> Iterator[str]:
     detector = settings.detector
-    require_detector(settings)
+    derive.require_detector(settings)
     yield f"detector  {detector.name}, contamination {detector.contamination}"
 
 
@@ -130,7 +129,7 @@ def _try_first_records(settings: Settings) -> Iterator[str]:
         batch = source.read(FIRST_RECORDS, 0)
     finally:
         source.close()
-    schema = wiring.schema(settings)
+    schema = derive.schema(settings)
     decoded = decode(batch.records, schema)
     if decoded.dead and not decoded.sound:
         wrong = (
@@ -157,7 +156,7 @@ def _sink(settings: Settings) -> Iterator[str]:
     if settings.sink.kind == "file" and directory is not None:
         _require_writable("sink.directory", directory, check_owners=settings.paths.check_owners)
     yield f"sink      {settings.sink.kind} {directory or ''}".rstrip()
-    yield f"delivery  {wiring.delivery(settings)}"
+    yield f"delivery  {derive.delivery(settings)}"
 
 
 def _server(settings: Settings) -> Iterator[str]:
@@ -172,7 +171,7 @@ def _model(settings: Settings) -> Iterator[str]:
     _require_writable("models.directory", settings.models.directory, check_owners=check_owners)
     store = wiring.store(settings)
     if store.active() is None or settings.training.refit != "never":
-        require_trainable_warmup(settings)
+        derive.require_trainable_warmup(settings)
     if store.active() is None:
         yield f"model     none yet: {_first_rows(settings)} train one"
         yield from _zone_after_warmup(settings)
@@ -183,11 +182,12 @@ def _model(settings: Settings) -> Iterator[str]:
 
     model = load_active(store, datetime.now(UTC))
     assert model
-    promise = serve(model, settings).promise
+    options = derive.serving_options(settings)
+    promise = serve(model, options).promise
     yield f"model     {model.version}, {model.recipe.detector}"
     yield f"zone      {reach_sentence(promise.reach)}"
     yield f"promise   {abstention_sentence(exact_figures(promise))}"
-    for changed in other_settings(model, settings):
+    for changed in other_settings(model, options):
         yield f"WARNING   the model was fitted with other settings: {changed}; `detectd fit` anew"
     for warning in promise.warnings:
         yield f"WARNING   {warning}"
@@ -195,7 +195,7 @@ def _model(settings: Settings) -> Iterator[str]:
 
 def _learning(settings: Settings) -> Iterator[str]:
     try:
-        fewest = wiring.refit_rows(settings)
+        fewest = derive.refit_rows(settings)
     except DetectdError:
         return  # `_model` reports it
     for sentence in what_is_learnt(settings.training, fewest):
@@ -211,8 +211,8 @@ def _zone_after_warmup(settings: Settings) -> Iterator[str]:
     from detectd.rejection.promise import planned_zone, zone_warnings
     from detectd.report.wording import reach_sentence
 
-    terms = wiring.terms(settings)
-    n = calibration_size(settings.training.warmup_rows, wiring.recipe(settings))
+    terms = derive.terms(settings)
+    n = calibration_size(settings.training.warmup_rows, derive.recipe(settings))
     try:
         zone = planned_zone(n, terms)
     except ConfigError as impossible:
@@ -224,26 +224,6 @@ def _zone_after_warmup(settings: Settings) -> Iterator[str]:
     )
     warnings = [*zone_warnings(zone, terms), *cost_warnings(terms.contamination, terms.costs)]
     yield from (f"WARNING   {warning}" for warning in warnings)
-
-
-def require_detector(settings: Settings) -> None:
-    """Raise ConfigError where there is no such detector, or none with such parameters."""
-    detector = settings.detector
-    find(detector.name)
-    if detector.params:  # Only then is PyOD needed, and PyOD is slow to import.
-        try_params(detector.name, detector.params, len(settings.event.columns))
-
-
-def require_trainable_warmup(settings: Settings) -> None:
-    """Raise ConfigError where so few events, however good, could not train a model."""
-    from detectd.models.training import require_rows
-
-    training, recipe = settings.training, wiring.recipe(settings)
-    key = "training.warmup" if training.warmup_span_ms is None else "training.window"
-    try:
-        require_rows(training.warmup_rows, recipe, settings.event.columns)
-    except DetectdError as too_few:
-        raise ConfigError(str(too_few).replace("training:", f"{key}:", 1)) from None
 
 
 def _first_rows(settings: Settings) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from detectd import wiring
+from detectd import derive
 from detectd.commands.active_report import active_page
 from detectd.commands.demo_fleet import EVENTS_A_DAY, FEATURES, write_fleet
 from detectd.commands.fitting import fit_file
@@ -114,7 +114,7 @@ def run_demo(
     with progress("run") as advance:
         summary = Service(settings, stop, advance).run()
     say(summary_text(summary))
-    say("\n" + _costs(directory / "out", wiring.terms(settings).costs, exact.cost_upper))
+    say("\n" + _costs(directory / "out", derive.terms(settings).costs, exact.cost_upper))
     say(f"\nVerdicts:  {directory}/out/{{normal,anomaly,abstain,dead_letter}}.jsonl")
     say(f"Config:    {config}")
     page = directory / "report.html"

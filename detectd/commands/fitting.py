@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import structlog
 
-from detectd import wiring
+from detectd import derive, wiring
 from detectd.commands.input_files import Inputs
 from detectd.errors import DetectdError
 from detectd.models import serving, training
@@ -67,7 +67,7 @@ def fit(
 
     Raises UsageError if an input cannot be read, DetectdError if their rows carry no model.
     """
-    found = _read(inputs, wiring.schema(settings), advance)
+    found = _read(inputs, derive.schema(settings), advance)
     rows = np.concatenate(found.parts)
     hours = None if found.covered is None else round(found.covered.hours, 1)
     log.info("training.started", rows=len(rows), dead_letters=found.left_out, hours_covered=hours)
@@ -77,8 +77,8 @@ def fit(
             f"because {found.first_error}; see [event]"
         )
     now = datetime.now(UTC)
-    model = training.train(rows, wiring.recipe(settings), settings.event.declared, now)
-    ready = serving.serve_new(model, settings)
+    model = training.train(rows, derive.recipe(settings), settings.event.declared, now)
+    ready = serving.serve_new(model, derive.serving_options(settings))
     store = wiring.store(settings)
     before = store.active()
     store.save(model)

@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from detectd import wiring
+from detectd import derive
 from detectd.errors import ConfigError, UsageError
 from detectd.nearest import exists
 from detectd.sources.file import FileSource
@@ -40,7 +40,7 @@ class InputFile:
             row_format=settings.source.row_format(path),
             follow=False,
             max_record_bytes=settings.source.max_record_bytes,
-            csv=wiring.csv_format(settings),
+            csv=derive.csv_format(settings),
             follow_symlinks=settings.source.follow_symlinks,
         )
         with _told_of_the_argument():
@@ -69,7 +69,7 @@ class InputPipe:
             self._source = StdinSource(
                 row_format=source.row_format(None),
                 max_record_bytes=source.max_record_bytes,
-                csv=wiring.csv_format(settings),
+                csv=derive.csv_format(settings),
             )
         except ConfigError:
             raise UsageError("--input -: stdin is closed; pipe records into the command") from None

@@ -24,7 +24,7 @@ ANY_STREAM: dict[str, Any] = {
 
 def plan(arguments: argparse.Namespace, console: Console) -> None:
     """What could be promised, before there is any data."""
-    from detectd import wiring
+    from detectd import derive
     from detectd.report.plan import SIZES, plan_figures, plan_text
     from detectd.settings.loader import read, settle
 
@@ -40,7 +40,7 @@ def plan(arguments: argparse.Namespace, console: Console) -> None:
         replaced = {"T", "max_abstain_rate"} if keys.keys() & {"T", "max_abstain_rate"} else set()
         kept = {k: v for k, v in written.get(section, {}).items() if k not in replaced}
         written = written | {section: kept | keys}
-    terms = wiring.terms(settle(written, "plan"))
+    terms = derive.terms(settle(written, "plan"))
     found = plan_figures(terms, arguments.n or SIZES, arguments.events_per_day)
     give(found, plan_text, arguments, console)
     if not named and arguments.config != DEFAULT_CONFIG:

@@ -13,9 +13,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from detectd import wiring
+from detectd import derive, wiring
 from detectd.errors import UsageError
-from detectd.models.serving import serve_active
 from detectd.pipeline import dead_letters
 from detectd.pipeline.output_detail import shown
 from detectd.pipeline.records import Position
@@ -42,7 +41,7 @@ def replay(settings: Settings, stop: Stop, *, rehearse: bool = False) -> Replaye
 
     Raises DetectdError where no model is active, or the service still writes to the same files.
     """
-    serving = serve_active(settings, datetime.now(UTC))
+    serving = wiring.serve_active(settings, datetime.now(UTC))
     columns, dialect = _header(settings)
     outputs, schema = wiring.outputs(settings), wiring.stream_schema(settings)
     original = settings.output.value == "original"
@@ -80,7 +79,7 @@ def _header(settings: Settings) -> tuple[tuple[str, ...] | None, Dialect | None]
                 "source.kind: the header of a CSV pipe is gone with it; name its columns in "
                 "source.csv.columns to replay"
             )
-        csv = wiring.csv_format(settings)
+        csv = derive.csv_format(settings)
         return csv.columns, Header(csv.columns, csv.delimiter).dialect(csv)
     with closing(wiring.source(settings, None)) as source:
         source.start(None)

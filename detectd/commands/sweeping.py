@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from detectd import wiring
+from detectd import derive
 from detectd.errors import ConfigError, UsageError
 from detectd.nearest import nearest
 from detectd.rejection.promise import promise
@@ -117,13 +117,13 @@ def sweep(tested: Backtest, swept: Sequence[Variant], settings: Settings) -> lis
     An abstention costs γ unless said otherwise; it costs the configured γ in all of them, as costs
     could not be compared otherwise.
     """
-    costs = wiring.terms(settings, tested.serving.model).costs
+    costs = derive.terms(settings, tested.serving.model).costs
     return [_under(variant, tested, costs) for variant in swept]
 
 
 def _under(variant: Variant, tested: Backtest, costs: Costs) -> Swept:
     serving = tested.serving
-    terms = replace(wiring.terms(variant.settings, serving.model), costs=costs)
+    terms = replace(derive.terms(variant.settings, serving.model), costs=costs)
     try:
         promised = promise(serving.model.calibration, terms)
     except ConfigError as impossible:

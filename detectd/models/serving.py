@@ -7,24 +7,40 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from detectd import wiring
 from detectd.detectors import choose, find
 from detectd.errors import ConfigError, DetectdError
-from detectd.features import in_words
+from detectd.features import columns, in_words
 from detectd.models import training
 from detectd.models.sanity import why_backwards, why_scoreless
 from detectd.pipeline.scoring import ModelScorer
 from detectd.rejection.promise import Promise, promise
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
+    from detectd.features import Declared
     from detectd.models.files import Loaded
-    from detectd.models.model import Model
+    from detectd.models.model import Model, Recipe
     from detectd.models.store import Store
-    from detectd.settings import Settings
+    from detectd.rejection.promise import Terms
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class ServingOptions:
+    """What an operator has configured for models that answer.
+
+    `features` are those of the events, `recipe` is that of the next model. `terms` gives the terms
+    of a model. With `kernels` it may be scored without PyOD; with `explains` anomalies say why.
+    """
+
+    features: tuple[Declared, ...]
+    recipe: Recipe
+    terms: Callable[[Model], Terms]
+    kernels: bool
+    explains: bool
 
 
 @dataclass(frozen=True)
@@ -36,8 +52,8 @@ class Serving:
     judge: ModelScorer
 
 
-def serve(model: Model, settings: Settings) -> Serving:
-    """Make `model` answer under the terms of `settings`.
+def serve(model: Model, options: ServingOptions) -> Serving:
+    """Make `model` answer under the terms of `options`.
 
     Raises ConfigError if the configured features are not the model's, or its detector is no longer
     offered.
@@ -46,9 +62,9 @@ def serve(model: Model, settings: Settings) -> Serving:
         find(model.recipe.detector)
     except ConfigError as refused:
         raise ConfigError(f"model {model.version}: {refused}, and fit another model") from None
-    promised = _promised(model, settings)
-    rows, kernels = training.complete_rows(model), settings.detector.compiled
-    scorer = choose(model.detector, rows, kernels=kernels)
+    promised = _promised(model, options)
+    rows = training.complete_rows(model)
+    scorer = choose(model.detector, rows, kernels=options.kernels)
     if scorer.doubt is not None:
         log.warning("detector.not_compiled", detector=model.recipe.detector, reason=scorer.doubt)
     judge = ModelScorer(
@@ -56,18 +72,18 @@ def serve(model: Model, settings: Settings) -> Serving:
         scorer=scorer,
         rejector=promised.rejector,
         medians=model.medians,
-        explains=settings.output.explain,
+        explains=options.explains,
     )
     return Serving(model, promised, judge)
 
 
-def serve_new(model: Model, settings: Settings) -> Serving:
+def serve_new(model: Model, options: ServingOptions) -> Serving:
     """Make a model that was just trained answer.
 
     Raises as `serve`, and ConfigError if it calls rows far outside of its training rows normal, or
     has no score for one of those.
     """
-    ready = serve(model, settings)
+    ready = serve(model, options)
     rows = training.complete_rows(model)
     why = why_scoreless(ready.judge, rows) or why_backwards(ready.judge, rows)
     if why is not None:
@@ -78,34 +94,35 @@ def serve_new(model: Model, settings: Settings) -> Serving:
     return ready
 
 
-def under_other_terms(serving: Serving, settings: Settings) -> Serving:
+def under_other_terms(serving: Serving, options: ServingOptions) -> Serving:
     """The same model and scorer, which need not be tried again; itself, if the terms are the same.
 
     Raises as `serve`.
     """
-    _require_features(serving.model, settings)
-    if wiring.terms(settings, serving.model) == serving.promise.terms:
+    _require_features(serving.model, options)
+    if options.terms(serving.model) == serving.promise.terms:
         return serving
-    promised = _promised(serving.model, settings)
+    promised = _promised(serving.model, options)
     judge = replace(serving.judge, rejector=promised.rejector)
     return replace(serving, promise=promised, judge=judge)
 
 
-def _promised(model: Model, settings: Settings) -> Promise:
-    _require_features(model, settings)
+def _promised(model: Model, options: ServingOptions) -> Promise:
+    _require_features(model, options)
     try:
-        return promise(model.calibration, wiring.terms(settings, model))
+        return promise(model.calibration, options.terms(model))
     except ConfigError as impossible:
         raise ConfigError(f"rejector: {impossible}") from None
 
 
-def _require_features(model: Model, settings: Settings) -> None:
-    if model.features != settings.event.columns:
+def _require_features(model: Model, options: ServingOptions) -> None:
+    asked = columns(options.features)
+    if model.features != asked:
         raise ConfigError(
-            f"event.features: {list(settings.event.columns)} are not those of model "
+            f"event.features: {list(asked)} are not those of model "
             f"{model.version}: {list(model.features)}; put them back, or run `detectd fit`"
         )
-    for then, now in zip(model.declared or (), settings.event.declared, strict=False):
+    for then, now in zip(model.declared or (), options.features, strict=False):
         if then != now:
             name = now if isinstance(now, str) else now.label
             raise ConfigError(
@@ -114,16 +131,15 @@ def _require_features(model: Model, settings: Settings) -> None:
             )
 
 
-def serve_active(settings: Settings, now: datetime) -> Serving:
-    """Make the active model answer, for a command. Raises DetectdError where there is none."""
-    store = wiring.store(settings)
+def serve_active(store: Store, options: ServingOptions, now: datetime) -> Serving:
+    """Make the active model answer. Raises DetectdError if there is none."""
     model = load_active(store, now)
     if model is None:
         raise DetectdError(
             f"{store.directory}: no model is active; make one with `detectd fit --input PATH`, "
             "or let `detectd run` warm up"
         )
-    return serve(model, settings)
+    return serve(model, options)
 
 
 def load_active(store: Store, now: datetime) -> Model | None:
@@ -180,9 +196,9 @@ def log_serving(ready: Serving) -> None:
     )
 
 
-def other_settings(model: Model, settings: Settings) -> list[str]:
+def other_settings(model: Model, options: ServingOptions) -> list[str]:
     """The settings under which the model was fitted and which have changed since."""
-    then, now = model.recipe, wiring.recipe(settings)
+    then, now = model.recipe, options.recipe
     return [
         f"{key} was {getattr(then, name)!r}, is {getattr(now, name)!r}"
         for key, name in RECIPE_KEYS.items()

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from detectd.models.model import Model
-    from detectd.models.serving import Serving
+    from detectd.models.serving import Serving, ServingOptions
     from detectd.models.store import Store
-    from detectd.settings import Settings
+    from detectd.models.trainer_process import Limits
 
 log = structlog.get_logger()
 
@@ -64,22 +64,28 @@ class ActivationWatcher:
         return "active" in self._preparing
 
     def prepared(
-        self, role: Role, version: str, settings: Settings, *, wait: bool = False
+        self,
+        role: Role,
+        version: str,
+        options: ServingOptions,
+        limits: Limits,
+        *,
+        wait: bool = False,
     ) -> Serving | None:
-        """The version, ready under `settings`; None while it is being prepared beside the loop, and
+        """The version, ready under `options`; None while it is being prepared beside the loop, and
         if it cannot answer, which is logged once. With `wait` it is waited for.
 
-        A version that had to be fitted again is ready under a new name, stored.
+        A version that had to be fitted again, within `limits`, is ready under a new name, stored.
         """
         preparing = self._preparing.get(role)
         if preparing is None or preparing.version != version:
             self.end(role)
-            preparing = self._preparing[role] = Preparation(self._store, version, settings)
+            preparing = self._preparing[role] = Preparation(self._store, version, options, limits)
         if not (wait or preparing.done):
             return None
         del self._preparing[role]
         try:
-            return serving.under_other_terms(preparing.result(), settings)
+            return serving.under_other_terms(preparing.result(), options)
         except BrokerUnavailableError as away:  # the store's file system; the next look tries again
             self._tell(str(away))
             return None

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from detectd import wiring
 from detectd.models import serving
-from detectd.models.trainer_process import Limits, Task, TrainerProcess
+from detectd.models.trainer_process import Task, TrainerProcess
 from detectd.models.training import complete_rows
 from detectd.rejection import NORMAL
 from detectd.service.promotion import (
@@ -33,10 +32,10 @@ from detectd.service.suspicious_tail import with_tail
 
 if TYPE_CHECKING:
     from detectd.models.model import Model
-    from detectd.models.serving import Serving
+    from detectd.models.serving import Serving, ServingOptions
     from detectd.models.store import Store
+    from detectd.models.trainer_process import Limits
     from detectd.service.training_window import Window
-    from detectd.settings import Settings
 
 log = structlog.get_logger()
 
@@ -66,23 +65,23 @@ def held_out(rows: int, warmup: int) -> int:
 
 def begin(
     window: Window,
-    settings: Settings,
     store: Store,
     old: Serving,
+    options: ServingOptions,
+    limits: Limits,
     *,
+    fewest: int,
+    strict: bool,
     max_changed: float,
     after_alarm: bool,
-    gives_way: bool,
 ) -> TrainerProcess[Finished] | Reason:
     """Train the successor of `old`; a reason if it could not take over, whatever it is like.
 
-    An accepted one is stored. `after_alarm` is for the log; `gives_way` lets the training yield to
-    other work.
+    The training takes `fewest` rows at least, and if it is `strict` those that `old` called normal.
+    An accepted successor is stored. `after_alarm` is for the log.
     """
-    asked = settings.training
-    strict = asked.guard == "normal_only"
     rows = window.rows(NORMAL if strict else None)
-    kept = held_out(len(rows), wiring.refit_rows(settings))
+    kept = held_out(len(rows), fewest)
     if not kept and max_changed < 1.0:
         return NOT_COMPARED
     compared, training = rows[len(rows) - kept :], rows[: len(rows) - kept]
@@ -90,16 +89,13 @@ def begin(
         training = with_tail(training, old.model.rows, suspicious(old.judge, old.model.rows))
     task = Task(
         rows=training,
-        recipe=wiring.recipe(settings),
-        features=settings.event.declared,
+        recipe=options.recipe,
+        features=options.features,
         created=datetime.now(UTC),
-    )
-    limits = Limits(
-        memory_bytes=asked.memory_bytes, seconds=asked.deadline_seconds, gives_way=gives_way
     )
 
     def finish(model: Model) -> Finished:
-        ready = serving.serve(model, settings)
+        ready = serving.serve(model, options)
         agreed = agreement(old.judge, ready.judge, compared)
         refused = refusals(_contender(old), _contender(ready), agreed, max_changed)
         trained_on = complete_rows(model)

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from detectd.pipeline.decode import Schema
     from detectd.pipeline.records import Outgoing, Record
     from detectd.pipeline.scoring import ScoredBatch
-    from detectd.settings import Settings
 
 log = structlog.get_logger()
 
@@ -37,17 +36,17 @@ log = structlog.get_logger()
 class Champion:
     """Gives verdicts under one model and one zone, counts them, and watches the promise."""
 
-    def __init__(self, serving: Serving, schema: Schema, settings: Settings) -> None:
+    def __init__(
+        self, serving: Serving, schema: Schema, average_run_length: float, *, original: bool
+    ) -> None:
         self.serving = serving
-        self.drift_monitor = DriftMonitor(serving, settings.drift.average_run_length)
+        self.drift_monitor = DriftMonitor(serving, average_run_length)
         self._observations = Observations(serving.promise.rejector.scores)
         self._scores: list[NDArray[np.float64]] = []
         self._since: int | None = int(time.time())
         self._schema = schema
-        self._original = settings.output.value == "original"
-        self.anomalies = RecentAnomalies(
-            tuple(dict.fromkeys(schema.labels)), original=self._original
-        )
+        self._original = original
+        self.anomalies = RecentAnomalies(tuple(dict.fromkeys(schema.labels)), original=original)
 
     @property
     def version(self) -> str:

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from detectd import wiring
-from detectd.commands.checks import require_trainable_warmup
+from detectd import derive, wiring
 from detectd.errors import DetectdError
 from detectd.models import serving
 from detectd.pipeline.output_detail import shown
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from detectd.models.serving import Serving
     from detectd.pipeline.decode import Schema
     from detectd.pipeline.records import Outgoing, Record
+    from detectd.service.activation import Role
     from detectd.settings import Settings
 
 log = structlog.get_logger()
@@ -45,15 +45,16 @@ class ScoringEngine:
 
     def __init__(self, settings: Settings, schema: Schema, commits: str) -> None:
         self.settings = settings
+        self._options = derive.serving_options(settings)
         self.schema = schema
         self.store = wiring.store(settings)
-        self.events = wiring.event_fingerprint(settings)
+        self.events = derive.event_fingerprint(settings)
         self.warming: WarmupPhase | None = None
         self.champion: Champion | None = None
         self.shadow: Shadow | None = None
         self.retrainer: Retrainer | None = None
         self._succession = ActivationWatcher(self.store)
-        self._upkeep = StoreMaintenance(self.store, commits, wiring.stream(settings))
+        self._upkeep = StoreMaintenance(self.store, commits, derive.stream(settings))
         self._look = False
         self._resumed = False
         self._unwritten = False
@@ -82,7 +83,7 @@ class ScoringEngine:
             model = serving.load(self.store, version, datetime.now(UTC))
             if model.version != version:
                 self.store.save(model)
-            self._adopt(version, serving.serve(model, self.settings))
+            self._adopt(version, serving.serve(model, self._options))
 
     def resume(self, state: dict[str, Any]) -> None:
         """Go on from what the last commit remembers; call it again to take everything back."""
@@ -195,15 +196,16 @@ class ScoringEngine:
         """Go on under other terms. Raises ConfigError where they cannot be, and changes nothing."""
         # 1. All that can fail.
         if settings.training.refit != "never":
-            require_trainable_warmup(settings)
+            derive.require_trainable_warmup(settings)
+        options = derive.serving_options(settings)
         ready = candidate = retrainer = None
         if self.champion:
-            ready = serving.under_other_terms(self.champion.serving, settings)
+            ready = serving.under_other_terms(self.champion.serving, options)
             if self.shadow:
-                candidate = serving.under_other_terms(self.shadow.candidate, settings)
+                candidate = serving.under_other_terms(self.shadow.candidate, options)
             retrainer = self._renewal_under(ready, settings)
         # 2. Nothing of what follows does.
-        self.settings = settings
+        self.settings, self._options = settings, options
         if self.champion and ready:
             other = ready is not self.champion.serving
             self.champion.go_on_under(ready, settings.drift.average_run_length)
@@ -258,7 +260,7 @@ class ScoringEngine:
             self._succession.end("active")
             return
         assert version
-        if ready := self._succession.prepared("active", version, self.settings):
+        if ready := self._prepared("active", version):
             self.write_observed()
             try:
                 self._adopt(version, ready)
@@ -276,7 +278,7 @@ class ScoringEngine:
             self._succession.end("candidate")
             self._upkeep.serves(self._answers(), self._shadows())
             return
-        ready = self._succession.prepared("candidate", version, self.settings, wait=wait)
+        ready = self._prepared("candidate", version, wait=wait)
         if ready is None:
             return
         try:
@@ -286,6 +288,10 @@ class ScoringEngine:
         except DetectdError as failed:
             self._succession.refuse("candidate", version, str(failed))
 
+    def _prepared(self, role: Role, version: str, *, wait: bool = False) -> Serving | None:
+        limits = derive.trainer_limits(self.settings)
+        return self._succession.prepared(role, version, self._options, limits, wait=wait)
+
     def _let_shadow(self, candidate: Serving) -> None:
         assert self.champion
         self.shadow = Shadow(candidate, self.champion.version)
@@ -293,7 +299,7 @@ class ScoringEngine:
         log.info("model.shadowing", model=candidate.model.version)
 
     def _adopt_trained(self, model: Model) -> None:
-        ready = serving.serve_new(model, self.settings)
+        ready = serving.serve_new(model, self._options)
         self.store.save(model)
         self._succeed(ready)
 
@@ -326,7 +332,7 @@ class ScoringEngine:
         model = ready.model
         if model.version != version and not self.store.replace_active(version, model.version):
             return  # Another version is active by now.
-        changed = serving.other_settings(model, self.settings)
+        changed = serving.other_settings(model, self._options)
         self._serve(ready)
         if changed:
             log.warning("model.other_settings", model=model.version, changed=changed, hint="fit")
@@ -335,7 +341,12 @@ class ScoringEngine:
         if self.warming:
             self.warming.done()
             self.warming = None
-        self.champion = Champion(ready, self.schema, self.settings)
+        self.champion = Champion(
+            ready,
+            self.schema,
+            self.settings.drift.average_run_length,
+            original=self.settings.output.value == "original",
+        )
         candidate, self.shadow = self.shadow and self.shadow.candidate, None
         self._upkeep.serves(self._answers(), self._shadows())
         if candidate and candidate.model.version == self._succession.candidate():

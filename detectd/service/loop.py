@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from detectd import wiring
+from detectd import derive, wiring
 from detectd.errors import (
     BrokerUnavailableError,
     DetectdError,
@@ -88,7 +88,7 @@ class Service:
         self.client = wiring.kafka_client(settings)
         self.source = wiring.source(settings, self.client)
         self.sink = wiring.sink(settings, self.client)
-        commits = wiring.commit_stream(settings, self.client)
+        commits = derive.commit_stream(settings, self.client)
         self.engine = ScoringEngine(settings, self.schema, commits)
         self.feed: Feed | None = None
         self.startup_guard = StartupGuard()
@@ -291,7 +291,7 @@ class Service:
             batch = self.source.read(limit - len(records), min(left, SLICE_SECONDS))
             records += batch.records
             full = len(records) == limit or time.monotonic() >= deadline
-            full = full or memory_budget.weight(records, wiring.copies(self.settings)) >= enough
+            full = full or memory_budget.weight(records, derive.copies(self.settings)) >= enough
             if full or batch.ended or self._interrupted():
                 self.gathered = time.monotonic()
                 return Batch(records, batch.position, batch.ended)

@@ -17,14 +17,14 @@ import structlog
 
 from detectd.errors import DetectdError
 from detectd.models import serving
-from detectd.models.trainer_process import Failed, Limits, Task, TrainerProcess
+from detectd.models.trainer_process import Failed, Task, TrainerProcess
 from detectd.pipeline.unexpected_errors import NOT_THE_RECORDS, in_words
 
 if TYPE_CHECKING:
     from detectd.models.files import Loaded
-    from detectd.models.serving import Serving
+    from detectd.models.serving import Serving, ServingOptions
     from detectd.models.store import Store
-    from detectd.settings import Settings
+    from detectd.models.trainer_process import Limits
 
 log = structlog.get_logger()
 
@@ -32,11 +32,12 @@ POLL_SECONDS = 0.1
 
 
 class Preparation:
-    """Begun at once. A model that is fitted again is stored under its new name."""
+    """Begun at once. A model that is fitted again within `limits` is stored under its new name."""
 
-    def __init__(self, store: Store, version: str, settings: Settings) -> None:
+    def __init__(self, store: Store, version: str, options: ServingOptions, limits: Limits) -> None:
         self.version = version
-        self.settings = settings
+        self._options = options
+        self._limits = limits
         self._store = store
         self._outcome: Future[Serving] = Future()
         self._stopped = threading.Event()
@@ -49,7 +50,7 @@ class Preparation:
         return self._outcome.done()
 
     def result(self) -> Serving:
-        """The model, ready under `settings`; waits for it.
+        """The model, ready under the options it was begun with; waits for it.
 
         Raises DetectdError if it cannot answer.
         """
@@ -70,7 +71,7 @@ class Preparation:
             self._outcome.set_result(
                 self._fitted_again(loaded)
                 if loaded.drift
-                else serving.serve(loaded.model, self.settings)
+                else serving.serve(loaded.model, self._options)
             )
         except NOT_THE_RECORDS as failed:
             self._outcome.set_exception(failed)
@@ -82,13 +83,13 @@ class Preparation:
 
     def _fitted_again(self, loaded: Loaded) -> Serving:
         """The same rows, recipe and seed under the libraries of today, in a process of its own."""
-        model, asked = loaded.model, self.settings.training
+        model = loaded.model
         refit = TrainerProcess(
             self._store.directory,
             Task(model.rows, model.recipe, model.declared or model.features, datetime.now(UTC)),
-            Limits(memory_bytes=asked.memory_bytes, seconds=asked.deadline_seconds),
+            self._limits,
             lambda fitted: serving.serve_new(
-                replace(fitted, declared=model.declared), self.settings
+                replace(fitted, declared=model.declared), self._options
             ),
             time.monotonic(),
         )

@@ -27,8 +27,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import structlog
 
-from detectd import wiring
-from detectd.commands.checks import require_trainable_warmup
+from detectd import derive
 from detectd.errors import DetectdError
 from detectd.filesystem.os_errors import explained
 from detectd.models import serving
@@ -82,8 +81,9 @@ class Retrainer:
     """
 
     def __init__(self, settings: Settings, store: Store, champion: Serving) -> None:
-        require_trainable_warmup(settings)
+        derive.require_trainable_warmup(settings)
         self.settings = settings
+        self._options = derive.serving_options(settings)
         self.champion = champion
         self._store = store
         self._committed = self._seen = _Since()
@@ -94,7 +94,7 @@ class Retrainer:
         self._word.tell()
         self._state: dict[str, Any] = {}
         self._outcomes: list[Outcome] = []
-        self._fewest = wiring.refit_rows(settings)
+        self._fewest = derive.refit_rows(settings)
         sweep(store.directory)
 
     @property
@@ -215,6 +215,7 @@ class Retrainer:
         """Another model answers from here on, wherever it came from, or the same by other terms."""
         another = champion.model.version != self.champion.model.version
         self.champion, self.settings = champion, settings
+        self._options = derive.serving_options(settings)
         if another:
             self._stop()
             self._begin_again()
@@ -271,12 +272,14 @@ class Retrainer:
         assert self._collected
         begun = challenger_training.begin(
             self._collected.window,
-            self.settings,
             self._store,
             self.champion,
+            self._options,
+            derive.trainer_limits(self.settings, gives_way=not self._waits),
+            fewest=derive.refit_rows(self.settings),
+            strict=self.settings.training.guard == "normal_only",
             max_changed=self._max_changed,
             after_alarm=self._committed.warned,
-            gives_way=not self._waits,
         )
         if isinstance(begun, Reason):
             self._refuse([begun])
@@ -292,7 +295,7 @@ class Retrainer:
             self._refuse(found.refused)
             return None
         try:
-            ready = serving.under_other_terms(found.ready, self.settings)
+            ready = serving.under_other_terms(found.ready, self._options)
         except DetectdError as impossible:  # under terms that came with a reload
             self._refuse([Reason("no_promise", str(impossible))])
             return None

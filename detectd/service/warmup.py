@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from detectd import wiring
-from detectd.commands.checks import require_detector, require_trainable_warmup
+from detectd import derive
 from detectd.errors import DetectdError
 from detectd.models import training
 from detectd.models.awaited_partitions import Awaited, delivers
@@ -49,8 +48,8 @@ class WarmupPhase:
     """Answers without a model. The first process on a store collects; others wait for its model."""
 
     def __init__(self, settings: Settings, schema: Schema, store: Store) -> None:
-        require_detector(settings)
-        require_trainable_warmup(settings)
+        derive.require_detector(settings)
+        derive.require_trainable_warmup(settings)
         self._settings = settings
         self._schema = schema
         self._store = store
@@ -172,7 +171,7 @@ class WarmupPhase:
         Calls `hold` again and again while that takes long.
         """
         assert self._rows
-        collected, recipe = self._rows.collected(), wiring.recipe(self._settings)
+        collected, recipe = self._rows.collected(), derive.recipe(self._settings)
         rows = collected.rows
         _log_training(collected)
         with ThreadPoolExecutor(1, "training") as aside:
@@ -203,7 +202,7 @@ class WarmupPhase:
 
     def _open(self) -> bool:
         self._store.make()
-        width, goal = len(self._schema.columns), wiring.warmup_goal(self._settings)
+        width, goal = len(self._schema.columns), derive.warmup_goal(self._settings)
         try:
             self._rows = RowLog(self._store.directory, width, goal)
         except DirectoryLockedError:

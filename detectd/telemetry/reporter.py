@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from detectd import wiring
+from detectd import derive, wiring
 from detectd.commands.checks import unedited
 from detectd.pipeline.records import Topic
 from detectd.telemetry.health import Health
@@ -55,7 +55,7 @@ class TelemetryReporter:
             _watchdog_seconds(settings),
             stale_after=settings.source.stale_after,
             shared=settings.source.kind == "kafka",
-            delivery=wiring.delivery(settings),
+            delivery=derive.delivery(settings),
             config=str(config or ""),
             source=_name_of_source(settings),
         )

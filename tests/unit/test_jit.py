@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numba.core import event
 
+from detectd import derive
 from detectd.detectors.kernels import MODULES
 from detectd.models import serving
 from detectd.models.model import Recipe
@@ -79,7 +80,7 @@ def test_no_event_waits_for_a_compiler(detector, tmp_path):
         STREAM | {"detector": {"name": detector}, "models": {"directory": str(tmp_path)}},
         "test",
     )
-    ready = serving.serve(model, settings)
+    ready = serving.serve(model, derive.serving_options(settings))
     assert ready.judge.scorer.how == "compiled"
     records = [
         Record(f"t:{i}", b'{"a":%r,"b":%r}' % tuple(row)) for i, row in enumerate(rows.tolist())

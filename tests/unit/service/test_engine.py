@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from detectd import wiring
+from detectd import derive, wiring
 from detectd.errors import ConfigError, DetectdError
 from detectd.models import serving, trainer_process
 from detectd.models.collection import Goal
@@ -345,7 +345,7 @@ def test_old_models_go_after_an_accepted_refit(busy, home, store, versions):
     busy.reconfigure(settings(home, models={"directory": home / "models", "keep": 1}, **REFIT))
     fresh = model(9)
     store.save(fresh)
-    busy._renew(serving.serve(fresh, busy.settings))
+    busy._renew(serving.serve(fresh, derive.serving_options(busy.settings)))
     # The one before can be gone back to, the candidate scores along.
     assert store.versions() == [*versions[:2], fresh.version]
     assert store.rollback() == versions[0]

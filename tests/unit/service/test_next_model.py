@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
+from detectd import derive
 from detectd.errors import DetectdError
 from detectd.models import serving
 from detectd.models.store import Store
@@ -34,7 +35,7 @@ def begun(home, first, **keys):
     store = Store(home / "models")
     store.save(first)
     asked = settings(home, training=keys, source={"follow": False})  # so that it waits for a refit
-    retrainer = Retrainer(asked, store, serving.serve(first, asked))
+    retrainer = Retrainer(asked, store, serving.serve(first, derive.serving_options(asked)))
     retrainer.resume({}, None)
     return retrainer
 

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from detectd import wiring
+from detectd import derive
 from detectd.errors import ConfigError
 from detectd.settings import Settings
 from detectd.settings.loader import load
@@ -271,8 +271,8 @@ def test_a_cap_of_what_may_be_missing_is_a_number_or_a_share(write, value):
 @pytest.mark.parametrize(("value", "most"), [("0", 0), ("2", 2), ("0.5", 1), ("0.29", 0)])
 def test_a_share_of_features_is_rounded_down(write, value, most):
     settings = load(write(GOOD + f'missing = "median"\nmax_missing = {value}'))
-    assert wiring.schema(settings).max_missing == most
-    assert wiring.schema(settings).imputable == min(most, 1)
+    assert derive.schema(settings).max_missing == most
+    assert derive.schema(settings).imputable == min(most, 1)
 
 
 def test_a_cap_without_medians_is_a_mistake(write):

@@ -1,0 +1,223 @@
+"""From settings to values: what each part is given by configuration, without making the part.
+
+Imports inside functions are of modules that import SciPy or Numba, which commands such as
+`detectd models` need not wait for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from functools import partial
+from typing import TYPE_CHECKING
+
+from detectd.detectors import find, try_params
+from detectd.errors import ConfigError, DetectdError
+from detectd.models.model import Recipe
+from detectd.pipeline import memory_budget
+from detectd.pipeline.decode import Schema
+from detectd.pipeline.records import Topic
+from detectd.sinks.delivery import guarantee
+from detectd.sources.header import CsvFormat
+
+if TYPE_CHECKING:
+    from detectd.kafka import KafkaClient
+    from detectd.models.collection import Goal
+    from detectd.models.model import Model
+    from detectd.models.serving import ServingOptions
+    from detectd.models.trainer_process import Limits
+    from detectd.rejection.promise import Terms
+    from detectd.settings import Settings
+
+# What a refit takes at least if the warm-up is a span of time, and the window is large enough.
+REFIT_ROWS = 2_000
+
+
+def schema(settings: Settings) -> Schema:
+    """How an event becomes a feature vector."""
+    event = settings.event
+    return Schema(
+        features=event.declared,
+        key=event.key,
+        timestamp=event.timestamp,
+        numeric_strings=event.numeric_strings,
+        missing=event.missing,
+        missing_values=frozenset(text.strip().lower() for text in event.missing_values),
+        max_missing=_max_missing(event.max_missing, len(event.features)),
+        max_record_bytes=settings.source.max_record_bytes,
+        max_depth=settings.source.max_depth,
+    )
+
+
+def _max_missing(asked: float | None, features: int) -> int | None:
+    """A number of features; a share of them is rounded down."""
+    if isinstance(asked, float):
+        return math.floor(asked * features + 1e-9)
+    return asked
+
+
+def csv_format(settings: Settings) -> CsvFormat:
+    """How CSV is written, and the columns that its header must have."""
+    asked = settings.source.csv
+    return CsvFormat(
+        features=settings.event.fields,
+        delimiter=None if asked.delimiter == "auto" else asked.delimiter,
+        decimal=None if asked.decimal == "auto" else asked.decimal,
+        columns=asked.columns,
+        encoding=asked.encoding,
+    )
+
+
+def event_fingerprint(settings: Settings) -> str:
+    """Sixteen digits that change when events are read in another way."""
+    parts = (settings.event, settings.source.csv)
+    text = "".join(part.model_dump_json(exclude_defaults=True) for part in parts)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def recipe(settings: Settings) -> Recipe:
+    """What training rows become."""
+    detector, calibration = settings.detector, settings.calibration
+    return Recipe(
+        detector=detector.name,
+        contamination=detector.contamination,
+        seed=detector.seed,
+        params=detector.params,
+        method=calibration.method,
+        fraction=calibration.fraction,
+        folds=calibration.folds,
+        compiled=detector.compiled,
+    )
+
+
+def terms(settings: Settings, model: Model | None = None) -> Terms:
+    """What the operator asks of the rejector. A rejection costs γ unless said otherwise.
+
+    Raises ConfigError where γ is left to a model and there is none.
+    """
+    from detectd.rejection import Costs
+    from detectd.rejection.promise import Terms
+
+    asked, contamination = settings.rejector, settings.detector.contamination
+    plausible: tuple[float, ...] = ()
+    if contamination == "estimate":
+        if model is None:
+            raise ConfigError('detector.contamination: "estimate" takes a model; give a number')
+        contamination, plausible = model.contamination.mean, model.contamination.points
+    rejection = contamination if asked.cost_rejection is None else asked.cost_rejection
+    method = settings.calibration.method if model is None else model.recipe.method
+    return Terms(
+        contamination=contamination,
+        T=asked.T,
+        max_abstain_rate=asked.max_abstain_rate,
+        delta=asked.delta,
+        costs=Costs(asked.cost_false_positive, asked.cost_false_negative, rejection),
+        plausible=plausible if len(plausible) > 1 else (),
+        calibration=method,
+    )
+
+
+def warmup_goal(settings: Settings) -> Goal:
+    """What a warm-up collects. Raises DetectdError if so few rows could not train a model."""
+    from detectd.models.collection import Goal
+    from detectd.models.training import fewest_rows
+
+    asked = settings.training
+    if asked.warmup_span_ms is None:
+        return Goal(asked.warmup_rows, asked.warmup_rows)
+    fewest = fewest_rows(asked.window, recipe(settings), settings.event.columns)
+    return Goal(asked.window, fewest, asked.warmup_span_ms)
+
+
+def refit_rows(settings: Settings) -> int:
+    """How many rows a refit takes at least. Raises DetectdError if none could be trained."""
+    from detectd.models.training import fewest_rows
+
+    asked = settings.training
+    if asked.warmup_span_ms is None:
+        return asked.warmup_rows
+    fewest = fewest_rows(asked.window, recipe(settings), settings.event.columns)
+    return max(fewest, min(REFIT_ROWS, asked.window * 4 // 5))
+
+
+def serving_options(settings: Settings) -> ServingOptions:
+    """Under what a model answers."""
+    from detectd.models.serving import ServingOptions
+
+    return ServingOptions(
+        features=settings.event.declared,
+        recipe=recipe(settings),
+        terms=partial(terms, settings),
+        kernels=settings.detector.compiled,
+        explains=settings.output.explain,
+    )
+
+
+def trainer_limits(settings: Settings, *, gives_way: bool = True) -> Limits:
+    """What a training beside the loop may take."""
+    from detectd.models.trainer_process import Limits
+
+    asked = settings.training
+    return Limits(asked.memory_bytes, asked.deadline_seconds, gives_way)
+
+
+def require_detector(settings: Settings) -> None:
+    """Raise ConfigError if there is no such detector, or none with such parameters."""
+    detector = settings.detector
+    find(detector.name)
+    if detector.params:  # Only then is PyOD needed, and PyOD is slow to import.
+        try_params(detector.name, detector.params, len(settings.event.columns))
+
+
+def require_trainable_warmup(settings: Settings) -> None:
+    """Raise ConfigError if so few events, however good, could not train a model."""
+    from detectd.models.training import require_rows
+
+    training = settings.training
+    key = "training.warmup" if training.warmup_span_ms is None else "training.window"
+    try:
+        require_rows(training.warmup_rows, recipe(settings), settings.event.columns)
+    except DetectdError as too_few:
+        raise ConfigError(str(too_few).replace("training:", f"{key}:", 1)) from None
+
+
+def output_topics(settings: Settings) -> dict[Topic, str]:
+    """The outputs that are written, and their names on Kafka."""
+    names = {topic: getattr(settings.topics, topic) for topic in Topic}
+    return {topic: name for topic, name in names.items() if name is not None}
+
+
+def delivery(settings: Settings) -> str:
+    """What the pair of source and sink guarantees."""
+    kinds = settings.source.kind, settings.sink.kind
+    return guarantee(*kinds, transactional=transactional(settings))
+
+
+def transactional(settings: Settings) -> bool:
+    """Whether outputs and position are committed in one transaction of Kafka."""
+    return settings.kafka.delivery == "exactly_once"
+
+
+def commit_stream(settings: Settings, client: KafkaClient | None) -> str:
+    """A name for the commits that a process makes, which a restarted one goes on with."""
+    if settings.sink.kind == "file":
+        assert settings.sink.directory is not None
+        return f"file {settings.sink.directory.absolute()}"
+    if client is not None:
+        return f"kafka {client.transactional_id}"
+    return f"stdout {settings.source.path or settings.source.kind}"
+
+
+def stream(settings: Settings) -> str:
+    """A name for what is answered: on Kafka by all members of a group, else by one process."""
+    if settings.source.kind == "kafka":
+        topics = ",".join(sorted(settings.source.topics))
+        return f"kafka group {settings.kafka.group_id} of {topics}"
+    if settings.sink.kind == "file":
+        return commit_stream(settings, None)
+    return f"{settings.sink.kind} {settings.source.path or settings.source.kind}"
+
+
+def copies(settings: Settings) -> int:
+    """How many times its bytes an event may occupy, apart from what a row of CSV is known to."""
+    return memory_budget.AVRO_COPIES if settings.source.format == "avro" else 1
