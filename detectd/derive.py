@@ -193,6 +193,19 @@ def delivery(settings: Settings) -> str:
     return guarantee(*kinds, transactional=transactional(settings))
 
 
+def source_name(settings: Settings) -> str:
+    """What a source without partitions is called; empty for one that has some."""
+    names = {"file": str(settings.source.path), "stdin": "stdin", "kafka": ""}
+    return names[settings.source.kind]
+
+
+def watchdog_seconds(settings: Settings) -> float:
+    """A turn that takes longer hangs: it has read, answered and committed long since."""
+    answering = settings.kafka.max_poll_interval_seconds / 4
+    committing = settings.kafka.transaction_timeout_seconds
+    return settings.source.batch_seconds + answering + committing + 60
+
+
 def transactional(settings: Settings) -> bool:
     """Whether outputs and position are committed in one transaction of Kafka."""
     return settings.kafka.delivery == "exactly_once"

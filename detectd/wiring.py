@@ -14,6 +14,7 @@ from detectd.pipeline import memory_budget
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from pathlib import Path
 
     from detectd.kafka import KafkaClient
     from detectd.kafka.avro import Registry
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from detectd.sinks.file_reader import FileOutputs
     from detectd.sinks.kafka_reader import KafkaOutputs
     from detectd.sources import Source
+    from detectd.telemetry.reporter import TelemetryReporter
 
 
 def stream_schema(settings: Settings) -> Schema:
@@ -147,6 +149,32 @@ def server_token(settings: Settings) -> str | None:
 
     path = settings.server.token_file
     return None if path is None else read_secret("server.token_file", path)
+
+
+def reporter(
+    settings: Settings, config: Path | None = None, *, bar: bool = False
+) -> TelemetryReporter:
+    """What is known of the service, for everyone who may ask; `config` is its configuration."""
+    from detectd.settings.stock import unedited
+    from detectd.telemetry.health import Health
+    from detectd.telemetry.reporter import TelemetryReporter
+
+    health = Health(
+        derive.watchdog_seconds(settings),
+        stale_after=settings.source.stale_after,
+        shared=settings.source.kind == "kafka",
+        delivery=derive.delivery(settings),
+        config=str(config or ""),
+        source=derive.source_name(settings),
+    )
+    return TelemetryReporter(
+        health,
+        listen=settings.server.listen,
+        token=server_token(settings),
+        allowed_hosts=settings.server.allowed_hosts,
+        unedited=unedited(settings),
+        bar=bar,
+    )
 
 
 def creation(settings: Settings) -> NewTopicConfig | None:

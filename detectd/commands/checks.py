@@ -20,15 +20,12 @@ from detectd.nearest import exists, missing
 from detectd.pipeline import memory_budget
 from detectd.pipeline.decode import decode
 from detectd.pipeline.field_watch import FIRST_RECORDS, FieldWatch
+from detectd.settings.stock import unedited
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from detectd.settings import Settings
-
-# What config/service.toml has in the places that are to be filled in.
-STOCK_PATH = Path("/var/lib/detectd/detectd/events.jsonl")
-STOCK_FEATURES = ("cpu", "memory", "latency_ms")
 
 
 def check(settings: Settings) -> list[str]:
@@ -60,16 +57,6 @@ def _functions(settings: Settings) -> Iterator[str]:
     for each in settings.event.functions:
         columns = ", ".join(each.columns)
         yield f"feature   {each.label}: {each.meaning}, from {time}, in columns {columns}"
-
-
-def unedited(settings: Settings) -> str | None:
-    """Say that the configuration is the one that was installed, or None if it is not."""
-    if (settings.source.path, settings.event.features) != (STOCK_PATH, STOCK_FEATURES):
-        return None
-    return (
-        "source.path, event.features: this is the configuration as it was installed, with a file "
-        f"and features for an example; name your own, or write events to {STOCK_PATH}"
-    )
 
 
 def _source(settings: Settings) -> Iterator[str]:

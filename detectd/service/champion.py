@@ -18,6 +18,7 @@ from detectd.pipeline.encode import VERDICTS
 from detectd.pipeline.records import Topic
 from detectd.pipeline.scoring import judge_records
 from detectd.service.drift_monitor import DriftMonitor
+from detectd.telemetry.snapshot import KEYS_SHOWN, ChampionFigures
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -128,6 +129,16 @@ class Champion:
         """What was answered since the last commit will be answered again."""
         self.drift_monitor.rewind()
         self._scores.clear()
+
+    def figures(self) -> ChampionFigures:
+        """For telemetry: the model, and what is committed."""
+        return ChampionFigures(
+            serving=self.serving,
+            observed=dict(self.observed),
+            since=self._since,
+            keys=self.anomalies.top(KEYS_SHOWN),
+            drift=self.drift_monitor.figures(),
+        )
 
     def report(self) -> dict[str, Any]:
         """For the store: what reports show of the stream."""

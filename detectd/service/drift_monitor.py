@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from detectd.pipeline.alerts import alert
 from detectd.rejection.drift import EDetector
+from detectd.telemetry.snapshot import DriftFigures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,6 +88,15 @@ class DriftMonitor:
     def alarms(self) -> int:
         """How many there were in all."""
         return self._watched.alarms
+
+    def figures(self) -> DriftFigures:
+        """For telemetry: what is committed."""
+        return DriftFigures(
+            evidence=self.evidence,
+            alarm_count=self.alarms,
+            alarms=tuple(self.told),
+            average_run_length=self.average_run_length,
+        )
 
     def _worth_telling(self) -> list[Alarm]:
         return [alarm for alarm in self._raised if alarm.number.bit_count() == 1]

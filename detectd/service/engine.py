@@ -22,6 +22,7 @@ from detectd.service.retraining import Retrainer, begun
 from detectd.service.shadow import Shadow
 from detectd.service.store_upkeep import StoreMaintenance
 from detectd.service.warmup import WarmupPhase
+from detectd.telemetry.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -191,6 +192,16 @@ class ScoringEngine:
         if self.retrainer and (ready := self.retrainer.advance(hold)):
             self._renew(ready)
         return held and not self.holding
+
+    def take_snapshot(self) -> Snapshot:
+        """What is to be seen from outside; how trainings ended is in one snapshot only."""
+        return Snapshot(
+            champion=self.champion.figures() if self.champion else None,
+            warmup=self.warming.progress if self.warming else None,
+            held=self.retrainer.held if self.retrainer else None,
+            training=self.retrainer.running if self.retrainer else False,
+            refits=self.retrainer.outcomes() if self.retrainer else (),
+        )
 
     def reconfigure(self, settings: Settings) -> None:
         """Go on under other terms. Raises ConfigError where they cannot be, and changes nothing."""

@@ -39,7 +39,6 @@ from detectd.settings.reload import changed
 from detectd.signals import Reload
 from detectd.sources import Batch
 from detectd.telemetry import logs
-from detectd.telemetry.reporter import TelemetryReporter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,7 +103,7 @@ class Service:
         self.origin: dict[str, Any] | None = None
         self.uncommitted = True
         self.summary = Summary()
-        self.reporter = TelemetryReporter(settings, config, bar=advance is not None)
+        self.reporter = wiring.reporter(settings, config, bar=advance is not None)
 
     def run(self) -> Summary:
         """Process the stream until it ends or a stop is requested."""
@@ -151,7 +150,7 @@ class Service:
                 self._reload()
             if self.patience.turned(time.monotonic()):
                 self.reporter.health.settled()
-            self.reporter.turned(self.engine, self.source)
+            self.reporter.turned(self.engine.take_snapshot(), self.source)
             self.reporter.doubts(self.source.absent(), self.fields.warnings)
             self.reporter.lost(self.source.take_losses())
             if self.feed:

@@ -9,10 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from detectd import derive, wiring
-from detectd.commands.checks import unedited
 from detectd.pipeline.records import Topic
-from detectd.telemetry.health import Health
 from detectd.telemetry.metrics import Metrics, stages
 from detectd.telemetry.minute_summary import Minutes
 from detectd.telemetry.server import serve
@@ -22,51 +19,49 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Sequence
     from contextlib import AbstractContextManager
-    from pathlib import Path
 
     from detectd.pipeline.records import Outgoing
-    from detectd.service.engine import ScoringEngine
-    from detectd.settings import Settings
     from detectd.sources import Gap, Losses, Source
+    from detectd.telemetry.health import Health
+    from detectd.telemetry.snapshot import Snapshot
 
 log = structlog.get_logger()
 
 # So many dead letters and nothing else: then the stream has changed, or the configuration is wrong.
 MANY_DEAD = 1_000
 
-# Keys with the most anomalies that /status names.
-KEYS_SHOWN = 10
-
 
 class TelemetryReporter:
     """What is known of the loop, for everyone who may ask.
 
-    A `bar` on the terminal shows the progress of a source that has an end; lines in the log would
-    only tear it apart.
+    The endpoints are at `listen`, for clients that send the `token`, under `allowed_hosts`.
+    `unedited` says that the configuration is the one that was installed, None if it is not. A `bar`
+    on the terminal shows the progress of a source that has an end; lines in the log would only tear
+    it apart.
     """
 
     def __init__(
-        self, settings: Settings, config: Path | None = None, *, bar: bool = False
+        self,
+        health: Health,
+        *,
+        listen: str,
+        token: str | None,
+        allowed_hosts: Sequence[str],
+        unedited: str | None,
+        bar: bool,
     ) -> None:
-        self._listen = settings.server.listen
-        self._allowed_hosts = settings.server.allowed_hosts
-        self._token = wiring.server_token(settings)
-        self.health = Health(
-            _watchdog_seconds(settings),
-            stale_after=settings.source.stale_after,
-            shared=settings.source.kind == "kafka",
-            delivery=derive.delivery(settings),
-            config=str(config or ""),
-            source=_name_of_source(settings),
-        )
-        self.metrics = Metrics(self.health)
-        self.supervisor = SystemdNotifier(self.health)
+        self.health = health
+        self.metrics = Metrics(health)
+        self.supervisor = SystemdNotifier(health)
+        self._listen = listen
+        self._token = token
+        self._allowed_hosts = allowed_hosts
         self._events = 0
         self._dead_in_a_row = 0
-        self._unedited = unedited(settings)
+        self._unedited = unedited
         self._doubts: Sequence[str] = ()
         self._bar = bar
-        self._minutes = Minutes(self.health.clock())
+        self._minutes = Minutes(health.clock())
 
     def listening(self) -> AbstractContextManager[str | None]:
         """The endpoints, as long as the context lasts."""
@@ -99,29 +94,26 @@ class TelemetryReporter:
         if gaps:
             self.health.passed_over(gaps)
 
-    def turned(self, engine: ScoringEngine, source: Source) -> None:
-        """The loop has turned, and this is who answers."""
+    def turned(self, snapshot: Snapshot, source: Source) -> None:
+        """The loop has turned, and this is what the engine shows."""
         health = self.health
         health.assigned(source.partitions())
         health.unread(source.unread())
-        if champion := engine.champion:
-            keys = champion.anomalies.top(KEYS_SHOWN)
-            health.answering(champion.serving, champion.observed, keys, champion.since)
-            drift_monitor = champion.drift_monitor
+        if champion := snapshot.champion:
+            health.answering(champion.serving, champion.observed, champion.keys, champion.since)
             health.watched(
-                drift_monitor.evidence,
-                drift_monitor.told,
-                alarm_count=drift_monitor.alarms,
-                average_run_length=drift_monitor.average_run_length,
+                champion.drift.evidence,
+                champion.drift.alarms,
+                alarm_count=champion.drift.alarm_count,
+                average_run_length=champion.drift.average_run_length,
             )
-        elif engine.warming:
-            health.warming_up(engine.warming.progress)
-        health.holding(engine.retrainer.held if engine.retrainer else None)
-        if retrainer := engine.retrainer:
-            for outcome in retrainer.outcomes():
-                health.refitted(outcome)
-            if retrainer.running:
-                health.refitting()
+        else:
+            health.warming_up(snapshot.warmup)
+        health.holding(snapshot.held)
+        for outcome in snapshot.refits:
+            health.refitted(outcome)
+        if snapshot.training:
+            health.refitting()
         health.turned()
         self.supervisor.turned(self._events)
         self._log_minute(source)
@@ -170,16 +162,3 @@ class TelemetryReporter:
         """Nothing more is read."""
         self.health.stopping()
         self.supervisor.stopping()
-
-
-def _name_of_source(settings: Settings) -> str:
-    """What a source without partitions is called; empty for one that has some."""
-    names = {"file": str(settings.source.path), "stdin": "stdin", "kafka": ""}
-    return names[settings.source.kind]
-
-
-def _watchdog_seconds(settings: Settings) -> float:
-    """A turn that takes longer hangs: it has read, answered and committed long since."""
-    answering = settings.kafka.max_poll_interval_seconds / 4
-    committing = settings.kafka.transaction_timeout_seconds
-    return settings.source.batch_seconds + answering + committing + 60

@@ -252,6 +252,31 @@ def busy(engine, home, store, versions, monkeypatch):
 REFIT = {"training": {"refit": "on_drift"}}
 
 
+def test_a_snapshot_shows_what_is_committed_and_each_end_of_a_training_once(busy, versions):
+    busy.retrainer._end("refused")
+    shown = busy.take_snapshot()
+    assert shown.champion.serving is busy.champion.serving
+    assert sum(shown.champion.observed.values()) == 300
+    assert shown.champion.drift.evidence == busy.champion.drift_monitor.evidence
+    assert (shown.warmup, shown.held, shown.training) == (None, None, False)
+    assert shown.refits == ["refused"]
+    answer(busy, 100, seed=6)
+    assert sum(shown.champion.observed.values()) == 300
+    assert busy.take_snapshot().refits == []
+
+
+def test_a_snapshot_without_a_model_shows_the_warm_up(tmp_path):
+    asked = settings(tmp_path)
+    engine = ScoringEngine(asked, wiring.stream_schema(asked), "test")
+    engine.load()
+    engine.resume({})
+    answer(engine, 50)
+    shown = engine.take_snapshot()
+    engine.close()
+    assert shown.champion is None
+    assert (shown.warmup.collected, shown.warmup.wanted) == (50, 200)
+
+
 @pytest.mark.parametrize(
     "change",
     [

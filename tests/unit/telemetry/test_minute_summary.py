@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from detectd import wiring
 from detectd.pipeline.records import OUTCOMES
 from detectd.settings.loader import settle
 from detectd.sources import Partition
 from detectd.telemetry.minute_summary import FIRST_SECONDS, SECONDS, Minutes
-from detectd.telemetry.reporter import TelemetryReporter
+from detectd.telemetry.snapshot import ChampionFigures, DriftFigures, Snapshot
 
 steps = st.lists(st.tuples(st.floats(0, 200), st.sampled_from(OUTCOMES), st.integers(0, 9)))
 
@@ -25,7 +26,7 @@ def test_lines_add_up_and_none_is_empty_or_early(steps):
         minutes.add({topic: count})
         committed[topic.value] += count
         lines += filter(None, [minutes.take(now)])
-    lines += filter(None, [minutes.take(now + SECONDS)])
+    lines += filter(None, [minutes.take(now + SECONDS + 1)])  # for doubles that round down
     for topic in OUTCOMES:
         assert sum(line[topic.value] for line in lines) == committed[topic.value]
     assert all(line["records"] == sum(line[topic.value] for topic in OUTCOMES) for line in lines)
@@ -61,24 +62,20 @@ def reporter(*, bar):
         "detector": {"contamination": 0.1},
         "server": {"listen": ""},
     }
-    return TelemetryReporter(settle(settings, "x"), bar=bar)
+    return wiring.reporter(settle(settings, "x"), bar=bar)
 
 
 def lines_after_a_minute(watching, **source):
     began = watching.health.clock()
     watching.health.clock = lambda: began + 60
     serving = SimpleNamespace(model=SimpleNamespace(version="v1"))
-    anomalies = SimpleNamespace(top=lambda _: [])
-    drift_monitor = SimpleNamespace(evidence=1.0, told=[], alarms=0, average_run_length=None)
-    champion = SimpleNamespace(
-        serving=serving, observed={}, since=None, anomalies=anomalies, drift_monitor=drift_monitor
-    )
-    engine = SimpleNamespace(champion=champion, retrainer=None)
+    drift = DriftFigures(evidence=1.0, alarm_count=0, alarms=(), average_run_length=1e6)
+    champion = ChampionFigures(serving=serving, observed={}, since=None, keys=(), drift=drift)
     reads = {"partitions": dict, "unread": lambda: None, "progress": lambda: None} | source
     watching.supervisor.turned = lambda _: None
     with capture_logs() as lines:
         watching.batch(Counter({"normal": 6}), [], 0.1)
-        watching.turned(engine, SimpleNamespace(**reads))
+        watching.turned(Snapshot(champion=champion), SimpleNamespace(**reads))
     return [line for line in lines if line["event"] == "service.progress"]
 
 

@@ -1,0 +1,23 @@
+"""Tell whether the configuration is still the one that the packages install."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from detectd.settings import Settings
+
+# What config/service.toml has in the places that are to be filled in.
+STOCK_PATH = Path("/var/lib/detectd/detectd/events.jsonl")
+STOCK_FEATURES = ("cpu", "memory", "latency_ms")
+
+
+def unedited(settings: Settings) -> str | None:
+    """Say that the configuration is the one that was installed, or None if it is not."""
+    if (settings.source.path, settings.event.features) != (STOCK_PATH, STOCK_FEATURES):
+        return None
+    return (
+        "source.path, event.features: this is the configuration as it was installed, with a file "
+        f"and features for an example; name your own, or write events to {STOCK_PATH}"
+    )

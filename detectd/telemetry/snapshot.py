@@ -1,0 +1,60 @@
+"""What the service shows of its models after a turn of the loop: values, frozen, for telemetry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from detectd.models.serving import Serving
+    from detectd.pipeline.top_keys import TopKey
+    from detectd.telemetry.warmup_progress import Progress
+
+# How many keys `ChampionFigures` names.
+KEYS_SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriftFigures:
+    """The evidence against the promise, how many alarms it raised in all, and the latest of them.
+
+    An alarm is expected once in `average_run_length` events while the promise holds.
+    """
+
+    evidence: float
+    alarm_count: int
+    alarms: Sequence[Mapping[str, Any]]
+    average_run_length: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChampionFigures:
+    """The active model, and what it has met in this run of the stream.
+
+    `observed` counts the verdicts by kind, `since` when (Unix time, if known). `keys` are those
+    with the most anomalies, `KEYS_SHOWN` at most.
+    """
+
+    serving: Serving
+    observed: Mapping[str, int]
+    since: int | None
+    keys: Sequence[TopKey]
+    drift: DriftFigures
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """The scoring engine between two batches.
+
+    While there is no `champion`, `warmup` says how far the rows for one are; it is None if another
+    process collects them. `held` is the version that waits for an operator, `training` whether the
+    next model is being trained, and `refits` how trainings have ended since the snapshot before.
+    """
+
+    champion: ChampionFigures | None = None
+    warmup: Progress | None = None
+    held: str | None = None
+    training: bool = False
+    refits: Sequence[str] = ()
