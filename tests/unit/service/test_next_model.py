@@ -43,7 +43,9 @@ def begun(home, first, **keys):
 def scored(begin, end):
     rows = np.repeat(np.arange(begin, end, dtype=float)[:, None], 2, axis=1)
     return SimpleNamespace(
-        rows=rows, found=SimpleNamespace(verdict=np.full(len(rows), NORMAL, dtype=np.int8))
+        rows=rows,
+        scores=np.zeros(len(rows)),
+        found=SimpleNamespace(verdict=np.full(len(rows), NORMAL, dtype=np.int8)),
     )
 
 
@@ -138,7 +140,9 @@ def through(retrainer):
 def real(count, seed, shift=0.0):
     rows = np.random.default_rng(seed).normal(size=(count, 2)) + shift
     return SimpleNamespace(
-        rows=rows, found=SimpleNamespace(verdict=np.full(count, NORMAL, dtype=np.int8))
+        rows=rows,
+        scores=np.zeros(count),
+        found=SimpleNamespace(verdict=np.full(count, NORMAL, dtype=np.int8)),
     )
 
 
