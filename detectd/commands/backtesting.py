@@ -23,11 +23,11 @@ from detectd.models import training
 from detectd.models.collection import NO_TIME, Collection
 from detectd.models.serving import load_active, serve, serve_new
 from detectd.pipeline.decode import field_of
-from detectd.pipeline.nonfinite_scores import judge_scores
 from detectd.pipeline.records import Topic
 from detectd.pipeline.scoring import collect_records, judge_records
 from detectd.pipeline.surrogates import decode_json
 from detectd.pipeline.time_coverage import portion
+from detectd.report.backtest_data import Backtest, BacktestData
 from detectd.telemetry.metrics import stages
 
 if TYPE_CHECKING:
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from detectd.models.serving import Serving
     from detectd.pipeline.decode import Schema
     from detectd.pipeline.records import Outgoing
-    from detectd.pipeline.scoring import ScoredBatch
-    from detectd.rejection import Rejector
     from detectd.settings import Settings
     from detectd.telemetry.progress import Advance
 
@@ -56,62 +54,6 @@ class _Answer(msgspec.Struct):
 
 
 read_answer = msgspec.json.Decoder(_Answer).decode
-
-
-class BacktestData:
-    """What the pipeline said of the events, and the truth, in 9 bytes an event.
-
-    `counts` (3, 2): events by verdict code and truth, 1 for an anomaly. `ranks` (2, n+1): events by
-    truth and rank among the n calibration scores.
-    """
-
-    def __init__(self, n: int) -> None:
-        self.counts: NDArray[np.int64] = np.zeros((3, 2), dtype=np.int64)
-        self.ranks: NDArray[np.int64] = np.zeros((2, n + 1), dtype=np.int64)
-        self._scores: list[NDArray[np.float64]] = []
-        self._anomalous: list[NDArray[np.bool_]] = []
-
-    def add(self, scored: ScoredBatch, anomalous: NDArray[np.bool_]) -> None:
-        """A batch, and which of its events (k,) are anomalies."""
-        truth = anomalous.astype(np.int64)
-        np.add.at(self.counts, (scored.found.verdict, truth), 1)
-        np.add.at(self.ranks, (truth, scored.found.rank), 1)
-        self._scores.append(scored.scores)
-        self._anomalous.append(anomalous)
-
-    def judged_by(self, rejector: Rejector) -> BacktestData:
-        """Return the same scores and truths under another zone of the same calibration scores."""
-        other = BacktestData(len(rejector.scores))
-        other.ranks, other._scores, other._anomalous = self.ranks, self._scores, self._anomalous
-        for scores, anomalous in zip(self._scores, self._anomalous, strict=True):
-            verdicts = judge_scores(scores, rejector)[1].verdict
-            np.add.at(other.counts, (verdicts, anomalous.astype(np.int64)), 1)
-        return other
-
-    @property
-    def scores(self) -> NDArray[np.float64]:
-        """The scores (k,) of all events, in order."""
-        return np.concatenate([np.empty(0), *self._scores])
-
-    @property
-    def anomalous(self) -> NDArray[np.bool_]:
-        """Which of the events (k,) are anomalies."""
-        return np.concatenate([np.empty(0, dtype=bool), *self._anomalous])
-
-
-@dataclass
-class Backtest:
-    """A history and the model that judged it.
-
-    `warmup` counts the events that trained the model, 0 where it was there before; `familiar` those
-    judged whose rows are among the ones that trained it; `dead` the dead letters by stage.
-    """
-
-    serving: Serving
-    answered: BacktestData
-    warmup: int
-    familiar: int
-    dead: Counter[str]
 
 
 @dataclass

@@ -9,8 +9,8 @@ from detectd.report.backtest import backtest_figures
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from detectd.commands.backtesting import Backtest
     from detectd.commands.sweeping import Swept
+    from detectd.report.backtest_data import Backtest
 
 PROMISES = ("abstention", "false_positive", "false_negative")
 

@@ -20,8 +20,8 @@ from detectd.rejection.promise import promise
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from detectd.commands.backtesting import Backtest
     from detectd.rejection import Costs
+    from detectd.report.backtest_data import Backtest
     from detectd.settings import Settings
 
 # The keys that need no new scores, and their sections.

@@ -23,10 +23,10 @@ from detectd.report.wording import cost_doubt, rate_doubt
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from detectd.commands.backtesting import Backtest, BacktestData
     from detectd.rejection import FiniteHistory, Stability
     from detectd.rejection.evaluation import RiskCoverage, Tally
     from detectd.rejection.promise import Promise
+    from detectd.report.backtest_data import Backtest, BacktestData
 
     Ints = np.ndarray[Any, np.dtype[np.int64]]
 
