@@ -1,10 +1,12 @@
 """Feature vectors to scores: which PyOD detectors there are, and how each scores a row alone.
 
+The law: a row's score does not depend on the rows beside it. Begin with `catalogue`.
+
 catalogue   the detectors on offer, and why others are refused
 scorer      fitting, and one score a row, independent of the batch, by PyOD
 tails       ECOD and COPOD, which PyOD scores against their batch, computed directly
-compiled    the same scores by kernels of our own
-choice      which of these scores, held against PyOD
+kernels     the same scores by kernels of our own
+selection   which of these scores, held against PyOD
 outward     rows far outside, that must not rank as normal
 """
 

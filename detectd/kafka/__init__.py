@@ -1,8 +1,9 @@
 """Kafka's brokers: how to reach them, who we are to them, and what they can be asked to do.
 
-`kafka_python` and `confluent` are two transports with the same two classes, `Consumer` and
-`Producer`; whatever is not on a record's way (topics, offsets of a group) is asked here, through
-kafka-python.
+`kafka_python_client` and `confluent_client` are two transports with the same two classes,
+`Consumer` and `Producer`; what is not on a record's way (topics, offsets of a group) is asked here,
+through kafka-python. What an error of either means is said once, in `error_codes`. Begin with
+`KafkaClient` below. `avro` reads records in Confluent's wire format.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What the clients' errors become for the service; the decision is the table's, in `codes`.
+"""What the clients' errors become for the service; the decision is in `error_codes`.
 
-kafka-python's errors are turned here, librdkafka's in `native`.
+kafka-python's errors are turned here, librdkafka's in `confluent_errors`.
 """
 
 from __future__ import annotations

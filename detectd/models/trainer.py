@@ -1,7 +1,7 @@
 """The trainer: a process that fits one model beside the service, and gives way to it.
 
-`refitting` starts it as `python -m detectd.models.trainer DIRECTORY PARENT`. It reads its task from
-the directory and leaves a store with one model there, or the reason why there is none.
+`trainer_process` starts it as `python -m detectd.models.trainer DIRECTORY PARENT`. It reads its
+task from the directory and leaves a store with one model there, or the reason why there is none.
 """
 
 from __future__ import annotations

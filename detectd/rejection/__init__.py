@@ -1,19 +1,24 @@
 """When to abstain, and what that promises. Pure mathematics: numbers in, numbers out.
 
-    stability   how sure a verdict is at each rank among the calibration scores
-    kernels     its binomial tails in log space, compiled
-    ranking     where a fresh score stands among the calibration scores, compiled
-    zone        the ranks, and so the scores, at which to abstain; the verdict on a fresh score
-    exact       the promise for exchangeable scores: abstention rate and cost, exactly
-    uncertain   the same where the contamination is not known but distributed
-    quadrature  the integrals that takes
-    paper       the same promise by the paper's inequalities
-    finite      what the promise allows in a history of so many events
-    sequence    what the stream says of it, however often one looks
-    ties        whether scores are tied where that matters
-    budget      the T that an abstention rate allows, and the n that a T needs
-    reach       the share of the expected anomalies that a zone leaves, and the T that leaves enough
-    deciding    whether costs leave anything to decide
+Begin with `promise`, which puts the parts together.
+
+stability                   how sure a verdict is at each rank among the calibration scores
+binomial                    its binomial tails in log space, compiled
+ranking                     where a fresh score stands among the calibration scores, compiled
+zone                        the ranks and scores at which to abstain; the verdict on a fresh score
+exact                       abstention rate and cost, exactly, for exchangeable scores
+contamination_uncertainty   the same where the contamination is not known but distributed
+quadrature                  the integrals that takes
+paper                       the same by the paper's inequalities
+promise                     zone, exact figures and the paper's under given terms
+finite                      what the promise allows in a history of so many events
+confidence_sequence         what the stream says of it, however often one looks
+drift                       evidence that the stream's ranks are no longer those promised
+ties, tie_breaking          whether scores are tied where that matters, and how ties are broken
+budget                      the T that an abstention rate allows, and the n that a T needs
+reach                       the share of expected anomalies that a zone leaves, and the T for it
+cost_warnings               whether the costs leave anything to decide
+evaluation                  how good verdicts were, if the truth is known
 
 The method is that of L. Perini and J. Davis, "Unsupervised Anomaly Detection with Rejection",
 NeurIPS 2023, on the stability of L. Perini, V. Vercruyssen and J. Davis, "Quantifying the

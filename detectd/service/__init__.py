@@ -1,13 +1,21 @@
-"""Who answers the stream, and what is learnt from it.
+"""The long-running process: read, score, commit, and learn from the stream what to serve next.
 
-answerer      the one that the loop asks: a warm-up or a model, and who comes next
-warming       no model yet: answers without one, and collects rows for the first
-warmup        those rows on the disk; when they are enough (`collection`), which of them are kept
-              (`even_sample`), and whose part is waited for (`awaited`)
-incumbent     the model that answers, what its stream came to (`observations`)
-vigil         the promise watched: evidence, alarms
-shadow        a candidate that scores along without being heard
-succession    which model should answer, as the store says it
-renewal       the next model: when it is due, its rows (`window`, `window_file`), whether it may
-              take over (`acceptance`)
+`loop` turns: it reads a batch, lets `engine` answer it, and commits outputs, position and state
+together, so that after a crash everything here goes on from the last commit. Begin with `loop`,
+then `engine`.
+
+loop                  one turn after the other; recovery, reload, stop
+engine                who answers: a warm-up or a model
+warmup                no model yet: collect rows for the first one (on disk: `warmup_log`)
+champion              the active model, and what its stream came to
+shadow                a candidate that scores along without being heard
+drift_monitor         evidence against the promise, and alarms
+activation            follow the store's choice of models (`model_loading`, `operator_decisions`)
+retraining            the next model: when it is due, and on which rows (`training_rows`,
+                      `training_window`, `window_log`, `suspicious_tail`)
+challenger_training   train it beside the loop; `promotion` says whether it may take over
+startup_guard         stop if a new configuration makes nothing but dead letters
+batching, gc_tuning   how large a batch may be; when Python looks for garbage
+run_summary           what a run did
+store_upkeep          counts for reports, and pruning
 """

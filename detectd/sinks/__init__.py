@@ -4,6 +4,13 @@ Outputs and the source's position are one commit, and the sink makes it. After a
 moment the outputs hold exactly what the last finished `commit` had written, and `open` tells the
 position of that commit. Where the medium cannot do that (a pipe), the sink says so in the table of
 guarantees, `detectd.sinks.delivery`.
+
+`file_reader` and `kafka_reader` are the other side: what a sink has written, committed records
+alone. Reading changes nothing. `follow` gives what is written from now on, behind the last records
+if they are asked for; `last` these alone; `all` what lies there; `dead_letters` the same of dead
+letters, from the first or from where the last replay ended; and `replay_sink` is a sink whose
+commits say how far a replay has come. A record's value and headers are those of the output, its id
+is the place where it lies.
 """
 
 from __future__ import annotations
@@ -29,9 +36,9 @@ class Sink(Protocol):
     def commit(self, outgoing: Sequence[Outgoing], position: Position) -> None:
         """Write the records and the position: all of it, or nothing.
 
-        Raises Revoked where the records were no longer ours to answer, and nothing was written;
-        Undeliverable if some outputs can never be written there, and nothing was; Interrupted
-        where it is unknown what was: `open` tells.
+        Raises PartitionsRevokedError if the records were no longer ours to answer, and nothing was
+        written; UndeliverableError if some outputs can never be written there, and nothing was;
+        BrokerUnavailableError if it is unknown what was written: `open` tells.
         """
 
     def close(self) -> None:

@@ -32,7 +32,7 @@ BLOCK = 1 << 20
 
 
 class FileOutputs:
-    """The outputs under `directory`; see `detectd.outputs`."""
+    """The outputs under `directory`; see `detectd.sinks`."""
 
     def __init__(self, directory: Path, *, fsync: bool = True, check_owners: bool = True) -> None:
         self.directory = directory

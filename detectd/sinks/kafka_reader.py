@@ -34,7 +34,7 @@ ROOM = 100
 
 
 class KafkaOutputs:
-    """The four topics; see `detectd.outputs`.
+    """The four topics; see `detectd.sinks`.
 
     How far a replay has come is what `client`'s group has committed, in the replay's transactions.
     """

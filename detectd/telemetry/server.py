@@ -1,4 +1,4 @@
-"""A small HTTP server on a thread of its own: it shows `pages`, and takes nothing.
+"""A small HTTP server on a thread of its own: it shows `endpoints`, and takes nothing.
 
 One thread serves all connections, whatever they do. Each has one answer and little time; where all
 places are taken, whoever has been there the longest gives way to the next.

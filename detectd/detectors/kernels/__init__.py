@@ -6,17 +6,17 @@ a sum by the number of rows, and where one leaves a hard row to BLAS it does so 
 so a row gets the same bits in any batch. Where PyOD's own score hangs on roundings that no kernel
 can take, the kernel leaves the row to PyOD.
 
-cblof     CBLOF
-kde    KDE
-iforest       IForest
-hbos   HBOS
-pca_mcd       PCA, MCD
-gmm     GMM
-knn_lof   KNN, LOF
-loda  LODA
-inne      INNE
-ecod_copod        ECOD, COPOD
-ocsvm      OCSVM
+cblof        CBLOF
+ecod_copod   ECOD, COPOD
+gmm          GMM
+hbos         HBOS
+iforest      IForest
+inne         INNE
+kde          KDE
+knn_lof      KNN, LOF
+loda         LODA
+ocsvm        OCSVM
+pca_mcd      PCA, MCD
 """
 
 from __future__ import annotations
