@@ -30,7 +30,7 @@ from kafka import KafkaAdminClient
 from benchmarks import kafka_latency
 from benchmarks.passing import Cost, pass_through
 from detectd.commands.demo_fleet import FEATURES, HOSTS, write_fleet
-from detectd.commands.fitting import fit_file
+from detectd.commands.fit import fit_file
 from detectd.service.loop import Service
 from detectd.settings.loader import settle
 from detectd.signals import Stop

@@ -21,7 +21,7 @@ import msgspec
 import numpy as np
 
 from benchmarks.measuring import BATCH, FEATURES, TRAINING, Row, fitted, telemetry, turns
-from detectd.commands.fitting import fit_file
+from detectd.commands.fit import fit_file
 from detectd.pipeline.records import Outgoing, Topic
 from detectd.service.engine import ScoringEngine
 from detectd.service.loop import Service

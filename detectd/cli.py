@@ -25,8 +25,7 @@ def main(argv: list[str] | None = None) -> int:
 
     prepare()
     quiet.install()
-    does = {name: command.__doc__ or "" for name, command in COMMANDS.items()}
-    arguments = parser(does).parse_args(argv)
+    arguments = parser({name: each.does for name, each in COMMANDS.items()}).parse_args(argv)
     if hasattr(arguments, "config"):
         arguments.config = (arguments.config or default_config()).absolute()
     return _run(arguments)
@@ -54,7 +53,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from detectd.filesystem.os_errors import located
 
     try:
-        COMMANDS[arguments.name](arguments, Console(say=_say, note=_note))
+        COMMANDS[arguments.name].run(arguments, Console(say=_say, note=_note))
     except DetectdError as error:
         _complain(error, arguments.debug, getattr(arguments, "config", None))
         return error.exit_code

@@ -17,7 +17,7 @@ COMMON = ("help", "debug", "config")
 
 def command_line() -> argparse.ArgumentParser:
     """The parser that the command uses."""
-    return parser({name: does.__doc__ or "" for name, does in COMMANDS.items()})
+    return parser({name: command.does for name, command in COMMANDS.items()})
 
 
 def leaves(top: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:

@@ -20,7 +20,7 @@ SINCE = 1_000
 
 
 def anomalies(arguments: argparse.Namespace, console: Console) -> None:
-    """The latest anomalies: time, key, score, p-value, features with their share, id."""
+    """Run `detectd anomalies`."""
     since_ms = None if arguments.since is None else _moment(arguments.since)
     from detectd import wiring
 

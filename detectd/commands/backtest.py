@@ -1,10 +1,12 @@
-"""`detectd backtest`."""
+"""`detectd backtest`: what the promise comes to on labelled history."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from detectd.commands.console import configuration, give
+from detectd.telemetry import logs
+from detectd.telemetry.progress import progress_bar
 
 if TYPE_CHECKING:
     import argparse
@@ -13,20 +15,19 @@ if TYPE_CHECKING:
 
 
 def backtest(arguments: argparse.Namespace, console: Console) -> None:
-    """The pipeline over labelled history: cost, rates against the promise, risk by coverage."""
+    """Run `detectd backtest`."""
     settings = configuration(arguments, console)
-    from detectd.commands import backtesting, sweeping
-    from detectd.commands.sweep_text import sweep_figures, sweep_text
+    from detectd.commands import backtest_sweep
+    from detectd.commands.backtest_history import judge_history
     from detectd.report.backtest import backtest_figures, backtest_text
-    from detectd.telemetry import logs
-    from detectd.telemetry.progress import progress_bar
 
     logs.configure(settings.log)
-    variants = sweeping.variants(arguments.sweep, settings) if arguments.sweep else []
+    variants = backtest_sweep.variants(arguments.sweep, settings) if arguments.sweep else []
     with progress_bar("detectd backtest") as advance:
-        tested = backtesting.backtest(arguments.input, arguments.label, settings, advance)
+        tested = judge_history(arguments.input, arguments.label, settings, advance)
     if variants:
-        swept = sweeping.sweep(tested, variants, settings)
-        give(sweep_figures(tested, swept), sweep_text, arguments, console)
+        swept = backtest_sweep.sweep(tested, variants, settings)
+        figures = backtest_sweep.sweep_figures(tested, swept)
+        give(figures, backtest_sweep.sweep_text, arguments, console)
         return
     give(backtest_figures(tested), backtest_text, arguments, console)

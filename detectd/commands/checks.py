@@ -11,7 +11,7 @@ from stat import S_ISVTX, S_IWOTH
 from typing import TYPE_CHECKING
 
 from detectd import derive, wiring
-from detectd.commands.learning import what_is_learnt
+from detectd.commands.check_training import what_is_learnt
 from detectd.errors import ConfigError, DetectdError
 from detectd.filesystem.os_errors import explained
 from detectd.filesystem.private_directories import require_private

@@ -1,36 +1,161 @@
-"""`detectd fit`."""
+"""`detectd fit`: from files of training rows to an active model."""
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import numpy as np
+import structlog
+
+from detectd import derive, wiring
 from detectd.commands.console import configuration
+from detectd.commands.input_files import Inputs
 from detectd.commands.models import to_other_hosts
+from detectd.errors import DetectdError
+from detectd.pipeline.decode import decode
+from detectd.pipeline.time_coverage import TimeCovered, widened
+from detectd.telemetry import logs
+from detectd.telemetry.progress import progress_bar
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from detectd.commands.console import Console
+    from detectd.models.serving import Serving
+    from detectd.pipeline.decode import Schema
+    from detectd.settings import Settings
+    from detectd.telemetry.progress import Advance
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What `fit` made, from how many rows of how many files, and what to know of the rows.
+
+    `before` is the version that was active until then.
+    """
+
+    serving: Serving
+    notes: list[str]
+    places: int
+    before: str | None
+
+
+@dataclass
+class _Rows:
+    """The rows (N, d) of all places, and what became of the records that gave none."""
+
+    parts: list[NDArray[np.float64]]
+    left_out: int = 0
+    first_error: str = ""
+    without: list[str] = field(default_factory=list)
+    covered: TimeCovered | None = None
 
 
 def fit(arguments: argparse.Namespace, console: Console) -> None:
-    """Fit, calibrate, store and activate a model."""
+    """Run `detectd fit`."""
     settings = configuration(arguments, console)
-    from detectd.commands import fitting
-    from detectd.commands.fit_text import fitted_text
-    from detectd.commands.input_files import Inputs
     from detectd.report.figures import figures
     from detectd.report.text import text
-    from detectd.telemetry import logs
-    from detectd.telemetry.progress import progress_bar
 
     logs.configure(settings.log)
     inputs = Inputs(arguments.input, settings)
     with progress_bar("detectd fit") as advance:
-        fitted = fitting.fit(inputs, settings, advance, activate=arguments.activate)
+        fitted = fit_inputs(inputs, settings, advance, activate=arguments.activate)
     for note in fitted.notes:
         console.note(f"detectd: {note}")
     console.say(text(figures(fitted.serving, {})))
-    console.say(fitted_text(fitted, settings.models.directory, active=arguments.activate))
+    console.say(_fitted_text(fitted, settings.models.directory, active=arguments.activate))
     if arguments.activate:
         to_other_hosts(settings, fitted.serving.model.version, console)
+
+
+def fit_file(path: Path, settings: Settings, advance: Advance) -> FitResult:
+    """Fit on one file, and activate the model. See `fit_inputs`."""
+    return fit_inputs(Inputs([str(path)], settings), settings, advance)
+
+
+def fit_inputs(
+    inputs: Inputs, settings: Settings, advance: Advance, *, activate: bool = True
+) -> FitResult:
+    """Train on the inputs, store the model and let it answer from now on, with `activate`.
+
+    Raises UsageError if an input cannot be read, DetectdError if their rows carry no model.
+    """
+    from detectd.models import serving, training
+
+    found = _read(inputs, derive.schema(settings), advance)
+    rows = np.concatenate(found.parts)
+    hours = None if found.covered is None else round(found.covered.hours, 1)
+    log.info("training.started", rows=len(rows), dead_letters=found.left_out, hours_covered=hours)
+    if not len(rows) and found.left_out:
+        raise DetectdError(
+            f"{inputs}: none of its {found.left_out} records gives a feature vector, the first "
+            f"because {found.first_error}; see [event]"
+        )
+    now = datetime.now(UTC)
+    model = training.train(rows, derive.recipe(settings), settings.event.declared, now)
+    ready = serving.serve_new(model, derive.serving_options(settings))
+    store = wiring.store(settings)
+    before = store.active()
+    store.save(model)
+    if activate:
+        store.activate(model.version)
+    notes = _notes(found, training.constant_features(model))
+    return FitResult(ready, notes, len(inputs.places), before)
+
+
+def _notes(found: _Rows, constant: Sequence[str]) -> list[str]:
+    notes = [f"{place}: none of its records is a row" for place in found.without]
+    if found.left_out:
+        notes.append(
+            f"{found.left_out} of the records were left out, the first because {found.first_error}"
+        )
+    if found.covered and found.covered.warning:
+        notes.append(found.covered.warning)
+    if constant:
+        notes.append(f"constant in training, so of no use to the detector: {', '.join(constant)}")
+    return notes
+
+
+def _read(inputs: Inputs, schema: Schema, advance: Advance) -> _Rows:
+    found = _Rows([np.empty((0, len(schema.columns)))])
+    rows_of: Counter[str] = Counter({str(place): 0 for place in inputs.places})
+    for place, records, share in inputs.chunks():
+        decoded = decode(records, schema)
+        found.parts.append(decoded.rows)
+        rows_of[place] += len(decoded.rows)
+        found.covered = widened(found.covered, (each.timestamp_ms for each in decoded.events))
+        if decoded.dead and not found.left_out:
+            first = min(decoded.dead)
+            among = f"{records[first].id}: " if len(inputs.places) > 1 else ""
+            found.first_error = f"{among}{decoded.dead[first].error}"
+        found.left_out += len(decoded.dead)
+        advance(share, rows_of.total())
+    found.without = [place for place, rows in rows_of.items() if not rows]
+    return found
+
+
+def _fitted_text(fitted: FitResult, directory: Path, *, active: bool) -> str:
+    """The rows, where the model is, and which one answers now."""
+    model = fitted.serving.model
+    places = f"{fitted.places} inputs" if fitted.places > 1 else "one input"
+    lines = [f"fitted on {len(model.rows):,} rows of {places}: {model.version} in {directory}"]
+    if active:
+        replaced = fitted.before not in (None, model.version)
+        instead = f", in place of {fitted.before}" if replaced else ""
+        lines.append(f"active: {model.version}{instead}")
+    else:
+        lines.append(
+            f"active: {fitted.before or 'none'}, as before; "
+            f"`detectd models activate {model.version}` lets the new one answer"
+        )
+    return "\n".join(lines)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def list_(arguments: argparse.Namespace, console: Console) -> None:
-    """One line a model, oldest first, the active one starred; at the end what it has answered."""
+    """Run `detectd models list`."""
     from detectd import wiring
     from detectd.models.observations import VERDICTS
 
@@ -33,7 +33,7 @@ def list_(arguments: argparse.Namespace, console: Console) -> None:
 
 
 def show(arguments: argparse.Namespace, console: Console) -> None:
-    """A model's manifest."""
+    """Run `detectd models show`."""
     from detectd import wiring
 
     settings = configuration(arguments, console)
@@ -42,7 +42,7 @@ def show(arguments: argparse.Namespace, console: Console) -> None:
 
 
 def activate(arguments: argparse.Namespace, console: Console) -> None:
-    """Let a version answer from now on."""
+    """Run `detectd models activate`."""
     from detectd import wiring
 
     settings = configuration(arguments, console)
@@ -52,7 +52,7 @@ def activate(arguments: argparse.Namespace, console: Console) -> None:
 
 
 def rollback(arguments: argparse.Namespace, console: Console) -> None:
-    """Go back to the version that answered before."""
+    """Run `detectd models rollback`."""
     from detectd import wiring
 
     settings = configuration(arguments, console)
@@ -62,7 +62,7 @@ def rollback(arguments: argparse.Namespace, console: Console) -> None:
 
 
 def discard(arguments: argparse.Namespace, console: Console) -> None:
-    """Discard the rows collected for the next model, and the model that waits, if any."""
+    """Run `detectd models discard`."""
     from detectd import wiring
 
     waited = wiring.store(configuration(arguments, console)).discard()
@@ -72,7 +72,7 @@ def discard(arguments: argparse.Namespace, console: Console) -> None:
 
 
 def shadow(arguments: argparse.Namespace, console: Console) -> None:
-    """Let a version score along without being heard, for comparison; none ends that."""
+    """Run `detectd models shadow`."""
     from detectd import wiring
 
     wiring.store(configuration(arguments, console)).nominate(arguments.version)
@@ -80,7 +80,7 @@ def shadow(arguments: argparse.Namespace, console: Console) -> None:
 
 
 def publish(arguments: argparse.Namespace, console: Console) -> None:
-    """Let every host that reads kafka.models_topic answer with a model."""
+    """Run `detectd models publish`."""
     settings = configuration(arguments, console)
     version = arguments.version or _active(settings)
     if settings.kafka.models_topic is None:
@@ -89,7 +89,7 @@ def publish(arguments: argparse.Namespace, console: Console) -> None:
 
 
 def prune(arguments: argparse.Namespace, console: Console) -> None:
-    """Remove old versions."""
+    """Run `detectd models prune`."""
     from detectd import wiring
 
     store = wiring.store(configuration(arguments, console))

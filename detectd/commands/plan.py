@@ -23,7 +23,7 @@ ANY_STREAM: dict[str, Any] = {
 
 
 def plan(arguments: argparse.Namespace, console: Console) -> None:
-    """What could be promised, before there is any data."""
+    """Run `detectd plan`."""
     from detectd import derive
     from detectd.report.plan import SIZES, plan_figures, plan_text
     from detectd.settings.loader import read, settle

@@ -1,4 +1,4 @@
-"""`detectd run`."""
+"""`detectd run`, and what a bounded run says at its end."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
+from detectd.signals import Stop
+
 if TYPE_CHECKING:
     import argparse
 
     from detectd.commands.console import Console
+    from detectd.service.run_summary import Summary
 
 
 def run(arguments: argparse.Namespace, console: Console) -> None:
-    """source -> verdicts -> sink, until SIGTERM or the end of a bounded source."""
-    from detectd.signals import Stop
-
+    """Run `detectd run`."""
     stop = Stop()
     stop.listen()  # before the slow imports: a stop during them is a stop like any other
     from detectd.settings.loader import examine, load
 
     settings, warnings = examine(arguments.config)
     from detectd import jit
-    from detectd.commands.run_text import summary_text
     from detectd.service.loop import Service
     from detectd.settings.secrets import exposed, in_the_clear
     from detectd.telemetry import logs
@@ -45,3 +45,47 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
         # Verdicts may be on stdout; then the summary must not be among them.
         tell = console.note if settings.sink.kind == "stdout" else console.say
         tell(summary_text(summary))
+
+
+def summary_text(summary: Summary) -> str:
+    """Counts per topic, abstention seen against promised, and the rate."""
+    total = summary.topics.total()
+    rate = total / summary.seconds if summary.seconds else 0.0
+    warming = f" ({summary.warming_up:,} while warming up)" if summary.warming_up else ""
+    lines = [
+        f"records   {total:,} in {summary.seconds:.1f} s, {rate:,.0f} a second",
+        *(f"{topic:12}{count:>12,}" for topic, count in _rows(summary)),
+    ]
+    lines[-2] += warming
+    if summary.no_model:
+        lines.append(f"no model    {summary.no_model}")
+    if summary.serving:
+        lines += _against_promise(summary)
+    return "\n".join(lines)
+
+
+def _rows(summary: Summary) -> list[tuple[str, int]]:
+    names = ("normal", "anomaly", "abstain", "dead_letter")
+    return [(name, summary.topics[name]) for name in names]
+
+
+def _against_promise(summary: Summary) -> list[str]:
+    from detectd.report.figures import exact_figures
+    from detectd.report.wording import abstention_sentence
+
+    assert summary.serving
+    promise = summary.serving.promise
+    abstained = summary.scored["abstain"]
+    events = summary.scored["normal"] + summary.scored["anomaly"] + abstained
+    if not events:
+        return []
+    seen = f"abstained   {abstained / events:.3%} of {events:,} judged events; "
+    kept = promise.kept(events, abstained)
+    if promise.exact is None or not promise.rate_bounded:
+        standing = "" if kept is None else f": {'kept' if kept else 'NOT KEPT'}"
+        return [f"{seen}the model {abstention_sentence(exact_figures(promise))}{standing}"]
+    return [
+        f"{seen}promised {promise.exact.expected_rejection_rate:.3%} on average, at most "
+        f"{promise.exact.rejection_rate_upper:.3%} with probability {1 - promise.exact.delta:g}: "
+        f"{'kept' if kept else 'NOT KEPT'}"
+    ]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def status(arguments: argparse.Namespace, console: Console) -> None:
-    """How the running service is doing: its promise, what it observed, lag, model, alarms."""
+    """Run `detectd status`."""
     from detectd import wiring
 
     settings = configuration(arguments, console)

@@ -17,7 +17,7 @@ UNLESS_ASKED = 20
 
 
 def tap(arguments: argparse.Namespace, console: Console) -> None:
-    """A live sample of an output: the last records, the next that are committed, until N."""
+    """Run `detectd tap`."""
     from detectd.signals import Stop
 
     stop = Stop()

@@ -10,7 +10,7 @@ import pytest
 from kafka import KafkaAdminClient
 
 from detectd import wiring
-from detectd.commands.replaying import replay
+from detectd.commands.dead_letters import replay_all
 from detectd.errors import DetectdError
 from detectd.pipeline import dead_letters
 from detectd.pipeline.records import Topic
@@ -140,10 +140,10 @@ def test_a_replay_that_is_cut_off_goes_on_and_answers_nothing_twice(
 
     monkeypatch.setattr(transport.Producer, "commit", cut_off)
     with pytest.raises(DetectdError, match="power cut"):
-        replay(settings, Stop())
+        replay_all(settings, Stop())
     left = sum(listed(ailing, replayed=False).values())
     assert 0 < left < 300
-    assert replay(settings, Stop()).topics.total() == left
+    assert replay_all(settings, Stop()).topics.total() == left
     again = listed(ailing, replayed=False)
     with closing(kafka_broker.client(KafkaAdminClient)) as admin:
         admin.delete_groups([wiring.kafka_client(settings, beside="dead-letters").group_id])
@@ -168,7 +168,7 @@ def test_tap_sees_what_is_committed_from_now_on_and_joins_no_group(ailing, kafka
     deadline = time.monotonic() + 60
     replays = 0
     while not seen and time.monotonic() < deadline:
-        replays += replay(settings, Stop()).topics["dead_letter"]
+        replays += replay_all(settings, Stop()).topics["dead_letter"]
         looking.wait(0.3)
     stop.request()
     onlooker.join()

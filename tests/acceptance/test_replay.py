@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from detectd import wiring
-from detectd.commands.replaying import replay
+from detectd.commands.dead_letters import replay_all
 from detectd.errors import DetectdError
 from detectd.pipeline import dead_letters
 from detectd.service.loop import Service
@@ -36,7 +36,7 @@ def serve(world):
 
 
 def again(world, **options):
-    return replay(load(world.path), Stop(), **options)
+    return replay_all(load(world.path), Stop(), **options)
 
 
 def listed(world, *, replayed=False):
@@ -160,7 +160,7 @@ def test_a_replay_that_is_cut_off_goes_on_and_answers_nothing_twice(
 def test_a_stop_ends_it_between_two_commits(ailing):
     stop = Stop()
     stop.request()
-    assert replay(load(ailing.path), stop).topics.total() == 0
+    assert replay_all(load(ailing.path), stop).topics.total() == 0
     assert sum(listed(ailing).values()) == 200
 
 

@@ -66,14 +66,15 @@ def test_the_clients_of_kafka_do_not_log_the_bytes_of_a_login(capsys, form):
 def test_debug_shows_frames_without_locals():
     program = f"""
         import sys
-        from detectd import cli, commands
+        from detectd import cli
+        from detectd.commands import check
 
         def fails(arguments, console):
             "Fail."
             password = {SECRET!r}.upper().lower()
             raise RuntimeError("unforeseen")
 
-        commands.COMMANDS["check"] = fails
+        check.check = fails
         sys.exit(cli.main(["check", "--debug"]))
     """
     program = textwrap.dedent(program).replace(repr(SECRET), "'-'.join(['hush'] * 2)")

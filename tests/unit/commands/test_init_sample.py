@@ -7,8 +7,8 @@ import tomllib
 
 import pytest
 
-from detectd.commands.first_config import first_config
-from detectd.commands.sampling import sample
+from detectd.commands.init import first_config
+from detectd.commands.init_sample import sample
 from detectd.errors import UsageError
 
 HEADER = ["time", "host", "load", "größe"]

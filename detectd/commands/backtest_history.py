@@ -1,6 +1,6 @@
-"""`detectd backtest`: the pipeline over labelled history, as `run` would answer it.
+"""Labelled history judged by the pipeline, as `run` would answer it.
 
-The active model judges every record. Where there is none, the first `training.warmup` events train
+The active model judges every record. If there is none, the first `training.warmup` events train
 one, as in `run`, and the rest are judged; it is stored nowhere.
 """
 
@@ -74,7 +74,7 @@ class _Reading:
         self.advance(self.file.progress(), self.events)
 
 
-def backtest(path: Path, label: str, settings: Settings, advance: Advance) -> Backtest:
+def judge_history(path: Path, label: str, settings: Settings, advance: Advance) -> Backtest:
     """Judge the file at `path`, whose events say in the field `label` what they are in truth.
 
     Raises UsageError where the file or a label cannot be read, DetectdError where nothing of it

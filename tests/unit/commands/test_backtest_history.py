@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from detectd import wiring
-from detectd.commands.backtesting import backtest, truth_of
-from detectd.commands.fitting import fit_file
+from detectd.commands.backtest_history import judge_history, truth_of
+from detectd.commands.fit import fit_file
 from detectd.errors import ConfigError, DetectdError, UsageError
 from detectd.rejection import Costs, exact_promise
 from detectd.report.backtest import POINTS, TABLE, backtest_figures, backtest_text
@@ -56,7 +56,7 @@ def fitted(world):
 
 def backtested(world, events, label="truth.fault"):
     path = world.lines(world.events, map(json.dumps, events))
-    return backtest(path, label, load(world.path), silent)
+    return judge_history(path, label, load(world.path), silent)
 
 
 def test_it_answers_as_the_service_does(fitted):
@@ -206,13 +206,13 @@ def test_csv_has_its_label_in_a_column(fitted):
         writer = csv.writer(file)
         writer.writerow(["a", "b", "fault"])
         writer.writerows([e["a"], e["b"], int(e["truth"]["fault"])] for e in history(300, 2))
-    anomalous = backtest(path, "fault", load(fitted.path), silent).answered.anomalous
+    anomalous = judge_history(path, "fault", load(fitted.path), silent).answered.anomalous
     assert anomalous.tolist() == backtested(fitted, history(300, 2)).answered.anomalous.tolist()
 
 
 def test_a_file_that_cannot_be_read_is_the_arguments_fault(fitted):
     with pytest.raises(UsageError, match=r"^--input .*nowhere.jsonl does not exist"):
-        backtest(fitted.home / "nowhere.jsonl", "truth", load(fitted.path), silent)
+        judge_history(fitted.home / "nowhere.jsonl", "truth", load(fitted.path), silent)
 
 
 def test_the_command(fitted):
@@ -244,7 +244,7 @@ def test_csv_labels_are_text(fitted, zero, one):
         writer.writerow(["a", "b", "fault"])
         rows = history(300, 2)
         writer.writerows([e["a"], e["b"], one if e["truth"]["fault"] else zero] for e in rows)
-    found = backtest(path, "fault", load(fitted.path), silent)
+    found = judge_history(path, "fault", load(fitted.path), silent)
     assert found.answered.anomalous.sum() == sum(e["truth"]["fault"] for e in rows)
 
 
