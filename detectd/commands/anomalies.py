@@ -6,8 +6,15 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
+from detectd import wiring
 from detectd.commands.console import configuration, give
 from detectd.errors import UsageError
+from detectd.pipeline.anomaly_records import reader
+from detectd.pipeline.fields import before
+from detectd.pipeline.records import Topic
+from detectd.report.anomalies import by_key_figures, by_key_text, list_figures, list_text
+from detectd.report.anomaly_selection import Selection, by_key
+from detectd.telemetry import logs
 
 if TYPE_CHECKING:
     import argparse
@@ -22,15 +29,7 @@ SINCE = 1_000
 def anomalies(arguments: argparse.Namespace, console: Console) -> None:
     """Run `detectd anomalies`."""
     since_ms = None if arguments.since is None else _moment(arguments.since)
-    from detectd import wiring
-
     settings = configuration(arguments, console)
-    from detectd.pipeline.anomaly_records import reader
-    from detectd.pipeline.records import Topic
-    from detectd.report.anomalies import by_key_figures, by_key_text, list_figures, list_text
-    from detectd.report.anomaly_selection import Selection, by_key
-    from detectd.telemetry import logs
-
     logs.configure(settings.log)
     topic, outputs = Topic(arguments.verdict), wiring.outputs(settings)
     read = reader(settings.event.labels, original=settings.output.value == "original")
@@ -59,8 +58,6 @@ def anomalies(arguments: argparse.Namespace, console: Console) -> None:
 
 def _moment(text: str) -> int:
     """Unix time in ms of a span before now, or of an ISO time. Raises UsageError."""
-    from detectd.pipeline.fields import before
-
     found = before(text, time.time_ns() // 1_000_000)
     if found is None:
         raise UsageError(f"--since {text}: neither a span like 90s, 30m, 2h, 7d nor an ISO time")

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from detectd.filesystem.result_file import write_result
+from detectd.settings.loader import examine
 
 if TYPE_CHECKING:
     import argparse
@@ -23,8 +24,6 @@ class Console(NamedTuple):
 
 def configuration(arguments: argparse.Namespace, console: Console) -> Settings:
     """The settings of the command, after a note of what may not be meant in them."""
-    from detectd.settings.loader import examine
-
     settings, warnings = examine(arguments.config)
     for warning in warnings:
         console.note(f"detectd: WARNING: {warning}")

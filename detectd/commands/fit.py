@@ -17,6 +17,7 @@ from detectd.commands.models import to_other_hosts
 from detectd.errors import DetectdError
 from detectd.pipeline.decode import decode
 from detectd.pipeline.time_coverage import TimeCovered, widened
+from detectd.report.text import text
 from detectd.telemetry import logs
 from detectd.telemetry.progress import progress_bar
 
@@ -64,7 +65,6 @@ def fit(arguments: argparse.Namespace, console: Console) -> None:
     """Run `detectd fit`."""
     settings = configuration(arguments, console)
     from detectd.report.figures import figures
-    from detectd.report.text import text
 
     logs.configure(settings.log)
     inputs = Inputs(arguments.input, settings)

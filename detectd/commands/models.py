@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from detectd import wiring
 from detectd.commands.console import configuration
 from detectd.errors import UsageError
+from detectd.models.observations import VERDICTS
+from detectd.telemetry import logs
 
 if TYPE_CHECKING:
     import argparse
@@ -17,9 +20,6 @@ if TYPE_CHECKING:
 
 def list_(arguments: argparse.Namespace, console: Console) -> None:
     """Run `detectd models list`."""
-    from detectd import wiring
-    from detectd.models.observations import VERDICTS
-
     store = wiring.store(configuration(arguments, console))
     active, held = store.active(), store.held()
     for version in store.versions():
@@ -34,8 +34,6 @@ def list_(arguments: argparse.Namespace, console: Console) -> None:
 
 def show(arguments: argparse.Namespace, console: Console) -> None:
     """Run `detectd models show`."""
-    from detectd import wiring
-
     settings = configuration(arguments, console)
     manifest = wiring.store(settings).manifest(arguments.version or _active(settings))
     console.say(json.dumps(manifest, indent=2))
@@ -43,8 +41,6 @@ def show(arguments: argparse.Namespace, console: Console) -> None:
 
 def activate(arguments: argparse.Namespace, console: Console) -> None:
     """Run `detectd models activate`."""
-    from detectd import wiring
-
     settings = configuration(arguments, console)
     wiring.store(settings).activate(arguments.version)
     console.say(f"active: {arguments.version}")
@@ -53,8 +49,6 @@ def activate(arguments: argparse.Namespace, console: Console) -> None:
 
 def rollback(arguments: argparse.Namespace, console: Console) -> None:
     """Run `detectd models rollback`."""
-    from detectd import wiring
-
     settings = configuration(arguments, console)
     version = wiring.store(settings).rollback()
     console.say(f"active: {version}")
@@ -63,8 +57,6 @@ def rollback(arguments: argparse.Namespace, console: Console) -> None:
 
 def discard(arguments: argparse.Namespace, console: Console) -> None:
     """Run `detectd models discard`."""
-    from detectd import wiring
-
     waited = wiring.store(configuration(arguments, console)).discard()
     console.say("discarded: the rows collected for the next model")
     if waited:
@@ -73,8 +65,6 @@ def discard(arguments: argparse.Namespace, console: Console) -> None:
 
 def shadow(arguments: argparse.Namespace, console: Console) -> None:
     """Run `detectd models shadow`."""
-    from detectd import wiring
-
     wiring.store(configuration(arguments, console)).nominate(arguments.version)
     console.say(f"candidate: {arguments.version or 'none'}")
 
@@ -90,8 +80,6 @@ def publish(arguments: argparse.Namespace, console: Console) -> None:
 
 def prune(arguments: argparse.Namespace, console: Console) -> None:
     """Run `detectd models prune`."""
-    from detectd import wiring
-
     store = wiring.store(configuration(arguments, console))
     gone = store.prune(arguments.keep)
     for version in gone:
@@ -103,9 +91,6 @@ def prune(arguments: argparse.Namespace, console: Console) -> None:
 
 def to_other_hosts(settings: Settings, version: str, console: Console) -> None:
     """Publish a model where the configuration names a topic for models."""
-    from detectd import wiring
-    from detectd.telemetry import logs
-
     logs.configure(settings.log)
     topic = wiring.publish(settings, version)
     if topic:
@@ -113,8 +98,6 @@ def to_other_hosts(settings: Settings, version: str, console: Console) -> None:
 
 
 def _active(settings: Settings) -> str:
-    from detectd import wiring
-
     version = wiring.store(settings).active()
     if version is None:
         raise UsageError(f"{settings.models.directory}: no model is active; name a version")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from detectd import derive
 from detectd.commands.arguments import PLAN_KEYS
 from detectd.commands.console import give
 from detectd.config_path import DEFAULT_CONFIG
 from detectd.nearest import exists, missing
+from detectd.settings.loader import read, settle
 
 if TYPE_CHECKING:
     import argparse
@@ -24,10 +26,6 @@ ANY_STREAM: dict[str, Any] = {
 
 def plan(arguments: argparse.Namespace, console: Console) -> None:
     """Run `detectd plan`."""
-    from detectd import derive
-    from detectd.report.plan import SIZES, plan_figures, plan_text
-    from detectd.settings.loader import read, settle
-
     named = exists(arguments.config)
     written = read(arguments.config) if named else ANY_STREAM
     asked: dict[str, dict[str, float]] = {}
@@ -40,6 +38,8 @@ def plan(arguments: argparse.Namespace, console: Console) -> None:
         replaced = {"T", "max_abstain_rate"} if keys.keys() & {"T", "max_abstain_rate"} else set()
         kept = {k: v for k, v in written.get(section, {}).items() if k not in replaced}
         written = written | {section: kept | keys}
+    from detectd.report.plan import SIZES, plan_figures, plan_text
+
     terms = derive.terms(settle(written, "plan"))
     found = plan_figures(terms, arguments.n or SIZES, arguments.events_per_day)
     give(found, plan_text, arguments, console)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from detectd import derive, wiring
 from detectd.commands.console import configuration, give, write
+from detectd.report.anomalies import remembered
 from detectd.report.text import text
 from detectd.telemetry import logs
 
@@ -34,7 +35,6 @@ def active_figures(settings: Settings) -> dict[str, Any]:
     Where a candidate scores along, its own promise beside that, and how far the two agree; and its
     latest and strongest anomalies, and the keys with the most.
     """
-    from detectd.report.anomalies import remembered
     from detectd.report.figures import figures
 
     serving, observed = _active(settings)

@@ -6,7 +6,11 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
+from detectd.settings.loader import examine, load
+from detectd.settings.secrets import exposed, in_the_clear
 from detectd.signals import Stop
+from detectd.telemetry import logs
+from detectd.telemetry.progress import progress_bar
 
 if TYPE_CHECKING:
     import argparse
@@ -19,14 +23,9 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     """Run `detectd run`."""
     stop = Stop()
     stop.listen()  # before the slow imports: a stop during them is a stop like any other
-    from detectd.settings.loader import examine, load
-
     settings, warnings = examine(arguments.config)
     from detectd import jit
     from detectd.service.loop import Service
-    from detectd.settings.secrets import exposed, in_the_clear
-    from detectd.telemetry import logs
-    from detectd.telemetry.progress import progress_bar
 
     logs.configure(settings.log)
     for warning in warnings:

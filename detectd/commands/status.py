@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from detectd import __version__
+from detectd import __version__, wiring
 from detectd.commands.console import configuration, printable
+from detectd.report.status import status_text
+from detectd.telemetry.client import of_configuration, running
 
 if TYPE_CHECKING:
     import argparse
@@ -16,12 +18,7 @@ if TYPE_CHECKING:
 
 def status(arguments: argparse.Namespace, console: Console) -> None:
     """Run `detectd status`."""
-    from detectd import wiring
-
     settings = configuration(arguments, console)
-    from detectd.report.status import status_text
-    from detectd.telemetry.client import of_configuration, running
-
     told = running(settings.server.listen, wiring.server_token(settings))
     if not arguments.all:
         told = of_configuration(told, arguments.config)

@@ -5,7 +5,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from detectd import wiring
 from detectd.commands.console import configuration
+from detectd.pipeline.records import Topic
+from detectd.report.sample import as_json, as_text
+from detectd.signals import Stop
+from detectd.telemetry import logs
 
 if TYPE_CHECKING:
     import argparse
@@ -18,17 +23,9 @@ UNLESS_ASKED = 20
 
 def tap(arguments: argparse.Namespace, console: Console) -> None:
     """Run `detectd tap`."""
-    from detectd.signals import Stop
-
     stop = Stop()
     stop.listen()
-    from detectd import wiring
-
     settings = configuration(arguments, console)
-    from detectd.pipeline.records import Topic
-    from detectd.report.sample import as_json, as_text
-    from detectd.telemetry import logs
-
     logs.configure(settings.log)
     topic = Topic(arguments.verdict)
     left = arguments.n or (math.inf if arguments.last else UNLESS_ASKED)
