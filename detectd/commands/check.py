@@ -1,33 +1,50 @@
-"""`detectd check`."""
+"""`detectd check`: all that can be known to be wrong before the service starts."""
 
 from __future__ import annotations
 
+import os
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from stat import S_ISVTX, S_IWOTH
 from typing import TYPE_CHECKING
+
+from detectd import derive, wiring
+from detectd.commands.check_training import what_is_learnt
+from detectd.errors import ConfigError, DetectdError
+from detectd.filesystem.os_errors import explained
+from detectd.filesystem.private_directories import require_private
+from detectd.filesystem.safe_walk import Walk
+from detectd.nearest import exists, missing
+from detectd.pipeline import memory_budget
+from detectd.pipeline.decode import decode
+from detectd.pipeline.field_watch import FIRST_RECORDS, FieldWatch
+from detectd.settings.loader import examine
+from detectd.settings.secrets import exposed, in_the_clear
+from detectd.settings.stock import unedited
+from detectd.telemetry import listen_address, logs
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
     from detectd.commands.console import Console
+    from detectd.settings import Settings
 
 
 def check(arguments: argparse.Namespace, console: Console) -> None:
-    """Validate config, detector, features, source, sink and store."""
-    from detectd.settings.loader import examine
-
+    """Run `detectd check`."""
     settings, warnings = examine(arguments.config)
-    from detectd.commands.checks import check as checked
-    from detectd.settings.secrets import exposed, in_the_clear
-
     console.say(f"config    {arguments.config}")
     for warning in warnings:
         console.say(f"WARNING   {warning}")
-    for line in checked(settings):
+    for line in _without_brokers(settings):
         console.say(line)
     for why in (*exposed(settings), *in_the_clear(settings)):
         console.say(f"WARNING   {why}")
     if arguments.connect:
         from detectd.commands.check_kafka import connect_check
-        from detectd.telemetry import logs
 
         logs.configure(settings.log)
         table = connect_check(settings)
@@ -35,3 +52,213 @@ def check(arguments: argparse.Namespace, console: Console) -> None:
         failed = table.verdict()
         if failed:
             raise failed
+
+
+def _without_brokers(settings: Settings) -> list[str]:
+    """Return what was found good, one line each.
+
+    Raises ConfigError with one line for each thing that is not.
+    """
+    good: list[str] = []
+    bad: list[str] = []
+    looks = (_detector, _functions, _source, _sink, _server, _memory, _model, _learning, _cache)
+    for look in looks:
+        try:
+            good += look(settings)
+        except DetectdError as mistake:
+            bad.append(str(mistake))
+    if bad:
+        raise ConfigError("\n".join(bad))
+    return good
+
+
+def _detector(settings: Settings) -> Iterator[str]:
+    detector = settings.detector
+    derive.require_detector(settings)
+    yield f"detector  {detector.name}, contamination {detector.contamination}"
+
+
+def _functions(settings: Settings) -> Iterator[str]:
+    time = settings.event.timestamp or "the record's timestamp"
+    for each in settings.event.functions:
+        columns = ", ".join(each.columns)
+        yield f"feature   {each.label}: {each.meaning}, from {time}, in columns {columns}"
+
+
+def _source(settings: Settings) -> Iterator[str]:
+    source = settings.source
+    yield f"source    {source.kind} {source.path or ' '.join(source.topics)}".rstrip()
+    if source.kind != "file":
+        return
+    assert source.path is not None
+    yield from _writers(source.path)
+    if source.follow and not exists(source.path):
+        if stock := unedited(settings):
+            yield f"WARNING   {stock}"
+        yield f"WARNING   source.path: {missing(source.path, '`run` waits until it does')}"
+    elif not source.follow or source.path.is_file():
+        yield from _try_first_records(settings)
+
+
+def _writers(path: Path) -> Iterator[str]:
+    """Warn if every user could put another file in the place of the source."""
+    try:
+        with Walk(path, missing_ok=True) as walk:
+            places = [*walk.directories, *([] if walk.missing else [(walk.place, walk.status)])]
+    except OSError:
+        return
+    # In a sticky directory, as /tmp, they cannot replace what is there.
+    open_to_all = (p for p, each in places if each.st_mode & (S_IWOTH | S_ISVTX) == S_IWOTH)
+    for place in open_to_all:
+        yield (
+            f"WARNING   source.path: every user of this host can write to {place}, and so give the "
+            "service events of their own; move the file"
+        )
+
+
+def _cache(settings: Settings) -> Iterator[str]:
+    """Warn if compiled code cannot be kept, without importing what compiles."""
+    directory = os.environ.get("NUMBA_CACHE_DIR")
+    if "detectd.jit" in sys.modules:
+        from detectd import jit
+
+        yield from (f"WARNING   {why}" for why in jit.refused)
+    elif directory:
+        try:
+            check_owners = settings.paths.check_owners
+            require_private("NUMBA_CACHE_DIR", Path(directory), check_owners=check_owners)
+        except (ConfigError, OSError) as why:
+            yield f"WARNING   each start compiles what it runs: {why}"
+
+
+def _try_first_records(settings: Settings) -> Iterator[str]:
+    """Open the file as `run` would, and see whether its first records give rows, keys and times.
+
+    Raises ConfigError if none of them gives a row; what is followed may yet change.
+    """
+    source = wiring.source(settings, None)
+    try:
+        source.start(None)
+        batch = source.read(FIRST_RECORDS, 0)
+    finally:
+        source.close()
+    schema = derive.schema(settings)
+    decoded = decode(batch.records, schema)
+    if decoded.dead and not decoded.sound:
+        wrong = (
+            f"event: the first {len(batch.records)} records of {settings.source.path} are all dead "
+            f"letters, the first because {decoded.dead[0].error}; correct [event] or the file"
+        )
+        if not settings.source.follow:
+            raise ConfigError(wrong)
+        yield f"WARNING   {wrong}"
+    watch = FieldWatch(schema)
+    watch.look(batch.records, last=True)
+    yield from (f"WARNING   {warning}" for warning in watch.warnings)
+
+
+def _memory(settings: Settings) -> Iterator[str]:
+    source = settings.source
+    in_flight = settings.kafka.fetch_bytes if source.kind == "kafka" else 0
+    most = memory_budget.budget(source.batch_bytes, source.max_record_bytes, in_flight)
+    yield f"memory    at most {most >> 20:,} MiB beside libraries and model"
+
+
+def _sink(settings: Settings) -> Iterator[str]:
+    directory = settings.sink.directory
+    if settings.sink.kind == "file" and directory is not None:
+        _require_writable("sink.directory", directory, check_owners=settings.paths.check_owners)
+    yield f"sink      {settings.sink.kind} {directory or ''}".rstrip()
+    yield f"delivery  {derive.delivery(settings)}"
+
+
+def _server(settings: Settings) -> Iterator[str]:
+    listen_address.parse(settings.server.listen, wiring.server_token(settings))
+    yield f"server    {settings.server.listen or 'nowhere'}"
+
+
+def _model(settings: Settings) -> Iterator[str]:
+    check_owners = settings.paths.check_owners
+    _require_writable("models.directory", settings.models.directory, check_owners=check_owners)
+    store = wiring.store(settings)
+    if store.active() is None or settings.training.refit != "never":
+        derive.require_trainable_warmup(settings)
+    if store.active() is None:
+        yield f"model     none yet: {_first_rows(settings)} train one"
+        yield from _zone_after_warmup(settings)
+        return
+    from detectd.models.serving import load_active, other_settings, serve
+    from detectd.report.figures import exact_figures
+    from detectd.report.wording import abstention_sentence, reach_sentence
+
+    model = load_active(store, datetime.now(UTC))
+    assert model
+    options = derive.serving_options(settings)
+    promise = serve(model, options).promise
+    yield f"model     {model.version}, {model.recipe.detector}"
+    yield f"zone      {reach_sentence(promise.reach)}"
+    yield f"promise   {abstention_sentence(exact_figures(promise))}"
+    for changed in other_settings(model, options):
+        yield f"WARNING   the model was fitted with other settings: {changed}; `detectd fit` anew"
+    for warning in promise.warnings:
+        yield f"WARNING   {warning}"
+
+
+def _learning(settings: Settings) -> Iterator[str]:
+    try:
+        fewest = derive.refit_rows(settings)
+    except DetectdError:
+        return  # `_model` reports it
+    for sentence in what_is_learnt(settings.training, fewest):
+        yield f"learning  {sentence}"
+
+
+def _zone_after_warmup(settings: Settings) -> Iterator[str]:
+    """The zone that the warm-up will have: its ranks are those of any scores without ties."""
+    if settings.detector.contamination == "estimate":
+        return
+    from detectd.models.training import calibration_size
+    from detectd.rejection import cost_warnings, reach
+    from detectd.rejection.promise import planned_zone, zone_warnings
+    from detectd.report.wording import reach_sentence
+
+    terms = derive.terms(settings)
+    n = calibration_size(settings.training.warmup_rows, derive.recipe(settings))
+    try:
+        zone = planned_zone(n, terms)
+    except ConfigError as impossible:
+        raise ConfigError(f"rejector: {impossible}") from None
+    most = "at most " if settings.training.warmup_span_ms is not None else ""
+    yield (
+        f"zone      n = {most}{n:,} calibration scores, T = {zone.T:.6g}: "
+        f"{reach_sentence(reach(zone, terms.contamination))}"
+    )
+    warnings = [*zone_warnings(zone, terms), *cost_warnings(terms.contamination, terms.costs)]
+    yield from (f"WARNING   {warning}" for warning in warnings)
+
+
+def _first_rows(settings: Settings) -> str:
+    asked = settings.training
+    if asked.warmup_span_ms is None:
+        return f"the first {asked.warmup:,} events"
+    return f"the first events, spanning {asked.warmup}, at most {asked.window:,} of them"
+
+
+def _require_writable(key: str, directory: Path, *, check_owners: bool) -> None:
+    """The directory, or the nearest parent that is there and in which it will be made."""
+    try:
+        require_private(key, directory, check_owners=check_owners)
+    except OSError as refused:
+        raise explained(refused, f"{key}: {directory} cannot be used") from None
+    nearest = directory
+    while not nearest.exists() and nearest != nearest.parent:
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        raise ConfigError(f"{key}: {nearest} is not a directory; name one")
+    try:
+        # Asking the kernel is the only answer that holds for root and read-only mounts alike.
+        tempfile.TemporaryFile(dir=nearest).close()
+    except OSError as refused:
+        raise explained(
+            refused, f"{key}: {nearest} cannot be written", "chown it or name another"
+        ) from None

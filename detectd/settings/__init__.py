@@ -2,7 +2,7 @@
 
 Values come from one TOML file; the environment overrides them as `DETECTD_SECTION__KEY`, see
 `detectd.settings.environment`. Unknown keys are errors. What needs more than the value itself (does
-PyOD have this detector, can this directory be written) is looked at by `detectd.commands.checks`.
+PyOD have this detector, can this directory be written) is looked at by `detectd.commands.check`.
 """
 
 from __future__ import annotations
