@@ -21,7 +21,7 @@ from detectd.service.champion import Champion
 from detectd.service.retraining import Retrainer, begun
 from detectd.service.shadow import Shadow
 from detectd.service.store_upkeep import StoreMaintenance
-from detectd.service.warmup import WarmupPhase
+from detectd.service.warmup import WarmupOptions, WarmupPhase
 from detectd.telemetry.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -244,7 +244,7 @@ class ScoringEngine:
 
     def _collect(self, before: Any) -> None:
         if not self.warming:
-            self.warming = WarmupPhase(self.settings, self.schema, self.store)
+            self.warming = WarmupPhase(_warmup_options(self.settings), self.schema, self.store)
         # Earlier versions committed a number, of rows that are written in another way.
         self.warming.resume(before if isinstance(before, dict) else None)
 
@@ -376,3 +376,16 @@ class ScoringEngine:
         if settings.training.refit == "never":
             return None
         return self.retrainer or begun(settings, self.store, ready)
+
+
+def _warmup_options(settings: Settings) -> WarmupOptions:
+    """Raises DetectdError if no warm-up could train the model."""
+    derive.require_detector(settings)
+    derive.require_trainable_warmup(settings)
+    return WarmupOptions(
+        goal=derive.warmup_goal(settings),
+        recipe=derive.recipe(settings),
+        on_warmup=settings.training.on_warmup,
+        shared=settings.source.kind == "kafka",
+        original=settings.output.value == "original",
+    )

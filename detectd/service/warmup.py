@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
 
-from detectd import derive
 from detectd.errors import DetectdError
 from detectd.models import training
 from detectd.models.awaited_partitions import Awaited, delivers
@@ -27,13 +27,13 @@ from detectd.telemetry.warmup_progress import Progress
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from detectd.models.model import Model
+    from detectd.models.collection import Goal
+    from detectd.models.model import Model, Recipe
     from detectd.models.store import Store
     from detectd.pipeline.decode import Schema
     from detectd.pipeline.records import Outgoing, Record
     from detectd.pipeline.scoring import Unjudged
     from detectd.service.warmup_log import Collected
-    from detectd.settings import Settings
     from detectd.sources import Partition
 
 log = structlog.get_logger()
@@ -44,24 +44,37 @@ VERDICTS = {"abstain": Topic.ABSTAIN, "pass": Topic.NORMAL, "hold": Topic.ABSTAI
 TOLD = 10
 
 
+@dataclass(frozen=True, kw_only=True)
+class WarmupOptions:
+    """What is collected, what is made of it, and what events get meanwhile.
+
+    `shared` says that several processes read the stream, `original` that outputs keep the bytes of
+    the record.
+    """
+
+    goal: Goal
+    recipe: Recipe
+    on_warmup: Literal["abstain", "hold", "pass"]
+    shared: bool
+    original: bool
+
+
 class WarmupPhase:
     """Answers without a model. The first process on a store collects; others wait for its model."""
 
-    def __init__(self, settings: Settings, schema: Schema, store: Store) -> None:
-        derive.require_detector(settings)
-        derive.require_trainable_warmup(settings)
-        self._settings = settings
+    def __init__(self, options: WarmupOptions, schema: Schema, store: Store) -> None:
+        self._options = options
         self._schema = schema
         self._store = store
         self._rows: RowLog | None = None
         self._committed: dict[str, Any] = {}
-        self._awaited = Awaited(shared=settings.source.kind == "kafka")
+        self._awaited = Awaited(shared=options.shared)
         self._failures = 0
         self._last_failure: str | None = None
         self._began = (time.monotonic(), 0.0)
         self._told = 0
         self._told_waiting = self._told_ended = False
-        self.holding = settings.training.on_warmup == "hold"
+        self.holding = options.on_warmup == "hold"
 
     @property
     def elsewhere(self) -> bool:
@@ -98,8 +111,7 @@ class WarmupPhase:
 
     def answer(self, records: Sequence[Record]) -> list[Outgoing]:
         """One output for each record, in order: no verdict of a model, or a dead letter."""
-        verdict = VERDICTS[self._settings.training.on_warmup]
-        original = self._settings.output.value == "original"
+        verdict, original = VERDICTS[self._options.on_warmup], self._options.original
         unjudged = collect_records(records, self._schema, verdict, original=original)
         if self._rows:
             self._rows.add(unjudged.rows, origins(unjudged))
@@ -171,7 +183,7 @@ class WarmupPhase:
         Calls `hold` again and again while that takes long.
         """
         assert self._rows
-        collected, recipe = self._rows.collected(), derive.recipe(self._settings)
+        collected, recipe = self._rows.collected(), self._options.recipe
         rows = collected.rows
         _log_training(collected)
         with ThreadPoolExecutor(1, "training") as aside:
@@ -202,11 +214,11 @@ class WarmupPhase:
 
     def _open(self) -> bool:
         self._store.make()
-        width, goal = len(self._schema.columns), derive.warmup_goal(self._settings)
+        width = len(self._schema.columns)
         try:
-            self._rows = RowLog(self._store.directory, width, goal)
+            self._rows = RowLog(self._store.directory, width, self._options.goal)
         except DirectoryLockedError:
-            if self._settings.source.kind != "kafka":
+            if not self._options.shared:
                 raise
             log.debug("warmup.elsewhere")
         return self._rows is not None
