@@ -10,22 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import structlog
-from kafka import KafkaAdminClient, TopicPartition
 
 from detectd.errors import BrokerUnavailableError, ConfigError
 from detectd.kafka import Membership
 from detectd.sources import Gap, topic_ids
 from detectd.sources.beginnings import beginning
 from detectd.sources.kafka import KafkaSource
-from tests.integration.test_kafka_source import (
-    add_partitions,
-    another,
-    client_of,
-    library,
-    read,
-    started,
-    until,
-)
+from tests.support.kafka_clients import another, read, source_client, started
+from tests.support.kafka_topics import add_partitions, create_again, delete_records, fill
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,29 +27,8 @@ if TYPE_CHECKING:
     from detectd.pipeline.records import Record
     from tests.support.broker import Broker
 
-__all__ = ["library"]
 
 SECONDS = 20.0
-
-
-def fill(broker: Broker, topic: str, *partitions: int, count: int = 10) -> None:
-    broker.produce(
-        topic,
-        *({"value": b"%d" % n, "partition": each} for each in partitions for n in range(count)),
-    )
-
-
-def delete_records(broker: Broker, topic: str, before: int, partition: int = 0) -> None:
-    with closing(broker.client(KafkaAdminClient)) as admin:
-        admin.delete_records({TopicPartition(topic, partition): before})
-
-
-def create_again(broker: Broker, topic: str) -> None:
-    with closing(broker.client(KafkaAdminClient)) as admin:
-        admin.delete_topics([topic])
-        until(lambda: not admin.describe_topics([topic])[0]["partitions"])
-        admin.create_topics({topic: {"num_partitions": 1}})
-        admin.wait_for_topics([topic])
 
 
 def take(source: KafkaSource, count: int) -> list[str]:
@@ -119,7 +91,7 @@ def test_records_that_retention_deleted_while_down_are_counted(
     kafka_broker: Broker, library: str, reset: str, log: list[Any]
 ) -> None:
     (topic,) = kafka_broker.create_topics("retained")
-    client = client_of(kafka_broker, library, auto_offset_reset="earliest")
+    client = source_client(kafka_broker, library, auto_offset_reset="earliest")
     fill(kafka_broker, topic, 0)
     with started(client, topic) as source:
         take(source, 4)
@@ -138,7 +110,7 @@ def test_records_that_retention_deleted_before_a_slow_reader_are_counted(
     kafka_broker: Broker, library: str, log: list[Any]
 ) -> None:
     (topic,) = kafka_broker.create_topics("slow")
-    client = client_of(kafka_broker, library)
+    client = source_client(kafka_broker, library)
     fill(kafka_broker, topic, 0)
     with again(client, topic, {"0": 0}) as sources:
         source = next(sources)
@@ -158,7 +130,7 @@ def test_a_gap_is_committed_even_if_no_record_is_left(
     kafka_broker: Broker, library: str, log: list[Any]
 ) -> None:
     (topic,) = kafka_broker.create_topics("emptied")
-    client = client_of(kafka_broker, library)
+    client = source_client(kafka_broker, library)
     fill(kafka_broker, topic, 0)
     with started(client, topic) as source:
         take(source, 4)
@@ -183,7 +155,7 @@ def test_a_partition_that_was_added_is_read_from_its_beginning(
 ) -> None:
     (topic,) = kafka_broker.create_topics("grown")
     fill(kafka_broker, topic, 0)
-    client = client_of(kafka_broker, library, auto_offset_reset="latest", metadata_age=0.5)
+    client = source_client(kafka_broker, library, auto_offset_reset="latest", metadata_age=0.5)
     with started(client, topic, acknowledges=acknowledges) as source:
         until(lambda: source.read(1, wait=0.1).position["offsets"] == {topic: {"0": 10}})
         add_partitions(kafka_broker, topic, 2)
@@ -196,7 +168,7 @@ def test_a_partition_that_was_added_while_down_is_read_from_its_beginning(
 ) -> None:
     (topic,) = kafka_broker.create_topics("grown")
     fill(kafka_broker, topic, 0)
-    client = client_of(kafka_broker, library, auto_offset_reset="latest")
+    client = source_client(kafka_broker, library, auto_offset_reset="latest")
     with started(client, topic) as source:
         until(lambda: source.read(1, wait=0.1).position["offsets"])
         turn(source)
@@ -211,7 +183,7 @@ def test_a_partition_that_was_added_while_down_is_read_from_its_beginning(
 def test_where_a_new_group_began_is_where_it_goes_on(kafka_broker: Broker, library: str) -> None:
     (topic,) = kafka_broker.create_topics("latest", partitions=2)
     fill(kafka_broker, topic, 0, 1)
-    client = client_of(kafka_broker, library, auto_offset_reset="latest")
+    client = source_client(kafka_broker, library, auto_offset_reset="latest")
     with started(client, topic) as source:
         until(lambda: source.read(1, wait=0.1).position["offsets"] == {topic: {"0": 10, "1": 10}})
         fill(kafka_broker, topic, 0, count=1)
@@ -227,7 +199,7 @@ def test_a_topic_that_was_created_again_is_read_from_its_beginning(
     kafka_broker: Broker, library: str, reset: str, known: str, log: list[Any]
 ) -> None:
     (topic,) = kafka_broker.create_topics("recreated")
-    client = client_of(kafka_broker, library, auto_offset_reset=reset)
+    client = source_client(kafka_broker, library, auto_offset_reset=reset)
     fill(kafka_broker, topic, 0)
     with started(client, topic, position={"group": "g", "offsets": {topic: {"0": 0}}}) as source:
         _, position = read(source, 8)
@@ -247,7 +219,7 @@ def test_a_topic_that_is_created_again_in_mid_run_is_noticed(
 ) -> None:
     monkeypatch.setattr(topic_ids, "CHECK_SECONDS", 0.2)
     (topic,) = kafka_broker.create_topics("recreated")
-    client = client_of(kafka_broker, library, auto_offset_reset="latest", metadata_age=0.5)
+    client = source_client(kafka_broker, library, auto_offset_reset="latest", metadata_age=0.5)
     with started(client, topic, acknowledges=False) as source:
         until(lambda: source.read(1, wait=0.1).position)
         create_again(kafka_broker, topic)
@@ -263,7 +235,7 @@ def test_an_offset_beyond_the_end_goes_on_at_the_end(
     kafka_broker: Broker, library: str, log: list[Any]
 ) -> None:
     (topic,) = kafka_broker.create_topics("cut-back")
-    client = client_of(kafka_broker, library)
+    client = source_client(kafka_broker, library)
     fill(kafka_broker, topic, 0, count=5)
     with again(client, topic, {"0": 8}) as sources:
         source = next(sources)
@@ -312,7 +284,7 @@ def test_a_group_that_has_to_be_ours_alone_is_waited_for_and_then_refused(
     kafka_broker: Broker, library: str
 ) -> None:
     (topic,) = kafka_broker.create_topics("alone")
-    client = client_of(kafka_broker, library, session_timeout=6.0)
+    client = source_client(kafka_broker, library, session_timeout=6.0)
     fill(kafka_broker, topic, 0, count=1)
     with closing(lonely(client, topic)) as first:
         first.start(None)
@@ -335,7 +307,7 @@ def test_of_two_that_join_at_the_same_time_one_stays(
 ) -> None:
     (topic,) = kafka_broker.create_topics("alone", partitions=2)
     fill(kafka_broker, topic, 0, 1, count=1)
-    client = client_of(kafka_broker, library)
+    client = source_client(kafka_broker, library)
     together = threading.Barrier(2)
     seen: list[str] = []
 

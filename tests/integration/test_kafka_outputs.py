@@ -10,7 +10,8 @@ from detectd.errors import ConfigError
 from detectd.pipeline.records import Outgoing, Position, Topic
 from detectd.signals import Stop
 from detectd.sinks.kafka_reader import KafkaOutputs
-from tests.integration.test_kafka_sink import client_of, four_topics, opened
+from tests.support.kafka_clients import opened, sink_client
+from tests.support.kafka_topics import four_topics
 
 ANOMALY = Topic.ANOMALY
 # Of today: brokers delete what is older than a week by its own timestamp.
@@ -24,13 +25,13 @@ def value(n: int) -> bytes:
 @pytest.fixture
 def outputs(kafka_broker):
     """Forty anomalies a minute apart, a transaction each, over three partitions."""
-    client, topics = client_of(kafka_broker), four_topics(kafka_broker, partitions=3)
+    client, topics = sink_client(kafka_broker), four_topics(kafka_broker, partitions=3)
     with opened(client, topics) as (sink, _):
         for n in range(40):
             key, moment = b"k%d" % (n % 5), BEGIN_MS + 60_000 * n
             out = Outgoing(ANOMALY, value(n), key, timestamp_ms=moment)
             sink.commit([out], Position({"line": n}))
-    return KafkaOutputs(client_of(kafka_broker), topics, preserve_partition=False)
+    return KafkaOutputs(sink_client(kafka_broker), topics, preserve_partition=False)
 
 
 def test_the_last_are_the_latest_of_all_partitions(outputs):
@@ -54,19 +55,19 @@ def test_following_begins_with_the_last(outputs):
 
 
 def test_far_more_markers_than_records_hide_none(kafka_broker):
-    client, topics = client_of(kafka_broker), four_topics(kafka_broker)
+    client, topics = sink_client(kafka_broker), four_topics(kafka_broker)
     with opened(client, topics) as (sink, _):
         sink.commit([Outgoing(ANOMALY, value(n)) for n in range(300)], Position({"line": 0}))
         for n in range(300, 310):
             sink.commit([Outgoing(ANOMALY, value(n))], Position({"line": n}))
-    found = KafkaOutputs(client_of(kafka_broker), topics, preserve_partition=False)
+    found = KafkaOutputs(sink_client(kafka_broker), topics, preserve_partition=False)
     last = found.last(ANOMALY, 200)
     assert [record.value for record in last] == [value(n) for n in range(110, 310)]
 
 
 def test_a_topic_that_is_not_there_is_named(kafka_broker):
     outputs = KafkaOutputs(
-        client_of(kafka_broker), {ANOMALY: "there-is-no-such-topic"}, preserve_partition=False
+        sink_client(kafka_broker), {ANOMALY: "there-is-no-such-topic"}, preserve_partition=False
     )
     with pytest.raises(ConfigError, match=r"topics\.anomaly: there is no topic"):
         outputs.last(ANOMALY, 1)

@@ -19,12 +19,12 @@ from detectd.kafka.identity import Identity
 from detectd.pipeline import memory_budget
 from detectd.pipeline.records import Outgoing, Topic
 from detectd.sources.kafka import KafkaSource
-from tests.integration.test_kafka_sink import client_of, file_position, four_topics, library, opened
+from tests.support.kafka_clients import file_position, opened, sink_client
+from tests.support.kafka_topics import four_topics
 
 if TYPE_CHECKING:
     from tests.support.broker import Broker
 
-__all__ = ["library"]
 
 OLD = 86_400_000
 WEEK = {"message.timestamp.before.max.ms": "604800000"}
@@ -71,7 +71,7 @@ def test_the_refused_are_named_and_the_others_can_go_on(
     topics = four_topics(kafka_broker)
     change(kafka_broker, topics[Topic.NORMAL], **configs)
     sent = outputs(250, bad, **fault)
-    with opened(client_of(kafka_broker, library), topics) as (sink, _):
+    with opened(sink_client(kafka_broker, library), topics) as (sink, _):
         with pytest.raises(UndeliverableError, match=told) as refused:
             sink.commit(sent, file_position(1))
         assert refused.value.reasons.keys() == bad
@@ -87,7 +87,7 @@ def test_a_limit_that_was_lowered_since_the_start_is_found(
     kafka_broker: Broker, library: str
 ) -> None:
     topics = four_topics(kafka_broker)
-    with opened(client_of(kafka_broker, library), topics) as (sink, _):
+    with opened(sink_client(kafka_broker, library), topics) as (sink, _):
         change(kafka_broker, topics[Topic.NORMAL], **{"max.message.bytes": "20000"})
         sent = outputs(300, {17}, value=os.urandom(30_000))
         # The sound ones together are more than one batch may now be.
@@ -114,7 +114,7 @@ def test_offset_metadata_that_the_brokers_refuse_is_the_operator_s(
     topics = four_topics(kafka_broker)
     position = replace(file_position(1), state={"much": "x" * 5_000})
     told = pytest.raises(ConfigError, match=r"offset\.metadata\.max\.bytes")
-    with opened(client_of(kafka_broker, library), topics) as (sink, _), told:
+    with opened(sink_client(kafka_broker, library), topics) as (sink, _), told:
         sink.commit([Outgoing(Topic.NORMAL, b"{}")], position)
 
 
@@ -122,7 +122,7 @@ def test_two_processes_with_one_name_part_for_good(kafka_broker: Broker, library
     """As containers with one host name and machine id are: neither sees the other's sockets."""
     topics = four_topics(kafka_broker)
     identity = Identity(f"test-{os.urandom(4).hex()}")
-    first = client_of(kafka_broker, library)
+    first = sink_client(kafka_broker, library)
     name = f"{first.group_id}-{identity.name}"
     first = replace(first, identity=identity, transactional_id=name, group_instance_id=name)
     with opened(first, topics) as (sink, _), opened(first, topics) as (other, _):
@@ -181,7 +181,7 @@ def test_a_header_whose_name_is_not_utf8_costs_no_record(
         for n in range(20):
             producer.send(events, value=b"%d" % n, headers=odd if n == 7 else headers)
         producer.flush()
-    source = KafkaSource(client_of(kafka_broker, library), [events], acknowledges=True)
+    source = KafkaSource(sink_client(kafka_broker, library), [events], acknowledges=True)
     with closing(source):
         source.start(None)
         records = source.read(20, wait=20).records
@@ -210,7 +210,7 @@ def test_of_a_record_with_too_many_headers_the_first_are_kept(
         for n in range(3):
             producer.send(events, value=b"%d" % n, headers=many if n == 1 else many[:3])
         producer.flush()
-    source = KafkaSource(client_of(kafka_broker, library), [events], acknowledges=True)
+    source = KafkaSource(sink_client(kafka_broker, library), [events], acknowledges=True)
     with closing(source):
         source.start(None)
         records = source.read(3, wait=20).records

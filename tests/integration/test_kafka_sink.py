@@ -19,41 +19,23 @@ from detectd.kafka import KafkaClient, Membership, confluent_client, kafka_pytho
 from detectd.pipeline.records import OUTCOMES, Outgoing, Position, Topic
 from detectd.sinks.kafka import KafkaSink
 from detectd.sources.kafka import KafkaSource
-from tests.integration.test_kafka_source import add_partitions, living
+from tests.support.kafka_clients import (
+    NORMAL,
+    echo,
+    file_position,
+    living,
+    opened,
+    sink_client,
+)
+from tests.support.kafka_topics import add_partitions, four_topics
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from detectd.pipeline.records import Record
     from tests.support.broker import Broker
 
 SECONDS = 20.0
-NORMAL = Outgoing(Topic.NORMAL, b"normal")
-
-
-@pytest.fixture(params=["kafka-python", "confluent"])
-def library(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-def client_of(broker: Broker, library: str = "kafka-python") -> KafkaClient:
-    name = f"detectd-{os.urandom(4).hex()}"
-    return KafkaClient(broker.servers, library=library, group_id=name, transactional_id=f"{name}-1")
-
-
-def four_topics(broker: Broker, partitions: int = 1) -> dict[Topic, str]:
-    names = [topic.value for topic in OUTCOMES]
-    return dict(zip(OUTCOMES, broker.create_topics(*names, partitions=partitions), strict=True))
-
-
-@contextmanager
-def opened(client: KafkaClient, topics: Mapping[Topic, str]) -> Iterator[tuple[KafkaSink, Any]]:
-    with closing(KafkaSink(client, topics)) as sink:
-        yield sink, sink.open()
-
-
-def file_position(line: int) -> Position:
-    return Position({"path": "events.jsonl", "line": line}, {"observed": {"normal": line}})
 
 
 def test_a_commit_writes_each_topic_with_key_headers_and_timestamp(
@@ -63,7 +45,7 @@ def test_a_commit_writes_each_topic_with_key_headers_and_timestamp(
     headers = (("trace", b"\x00"), ("detectd-verdict", b"normal"), ("trace", b"again"))
     full = Outgoing(Topic.NORMAL, b"{}", key=b"k", headers=headers, timestamp_ms=1234)
     others = [Outgoing(topic, topic.encode()) for topic in OUTCOMES if topic is not Topic.NORMAL]
-    with opened(client_of(kafka_broker, library), topics) as (sink, position):
+    with opened(sink_client(kafka_broker, library), topics) as (sink, position):
         assert position is None
         sink.commit([full, *others], file_position(4))
     written = kafka_broker.read_committed(*topics.values())
@@ -77,7 +59,7 @@ def test_a_commit_writes_each_topic_with_key_headers_and_timestamp(
 def test_any_position_rides_in_the_transaction_and_comes_back(
     kafka_broker: Broker, library: str
 ) -> None:
-    topics, client = four_topics(kafka_broker), client_of(kafka_broker, library)
+    topics, client = four_topics(kafka_broker), sink_client(kafka_broker, library)
     with opened(client, topics) as (sink, _):
         for line in range(1, 4):
             sink.commit([NORMAL], file_position(line))
@@ -89,7 +71,7 @@ def test_any_position_rides_in_the_transaction_and_comes_back(
 
 
 def test_a_commit_without_records_moves_the_position(kafka_broker: Broker) -> None:
-    topics, client = four_topics(kafka_broker), client_of(kafka_broker)
+    topics, client = four_topics(kafka_broker), sink_client(kafka_broker)
     with opened(client, topics) as (sink, _):
         sink.commit([], file_position(7))
     with opened(client, topics) as (_, position):
@@ -98,16 +80,16 @@ def test_a_commit_without_records_moves_the_position(kafka_broker: Broker) -> No
 
 def test_another_transactional_id_has_a_position_of_its_own(kafka_broker: Broker) -> None:
     topics = four_topics(kafka_broker)
-    with opened(client_of(kafka_broker), topics) as (sink, _):
+    with opened(sink_client(kafka_broker), topics) as (sink, _):
         sink.commit([NORMAL], file_position(1))
-    with opened(client_of(kafka_broker), topics) as (_, position):
+    with opened(sink_client(kafka_broker), topics) as (_, position):
         assert position is None
 
 
 def test_a_failure_between_records_and_position_leaves_neither(
     kafka_broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    topics, client = four_topics(kafka_broker), client_of(kafka_broker)
+    topics, client = four_topics(kafka_broker), sink_client(kafka_broker)
 
     def fail(*_: object) -> None:
         raise KafkaError("struck by lightning")
@@ -151,7 +133,7 @@ sink.commit([Outgoing(Topic.NORMAL, b"second")], Position({"line": 2}))
 def test_a_process_killed_before_its_commit_leaves_nothing_of_it(
     kafka_broker: Broker, step: str
 ) -> None:
-    topics, client = four_topics(kafka_broker), client_of(kafka_broker)
+    topics, client = four_topics(kafka_broker), sink_client(kafka_broker)
     identity = [",".join(client.bootstrap_servers), client.group_id, str(client.transactional_id)]
     command = [sys.executable, "-c", KILLED, *identity, step, *topics.values()]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
@@ -166,7 +148,7 @@ def test_a_process_killed_before_its_commit_leaves_nothing_of_it(
 
 
 def test_whoever_opens_later_fences_the_one_before(kafka_broker: Broker, library: str) -> None:
-    topics, client = four_topics(kafka_broker), client_of(kafka_broker, library)
+    topics, client = four_topics(kafka_broker), sink_client(kafka_broker, library)
     with opened(client, topics) as (zombie, _):
         zombie.commit([Outgoing(Topic.NORMAL, b"first")], file_position(1))
         with opened(client, topics) as (successor, position):
@@ -184,7 +166,7 @@ def test_equal_keys_share_a_partition_and_the_keyless_keep_their_own(
     topics = four_topics(kafka_broker, partitions=3)
     keyed = [Outgoing(Topic.NORMAL, b"%d" % n, key=b"%d" % (n % 7)) for n in range(70)]
     bare = [Outgoing(Topic.ANOMALY, b"%d" % n, partition=n % 5) for n in range(50)]
-    with opened(client_of(kafka_broker, library), topics) as (sink, _):
+    with opened(sink_client(kafka_broker, library), topics) as (sink, _):
         sink.commit([*keyed, *bare], file_position(1))
     written = kafka_broker.read_committed(*topics.values())
     places = {(record.key, record.partition) for record in written[topics[Topic.NORMAL]]}
@@ -203,7 +185,7 @@ def test_a_timestamp_that_brokers_refuse_does_not_stop_the_stream(
     kafka_broker: Broker, stamp: int | None
 ) -> None:
     topics = four_topics(kafka_broker)
-    with opened(client_of(kafka_broker), topics) as (sink, _):
+    with opened(sink_client(kafka_broker), topics) as (sink, _):
         sink.commit([Outgoing(Topic.NORMAL, b"", timestamp_ms=stamp)], file_position(1))
     ((record),) = kafka_broker.read_committed(topics[Topic.NORMAL])[topics[Topic.NORMAL]]
     assert abs(record.timestamp - time.time() * 1000) < 60_000
@@ -211,7 +193,7 @@ def test_a_timestamp_that_brokers_refuse_does_not_stop_the_stream(
 
 def test_an_output_too_large_for_its_topic_says_what_to_raise(kafka_broker: Broker) -> None:
     topics = four_topics(kafka_broker)
-    with opened(client_of(kafka_broker), topics) as (sink, _):
+    with opened(sink_client(kafka_broker), topics) as (sink, _):
         huge = Outgoing(Topic.NORMAL, os.urandom(2 * 1024 * 1024))
         with pytest.raises(DetectdError, match=r"raise max\.message\.bytes"):
             sink.commit([NORMAL, huge], file_position(1))
@@ -220,7 +202,7 @@ def test_an_output_too_large_for_its_topic_says_what_to_raise(kafka_broker: Brok
 
 def test_missing_topics_are_named_with_their_keys(kafka_broker: Broker) -> None:
     topics = four_topics(kafka_broker) | {Topic.ANOMALY: "nowhere"}
-    sink = KafkaSink(client_of(kafka_broker), topics)
+    sink = KafkaSink(sink_client(kafka_broker), topics)
     with pytest.raises(ConfigError, match=r"^topics: anomaly = 'nowhere': no such topic"):
         sink.open()
     sink.close()
@@ -233,7 +215,7 @@ def test_what_was_taken_back_does_not_come_with_the_next_transaction(
     kafka_broker: Broker, transport: Any
 ) -> None:
     (events,) = kafka_broker.create_topics("events", partitions=2)
-    client = client_of(kafka_broker)
+    client = sink_client(kafka_broker)
     producer = transport.Producer(client, client.transactional_id, 1_000_000)
     with closing(producer):
         producer.take_over()
@@ -264,15 +246,11 @@ def started(client: KafkaClient, topic: str, position: Position | None) -> Itera
         yield source
 
 
-def echo(records: list[Record]) -> list[Outgoing]:
-    return [Outgoing(Topic.NORMAL, record.value or b"", partition=0) for record in records]
-
-
 def test_kafka_to_kafka_commits_the_group_s_offsets_with_the_records(
     kafka_broker: Broker, library: str
 ) -> None:
     (events,) = kafka_broker.create_topics("events", partitions=2)
-    topics, client = four_topics(kafka_broker), client_of(kafka_broker, library)
+    topics, client = four_topics(kafka_broker), sink_client(kafka_broker, library)
     kafka_broker.produce(events, *({"value": b"%d" % n, "partition": n % 2} for n in range(50)))
     answered = 0
     while answered < 50:
@@ -301,7 +279,7 @@ def test_the_newest_commit_of_the_transactional_id_counts(
     kafka_broker: Broker, library: str
 ) -> None:
     (events,) = kafka_broker.create_topics("events")
-    topics, client = four_topics(kafka_broker), client_of(kafka_broker, library)
+    topics, client = four_topics(kafka_broker), sink_client(kafka_broker, library)
     kafka_broker.produce(events, b"0", b"1")
     with opened(client, topics) as (sink, _):
         sink.commit([NORMAL], file_position(1))
@@ -320,7 +298,7 @@ def test_the_newest_commit_of_the_transactional_id_counts(
 
 def test_an_uncommitted_batch_is_read_again(kafka_broker: Broker) -> None:
     (events,) = kafka_broker.create_topics("events")
-    topics, client = four_topics(kafka_broker), client_of(kafka_broker)
+    topics, client = four_topics(kafka_broker), sink_client(kafka_broker)
     kafka_broker.produce(events, b"0", b"1", b"2")
     for _ in range(2):
         with opened(client, topics) as (_, last), started(client, events, last) as source:
@@ -329,7 +307,7 @@ def test_an_uncommitted_batch_is_read_again(kafka_broker: Broker) -> None:
 
 def test_an_idle_kafka_source_costs_no_transaction(kafka_broker: Broker) -> None:
     (events,) = kafka_broker.create_topics("events")
-    topics, client = four_topics(kafka_broker), client_of(kafka_broker)
+    topics, client = four_topics(kafka_broker), sink_client(kafka_broker)
     with opened(client, topics) as (sink, last), started(client, events, last) as source:
         for _ in range(3):
             sink.commit([], Position(source.read(10, wait=0.3).position))
@@ -352,7 +330,7 @@ def test_a_member_that_lost_its_partitions_cannot_commit(
     kafka_broker: Broker, library: str
 ) -> None:
     (events,) = kafka_broker.create_topics("events", partitions=2)
-    topics, client = four_topics(kafka_broker), client_of(kafka_broker, library)
+    topics, client = four_topics(kafka_broker), sink_client(kafka_broker, library)
     kafka_broker.produce(events, *({"value": b"x", "partition": n % 2} for n in range(10)))
     other = replace(client, membership=Membership())
     with opened(client, topics) as (sink, last), started(client, events, last) as slow:
@@ -375,7 +353,7 @@ def test_a_member_that_lost_its_partitions_cannot_commit(
 
 
 def test_outputs_that_are_given_partitions_are_opened_again(kafka_broker: Broker) -> None:
-    topics, client = four_topics(kafka_broker), client_of(kafka_broker)
+    topics, client = four_topics(kafka_broker), sink_client(kafka_broker)
     out = Outgoing(Topic.NORMAL, b"normal", partition=1)
     with closing(KafkaSink(client, topics, preserve_partition=True)) as sink:
         sink.open()

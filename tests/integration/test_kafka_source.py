@@ -7,101 +7,24 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
-from dataclasses import replace
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from kafka import KafkaAdminClient, KafkaProducer
+from kafka import KafkaProducer
 from kafka.structs import MemberState
 
 from detectd.errors import ConfigError, PartitionsRevokedError
-from detectd.kafka import KafkaClient, Membership
+from detectd.kafka import KafkaClient
 from detectd.sources.kafka import KafkaSource
+from tests.support.kafka_clients import another, living, read, source_client, started
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from detectd.pipeline.records import Record
     from tests.support.broker import Broker
 
 SECONDS = 20.0
-
-
-@pytest.fixture(params=["kafka-python", "confluent"])
-def library(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-def client_of(broker: Broker, library: str = "kafka-python", **settings: Any) -> KafkaClient:
-    group = f"readers-{os.urandom(4).hex()}"
-    return KafkaClient(broker.servers, library=library, group_id=group, **settings)
-
-
-def another(client: KafkaClient) -> KafkaClient:
-    """The same group, another member."""
-    return replace(client, membership=Membership())
-
-
-@contextmanager
-def living(client: KafkaClient, *topics: str, acknowledges: bool = True) -> Iterator[list[str]]:
-    """Another member, which reads in a thread of its own. Gives the ids of what it has read."""
-    seen: list[str] = []
-    stop = threading.Event()
-
-    def live() -> None:
-        with started(client, *topics, acknowledges=acknowledges) as source:
-            while not stop.is_set():
-                batch = source.read(100, wait=0.1)
-                source.acknowledge(batch.position)
-                seen.extend(record.id for record in batch.records)
-
-    with ThreadPoolExecutor(1) as aside:
-        life = aside.submit(live)
-        try:
-            yield seen
-        finally:
-            stop.set()
-    life.result()
-
-
-def add_partitions(broker: Broker, topic: str, count: int) -> None:
-    with closing(broker.client(KafkaAdminClient)) as admin:
-        admin.create_partitions({topic: count})
-        admin.wait_for_topics([topic])
-
-
-def until(true: Callable[[], object]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not true():
-        assert time.monotonic() < deadline
-
-
-@contextmanager
-def started(
-    client: KafkaClient,
-    *topics: str,
-    position: dict[str, Any] | None = None,
-    acknowledges: bool = True,
-) -> Iterator[KafkaSource]:
-    with closing(KafkaSource(client, topics, acknowledges=acknowledges)) as source:
-        source.start(position)
-        yield source
-
-
-def read(source: KafkaSource, count: int) -> tuple[list[Record], dict[str, Any]]:
-    """The next `count` records and the position after them."""
-    deadline = time.monotonic() + SECONDS
-    records: list[Record] = []
-    while True:
-        batch = source.read(count - len(records), wait=0.2)
-        records += batch.records
-        if len(records) == count:
-            return records, batch.position
-        assert time.monotonic() < deadline, f"only {len(records)} of {count} records came"
 
 
 def test_records_keep_value_key_headers_timestamp_and_place(
@@ -111,7 +34,7 @@ def test_records_keep_value_key_headers_timestamp_and_place(
     headers = [("trace", b"\x00\xff"), ("trace", b"again")]
     sent = {"value": b"{}", "key": b"k", "headers": headers, "timestamp_ms": 1234}
     kafka_broker.produce(topic, sent, {"value": None, "key": b"gone"}, b"\xff\x00")
-    with started(client_of(kafka_broker, library), topic) as source:
+    with started(source_client(kafka_broker, library), topic) as source:
         (full, tombstone, bare), position = read(source, 3)
     assert (full.value, full.key, full.timestamp_ms) == (b"{}", b"k", 1234)
     assert full.headers == tuple(headers)
@@ -124,7 +47,7 @@ def test_records_keep_value_key_headers_timestamp_and_place(
 def test_limit_bounds_a_batch_and_nothing_is_skipped(kafka_broker: Broker, library: str) -> None:
     (topic,) = kafka_broker.create_topics("limit", partitions=3)
     kafka_broker.produce(topic, *({"value": b"%d" % n, "partition": n % 3} for n in range(100)))
-    with started(client_of(kafka_broker, library), topic) as source:
+    with started(source_client(kafka_broker, library), topic) as source:
         sizes, seen = [], []
         while len(seen) < 100:
             batch = source.read(7, wait=0.5)
@@ -140,7 +63,7 @@ def test_limit_bounds_a_batch_and_nothing_is_skipped(kafka_broker: Broker, libra
 def test_a_batch_of_several_fetches_keeps_the_limit(kafka_broker: Broker) -> None:
     (topic,) = kafka_broker.create_topics("fetches")
     kafka_broker.produce(topic, *[b""] * 10)
-    with started(client_of(kafka_broker), topic) as source:
+    with started(source_client(kafka_broker), topic) as source:
         read(source, 7)
         kafka_broker.produce(topic, *[b""] * 10)
         assert len(source.read(7, wait=1).records) == 7
@@ -152,7 +75,7 @@ def test_a_position_holds_only_partitions_of_this_member(
 ) -> None:
     (topic,) = kafka_broker.create_topics("moved", partitions=2)
     kafka_broker.produce(topic, *({"value": b"", "partition": p} for p in range(2)))
-    client = client_of(kafka_broker, library)
+    client = source_client(kafka_broker, library)
     with started(client, topic, acknowledges=False) as first:
         _, position = read(first, 2)
         assert position["offsets"] == {topic: {"0": 1, "1": 1}}
@@ -170,7 +93,7 @@ def test_records_of_an_open_or_aborted_transaction_are_not_read(
 ) -> None:
     (topic,) = kafka_broker.create_topics("isolation")
     writer = kafka_broker.client(KafkaProducer, transactional_id=f"other-{topic}")
-    with closing(writer), started(client_of(kafka_broker, library), topic) as source:
+    with closing(writer), started(source_client(kafka_broker, library), topic) as source:
         writer.init_transactions()
         writer.begin_transaction()
         writer.send(topic, b"taken back").get(SECONDS)
@@ -184,7 +107,7 @@ def test_records_of_an_open_or_aborted_transaction_are_not_read(
 def test_a_position_is_where_each_partition_goes_on(kafka_broker: Broker, library: str) -> None:
     (topic,) = kafka_broker.create_topics("resume", partitions=3)
     kafka_broker.produce(topic, *({"value": b"%d" % n, "partition": n // 10} for n in range(30)))
-    client = client_of(kafka_broker, library)
+    client = source_client(kafka_broker, library)
     position = {"group": {"group_id": "x"}, "offsets": {topic: {"0": 4, "1": 9}}}
     with started(client, topic, position=position) as source:
         records, after = read(source, 17)
@@ -197,7 +120,7 @@ def test_a_position_keeps_partitions_that_have_not_been_read_again(kafka_broker:
     (topic,) = kafka_broker.create_topics("silent", partitions=2)
     kafka_broker.produce(topic, *({"value": b"%d" % n, "partition": n // 5} for n in range(10)))
     position = {"group": {}, "offsets": {topic: {"0": 3, "1": 5}}}
-    with started(client_of(kafka_broker), topic, position=position) as source:
+    with started(source_client(kafka_broker), topic, position=position) as source:
         _, after = read(source, 2)
     assert after["offsets"] == {topic: {"0": 5, "1": 5}}
 
@@ -207,7 +130,7 @@ def test_without_a_position_the_offsets_of_the_group_hold(
 ) -> None:
     (topic,) = kafka_broker.create_topics("group")
     kafka_broker.produce(topic, b"0", b"1", b"2")
-    client = client_of(kafka_broker, library)
+    client = source_client(kafka_broker, library)
     with started(client, topic) as source:
         assert source.begins()
         _, position = read(source, 2)
@@ -223,7 +146,7 @@ def test_without_a_position_the_offsets_of_the_group_hold(
 def test_a_sink_that_commits_the_offsets_is_not_anticipated(kafka_broker: Broker) -> None:
     (topic,) = kafka_broker.create_topics("quiet")
     kafka_broker.produce(topic, b"0")
-    client = client_of(kafka_broker)
+    client = source_client(kafka_broker)
     with started(client, topic, acknowledges=False) as source:
         _, position = read(source, 1)
         source.acknowledge(position)
@@ -233,7 +156,7 @@ def test_a_sink_that_commits_the_offsets_is_not_anticipated(kafka_broker: Broker
 def test_latest_begins_with_what_comes_after_the_start(kafka_broker: Broker) -> None:
     (topic,) = kafka_broker.create_topics("latest")
     kafka_broker.produce(topic, b"old")
-    with started(client_of(kafka_broker, auto_offset_reset="latest"), topic) as source:
+    with started(source_client(kafka_broker, auto_offset_reset="latest"), topic) as source:
         deadline = time.monotonic() + SECONDS
         for n in itertools.count():
             # The first of these that comes after the assignment is the first that is read.
@@ -247,7 +170,7 @@ def test_latest_begins_with_what_comes_after_the_start(kafka_broker: Broker) -> 
 
 def test_two_members_share_the_partitions_without_loss(kafka_broker: Broker, library: str) -> None:
     (topic,) = kafka_broker.create_topics("shared", partitions=4)
-    client = client_of(kafka_broker, library)
+    client = source_client(kafka_broker, library)
     produced = 0
     with started(client, topic) as first:
         mine: list[str] = []
@@ -281,7 +204,7 @@ def test_partitions_that_leave_with_unanswered_records_take_them_along(
 ) -> None:
     (topic,) = kafka_broker.create_topics("taken", partitions=2)
     kafka_broker.produce(topic, *({"value": b"", "partition": p} for p in range(2)))
-    client = client_of(kafka_broker, library)
+    client = source_client(kafka_broker, library)
     with started(client, topic) as first:
         read(first, 2)
         with living(another(client), topic) as theirs:
@@ -305,7 +228,7 @@ def test_a_join_that_outlives_the_poll_that_began_it_is_seen_through(
 ) -> None:
     (topic,) = kafka_broker.create_topics("in")
     kafka_broker.produce(topic, b"1")
-    with started(client_of(kafka_broker), topic) as source:
+    with started(source_client(kafka_broker), topic) as source:
         read(source, 1)
         coordinator = source._consumer._consumer._coordinator
         share_out = coordinator._perform_assignment
@@ -328,7 +251,7 @@ def test_a_silent_broker_gives_an_empty_batch_in_time(kafka_broker: Broker) -> N
         pytest.skip("only a broker of our own may be halted")
     (topic,) = kafka_broker.create_topics("halted")
     kafka_broker.produce(topic, b"0")
-    with started(client_of(kafka_broker), topic) as source:
+    with started(source_client(kafka_broker), topic) as source:
         read(source, 1)
         try:
             for pid in kafka_broker.pids:
@@ -349,7 +272,9 @@ def test_a_silent_broker_gives_an_empty_batch_in_time(kafka_broker: Broker) -> N
 
 def test_missing_topics_are_named(kafka_broker: Broker) -> None:
     (topic,) = kafka_broker.create_topics("there")
-    source = KafkaSource(client_of(kafka_broker), [topic, "nowhere", "no/name"], acknowledges=True)
+    source = KafkaSource(
+        source_client(kafka_broker), [topic, "nowhere", "no/name"], acknowledges=True
+    )
     with pytest.raises(ConfigError, match=r"^source\.topics: nowhere, no/name: no such topic"):
         source.start(None)
     source.close()
@@ -362,7 +287,7 @@ def test_the_position_of_another_source_is_refused(
     kafka_broker: Broker, position: dict[str, Any]
 ) -> None:
     (topic,) = kafka_broker.create_topics("stranger")
-    source = KafkaSource(client_of(kafka_broker), [topic], acknowledges=True)
+    source = KafkaSource(source_client(kafka_broker), [topic], acknowledges=True)
     with pytest.raises(ConfigError, match="another source"):
         source.start(position)
 

@@ -17,16 +17,8 @@ from detectd.pipeline.records import Outgoing, Position, Topic
 from detectd.sinks.kafka import KafkaSink
 from detectd.sources import Gap
 from detectd.sources.kafka import KafkaSource
-from tests.integration.test_kafka_gaps import create_again, delete_records, fill
-from tests.integration.test_kafka_sink import (
-    NORMAL,
-    client_of,
-    echo,
-    file_position,
-    four_topics,
-    library,
-)
-from tests.integration.test_kafka_source import read
+from tests.support.kafka_clients import NORMAL, echo, file_position, read, sink_client
+from tests.support.kafka_topics import create_again, delete_records, fill, four_topics
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,8 +26,6 @@ if TYPE_CHECKING:
 
     from detectd.kafka import KafkaClient
     from tests.support.broker import Broker
-
-__all__ = ["library"]
 
 
 def forget(broker: Broker, *groups: str) -> None:
@@ -69,7 +59,7 @@ def position_after_forgetting(
 def test_a_forgotten_position_is_found_again(
     kafka_broker: Broker, library: str, tmp_path: Path
 ) -> None:
-    topics, client = four_topics(kafka_broker), client_of(kafka_broker, library)
+    topics, client = four_topics(kafka_broker), sink_client(kafka_broker, library)
     with closing(sink_of(client, topics, tmp_path)) as sink:
         assert sink.open() is None
         for line in (1, 2, 3):
@@ -90,7 +80,7 @@ def test_a_forgotten_position_is_found_again(
 def test_a_pending_commit_counts_if_its_outputs_are_there(
     kafka_broker: Broker, library: str, tmp_path: Path, topic: Topic
 ) -> None:
-    topics, client = four_topics(kafka_broker, 3), client_of(kafka_broker, library)
+    topics, client = four_topics(kafka_broker, 3), sink_client(kafka_broker, library)
     sink = sink_of(client, topics, tmp_path)
     sink.open()
     sink.commit([output(1)], file_position(1))
@@ -104,7 +94,7 @@ def test_a_pending_commit_counts_if_its_outputs_are_there(
 def test_a_pending_commit_does_not_count_if_its_outputs_are_not_there(
     kafka_broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    topics, client = four_topics(kafka_broker), client_of(kafka_broker)
+    topics, client = four_topics(kafka_broker), sink_client(kafka_broker)
     sink = sink_of(client, topics, tmp_path)
     sink.open()
     sink.commit([output(1)], file_position(1))
@@ -124,7 +114,7 @@ def test_a_pending_commit_does_not_count_if_its_outputs_are_not_there(
 def test_as_long_as_the_brokers_know_the_position_the_copy_does_not_count(
     kafka_broker: Broker, tmp_path: Path
 ) -> None:
-    topics, client = four_topics(kafka_broker), client_of(kafka_broker)
+    topics, client = four_topics(kafka_broker), sink_client(kafka_broker)
     with closing(sink_of(client, topics, tmp_path)) as sink:
         sink.open()
         sink.commit([output(1)], file_position(1))
@@ -137,7 +127,7 @@ def test_as_long_as_the_brokers_know_the_position_the_copy_does_not_count(
 
 
 def test_in_a_silence_nothing_stays_pending(kafka_broker: Broker, tmp_path: Path) -> None:
-    topics, client = four_topics(kafka_broker), client_of(kafka_broker)
+    topics, client = four_topics(kafka_broker), sink_client(kafka_broker)
     with closing(sink_of(client, topics, tmp_path)) as sink:
         sink.open()
         sink.commit([NORMAL], file_position(1))
@@ -148,7 +138,7 @@ def test_in_a_silence_nothing_stays_pending(kafka_broker: Broker, tmp_path: Path
 
 
 def test_of_other_outputs_nothing_is_remembered(kafka_broker: Broker, tmp_path: Path) -> None:
-    topics, client = four_topics(kafka_broker), client_of(kafka_broker)
+    topics, client = four_topics(kafka_broker), sink_client(kafka_broker)
     with closing(sink_of(client, topics, tmp_path)) as sink:
         sink.open()
         sink.commit([NORMAL], file_position(1))
@@ -160,7 +150,7 @@ def test_of_other_outputs_nothing_is_remembered(kafka_broker: Broker, tmp_path: 
 def test_a_damaged_copy_counts_for_nothing(
     kafka_broker: Broker, tmp_path: Path, content: bytes
 ) -> None:
-    topics, client = four_topics(kafka_broker), client_of(kafka_broker)
+    topics, client = four_topics(kafka_broker), sink_client(kafka_broker)
     with closing(sink_of(client, topics, tmp_path)) as sink:
         sink.open()
         sink.commit([NORMAL], file_position(1))
@@ -174,7 +164,7 @@ def test_a_damaged_copy_counts_for_nothing(
 def test_a_copy_that_cannot_be_written_is_reported_once_and_stops_nothing(
     kafka_broker: Broker, tmp_path: Path
 ) -> None:
-    topics, client = four_topics(kafka_broker), client_of(kafka_broker)
+    topics, client = four_topics(kafka_broker), sink_client(kafka_broker)
     (tmp_path / "file").touch()
     with (
         structlog.testing.capture_logs() as lines,
@@ -193,7 +183,7 @@ def test_the_offsets_of_a_group_that_was_forgotten_are_found_again(
     kafka_broker: Broker, library: str, tmp_path: Path, reset: str
 ) -> None:
     (events,) = kafka_broker.create_topics("events", partitions=2)
-    topics, client = four_topics(kafka_broker), client_of(kafka_broker, library)
+    topics, client = four_topics(kafka_broker), sink_client(kafka_broker, library)
     client = replace(client, auto_offset_reset=reset)
     for answered, gone in (([10, 10], 0), ([3, 2], 2)):
         with (

@@ -23,7 +23,7 @@ from detectd.models import archive, training
 from detectd.models.model import Recipe
 from detectd.models.replication import Feed, publish, require
 from detectd.models.store import Store
-from tests.integration.test_kafka_sink import client_of
+from tests.support.kafka_clients import sink_client
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -78,7 +78,7 @@ def until(true: Callable[[], object]) -> None:
 def test_another_host_gets_the_same_bytes_at_once_and_as_they_come(
     kafka_broker: Broker, store: Store, tmp_path: Path
 ) -> None:
-    client = client_of(kafka_broker)
+    client = sink_client(kafka_broker)
     topic = models_topic(kafka_broker, client)
     first = model_in(store, 1)
     publish(client, topic, store, first, None)
@@ -101,7 +101,7 @@ def test_another_host_gets_the_same_bytes_at_once_and_as_they_come(
 def test_a_third_model_takes_the_first_one_s_place_on_the_topic(
     kafka_broker: Broker, store: Store, tmp_path: Path
 ) -> None:
-    client = client_of(kafka_broker)
+    client = sink_client(kafka_broker)
     topic = models_topic(kafka_broker, client)
     versions = [model_in(store, seed) for seed in (1, 2, 3)]
     for version in versions:
@@ -122,7 +122,7 @@ def announce(broker: Broker, topic: str, value: bytes) -> None:
 def test_a_damaged_model_is_refused_and_the_active_one_stays(
     kafka_broker: Broker, store: Store, tmp_path: Path, harm: str
 ) -> None:
-    client = client_of(kafka_broker)
+    client = sink_client(kafka_broker)
     topic = models_topic(kafka_broker, client)
     good = model_in(store, 1)
     publish(client, topic, store, good, None)
@@ -152,7 +152,7 @@ def test_a_damaged_model_is_refused_and_the_active_one_stays(
 def test_a_publication_that_is_not_committed_is_not_seen(
     kafka_broker: Broker, store: Store, tmp_path: Path
 ) -> None:
-    client = client_of(kafka_broker)
+    client = sink_client(kafka_broker)
     topic = models_topic(kafka_broker, client)
     version = model_in(store, 1)
     writer = kafka_broker.client(KafkaProducer, transactional_id=f"{topic}-writer")
@@ -166,7 +166,7 @@ def test_a_publication_that_is_not_committed_is_not_seen(
 
 
 def test_a_topic_that_would_forget_models_is_refused(kafka_broker: Broker) -> None:
-    client = client_of(kafka_broker)
+    client = sink_client(kafka_broker)
     (plain,) = kafka_broker.create_topics("models")
     with pytest.raises(ConfigError, match=r"cleanup\.policy=delete"):
         require(client, plain, None)
@@ -189,7 +189,7 @@ def test_an_archive_writes_nothing_outside_of_its_model(store: Store) -> None:
 def test_models_of_two_topics_share_a_store(
     kafka_broker: Broker, store: Store, tmp_path: Path
 ) -> None:
-    clients = [client_of(kafka_broker), client_of(kafka_broker)]
+    clients = [sink_client(kafka_broker), sink_client(kafka_broker)]
     topics = [models_topic(kafka_broker, client) for client in clients]
     versions = [model_in(store, seed) for seed in (1, 2, 3)]
     for version in versions[:2]:
@@ -203,7 +203,7 @@ def test_models_of_two_topics_share_a_store(
 def test_a_topic_that_was_created_again_brings_its_model(
     kafka_broker: Broker, store: Store, tmp_path: Path
 ) -> None:
-    client = client_of(kafka_broker)
+    client = sink_client(kafka_broker)
     topic = models_topic(kafka_broker, client)
     versions = [model_in(store, seed) for seed in (1, 2, 3)]
     for version in versions[:2]:
@@ -227,7 +227,7 @@ def test_a_failure_that_passes_is_tried_again_and_reported_once(
     monkeypatch: pytest.MonkeyPatch,
     failing: str,
 ) -> None:
-    client = client_of(kafka_broker)
+    client = sink_client(kafka_broker)
     topic = models_topic(kafka_broker, client)
     version = model_in(store, 1)
     publish(client, topic, store, version, None)
@@ -261,7 +261,7 @@ def test_a_failure_that_passes_is_tried_again_and_reported_once(
 def test_a_version_is_a_name_and_no_path(
     kafka_broker: Broker, store: Store, tmp_path: Path, version: str
 ) -> None:
-    client = client_of(kafka_broker)
+    client = sink_client(kafka_broker)
     topic = models_topic(kafka_broker, client)
     good = model_in(store, 1)
     packed = archive.pack(store, good)
@@ -286,7 +286,7 @@ def test_odd_headers_and_records_of_others_do_not_stop_the_feed(
     kafka_broker: Broker, store: Store, tmp_path: Path
 ) -> None:
     """kafka-python fails on a header whose name is not UTF-8, and read it again for ever."""
-    client = client_of(kafka_broker)
+    client = sink_client(kafka_broker)
     topic = models_topic(kafka_broker, client)
     record = {"key": b"v/0", "value": b"x"}
     with closing(kafka_broker.client(KafkaProducer)) as writer:
