@@ -6,8 +6,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.acceptance.test_looking_in import append, one_line, serving, until
 from tests.support.command import events, start
+from tests.support.complaints import only_line
+from tests.support.live import append, serving
+from tests.support.waiting import until
 
 BEGIN = 1_790_000_000
 # Copies to the clipboard, begins an escape sequence, turns the line around.
@@ -73,7 +75,7 @@ def test_the_latest_anomalies_are_those_of_the_outputs(answered):
 
 def test_since_a_time_and_by_key(answered):
     found = written(answered)
-    one_line(answered.run("anomalies", "--since", "noon"), 2, "--since", "2h", "ISO time")
+    only_line(answered.run("anomalies", "--since", "noon"), 2, "--since", "2h", "ISO time")
     since = found[len(found) // 2]["timestamp"]
     moment = datetime.fromtimestamp(since / 1000, UTC).isoformat()
     told = json.loads(said(answered, "anomalies", "--since", moment, "--format", "json"))
@@ -91,13 +93,13 @@ def test_since_a_time_and_by_key(answered):
 
 
 def test_what_cannot_be_asked_says_why(fitted):
-    one_line(fitted.run("anomalies"), 1, "sink.directory", "no outputs yet")
+    only_line(fitted.run("anomalies"), 1, "sink.directory", "no outputs yet")
     fitted.lines(fitted.events, events(500))
     assert fitted.run("run").returncode == 0
     assert "time" not in fitted.run("anomalies").stdout.splitlines()[0]
-    one_line(fitted.run("anomalies", "--since", "1h"), 2, "--since", "event.timestamp")
+    only_line(fitted.run("anomalies", "--since", "1h"), 2, "--since", "event.timestamp")
     fitted.write(sink={"kind": "stdout", "directory": None})
-    one_line(fitted.run("anomalies"), 2, "sink.kind", "stdout")
+    only_line(fitted.run("anomalies"), 2, "sink.kind", "stdout")
 
 
 @pytest.mark.parametrize("format_", ["json", "text"])

@@ -6,9 +6,9 @@ import pytest
 from kafka import KafkaAdminClient
 from kafka.admin import ACL, ACLOperation, ACLPermissionType, ResourcePattern, ResourceType
 
-from tests.acceptance.test_kafka_records import settle
 from tests.support.broker import cluster, fetch
 from tests.support.command import TOPICS
+from tests.support.kafka_service import settle
 
 LOGIN = {
     "security_protocol": "SASL_PLAINTEXT",

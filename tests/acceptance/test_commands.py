@@ -8,18 +8,10 @@ import sys
 
 import pytest
 
-from tests.acceptance.test_looking_in import until
 from tests.support.command import TOPICS, detectd, events, start
-
-
-def one_line(done, code, *words):
-    """The command failed with `code` and one helpful line on stderr."""
-    complaints = [line for line in done.stderr.splitlines() if line.startswith("detectd: ")]
-    assert done.returncode == code, done.stderr
-    assert len(complaints) == 1, done.stderr
-    assert "Traceback" not in done.stderr
-    for word in words:
-        assert str(word) in complaints[0]
+from tests.support.complaints import one_line
+from tests.support.paths import ROOT
+from tests.support.waiting import until
 
 
 def test_help_and_usage():

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from tests.acceptance.test_commands import one_line
 from tests.support.command import World
+from tests.support.complaints import one_line
 
 CLOCK = {"fn": "hour", "name": "clock"}
 

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.acceptance.test_commands import one_line
-from tests.acceptance.test_looking_in import until
 from tests.support.command import detectd, events, start
+from tests.support.complaints import one_line
+from tests.support.waiting import until
 
 RANDOM = random.Random(7)
 

@@ -17,8 +17,8 @@ from detectd.pipeline.records import Topic
 from detectd.service.loop import Service
 from detectd.settings.loader import load
 from detectd.signals import Stop
-from tests.acceptance.test_kafka_service import kafka
 from tests.support.command import TOPICS, events
+from tests.support.kafka_service import kafka
 
 COUNT = 400
 

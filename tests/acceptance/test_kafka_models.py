@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from tests.acceptance.test_kafka_records import settle
-from tests.acceptance.test_kafka_recovery import committed, produce, service, stop, told, until
 from tests.support.command import TOPICS, World
+from tests.support.kafka_service import committed, produce, service, settle, stop, told
+from tests.support.waiting import until
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.acceptance.test_kafka_records import settle
 from tests.support.command import TOPICS, events
+from tests.support.kafka_service import settle
 
 # Sockets that no other process sees stand in for a network namespace of its own.
 ALONE = """

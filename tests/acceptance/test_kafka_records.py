@@ -8,8 +8,8 @@ import pytest
 from kafka import KafkaAdminClient, KafkaProducer
 from kafka.admin import ConfigResource, ConfigResourceType
 
-from tests.acceptance.test_kafka_service import kafka, run_until
 from tests.support.command import TOPICS, events
+from tests.support.kafka_service import run_until, settle
 
 CODECS = ("gzip", "snappy", "lz4", "zstd")
 NOW = int(time.time() * 1000) - 60_000
@@ -19,17 +19,6 @@ NOW = int(time.time() * 1000) - 60_000
 def topics(kafka_broker):
     source, *sinks = kafka_broker.create_topics("in", *TOPICS, partitions=4)
     return source, dict(zip(TOPICS, sinks, strict=True))
-
-
-def settle(world, broker, source, sinks, **changes):
-    world.write(
-        source={"kind": "kafka", "path": None, "topics": [source], "batch_seconds": 0.2},
-        sink={"kind": "kafka", "directory": None},
-        topics=sinks,
-        kafka=kafka(broker, source) | changes.pop("kafka", {}),
-        server={"listen": ""},
-        **changes,
-    )
 
 
 def run_to_the_end(world, broker, source, sinks, count):

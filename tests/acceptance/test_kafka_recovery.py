@@ -6,12 +6,12 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter, defaultdict
-from contextlib import contextmanager, suppress
 
 import pytest
 
-from tests.acceptance.test_kafka_records import settle
-from tests.support.command import TOPICS, events, start
+from tests.support.command import TOPICS
+from tests.support.kafka_service import committed, produce, service, settle, stop, told
+from tests.support.waiting import until
 
 SECONDS = 60
 
@@ -43,38 +43,6 @@ def world(fitted, mortal):
     return fitted
 
 
-@contextmanager
-def service(world, **options):
-    """The running command; its stderr goes to a file, so that nothing waits for us to read it."""
-    path = world.home / f"stderr-{time.monotonic_ns()}"
-    with path.open("wb") as stderr:
-        process = start("run", "--config", world.path, stderr=stderr, **options)
-    process.log = path
-    try:
-        yield process
-    finally:
-        with suppress(ProcessLookupError):
-            process.send_signal(signal.SIGCONT)
-            process.kill()
-        process.wait()
-        process.stdout.close()
-
-
-def told(process, event):
-    return sum(json.loads(line)["event"] == event for line in process.log.read_text().splitlines())
-
-
-def until(true, seconds=SECONDS):
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
-def committed(broker, world):
-    return sum(mark.offset for mark in broker.committed_offsets(world.source).values())
-
-
 def assert_each_once(broker, world, count):
     found = broker.read_committed(*world.sinks.values())
     where = defaultdict(list)
@@ -83,18 +51,6 @@ def assert_each_once(broker, world, count):
             where[json.loads(record.value)["id"]].append((record.partition, record.offset))
     assert len(where) == count
     assert not {name: places for name, places in where.items() if len(places) > 1}
-
-
-def produce(broker, world, count):
-    lines = events(count)
-    broker.produce(
-        world.source, *({"value": v.encode(), "partition": i % 4} for i, v in enumerate(lines))
-    )
-
-
-def stop(process):
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=30) == 0, process.log.read_text()
 
 
 def ready(process):

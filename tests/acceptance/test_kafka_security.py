@@ -18,12 +18,12 @@ from kafka.admin import UserScramCredentialUpsertion
 from detectd.errors import BrokerUnavailableError, ConfigError, RefusedError
 from detectd.kafka.tokens import Tokens
 from detectd.settings.kafka import KafkaSettings
-from tests.acceptance.test_examples import CONFIG, COUNT, answered_from, elsewhere, json_lines
-from tests.acceptance.test_examples import until as eventually
-from tests.acceptance.test_kafka_recovery import committed, service, stop, until
 from tests.support.broker import Broker, cluster, fetch
 from tests.support.certificates import PASSWORD, Authority, authority
 from tests.support.command import TOPICS, detectd, events, start
+from tests.support.examples import CONFIG, COUNT, answered_from, elsewhere, json_lines, stop_when
+from tests.support.kafka_service import committed, service, stop
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -166,7 +166,7 @@ def test_the_example_of_a_fleet(guarded: Broker, trusted: Authority, tmp_path: P
     }
     example = ("--config", shutil.copy(CONFIG / "kafka-fleet.toml", tmp_path))
     with start("run", *example, cwd=tmp_path, env=environment) as running:
-        eventually(lambda: answered_from(guarded, source) >= COUNT, running)
+        stop_when(lambda: answered_from(guarded, source) >= COUNT, running)
     written = guarded.read_committed(*sinks.values())
     assert sum(map(len, written.values())) == COUNT
 

@@ -1,15 +1,14 @@
 """The command between the topics of a real broker."""
 
 import json
-import signal
-import time
 from collections import Counter
 from contextlib import closing
 
 import pytest
 from kafka import KafkaAdminClient
 
-from tests.support.command import TOPICS, events, start
+from tests.support.command import TOPICS, events
+from tests.support.kafka_service import kafka, run_until
 
 COUNT = 3000
 
@@ -19,25 +18,6 @@ def topics(kafka_broker):
     """The names of one input and four output topics, all new."""
     source, *sinks = kafka_broker.create_topics("in", *TOPICS, partitions=2)
     return source, dict(zip(TOPICS, sinks, strict=True))
-
-
-def kafka(broker, name):
-    return {"bootstrap_servers": broker.servers, "group_id": name, "client_id": name}
-
-
-def run_until(world, satisfied, seconds=90):
-    """The service, until what it has written is enough; then SIGTERM. Gives its stderr."""
-    deadline = time.monotonic() + seconds
-    with start("run", "--config", world.path) as service:
-        started = any("service.started" in line for line in service.stderr)
-        while (
-            started and not satisfied() and service.poll() is None and time.monotonic() < deadline
-        ):
-            time.sleep(0.2)
-        service.send_signal(signal.SIGTERM)
-        errors = service.stderr.read()
-        assert service.wait(timeout=60) == 0, errors
-    return errors
 
 
 def test_topics_in_four_topics_out_and_offsets_committed(fitted, kafka_broker, topics):

@@ -3,55 +3,17 @@
 import json
 import signal
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.command import detectd, events, start
-
-
-def one_line(done, code, *words):
-    """The command failed with `code` and one helpful line on stderr."""
-    complaints = done.stderr.splitlines()
-    assert (done.returncode, len(complaints)) == (code, 1), done.stderr
-    for word in words:
-        assert str(word) in complaints[0]
-
-
-@contextmanager
-def serving(world):
-    """The service, following its file, until the end of the block."""
-    world.write(
-        source={"follow": True, "batch_seconds": 0.1},
-        server={"listen": f"unix:{world.home}/detectd.sock"},
-    )
-    world.events.touch()
-    with start("run", "--config", world.path) as service:
-        try:
-            for line in service.stderr:
-                if "service.started" in line:
-                    break
-            yield service
-        finally:
-            service.send_signal(signal.SIGTERM)
-            service.stderr.read()
-            assert service.wait(timeout=60) == 0
-
-
-def append(world, lines):
-    with world.events.open("a") as file:
-        file.write("".join(f"{line}\n" for line in lines))
-
-
-def until(true, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+from tests.support.complaints import only_line
+from tests.support.live import append, serving
+from tests.support.waiting import until
 
 
 def test_status_shows_a_running_service_and_says_when_there_is_none(fitted):
     fitted.write(server={"listen": f"unix:{fitted.home}/detectd.sock"})
-    one_line(fitted.run("status"), 1, "no detectd answers at unix:", "is it running?")
+    only_line(fitted.run("status"), 1, "no detectd answers at unix:", "is it running?")
     with serving(fitted):
         append(fitted, events(1000))
         until(lambda: sum(map(len, fitted.outputs().values())) == 1000)
@@ -90,7 +52,7 @@ def test_status_shows_the_services_of_its_configuration_and_all_of_them_with_all
         copied = fitted.home / "other.toml"
         copied.write_text(fitted.path.read_text())
         named = fitted.run("status").stdout.splitlines()
-        one_line(detectd("status", "--config", copied), 1, "no service runs", copied, "--all")
+        only_line(detectd("status", "--config", copied), 1, "no service runs", copied, "--all")
         done = detectd("status", "--all", "--config", copied)
     assert named[0].startswith(f"service     {fitted.path.stem}: ready")
     assert named[2].strip() == str(fitted.path)
@@ -106,7 +68,7 @@ def test_a_service_with_a_token_is_seen_by_those_who_know_it(fitted):
     with serving(fitted):
         assert json.loads(fitted.run("status", "--format", "json").stdout)["ready"]
         elsewhere = {"DETECTD_SERVER__TOKEN_FILE": str(wrong)}
-        one_line(fitted.run("status", env=elsewhere), 1, "another token")
+        only_line(fitted.run("status", env=elsewhere), 1, "another token")
 
 
 def test_tap_shows_what_is_committed_from_now_on_and_stops_at_n(fitted):
@@ -143,10 +105,10 @@ def catches(pid, number):
 
 
 def test_tap_and_dead_letters_say_what_they_lack(fitted):
-    one_line(fitted.run("tap", "--verdict", "abstain"), 1, "sink.directory", "no outputs yet")
-    one_line(fitted.run("dead-letters", "list"), 1, "sink.directory", "no outputs yet")
+    only_line(fitted.run("tap", "--verdict", "abstain"), 1, "sink.directory", "no outputs yet")
+    only_line(fitted.run("dead-letters", "list"), 1, "sink.directory", "no outputs yet")
     fitted.write(sink={"kind": "stdout", "directory": None})
     for command in (["tap", "--verdict", "abstain"], ["dead-letters", "list"]):
-        one_line(fitted.run(*command), 2, "sink.kind", "stdout")
+        only_line(fitted.run(*command), 2, "sink.kind", "stdout")
     assert fitted.run("tap").returncode == 2
     assert fitted.run("tap", "--verdict", "maybe").returncode == 2

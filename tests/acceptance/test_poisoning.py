@@ -2,7 +2,9 @@
 
 import pytest
 
-from tests.acceptance.test_renewal import (
+from tests.support.command import events
+from tests.support.live import running
+from tests.support.retraining import (
     EVERY,
     ON_DRIFT,
     QUICK,
@@ -12,8 +14,6 @@ from tests.acceptance.test_renewal import (
     shifted,
     verdicts,
 )
-from tests.support.command import events
-from tests.support.live import running
 
 HOLD = ON_DRIFT | {"after_alarm": "hold", "quarantine": 300}
 

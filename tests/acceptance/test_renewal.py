@@ -1,43 +1,21 @@
 """Models that follow the stream: refits, what comes of them, and what does not."""
 
 import json
-import re
-import signal
-import subprocess
 
 import pytest
 
-from tests.support.command import events, start
+from tests.support.command import events
 from tests.support.live import running
-
-
-def shifted(count, seed, by=4.0):
-    fields = map(json.loads, events(count, seed))
-    return [json.dumps(event | {"a": event["a"] + by}) for event in fields]
-
-
-ON_DRIFT = {"refit": "on_drift", "warmup": 600, "window": 1000, "cooldown_events": 100}
-EVERY = {"refit": "every", "every_events": 700, "warmup": 500, "window": 800, "cooldown_events": 0}
-QUICK = {"T": 8.0}  # so that a few hundred rows make a model that can say all verdicts
-
-
-def verdicts(world):
-    """The outputs without the names of the models, which tell when they were made."""
-    return {
-        topic: [re.sub(rb'"model":"[^"]*"', b"", line) for line in content.splitlines()]
-        for topic, content in world.raw_outputs().items()
-    }
-
-
-def events_logged(done, name):
-    return [json.loads(line) for line in done.stderr.splitlines() if f'"event": "{name}"' in line]
-
-
-def branch(world, name):
-    """The same models and events, another sink; the models that are made later are its own."""
-    models = world.home / f"models-{name}"
-    subprocess.run(["cp", "-r", world.home / "models", models], check=True)
-    world.write(sink={"directory": str(world.home / name)}, models={"directory": str(models)})
+from tests.support.retraining import (
+    EVERY,
+    ON_DRIFT,
+    QUICK,
+    branch,
+    events_logged,
+    killed_after,
+    shifted,
+    verdicts,
+)
 
 
 @pytest.fixture
@@ -70,19 +48,6 @@ def test_a_replay_gives_the_same_verdicts_however_it_is_cut_and_killed(drifting)
     assert verdicts(drifting) == calm
     # The model that had taken over when the process was killed is not trained a second time.
     assert len(drifting.run("models", "list").stdout.splitlines()) == 2
-
-
-def killed_after(world, event, times):
-    """Run until it has logged `event` so many times, then kill -9. False where it ends before."""
-    debug = {"DETECTD_LOG__LEVEL": "debug"}
-    command = ("run", "--config", world.path)
-    with start(*command, env=debug, stdout=subprocess.DEVNULL) as process:
-        for line in process.stderr:
-            times -= json.loads(line)["event"] == event
-            if not times:
-                process.send_signal(signal.SIGKILL)
-                return True
-    return False
 
 
 def test_a_running_service_goes_over_to_the_next_model_and_loses_nothing(fitted):

@@ -8,8 +8,8 @@ import shlex
 import pytest
 
 from detectd.settings import Settings
-from tests.acceptance.test_looking_in import serving
 from tests.support.command import detectd, events
+from tests.support.live import serving
 from tests.support.paths import ROOT
 
 RUNBOOK = (ROOT / "dashboards/runbook.md").read_text(encoding="utf-8")

@@ -69,3 +69,28 @@ def running(world):
             process.terminate()
             live.said += map(json.loads, process.stderr)
         assert process.wait() == 0, live.said
+
+
+@contextmanager
+def serving(world):
+    """The service, following its file, until the end of the block."""
+    world.write(
+        source={"follow": True, "batch_seconds": 0.1},
+        server={"listen": f"unix:{world.home}/detectd.sock"},
+    )
+    world.events.touch()
+    with start("run", "--config", world.path) as service:
+        try:
+            for line in service.stderr:
+                if "service.started" in line:
+                    break
+            yield service
+        finally:
+            service.send_signal(signal.SIGTERM)
+            service.stderr.read()
+            assert service.wait(timeout=60) == 0
+
+
+def append(world, lines):
+    with world.events.open("a") as file:
+        file.write("".join(f"{line}\n" for line in lines))

@@ -1,0 +1,56 @@
+"""The configurations under config/, with events for them and the places a test must change."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+
+import numpy as np
+
+from tests.support.paths import ROOT
+
+CONFIG = ROOT / "config"
+FEATURES = ("cpu", "memory", "latency_ms")
+WARMUP, COUNT = 400, 1000
+SOON = {"DETECTD_TRAINING__WARMUP": str(WARMUP), "DETECTD_SERVER__LISTEN": ""}
+
+
+def metrics(count=COUNT):
+    """Rows of the three features, a few of them far out."""
+    rng = np.random.default_rng(1)
+    return rng.normal(50, 5, (count, 3)) + 60 * (rng.random((count, 1)) < 0.02)
+
+
+def json_lines(count=COUNT):
+    when = "2026-11-23T12:00:00Z"
+    return [
+        json.dumps({"time": when} | dict(zip(FEATURES, row, strict=True)))
+        for row in metrics(count).tolist()
+    ]
+
+
+def elsewhere(broker, source, sinks):
+    """What a test must say otherwise: the broker, and names that are nobody else's."""
+    topics = {f"DETECTD_TOPICS__{kind.upper()}": name for kind, name in sinks.items()}
+    return SOON | topics | {
+        "DETECTD_SOURCE__TOPICS": json.dumps([source]),
+        "DETECTD_KAFKA__BOOTSTRAP_SERVERS": json.dumps(list(broker.servers)),
+        "DETECTD_KAFKA__GROUP_ID": source,
+    }  # fmt: skip
+
+
+def answered_from(broker, source):
+    """How many records the group has behind it."""
+    return sum(mark.offset for mark in broker.committed_offsets(source).values())
+
+
+def stop_when(satisfied, service, seconds=60):
+    """Wait, then ask the service to stop; it must have nothing to complain of."""
+    deadline = time.monotonic() + seconds
+    while not satisfied() and service.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.1)
+    service.send_signal(signal.SIGTERM)
+    errors = service.stderr.read()
+    assert service.wait(timeout=30) == 0, errors
+    assert satisfied(), errors
