@@ -19,42 +19,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detectd.kafka.avro import reader
 from detectd.kafka.avro_schemas import MAX_LEVELS
 from detectd.kafka.known_schemas import Known
-from detectd.kafka.schema_registry import Registered
 from detectd.pipeline import memory_budget
 from detectd.pipeline.decode import Decoded, Schema, decode
 from detectd.pipeline.encode import warming_up
 from detectd.pipeline.records import Record, RecordError, Stage
+from tests.support.avro_records import error_of, read_of, record_of, written
 from tests.support.registry import framed
 
 Typed = st.SearchStrategy[tuple[Any, Any, Any]]
-
-
-class Shelf:
-    """A registry that has one schema under every id."""
-
-    def __init__(self, schema: Any, *referenced: Any) -> None:
-        self.schema_and_referenced = (schema, referenced)
-
-    def schema(self, number: int) -> Registered:
-        return Registered(number, *self.schema_and_referenced)
-
-
-def read_of(schema: Any, *referenced: Any) -> Any:
-    return reader(Shelf(schema, *referenced))  # type: ignore[arg-type]
-
-
-def written(schema: Any, value: Any) -> bytes:
-    body = BytesIO()
-    fastavro.schemaless_writer(body, fastavro.parse_schema(schema), value)
-    return framed(7, body.getvalue())
-
-
-def record_of(name: str = "Event", /, **fields: Any) -> dict[str, Any]:
-    listed = [{"name": field, "type": kind} for field, kind in fields.items()]
-    return {"type": "record", "name": name, "fields": listed}
 
 
 def logical(kind: str, what: str, /, **more: Any) -> dict[str, Any]:
@@ -71,14 +45,6 @@ def long(number: int) -> bytes:
     body = BytesIO()
     fastavro.schemaless_writer(body, "long", number)
     return body.getvalue()
-
-
-def error_of(read: Any, value: bytes) -> str:
-    with pytest.raises(RecordError) as raised:
-        read(value)
-    assert raised.value.stage is Stage.DECODE
-    assert "\n" not in raised.value.error
-    return raised.value.error
 
 
 def decoded(schema: Any, value: Any, **rest: Any) -> Decoded:
@@ -248,7 +214,8 @@ def test_a_union_of_types_that_other_schemas_define() -> None:
 def test_records_inside_each_other_have_an_end_before_the_stack_has() -> None:
     """In a process of its own, which would die of it."""
     code = f"""
-from tests.unit.kafka.test_avro import *
+from tests.support.avro_records import error_of, read_of, record_of
+from tests.support.registry import framed
 heavy = {{"type": "map", "values": {{"type": "array", "items": ["null", "List"]}}}}
 read = read_of(record_of("List", next=heavy))
 level = bytes([2, 2, 97, 2, 2])

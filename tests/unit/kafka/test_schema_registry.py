@@ -1,9 +1,8 @@
-"""The registry client against a real registry, and against one that fails over real sockets."""
+"""The registry client against a registry that fails over real sockets."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import ssl
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from detectd.kafka.known_schemas import UNKNOWN_IDS, UNKNOWN_SECONDS
 from detectd.pipeline.memory_budget import ANSWER_BYTES
 from detectd.pipeline.records import RecordError
 from tests.support import registry as registries
+from tests.support.avro_records import record_of
 from tests.support.registry import StandIn, breaks_off, drops, fails, framed
 
 if TYPE_CHECKING:
@@ -29,11 +29,6 @@ if TYPE_CHECKING:
 SEVEN = framed(7, b"\x02")
 
 
-def record_of(name: str, **fields: Any) -> dict[str, Any]:
-    listed = [{"name": field, "type": kind} for field, kind in fields.items()]
-    return {"type": "record", "name": name, "fields": listed}
-
-
 POINT = record_of("Point", x="int")
 
 
@@ -42,16 +37,6 @@ def registry() -> Iterator[StandIn]:
     with registries.stand_in() as stand_in:
         stand_in.add(7, POINT)
         yield stand_in
-
-
-@pytest.fixture(scope="module")
-def apicurio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    try:
-        with registries.apicurio(tmp_path_factory.mktemp("registry")) as url:
-            yield url
-    except registries.UnavailableError as missing:
-        give_up = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-        give_up(f"no schema registry to test with: {missing}")
 
 
 def read_of(registry: StandIn, clock: Any = time.monotonic, **options: Any) -> Read:
@@ -71,31 +56,6 @@ def defect_of(read: Read, value: bytes) -> str:
         read(value)
     assert "\n" not in raised.value.error
     return raised.value.error
-
-
-def test_a_real_registry_gives_schemas_and_what_they_refer_to(apicurio: str) -> None:
-    sea = record_of("w.Sea", depth=["null", "double"])
-    ship = record_of("w.Ship", on="w.Sea", was_on="Sea")
-    fleet = record_of("w.Fleet", ships={"type": "array", "items": "Ship"})
-    first = registries.register(apicurio, "sea", sea)
-    registries.register(apicurio, "ship", ship, ("w.Sea", "sea", 1))
-    references = ("w.Ship", "ship", 1), ("w.Sea", "sea", 1)
-    number = registries.register(apicurio, "fleet-value", fleet, *references)
-    client = Registry(apicurio)
-    client.check()
-    read = reader(client)
-    assert read(framed(first, b"\0")) == ({"depth": None}, b'{"depth":null}')
-    _, text = read(framed(number, b"\x02\x00\x02\0\0\0\0\0\0\xf0\x3f\x00"))
-    assert text == b'{"ships":[{"on":{"depth":null},"was_on":{"depth":1.0}}]}'
-    assert defect_of(read, framed(9999, b"")) == "schema 9999 is not in the registry"
-    assert "no registry has a schema" in defect_of(read, framed(2**31, b""))
-
-
-def test_a_real_registry_at_another_path_is_none(apicurio: str) -> None:
-    wrong = Registry(apicurio.removesuffix("/apis/ccompat/v7"))
-    assert "it is no schema registry" in error_of(ConfigError, reader(wrong))
-    with pytest.raises(ConfigError, match="it is no schema registry"):
-        wrong.check()
 
 
 def test_a_schema_is_asked_for_once(registry: StandIn) -> None:

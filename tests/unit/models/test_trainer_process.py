@@ -1,6 +1,5 @@
 """A trainer is a real process here, and what befalls it is done to it."""
 
-import contextlib
 import os
 import resource
 import signal
@@ -9,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -21,64 +19,12 @@ from detectd.models.trainer_process import (
     PREFIX,
     Failed,
     Limits,
-    Task,
     Trained,
-    TrainerProcess,
     sweep,
 )
 from detectd.models.training import train
 from tests.support.paths import ROOT
-
-NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-# Nobody waits for these trainers but the test.
-AT_ONCE = Limits(gives_way=False)
-
-
-def task(rows=None, recipe=None):
-    if rows is None:
-        rows = np.random.default_rng(0).normal(size=(400, 2))
-    return Task(rows, recipe or Recipe("PCA", 0.1, compiled=False), ("a", "b"), NOON)
-
-
-def endless():
-    """A training that takes an hour."""
-    rows = np.random.default_rng(0).normal(size=(20_000, 2))
-    return task(rows, Recipe("OCSVM", 0.1, method="cross", folds=100))
-
-
-def begin(directory, what, limits=AT_ONCE, finish=lambda model: model):
-    return TrainerProcess(directory, what, limits, finish, now=0.0)
-
-
-def outcome(refit):
-    """What it comes to; the pause leaves the processor to the trainer."""
-    while (found := refit.poll(0.0)) is None:
-        time.sleep(0.01)
-    return found
-
-
-@contextlib.contextmanager
-def running(refit, arrived="numba"):
-    """The pid of its trainer, once it has come as far as importing `arrived`."""
-    try:
-        while refit.pid is None or arrived not in _read(refit.pid, "maps"):
-            assert refit.poll(0.0) is None, refit.poll(0.0)
-            time.sleep(0.01)
-        yield refit.pid
-    finally:
-        refit.cancel()
-
-
-def _read(pid, name):
-    try:
-        return Path(f"/proc/{pid}/{name}").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
-
-
-def alive(pid):
-    """Whether it runs; one that nobody has waited for yet does not."""
-    return _read(pid, "stat").rpartition(")")[2].split()[:1] not in ([], ["Z"])
+from tests.support.trainers import NOON, alive, begin, endless, outcome, read_proc, running, task
 
 
 def test_the_model_is_that_of_a_training_in_this_process(tmp_path):
@@ -206,8 +152,8 @@ def test_the_trainer_gives_way_and_has_nothing_of_ours(tmp_path, monkeypatch):
             files = [str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()]
             assert not any(name.startswith("socket:") for name in files)
             assert os.getpriority(os.PRIO_PROCESS, pid) == 10
-            assert _read(pid, "oom_score_adj").strip() == "1000"
-            environment = _read(pid, "environ").split("\0")
+            assert read_proc(pid, "oom_score_adj").strip() == "1000"
+            environment = read_proc(pid, "environ").split("\0")
             assert "OPENBLAS_NUM_THREADS=1" in environment
             assert "NUMBA_CACHE_DIR=/where/kernels/are" in environment
             assert not any("hush-hush" in each for each in environment)
@@ -218,9 +164,9 @@ SERVICE = """
 import sys, time
 from pathlib import Path
 sys.path[:0] = [{tests!r}]
-from tests.unit.models import test_trainer_process as this
-refit = this.begin(Path({directory!r}), this.endless())
-with this.running(refit) as pid:
+from tests.support import trainers
+refit = trainers.begin(Path({directory!r}), trainers.endless())
+with trainers.running(refit) as pid:
     print(pid, flush=True)
     time.sleep(600)
 """

@@ -3,7 +3,6 @@
 import json
 import threading
 from collections import Counter
-from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -12,37 +11,12 @@ from detectd import derive, wiring
 from detectd.errors import ConfigError, DetectdError
 from detectd.models import serving, trainer_process
 from detectd.models.collection import Goal
-from detectd.models.model import Recipe
 from detectd.models.store import Store
-from detectd.models.training import train
 from detectd.pipeline.records import Record
 from detectd.service import activation, retraining
 from detectd.service.engine import ScoringEngine
 from detectd.service.warmup_log import Origin, RowLog
-from detectd.settings import Settings
-
-NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-
-
-def settings(home, **sections):
-    written = {
-        "source": {"kind": "file", "path": home / "events.jsonl", "follow": True},
-        "sink": {"kind": "file", "directory": home / "out"},
-        "event": {"features": ["a", "b"]},
-        "detector": {"name": "HBOS", "contamination": 0.1},
-        "rejector": {"T": 8.0},
-        "models": {"directory": home / "models"},
-        "training": {"warmup": 200, "window": 400},
-    }
-    for section, keys in sections.items():
-        written[section] = written.get(section, {}) | keys
-    return Settings(**written)
-
-
-def model(number):
-    rows = np.random.default_rng(number).normal(size=(400, 2))
-    recipe = Recipe("HBOS", 0.1, seed=number)
-    return train(rows, recipe, ("a", "b"), NOON + timedelta(seconds=number))
+from tests.support.engines import model, settings
 
 
 @pytest.fixture(scope="module")

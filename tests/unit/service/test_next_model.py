@@ -16,7 +16,7 @@ from detectd.rejection import NORMAL
 from detectd.service.retraining import Retrainer
 from detectd.service.training_window import Guard
 from detectd.sinks import commit_metadata
-from tests.unit.service.test_engine import model, settings
+from tests.support.engines import model, settings
 
 QUARANTINE = 50
 

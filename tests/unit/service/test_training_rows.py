@@ -5,27 +5,13 @@ import os
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detectd.service.training_rows import Collected
 from detectd.service.training_window import Guard, Window
 from tests.support.paths import ROOT
-
-SIZE, WIDTH = 40, 2
-
-
-def opened(directory, quarantine=30, kind="sliding"):
-    return Collected(directory, Window(WIDTH, SIZE, kind, Guard(0.1)), quarantine)
-
-
-def batch(begin, count, seed=0):
-    """Rows that tell their place in the stream, and verdicts that depend on nothing else."""
-    numbers = np.arange(begin, begin + count)
-    verdicts = np.array([0, 0, 0, 1, 0, 2, 0, 0], dtype=np.int8)[(numbers * 7 + seed) % 8]
-    return np.repeat(numbers[:, None].astype(float), WIDTH, axis=1), verdicts
+from tests.support.quarantined_rows import SIZE, WIDTH, batch, opened
 
 
 def contents(collected):
@@ -131,7 +117,7 @@ PROCESS = """
 import json, sys
 from pathlib import Path
 sys.path[:0] = [{tests!r}]
-from tests.unit.service.test_training_rows import batch, opened
+from tests.support.quarantined_rows import batch, opened
 kept = opened(Path({directory!r}))
 kept.resume({{}})
 for number in range(10**9):

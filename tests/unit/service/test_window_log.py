@@ -6,7 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,19 +13,8 @@ from hypothesis import strategies as st
 from detectd.errors import ConfigError
 from detectd.service.training_window import Guard, Window
 from detectd.service.warmup_log import DirectoryLockedError
-from detectd.service.window_log import WindowFile
 from tests.support.paths import ROOT
-
-SIZE, WIDTH = 50, 2
-
-
-def batch(number, count):
-    rng = np.random.default_rng(number)
-    return rng.normal(size=(count, WIDTH)), rng.choice(3, size=count, p=[0.8, 0.1, 0.1])
-
-
-def opened(directory, kind="sliding", size=SIZE, sync=False):
-    return WindowFile(directory, Window(WIDTH, size, kind, Guard(0.08)), sync=sync)
+from tests.support.window_logs import SIZE, WIDTH, batch, opened
 
 
 def contents(window):
@@ -89,7 +77,7 @@ PROCESS = """
 import json, sys
 from pathlib import Path
 sys.path[:0] = [{tests!r}]
-from tests.unit.service.test_window_log import batch, opened
+from tests.support.window_logs import batch, opened
 kept = opened(Path({directory!r}))
 kept.resume({{}})
 for number in range(10**9):

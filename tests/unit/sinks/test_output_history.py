@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from detectd.pipeline.records import Outgoing, Position, Topic
 from detectd.signals import Stop
 from detectd.sinks import output_history
-from detectd.sinks.file import FileSink
 from detectd.sinks.file_reader import FileOutputs
 
 ANOMALY = Topic.ANOMALY
@@ -26,19 +25,6 @@ def value(n):
 
 def values(records):
     return [record.value for record in records]
-
-
-@pytest.fixture
-def out(tmp_path):
-    return tmp_path / "out"
-
-
-@pytest.fixture
-def sink(out):
-    sink = FileSink(out, fsync=False)
-    sink.open()
-    yield sink
-    sink.close()
 
 
 def commit(sink, *numbers):

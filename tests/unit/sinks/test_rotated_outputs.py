@@ -41,19 +41,6 @@ def numbers(*paths):
 
 
 @pytest.fixture
-def out(tmp_path):
-    return tmp_path / "out"
-
-
-@pytest.fixture
-def sink(out):
-    sink = FileSink(out, fsync=False)
-    sink.open()
-    yield sink
-    sink.close()
-
-
-@pytest.fixture
 def again(out, sink):
     """Ends the sink as a kill does, and opens another."""
 

@@ -1,0 +1,64 @@
+"""Trainer processes, and tasks for them."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from detectd.models.model import Recipe
+from detectd.models.trainer_process import Limits, Task, TrainerProcess
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+# Nobody waits for these trainers but the test.
+AT_ONCE = Limits(gives_way=False)
+
+
+def task(rows=None, recipe=None):
+    if rows is None:
+        rows = np.random.default_rng(0).normal(size=(400, 2))
+    return Task(rows, recipe or Recipe("PCA", 0.1, compiled=False), ("a", "b"), NOON)
+
+
+def endless():
+    """A training that takes an hour."""
+    rows = np.random.default_rng(0).normal(size=(20_000, 2))
+    return task(rows, Recipe("OCSVM", 0.1, method="cross", folds=100))
+
+
+def begin(directory, what, limits=AT_ONCE, finish=lambda model: model):
+    return TrainerProcess(directory, what, limits, finish, now=0.0)
+
+
+def outcome(refit):
+    """What it comes to; the pause leaves the processor to the trainer."""
+    while (found := refit.poll(0.0)) is None:
+        time.sleep(0.01)
+    return found
+
+
+@contextlib.contextmanager
+def running(refit, arrived="numba"):
+    """The pid of its trainer, once it has come as far as importing `arrived`."""
+    try:
+        while refit.pid is None or arrived not in read_proc(refit.pid, "maps"):
+            assert refit.poll(0.0) is None, refit.poll(0.0)
+            time.sleep(0.01)
+        yield refit.pid
+    finally:
+        refit.cancel()
+
+
+def read_proc(pid, name):
+    try:
+        return Path(f"/proc/{pid}/{name}").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def alive(pid):
+    """Whether it runs; one that nobody has waited for yet does not."""
+    return read_proc(pid, "stat").rpartition(")")[2].split()[:1] not in ([], ["Z"])
