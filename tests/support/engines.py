@@ -18,7 +18,7 @@ def settings(home, **sections):
         "source": {"kind": "file", "path": home / "events.jsonl", "follow": True},
         "sink": {"kind": "file", "directory": home / "out"},
         "event": {"features": ["a", "b"]},
-        "detector": {"name": "HBOS", "contamination": 0.1},
+        "detector": {"name": "PCA", "contamination": 0.1},
         "rejector": {"T": 8.0},
         "models": {"directory": home / "models"},
         "training": {"warmup": 200, "window": 400},
@@ -30,5 +30,5 @@ def settings(home, **sections):
 
 def model(number):
     rows = np.random.default_rng(number).normal(size=(400, 2))
-    recipe = Recipe("HBOS", 0.1, seed=number)
+    recipe = Recipe("PCA", 0.1, seed=number)
     return train(rows, recipe, ("a", "b"), NOON + timedelta(seconds=number))

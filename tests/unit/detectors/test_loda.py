@@ -90,13 +90,17 @@ def test_projections_that_overflow_to_either_side_or_to_nan(bins):
 
 
 ROWS = np.random.default_rng(9).normal(size=(300, 6))
-DETECTOR = fitted(ROWS, n_random_cuts=30)
+
+
+@pytest.fixture(scope="module")
+def detector():
+    return fitted(ROWS, n_random_cuts=30)
 
 
 @settings(deadline=None, max_examples=60)
-@given(arrays(float, (4, 6), elements=st.floats(allow_nan=False, allow_infinity=False)))
-def test_any_row_scores_as_pyod_does_alone(rows):
-    check(DETECTOR, rows)
+@given(rows=arrays(float, (4, 6), elements=st.floats(allow_nan=False, allow_infinity=False)))
+def test_any_row_scores_as_pyod_does_alone(detector, rows):
+    check(detector, rows)
 
 
 def test_bins_of_different_widths_are_refused():

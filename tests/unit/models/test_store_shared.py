@@ -28,12 +28,18 @@ ROUNDS = 12
 
 def model(number=0):
     rows = np.random.default_rng(number).normal(size=(100, 2))
-    recipe = Recipe("HBOS", 0.1, seed=number, compiled=False)
+    recipe = Recipe("PCA", 0.1, seed=number, compiled=False)
     return train(rows, recipe, FEATURES, NOON + timedelta(seconds=number))
 
 
-MODELS = [model(number) for number in range(5)]
-VERSIONS = [each.version for each in MODELS]
+@pytest.fixture(scope="module")
+def models():
+    return [model(number) for number in range(5)]
+
+
+@pytest.fixture(scope="module")
+def versions(models):
+    return [each.version for each in models]
 
 
 @pytest.fixture
@@ -42,8 +48,8 @@ def store(tmp_path):
 
 
 @pytest.fixture
-def full(store):
-    for each in MODELS:
+def full(store, models):
+    for each in models:
         store.save(each)
     return store
 
@@ -119,35 +125,35 @@ both = pytest.mark.parametrize("kind", ["threads", "processes"])
 
 
 @both
-def test_one_version_is_saved_by_many_at_once(store, kind):
-    for each in MODELS[:3]:
+def test_one_version_is_saved_by_many_at_once(store, kind, models, versions):
+    for each in models[:3]:
         at_once(kind, [lambda m=each: store.save(m)] * 3)
         loaded = store.load(each.version).model
         assert np.array_equal(loaded.calibration, each.calibration)
-    assert store.versions() == VERSIONS[:3]
+    assert store.versions() == versions[:3]
     assert not list(store.directory.glob(".*.new"))
 
 
 @both
-def test_one_published_model_is_unpacked_by_many_at_once(full, tmp_path, kind):
-    packed = archive.pack(full, VERSIONS[0])
+def test_one_published_model_is_unpacked_by_many_at_once(full, tmp_path, kind, models, versions):
+    packed = archive.pack(full, versions[0])
     other = Store(tmp_path / "other")
-    at_once(kind, [lambda: archive.unpack(other, VERSIONS[0], packed)] * 3)
-    assert np.array_equal(other.load(VERSIONS[0]).model.rows, MODELS[0].rows)
+    at_once(kind, [lambda: archive.unpack(other, versions[0], packed)] * 3)
+    assert np.array_equal(other.load(versions[0]).model.rows, models[0].rows)
 
 
-def test_a_damaged_archive_never_has_a_name(full, tmp_path):
-    packed = archive.pack(full, VERSIONS[0])
+def test_a_damaged_archive_never_has_a_name(full, tmp_path, versions):
+    packed = archive.pack(full, versions[0])
     other = Store(tmp_path / "other")
     at = packed.index(b"\x93NUMPY") + 200
     with pytest.raises(ConfigError, match="sha256"):
-        archive.unpack(other, VERSIONS[0], packed[:at] + b"\x01\x02" + packed[at + 2 :])
+        archive.unpack(other, versions[0], packed[:at] + b"\x01\x02" + packed[at + 2 :])
     assert other.versions() == []
     assert not list(other.directory.glob(".*.new"))
 
 
 @both
-def test_activations_at_once_all_count(full, kind):
+def test_activations_at_once_all_count(full, kind, versions):
     """Each stands in the history once, and none is lost: the last one answers."""
 
     def work(versions):
@@ -155,27 +161,27 @@ def test_activations_at_once_all_count(full, kind):
             for version in versions:
                 full.activate(version)
 
-    at_once(kind, [lambda vs=VERSIONS[i:] + VERSIONS[:i]: work(vs) for i in range(3)])
+    at_once(kind, [lambda vs=versions[i:] + versions[:i]: work(vs) for i in range(3)])
     history = json.loads((full.directory / "active.json").read_bytes())["history"]
-    assert sorted(history) == VERSIONS
+    assert sorted(history) == versions
     assert full.active() == history[-1]
     assert not list(full.directory.glob(".*.new"))
 
 
 @both
-def test_a_rollback_beside_activations_goes_back_to_a_model_that_is_there(full, kind):
-    full.activate(VERSIONS[0])
-    full.activate(VERSIONS[1])
+def test_a_rollback_beside_activations_goes_back_to_a_model_that_is_there(full, kind, versions):
+    full.activate(versions[0])
+    full.activate(versions[1])
 
     def back():
         for _ in range(ROUNDS):
-            full.activate(VERSIONS[3])
-            assert full.rollback() in VERSIONS
+            full.activate(versions[3])
+            assert full.rollback() in versions
 
     def forth():
         for _ in range(ROUNDS):
-            full.activate(VERSIONS[2])
-            full.nominate(VERSIONS[4])
+            full.activate(versions[2])
+            full.nominate(versions[4])
             full.prune(3, spare_earlier=True)
 
     at_once(kind, [back, forth])
@@ -183,14 +189,14 @@ def test_a_rollback_beside_activations_goes_back_to_a_model_that_is_there(full, 
     assert full.load(full.active()).model.version == full.active()
 
 
-def test_only_one_takes_the_place_of_the_active_model(full):
-    full.activate(VERSIONS[0])
+def test_only_one_takes_the_place_of_the_active_model(full, versions):
+    full.activate(versions[0])
     won = []
     at_once(
         "threads",
         [
-            lambda v=version: won.append(v) if full.replace_active(VERSIONS[0], v) else None
-            for version in VERSIONS[1:]
+            lambda v=version: won.append(v) if full.replace_active(versions[0], v) else None
+            for version in versions[1:]
         ],
     )
     assert won == [full.active()]
@@ -208,49 +214,49 @@ def test_files_are_replaced_by_many_threads_at_once(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_prune_spares_what_a_process_serves_or_loads_until_it_ends(full):
-    full.activate(VERSIONS[4])
+def test_prune_spares_what_a_process_serves_or_loads_until_it_ends(full, versions):
+    full.activate(versions[4])
 
     def serve(hand_over):
         holder = full.holder()
-        holder.only(VERSIONS[0])
-        with locks.in_use(full.directory / VERSIONS[1]):
+        holder.only(versions[0])
+        with locks.in_use(full.directory / versions[1]):
             hand_over()
 
     serving = Process(serve)
     serving.arrived()
-    assert full.prune(1) == VERSIONS[2:4]
+    assert full.prune(1) == versions[2:4]
     serving.kill()
-    assert full.prune(1) == VERSIONS[:2]
+    assert full.prune(1) == versions[:2]
 
 
-def test_prune_spares_the_one_that_rollback_goes_back_to(full):
-    for version in (VERSIONS[3], VERSIONS[0], VERSIONS[1]):
+def test_prune_spares_the_one_that_rollback_goes_back_to(full, versions):
+    for version in (versions[3], versions[0], versions[1]):
         full.activate(version)
-    full.nominate(VERSIONS[2])
-    assert full.prune(1, spare_earlier=True) == [VERSIONS[3]]
-    assert full.rollback() == VERSIONS[0]
+    full.nominate(versions[2])
+    assert full.prune(1, spare_earlier=True) == [versions[3]]
+    assert full.rollback() == versions[0]
 
 
-def test_a_model_is_loaded_whole_or_not_at_all_while_others_prune(full):
+def test_a_model_is_loaded_whole_or_not_at_all_while_others_prune(full, models, versions):
     """A loader finds no model, or one that no prune takes away from under it."""
-    full.activate(VERSIONS[4])
+    full.activate(versions[4])
 
     def load():
         for _ in range(ROUNDS):
-            for version in VERSIONS[:4]:
+            for version in versions[:4]:
                 with contextlib.suppress(ConfigError):
                     assert full.load(version).model.version == version
 
     def prune():
         for _ in range(ROUNDS):
             full.prune(1)
-            for each in MODELS:
+            for each in models:
                 full.save(each)
 
     at_once("processes", [load, load, prune, prune])
-    assert full.active() == VERSIONS[4]
-    left = [path.name for path in full.directory.iterdir() if path.name not in VERSIONS]
+    assert full.active() == versions[4]
+    left = [path.name for path in full.directory.iterdir() if path.name not in versions]
     assert sorted(left) == [".lock", "active.json"]
 
 
@@ -270,7 +276,7 @@ def test_what_a_killed_save_left_is_swept_and_what_a_running_one_writes_is_not(f
     assert full.versions()[-1] == "20270101T000000Z-abcdef"
 
 
-def test_a_lock_ends_with_its_process_and_a_frozen_one_is_named(full):
+def test_a_lock_ends_with_its_process_and_a_frozen_one_is_named(full, versions):
     def change(hand_over):
         with locks.exclusive(full.directory):
             hand_over()
@@ -280,8 +286,8 @@ def test_a_lock_ends_with_its_process_and_a_frozen_one_is_named(full):
     with pytest.raises(DetectdError, match="another process"), locks.exclusive(full.directory, 0.0):
         pass
     holding.kill()
-    full.activate(VERSIONS[0])
-    assert full.active() == VERSIONS[0]
+    full.activate(versions[0])
+    assert full.active() == versions[0]
 
 
 def counts(normal=0, anomaly=0, abstain=0, **more):
@@ -314,18 +320,18 @@ def test_what_several_processes_observed_is_added_up_and_outlives_them(full):
     mine.close()
 
 
-def test_other_streams_are_others_and_those_of_models_that_are_gone_are_forgotten(full):
+def test_other_streams_are_others_and_those_of_models_that_are_gone_are_forgotten(full, versions):
     a, b = (ProcessCounts(full.directory, name, name) for name in "ab")
-    a.write(VERSIONS[0], counts(normal=1))
-    b.write(VERSIONS[0], counts(normal=2))
-    assert full.observed(VERSIONS[0])["normal"] == 3
+    a.write(versions[0], counts(normal=1))
+    b.write(versions[0], counts(normal=2))
+    assert full.observed(versions[0])["normal"] == 3
     a.close()
-    shutil.rmtree(full.directory / VERSIONS[0])
+    shutil.rmtree(full.directory / versions[0])
     full.prune(9)
-    assert full.observed(VERSIONS[0])["normal"] == 2  # its process may live on with it
+    assert full.observed(versions[0])["normal"] == 2  # its process may live on with it
     b.close()
     full.prune(9)
-    assert full.observed(VERSIONS[0]) == {}
+    assert full.observed(versions[0]) == {}
     assert not list(full.directory.glob("*observed*"))
 
 
