@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 SITE := $(VENV)/.site
 FUZZING := $(VENV)/.fuzzing
 
-.PHONY: help demo test check lint prose types imports format docs bench bench-memory bench-hostile-memory bench-kafka
+.PHONY: help demo test test-unit check lint prose types imports format docs bench bench-memory bench-hostile-memory bench-kafka
 .PHONY: bench-drift bench-poison bench-detectors chaos parity soak fuzz schema lock audit wheel deb test-deb image clean
 
 $(RUNTIME): pyproject.toml requirements/runtime.txt
@@ -41,8 +41,11 @@ help: ## list the targets
 demo: $(RUNTIME) ## a first look, on a simulated fleet with known faults
 	$(BIN)/detectd demo
 
-test: $(READY) ## the whole test suite
+test: $(READY) ## every test there is
 	$(BIN)/pytest
+
+test-unit: $(READY) ## the unit tests but for the slow ones: no Java, no network, a minute
+	$(BIN)/pytest tests/unit -m "not slow" --hypothesis-profile=quick
 
 lint: $(READY) prose ## format, code rules and prose
 	$(BIN)/ruff format --check .
@@ -92,13 +95,13 @@ bench-poison: $(READY) ## minutes: how much of an attack it takes until a model 
 	$(BIN)/python -m benchmarks.poison
 
 chaos: $(READY) ## minutes: processes and brokers killed and frozen; SEED=3 CLIENT=confluent
-	PYTHONPATH=tests:tests/kafka $(BIN)/python -m chaos.campaign $(if $(SEED),--seed $(SEED)) $(if $(CLIENT),--client $(CLIENT))
+	$(BIN)/python -m tests.chaos.campaign $(if $(SEED),--seed $(SEED)) $(if $(CLIENT),--client $(CLIENT))
 
 parity: $(READY) ## minutes: every kernel against PyOD; DATA=directory of ADBench
-	PYTHONPATH=tests $(BIN)/python -m parity.campaign $(if $(DATA),--data $(DATA))
+	$(BIN)/python -m tests.parity.campaign $(if $(DATA),--data $(DATA))
 
 fuzz: $(FUZZING) ## a minute, from bytes to outputs under coverage-guided fuzzing; SECONDS=3600 SEED=2
-	PYTHONPATH=tests $(BIN)/python -m fuzz.campaign --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1)
+	$(BIN)/python -m tests.fuzz.campaign --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1)
 
 schema: $(READY) ## config/schema.json, from the settings and reference.toml
 	$(BIN)/python packaging/schema.py > config/schema.json

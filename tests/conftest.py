@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,11 +15,29 @@ if TYPE_CHECKING:
 
     from tests.support.broker import Broker
 
+UNIT = Path(__file__).parent / "unit"
+
 # How long an example takes depends on what else the machine does.
 settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("any machine")
+# For `make test-unit`: `--hypothesis-profile` is read after this.
+settings.register_profile("quick", settings.get_profile("any machine"), max_examples=25)
+
+# Their assertions tell as much as those of the tests that call them.
+pytest.register_assert_rewrite("tests.support")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files with slow tests first: workers take files in turn, and should end together."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: is_quick(item, slow))
+
+
+def is_quick(item: pytest.Item, slow: set[Path]) -> bool:
+    """Return whether it is a unit test in a file without slow ones."""
+    return UNIT in item.path.parents and item.path not in slow
 
 
 @pytest.fixture(scope="session")

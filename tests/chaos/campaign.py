@@ -1,6 +1,6 @@
 """Many processes between two sets of Kafka topics, under fire: is each record answered once?
 
-    python -m chaos.campaign --seed 1 --events 300000 --seconds 240 --processes 4
+    python -m tests.chaos.campaign --seed 1 --events 300000 --seconds 240 --processes 4
 
 Half of the events are there before the first process starts, the others come while processes are
 killed, frozen for longer than the session timeout, added and removed, and brokers restarted one at

@@ -1,12 +1,12 @@
 """Coverage-guided fuzzing of the path of an event: `make fuzz`.
 
-    python -m fuzz.campaign --seconds 60 --seed 1 --corpus build/fuzz
+    python -m tests.fuzz.campaign --seconds 60 --seed 1 --corpus build/fuzz
 
 atheris puts counters into the modules of the path, and libFuzzer changes inputs towards those that
 reach new places. The corpus is kept and is where the next campaign begins. An input that breaks an
 invariant of `fuzz.path` ends the campaign with exit code 77, is written beside the corpus, and is
-tried again by naming its file: `python -m fuzz.campaign --again FILE`. Without atheris (there are
-no wheels for some Pythons) the same inputs are changed blindly.
+tried again by naming its file: `python -m tests.fuzz.campaign --again FILE`. Without atheris (some
+Pythons have no wheels for it) the same inputs are changed blindly.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ TOKENS = [b"\x1e\x1e", b'{"', b'":', b"[{", b"}]", b"\\ud83d", b"1e308", b"-0.0"
 
 def main() -> None:
     """Fuzz as asked on the command line."""
-    parser = argparse.ArgumentParser(prog="fuzz.campaign", description=__doc__)
+    parser = argparse.ArgumentParser(prog="tests.fuzz.campaign", description=__doc__)
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--corpus", type=Path, default=Path("build/fuzz"))

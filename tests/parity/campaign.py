@@ -1,6 +1,6 @@
 """Every kernel against PyOD, on measured rows and on such as nobody sends.
 
-    python -m parity.campaign --data DIRECTORY --rows 100000
+    python -m tests.parity.campaign --data DIRECTORY --rows 100000
 
 DIRECTORY holds ADBench's archives (`X` in *.npz); the default is $DETECTD_TEST_DATA, and without
 that rows are generated. Each detector is fitted to each data set. Then scores are held against

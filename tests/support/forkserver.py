@@ -4,6 +4,8 @@ Importing scikit-learn, scipy and numba takes most of the time of a start, and t
 command hundreds of times. So one process of each test worker imports them, and nothing of ours, and
 forks for each start. What comes of it is a process like any other, with its own arguments,
 environment, directory, descriptors, signals and exit code, and a child of whoever asked for it.
+
+With another `subprocess` than is known here, or without Linux, each start is an ordinary one.
 """
 
 from __future__ import annotations
@@ -14,12 +16,14 @@ import faulthandler
 import functools
 import gc
 import importlib
+import inspect
 import json
 import os
 import runpy
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 LIBRARIES = (
@@ -35,7 +39,12 @@ LIBRARIES = (
     "tqdm",
 )
 COMMAND = [sys.executable, "-m", "detectd"]
+SERVER = [sys.executable, __file__]
+# Where `_execute_child` takes the ends of the pipes, after `self` and seven arguments by name.
+PIPES = ["p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite"]
+PIPES_AT = slice(3, 9)
 PR_SET_CHILD_SUBREAPER = 36
+READY = b"\x01"
 
 
 class Popen(subprocess.Popen):
@@ -43,12 +52,13 @@ class Popen(subprocess.Popen):
 
     def _execute_child(self, args, executable, preexec_fn, close_fds, pass_fds, cwd, env, *rest):
         forkable = args[: len(COMMAND)] == COMMAND and not (executable or preexec_fn or pass_fds)
-        if not forkable:
+        server = _server() if forkable else None
+        if server is None:
             super()._execute_child(
                 args, executable, preexec_fn, close_fds, pass_fds, cwd, env, *rest
             )
             return
-        pipes = rest[3:9]
+        pipes = rest[PIPES_AT]
         inner = (pipes[0], pipes[3], pipes[5])
         given = [own if own != -1 else number for number, own in enumerate(inner)]
         words = {
@@ -56,30 +66,32 @@ class Popen(subprocess.Popen):
             "directory": str(Path(cwd or ".").resolve()),
             "environment": dict(os.environ if env is None else env),
         }
-        self.pid = _server().fork(words, given)
+        self.pid = server.fork(words, given)
         self._child_created = True
         self._close_pipe_fds(*pipes)
 
 
 class Server:
-    """The end of the one who asks."""
+    """The end of the one who asks. Raises EOFError if the other end does not come up."""
 
     def __init__(self):
         self._channel, other = socket.socketpair()
         with other:
             self._process = subprocess.Popen(
-                [sys.executable, __file__, str(other.fileno())],
+                [*SERVER, str(other.fileno())],
                 pass_fds=[other.fileno()],
                 stdin=subprocess.DEVNULL,
             )
+        self._bytecode = tempfile.TemporaryDirectory(prefix="detectd-bytecode-")
         atexit.register(self.close)
+        _exactly(self._channel, len(READY))
 
     def fork(self, words, descriptors):
         """The number of a new process, which is ours to wait for."""
         # An orphan becomes the child of the nearest ancestor that says so.
         _adopt_orphans(True)
         try:
-            message = json.dumps(words).encode()
+            message = json.dumps(words | {"bytecode": self._bytecode.name}).encode()
             socket.send_fds(self._channel, [len(message).to_bytes(8, "big")], descriptors)
             self._channel.sendall(message)
             return int.from_bytes(_exactly(self._channel, 8), "big")
@@ -89,11 +101,26 @@ class Server:
     def close(self):
         self._channel.close()
         self._process.wait()
+        self._bytecode.cleanup()
 
 
 @functools.cache
 def _server():
-    return Server()
+    """The server of this process; None if there can be none."""
+    if sys.platform != "linux" or not _knows(subprocess.Popen):
+        return None
+    try:
+        return Server()
+    except (EOFError, OSError):
+        return None
+
+
+def _knows(popen):
+    """Whether `popen` starts processes in the way that `Popen` takes over."""
+    made = getattr(popen, "_execute_child", None)
+    if made is None or not hasattr(popen, "_close_pipe_fds"):
+        return False
+    return list(inspect.signature(made).parameters)[8:][PIPES_AT] == PIPES
 
 
 def _adopt_orphans(yes):
@@ -117,6 +144,7 @@ def serve(channel):
         importlib.import_module(name)
     importlib.import_module("numba.core.registry").cpu_target.target_context.refresh()
     gc.freeze()  # else each fork would copy what its collector looks at
+    channel.sendall(READY)
     while True:
         head, descriptors, *_ = socket.recv_fds(channel, 8, 3)
         if not head:
@@ -159,6 +187,9 @@ def become(words, descriptors):
     os.environ.clear()
     os.environ.update(words["environment"])
     sys.argv = ["detectd", *words["arguments"]]
+    if sys.dont_write_bytecode:
+        # None is wanted beside the sources; compiling ours at each start would take as long again.
+        sys.dont_write_bytecode, sys.pycache_prefix = False, words["bytecode"]
     sys.path[0] = ""
     if "PYTHONFAULTHANDLER" in os.environ:
         faulthandler.enable()

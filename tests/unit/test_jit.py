@@ -41,6 +41,7 @@ def run(how, **environment):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["kept", "nowhere", "full"])
 def test_kernels_run_with_and_without_a_cache(how, tmp_path):
     directory = "/dev/null/none" if how == "nowhere" else str(tmp_path)
@@ -52,6 +53,7 @@ def test_kernels_run_with_and_without_a_cache(how, tmp_path):
     assert bool(kept) == (how == "kept")
 
 
+@pytest.mark.slow
 def test_the_second_process_compiles_nothing(tmp_path):
     for _ in range(2):
         done = run(
@@ -71,6 +73,7 @@ STREAM = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("detector", sorted(MODULES))
 def test_no_event_waits_for_a_compiler(detector, tmp_path):
     """All is compiled when a model is made ready: for one event, for many, for missing features."""

@@ -59,6 +59,7 @@ def backtested(world, events, label="truth.fault"):
     return judge_history(path, label, load(world.path), silent)
 
 
+@pytest.mark.slow
 def test_it_answers_as_the_service_does(fitted):
     events = [*history(3000, 2), {"a": 1}, {"a": 1, "b": None}]
     found = backtest_figures(backtested(fitted, events))
@@ -215,6 +216,7 @@ def test_a_file_that_cannot_be_read_is_the_arguments_fault(fitted):
         judge_history(fitted.home / "nowhere.jsonl", "truth", load(fitted.path), silent)
 
 
+@pytest.mark.slow
 def test_the_command(fitted):
     path = fitted.lines(fitted.events, map(json.dumps, history(300, 2)))
     done = fitted.run("backtest", "--input", path, "--label", "truth.fault", "--format", "json")
@@ -277,6 +279,7 @@ def test_without_a_law_nothing_is_kept_or_not(world):
     assert "kept" not in said.replace("no promise is kept", "")
 
 
+@pytest.mark.slow
 def test_a_model_that_points_inwards_is_refused_before_it_is_stored(world):
     rng = np.random.default_rng(4)
     rows = rng.normal(size=(2000, 2)) + 10 * rng.integers(0, 3, size=(2000, 1))

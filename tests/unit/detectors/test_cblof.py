@@ -12,6 +12,7 @@ from tests.support.against_pyod import check, fitted, kept, one_thread  # noqa: 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", [False, True])
 @pytest.mark.parametrize(("clusters", "alpha"), [(2, 0.9), (8, 0.9), (8, 0.6)])
 @pytest.mark.parametrize("width", [1, 6, 20])
@@ -76,6 +77,7 @@ def test_clusters_that_do_not_fit_are_refused():
         compiled(detector)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("samples", ["auto", 2, 21, 0.2])
 @pytest.mark.parametrize("width", [1, 6, 20])
 def test_inne_scores_as_pyod_does_with(width, samples):

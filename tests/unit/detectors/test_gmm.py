@@ -30,6 +30,7 @@ def check(detector, rows):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [1, 3, 8, 17])
 @pytest.mark.parametrize("components", [1, 3])
 @pytest.mark.parametrize("shape", SHAPES)

@@ -33,6 +33,7 @@ def test_exponentials_of_whole_arrays_and_of_what_is_too_small():
     assert 0 < numbers[4] < 1e-307
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bandwidth", [0.05, 1.0, 7.0, "scott", "silverman"])
 @pytest.mark.parametrize("width", [1, 4, 18])
 def test_kde_scores_as_pyod_does_with(width, bandwidth):
@@ -112,6 +113,7 @@ def test_kde_is_left_to_pyod_where_its_estimate_is_another(attribute):
         compiled(detector)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "params", [{}, {"gamma": "scale"}, {"gamma": 20.0}, {"nu": 0.05}, {"nu": 0.9}]
 )

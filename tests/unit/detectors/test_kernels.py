@@ -43,6 +43,7 @@ def test_a_kernel_and_its_plain_form_agree(name):
     np.testing.assert_allclose(scores[sure], plain, rtol=RELATIVE, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["IForest", "HBOS"])
 def test_these_have_pyods_very_bits(name):
     rows = generated("plain")
@@ -51,6 +52,7 @@ def test_these_have_pyods_very_bits(name):
     assert choose(detector, rows).score(probes).tobytes() == alone(detector, probes).tobytes()
 
 
+@pytest.mark.slow
 def test_values_on_a_trees_thresholds_go_where_pyod_sends_them():
     rows = generated("plain", width=3)
     detector = fitted("IForest", rows)
@@ -72,6 +74,7 @@ def test_values_on_a_histograms_edges_fall_where_pyod_puts_them():
         assert choose(detector, rows).score(probes).tobytes() == alone(detector, probes).tobytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["IForest", "LOF", "KDE", "ECOD"])
 def test_more_cores_change_no_bit(name, monkeypatch):
     rows = generated("plain")

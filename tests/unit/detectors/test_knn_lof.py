@@ -38,6 +38,7 @@ ROWS = st.integers(1, 4).flatmap(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=100)
 @given(ROWS, st.integers(1, 12), st.integers(1, 40))
 def test_of_many_rows_at_one_distance_the_same_are_taken(drawn, count, leaf_size):

@@ -43,6 +43,7 @@ def scored(name, rows, T=8.0):
     return ModelScorer("any", scorer, rejector(scores, 0.1, T), np.median(rows, axis=0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OFFERED)
 @pytest.mark.parametrize("kind", ["normal", "skewed"])
 def test_every_detector_on_offer_points_outwards(name, kind):
@@ -50,6 +51,7 @@ def test_every_detector_on_offer_points_outwards(name, kind):
     assert why_backwards(scored(name, rows), rows) is None
 
 
+@pytest.mark.slow
 def test_qmcd_is_refused_and_why(monkeypatch):
     with pytest.raises(ConfigError, match=r"QMCD turns its scores around .* choose another"):
         find("QMCD")
@@ -60,6 +62,7 @@ def test_qmcd_is_refused_and_why(monkeypatch):
     assert "QMCD" in REFUSED
 
 
+@pytest.mark.slow
 def test_a_detector_may_fail_on_some_rows_only():
     """LODA takes what lies beyond its histograms for the outermost bins: full, if in clusters."""
     rows = rows_of("clusters", 2000, 3)

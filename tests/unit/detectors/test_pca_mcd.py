@@ -51,6 +51,7 @@ def test_mcd_scores_as_pyod_does_with(params):
     check(fitted("MCD", rows, **params), around(rows))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [1, 2, 7, 16, 130])
 @pytest.mark.parametrize("name", ["PCA", "MCD"])
 def test_any_number_of_features(name, width):

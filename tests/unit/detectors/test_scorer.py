@@ -44,6 +44,7 @@ def alone(detector, rows):
         return np.array([float(detector.decision_function(row[None])[0]) for row in rows])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "d"), [(name, d) for name in OFFERED for d in (1, 3, 8, 20) if name != "MAD" or d == 1]
 )
@@ -74,6 +75,7 @@ def test_a_detector_is_scored_as_the_catalogue_says(name):
     assert isinstance(scorer, SCORERS[CATALOGUE[name].scoring])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["CD", "COF", "LMDD", "LOCI", "RGraph", "ROD", "SOD", "SOS"])
 def test_a_refused_detector_does_score_a_batch_against_itself(name):
     """Measured, so that the table of the refused is true."""
@@ -243,6 +245,7 @@ print(len(models))
 """
 
 
+@pytest.mark.slow
 def test_the_same_rows_and_seed_fit_the_same_detector_on_many_threads():
     done = subprocess.run(
         [sys.executable, "-c", FITS],

@@ -204,8 +204,8 @@ def test_a_type_may_hold_itself_and_be_called_by_its_short_name() -> None:
 
 
 def test_a_union_of_types_that_other_schemas_define() -> None:
-    opened = {**record_of("OpenFile", at="int"), "namespace": "door"}
-    closed = {**record_of("Closed", after="OpenFile"), "namespace": "door"}
+    opened = {**record_of("Opened", at="int"), "namespace": "door"}
+    closed = {**record_of("Closed", after="Opened"), "namespace": "door"}
     read = read_of(["door.Opened", "door.Closed"], opened, closed)
     assert read(framed(7, b"\x02\x0e"))[0] == {"after": {"at": 7}}
     assert read_of("door.Closed", opened, closed)(framed(7, b"\x0e"))[0] == {"after": {"at": 7}}

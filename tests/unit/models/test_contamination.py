@@ -53,6 +53,7 @@ def mixture():
     return _mixture((logs - logs.mean(axis=0)) / logs.std(axis=0), 0)
 
 
+@pytest.mark.slow
 def test_the_posterior_is_that_of_its_generative_story(mixture):
     """Draw the parameters, then from the outermost component on whether each is anomalous."""
     shares = _shares(mixture, np.random.default_rng(0))
@@ -124,6 +125,7 @@ def test_points_are_equally_likely_shares(mixture):
     assert 0.0 <= low < found.mean < high <= 0.5
 
 
+@pytest.mark.slow
 def test_anomalies_that_stand_apart_are_counted():
     found = from_scores(panel(), seed=0)
     assert found == from_scores(panel(), seed=0)
@@ -154,6 +156,7 @@ def model():
     return train(rows(400, 0.05), Recipe("PCA", "estimate", compiled=False), FEATURES, NOON)
 
 
+@pytest.mark.slow
 def test_a_model_carries_its_estimate_through_the_store(model, tmp_path):
     assert model.recipe.contamination == "estimate"
     assert 0 < model.contamination.mean < 0.3
@@ -166,6 +169,7 @@ def test_a_model_carries_its_estimate_through_the_store(model, tmp_path):
     assert f"contamination={model.contamination.mean:.4g}" in store.describe(model.version)
 
 
+@pytest.mark.slow
 def test_the_estimate_does_not_look_at_the_calibration_rows(model):
     """Else the zone would depend on the scores of which it promises something."""
     order = np.random.default_rng(0).permutation(400)

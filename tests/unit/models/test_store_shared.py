@@ -152,6 +152,7 @@ def test_a_damaged_archive_never_has_a_name(full, tmp_path, versions):
     assert not list(other.directory.glob(".*.new"))
 
 
+@pytest.mark.slow
 @both
 def test_activations_at_once_all_count(full, kind, versions):
     """Each stands in the history once, and none is lost: the last one answers."""

@@ -55,6 +55,7 @@ def test_in_sample_uses_the_training_scores():
     assert np.array_equal(model.calibration, np.sort(model.detector.decision_scores_))
 
 
+@pytest.mark.slow
 def test_in_sample_calls_more_anomalies_than_holdout_where_the_detector_overfits():
     """Why holdout is the default: KDE ranks rows that it has seen lower than fresh ones."""
     fresh = rows(5000, seed=9)
@@ -138,6 +139,7 @@ def test_a_split_that_leaves_nothing_to_fit_is_refused():
 PYOD = ["ABOD", "CBLOF", "GMM", "HBOS", "IForest", "KDE", "KNN", "LOF", "MCD", "OCSVM", "PCA"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PYOD)
 def test_verdicts_are_pyods_where_pyod_is_sound(name):
     """In sample, without tied scores, T below 37 and n·γ whole: the paper's rule as PyOD has it."""

@@ -157,6 +157,7 @@ def test_the_latest_and_the_strongest_are_remembered_however_batches_are_cut(siz
     }
 
 
+@pytest.mark.slow
 def test_what_is_remembered_survives_a_restart_and_stays_small():
     names = [f"feature {i}" for i in range(1000)]
     recent = RecentAnomalies(names, original=False)

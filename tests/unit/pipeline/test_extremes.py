@@ -99,6 +99,7 @@ def test_an_axis_places_every_double(low, high, value):
     assert 0.0 <= linear(low, high).inside(math.copysign(math.inf, value)) <= 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [1e-300, 1e-30, 1e30, 1e150, 1e300])
 @pytest.mark.parametrize("name", ["KNN", "IForest", "HBOS", "PCA", "ECOD", "LOF", "KDE", "MCD"])
 def test_training_at_any_scale_is_sound_or_says_why(scale, name):

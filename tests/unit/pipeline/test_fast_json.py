@@ -72,6 +72,7 @@ def typed(schema, value):
     return event[0], figures[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("schema", SCHEMAS)
 @settings(max_examples=200, deadline=None)
 @given(value=damaged() | texts | st.binary(max_size=40))

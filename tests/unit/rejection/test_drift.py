@@ -102,6 +102,7 @@ def test_ranks_of_exchangeable_scores_follow_the_urn():
         assert Fraction(counted[places], 720) == urn
 
 
+@pytest.mark.slow
 def test_the_mean_evidence_is_the_number_of_events():
     """Over all streams of three events, each with its probability under the urn."""
     _, watch = watch_of(30)
@@ -115,6 +116,7 @@ def test_the_mean_evidence_is_the_number_of_events():
     assert math.isclose(mean, 3.0, rel_tol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("grid", [None, 2.0], ids=["continuous", "tied"])
 def test_the_time_to_each_false_alarm_is_at_least_the_average_run_length(grid):
     A, runs = 300, 200
@@ -218,6 +220,7 @@ def test_what_other_bins_left_is_not_taken_up():
     assert one.resume(past.as_dict()).events == 5
 
 
+@pytest.mark.slow
 def test_the_interval_holds_the_true_rate_at_every_moment():
     rng, missed, runs, alpha = np.random.default_rng(8), 0, 200, 0.2
     for _ in range(runs):
@@ -228,6 +231,7 @@ def test_the_interval_holds_the_true_rate_at_every_moment():
     assert missed / runs < alpha
 
 
+@pytest.mark.slow
 @given(st.integers(1, 10**9), st.floats(0, 1), st.floats(1e-6, 0.5))
 def test_the_interval_is_ordered_and_its_ends_are_just_plausible(events, share, alpha):
     abstained = round(share * events)

@@ -74,6 +74,7 @@ PRICES = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("costs", PRICES)
 @pytest.mark.parametrize("place", PLACES)
 def test_cost_figures_agree_with_simulated_masses(place, costs):
@@ -95,6 +96,7 @@ def test_cost_figures_agree_with_simulated_masses(place, costs):
     assert stats.binomtest(from_there, runs, delta, alternative="less").pvalue > 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("costs", [Costs(2, 5, 1), Costs(1, 0, 3), Costs(1, 10, 0.5)])
 @pytest.mark.parametrize(
     ("n", "normal", "rejected", "g"),
@@ -236,6 +238,7 @@ def test_observed_inside_of_models_that_abstain_always_or_never():
     assert observed_inside(gaps(10, 5, 2), 0, 0, 0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("alpha", "beta"), [(1, 1), (1, 10**6), (145, 856), (4572, 995_429)])
 def test_beta_means_of_straight_and_of_kinked_functions(alpha, beta):
     law = stats.beta(alpha, beta)
@@ -249,6 +252,7 @@ def test_beta_means_of_straight_and_of_kinked_functions(alpha, beta):
         assert kinked == pytest.approx(law.sf(knot) + below, abs=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("contamination", "T"), [(0.1, 8.0), (0.2, 32.0), (0.05, 2.0)])
 def test_the_promise_is_broken_by_a_share_delta_of_fits_neither_more_nor_less(contamination, T):
     """Fits on normal scores; the masses of each are known from the normal distribution."""

@@ -71,6 +71,7 @@ def test_figures_are_those_of_pyod_where_it_is_sound(n, contamination, T):
     assert promise.cost_upper == pytest.approx(cost, abs=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("T", [8, 16, 32])
 @pytest.mark.parametrize("contamination", [0.05, 0.1, 0.3])
 def test_verdicts_are_those_of_pyod_where_it_is_sound(contamination, T):

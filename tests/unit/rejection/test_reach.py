@@ -57,6 +57,7 @@ def test_the_default_is_the_largest_that_leaves_three_quarters(n, contamination)
         assert max(each for each, share in left.items() if share == best) == T
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("contamination", [0.001, 0.05, 0.5])
 def test_a_million_scores_need_no_table(contamination):
     T = default_T(1_000_000, contamination)
@@ -74,6 +75,7 @@ def test_reach_is_the_share_of_gaps_over_the_contamination():
     assert reach(held, 0.29) == float(Fraction(100 - held.rank_high, 101) / Fraction(29, 100))
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(SHARES.filter(lambda share: share >= 0.005), st.none() | st.floats(0.7, 60))
 def test_the_n_named_leaves_half_of_them_and_so_do_larger_ones(contamination, T):
@@ -83,6 +85,7 @@ def test_the_n_named_leaves_half_of_them_and_so_do_larger_ones(contamination, T)
         assert reach_at(size, contamination, at) >= 0.5
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.integers(50, 2000), SHARES, st.none() | st.floats(0.7, 60))
 def test_whatever_a_warning_names_leaves_half_of_them(n, contamination, T):

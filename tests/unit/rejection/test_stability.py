@@ -41,6 +41,7 @@ def relative_error(computed: float, reference: mpf) -> float:
     return float(abs((CONTEXT.mpf(computed) - reference) / reference))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "m"), SIZES)
 def test_both_logs_agree_with_sixty_digits_at_every_sampled_rank(n, m):
     table = stability(n, m)

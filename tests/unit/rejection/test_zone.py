@@ -43,6 +43,7 @@ def test_known_zones(n, contamination, T, rank_low, rank_high):
     assert (found.rank_low, found.rank_high) == (rank_low, rank_high)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("T", [0.7, 1.0, 4.0, 32.0, 37.5, 100.0, 500.0])
 @pytest.mark.parametrize("contamination", [0.001, 0.01, 0.1, 0.29, 0.5])
 @pytest.mark.parametrize("n", [10, 37, 100, 1000, 10**4, 10**5, 10**6])

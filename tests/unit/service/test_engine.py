@@ -150,6 +150,7 @@ def test_a_model_that_is_no_longer_wanted_when_it_is_ready_does_not_answer(
     until(engine, monkeypatch, lambda: engine.champion.version == versions[0])
 
 
+@pytest.mark.slow
 def test_a_model_of_older_libraries_is_fitted_again_in_a_process_of_its_own(
     engine, store, versions, monkeypatch
 ):
@@ -168,6 +169,7 @@ def test_a_model_of_older_libraries_is_fitted_again_in_a_process_of_its_own(
     assert not store.load(fresh).drift
 
 
+@pytest.mark.slow
 def test_a_model_fitted_again_does_not_replace_what_was_activated_meanwhile(
     engine, store, versions, monkeypatch
 ):
@@ -181,6 +183,7 @@ def test_a_model_fitted_again_does_not_replace_what_was_activated_meanwhile(
     assert store.active() == versions[2]
 
 
+@pytest.mark.slow
 def test_a_candidate_of_older_libraries_is_fitted_once_and_scores_along(
     engine, store, versions, monkeypatch
 ):

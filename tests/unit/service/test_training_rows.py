@@ -127,6 +127,7 @@ for number in range(10**9):
 """
 
 
+@pytest.mark.slow
 def test_a_killed_process_leaves_what_waits_as_of_its_last_commit(tmp_path):
     code = PROCESS.format(tests=str(ROOT), directory=str(tmp_path))
     process = [sys.executable, "-c", code]

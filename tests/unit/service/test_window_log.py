@@ -87,6 +87,7 @@ for number in range(10**9):
 """
 
 
+@pytest.mark.slow
 def test_a_killed_process_leaves_the_window_of_its_last_commit(tmp_path):
     code = PROCESS.format(tests=str(ROOT), directory=str(tmp_path))
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:

@@ -466,4 +466,4 @@ Rotations.TestCase.settings = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
-TestRotations = Rotations.TestCase
+TestRotations = pytest.mark.slow(Rotations.TestCase)

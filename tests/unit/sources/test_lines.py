@@ -125,6 +125,7 @@ def test_the_fields_of_a_line_are_those_of_the_csv_module(line, inside):
     assert found == expected
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize(
     "line", [b"1,2,3\n", b'1,2""\n', b'b",c,"d\n', b'b",c,"d\n' * 9 + b'x"y\n']

@@ -8,6 +8,7 @@ import pytest
 from tests.support.rotating import SCHEMES, WAIT, Reading
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(12))
 @pytest.mark.parametrize("scheme", SCHEMES, ids=lambda scheme: scheme.__name__)
 def test_every_line_is_read_once_in_order_whatever_is_rotated_and_restarted(tmp_path, scheme, seed):

@@ -55,6 +55,7 @@ def stranger(port, body):
             thread.join()
 
 
+@pytest.mark.slow
 def test_every_process_of_a_configuration_is_found(port, health, metrics, answer):
     answer()
     listen = f"127.0.0.1:{port}"

@@ -282,6 +282,7 @@ def test_clients_that_hang_do_not_keep_the_others_waiting(health, metrics, many_
         assert threading.active_count() == threads
 
 
+@pytest.mark.slow
 def test_a_scrape_that_never_reads_does_not_keep_the_others_waiting(health, metrics, monkeypatch):
     # If it did, the others would wait for longer than a client does.
     monkeypatch.setattr("detectd.telemetry.server.EXCHANGE_SECONDS", 120)
@@ -306,6 +307,7 @@ def test_a_client_has_little_time(address, monkeypatch):
         assert time.monotonic() - started < 3
 
 
+@pytest.mark.slow
 def test_a_thousand_scrapes_at_once_are_all_answered(address, answer, many_files):
     answer()
     threads = threading.active_count()

@@ -1,0 +1,48 @@
+"""Where no process can be forked for a start, the command is started as it is anywhere else."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.support import forkserver
+from tests.support.command import detectd
+
+
+class Stranger(subprocess.Popen):
+    """As of a Python that hands over its pipes in another order."""
+
+    def _execute_child(self, args, pipes, *rest):
+        raise NotImplementedError
+
+
+@pytest.fixture(autouse=True)
+def no_server_is_known():
+    forkserver._server.cache_clear()
+    yield
+    forkserver._server.cache_clear()
+
+
+def assert_the_command_runs():
+    done = detectd("--version")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("detectd ")
+
+
+def test_a_server_that_does_not_come_up_is_done_without(monkeypatch):
+    monkeypatch.setattr(forkserver, "SERVER", [sys.executable, "-c", "raise SystemExit(1)"])
+    assert forkserver._server() is None
+    assert_the_command_runs()
+
+
+def test_an_unknown_python_starts_each_process_itself(monkeypatch):
+    assert forkserver._knows(subprocess.Popen)
+    assert not forkserver._knows(Stranger)
+    monkeypatch.setattr(forkserver, "_knows", lambda popen: False)
+    assert forkserver._server() is None
+    assert_the_command_runs()
+
+
+def test_a_forked_process_runs_as_a_started_one():
+    assert forkserver._server() is not None
+    assert_the_command_runs()
