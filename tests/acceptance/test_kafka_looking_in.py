@@ -18,7 +18,7 @@ from detectd.service.loop import Service
 from detectd.settings.loader import load
 from detectd.signals import Stop
 from tests.support.command import TOPICS, events
-from tests.support.kafka_service import kafka
+from tests.support.kafka_service import kafka_keys
 
 COUNT = 400
 
@@ -61,7 +61,7 @@ def ailing(fitted, kafka_broker, library):
         source={"kind": "kafka", "path": None, "topics": [source], "batch_seconds": 0.2},
         sink={"kind": "kafka", "directory": None},
         topics=dict(zip(TOPICS, sinks, strict=True)),
-        kafka=kafka(kafka_broker, source) | {"client": library},
+        kafka=kafka_keys(kafka_broker, source) | {"client": library},
         server={"listen": ""},
         log={"level": "error"},
     )

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.support.command import TOPICS, World
-from tests.support.kafka_service import committed, produce, service, settle, stop, told
+from tests.support.kafka_service import committed, produce, service, settle, stop, times_logged
 from tests.support.waiting import until
 
 
@@ -37,7 +37,7 @@ def test_a_host_without_a_model_answers_with_the_published_one(hosts, kafka_brok
         again = publisher.fit(count=1200, seed=5)
         assert again.returncode == 0, again.stderr
         second = again.stdout.splitlines()[-1].split()[1]
-        until(lambda: told(running, "model.serving") == 2)
+        until(lambda: times_logged(running, "model.serving") == 2)
         produce(kafka_broker, other, 200)
         until(lambda: committed(kafka_broker, other) == 400)
         stop(running)
@@ -55,7 +55,7 @@ def test_processes_of_one_host_warm_up_once(hosts, kafka_broker):
         for wanted in range(500, 4000, 200):
             produce(kafka_broker, host, 200)
             until(lambda wanted=wanted: committed(kafka_broker, host) == wanted)
-            if told(one, "model.serving") and told(two, "model.serving"):
+            if times_logged(one, "model.serving") and times_logged(two, "model.serving"):
                 break
         stop(one)
         stop(two)

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 import pytest
 
 from tests.support.command import TOPICS
-from tests.support.kafka_service import committed, produce, service, settle, stop, told
+from tests.support.kafka_service import committed, produce, service, settle, stop, times_logged
 from tests.support.waiting import until
 
 SECONDS = 60
@@ -75,7 +75,7 @@ def test_a_broker_that_is_away_is_waited_for_and_told_of_once(world, mortal):
     (node,) = mortal.nodes
     node.stop()
     with service(world) as running:
-        until(lambda: told(running, "service.interrupted"))
+        until(lambda: times_logged(running, "service.interrupted"))
         code, text = ready(running)
         assert (code, "interrupted" in text) == (503, True)
         node.start()
@@ -84,10 +84,10 @@ def test_a_broker_that_is_away_is_waited_for_and_told_of_once(world, mortal):
         # Fed nothing, it is not healthy in silence.
         until(lambda: ready(running)[0] == 503)
         assert "no record for" in ready(running)[1]
-        assert told(running, "service.interrupted") == 1
+        assert times_logged(running, "service.interrupted") == 1
         # Once more, in mid-run and without a warning.
         node.stop(signal.SIGKILL)
-        until(lambda: told(running, "service.interrupted") == 2)
+        until(lambda: times_logged(running, "service.interrupted") == 2)
         node.start()
         produce(mortal, world, 1000)
         until(lambda: committed(mortal, world) == 2000)
@@ -103,7 +103,7 @@ def test_patience_ends_with_one_line_and_a_stop_need_not_wait_for_it(world, mort
     node.stop()
     try:
         with service(world) as running:
-            until(lambda: told(running, "service.interrupted"))
+            until(lambda: times_logged(running, "service.interrupted"))
             stop(running)
         world.write(kafka={"retry_seconds": 1})
         with service(world) as running:
@@ -137,7 +137,7 @@ def test_a_frozen_process_is_replaced_and_finds_its_way_back(world, mortal, libr
 
 def shares(process, broker, world):
     """Whether the process answers something of what comes now."""
-    before = told(process, "batch")
+    before = times_logged(process, "batch")
     produce(broker, world, 40)
     time.sleep(0.5)
-    return told(process, "batch") > before
+    return times_logged(process, "batch") > before

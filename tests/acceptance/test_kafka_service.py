@@ -8,7 +8,7 @@ import pytest
 from kafka import KafkaAdminClient
 
 from tests.support.command import TOPICS, events
-from tests.support.kafka_service import kafka, run_until
+from tests.support.kafka_service import kafka_keys, run_until
 
 COUNT = 3000
 
@@ -34,7 +34,7 @@ def test_topics_in_four_topics_out_and_offsets_committed(fitted, kafka_broker, t
         source={"kind": "kafka", "path": None, "topics": [source], "batch_seconds": 0.2},
         sink={"kind": "kafka", "directory": None},
         topics=sinks,
-        kafka=kafka(kafka_broker, source),
+        kafka=kafka_keys(kafka_broker, source),
     )
 
     def committed():
@@ -63,7 +63,7 @@ def test_a_topic_ends_in_files_exactly_once_over_restarts(fitted, kafka_broker, 
     kafka_broker.produce(source, *(line.encode() for line in events(COUNT)))
     fitted.write(
         source={"kind": "kafka", "path": None, "topics": [source], "batch_records": 300},
-        kafka=kafka(kafka_broker, source),
+        kafka=kafka_keys(kafka_broker, source),
     )
 
     def written():
@@ -82,7 +82,7 @@ def test_a_file_ends_in_topics_exactly_once_over_restarts(fitted, kafka_broker, 
     name = sinks["normal"]
     fitted.write(
         sink={"kind": "kafka", "directory": None}, topics=sinks,
-        kafka=kafka(kafka_broker, name) | {"transactional_id": name},
+        kafka=kafka_keys(kafka_broker, name) | {"transactional_id": name},
     )  # fmt: skip
     for _ in range(2):
         done = fitted.run("run")
@@ -103,7 +103,7 @@ def test_missing_topics_and_a_dead_broker_are_one_line(fitted, kafka_broker, top
         source={"kind": "kafka", "path": None, "topics": ["nothing-here"]},
         sink={"kind": "kafka", "directory": None},
         topics=sinks,
-        kafka=kafka(kafka_broker, source),
+        kafka=kafka_keys(kafka_broker, source),
     )
     done = fitted.run("run")
     assert done.returncode == 78

@@ -17,12 +17,14 @@ def one_thread():
 
 
 def fitted(name, rows, **params):
+    """Return the detector, fitted to the rows."""
     detector = build(name, 0.1, 0, params)
     fit(detector, rows)
     return detector
 
 
 def check(detector, rows, atol=0.0):
+    """Assert that the kernel scores the rows as PyOD does, one by one."""
     expected = RowScorer(detector).score(rows)
     np.testing.assert_allclose(compiled(detector).score(rows), expected, rtol=1e-9, atol=atol)
 

@@ -25,21 +25,25 @@ class Shelf:
 
 
 def record_of(name: str = "Event", /, **fields: Any) -> dict[str, Any]:
+    """Return the schema of a record with these fields."""
     listed = [{"name": field, "type": kind} for field, kind in fields.items()]
     return {"type": "record", "name": name, "fields": listed}
 
 
 def written(schema: Any, value: Any) -> bytes:
+    """Return the value as fastavro writes it, in Confluent's frame."""
     body = BytesIO()
     fastavro.schemaless_writer(body, fastavro.parse_schema(schema), value)
     return framed(7, body.getvalue())
 
 
 def read_of(schema: Any, *referenced: Any) -> Any:
+    """Return a reader of the schema and of those it refers to."""
     return reader(Shelf(schema, *referenced))  # type: ignore[arg-type]
 
 
 def error_of(read: Any, value: bytes) -> str:
+    """Return why the value cannot be read: one line."""
     with pytest.raises(RecordError) as raised:
         read(value)
     assert raised.value.stage is Stage.DECODE

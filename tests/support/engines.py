@@ -14,6 +14,7 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 def settings(home, **sections):
+    """Return the settings of a service in `home`, with these keys changed."""
     written = {
         "source": {"kind": "file", "path": home / "events.jsonl", "follow": True},
         "sink": {"kind": "file", "directory": home / "out"},
@@ -29,6 +30,7 @@ def settings(home, **sections):
 
 
 def model(number):
+    """Return a small model; another number gives other rows and a later time."""
     rows = np.random.default_rng(number).normal(size=(400, 2))
     recipe = Recipe("PCA", 0.1, seed=number)
     return train(rows, recipe, ("a", "b"), NOON + timedelta(seconds=number))

@@ -23,6 +23,7 @@ def metrics(count=COUNT):
 
 
 def json_lines(count=COUNT):
+    """Return events of the three features as lines of JSON."""
     when = "2026-11-23T12:00:00Z"
     return [
         json.dumps({"time": when} | dict(zip(FEATURES, row, strict=True)))

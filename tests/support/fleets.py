@@ -39,6 +39,7 @@ def telemetry(first_day, days, faults=0, missing=0.02):
 
 
 def metrics(rng, day, host, fault):
+    """Return what a host measures at that time of day, healthy or with the fault."""
     size, wave = 0.85 + 0.3 * host / HOSTS, 0.3 * math.sin(2 * math.pi * day)
     load = max(size * (0.45 + wave) + rng.normal(0, 0.03), 0.01)
     cpu = 100 * (size * (0.45 - wave) if fault == "untimely" else load)

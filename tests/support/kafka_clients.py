@@ -26,11 +26,13 @@ NORMAL = Outgoing(Topic.NORMAL, b"normal")
 
 
 def source_client(broker: Broker, library: str = "kafka-python", **settings: Any) -> KafkaClient:
+    """Return a client that reads, in a group of its own."""
     group = f"readers-{os.urandom(4).hex()}"
     return KafkaClient(broker.servers, library=library, group_id=group, **settings)
 
 
 def sink_client(broker: Broker, library: str = "kafka-python") -> KafkaClient:
+    """Return a client that writes in transactions, with an id of its own."""
     name = f"detectd-{os.urandom(4).hex()}"
     return KafkaClient(broker.servers, library=library, group_id=name, transactional_id=f"{name}-1")
 
@@ -47,6 +49,7 @@ def started(
     position: dict[str, Any] | None = None,
     acknowledges: bool = True,
 ) -> Iterator[KafkaSource]:
+    """Start a source at the position, and close it at the end of the block."""
     with closing(KafkaSource(client, topics, acknowledges=acknowledges)) as source:
         source.start(position)
         yield source
@@ -88,13 +91,16 @@ def living(client: KafkaClient, *topics: str, acknowledges: bool = True) -> Iter
 
 @contextmanager
 def opened(client: KafkaClient, topics: Mapping[Topic, str]) -> Iterator[tuple[KafkaSink, Any]]:
+    """Open a sink, give it and the last position, and close it at the end."""
     with closing(KafkaSink(client, topics)) as sink:
         yield sink, sink.open()
 
 
 def file_position(line: int) -> Position:
+    """Return the position of a file source after so many lines."""
     return Position({"path": "events.jsonl", "line": line}, {"observed": {"normal": line}})
 
 
 def echo(records: list[Record]) -> list[Outgoing]:
+    """Return each record as a normal output."""
     return [Outgoing(Topic.NORMAL, record.value or b"", partition=0) for record in records]

@@ -10,16 +10,18 @@ from contextlib import contextmanager, suppress
 from tests.support.command import events, start
 
 
-def kafka(broker, name):
+def kafka_keys(broker, name):
+    """Return the keys of the section `kafka` for this broker and group."""
     return {"bootstrap_servers": broker.servers, "group_id": name, "client_id": name}
 
 
 def settle(world, broker, source, sinks, **changes):
+    """Configure the world's service between these topics."""
     world.write(
         source={"kind": "kafka", "path": None, "topics": [source], "batch_seconds": 0.2},
         sink={"kind": "kafka", "directory": None},
         topics=sinks,
-        kafka=kafka(broker, source) | changes.pop("kafka", {}),
+        kafka=kafka_keys(broker, source) | changes.pop("kafka", {}),
         server={"listen": ""},
         **changes,
     )
@@ -58,19 +60,23 @@ def run_until(world, satisfied, seconds=90):
 
 
 def stop(process):
+    """Stop the service in order; it must exit with 0."""
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=30) == 0, process.log.read_text()
 
 
-def told(process, event):
+def times_logged(process, event):
+    """Return how often the service has logged the event."""
     return sum(json.loads(line)["event"] == event for line in process.log.read_text().splitlines())
 
 
 def committed(broker, world):
+    """Return how many records the group has committed."""
     return sum(mark.offset for mark in broker.committed_offsets(world.source).values())
 
 
 def produce(broker, world, count):
+    """Write events to the four partitions of the source in turn."""
     lines = events(count)
     broker.produce(
         world.source, *({"value": v.encode(), "partition": i % 4} for i, v in enumerate(lines))

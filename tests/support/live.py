@@ -92,5 +92,6 @@ def serving(world):
 
 
 def append(world, lines):
+    """Append lines to the world's file of events."""
     with world.events.open("a") as file:
         file.write("".join(f"{line}\n" for line in lines))

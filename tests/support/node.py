@@ -80,19 +80,23 @@ def free_ports(count: int) -> list[int]:
 
 
 def java(jars: Path, main: str, *arguments: object) -> list[str]:
+    """Return the command that runs a class of Kafka's."""
     return ["java", *JVM, "-cp", f"{jars}/*", main, *map(str, arguments)]
 
 
 def spawn(command: Sequence[str], home: Path) -> subprocess.Popen[bytes]:
+    """Start the process; what it prints goes to the file `log` in its directory."""
     with (home / "log").open("ab") as log:
         return subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
 
 
 def tail(home: Path) -> str:
+    """Return the end of a process's log."""
     return (home / "log").read_text()[-4000:]
 
 
 def listens(server: str) -> bool:
+    """Return whether a connection to `host:port` is accepted."""
     host, port = server.split(":")
     try:
         socket.create_connection((host, int(port)), timeout=1).close()

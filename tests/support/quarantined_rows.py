@@ -18,4 +18,5 @@ def batch(begin, count, seed=0):
 
 
 def opened(directory, quarantine=30, kind="sliding"):
+    """Open the rows kept in the directory, those that wait among them."""
     return Collected(directory, Window(WIDTH, SIZE, kind, Guard(0.1)), quarantine)

@@ -150,6 +150,7 @@ class StandIn:
 
 
 def send(handler: BaseHTTPRequestHandler, status: int, body: Any) -> None:
+    """Answer the request with bytes, or with a value as JSON."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     handler.send_response(status)
     handler.send_header("Content-Type", JSON)

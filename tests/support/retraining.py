@@ -16,6 +16,7 @@ QUICK = {"T": 8.0}
 
 
 def shifted(count, seed, by=4.0):
+    """Return events whose first feature has moved by `by`."""
     fields = map(json.loads, events(count, seed))
     return [json.dumps(event | {"a": event["a"] + by}) for event in fields]
 
@@ -29,6 +30,7 @@ def verdicts(world):
 
 
 def events_logged(done, name):
+    """Return the log lines of that event."""
     return [json.loads(line) for line in done.stderr.splitlines() if f'"event": "{name}"' in line]
 
 

@@ -88,6 +88,7 @@ class Log:
 
 
 def compress(place):
+    """Compress a file as logrotate does, keeping its times."""
     packed = place.with_name(place.name + ".gz")
     with gzip.open(packed, "wb", compresslevel=1) as file:
         file.write(place.read_bytes())
@@ -97,6 +98,8 @@ def compress(place):
 
 
 class Numbered(Log):
+    """Rename to .1 and count the older files up."""
+
     def shift(self):
         for n in range(self.rotations, 0, -1):
             for suffix in ("", ".gz"):
@@ -114,6 +117,8 @@ class Numbered(Log):
 
 
 class OldDirectory(Numbered):
+    """Rename into another directory."""
+
     def __init__(self, directory, lots):
         (directory / "old").mkdir()
         super().__init__(directory, lots)
@@ -124,12 +129,16 @@ class OldDirectory(Numbered):
 
 
 class Dated(Log):
+    """Rename to a name with the date behind it."""
+
     def move(self):
         self.path.rename(self.path.with_name(f"{self.path.name}-{20261100 + self.rotations}"))
         self.path.touch()
 
 
 class DatedBeforeTheExtension(Log):
+    """Rename to a name with the date before its extension."""
+
     def move(self):
         self.path.rename(self.path.with_name(f"events-{20261100 + self.rotations}.jsonl"))
         self.path.touch()

@@ -18,6 +18,7 @@ AT_ONCE = Limits(gives_way=False)
 
 
 def task(rows=None, recipe=None):
+    """Return a training that takes a moment, or that of these rows and recipe."""
     if rows is None:
         rows = np.random.default_rng(0).normal(size=(400, 2))
     return Task(rows, recipe or Recipe("PCA", 0.1, compiled=False), ("a", "b"), NOON)
@@ -30,6 +31,7 @@ def endless():
 
 
 def begin(directory, what, limits=AT_ONCE, finish=lambda model: model):
+    """Start a trainer in the directory."""
     return TrainerProcess(directory, what, limits, finish, now=0.0)
 
 
@@ -53,6 +55,7 @@ def running(refit, arrived="numba"):
 
 
 def read_proc(pid, name):
+    """Return a file of /proc/PID, empty if the process has gone."""
     try:
         return Path(f"/proc/{pid}/{name}").read_text()
     except (FileNotFoundError, ProcessLookupError):

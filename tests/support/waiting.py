@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 
 def until(true: Callable[[], object], seconds: float = 60.0) -> None:
+    """Wait until `true` returns something true; fail if it takes too long."""
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline
