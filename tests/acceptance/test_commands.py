@@ -10,7 +10,6 @@ import pytest
 
 from tests.support.command import TOPICS, detectd, events, start
 from tests.support.complaints import one_line
-from tests.support.paths import ROOT
 from tests.support.waiting import until
 
 
