@@ -199,7 +199,7 @@ def test_locks_can_be_held_by_nobody_else(tmp_path):
 UMASK = """
 import sys
 from pathlib import Path
-from detectd import umask
+from detectd.filesystem import umask
 from detectd.models.store import Store
 from detectd.sinks.file import FileSink
 umask.restrict()
@@ -287,7 +287,7 @@ def test_a_result_replaces_what_a_file_held_and_goes_to_pipes_too(tmp_path):
 
 JIT = """
 from detectd import jit
-from detectd.rejection import kernels
+from detectd.rejection import binomial
 print(*jit.refused, sep="\\n")
 """
 
