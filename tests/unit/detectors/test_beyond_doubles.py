@@ -31,6 +31,7 @@ def far_rows() -> np.ndarray:
     return np.array([*rows, *([end] * 3 for end in ENDS), [1.7e308, -1.7e308, 1.7e308]])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted({*MODULES, *OVERFLOW}))
 def test_what_a_detector_cannot_reckon_with_is_an_anomaly(name: str) -> None:
     rows = np.random.default_rng(0).normal(size=(300, 3))

@@ -36,6 +36,7 @@ def between(offset):
     return detector, midway
 
 
+@pytest.mark.slow
 def test_a_row_midway_between_large_clusters_has_one_distance_to_both():
     detector, midway = between(0.0)
     assert np.isfinite(kept(detector, midway)).all()

@@ -150,6 +150,7 @@ def test_a_kernel_that_is_wrong_is_found_out_and_not_used(monkeypatch):
     assert "a training row scores" in scorer.doubt
 
 
+@pytest.mark.slow
 def test_compiled_can_be_turned_off():
     rows = generated("plain")
     assert choose(fitted("IForest", rows), rows, kernels=False).how.startswith("PyOD")

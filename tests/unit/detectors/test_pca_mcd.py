@@ -45,6 +45,7 @@ def test_pca_scores_as_pyod_does_with(params):
     check(fitted("PCA", rows, **params), around(rows))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("params", [{}, {"store_precision": False}, {"assume_centered": True}])
 def test_mcd_scores_as_pyod_does_with(params):
     rows = sample(8)
@@ -59,6 +60,7 @@ def test_any_number_of_features(name, width):
     check(fitted(name, rows), around(rows))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["PCA", "MCD"])
 def test_features_that_are_almost_the_same(name):
     rows = sample(5)

@@ -67,6 +67,7 @@ def test_a_batch_gives_each_row_what_it_gets_alone(name, d):
 SCORERS = {Scoring.BATCH: BatchScorer, Scoring.ROW: RowScorer, Scoring.TAILS: TailScorer}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OFFERED)
 def test_a_detector_is_scored_as_the_catalogue_says(name):
     """Where a batch is not what the catalogue takes it for, rows go one by one: right, but slow."""
@@ -175,6 +176,7 @@ def test_rows_that_a_detector_cannot_be_fitted_to_are_one_line():
         fit(detector, data(4)[0])
 
 
+@pytest.mark.slow
 def test_rows_midway_between_clusters_score_as_alone():
     """Centres that are permutations of each other are equally far from a row of equal values."""
     rng = np.random.default_rng(50)

@@ -112,6 +112,7 @@ def test_the_joint_probabilities_are_those_of_a_chain():
     assert joint == pytest.approx(chain)
 
 
+@pytest.mark.slow
 def test_points_are_equally_likely_shares(mixture):
     shares = _shares(mixture, np.random.default_rng(0))
     found = _settled(shares)
@@ -194,6 +195,7 @@ def test_models_stored_before_there_were_estimates_load(tmp_path):
     assert "contamination=0.1 " in store.describe(old.version)
 
 
+@pytest.mark.slow
 def test_the_cost_bound_carries_the_uncertainty(model):
     found = model.contamination
     known = Terms(found.mean, 8.0, None, 0.1, Costs(1, 10, 0.1))

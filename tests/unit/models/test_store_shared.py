@@ -239,6 +239,7 @@ def test_prune_spares_the_one_that_rollback_goes_back_to(full, versions):
     assert full.rollback() == versions[0]
 
 
+@pytest.mark.slow
 def test_a_model_is_loaded_whole_or_not_at_all_while_others_prune(full, models, versions):
     """A loader finds no model, or one that no prune takes away from under it."""
     full.activate(versions[4])

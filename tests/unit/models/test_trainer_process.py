@@ -27,6 +27,7 @@ from tests.support.paths import ROOT
 from tests.support.trainers import NOON, alive, begin, endless, outcome, read_proc, running, task
 
 
+@pytest.mark.slow
 def test_the_model_is_that_of_a_training_in_this_process(tmp_path):
     rows = np.random.default_rng(1).normal(size=(500, 2))
     rows[::9, 1] = np.nan
