@@ -428,6 +428,7 @@ def test_what_holds_for_json_holds_for_avro(value: bytes, limit: int, error: str
     assert decode([Record("t/0/1", value)], schema).dead[0].error == error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("items", "one"),
     [
@@ -455,6 +456,7 @@ def test_items_that_occupy_more_than_they_take_are_counted(items: Any, one: byte
         assert error == "more than 262,144 items in Avro arrays and maps"
 
 
+@pytest.mark.slow
 def test_items_are_counted_over_all_arrays_and_maps_and_by_record() -> None:
     tree = record_of("Tree", children={"type": "array", "items": "Tree"})
     read = read_of(tree)
