@@ -48,7 +48,7 @@ class Tally:
     notes: list[str] = field(default_factory=list)
 
     def line(self) -> str:
-        verdicts = f"{self.judged:,} {self.how}" if self.scored else "none"
+        verdicts = f"{self.scored:,} {self.how}" if self.scored else "none"
         found = f"{len(self.faults)} faults" if self.faults else "the same"
         return (
             f"{self.name:10}{self.used:>9}{self.rows:>11,}{self.most:>12.1e}{verdicts:>22}  {found}"
