@@ -34,7 +34,7 @@ def _warmup(given: Any) -> int | str:
 
 
 # No plain union: each side's mistakes would be reported.
-RowLog = Annotated[
+Warmup = Annotated[
     int | str,
     BeforeValidator(
         _warmup,
@@ -47,7 +47,7 @@ RowLog = Annotated[
 class TrainingSettings(Section):
     """How the first model comes about without `detectd fit`, and the next ones."""
 
-    warmup: RowLog = 2000
+    warmup: Warmup = 2000
     on_warmup: Literal["abstain", "hold", "pass"] = "abstain"
 
     refit: Literal["never", "every", "on_drift"] = "never"

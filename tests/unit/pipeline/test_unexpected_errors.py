@@ -145,7 +145,7 @@ def test_a_warm_up_loses_only_the_record_that_breaks(monkeypatch):
         return whole(record, *rest, **options)
 
     monkeypatch.setattr(scoring, "warming_up", warming_up)
-    outgoing, rows = collect_records(records(1, 2, 3), SCHEMA)
+    outgoing, rows, *_ = collect_records(records(1, 2, 3), SCHEMA)
     assert [out.topic for out in outgoing] == [Topic.ABSTAIN, Topic.DEAD_LETTER, Topic.ABSTAIN]
     assert bodies(outgoing)[1]["stage"] == "encode"
     assert rows[:, 0].tolist() == [1.0, 3.0]
