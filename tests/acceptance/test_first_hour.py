@@ -148,7 +148,7 @@ def test_the_configuration_is_found(world, tmp_path):
 def test_a_directory_that_may_not_be_entered_holds_no_configuration():
     """As with sudo in root's home."""
     with tempfile.TemporaryDirectory() as name:  # 0700, and root's
-        # Whoever that is may not be able to read the code: all of it that `check` needs comes first.
+        # That user may not be able to read the code: what `check` needs of it is loaded first.
         code = (
             "import os, detectd.quiet, detectd.config_path, detectd.settings.loader;"
             "from detectd.commands import arguments, check, console, standard_streams;"
