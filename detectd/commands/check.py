@@ -161,6 +161,9 @@ def _memory(settings: Settings) -> Iterator[str]:
     source = settings.source
     in_flight = settings.kafka.fetch_bytes if source.kind == "kafka" else 0
     most = memory_budget.budget(source.batch_bytes, source.max_record_bytes, in_flight)
+    if settings.training.refit != "never":
+        rows = settings.training.window + settings.training.quarantine
+        most += rows * memory_budget.row_bytes(len(settings.event.columns))
     yield f"memory    at most {most >> 20:,} MiB beside libraries and model"
 
 

@@ -57,7 +57,10 @@ ONE_THREAD = {
 }
 # What a trainer is given of the environment: what interpreter and numerical libraries go by. All
 # else is none of its business: the configuration, the supervisor, and secrets of whatever kind.
-KEPT = {"HOME", "LANG", "LANGUAGE", "LD_LIBRARY_PATH", "LD_PRELOAD", "PATH", "TMPDIR", "TZ", "USER"}
+KEPT = {
+    *("DETECTD_PATHS__CHECK_OWNERS", "HOME", "LANG", "LANGUAGE", "LD_LIBRARY_PATH", "LD_PRELOAD"),
+    *("PATH", "TMPDIR", "TZ", "USER"),
+}
 KEPT_PREFIXES = (
     *("BLIS_", "GOMP_", "JOBLIB_", "KMP_", "LC_", "MALLOC_", "MKL_", "NUMBA_", "OMP_", "OPENBLAS_"),
     *("PYOD_", "PYTHON", "SCIPY_", "SKLEARN_", "XDG_CACHE_"),

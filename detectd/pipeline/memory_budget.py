@@ -156,6 +156,11 @@ def longest_line(max_record_bytes: int) -> int:
     return max(max_record_bytes, min(16 * max_record_bytes, LINE_BYTES))
 
 
+def row_bytes(columns: int) -> int:
+    """Return what a row that may train takes in the window, or in quarantine."""
+    return 8 * columns + 9
+
+
 def budget(
     batch_bytes: int = BATCH_BYTES, max_record_bytes: int = MIB, fetch_bytes: int = 0
 ) -> int:

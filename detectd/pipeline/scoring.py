@@ -148,7 +148,7 @@ def _judge_one_by_one(
         else:
             outgoing += alone.outgoing
             sound.append(alone)
-    if failed and not sound:
+    if failed and not any(len(part.rows) for part in sound):
         _require_working(judge, failed)
     return _joined(outgoing, sound, judge)
 

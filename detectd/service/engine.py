@@ -16,6 +16,7 @@ from detectd import derive, wiring
 from detectd.errors import DetectdError
 from detectd.models import serving
 from detectd.pipeline.output_detail import shown
+from detectd.pipeline.unexpected_errors import NOT_THE_RECORDS, in_words
 from detectd.service.activation import ActivationWatcher
 from detectd.service.champion import Champion
 from detectd.service.retraining import Retrainer, begun
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from detectd.models.serving import Serving
     from detectd.pipeline.decode import Schema
     from detectd.pipeline.records import Outgoing, Record
+    from detectd.pipeline.scoring import ScoredBatch
     from detectd.service.activation import Role
     from detectd.settings import Settings
 
@@ -116,10 +118,22 @@ class ScoringEngine:
         assert self.champion
         scored, alarms = self.champion.answer(records)
         if self.shadow:
-            self.shadow.see(scored)
+            self._compare(self.shadow, scored)
         if self.retrainer:
             self.retrainer.see(scored, alarms)
         return self._shown(scored.outgoing)
+
+    def _compare(self, shadow: Shadow, scored: ScoredBatch) -> None:
+        """Let the candidate judge the batch, too; one that cannot is compared no longer."""
+        try:
+            shadow.see(scored)
+        except NOT_THE_RECORDS:
+            raise
+        except Exception as failed:  # noqa: BLE001 - nobody hears a candidate: it ends no stream
+            self.shadow = None
+            why = f"{shadow.version}: it cannot answer: {in_words(failed)}"
+            self._succession.refuse("candidate", shadow.version, why)
+            self._upkeep.serves(self._answers(), self._shadows())
 
     def alerts(self) -> list[Outgoing]:
         """Records that tell of the promise rather than of an event, for the next commit."""

@@ -31,7 +31,8 @@ from detectd import derive
 from detectd.errors import DetectdError
 from detectd.filesystem.os_errors import explained
 from detectd.models import serving
-from detectd.models.trainer_process import Failed, TrainerProcess, sweep
+from detectd.models.trainer_process import Failed, Trained, TrainerProcess, sweep
+from detectd.pipeline.unexpected_errors import NOT_THE_RECORDS, in_words
 from detectd.rejection.exact import rate_upper
 from detectd.service import challenger_training
 from detectd.service.operator_decisions import OperatorWord
@@ -138,7 +139,7 @@ class Retrainer:
         """Go on from a `state`, from the beginning where it is empty. `version` answered then:
         where another model has come since, the window is what counts of it."""
         same = version == self.champion.model.version
-        self._resume(past if same else past | {"since": {}})
+        self._resume(past if same or not past else past | {"since": {}})
 
     def _resume(self, past: dict[str, Any]) -> None:
         if past and past.get("discarded", "") != self._word.discarded:
@@ -147,7 +148,10 @@ class Retrainer:
         if self.held != past.get("held") and self.held:
             past = past | {"since": {}}  # It came after that commit.
         self._state = past
-        self._committed = self._seen = _Since(**past.get("since", {}))
+        since = past.get("since", {})
+        # Releases before 0.2 knew one kind of alarm.
+        since = {"warned": since.get("alarmed", False)} | since
+        self._committed = self._seen = _Since(**since)
         if self._open() and self._collected and not self._collected.resume(past):
             log.warning("window.restarted", reason="its rows are gone, or it has another shape")
         self._set_guard()
@@ -232,7 +236,7 @@ class Retrainer:
         if self._refit is None and self._due():
             self._start()
         while self._refit is not None:
-            found = self._refit.poll(time.monotonic())
+            found = self._polled(self._refit)
             if found is not None:
                 self._refit = None
                 if self.heed():  # An operator has spoken against its rows since the last look.
@@ -243,6 +247,16 @@ class Retrainer:
             hold()
             time.sleep(POLL_SECONDS)
         return None
+
+    @staticmethod
+    def _polled(refit: TrainerProcess[Finished]) -> Failed | Trained[Finished] | None:
+        """Return what has become of the training; a model on which our code fails is none."""
+        try:
+            return refit.poll(time.monotonic())
+        except NOT_THE_RECORDS:
+            raise
+        except Exception as failed:  # noqa: BLE001 - the champion goes on answering
+            return Failed("crashed", f"the new model cannot be tried: {in_words(failed)}")
 
     def close(self) -> None:
         """Stop what is being trained, and let go of the window. May be called twice."""

@@ -41,7 +41,7 @@ class StoreMaintenance:
         try:
             self._counts.begin_anew()
         except (OSError, DetectdError) as failed:
-            log.warning("observed.not_removed", reason=str(failed))
+            log.warning("stats.remove_failed", reason=str(failed))
 
     def record(self, champion: Champion, shadow: Shadow | None) -> bool:
         """Let reports see the counts. False if they cannot be written."""

@@ -383,9 +383,9 @@ class Health:
             average_run_length=average_run_length,
         )
 
-    def refitting(self) -> None:
-        """A model is being fitted to replace the one that answers."""
-        self._change(refitting=True)
+    def refitting(self, *, running: bool = True) -> None:
+        """Note whether a model is being fitted to replace the one that answers."""
+        self._change(refitting=running)
 
     def refitted(self, outcome: str) -> None:
         """That has ended, in one of `OUTCOMES`."""

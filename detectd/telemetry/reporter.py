@@ -112,8 +112,7 @@ class TelemetryReporter:
         health.holding(snapshot.held)
         for outcome in snapshot.refits:
             health.refitted(outcome)
-        if snapshot.training:
-            health.refitting()
+        health.refitting(running=snapshot.training)
         health.turned()
         self.supervisor.turned(self._events)
         self._log_minute(source)

@@ -76,6 +76,8 @@ def test_a_model_that_scores_nothing_ends_it():
 
     with pytest.raises(DetectdError, match=r"model v: it scores nothing.*TypeError: every row"):
         judge_records(records(1, 2), SCHEMA, judge_of(Broken()))
+    with pytest.raises(DetectdError, match="it scores nothing"):
+        judge_records([*records(1), Record("t:9", b"{")], SCHEMA, judge_of(Broken()))
 
 
 @pytest.mark.parametrize("failed", [MemoryError(), OSError("disk"), RefusedError("registry")])

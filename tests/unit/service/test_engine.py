@@ -326,6 +326,31 @@ def test_a_refused_reload_changes_nothing(busy, home, change):
     answer(busy, 50, seed=6)
 
 
+def test_a_candidate_that_breaks_is_compared_no_longer(busy, monkeypatch):
+    """Nobody hears a candidate, so its defect is no event's and ends no stream."""
+
+    def breaks(_scored):
+        raise TypeError("a defect")
+
+    refused = []
+    monkeypatch.setattr(busy.shadow, "see", breaks)
+    monkeypatch.setattr(busy._succession, "refuse", lambda *said: refused.append(said))
+    version, before = busy.shadow.version, sum(busy.champion.observed.values())
+    answer(busy, 50, seed=6)
+    assert sum(busy.champion.observed.values()) == before + 50
+    assert busy.shadow is None
+    assert refused == [("candidate", version, f"{version}: it cannot answer: TypeError: a defect")]
+
+
+def test_a_candidate_without_memory_is_no_defect_of_it(busy, monkeypatch):
+    def breaks(_scored):
+        raise MemoryError
+
+    monkeypatch.setattr(busy.shadow, "see", breaks)
+    with pytest.raises(MemoryError):
+        answer(busy, 50, seed=6)
+
+
 @pytest.mark.parametrize("refused", [ConfigError("no"), OSError(28, "No space left on device")])
 def test_a_reload_that_cannot_keep_its_window_changes_nothing(engine, home, monkeypatch, refused):
     """The last step of a reload fails, after a threshold and a monitor."""

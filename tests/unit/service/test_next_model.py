@@ -7,12 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from detectd import derive
 from detectd.errors import DetectdError
 from detectd.models import serving
 from detectd.models.store import Store
 from detectd.rejection import NORMAL
+from detectd.service import challenger_training
 from detectd.service.retraining import Retrainer
 from detectd.service.training_window import Guard
 from detectd.sinks import commit_metadata
@@ -201,6 +203,44 @@ def test_a_model_after_an_alarm_waits_for_an_operator_across_restarts(tmp_path, 
     again.heed()
     assert again.held is None
     again.close()
+
+
+def test_an_alarm_of_the_release_before_holds_the_model_too(tmp_path, first):
+    retrainer = begun(tmp_path, first, **training("on_drift", **HOLD, max_changed=1.0))
+    retrainer.see(real(1000, 7), [100])
+    retrainer.committed()
+    state = retrainer.state()
+    del state["since"]["warned"]  # It knew one kind of alarm.
+    retrainer.close()
+    again = begun(tmp_path, first, **training("on_drift", **HOLD, max_changed=1.0))
+    again.resume(state, first.version)
+    through(again)
+    assert again.outcomes() == ["held"]
+    again.close()
+
+
+def test_what_an_operator_discarded_once_is_not_told_of_at_each_start(tmp_path, first):
+    store = Store(tmp_path / "models")
+    store.save(first)
+    store.discard()
+    with capture_logs() as log:
+        retrainer = begun(tmp_path, first, **training("every"))
+        state = retrainer.state()
+        retrainer.resume(state, first.version)
+        retrainer.close()
+    assert [line for line in log if line["event"] == "window.discarded"] == []
+
+
+def test_a_model_on_which_our_code_fails_does_not_end_the_stream(tmp_path, first, monkeypatch):
+    monkeypatch.setattr(
+        challenger_training, "agreement", lambda *_: (_ for _ in ()).throw(TypeError("a defect"))
+    )
+    retrainer = begun(tmp_path, first, **training("every", **ONE))
+    retrainer.see(real(1000, 7), [])
+    retrainer.committed()
+    assert through(retrainer) is None
+    assert retrainer.outcomes() == ["failed"]
+    retrainer.close()
 
 
 def test_without_an_alarm_nothing_is_held(tmp_path, first):

@@ -209,6 +209,9 @@ def test_alarms_are_shown_with_their_evidence(health):
     assert (shown(health)["refitting"], shown(health)["refits"]) == (True, {})
     health.refitted("failed")
     assert (shown(health)["refitting"], shown(health)["refits"]) == (False, {"failed": 1})
+    health.refitting()
+    health.refitting(running=False)  # An operator has stopped it: there is no outcome.
+    assert (shown(health)["refitting"], shown(health)["refits"]) == (False, {"failed": 1})
     assert shown(health)["held"] is None
     health.holding("20260301T120000Z-3f2a9c")
     assert shown(health)["held"] == "20260301T120000Z-3f2a9c"
