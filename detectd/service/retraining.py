@@ -149,7 +149,7 @@ class Retrainer:
             past = past | {"since": {}}  # It came after that commit.
         self._state = past
         since = past.get("since", {})
-        # Releases before 0.2 knew one kind of alarm.
+        # Earlier releases knew one kind of alarm.
         since = {"warned": since.get("alarmed", False)} | since
         self._committed = self._seen = _Since(**since)
         if self._open() and self._collected and not self._collected.resume(past):
