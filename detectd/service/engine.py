@@ -16,7 +16,8 @@ from detectd import derive, wiring
 from detectd.errors import DetectdError
 from detectd.models import serving
 from detectd.pipeline.output_detail import shown
-from detectd.pipeline.unexpected_errors import NOT_THE_RECORDS, in_words
+from detectd.pipeline.records import Stage
+from detectd.pipeline.unexpected_errors import During, Unforeseen
 from detectd.service.activation import ActivationWatcher
 from detectd.service.champion import Champion
 from detectd.service.retraining import Retrainer, begun
@@ -126,12 +127,11 @@ class ScoringEngine:
     def _compare(self, shadow: Shadow, scored: ScoredBatch) -> None:
         """Let the candidate judge the batch, too; one that cannot is compared no longer."""
         try:
-            shadow.see(scored)
-        except NOT_THE_RECORDS:
-            raise
-        except Exception as failed:  # noqa: BLE001 - nobody hears a candidate: it ends no stream
+            with During(Stage.SCORE):
+                shadow.see(scored)
+        except Unforeseen as failed:  # Nobody hears a candidate: it ends no stream.
             self.shadow = None
-            why = f"{shadow.version}: it cannot answer: {in_words(failed)}"
+            why = f"{shadow.version}: it cannot answer: {failed}"
             self._succession.refuse("candidate", shadow.version, why)
             self._upkeep.serves(self._answers(), self._shadows())
 

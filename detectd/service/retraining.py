@@ -32,7 +32,8 @@ from detectd.errors import DetectdError
 from detectd.filesystem.os_errors import explained
 from detectd.models import serving
 from detectd.models.trainer_process import Failed, Trained, TrainerProcess, sweep
-from detectd.pipeline.unexpected_errors import NOT_THE_RECORDS, in_words
+from detectd.pipeline.records import Stage
+from detectd.pipeline.unexpected_errors import During, Unforeseen
 from detectd.rejection.exact import rate_upper
 from detectd.service import challenger_training
 from detectd.service.operator_decisions import OperatorWord
@@ -252,11 +253,10 @@ class Retrainer:
     def _polled(refit: TrainerProcess[Finished]) -> Failed | Trained[Finished] | None:
         """Return what has become of the training; a model on which our code fails is none."""
         try:
-            return refit.poll(time.monotonic())
-        except NOT_THE_RECORDS:
-            raise
-        except Exception as failed:  # noqa: BLE001 - the champion goes on answering
-            return Failed("crashed", f"the new model cannot be tried: {in_words(failed)}")
+            with During(Stage.SCORE):
+                return refit.poll(time.monotonic())
+        except Unforeseen as failed:  # The champion goes on answering.
+            return Failed("crashed", f"the new model cannot be tried: {failed}")
 
     def close(self) -> None:
         """Stop what is being trained, and let go of the window. May be called twice."""
