@@ -56,6 +56,23 @@ class Collected(NamedTuple):
     covered: TimeCovered | None
 
 
+def locked(path: Path, busy: str) -> int:
+    """Open a file in the model store, locked for as long as the process holds it.
+
+    Raises DirectoryLockedError with `busy` if another process holds it, and what an OSError means.
+    """
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as refused:
+        raise explained(refused, f"models.directory: {path.parent} cannot be written") from None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(file)
+        raise DirectoryLockedError(busy) from None
+    return file
+
+
 class RowLog:
     """Collects rows of `width` features in `directory`, until `collection` has enough."""
 
@@ -72,18 +89,11 @@ class RowLog:
 
     def _locked(self, directory: Path) -> int | None:
         """The file, locked; None if whoever held it has removed it meanwhile."""
-        try:
-            file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as refused:
-            raise explained(refused, f"models.directory: {directory} cannot be written") from None
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(file)
-            raise DirectoryLockedError(
-                f"{directory}: another detectd is collecting training rows here; wait until it has "
-                "its model, or set another models.directory"
-            ) from None
+        file = locked(
+            self.path,
+            f"{directory}: another detectd is collecting training rows here; wait until it has its "
+            "model, or set another models.directory",
+        )
         try:
             there = os.path.samestat(os.fstat(file), self.path.stat())
         except FileNotFoundError:

@@ -13,7 +13,6 @@ holds.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 from typing import TYPE_CHECKING, Any
@@ -23,7 +22,7 @@ import numpy as np
 from detectd.filesystem import atomic_files
 from detectd.filesystem.os_errors import explained
 from detectd.service.training_window import entry
-from detectd.service.warmup_log import DirectoryLockedError
+from detectd.service.warmup_log import locked
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,7 +54,11 @@ class WindowFile:
         self._written = 0
         self._retry_at = 0
         self._others = True
-        self._lock = _locked(directory / f"{name}.lock")
+        self._lock = locked(
+            directory / f"{name}.lock",
+            f"{directory}: another detectd keeps its training window here; stop it, or set another "
+            "models.directory",
+        )
 
     def resume(self, state: dict[str, Any]) -> bool:
         """Go on from the `state` of the last commit, {} where there is none.
@@ -164,21 +167,3 @@ class WindowFile:
         if self._file >= 0:
             os.close(self._file)
         self._file, self._written, self.trouble = -1, 0, None
-
-
-def _locked(path: Path) -> int:
-    """A lock that ends with the process."""
-    directory = path.parent
-    try:
-        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as refused:
-        raise explained(refused, f"models.directory: {directory} cannot be written") from None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        raise DirectoryLockedError(
-            f"{directory}: another detectd keeps its training window here; stop it, or set another "
-            "models.directory"
-        ) from None
-    return lock
