@@ -179,8 +179,9 @@ class Service:
         self.uncommitted = not state
         self.engine.advance(self._hold)  # where the last run ended just before
         self.reporter.doubts(self.source.absent(), self.fields.warnings)
-        log.info("service.started", resumed=position is not None)
+        # Whoever reads the line finds the service open: pages and supervisor know first.
         self.reporter.opened(settled=not self.patience.owing)
+        log.info("service.started", resumed=position is not None)
         self.patience.opened(time.monotonic())
 
     def _turn_or_recover(self) -> bool:
