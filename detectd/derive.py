@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from detectd.detectors import find, try_params
 from detectd.errors import ConfigError, DetectdError
@@ -75,6 +75,12 @@ def event_fingerprint(settings: Settings) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def _order(settings: Settings) -> Literal["random", "time"]:
+    """Which rows calibrate: the last ones if rows depend on those before them."""
+    order = settings.calibration.order
+    return "random" if order == "auto" else order
+
+
 def recipe(settings: Settings) -> Recipe:
     """What training rows become."""
     detector, calibration = settings.detector, settings.calibration
@@ -85,6 +91,7 @@ def recipe(settings: Settings) -> Recipe:
         params=detector.params,
         method=calibration.method,
         fraction=calibration.fraction,
+        order=_order(settings),
         folds=calibration.folds,
         compiled=detector.compiled,
     )

@@ -42,7 +42,8 @@ class Recipe:
 
     `contamination` is a share in (0, 0.5], or left to the rows. `fraction` is the share of rows
     held out for calibration (`holdout`), `folds` the number of parts (`cross`), `compiled` whether
-    kernels may score in PyOD's place.
+    kernels may score in PyOD's place. `order` says which rows are held out: a random sample, or
+    the last ones (`time`), for rows that depend on those before them.
     """
 
     detector: str
@@ -51,6 +52,7 @@ class Recipe:
     params: dict[str, Any] = field(default_factory=dict)
     method: Literal["holdout", "cross", "in_sample"] = "holdout"
     fraction: float = 0.5
+    order: Literal["random", "time"] = "random"
     folds: int = 5
     compiled: bool = True
 

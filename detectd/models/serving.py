@@ -215,5 +215,6 @@ RECIPE_KEYS = {
     "detector.compiled": "compiled",
     "calibration.method": "method",
     "calibration.fraction": "fraction",
+    "calibration.order": "order",
     "calibration.folds": "folds",
 }

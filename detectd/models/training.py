@@ -149,9 +149,16 @@ def _contamination(rows: Rows, recipe: Recipe) -> Contamination:
 
 
 def _split(rows: Rows, recipe: Recipe) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Which rows calibrate, and which are fitted."""
-    order = np.random.default_rng(recipe.seed).permutation(len(rows))
+    """Return which rows calibrate, and which are fitted.
+
+    By `time` the rows calibrate that come last. A feature with a memory makes a row depend on those
+    before it: of rows held out at random the detector would have seen the neighbours.
+    """
     held_out = calibration_size(len(rows), recipe)
+    if recipe.order == "time":
+        order = np.arange(len(rows))[::-1]
+        return order[:held_out][::-1], order[held_out:][::-1]
+    order = np.random.default_rng(recipe.seed).permutation(len(rows))
     return order[:held_out], order[held_out:]
 
 

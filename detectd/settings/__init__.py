@@ -197,6 +197,7 @@ class CalibrationSettings(Section):
 
     method: Literal["holdout", "cross", "in_sample"] = "holdout"
     fraction: Share = 0.5
+    order: Literal["auto", "random", "time"] = "auto"
     folds: int = Field(default=5, ge=2, le=100)
 
 

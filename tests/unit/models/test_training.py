@@ -56,6 +56,13 @@ def test_in_sample_uses_the_training_scores():
 
 
 @pytest.mark.slow
+def test_by_time_the_last_rows_calibrate():
+    model = train(rows(), Recipe("KNN", 0.1, fraction=0.25, order="time"), FEATURES, NOON)
+    assert np.array_equal(np.sort(model.detector.tree_.data, axis=0), np.sort(rows()[:450], axis=0))
+    scores = choose(model.detector, rows()).score(rows()[450:])
+    assert np.array_equal(np.sort(scores), model.calibration)
+
+
 def test_in_sample_calls_more_anomalies_than_holdout_where_the_detector_overfits():
     """Why holdout is the default: KDE ranks rows that it has seen lower than fresh ones."""
     fresh = rows(5000, seed=9)
