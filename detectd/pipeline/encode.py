@@ -212,11 +212,15 @@ def _as_json(scores: Sequence[float]) -> list[bytes]:
     return to_json(scores)[1:-1].split(b",") if scores else []
 
 
-def warming_up(
-    record: Record, event: Event, verdict: Topic = Topic.ABSTAIN, *, original: bool = False
+def unscored(
+    record: Record,
+    event: Event,
+    reason: Reason = Reason.WARMING_UP,
+    *,
+    verdict: Topic = Topic.ABSTAIN,
+    original: bool = False,
 ) -> Outgoing:
-    """The answer while there is no model yet."""
-    reason = Reason.WARMING_UP
+    """Return the output of an event that gets no score, with the reason why."""
     nothing = dict.fromkeys(Envelope.__struct_fields__[2:9])
     body = Envelope(verdict, reason, id=record.id, event=msgspec.Raw(event.json), **nothing)
     headers: tuple[Header, ...] = (_header("verdict", verdict),)

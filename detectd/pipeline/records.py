@@ -38,6 +38,7 @@ class Reason(StrEnum):
 
     UNSTABLE = "unstable"
     WARMING_UP = "warming_up"
+    LATE = "late"
     SCORE_NOT_FINITE = "score_not_finite"
 
 

@@ -4,7 +4,8 @@ The law: every record in yields exactly one record out, in order. A record becom
 one of three topics, or a dead letter with the reason; nothing is dropped, doubled or reordered.
 Where a batch fails as nobody foresaw, its records are tried one by one, and the law still holds.
 
-    decode   bytes -> events and their feature vectors, or dead letters
+    decode   bytes -> events and what is read of them, or dead letters
+    vectors  what is read, and the past of its key -> feature vectors
     impute   features that are missing, where the configuration allows it
     score    each row as if it were alone
     judge    the score's rank among the calibration scores -> normal, anomaly or abstain
@@ -14,7 +15,7 @@ Where a batch fails as nobody foresaw, its records are tried one by one, and the
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import compress
 from typing import TYPE_CHECKING, NamedTuple
@@ -22,7 +23,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from detectd.errors import DetectdError
-from detectd.pipeline.decode import decode
 from detectd.pipeline.encode import (
     Answers,
     dead_letter,
@@ -31,13 +31,14 @@ from detectd.pipeline.encode import (
     originals,
     size,
     too_large,
-    warming_up,
+    unscored,
     without_score,
 )
 from detectd.pipeline.explain import explanations
 from detectd.pipeline.nonfinite_scores import joined, judge_scores
 from detectd.pipeline.records import Stage, Topic
 from detectd.pipeline.unexpected_errors import During, Unforeseen, defect
+from detectd.pipeline.vectors import vectors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,8 +46,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from detectd.detectors import Scorer
-    from detectd.pipeline.decode import Decoded, Schema
-    from detectd.pipeline.records import Event, Outgoing, Record
+    from detectd.features.state import FeatureState
+    from detectd.pipeline.decode import Schema
+    from detectd.pipeline.records import Event, Outgoing, Reason, Record
+    from detectd.pipeline.vectors import Vectors
     from detectd.rejection import Rejector, Verdicts
 
 
@@ -73,14 +76,16 @@ class ModelScorer:
 class ScoredBatch:
     """The outputs of a batch, one a record, in order, and what there is to learn from it.
 
-    `rows` (k, d) are those of the events, as they came: NaN where a feature was missing. `scores`
-    (k,) are theirs, infinite where the detector's is no finite number, and `found` the answers.
+    `rows` (k, d) are those of the events that have a score, as they came: NaN if a feature is
+    missing. `scores` (k,) are theirs, infinite if the detector's is no finite number, and `found`
+    the answers. `unscored` events got an abstention that no model has decided.
     """
 
     outgoing: list[Outgoing]
     rows: NDArray[np.float64]
     scores: NDArray[np.float64]
     found: Verdicts
+    unscored: int = 0
 
 
 class Unjudged(NamedTuple):
@@ -96,25 +101,39 @@ class Unjudged(NamedTuple):
 
 
 def judge_records(
-    records: Sequence[Record], schema: Schema, judge: ModelScorer, *, original: bool = False
+    records: Sequence[Record],
+    schema: Schema,
+    judge: ModelScorer,
+    state: FeatureState | None = None,
+    *,
+    original: bool = False,
 ) -> ScoredBatch:
-    """A verdict or a dead letter for each record.
+    """Return a verdict, an abstention or a dead letter for each record.
 
-    With `original` the value stays what it was, and the verdict is in the headers alone. Raises
-    DetectdError if it is the model that fails, whatever the record.
+    `state` is what features with a memory remember. With `original` the value stays what it was,
+    and the verdict is in the headers alone. Raises DetectdError if it is the model that fails,
+    whatever the record.
     """
+    batch = vectors(records, schema, state)
     try:
-        return _judge_together(records, schema, judge, original=original)
+        judged = _judge_together(records, batch, schema, judge, original=original)
     except Unforeseen:
-        return _judge_one_by_one(records, schema, judge, original=original)
+        judged = _judge_one_by_one(records, batch, schema, judge, original=original)
+    outgoing = _in_order(judged.outgoing, records, batch, original=original)
+    return replace(judged, outgoing=outgoing, unscored=len(batch.unscored))
 
 
 def _judge_together(
-    records: Sequence[Record], schema: Schema, judge: ModelScorer, *, original: bool
+    records: Sequence[Record],
+    batch: Vectors,
+    schema: Schema,
+    judge: ModelScorer,
+    *,
+    original: bool,
 ) -> ScoredBatch:
+    """Return the outputs of the records that have become rows."""
     with During(Stage.FEATURES):
-        decoded = decode(records, schema)
-        rows, imputed = _impute(decoded.rows, judge.medians, schema.labels)
+        rows, imputed = _impute(batch.rows, judge.medians, schema.labels)
     with During(Stage.SCORE):
         scores, found = judge_scores(_scores(rows, judge), judge.rejector)
     with During(Stage.ENCODE):
@@ -123,32 +142,37 @@ def _judge_together(
         wild = np.flatnonzero(np.isinf(scores)).tolist()
         for place in wild:
             answers[place] = judge.answers.not_finite
-        parts = (answers, scores.tolist(), _alive(records, decoded), decoded.events)
+        parts = (answers, scores.tolist(), batch.records_of(records), batch.events)
         living = originals(*parts) if original else envelopes(*parts, imputed)
         for place in wild:
             living[place] = without_score(living[place])
         if judge.explains:
             _explain(living, rows, scores, found, judge, schema, original=original)
-        return ScoredBatch(_in_order(living, records, decoded), decoded.rows, scores, found)
+        return ScoredBatch(living, batch.rows, scores, found)
 
 
 def _judge_one_by_one(
-    records: Sequence[Record], schema: Schema, judge: ModelScorer, *, original: bool
+    records: Sequence[Record],
+    batch: Vectors,
+    schema: Schema,
+    judge: ModelScorer,
+    *,
+    original: bool,
 ) -> ScoredBatch:
-    """The same, where one of the records at least has met a defect: it is a dead letter."""
+    """Do the same if one row at least has met a defect: its record is a dead letter."""
     outgoing: list[Outgoing] = []
     sound: list[ScoredBatch] = []
     failed: Unforeseen | None = None
-    for record in records:
+    for row, record in enumerate(batch.records_of(records)):
         try:
-            alone = _judge_together([record], schema, judge, original=original)
+            alone = _judge_together([record], batch.only(row), schema, judge, original=original)
         except Unforeseen as unforeseen:
             failed = unforeseen
             outgoing.append(dead_letter(record, defect(failed.stage, failed.cause)))
         else:
             outgoing += alone.outgoing
             sound.append(alone)
-    if failed and not any(len(part.rows) for part in sound):
+    if failed and not sound:
         _require_working(judge, failed)
     return _joined(outgoing, sound, judge)
 
@@ -208,42 +232,27 @@ def collect_records(
     records: Sequence[Record],
     schema: Schema,
     verdict: Topic = Topic.ABSTAIN,
+    state: FeatureState | None = None,
     *,
     original: bool = False,
 ) -> Unjudged:
-    """Without a model: the same verdict for every event, and its rows for training."""
-    try:
-        return _collect_together(records, schema, verdict, original=original)
-    except Unforeseen:
-        none = Unjudged([], np.empty((0, len(schema.columns))), [], [])
-    parts = [none]
-    for record in records:
+    """Return, without a model, the same verdict for every event, and its rows for training."""
+    batch = vectors(records, schema, state)
+    living = batch.records_of(records)
+    outgoing: list[Outgoing] = []
+    sound: list[int] = []
+    for row, (record, event) in enumerate(zip(living, batch.events, strict=True)):
         try:
-            parts.append(_collect_together([record], schema, verdict, original=original))
+            with During(Stage.ENCODE):
+                outgoing.append(unscored(record, event, verdict=verdict, original=original))
+            sound.append(row)
         except Unforeseen as failed:
-            dead = dead_letter(record, defect(failed.stage, failed.cause))
-            parts.append(none._replace(outgoing=[dead]))
-    return Unjudged(
-        [out for part in parts for out in part.outgoing],
-        np.concatenate([part.rows for part in parts]),
-        [event for part in parts for event in part.events],
-        [record for part in parts for record in part.records],
-    )
-
-
-def _collect_together(
-    records: Sequence[Record], schema: Schema, verdict: Topic, *, original: bool
-) -> Unjudged:
-    with During(Stage.FEATURES):
-        decoded = decode(records, schema)
-    living = _alive(records, decoded)
-    with During(Stage.ENCODE):
-        outgoing = [
-            warming_up(record, event, verdict, original=original)
-            for record, event in zip(living, decoded.events, strict=True)
-        ]
-        answered = _in_order(outgoing, records, decoded)
-    return Unjudged(answered, decoded.rows, decoded.events, living)
+            outgoing.append(dead_letter(record, defect(failed.stage, failed.cause)))
+    answered = _in_order(outgoing, records, batch, original=original, verdict=verdict)
+    if len(sound) == len(living):
+        return Unjudged(answered, batch.rows, batch.events, living)
+    events, places = [batch.events[row] for row in sound], [living[row] for row in sound]
+    return Unjudged(answered, batch.rows[sound], events, places)
 
 
 def within_limits(
@@ -272,20 +281,36 @@ def _impute(
     ]
 
 
-def _alive(records: Sequence[Record], decoded: Decoded) -> Sequence[Record]:
-    """The records behind the rows."""
-    return [records[place] for place in decoded.sound] if decoded.dead else records
-
-
 def _in_order(
-    living: list[Outgoing], records: Sequence[Record], decoded: Decoded
+    living: list[Outgoing],
+    records: Sequence[Record],
+    batch: Vectors,
+    *,
+    original: bool,
+    verdict: Topic = Topic.ABSTAIN,
 ) -> list[Outgoing]:
-    """The outputs of the living, with dead letters where the other records were."""
-    if decoded.dead:
-        rest, dead = iter(living), decoded.dead
-        living = [
-            dead_letter(record, dead[place]) if place in dead else next(rest)
-            for place, record in enumerate(records)
-        ]
+    """Return the outputs of the rows, with those of the other records where these were."""
+    if not batch.whole:
+        answered: list[Outgoing | None] = [None] * len(records)
+        for place, out in zip(batch.places, living, strict=True):
+            answered[place] = out
+        for place, (event, reason) in batch.unscored.items():
+            answered[place] = _without_a_row(
+                records[place], event, reason, verdict, original=original
+            )
+        for place, died in batch.dead.items():
+            answered[place] = dead_letter(records[place], died)
+        living = [out for out in answered if out is not None]
     assert len(living) == len(records), "a record has no outcome"
     return living
+
+
+def _without_a_row(
+    record: Record, event: Event, reason: Reason, verdict: Topic, *, original: bool
+) -> Outgoing:
+    """Return the output of an event that no model may judge."""
+    try:
+        with During(Stage.ENCODE):
+            return unscored(record, event, reason, verdict=verdict, original=original)
+    except Unforeseen as failed:
+        return dead_letter(record, defect(failed.stage, failed.cause))

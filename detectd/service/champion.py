@@ -6,6 +6,7 @@ What is learnt from a batch counts with the commit of its outputs, and is taken 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,11 +22,11 @@ from detectd.service.drift_monitor import DriftMonitor
 from detectd.telemetry.snapshot import KEYS_SHOWN, ChampionFigures
 
 if TYPE_CHECKING:
-    from collections import Counter
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from detectd.features.state import FeatureState
     from detectd.models.serving import Serving
     from detectd.pipeline.decode import Schema
     from detectd.pipeline.records import Outgoing, Record
@@ -44,6 +45,8 @@ class Champion:
         self.drift_monitor = DriftMonitor(serving, average_run_length)
         self._observations = Observations(serving.promise.rejector.scores)
         self._scores: list[NDArray[np.float64]] = []
+        # Abstentions since the last commit that are not the model's.
+        self._unscored = 0
         self._since: int | None = int(time.time())
         self._schema = schema
         self._original = original
@@ -68,7 +71,7 @@ class Champion:
         """Nothing of this stream has been answered: what was counted is of another run of it."""
         self._observations = Observations(self.serving.promise.rejector.scores)
         self._since = int(time.time())
-        self._scores.clear()
+        self._forget_batches()
         self.drift_monitor.resume({})
         self.anomalies.resume({})
 
@@ -85,7 +88,7 @@ class Champion:
         self.drift_monitor.resume(watch if same else {}, told if same else ())
         self.anomalies.resume(reported.get("anomalies", {}) if same else {})
         self._since = _moment(past.get("since")) if same and past["observed"] else int(time.time())
-        self._scores.clear()
+        self._forget_batches()
 
     def go_on_under(self, serving: Serving, average_run_length: float) -> None:
         """The same model under other terms. What was counted and seen is of a zone; with another,
@@ -96,17 +99,21 @@ class Champion:
         if self._terms() != terms:
             self.begin_anew()
 
-    def answer(self, records: Sequence[Record]) -> tuple[ScoredBatch, list[int]]:
-        """One output for each record, in order, and what there is to learn; and how many of the
-        scores it took to each alarm that was raised."""
+    def answer(
+        self, records: Sequence[Record], features: FeatureState | None = None
+    ) -> tuple[ScoredBatch, list[int]]:
+        """Return one output for each record, in order, and what there is to learn; and how many of
+        the scores it took to each alarm that was raised."""
         judge = self.serving.judge
-        scored = judge_records(records, self._schema, judge, original=self._original)
+        scored = judge_records(records, self._schema, judge, features, original=self._original)
         self._scores.append(scored.scores)
+        self._unscored += scored.unscored
         return scored, self.drift_monitor.see(scored.found)
 
     def state(self, counts: Counter[str]) -> dict[str, Any]:
         """What a restart must know once outputs with these counts are committed."""
-        observed = {topic.value: self.observed[topic] + counts[topic] for topic in VERDICTS}
+        judged = self._judged(counts)
+        observed = {topic.value: self.observed[topic] + judged[topic] for topic in VERDICTS}
         return self._terms() | {
             "observed": observed,
             "since": self._since,
@@ -117,10 +124,10 @@ class Champion:
         """These outputs, with these counts, have been committed."""
         now = time.time()
         scores = np.concatenate(self._scores) if self._scores else np.empty(0)
-        self._observations.add(counts, scores, now)
+        self._observations.add(self._judged(counts), scores, now)
         if counts[Topic.ANOMALY]:
             self.anomalies.see(outgoing)
-        self._scores.clear()
+        self._forget_batches()
         for alarm in self.drift_monitor.committed(now):
             why = in_words(alarm)
             log.warning("promise.alarm", model=self.version, number=alarm.number, reason=why)
@@ -128,7 +135,15 @@ class Champion:
     def rewind(self) -> None:
         """What was answered since the last commit will be answered again."""
         self.drift_monitor.rewind()
+        self._forget_batches()
+
+    def _judged(self, counts: Counter[str]) -> Counter[str]:
+        """Return the counts without the abstentions of which the promise says nothing."""
+        return counts - Counter({Topic.ABSTAIN.value: self._unscored})
+
+    def _forget_batches(self) -> None:
         self._scores.clear()
+        self._unscored = 0
 
     def figures(self) -> ChampionFigures:
         """For telemetry: the model, and what is committed."""

@@ -23,7 +23,7 @@ from detectd.kafka.avro_schemas import MAX_LEVELS
 from detectd.kafka.known_schemas import Known
 from detectd.pipeline import memory_budget
 from detectd.pipeline.decode import Decoded, Schema, decode
-from detectd.pipeline.encode import warming_up
+from detectd.pipeline.encode import unscored
 from detectd.pipeline.records import Record, RecordError, Stage
 from tests.support.avro_records import error_of, read_of, record_of, written
 from tests.support.registry import framed
@@ -411,7 +411,7 @@ def test_the_envelope_holds_the_event_as_json() -> None:
     value = {"a": 1, "amount": Decimal("1.00000000000000000001")}
     record = Record("t/0/1", written(schema, value))
     (event,) = decode([record], Schema(("a",), read=read_of(schema))).events
-    text = warming_up(record, event).value.decode()
+    text = unscored(record, event).value.decode()
     assert '"event":{"a":1,"amount":1.00000000000000000001}' in text
 
 

@@ -139,14 +139,14 @@ def test_what_breaks_an_explanation_or_an_output_is_of_stage_encode(monkeypatch)
 
 
 def test_a_warm_up_loses_only_the_record_that_breaks(monkeypatch):
-    whole = scoring.warming_up
+    whole = scoring.unscored
 
     def warming_up(record, *rest, **options):
         if record.id == "t:1":
             raise RecursionError("maximum recursion depth exceeded")
         return whole(record, *rest, **options)
 
-    monkeypatch.setattr(scoring, "warming_up", warming_up)
+    monkeypatch.setattr(scoring, "unscored", warming_up)
     outgoing, rows, *_ = collect_records(records(1, 2, 3), SCHEMA)
     assert [out.topic for out in outgoing] == [Topic.ABSTAIN, Topic.DEAD_LETTER, Topic.ABSTAIN]
     assert bodies(outgoing)[1]["stage"] == "encode"

@@ -1,0 +1,109 @@
+"""The feature vectors of a stream, and what they remember of each key's past. Pure.
+
+The state counts with the commit of the outputs: what a batch has changed is taken back with it. It
+is kept by partition, since another process may own a partition tomorrow: neither the bounds nor the
+features of a key depend on which partitions are here together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+
+from detectd.features.dispatch import run
+from detectd.features.key_tables import KeyTables
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from detectd.features.program import Program
+
+    Floats = NDArray[np.float64]
+    Flags = NDArray[np.bool_]
+
+Late = Literal["accept", "dead_letter", "abstain"]
+
+
+@dataclass(frozen=True)
+class KeyBounds:
+    """What is kept of keys.
+
+    Of each partition at most `max_keys` are remembered; one without an event for `idle_ms` of event
+    time begins again. An event is young if fewer than `min_events` of its key came before it. `late`
+    says what becomes of an event whose key has had a later one.
+    """
+
+    max_keys: int = 100_000
+    idle_ms: float | None = None
+    min_events: int = 0
+    late: Late = "accept"
+
+
+class FeatureRows(NamedTuple):
+    """The rows (k, d) of events, and which of them (k,) no model may judge: NaN in those refused.
+
+    `young` are those of a key of which too little is known, `refused` those that came too late.
+    """
+
+    rows: Floats
+    young: Flags
+    refused: Flags
+
+
+class FeatureState:
+    """Calculates the rows of events in order, and remembers what they need of those before."""
+
+    def __init__(self, program: Program, bounds: KeyBounds) -> None:
+        self.program = program
+        self.bounds = bounds
+        self.tables = KeyTables(
+            program.words,
+            max_keys=bounds.max_keys,
+            idle_ms=bounds.idle_ms,
+            refuse_late=bounds.late != "accept",
+        )
+
+    @property
+    def late_dies(self) -> bool:
+        """Whether an event that comes too late becomes a dead letter."""
+        return self.bounds.late == "dead_letter"
+
+    def rows(
+        self,
+        partitions: Sequence[str],
+        keys: Sequence[bytes | None],
+        times_ms: Floats,
+        values: Floats,
+    ) -> FeatureRows:
+        """Return the rows of k events, in order; they are part of their keys' past from here on.
+
+        `times_ms` (k,) are NaN for an event without a time, `values` (k, fields) what was read.
+        """
+        names = dict.fromkeys(partitions)
+        if len(names) <= 1:
+            return self._rows(next(iter(names), ""), keys, times_ms, values)
+        whole = FeatureRows(
+            np.empty((len(keys), len(self.program.columns))),
+            np.empty(len(keys), dtype=bool),
+            np.empty(len(keys), dtype=bool),
+        )
+        for name in names:
+            places = [i for i, partition in enumerate(partitions) if partition == name]
+            part = self._rows(name, [keys[i] for i in places], times_ms[places], values[places])
+            for all_of_them, some in zip(whole, part, strict=True):
+                all_of_them[places] = some
+        return whole
+
+    def _rows(
+        self, partition: str, keys: Sequence[bytes | None], times_ms: Floats, values: Floats
+    ) -> FeatureRows:
+        table = self.tables.of(partition)
+        slots = table.slots_of(keys, times_ms)
+        rows = run(self.program, table.rows, slots.slot, slots.fresh, times_ms, values)
+        refused = slots.slot < 0
+        young = ~refused & (slots.earlier < self.bounds.min_events)
+        return FeatureRows(rows, young, refused)

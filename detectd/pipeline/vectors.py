@@ -1,0 +1,135 @@
+"""From records to feature vectors: what is read of an event, and what follows from its key's past.
+
+Every record ends as one row of the matrix, as an event that gets no score, or as a dead letter;
+`Vectors.places`, `Vectors.unscored` and `Vectors.dead` together name each record once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import compress
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from detectd.pipeline.decode import Decoded, decode
+from detectd.pipeline.records import Reason, RecordError, Stage
+from detectd.pipeline.unexpected_errors import During, Unforeseen, defect
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from detectd.features.state import FeatureState
+    from detectd.pipeline.decode import Schema
+    from detectd.pipeline.records import Event, Record
+
+
+class Unscored(NamedTuple):
+    """An event that no model may judge, and why."""
+
+    event: Event
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """The matrix (k, d), the k events behind its rows, and what became of the other records.
+
+    `places[i]` is the place in the batch of the record behind row i; `unscored` and `dead` map the
+    other places to an event without a score, or to the stage and the error.
+    """
+
+    rows: NDArray[np.float64]
+    events: Sequence[Event]
+    places: Sequence[int]
+    unscored: dict[int, Unscored]
+    dead: dict[int, RecordError]
+
+    @property
+    def whole(self) -> bool:
+        """Whether every record has become a row."""
+        return not self.unscored and not self.dead
+
+    def records_of(self, records: Sequence[Record]) -> Sequence[Record]:
+        """Return those of the batch's records that are behind the rows."""
+        return records if self.whole else [records[place] for place in self.places]
+
+    def only(self, row: int) -> Vectors:
+        """Return one row, as that of a batch of its record alone."""
+        return Vectors(self.rows[row : row + 1], [self.events[row]], [0], {}, {})
+
+
+def vectors(
+    records: Sequence[Record], schema: Schema, state: FeatureState | None = None
+) -> Vectors:
+    """Return the feature vectors of a batch: finite, but for features to be imputed.
+
+    `state` is what features with a memory remember, None if there are none. The events of the batch
+    join it, whatever becomes of them afterwards.
+    """
+    decoded = _decoded(records, schema)
+    if state is None:
+        return Vectors(decoded.rows, decoded.events, decoded.sound, {}, decoded.dead)
+    partitions = [partition_of(records[place]) for place in decoded.sound]
+    keys = [event.key for event in decoded.events]
+    times_ms = np.array([event.timestamp_ms for event in decoded.events], dtype=np.float64)
+    found = state.rows(partitions, keys, times_ms, decoded.rows)
+    judged = ~(found.young | found.refused)
+    if judged.all():
+        return Vectors(found.rows, decoded.events, decoded.sound, {}, decoded.dead)
+    unscored, late = _without_a_score(decoded, found.refused, ~judged, dies=state.late_dies)
+    kept = judged.tolist()
+    return Vectors(
+        found.rows[judged],
+        list(compress(decoded.events, kept)),
+        list(compress(decoded.sound, kept)),
+        unscored,
+        decoded.dead | late,
+    )
+
+
+def _decoded(records: Sequence[Record], schema: Schema) -> Decoded:
+    """Decode a batch. If that fails as nobody foresaw, only the record to blame is lost."""
+    try:
+        with During(Stage.DECODE):
+            return decode(records, schema)
+    except Unforeseen:
+        pass
+    parts, dead = [], {}
+    for place, record in enumerate(records):
+        try:
+            with During(Stage.DECODE):
+                parts.append((place, decode([record], schema)))
+        except Unforeseen as failed:
+            dead[place] = defect(failed.stage, failed.cause)
+    return Decoded(
+        np.concatenate([np.empty((0, schema.width)), *(part.rows for _, part in parts)]),
+        [event for _, part in parts for event in part.events],
+        [place for place, part in parts if part.events],
+        dead | {place: part.dead[0] for place, part in parts if part.dead},
+    )
+
+
+def partition_of(record: Record) -> str:
+    """Return the name of the record's partition; a source without partitions is one."""
+    return "" if record.partition is None else record.id.rpartition("/")[0]
+
+
+def _without_a_score(
+    decoded: Decoded, refused: NDArray[np.bool_], others: NDArray[np.bool_], *, dies: bool
+) -> tuple[dict[int, Unscored], dict[int, RecordError]]:
+    """Return the events that are too late, or whose key is too young, by place in the batch."""
+    unscored: dict[int, Unscored] = {}
+    late: dict[int, RecordError] = {}
+    for i in np.flatnonzero(others).tolist():
+        place, event = decoded.sound[i], decoded.events[i]
+        if refused[i] and dies:
+            late[place] = RecordError(
+                Stage.FEATURES,
+                "the event is late: its key has had a later one, and keys.late is 'dead_letter'",
+            )
+        else:
+            unscored[place] = Unscored(event, Reason.LATE if refused[i] else Reason.WARMING_UP)
+    return unscored, late
