@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from detectd.models.serving import Serving
-    from detectd.pipeline.decode import Schema
     from detectd.pipeline.records import Outgoing, Record
+    from detectd.pipeline.schema import Schema
     from detectd.pipeline.scoring import ScoredBatch
 
 log = structlog.get_logger()

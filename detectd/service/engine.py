@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     from detectd.models.model import Model
     from detectd.models.serving import Serving
-    from detectd.pipeline.decode import Schema
     from detectd.pipeline.records import Outgoing, Record
+    from detectd.pipeline.schema import Schema
     from detectd.pipeline.scoring import ScoredBatch
     from detectd.service.activation import Role
     from detectd.settings import Settings

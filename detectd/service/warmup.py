@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from detectd.models.collection import Goal
     from detectd.models.model import Model, Recipe
     from detectd.models.store import Store
-    from detectd.pipeline.decode import Schema
     from detectd.pipeline.records import Outgoing, Record
+    from detectd.pipeline.schema import Schema
     from detectd.pipeline.scoring import Unjudged
     from detectd.service.warmup_log import Collected
     from detectd.sources import Partition
