@@ -23,14 +23,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from detectd.errors import DetectdError
+from detectd.pipeline.dead_letters import dead_letter, size, too_large
 from detectd.pipeline.encode import (
     Answers,
-    dead_letter,
     envelopes,
     explained,
     originals,
-    size,
-    too_large,
     unscored,
     without_score,
 )
@@ -47,8 +45,8 @@ if TYPE_CHECKING:
 
     from detectd.detectors import Scorer
     from detectd.features.state import FeatureState
-    from detectd.pipeline.decode import Schema
     from detectd.pipeline.records import Event, Outgoing, Reason, Record
+    from detectd.pipeline.schema import Schema
     from detectd.pipeline.vectors import Vectors
     from detectd.rejection import Rejector, Verdicts
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from detectd.features.state import FeatureState
-    from detectd.pipeline.decode import Schema
+    from detectd.pipeline.schema import Schema
     from detectd.pipeline.records import Event, Record
 
 

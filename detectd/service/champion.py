@@ -1,7 +1,4 @@
-"""The model that answers, and what its stream makes of its promise.
-
-What is learnt from a batch counts with the commit of its outputs, and is taken back with it.
-"""
+"""The model that answers, and what its stream makes of its promise."""
 
 from __future__ import annotations
 
@@ -28,8 +25,8 @@ if TYPE_CHECKING:
 
     from detectd.features.state import FeatureState
     from detectd.models.serving import Serving
-    from detectd.pipeline.decode import Schema
     from detectd.pipeline.records import Outgoing, Record
+    from detectd.pipeline.schema import Schema
     from detectd.pipeline.scoring import ScoredBatch
 
 log = structlog.get_logger()
@@ -47,6 +44,8 @@ class Champion:
         self._scores: list[NDArray[np.float64]] = []
         # Abstentions since the last commit that are not the model's.
         self._unscored = 0
+        self._outcome: tuple[Counter[str], Sequence[Outgoing]] = (Counter(), ())
+        self._reported: dict[str, Any] = {}
         self._since: int | None = int(time.time())
         self._schema = schema
         self._original = original
@@ -67,28 +66,31 @@ class Champion:
         """When that run began, Unix time; None if an earlier version did not say."""
         return self._since
 
-    def begin_anew(self) -> None:
+    def begin_again(self) -> None:
         """Nothing of this stream has been answered: what was counted is of another run of it."""
         self._observations = Observations(self.serving.promise.rejector.scores)
         self._since = int(time.time())
-        self._forget_batches()
-        self.drift_monitor.resume({})
+        self.drift_monitor.restore({})
+        self.drift_monitor.recall(())
         self.anomalies.resume({})
+        self._forget_batch()
 
-    def resume(self, past: dict[str, Any], reported: dict[str, Any]) -> None:
-        """Go on from a `state`; from the beginning where it is of another model or zone.
+    def recall(self, reported: dict[str, Any]) -> None:
+        """Let `restore` fill in what no commit holds from what the store has for reports."""
+        self._reported = reported
 
-        What the store has `reported` fills in what no commit holds.
-        """
+    def restore(self, past: dict[str, Any]) -> None:
+        """Go on from a `snapshot`, from the beginning if it is of another model or zone."""
+        reported = self._reported
         if not past:  # Without state in the commits, what was last written for reports has to do.
             past = self._terms() | {"observed": reported, "since": reported.get("since")}
         same = all(past.get(key) == value for key, value in self._terms().items())
         self._observations.resume(reported if same else {}, past["observed"] if same else {})
-        watch, told = past.get("watch", {}), reported.get("alarms", ())
-        self.drift_monitor.resume(watch if same else {}, told if same else ())
+        self.drift_monitor.restore(past.get("watch", {}) if same else {})
+        self.drift_monitor.recall(reported.get("alarms", ()) if same else ())
         self.anomalies.resume(reported.get("anomalies", {}) if same else {})
         self._since = _moment(past.get("since")) if same and past["observed"] else int(time.time())
-        self._forget_batches()
+        self._forget_batch()
 
     def go_on_under(self, serving: Serving, average_run_length: float) -> None:
         """The same model under other terms. What was counted and seen is of a zone; with another,
@@ -97,7 +99,7 @@ class Champion:
         self.serving = serving
         self.drift_monitor.go_on_under(serving, average_run_length)
         if self._terms() != terms:
-            self.begin_anew()
+            self.begin_again()
 
     def answer(
         self, records: Sequence[Record], features: FeatureState | None = None
@@ -110,40 +112,45 @@ class Champion:
         self._unscored += scored.unscored
         return scored, self.drift_monitor.see(scored.found)
 
-    def state(self, counts: Counter[str]) -> dict[str, Any]:
-        """What a restart must know once outputs with these counts are committed."""
-        judged = self._judged(counts)
-        observed = {topic.value: self.observed[topic] + judged[topic] for topic in VERDICTS}
+    def settle(self, counts: Counter[str], outgoing: Sequence[Outgoing]) -> None:
+        """Note the outputs that the next commit is to hold; call it again if others take their
+        place."""
+        # The promise says nothing of abstentions that no model has decided.
+        judged = counts - Counter({Topic.ABSTAIN.value: self._unscored})
+        self._outcome = judged, outgoing
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return what a restart must know once the outputs are committed."""
+        counts, _ = self._outcome
+        observed = {topic.value: self.observed[topic] + counts[topic] for topic in VERDICTS}
         return self._terms() | {
             "observed": observed,
             "since": self._since,
-            "watch": self.drift_monitor.state(),
+            "watch": self.drift_monitor.snapshot(),
         }
 
-    def committed(self, counts: Counter[str], outgoing: Sequence[Outgoing]) -> None:
-        """These outputs, with these counts, have been committed."""
-        now = time.time()
+    def on_commit(self) -> None:
+        """Let what was seen count, and log the alarms among it."""
+        (counts, outgoing), now = self._outcome, time.time()
         scores = np.concatenate(self._scores) if self._scores else np.empty(0)
-        self._observations.add(self._judged(counts), scores, now)
+        self._observations.add(counts, scores, now)
         if counts[Topic.ANOMALY]:
             self.anomalies.see(outgoing)
-        self._forget_batches()
-        for alarm in self.drift_monitor.committed(now):
+        for alarm in self.drift_monitor.publish(now):
             why = in_words(alarm)
             log.warning("promise.alarm", model=self.version, number=alarm.number, reason=why)
+        self.drift_monitor.on_commit()
+        self._forget_batch()
 
-    def rewind(self) -> None:
-        """What was answered since the last commit will be answered again."""
-        self.drift_monitor.rewind()
-        self._forget_batches()
+    def rollback(self) -> None:
+        """Forget what was seen since the last commit."""
+        self.drift_monitor.rollback()
+        self._forget_batch()
 
-    def _judged(self, counts: Counter[str]) -> Counter[str]:
-        """Return the counts without the abstentions of which the promise says nothing."""
-        return counts - Counter({Topic.ABSTAIN.value: self._unscored})
-
-    def _forget_batches(self) -> None:
+    def _forget_batch(self) -> None:
         self._scores.clear()
         self._unscored = 0
+        self._outcome = Counter(), ()
 
     def figures(self) -> ChampionFigures:
         """For telemetry: the model, and what is committed."""
