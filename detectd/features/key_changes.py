@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from detectd.features.key_rows import HEADER_WORDS, NUMBER
+from detectd.jit import compiled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from detectd.features.key_rows import Remap
 
+    Bits = NDArray[np.uint64]
     Floats = NDArray[np.float64]
     Places = NDArray[np.intp]
 
@@ -47,26 +49,29 @@ class Changes(NamedTuple):
     counters: Counters
 
 
-def changes(
-    names: Sequence[bytes],
-    after: Floats,
-    before: Floats | None,
-    new: NDArray[np.bool_],
-    gone: Sequence[bytes],
-    counters: Counters,
-) -> Changes:
-    """Return what makes rows (k, width) of those `before`, where these are not new; None: all are.
+@compiled
+def differing(
+    rows: Bits, slots: Places, before: Bits, new: NDArray[np.bool_]
+) -> tuple[NDArray[np.uint32], NDArray[np.uint32], Bits]:
+    """Return how many words of each row differ, which ones, and what they are now.
 
-    Words differ if any bit does: NaN is the same as before, and -0.0 is not 0.0.
+    `rows` are the table's, those in `slots` (k,) were as `before` (k, width); where `new`, zero.
     """
-    bits = np.ascontiguousarray(after).view(np.uint64)
-    if before is None:
-        differs = bits != 0
-    else:
-        differs = bits != np.where(new[:, None], 0, before.view(np.uint64))
-    row, word = np.nonzero(differs)
-    counts = np.bincount(row, minlength=len(names)).astype(np.uint32)
-    return Changes(names, new, counts, word.astype(np.uint32), after[row, word], gone, counters)
+    width = rows.shape[1]
+    counts = np.zeros(len(slots), dtype=np.uint32)
+    words = np.empty(len(slots) * width, dtype=np.uint32)
+    values = np.empty(len(slots) * width, dtype=np.uint64)
+    total = 0
+    for i in range(len(slots)):
+        row = rows[slots[i]]
+        begin = total
+        for word in range(width):
+            known = np.uint64(0) if new[i] else before[i, word]
+            if row[word] != known:
+                words[total], values[total] = word, row[word]
+                total += 1
+        counts[i] = total - begin
+    return counts, words[:total].copy(), values[:total].copy()
 
 
 class RowsByName:

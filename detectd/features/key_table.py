@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from detectd.features.key_changes import Changes, Counters, RowsByName, changes
+from detectd.features.key_changes import Changes, Counters, RowsByName, differing
 from detectd.features.key_headers import advance
 from detectd.features.key_rows import HEADER_WORDS, NUMBER, Key, kept, key_of, name_of
 from detectd.features.key_undo import RowCopies
@@ -278,7 +278,11 @@ class KeyTable:
         gone: Sequence[bytes],
     ) -> Changes:
         names = [name_of(self._keys[slot]) for slot in slots.tolist()]
-        return changes(names, self.rows[slots], before, new, gone, self.counters)
+        # Bits, not numbers: NaN is the same as before, and -0.0 is not 0.0.
+        bits = self.rows.view(np.uint64)
+        past = bits[:0] if before is None else before.view(np.uint64)
+        counts, words, values = differing(bits, slots, past, new)
+        return Changes(names, new, counts, words, values.view(np.float64), gone, self.counters)
 
 
 def _chunks(slots: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:

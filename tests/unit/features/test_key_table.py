@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectd.features.key_changes import RowsByName
-from detectd.features.key_rows import HEADER_WORDS, LATEST, key_of, kept, name_of, remap
+from detectd.features.key_rows import HEADER_WORDS, LATEST, kept, key_of, name_of, remap
 from detectd.features.key_table import KeyTable
 from tests.support.key_tables import EVENTS, LIMITS, NAN, WORDS, PlainTable, contents, score
 
@@ -167,7 +167,7 @@ def test_a_name_gives_the_key_back(key):
 
 @pytest.mark.parametrize("name", [b"", b"?", b"--", b"#\xff"])
 def test_what_is_no_name_is_refused(name):
-    with pytest.raises(ValueError, match="name|decode"):
+    with pytest.raises(ValueError, match=r"name|decode"):
         key_of(name)
 
 
