@@ -3,14 +3,20 @@
 numba is asked to keep its machine code on disk. If no directory can be written, or the disk is
 full, each process compiles for itself. So it does if others could write there: numba's index is a
 pickle, and what it names is run.
+
+numba looks only at a function's own file to see whether its machine code is still right. What it
+calls is part of that code, and so are the constants that it takes from other files: another version
+of these would be passed over. So they are part of the stamp that numba compares.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numba
@@ -19,7 +25,7 @@ from detectd.errors import ConfigError
 from detectd.filesystem import owners, private_directories
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -42,7 +48,32 @@ def compiled(function: F) -> F:
     if store is not None and not _is_safe(store.cache_path):
         return cast("F", numba.njit(nogil=True)(function))
     _bear_a_full_disk(dispatcher)
+    _stamp_with_imports(store, function)
     return cast("F", dispatcher)
+
+
+def _stamp_with_imports(store: Any, function: Any) -> None:
+    """Make machine code stale if anything changes that the function's file has imported."""
+    kept: Any = getattr(store, "_cache_file", None)
+    if hasattr(kept, "_source_stamp"):
+        package = function.__module__.partition(".")[0]
+        imported = "\n".join(sorted(set(_stamps(function.__globals__, package))))
+        digest = hashlib.sha256(imported.encode()).hexdigest()
+        kept._source_stamp = (kept._source_stamp, digest)  # noqa: SLF001 - numba has no setting
+
+
+def _stamps(names: dict[str, Any], package: str, depth: int = 1) -> Iterator[str]:
+    """Stamps of compiled functions, and constants, also those in modules of the package."""
+    for name, value in names.items():
+        if isinstance(value, ModuleType):
+            if depth and value.__name__.partition(".")[0] == package:
+                yield from _stamps(vars(value), package, depth - 1)
+        elif isinstance(value, (bool, int, float)):
+            yield f"{name}={value!r}"
+        else:
+            kept = getattr(getattr(value, "_cache", None), "_cache_file", None)
+            if kept is not None:
+                yield repr(getattr(kept, "_source_stamp", None))
 
 
 @cache

@@ -1,108 +1,42 @@
-"""Feature functions: columns of the feature vector that are calculated, not read. Pure.
+"""Features: what becomes a column of the feature vector, read or calculated. Pure.
 
-`FUNCTIONS` is what `{fn = "…"}` in `event.features` may name. The functions here look at nothing
-but the event itself, so an event's columns do not depend on the events around it.
+`FUNCTIONS` are those of the event's time alone; `CATALOGUE` are those of a key's history.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from detectd.features.zones import offsets_ms
+from detectd.features.declared import (
+    FUNCTIONS,
+    Declared,
+    Function,
+    History,
+    columns,
+    labels,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
 
-DAY_MS = 86_400_000
-# 1 January 1970 was a Thursday; weeks begin on Monday.
-EPOCH_WEEKDAY = 3
-
-
-class Kind(NamedTuple):
-    """A function of the event's time: where on its cycle an event is, and what that means."""
-
-    turn: Callable[[Floats], Floats]
-    meaning: str
-
-
-def _hour(times_ms: Floats) -> Floats:
-    """The share (k,) of the day that has passed."""
-    return times_ms % DAY_MS / DAY_MS
-
-
-def _weekday(times_ms: Floats) -> Floats:
-    """The share (k,) of the week that had passed when the day began."""
-    return (times_ms // DAY_MS + EPOCH_WEEKDAY) % 7 / 7
-
-
-FUNCTIONS = {
-    "hour": Kind(_hour, "time of day ({zone}) on a circle of 24 hours"),
-    "weekday": Kind(_weekday, "day of the week ({zone}) on a circle of seven days"),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Function:
-    """A function of the event's time, as declared: two columns, so that 23:59 is next to 00:00.
-
-    Of local time if it names a `zone`, else of UTC.
-    """
-
-    fn: str
-    label: str
-    zone: str | None = None
-
-    @property
-    def columns(self) -> tuple[str, str]:
-        """The names of its columns."""
-        return f"{self.label}_sin", f"{self.label}_cos"
-
-    @property
-    def meaning(self) -> str:
-        """What it is, in words."""
-        return FUNCTIONS[self.fn].meaning.format(zone=self.zone or "UTC")
-
-    def values(self, times_ms: Floats) -> Floats:
-        """Return its columns (k, 2) at `times_ms` (k,), epoch milliseconds; NaN gives NaN."""
-        local = times_ms
-        if self.zone is not None:
-            known = np.isfinite(times_ms)
-            local = times_ms.copy()
-            local[known] += offsets_ms(self.zone, times_ms[known])
-        angle = 2 * np.pi * FUNCTIONS[self.fn].turn(local)
-        return np.column_stack((np.sin(angle), np.cos(angle)))
-
-    def as_dict(self) -> dict[str, str]:
-        """Return the declaration as the configuration has it."""
-        zone = {} if self.zone is None else {"zone": self.zone}
-        return {"fn": self.fn, "name": self.label} | zone
-
-
-# A feature as declared: the name of a field, or a function.
-Declared = str | Function
-
-
-def columns(declared: Sequence[Declared]) -> tuple[str, ...]:
-    """Return the names of the feature vector's columns."""
-    return tuple(
-        name for each in declared for name in ((each,) if isinstance(each, str) else each.columns)
-    )
-
-
-def labels(declared: Sequence[Declared]) -> tuple[str, ...]:
-    """Return for each column the feature that it belongs to, as declared."""
-    return tuple(
-        name
-        for each in declared
-        for name in ((each,) if isinstance(each, str) else (each.label,) * len(each.columns))
-    )
+__all__ = [
+    "FUNCTIONS",
+    "Declared",
+    "Function",
+    "History",
+    "as_data",
+    "assemble",
+    "columns",
+    "from_data",
+    "in_words",
+    "labels",
+]
 
 
 def in_words(declared: Declared) -> str:
@@ -113,7 +47,7 @@ def in_words(declared: Declared) -> str:
     return f"{{{inside}}}"
 
 
-def as_data(declared: Sequence[Declared]) -> list[str | dict[str, str]]:
+def as_data(declared: Sequence[Declared]) -> list[str | dict[str, Any]]:
     """Return the features for JSON."""
     return [each if isinstance(each, str) else each.as_dict() for each in declared]
 
@@ -135,6 +69,7 @@ def assemble(declared: Sequence[Declared], read: Floats, times_ms: Floats) -> Fl
             rows[:, column] = read[:, field]
             column, field = column + 1, field + 1
         else:
+            assert isinstance(each, Function)
             width = len(each.columns)
             rows[:, column : column + width] = each.values(times_ms)
             column += width

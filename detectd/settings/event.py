@@ -136,7 +136,7 @@ class EventSettings(Section):
     @property
     def functions(self) -> tuple[Function, ...]:
         """The features that are calculated."""
-        return tuple(each for each in self.declared if not isinstance(each, str))
+        return tuple(each for each in self.declared if isinstance(each, Function))
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -68,6 +68,37 @@ def test_the_second_process_compiles_nothing(tmp_path):
     assert "data saved to" not in done.stdout
 
 
+CALLEE = "from detectd.jit import compiled\n@compiled\ndef part(x):\n    return x + {}\n"
+CALLER = """
+from detectd.jit import compiled
+from made import constants, parts
+@compiled
+def whole(x):
+    return 100 * parts.part(x) + constants.MORE
+"""
+
+
+@pytest.mark.slow
+def test_machine_code_is_made_again_if_what_it_calls_has_changed(tmp_path):
+    package = tmp_path / "made"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "caller.py").write_text(CALLER)
+    found = []
+    for part, more in ((1, 1), (2, 1), (2, 2)):
+        (package / "parts.py").write_text(CALLEE.format(part))
+        (package / "constants.py").write_text(f"MORE = {more}\n")
+        done = subprocess.run(
+            [sys.executable, "-B", "-c", "from made.caller import whole; print(whole(0))"],
+            env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "kept")},
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+        )
+        found.append((done.stdout, done.stderr))
+    assert found == [("101\n", ""), ("201\n", ""), ("202\n", "")]
+
+
 STREAM = {
     "source": {"kind": "stdin"},
     "sink": {"kind": "stdout"},

@@ -1,0 +1,129 @@
+"""Features as declared: fields, functions of the event's time, and functions of a key's history."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from detectd.features.zones import offsets_ms
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+DAY_MS = 86_400_000
+# 1 January 1970 was a Thursday; weeks begin on Monday.
+EPOCH_WEEKDAY = 3
+
+# What a parameter of a function may be.
+Value = str | bool | int | float
+
+
+class Kind(NamedTuple):
+    """A function of the event's time: where on its cycle an event is, and what that means."""
+
+    turn: Callable[[Floats], Floats]
+    meaning: str
+
+
+def _hour(times_ms: Floats) -> Floats:
+    """The share (k,) of the day that has passed."""
+    return times_ms % DAY_MS / DAY_MS
+
+
+def _weekday(times_ms: Floats) -> Floats:
+    """The share (k,) of the week that had passed when the day began."""
+    return (times_ms // DAY_MS + EPOCH_WEEKDAY) % 7 / 7
+
+
+FUNCTIONS = {
+    "hour": Kind(_hour, "time of day ({zone}) on a circle of 24 hours"),
+    "weekday": Kind(_weekday, "day of the week ({zone}) on a circle of seven days"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function of the event's time, as declared: two columns, so that 23:59 is next to 00:00.
+
+    Of local time if it names a `zone`, else of UTC.
+    """
+
+    fn: str
+    label: str
+    zone: str | None = None
+
+    @property
+    def columns(self) -> tuple[str, str]:
+        """The names of its columns."""
+        return f"{self.label}_sin", f"{self.label}_cos"
+
+    @property
+    def meaning(self) -> str:
+        """What it is, in words."""
+        return FUNCTIONS[self.fn].meaning.format(zone=self.zone or "UTC")
+
+    def values(self, times_ms: Floats) -> Floats:
+        """Return its columns (k, 2) at `times_ms` (k,), epoch milliseconds; NaN gives NaN."""
+        local = times_ms
+        if self.zone is not None:
+            known = np.isfinite(times_ms)
+            local = times_ms.copy()
+            local[known] += offsets_ms(self.zone, times_ms[known])
+        angle = 2 * np.pi * FUNCTIONS[self.fn].turn(local)
+        return np.column_stack((np.sin(angle), np.cos(angle)))
+
+    def as_dict(self) -> dict[str, Value]:
+        """Return the declaration as the configuration has it."""
+        zone: dict[str, Value] = {} if self.zone is None else {"zone": self.zone}
+        return {"fn": self.fn, "name": self.label} | zone
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """A function of what came before with the same key, as declared.
+
+    `params` are those that were given, by name; the others have their defaults. `parts` are the
+    endings of its columns' names, one a column; a function with one column has none: ("",).
+    """
+
+    fn: str
+    label: str
+    of: str | None = None
+    params: tuple[tuple[str, Value], ...] = ()
+    parts: tuple[str, ...] = ("",)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of its columns."""
+        return tuple(f"{self.label}_{part}" if part else self.label for part in self.parts)
+
+    def as_dict(self) -> dict[str, Value]:
+        """Return the declaration as the configuration has it."""
+        of: dict[str, Value] = {} if self.of is None else {"of": self.of}
+        return of | {"fn": self.fn, "name": self.label} | dict(self.params)
+
+
+# A feature as declared: the name of a field, or a function.
+Declared = str | Function | History
+
+
+def columns(declared: Sequence[Declared]) -> tuple[str, ...]:
+    """Return the names of the feature vector's columns."""
+    return tuple(
+        name for each in declared for name in ((each,) if isinstance(each, str) else each.columns)
+    )
+
+
+def labels(declared: Sequence[Declared]) -> tuple[str, ...]:
+    """Return for each column the feature that it belongs to, as declared."""
+    return tuple(
+        name
+        for each in declared
+        for name in ((each,) if isinstance(each, str) else (each.label,) * len(each.columns))
+    )

@@ -1,0 +1,129 @@
+"""The aged sketch: the 64 largest and 64 smallest of a key's last values, and a median between.
+
+Two tails of equal form: the lower one holds values with their sign turned. A tail is ordered, the
+largest first, as 32-bit floats relative to an anchor, beside the number of the event that brought
+each (modulo 2¹⁶), by which it is dropped when it is too old. What has left the tail for a larger
+value does not return when that one is dropped; so fewer extremes are asked for than a tail holds.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from detectd.jit import compiled
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    State = NDArray[np.float64]
+
+TAIL = 64
+# Event numbers are kept modulo 2¹⁶.
+LONGEST = 60_000
+
+# The state: the count of values so far, the anchor, the median; of each tail its length and the
+# number of its oldest event; then the tails' values and their events' numbers.
+SEEN, ANCHOR, MEDIAN, LENGTH, OLDEST = 0, 1, 2, 3, 5
+VALUES = 7
+NUMBERS = VALUES + TAIL
+WORDS = NUMBERS + TAIL // 2
+
+# The median moves by half the distance between the tails over as many values at most.
+SLOWEST = 1_000.0
+LARGEST = 3e38
+
+
+@compiled
+def relative(state: State, x: float) -> float:
+    """Return x as it is kept: relative to the anchor, rounded to 32 bits."""
+    return np.float64(np.float32(min(max(x - state[ANCHOR], -LARGEST), LARGEST)))
+
+
+@compiled
+def tail(state: State, side: int) -> Any:
+    """Return the ordered values (TAIL,) of one side: 0 upper, 1 lower."""
+    return state[VALUES:NUMBERS].view(np.float32)[side * TAIL : (side + 1) * TAIL]
+
+
+@compiled
+def numbers(state: State, side: int) -> Any:
+    """Return the numbers (TAIL,) of the events that brought a tail's values."""
+    return state[NUMBERS:WORDS].view(np.uint16)[side * TAIL : (side + 1) * TAIL]
+
+
+@compiled
+def reaching(values: Any, length: int, v: float) -> int:
+    """How many of a tail's values reach v."""
+    low, high = 0, length
+    while low < high:
+        middle = (low + high) // 2
+        if values[middle] >= v:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@compiled
+def join(state: State, x: float, memory: float) -> None:
+    """Take a value into the memory of the last `memory`, at most LONGEST."""
+    if state[SEEN] == 0:
+        state[ANCHOR] = x
+    v = relative(state, x)
+    for side in range(2):
+        if state[LENGTH + side] > 0 and state[SEEN] - state[OLDEST + side] >= memory:
+            _drop(state, side, memory)
+        _insert(state, side, v if side == 0 else -v)
+    state[SEEN] += 1
+    _move_median(state, v)
+
+
+@compiled
+def _drop(state: State, side: int, memory: float) -> None:
+    """Drop what is too old, and find the oldest of the others."""
+    values, marks = tail(state, side), numbers(state, side)
+    kept, most = 0, 0
+    for i in range(int(state[LENGTH + side])):
+        age = (int(state[SEEN]) - int(marks[i])) & 0xFFFF
+        if age < memory:
+            values[kept], marks[kept] = values[i], marks[i]
+            kept, most = kept + 1, max(most, age)
+    state[LENGTH + side], state[OLDEST + side] = kept, state[SEEN] - most
+
+
+@compiled
+def _insert(state: State, side: int, v: float) -> None:
+    values, marks, length = tail(state, side), numbers(state, side), int(state[LENGTH + side])
+    if length == TAIL:
+        if v <= values[TAIL - 1]:
+            return
+        length -= 1
+    elif length == 0:
+        state[OLDEST + side] = state[SEEN]
+    place = length
+    while place > 0 and values[place - 1] < v:
+        values[place], marks[place] = values[place - 1], marks[place - 1]
+        place -= 1
+    values[place], marks[place] = v, int(state[SEEN]) & 0xFFFF
+    state[LENGTH + side] = length + 1
+
+
+@compiled
+def _move_median(state: State, v: float) -> None:
+    """Keep it exact as long as one tail holds all, then let each value push it (Robbins–Monro)."""
+    seen, upper = state[SEEN], tail(state, 0)
+    if seen <= TAIL:
+        state[MEDIAN] = upper[int(seen) // 2]
+        return
+    if state[LENGTH] == 0 or state[LENGTH + 1] == 0:
+        return
+    top, bottom = upper[int(state[LENGTH]) - 1], -tail(state, 1)[int(state[LENGTH + 1]) - 1]
+    step = max(top - bottom, 0.0) / (2.0 * min(seen, SLOWEST))
+    if v > state[MEDIAN]:
+        state[MEDIAN] += step
+    elif v < state[MEDIAN]:
+        state[MEDIAN] -= step

@@ -1,0 +1,40 @@
+"""How surprising a value is by the order of those before it, and by an exponential tail beyond.
+
+A surprise is −log10 of a tail probability. Among the `extremes` most extreme of m values ranks say
+little, so beyond the last of them, the edge, the tail is taken for exponential: its mean is the
+mean excess of the extremes over the edge.
+"""
+
+from __future__ import annotations
+
+import math
+
+from detectd.jit import compiled
+
+# Fewer earlier values than this say nothing.
+FEWEST = 20
+# The tail begins at the 50th most extreme value, or at the quarter of fewer than 200.
+EXTREMES = 50
+SHARE = 4
+# The mean excess of a tail without one, as a share of the distance that is measured by it.
+LEAST = 1e-3
+LOG10_2 = math.log10(2.0)
+LN_10 = math.log(10.0)
+
+
+@compiled
+def extremes(m: float) -> int:
+    """How many of m values make a tail."""
+    return int(min(EXTREMES, m // SHARE))
+
+
+@compiled
+def by_rank(above: float, m: float) -> float:
+    """The surprise of a value that `above` of m earlier ones reach."""
+    return -math.log10((above + 1.0) / (m + 1.0))
+
+
+@compiled
+def beyond(excess: float, mean: float, count: int, m: float) -> float:
+    """The surprise of a value `excess` > 0 beyond the edge of a tail of `count` values."""
+    return by_rank(count, m) + excess / (max(mean, LEAST * excess) * LN_10)

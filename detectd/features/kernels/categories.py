@@ -1,0 +1,59 @@
+"""How rare a key's value of a category is. A category is the hash of its text."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from detectd.jit import compiled
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+
+def rarity_words(params: Sequence[float]) -> int:
+    """The number of events, and the params[0] most frequent values, each with its number."""
+    return 1 + 2 * int(params[0])
+
+
+@compiled
+def rarity(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:  # noqa: ARG001
+    """−log10 of the share of x among the key's events before it.
+
+    Shares are smoothed, as if each value that is known, and one more, had been seen half a time
+    more. All numbers are halved at params[1] events, so that what was usual long ago becomes rare.
+    Beyond params[0] values the least frequent makes room.
+    """
+    out[0] = math.nan
+    if math.isnan(x):
+        return
+    k = int(params[0])
+    values, numbers = state[1 : 1 + k], state[1 + k : 1 + 2 * k]
+    place, known = _find(values, numbers, k, x)
+    own = numbers[place] if values[place] == x else 0.0
+    out[0] = -math.log10((own + 0.5) / (state[0] + 0.5 * (known + 1)))
+    values[place], numbers[place] = x, own + 1.0
+    state[0] += 1.0
+    if state[0] >= params[1]:
+        state[0] /= 2.0
+        for i in range(k):
+            numbers[i] /= 2.0
+
+
+@compiled
+def _find(values: Floats, numbers: Floats, k: int, x: float) -> tuple[int, int]:
+    """The place of x, or the one that it would take, and how many values are known."""
+    least, known, found = 0, 0, -1
+    for i in range(k):
+        if numbers[i] > 0.0:
+            known += 1
+            if values[i] == x:
+                found = i
+        if numbers[i] < numbers[least]:
+            least = i
+    return (found if found >= 0 else least), known

@@ -1,0 +1,71 @@
+"""Rates of counters, and how long it is since a key's last event. Times are event times."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from detectd.jit import compiled
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+# What a rate's state holds: nothing yet, a value and its time, and a rate as well.
+EMPTY, VALUE, RATE = 0.0, 1.0, 2.0
+
+
+def rate_words(params: Sequence[float]) -> int:  # noqa: ARG001
+    """What there is, a value, its time and the last rate."""
+    return 4
+
+
+@compiled
+def rate(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:  # noqa: ARG001
+    """The increase of a counter per second since the event before; NaN until there is one.
+
+    A value below the one before means that the counter began again at zero. Further events at one
+    time have the rate of the first. After a step of the clock backwards the rate is unknown once.
+    """
+    out[0] = math.nan
+    if math.isnan(x) or math.isnan(t_ms):
+        return
+    passed = (t_ms - state[2]) / 1000.0
+    if state[0] != EMPTY and passed == 0.0:
+        if state[0] == RATE:
+            out[0] = state[3]
+        return
+    if state[0] != EMPTY and passed > 0.0:
+        increase = x - state[1] if x >= state[1] else x
+        state[3] = increase / passed
+        state[0] = RATE
+        out[0] = state[3]
+    else:
+        state[0] = VALUE
+    state[1], state[2] = x, t_ms
+
+
+def gap_words(params: Sequence[float]) -> int:  # noqa: ARG001
+    """Whether there was an event, the latest time, and whether the last event was late."""
+    return 3
+
+
+@compiled
+def gap(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:  # noqa: ARG001
+    """Seconds from the key's latest event to this one; NaN for the first, 0 for a late one.
+
+    A late event does not move the latest time, two in a row do: a clock was set back.
+    """
+    out[0] = math.nan
+    if math.isnan(t_ms):
+        return
+    seen, late = state[0] == 1.0, state[0] == 1.0 and t_ms < state[1]
+    if seen:
+        out[0] = max(0.0, (t_ms - state[1]) / 1000.0)
+    if not late or state[2] == 1.0:
+        state[1] = t_ms
+    state[0], state[2] = 1.0, float(late)

@@ -1,0 +1,54 @@
+"""Season: how far a value is from what its key usually has at this time of its day, or week.
+
+D[slot] += max(1/n_slot, α)·(x − D[slot]) after x; the feature is x − D[slot], in the units of the
+value. A slot without a value yet predicts the last value, whichever slot that was in. An event
+without a time has no season.
+
+params: period (ms), slots of a period, α, by how much the clock is ahead of UTC (ms).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from detectd.jit import compiled
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    Row = NDArray[np.float64]
+
+PERIOD, SLOTS, ALPHA, AHEAD = 0, 1, 2, 3
+
+# The state: whether there was a value, the last one, D, and the counts n in 16 bits each.
+SEEN, LAST, MEANS = 0, 1, 2
+MOST = 65_535
+
+
+def words(params: Sequence[float]) -> int:
+    """Return the size of a mean and a count for each slot."""
+    return MEANS + int(params[SLOTS]) + -(-int(params[SLOTS]) // 4)
+
+
+@compiled
+def step(state: Row, x: float, t_ms: float, params: Row, out: Row) -> None:
+    """Give the distance of x from its slot's mean, and move that mean."""
+    if not (np.isfinite(x) and np.isfinite(t_ms)):
+        out[0] = np.nan
+        return
+    slots = int(params[SLOTS])
+    turn = ((t_ms + params[AHEAD]) % params[PERIOD]) / params[PERIOD]
+    slot = min(int(turn * slots), slots - 1)
+    means, counts = state[MEANS : MEANS + slots], state[MEANS + slots :].view(np.uint16)
+    if counts[slot] > 0:
+        out[0] = x - means[slot]
+    else:
+        out[0] = x - state[LAST] if state[SEEN] > 0.0 else 0.0
+    if counts[slot] < MOST:
+        counts[slot] += 1
+    means[slot] += max(1.0 / counts[slot], params[ALPHA]) * (x - means[slot])
+    state[SEEN], state[LAST] = 1.0, x

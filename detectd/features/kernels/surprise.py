@@ -1,0 +1,142 @@
+"""Surprise: −log10 of the two-sided probability of a value among its key's last values.
+
+It is judged among the values before it, from 20 on (before that 0), and joins them afterwards,
+however surprising it was. 0 is the median, 1 what one value in ten reaches on either side, 4 one
+in ten thousand; in tails see `_tails`.
+
+By the aged sketch (`_sketch`), or exactly: then all the last values are kept.
+
+params: memory (events), side (0 both, 1 only high values surprise, −1 only low ones), the least
+mean excess of a tail, in the units of the value.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from detectd.features.kernels import _sketch as sketch
+from detectd.features.kernels._tails import FEWEST, LOG10_2, beyond, by_rank, extremes
+from detectd.jit import compiled
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    Row = NDArray[np.float64]
+
+MEMORY, SIDE, LEAST_EXCESS = 0, 1, 2
+
+
+def words(params: Sequence[float]) -> int:  # noqa: ARG001 - the same for all
+    """Return the size of a sketch."""
+    return sketch.WORDS
+
+
+@compiled
+def step(state: Row, x: float, t_ms: float, params: Row, out: Row) -> None:  # noqa: ARG001
+    """Give the surprise of x by the sketch, and remember x."""
+    if not np.isfinite(x):
+        out[0] = np.nan
+        return
+    out[0] = by_sketch(state, x, params[MEMORY], params[SIDE], params[LEAST_EXCESS])
+    sketch.join(state, x, params[MEMORY])
+
+
+@compiled
+def by_sketch(state: Row, x: float, memory: float, side: float, least: float) -> float:
+    """Return the surprise of x among the last `memory` values that a sketch has taken in."""
+    m = min(state[sketch.SEEN], memory)
+    if m < FEWEST:
+        return 0.0
+    v = sketch.relative(state, x)
+    most = 0.0
+    if side >= 0.0:
+        most = max(most, _one_sided(state, 0, v, m, least))
+    if side <= 0.0:
+        most = max(most, _one_sided(state, 1, -v, m, least))
+    return max(most - LOG10_2, 0.0) if side == 0.0 else most
+
+
+@compiled
+def _one_sided(state: Row, side: int, v: float, m: float, least: float) -> float:
+    values, length = sketch.tail(state, side), int(state[sketch.LENGTH + side])
+    count = min(extremes(m), length)
+    if count == 0:  # All of them were too old.
+        return 0.0
+    edge = float(values[count - 1])
+    if v > edge:
+        total = 0.0
+        for i in range(count):
+            total += values[i] - edge
+        mean = max(total / count, least)
+        far: float = beyond(v - edge, mean, count, m)
+        return far
+    if m == length:
+        rank: float = by_rank(sketch.reaching(values, length, v), m)
+        return rank
+    median = state[sketch.MEDIAN] if side == 0 else -state[sketch.MEDIAN]
+    if v <= median:
+        return 0.0
+    at_edge = by_rank(count, m)
+    return LOG10_2 + (at_edge - LOG10_2) * (v - median) / (edge - median)
+
+
+# The exact memory: how many values so far, and a ring of them.
+SEEN, RING = 0, 1
+
+
+def words_exact(params: Sequence[float]) -> int:
+    """Return the size of the exact memory."""
+    return RING + int(params[MEMORY])
+
+
+@compiled
+def step_exact(state: Row, x: float, t_ms: float, params: Row, out: Row) -> None:  # noqa: ARG001
+    """Give the surprise of x among all that is remembered, and remember x."""
+    if not np.isfinite(x):
+        out[0] = np.nan
+        return
+    memory = int(params[MEMORY])
+    values = state[RING : RING + min(int(state[SEEN]), memory)]
+    out[0] = _among(values, x, params) if len(values) >= FEWEST else 0.0
+    state[RING + int(state[SEEN]) % memory] = x
+    state[SEEN] += 1
+
+
+@compiled
+def _among(values: Row, x: float, params: Row) -> float:
+    """Return the surprise of x among values (m,)."""
+    upper = lower = 0
+    for v in values:
+        upper += v >= x
+        lower += v <= x
+    most = 0.0
+    if params[SIDE] >= 0.0:
+        most = max(most, _exactly(values, 1.0, x, upper, params))
+    if params[SIDE] <= 0.0:
+        most = max(most, _exactly(values, -1.0, x, lower, params))
+    return max(most - LOG10_2, 0.0) if params[SIDE] == 0.0 else most
+
+
+@compiled
+def _exactly(values: Row, sign: float, x: float, reached: int, params: Row) -> float:
+    """Return the one-sided surprise of x, which `reached` of the values (m,) reach."""
+    m = len(values)
+    count = extremes(m)
+    if reached >= count:
+        return by_rank(reached, m)
+    top = np.full(count, -np.inf)
+    for value in values:
+        v = sign * value
+        if v > top[count - 1]:
+            place = count - 1
+            while place > 0 and top[place - 1] < v:
+                top[place] = top[place - 1]
+                place -= 1
+            top[place] = v
+    edge = top[count - 1]
+    mean = max((top - edge).sum() / count, params[LEAST_EXCESS])
+    return beyond(sign * x - edge, mean, count, m)

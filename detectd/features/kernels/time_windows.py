@@ -1,0 +1,145 @@
+"""Windows of event time, each of 60 slices, and so of a fixed size whatever the rate of events.
+
+A window of length w reaches from the slice of the event back over 60 slices of w/60: it holds the
+events of between 59/60 w and w. A late event counts in the slice of its own time and sees the
+window that ended then. If a clock is set back, or was ahead once, its slices make room one by one.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from detectd.features.kernels.windows import merged
+from detectd.jit import compiled
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+SLICES = 60
+
+
+def count_words(params: Sequence[float]) -> int:  # noqa: ARG001
+    """Each slice's stamp and number of events."""
+    return 2 * SLICES
+
+
+def extreme_words(params: Sequence[float]) -> int:  # noqa: ARG001
+    """Each slice's stamp and extreme value."""
+    return 2 * SLICES
+
+
+def mean_words(params: Sequence[float]) -> int:  # noqa: ARG001
+    """Each slice's stamp, number of values and sum."""
+    return 3 * SLICES
+
+
+def std_words(params: Sequence[float]) -> int:  # noqa: ARG001
+    """Each slice's stamp, number of values, mean and sum of squared deviations."""
+    return 4 * SLICES
+
+
+@compiled
+def _slice(state: Floats, t_ms: float, window_ms: float) -> tuple[int, float]:
+    """The slice of the time, emptied if it held another time, and its stamp (zero: empty)."""
+    stamp = math.floor(t_ms / (window_ms / SLICES)) + 1.0
+    place = int(stamp) % SLICES
+    if state[place] != stamp:
+        for i in range(place, state.shape[0], SLICES):
+            state[i] = 0.0
+        state[place] = stamp
+    return place, stamp
+
+
+@compiled
+def _inside(state: Floats, i: int, stamp: float) -> bool:
+    """Whether slice i is one of the last 60 up to that of the stamp, and not empty."""
+    return bool(state[i] > 0.0 and stamp - SLICES < state[i] <= stamp)
+
+
+@compiled
+def count(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:  # noqa: ARG001
+    """The number of the key's events in the last params[0] ms, the present one included."""
+    out[0] = math.nan
+    if math.isnan(t_ms):
+        return
+    place, stamp = _slice(state, t_ms, params[0])
+    state[SLICES + place] += 1.0
+    total = 0.0
+    for i in range(SLICES):
+        if _inside(state, i, stamp):
+            total += state[SLICES + i]
+    out[0] = total
+
+
+@compiled
+def mean(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:
+    """The mean of the values of the last params[0] ms."""
+    out[0] = math.nan
+    if math.isnan(x) or math.isnan(t_ms):
+        return
+    place, stamp = _slice(state, t_ms, params[0])
+    state[SLICES + place] += 1.0
+    state[2 * SLICES + place] += x
+    n, total = 0.0, 0.0
+    for i in range(SLICES):
+        if _inside(state, i, stamp):
+            n += state[SLICES + i]
+            total += state[2 * SLICES + i]
+    out[0] = total / n
+
+
+@compiled
+def std(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:
+    """The sample standard deviation (n − 1) of the values of the last params[0] ms; NaN for one."""
+    out[0] = math.nan
+    if math.isnan(x) or math.isnan(t_ms):
+        return
+    place, stamp = _slice(state, t_ms, params[0])
+    numbers = state[SLICES : 2 * SLICES]
+    means = state[2 * SLICES : 3 * SLICES]
+    squares = state[3 * SLICES : 4 * SLICES]
+    numbers[place], means[place], squares[place] = merged(
+        numbers[place], means[place], squares[place], 1.0, x, 0.0
+    )
+    n, average, deviation = 0.0, 0.0, 0.0
+    for i in range(SLICES):
+        if _inside(state, i, stamp):
+            n, average, deviation = merged(n, average, deviation, numbers[i], means[i], squares[i])
+    if n > 1.0:
+        out[0] = math.sqrt(deviation / (n - 1.0))
+
+
+@compiled
+def _smallest(state: Floats, x: float, t_ms: float, window_ms: float, sign: float) -> float:
+    """The smallest of the values of the window times sign."""
+    before = state[int(math.floor(t_ms / (window_ms / SLICES)) + 1.0) % SLICES]
+    place, stamp = _slice(state, t_ms, window_ms)
+    least = state[SLICES : 2 * SLICES]
+    least[place] = min(least[place], sign * x) if before == stamp else sign * x
+    found = math.inf
+    for i in range(SLICES):
+        if _inside(state, i, stamp):
+            found = min(found, least[i])
+    return found
+
+
+@compiled
+def lowest(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:
+    """The smallest of the values of the last params[0] ms."""
+    out[0] = math.nan
+    if not (math.isnan(x) or math.isnan(t_ms)):
+        out[0] = _smallest(state, x, t_ms, params[0], 1.0)
+
+
+@compiled
+def highest(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:
+    """The largest of the values of the last params[0] ms."""
+    out[0] = math.nan
+    if not (math.isnan(x) or math.isnan(t_ms)):
+        out[0] = -_smallest(state, x, t_ms, params[0], -1.0)

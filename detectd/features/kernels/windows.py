@@ -1,0 +1,245 @@
+"""Windows of a key's last values, the present one included. Missing values are passed over.
+
+No step keeps a running sum from which it subtracts what leaves the window: the rounding errors of
+one large value would stay for as long as the key lives. A window is held in blocks instead. Only
+the block of the new value is added up, and then the blocks: about 2 √k additions for k values.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from detectd.jit import compiled
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+
+def ring_words(params: Sequence[float]) -> int:
+    """The number of values, and the last k = params[0]."""
+    return 1 + int(params[0])
+
+
+def blocks_words(params: Sequence[float]) -> int:
+    """The number of values, the last k = params[0], and one figure for each block of them."""
+    k = int(params[0])
+    return 1 + k + -(-k // block_size(k))
+
+
+def two_blocks_words(params: Sequence[float]) -> int:
+    """The number of values, the last k = params[0], and two figures for each block of them."""
+    k = int(params[0])
+    return 1 + k + 2 * -(-k // block_size(k))
+
+
+def sorted_words(params: Sequence[float]) -> int:
+    """The number of values, the last k = params[0], and the same in order of size."""
+    return 1 + 2 * int(params[0])
+
+
+@compiled
+def block_size(k: int) -> int:
+    """The size of a block that makes a block and the list of blocks about as long."""
+    return max(1, int(math.sqrt(k)))
+
+
+@compiled
+def lag(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:  # noqa: ARG001
+    """The value k = params[0] values ago, in the unit of x; NaN until there is one."""
+    out[0] = math.nan
+    if math.isnan(x):
+        return
+    k, n = int(params[0]), int(state[0])
+    place = 1 + n % k
+    if n >= k:
+        out[0] = state[place]
+    state[place] = x
+    state[0] = n + 1
+
+
+@compiled
+def diff(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:
+    """x less the value k = params[0] values ago, in the unit of x; NaN until there is one."""
+    lag(state, x, t_ms, params, out)
+    out[0] = x - out[0]
+
+
+@compiled
+def shingle(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:  # noqa: ARG001
+    """The last k = params[0] values, the oldest first; NaN until there are as many."""
+    out[:] = math.nan
+    if math.isnan(x):
+        return
+    k, n = int(params[0]), int(state[0])
+    state[1 + n % k] = x
+    state[0] = n + 1
+    if n + 1 >= k:
+        for i in range(k):
+            out[i] = state[1 + (n + 1 + i) % k]
+
+
+@compiled
+def _put(state: Floats, x: float, k: int) -> tuple[int, int, int, int]:
+    """Take x into the ring; return its block, where that begins and ends, and how many are held."""
+    n, size = int(state[0]), block_size(k)
+    place = n % k
+    state[1 + place] = x
+    state[0] = n + 1
+    held = min(n + 1, k)
+    block = place // size
+    return block, block * size, min(block * size + size, held), held
+
+
+@compiled
+def mean(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:  # noqa: ARG001
+    """The mean of the last k = params[0] values, or of fewer at the beginning."""
+    out[0] = math.nan
+    if math.isnan(x):
+        return
+    k = int(params[0])
+    block, first, end, held = _put(state, x, k)
+    values, sums = state[1 : 1 + k], state[1 + k :]
+    total = 0.0
+    for i in range(first, end):
+        total += values[i]
+    sums[block] = total
+    total = 0.0
+    size = block_size(k)
+    for i in range((held + size - 1) // size):
+        total += sums[i]
+    out[0] = total / held
+
+
+@compiled
+def merged(
+    n: float, average: float, squares: float, m: float, other: float, more: float
+) -> tuple[float, float, float]:
+    """Number, mean and sum of squared deviations of two sets of values, n and m, in one.
+
+    Chan, Golub and LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing Sample
+    Variances", 1979.
+    """
+    both = n + m
+    if both == 0.0:
+        return 0.0, 0.0, 0.0
+    apart = other - average
+    return both, average + apart * (m / both), squares + more + apart * apart * (n * m / both)
+
+
+@compiled
+def std(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:  # noqa: ARG001
+    """The sample standard deviation (n − 1) of the last k = params[0] values; NaN for one."""
+    out[0] = math.nan
+    if math.isnan(x):
+        return
+    k = int(params[0])
+    block, first, end, held = _put(state, x, k)
+    size = block_size(k)
+    blocks = (k + size - 1) // size
+    values, means, squares = (
+        state[1 : 1 + k],
+        state[1 + k : 1 + k + blocks],
+        state[1 + k + blocks :],
+    )
+    average = 0.0
+    for i in range(first, end):
+        average += values[i]
+    average /= end - first
+    deviation = 0.0
+    for i in range(first, end):
+        deviation += (values[i] - average) ** 2
+    means[block], squares[block] = average, deviation
+    n, average, deviation = 0.0, 0.0, 0.0
+    for i in range((held + size - 1) // size):
+        more = float(min(size, held - i * size))
+        n, average, deviation = merged(n, average, deviation, more, means[i], squares[i])
+    if n > 1.0:
+        out[0] = math.sqrt(deviation / (n - 1.0))
+
+
+@compiled
+def _smallest(state: Floats, x: float, k: int, sign: float) -> float:
+    """The smallest of the last k values times sign."""
+    block, first, end, held = _put(state, x, k)
+    size = block_size(k)
+    values, least = state[1 : 1 + k], state[1 + k :]
+    found = math.inf
+    for i in range(first, end):
+        found = min(found, sign * values[i])
+    least[block] = found
+    for i in range((held + size - 1) // size):
+        found = min(found, least[i])
+    return found
+
+
+@compiled
+def lowest(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:  # noqa: ARG001
+    """The smallest of the last k = params[0] values."""
+    out[0] = math.nan if math.isnan(x) else _smallest(state, x, int(params[0]), 1.0)
+
+
+@compiled
+def highest(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:  # noqa: ARG001
+    """The largest of the last k = params[0] values."""
+    out[0] = math.nan if math.isnan(x) else -_smallest(state, x, int(params[0]), -1.0)
+
+
+@compiled
+def _place(ordered: Floats, n: int, x: float) -> int:
+    """How many of the first n values, in order of size, are smaller than x."""
+    low, high = 0, n
+    while low < high:
+        middle = (low + high) // 2
+        if ordered[middle] < x:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@compiled
+def put_sorted(state: Floats, x: float, k: int) -> int:
+    """Take x into a window of k values that is kept in order of size too; return their number."""
+    n = int(state[0])
+    ring, ordered = state[1 : 1 + k], state[1 + k :]
+    held = min(n, k)
+    if held == k:
+        # The oldest leaves.
+        held -= 1
+        for i in range(_place(ordered, k, ring[n % k]), held):
+            ordered[i] = ordered[i + 1]
+    place = _place(ordered, held, x)
+    for i in range(held, place, -1):
+        ordered[i] = ordered[i - 1]
+    ordered[place] = x
+    ring[n % k] = x
+    state[0] = n + 1
+    return held + 1
+
+
+@compiled
+def quantile_of(ordered: Floats, n: int, q: float) -> float:
+    """The quantile q of the first n values in order of size, linear between two of them."""
+    at = q * (n - 1)
+    low = min(int(at), n - 1)
+    part = at - low
+    if part == 0.0:
+        return float(ordered[low])
+    return float(ordered[low] + part * (ordered[low + 1] - ordered[low]))
+
+
+@compiled
+def quantile(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:  # noqa: ARG001
+    """The quantile q = params[1] of the last k = params[0] values, linear between two of them."""
+    out[0] = math.nan
+    if math.isnan(x):
+        return
+    k = int(params[0])
+    held = put_sorted(state, x, k)
+    out[0] = quantile_of(state[1 + k :], held, params[1])

@@ -1,0 +1,128 @@
+"""What changed in a table of keys: the words of rows that differ, key by key. Pure.
+
+The same form serves for what one commit changed and, all rows taken from zero, for a whole table.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from detectd.features.key_rows import HEADER_WORDS, NUMBER
+from detectd.jit import compiled
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from detectd.features.key_rows import Remap
+
+    Bits = NDArray[np.uint64]
+    Floats = NDArray[np.float64]
+    Places = NDArray[np.intp]
+
+
+class Counters(NamedTuple):
+    """What a table counts: events, the latest time of any (ms), keys let go and begun again."""
+
+    events: int = 0
+    latest_ms: float = float("-inf")
+    evicted: int = 0
+    expired: int = 0
+
+
+class Changes(NamedTuple):
+    """Keys that changed, by name, those that are gone, and the counters after it.
+
+    The `counts[i]` words of the i-th name are next in `words` and `values`; a row that is `new[i]`
+    is zero in all the others.
+    """
+
+    names: Sequence[bytes]
+    new: NDArray[np.bool_]
+    counts: NDArray[np.uint32]
+    words: NDArray[np.uint32]
+    values: Floats
+    gone: Sequence[bytes]
+    counters: Counters
+
+
+@compiled
+def differing(
+    rows: Bits, slots: Places, before: Bits, new: NDArray[np.bool_]
+) -> tuple[NDArray[np.uint32], NDArray[np.uint32], Bits]:
+    """Return how many words of each row differ, which ones, and what they are now.
+
+    `rows` are the table's, those in `slots` (k,) were as `before` (k, width); where `new`, zero.
+    """
+    width = rows.shape[1]
+    counts = np.zeros(len(slots), dtype=np.uint32)
+    words = np.empty(len(slots) * width, dtype=np.uint32)
+    values = np.empty(len(slots) * width, dtype=np.uint64)
+    total = 0
+    for i in range(len(slots)):
+        row = rows[slots[i]]
+        begin = total
+        for word in range(width):
+            known = np.uint64(0) if new[i] else before[i, word]
+            if row[word] != known:
+                words[total], values[total] = word, row[word]
+                total += 1
+        counts[i] = total - begin
+    return counts, words[:total].copy(), values[:total].copy()
+
+
+class RowsByName:
+    """Builds a table again from the changes that made it."""
+
+    def __init__(self, words: int) -> None:
+        self._width = HEADER_WORDS + words
+        self._rows = np.zeros((0, self._width))
+        self._place: dict[bytes, int] = {}
+        self._free: list[int] = []
+        self.counters = Counters()
+
+    def apply(self, changes: Changes) -> None:
+        """Take over the changes of a commit. Raises ValueError if they are of no such table."""
+        for name in changes.gone:
+            if (place := self._place.pop(name, None)) is not None:
+                self._free.append(place)
+        places = np.array([self._placed(name) for name in changes.names], dtype=np.intp)
+        if len(changes.words) and int(changes.words.max()) >= self._width:
+            raise ValueError(f"a row has {self._width} words, none numbered {changes.words.max()}")
+        self._rows[places[changes.new]] = 0.0
+        self._rows[np.repeat(places, changes.counts), changes.words] = changes.values
+        self.counters = changes.counters
+
+    def put(self, name: bytes, row: Floats | None) -> None:
+        """Take over a whole row, or that its key is gone."""
+        if row is None:
+            if (place := self._place.pop(name, None)) is not None:
+                self._free.append(place)
+        else:
+            self._rows[self._placed(name)] = row
+
+    def by_recency(self) -> tuple[list[bytes], Floats]:
+        """Return the names of the keys and their rows (k, width), least recently seen first."""
+        names, places = [*self._place], np.fromiter(self._place.values(), np.intp)
+        order = np.argsort(self._rows[places, NUMBER], kind="stable")
+        return [names[i] for i in order.tolist()], self._rows[places[order]]
+
+    def remapped(self, remap: Remap) -> RowsByName:
+        """Return the same keys with rows of other ops."""
+        other = RowsByName(remap.words - HEADER_WORDS)
+        other._rows = remap.apply(self._rows)
+        other._place, other._free, other.counters = self._place, self._free, self.counters
+        return other
+
+    def _placed(self, name: bytes) -> int:
+        place = self._place.get(name)
+        if place is None:
+            place = self._free.pop() if self._free else len(self._place)
+            if place >= len(self._rows):
+                more = np.zeros((max(64, len(self._rows)), self._width))
+                self._rows = np.concatenate((self._rows, more))
+            self._place[name] = place
+        return place

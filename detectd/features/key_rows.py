@@ -1,0 +1,117 @@
+"""The row that is the whole state of a key: a header of the table's own, then the words of the ops.
+
+A word is a float64. Op words that are all zero are those of a key that has not been seen.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from hashlib import blake2b
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+    Places = NDArray[np.intp]
+
+# The header: the number of the key's latest event in its table, how many of its events count, the
+# latest of their times (ms; NaN for none), and since when the key is known to be silent (ms; NaN).
+NUMBER, COUNT, LATEST, SILENT = range(4)
+HEADER_WORDS = 4
+
+# A longer key is kept as its beginning and a digest: keys may be a megabyte, and many.
+LONGEST_KEY = 255
+BEGINNING = 128
+
+# What a table knows a key by: itself, or text in the place of a long one. None is a key as well.
+Key = bytes | str | None
+
+# An op: the text that tells it from all others, and the number of its words.
+Op = tuple[str, int]
+
+
+def kept(key: bytes | None) -> Key:
+    """Return what a table knows the key by."""
+    if key is None or len(key) <= LONGEST_KEY:
+        return key
+    beginning = key[:BEGINNING].decode(errors="backslashreplace")
+    return f"{beginning}... ({len(key)} bytes, {blake2b(key, digest_size=16).hexdigest()})"
+
+
+def name_of(key: Key) -> bytes:
+    """Return the key as bytes for a log: never empty, and no two keys have the same."""
+    if key is None:
+        return b"-"
+    return b"=" + key if isinstance(key, bytes) else b"#" + key.encode()
+
+
+def key_of(name: bytes) -> Key:
+    """Return the key that `name_of` gave this name. Raises ValueError if it gives none such."""
+    kind, rest = name[:1], name[1:]
+    if name == b"-":
+        return None
+    if kind == b"=":
+        return rest
+    if kind == b"#":
+        return rest.decode()
+    raise ValueError(f"no name of a key: {name[:20]!r}")
+
+
+def in_words(key: Key) -> str | None:
+    """Return the key as text, for people."""
+    return key.decode(errors="backslashreplace") if isinstance(key, bytes) else key
+
+
+class Remap(NamedTuple):
+    """Where the words of rows are in rows of other ops, and the signatures of the ops.
+
+    Those that stay keep their words, those that begin start from zero, and those dropped are gone.
+    """
+
+    source: Places
+    target: Places
+    words: int
+    stay: tuple[str, ...]
+    begin: tuple[str, ...]
+    dropped: tuple[str, ...]
+
+    @property
+    def changes(self) -> bool:
+        """Whether any row becomes another one."""
+        return bool(self.begin or self.dropped) or not np.array_equal(self.source, self.target)
+
+    def apply(self, rows: Floats) -> Floats:
+        """Return the rows (k, words), headers included, as rows of the other ops."""
+        others = np.zeros((len(rows), self.words))
+        others[:, self.target] = rows[:, self.source]
+        return others
+
+
+def remap(old: Sequence[Op], new: Sequence[Op]) -> Remap:
+    """Match ops by signature and size, the n-th of equal ones with the n-th, in offset order."""
+    places: defaultdict[Op, list[int]] = defaultdict(list)
+    offset = HEADER_WORDS
+    for op in old:
+        places[op].append(offset)
+        offset += op[1]
+    source, target = [np.arange(HEADER_WORDS)], [np.arange(HEADER_WORDS)]
+    stay, begin = [], []
+    offset = HEADER_WORDS
+    for op in new:
+        signature, size = op
+        if places[op]:
+            source.append(places[op].pop(0) + np.arange(size))
+            target.append(offset + np.arange(size))
+            stay.append(signature)
+        else:
+            begin.append(signature)
+        offset += size
+    dropped = tuple(signature for (signature, _), left in places.items() for _ in left)
+    return Remap(
+        np.concatenate(source), np.concatenate(target), offset, tuple(stay), tuple(begin), dropped
+    )

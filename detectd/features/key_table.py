@@ -1,0 +1,290 @@
+"""The state of many keys: one row of a table for each, kept as of any commit. Pure.
+
+    slots_of    finds the row of each event's key, in order, and keeps the headers. The least
+                recently seen key makes room at the cap; one idle for too long begins again
+    changes     what the commit must write: all that is different since the last one
+    on_commit   what has changed is now true
+    rollback    what has changed has not happened
+
+What comes of an event depends on the events before it and on nothing else: not on where batches
+are cut, nor on which row a key has. Which key is least recent follows from the rows alone.
+
+Whoever updates the features sets a row's op words to zero before an event that is `fresh`. One row
+may be several keys' in the course of a batch.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from detectd.features.key_changes import Changes, Counters, RowsByName, differing
+from detectd.features.key_headers import advance
+from detectd.features.key_rows import HEADER_WORDS, NUMBER, Key, kept, key_of, name_of
+from detectd.features.key_undo import RowCopies
+from detectd.features.recency import LeastRecent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+FIRST_ROWS = 16
+# Rows that are compared at once for a snapshot.
+CHUNK = 1024
+
+
+class Slots(NamedTuple):
+    """What is known of each event (k,) once the table has its key.
+
+    slot      its row, or -1 for a late event that is refused: it touches no state
+    fresh     set the row's op words to zero before it
+    earlier   how many events of the key count before it
+    late      whether its time is before the key's latest
+    silent    since when the key had been known to be silent (ms), if this event ends that; or NaN
+    departed  keys that made room while they were known to be silent: for which event, and since
+              when
+    """
+
+    slot: NDArray[np.intp]
+    fresh: NDArray[np.bool_]
+    earlier: NDArray[np.int64]
+    late: NDArray[np.bool_]
+    silent: Floats
+    departed: list[tuple[int, Key, float]]
+
+
+class KeyTable:
+    """Rows of `words` op words for `max_keys` keys at most.
+
+    A key without an event for more than `idle_ms`, by the times of its events, begins again. With
+    `refuse_late`, an event earlier than the key's latest changes nothing but when it was last seen.
+    """
+
+    def __init__(
+        self,
+        words: int,
+        *,
+        max_keys: int,
+        idle_ms: float | None = None,
+        refuse_late: bool = False,
+    ) -> None:
+        self.width = HEADER_WORDS + words
+        self._max_keys = max_keys
+        self._idle_ms = math.inf if idle_ms is None else idle_ms
+        self._refuse_late = refuse_late
+        self._forget()
+
+    def _forget(self) -> None:
+        self.rows: Floats = np.zeros((min(FIRST_ROWS, self._max_keys), self.width))
+        self.counters = self._committed = Counters()
+        self._keys: list[Key] = []
+        self._slot_of: dict[Key, int] = {}
+        self._least_recent = LeastRecent()
+        # Since the last commit: rows as they were, keys that lost theirs, and those that had none
+        # any more when the table was read.
+        self._copies = RowCopies()
+        self._former: dict[int, Key] = {}
+        self._shed: list[Key] = []
+        self._known = 0
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __contains__(self, key: bytes | None) -> bool:
+        return kept(key) in self._slot_of
+
+    def slots_of(self, keys: Sequence[bytes | None], times_ms: Floats) -> Slots:
+        """Count an event of each key (k,) at `times_ms` (k,; NaN for none), in order.
+
+        `rows` may be another array afterwards, and its op words may be written: what they were is
+        kept until the commit.
+        """
+        found = [*map(self._slot_of.get, keys)]
+        fresh = np.zeros(len(keys), dtype=bool)
+        departed: list[tuple[int, Key]] = []
+        if None in found:
+            slot = self._admit(keys, fresh, departed)
+        else:
+            slot = np.array(found, dtype=np.intp)
+        self._save(slot)
+        earlier = np.zeros(len(slot), dtype=np.int64)
+        late = np.zeros(len(slot), dtype=bool)
+        silent, lost = np.full((2, len(slot)), np.nan)
+        before = self.counters
+        bounds = (before.events, before.latest_ms, self._idle_ms, self._refuse_late)
+        expired, latest = advance(
+            self.rows, times_ms, *bounds, slot, fresh, earlier, late, silent, lost
+        )
+        self.counters = Counters(
+            before.events + len(slot),
+            latest,
+            before.evicted + len(departed),
+            before.expired + expired,
+        )
+        gone = [(i, key, float(lost[i])) for i, key in departed if not np.isnan(lost[i])]
+        return Slots(slot, fresh, earlier, late, silent, gone)
+
+    def changes(self) -> Iterator[Changes]:
+        """Give what is different from the last commit, part by part."""
+        gone = self._gone()
+        for slots, before in self._parts():
+            replaced = [before is None or slot in self._former for slot in slots.tolist()]
+            yield self._described(slots, before, np.array(replaced), gone)
+            gone = []
+        if gone:
+            nothing = np.zeros(0, dtype=np.intp)
+            yield self._described(nothing, None, nothing.astype(bool), gone)
+
+    def all_rows(self) -> Iterator[Changes]:
+        """Give the whole table as changes of an empty one, part by part."""
+        for slots in _chunks(np.arange(len(self._keys))):
+            yield self._described(slots, None, np.ones(len(slots), dtype=bool), [])
+
+    def changed_rows(self) -> Iterator[tuple[bytes, bytes | None]]:
+        """Give the name of each key that is different, with its whole row; None if it is gone."""
+        for name in self._gone():
+            yield name, None
+        for slots, _ in self._parts():
+            for slot in slots.tolist():
+                yield name_of(self._keys[slot]), self.rows[slot].tobytes()
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything is different from the last commit."""
+        return self.counters != self._committed or bool(self._shed) or bool(self._former)
+
+    def on_commit(self) -> None:
+        """Take what has changed for granted."""
+        self._copies.clear()
+        self._former, self._shed = {}, []
+        self._known, self._committed = len(self._keys), self.counters
+
+    def rollback(self) -> None:
+        """Take back all changes since the last commit."""
+        for slot in (*self._former, *range(self._known, len(self._keys))):
+            del self._slot_of[self._keys[slot]]
+        del self._keys[self._known :]
+        for slot, key in self._former.items():
+            self._keys[slot] = key
+            self._slot_of[key] = slot
+        self._copies.put_back(self.rows)
+        self._former, self.counters = {}, self._committed
+        self._least_recent.reset()
+
+    def restore(self, state: RowsByName) -> None:
+        """Become the table of a commit. At a lower cap, the least recently seen keys go.
+
+        Raises ValueError if a name is none of a key.
+        """
+        self._forget()
+        names, rows = state.by_recency()
+        excess = max(0, len(names) - self._max_keys)
+        self._keys = [key_of(name) for name in names[excess:]]
+        self._slot_of = {key: slot for slot, key in enumerate(self._keys)}
+        if self._keys:
+            self.rows = rows[excess:]
+        self._shed = [key_of(name) for name in names[:excess]]
+        self._known = len(self._keys)
+        self._committed = state.counters._replace(evicted=state.counters.evicted + excess)
+        self.counters = self._committed
+
+    def _admit(
+        self,
+        keys: Sequence[bytes | None],
+        fresh: NDArray[np.bool_],
+        departed: list[tuple[int, Key]],
+    ) -> NDArray[np.intp]:
+        """Return the slots of keys some of which have none yet.
+
+        Marks the events with which a key begins, and adds the keys that made room for it.
+        """
+        slots: list[int] = []
+        seen: set[int] = set()
+        stamped, find = 0, self._slot_of.get
+
+        def stamp() -> None:
+            nonlocal stamped
+            latest = np.array(slots[stamped:], dtype=np.intp)
+            self._save(latest)
+            # Of one slot's several numbers the last stays.
+            first = self.counters.events + stamped + 1
+            self.rows[latest, NUMBER] = np.arange(first, first + len(latest))
+            stamped = len(slots)
+            seen.clear()
+
+        for i, each in enumerate(keys):
+            key = kept(each)
+            slot = find(key)
+            if slot is None:
+                fresh[i] = True
+                if len(self._keys) < self._max_keys:
+                    slot = self._append(key)
+                else:
+                    numbers = self.rows[: len(self._keys), NUMBER]
+                    slot = self._least_recent.take(numbers, seen, stamp)
+                    departed.append((i, self._replace(slot, key)))
+            slots.append(slot)
+            seen.add(slot)
+        return np.array(slots, dtype=np.intp)
+
+    def _append(self, key: Key) -> int:
+        slot = len(self._keys)
+        if slot == len(self.rows):
+            more = min(2 * slot, self._max_keys)
+            grown = np.zeros((more, self.width))
+            grown[:slot] = self.rows
+            self.rows = grown
+        # A rollback may have left something.
+        self.rows[slot, :HEADER_WORDS] = 0.0
+        self._keys.append(key)
+        self._slot_of[key] = slot
+        return slot
+
+    def _replace(self, slot: int, key: Key) -> Key:
+        """Give the slot to another key, and return the one that had it."""
+        loser = self._keys[slot]
+        if slot < self._known:
+            self._former.setdefault(slot, loser)
+        del self._slot_of[loser]
+        self._keys[slot] = key
+        self._slot_of[key] = slot
+        return loser
+
+    def _save(self, slots: NDArray[np.intp]) -> None:
+        """Copy rows that the last commit knows, before they are written."""
+        self._copies.save(self.rows, slots[slots < self._known])
+
+    def _gone(self) -> list[bytes]:
+        lost = (*self._shed, *self._former.values())
+        return [name_of(key) for key in lost if key not in self._slot_of]
+
+    def _parts(self) -> Iterator[tuple[NDArray[np.intp], Floats | None]]:
+        """Give the slots that were written, with their rows of before; None if these had none."""
+        for slots, before in self._copies:
+            for part in _chunks(np.arange(len(slots))):
+                yield slots[part], before[part]
+        yield from ((slots, None) for slots in _chunks(np.arange(self._known, len(self._keys))))
+
+    def _described(
+        self,
+        slots: NDArray[np.intp],
+        before: Floats | None,
+        new: NDArray[np.bool_],
+        gone: Sequence[bytes],
+    ) -> Changes:
+        names = [name_of(self._keys[slot]) for slot in slots.tolist()]
+        # Bits, not numbers: NaN is the same as before, and -0.0 is not 0.0.
+        bits = self.rows.view(np.uint64)
+        past = bits[:0] if before is None else before.view(np.uint64)
+        counts, words, values = differing(bits, slots, past, new)
+        return Changes(names, new, counts, words, values.view(np.float64), gone, self.counters)
+
+
+def _chunks(slots: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
+    for first in range(0, len(slots), CHUNK):
+        yield slots[first : first + CHUNK]

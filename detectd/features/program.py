@@ -1,0 +1,159 @@
+"""From features as declared to the program that calculates them, one op after another.
+
+All that is remembered of a key is one row of `Program.words` float64 words, in which each op has
+its part. What an op reads and writes stands in the scratch vector of an event: first the fields as
+they were read, then the columns of functions of time, then what each op wrote.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from detectd.features.catalogue import CATALOGUE, calls
+from detectd.features.declared import Declared, Function, History
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+    Ints = NDArray[np.int64]
+
+
+class Op(NamedTuple):
+    """One step of a program.
+
+    `source` is the place in the scratch vector that it reads (-1: none), `dest` and `width` what it
+    writes, `offset` and `size` its part of a key's row. `signature` says what it calculates: state
+    that an op with the same signature has left can be taken over.
+    """
+
+    code: int
+    source: int
+    dest: int
+    width: int
+    offset: int
+    size: int
+    params: tuple[float, ...]
+    signature: str
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """What calculates the feature vectors (d,) of events.
+
+    `ops` are `steps` as arrays: code, source, dest, width, offset, size (all of them (ops,)), and
+    params (ops, p). `columns` (d,) are the feature vector's places in the scratch vector.
+    """
+
+    fields: tuple[str, ...]
+    categories: tuple[str, ...]
+    clocks: tuple[Function, ...]
+    steps: tuple[Op, ...]
+    ops: tuple[Ints, Ints, Ints, Ints, Ints, Ints, Floats]
+    columns: Ints
+    scratch: int
+    words: int
+
+    @property
+    def key_bytes(self) -> int:
+        """How many bytes of state a key takes."""
+        return 8 * self.words
+
+
+def compiled_program(declared: Sequence[Declared]) -> Program:
+    """Return the program for the features, in their order."""
+    return _Compiler(declared).program()
+
+
+class _Compiler:
+    def __init__(self, declared: Sequence[Declared]) -> None:
+        self.declared = declared
+        history = [each for each in declared if isinstance(each, History)]
+        names = [
+            each.of if isinstance(each, History) else each
+            for each in declared
+            if isinstance(each, str)
+            or (isinstance(each, History) and not CATALOGUE[each.fn].of_category)
+        ]
+        self.fields = tuple(dict.fromkeys(name for name in names if name is not None))
+        self.categories = tuple(
+            dict.fromkeys(each.of for each in history if each.of and CATALOGUE[each.fn].of_category)
+        )
+        self.clocks = tuple(each for each in declared if isinstance(each, Function))
+        self.ops: list[Op] = []
+        self.known: dict[str, Op] = {}
+        self.scratch = len(self.fields) + len(self.categories) + 2 * len(self.clocks)
+
+    def program(self) -> Program:
+        columns: list[int] = []
+        clock = len(self.fields) + len(self.categories)
+        for each in self.declared:
+            if isinstance(each, str):
+                columns.append(self.fields.index(each))
+            elif isinstance(each, Function):
+                columns += (clock, clock + 1)
+                clock += 2
+            else:
+                columns += self._history(each)
+        return Program(
+            fields=self.fields,
+            categories=self.categories,
+            clocks=self.clocks,
+            steps=tuple(self.ops),
+            ops=_as_arrays(self.ops),
+            columns=np.array(columns, dtype=np.int64),
+            scratch=self.scratch,
+            words=sum(op.size for op in self.ops),
+        )
+
+    def _history(self, feature: History) -> list[int]:
+        """Add the ops of a feature, those that are not there already; return its columns."""
+        shown: list[int] = []
+        done: list[Op] = []
+        for call in calls(feature):
+            if call.of is None:
+                source, read = self._read(feature)
+            else:
+                before = done[call.of]
+                source, read = before.dest + call.at, f"{before.signature}[{call.at}]"
+            op = self._op(call.step, call.params, call.width, source, read)
+            done.append(op)
+            if call.shown:
+                shown += range(op.dest, op.dest + op.width)
+        return shown
+
+    def _read(self, feature: History) -> tuple[int, str]:
+        """Where the feature's field stands in the scratch vector, and how signatures name it."""
+        if feature.of is None:
+            return -1, ""
+        if CATALOGUE[feature.fn].of_category:
+            return len(self.fields) + self.categories.index(feature.of), f"category {feature.of!r}"
+        return self.fields.index(feature.of), repr(feature.of)
+
+    def _op(self, step: str, params: tuple[float, ...], width: int, source: int, read: str) -> Op:
+        from detectd.features.dispatch import STEPS
+
+        signature = f"{step}({', '.join((read, *map(repr, params)))})"
+        if signature in self.known:
+            return self.known[signature]
+        code, words = STEPS[step]
+        offset = sum(op.size for op in self.ops)
+        op = Op(code, source, self.scratch, width, offset, words(params), params, signature)
+        self.scratch += width
+        self.ops.append(op)
+        self.known[signature] = op
+        return op
+
+
+def _as_arrays(ops: Sequence[Op]) -> tuple[Ints, Ints, Ints, Ints, Ints, Ints, Floats]:
+    whole = np.array([op[:6] for op in ops], dtype=np.int64).reshape(-1, 6).T.copy()
+    params = np.zeros((len(ops), max((len(op.params) for op in ops), default=1) or 1))
+    for row, op in zip(params, ops, strict=True):
+        row[: len(op.params)] = op.params
+    code, source, dest, width, offset, size = whole
+    return code, source, dest, width, offset, size, params

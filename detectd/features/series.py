@@ -1,0 +1,58 @@
+"""The presets `series` and `light`: a metric over time, as the surprises of what it does. Pure.
+
+Its level, its trend, what it usually has at this time of day and in this hour of the week, how well
+its pattern is kept (code length), each judged among its key's own last values, and how long it has
+not moved. `light` is the first three.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+DAY_MS = 86_400_000.0
+MEMORY = 5_000.0
+
+# A column of this weight does not add to the sum of the others; the larger of the two counts.
+MAXIMUM = "max"
+Weight = float | str
+
+
+class Part(NamedTuple):
+    """One step of a preset.
+
+    It reads output `at` of an earlier part, by its place, or the feature's field. A part with a
+    `weight` is a column of the feature vector.
+    """
+
+    name: str
+    step: str
+    params: tuple[float, ...]
+    of: int | None = None
+    at: int = 0
+    width: int = 1
+    weight: Weight | None = None
+
+
+def series_parts(*, light: bool = False, exact: bool = False) -> tuple[Part, ...]:
+    """Return the steps of the preset; `exact` remembers all of the last 5,000 values of each."""
+    parts: list[Part] = []
+
+    def add(name: str, step: str, *params: float, width: int = 1) -> int:
+        parts.append(Part(name, step, params, width=width))
+        return len(parts) - 1
+
+    def judge(name: str, of: int, weight: Weight, at: int = 0) -> None:
+        step = "surprise_exact" if exact else "surprise"
+        parts.append(Part(name, step, (MEMORY, 0.0, 0.0), of, at, weight=weight))
+
+    judge("level", add("mean of 5", "level", 5.0), 1.0)
+    judge("trend", add("mean of 60 less mean of 500", "series_trend", 60.0, 500.0), 1.0)
+    judge("day", add("off its day", "season", DAY_MS, 96.0, 0.03, 0.0), 1.0)
+    if light:
+        return tuple(parts)
+    judge("week", add("off its week", "season", 7 * DAY_MS, 168.0, 0.1, 0.0), 0.5)
+    bits = add("bits", "code", width=3)
+    judge("code20", bits, 0.25, at=1)
+    judge("code60", bits, 0.25, at=2)
+    parts.append(Part("frozen", "frozen", (MEMORY,), weight=MAXIMUM))
+    return tuple(parts)

@@ -1,0 +1,88 @@
+"""Tables of keys in tests: a kernel in plain Python, and the laws of a table said plainly."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from detectd.features.key_rows import HEADER_WORDS, name_of
+from detectd.features.key_table import KeyTable
+
+WORDS = 3
+NAN = math.nan
+
+
+def score(table: KeyTable, events: list[tuple[Any, float, float]]) -> list[tuple[Any, ...]]:
+    """Let (key, time, value) events pass; return for each what its key remembered before."""
+    slots = table.slots_of([key for key, _, _ in events], np.array([time for _, time, _ in events]))
+    out = []
+    for i, (_, _, value) in enumerate(events):
+        known = (int(slots.earlier[i]), bool(slots.late[i]))
+        if slots.slot[i] < 0:
+            out.append((*known, None))
+            continue
+        state = table.rows[slots.slot[i], HEADER_WORDS:]
+        if slots.fresh[i]:
+            state[:] = 0.0
+        out.append((*known, state.tolist()))
+        remember(state, value)
+    return out
+
+
+def remember(state: Any, value: float) -> None:
+    """Update a state of `WORDS` words; the kernel of these tests."""
+    state[0] += 1.0
+    state[1] = state[1] * 0.5 + value
+    state[2] = value
+
+
+def contents(table: KeyTable) -> dict[bytes, bytes]:
+    """Return each key's row, bit by bit."""
+    return {name_of(key): table.rows[slot].tobytes() for slot, key in enumerate(list(table._keys))}
+
+
+class PlainTable:
+    """The same by a dict in the order of recency: one event after the other, no arrays."""
+
+    def __init__(self, max_keys: int, idle_ms: float, *, refuse_late: bool) -> None:
+        self.max_keys, self.idle_ms, self.refuse_late = max_keys, idle_ms, refuse_late
+        self.keys: dict[Any, dict[str, Any]] = {}
+        self.evicted = self.expired = self.events = 0
+
+    def score(self, key: Any, time: float, value: float) -> tuple[Any, ...]:
+        """Let one event pass; see `score`."""
+        known = self.keys.pop(key, None)
+        self.events += 1
+        if known is None and len(self.keys) == self.max_keys:
+            del self.keys[next(iter(self.keys))]
+            self.evicted += 1
+        if known is not None and time - known["latest"] > self.idle_ms:
+            known = None
+            self.expired += 1
+        known = known or {"count": 0, "latest": NAN, "state": [0.0] * WORDS}
+        self.keys[key] = known
+        late = time < known["latest"]
+        if late and self.refuse_late:
+            return known["count"], late, None
+        before = (known["count"], late, [*known["state"]])
+        known["count"] += 1
+        if not (late or math.isnan(time)):
+            known["latest"] = time
+        remember(known["state"], value)
+        return before
+
+
+# Few keys and times that collide, step back and are missing.
+KEYS = st.sampled_from([None, b"", b"a", b"b", b"c", b"\xff", b"k" * 300, b"k" * 301])
+TIMES = st.one_of(st.integers(0, 60).map(float), st.just(NAN))
+EVENTS = st.lists(st.tuples(KEYS, TIMES, st.sampled_from([0.0, -0.0, 1.5, NAN, 7.0])), max_size=12)
+LIMITS = st.fixed_dictionaries(
+    {
+        "max_keys": st.integers(1, 9),
+        "idle_ms": st.sampled_from([5.0, 20.0, math.inf]),
+        "refuse_late": st.booleans(),
+    }
+)
