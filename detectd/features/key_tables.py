@@ -1,0 +1,59 @@
+"""A table of keys for each partition of the input. Pure.
+
+Partitions come and go, and each takes its keys along; so no partition's outputs depend on which
+others the process reads.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, ItemsView
+
+    from detectd.features.key_changes import RowsByName
+    from detectd.features.key_table import KeyTable
+
+
+class KeyTables:
+    """Tables by the name of their partition; `new` makes an empty one."""
+
+    def __init__(self, new: Callable[[], KeyTable]) -> None:
+        self._new = new
+        self._tables: dict[str, KeyTable] = {}
+
+    def of(self, partition: str) -> KeyTable:
+        """Return the partition's table, an empty one at first."""
+        table = self._tables.get(partition)
+        if table is None:
+            table = self._tables[partition] = self._new()
+        return table
+
+    def items(self) -> ItemsView[str, KeyTable]:
+        """Return partitions and their tables."""
+        return self._tables.items()
+
+    def restore(self, states: dict[str, RowsByName]) -> None:
+        """Become the tables of a commit, and no others."""
+        self._tables = {}
+        for partition, state in states.items():
+            self.of(partition).restore(state)
+
+    def drop(self, partition: str) -> None:
+        """Forget a partition that is another process's now."""
+        self._tables.pop(partition, None)
+
+    @property
+    def changed(self) -> bool:
+        """Whether any table is different from the last commit."""
+        return any(table.changed for table in self._tables.values())
+
+    def on_commit(self) -> None:
+        """Take what has changed for granted."""
+        for table in self._tables.values():
+            table.on_commit()
+
+    def rollback(self) -> None:
+        """Take back all changes since the last commit."""
+        for table in self._tables.values():
+            table.rollback()

@@ -1,0 +1,255 @@
+"""The state of keys on disk, as of any commit: a log of what each commit changed.
+
+Each commit appends the words that it changed, and how many bytes of the log count is part of the
+checkpoint. So a restart finds every key as it was when the outputs were committed, whatever a crash
+has left behind that. A log that has grown to several times what it began with goes on in a new
+file, which begins with all keys; the old one goes when a commit has named the new one.
+
+With `sync` that outlives a power cut. Without, it outlives the process; after a power cut a log
+that is not whole is refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import structlog
+
+from detectd.errors import ConfigError
+from detectd.features.key_changes import RowsByName
+from detectd.features.key_rows import HEADER_WORDS, remap
+from detectd.filesystem import atomic_files
+from detectd.filesystem.os_errors import explained
+from detectd.service import key_frames
+from detectd.service.warmup_log import locked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from detectd.features.key_rows import Op, Remap
+    from detectd.features.key_tables import KeyTables
+
+log = structlog.get_logger()
+
+NAME = re.compile(r"keys-[0-9a-f]{16}\.log")
+# A log goes on in a new file at GROWTH times the bytes that it began with, and MORE.
+GROWTH, MORE = 3, 4 << 20
+
+
+class LogFile(NamedTuple):
+    """A file of the log: how many of its bytes count, and how many it began with."""
+
+    name: str
+    descriptor: int
+    size: int
+    began: int
+
+
+class KeyLog:
+    """Keeps `tables`, whose rows hold the words of `ops`, in `directory`; one process at a time.
+
+    Raises DirectoryLockedError if another process keeps its own there.
+    """
+
+    def __init__(
+        self, key: str, directory: Path, tables: KeyTables, ops: Sequence[Op], *, sync: bool
+    ) -> None:
+        self.tables = tables
+        self._key = key
+        self._directory = directory
+        self._ops = tuple(ops)
+        self._width = HEADER_WORDS + sum(size for _, size in ops)
+        self._sync = sync
+        # What the last commit names, and what the next one will.
+        self._file: LogFile | None = None
+        self._next: LogFile | None = None
+        self._state: dict[str, Any] = {}
+        self._others = True
+        self._lock = locked(
+            directory / "keys.lock",
+            f"{directory}: another detectd keeps the state of its keys here; stop it, or set "
+            f"another {key}",
+        )
+
+    def restore(self, state: dict[str, Any]) -> bool:
+        """Go on from the `state` of the last commit, {} for none.
+
+        False if its file is gone: all keys begin again. Raises ConfigError if it is damaged.
+        """
+        self._let_go()
+        self.tables.restore({})
+        self._state = {}
+        if not state:
+            return True
+        path = self._directory / state["file"]
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError:
+            log.warning(
+                "keys.lost", file=str(path), reason="it is gone", hint="all keys begin anew"
+            )
+            return False
+        except OSError as failed:
+            raise explained(failed, f"{self._key}: {path} cannot be opened") from None
+        file = LogFile(path.name, descriptor, state["bytes"], state["began"])
+        self._state = state
+        if self._read(path, file):
+            self._file = file
+        else:  # Of other ops: the next commit names a file of these.
+            os.close(descriptor)
+        return True
+
+    def snapshot(self) -> dict[str, Any]:
+        """Write what the next commit changes, and return what it must remember."""
+        if not self.tables.changed:
+            return self._state
+        self._discard_next()
+        file = self._file
+        try:
+            if file is None or file.size > GROWTH * file.began + MORE:
+                self._next = self._begun()
+            else:
+                self._next = file._replace(size=self._append(file, self._changes()))
+        except OSError as failed:
+            raise explained(failed, f"{self._key}: {self._directory} cannot be written") from None
+        return {"file": self._next.name, "bytes": self._next.size, "began": self._next.began}
+
+    def on_commit(self) -> None:
+        """The latest `snapshot` is committed: files that it does not name may go."""
+        self.tables.on_commit()
+        if self._next is None:
+            return
+        if self._file and self._file.descriptor != self._next.descriptor:
+            os.close(self._file.descriptor)
+        self._file, self._next = self._next, None
+        self._state = {
+            "file": self._file.name,
+            "bytes": self._file.size,
+            "began": self._file.began,
+        }
+        if self._others:
+            self._remove_all_but(self._file.name)
+
+    def rollback(self) -> None:
+        """What has changed since the last commit has not happened."""
+        self._discard_next()
+        self.tables.rollback()
+
+    def close(self) -> None:
+        """Let go of the files. May be called twice."""
+        self._let_go()
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def _begun(self) -> LogFile:
+        """All keys, in a file that no commit has named yet."""
+        name = f"keys-{secrets.token_hex(8)}.log"
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        self._others = True
+        file = LogFile(name, os.open(self._directory / name, flags, 0o600), 0, 0)
+        try:
+            size = self._append(file, self._everything())
+            if self._sync:
+                atomic_files.sync_directory(self._directory)
+        except BaseException:
+            self._remove(file)
+            raise
+        return file._replace(size=size, began=size)
+
+    def _everything(self) -> Iterator[bytes]:
+        yield key_frames.heading(self._ops)
+        for partition, table in self.tables.items():
+            for changes in table.all_rows():
+                yield key_frames.encode(partition, changes, self._width)
+
+    def _changes(self) -> Iterator[bytes]:
+        for partition, table in self.tables.items():
+            for changes in table.changes():
+                yield key_frames.encode(partition, changes, self._width)
+
+    def _append(self, file: LogFile, payloads: Iterator[bytes]) -> int:
+        """Write frames behind what counts of the file, and return where they end."""
+        offset = file.size
+        for payload in payloads:
+            content = memoryview(key_frames.frame(payload))
+            while content:
+                written = os.pwrite(file.descriptor, content, offset)
+                content, offset = content[written:], offset + written
+        if self._sync:
+            os.fdatasync(file.descriptor)
+        return offset
+
+    def _read(self, path: Path, file: LogFile) -> bool:
+        """Fill the tables with what counts of the file; False if it holds the words of other ops.
+
+        What a crash has left behind that is cut off.
+        """
+        try:
+            if os.fstat(file.descriptor).st_size < file.size:
+                size = os.fstat(file.descriptor).st_size
+                raise key_frames.DamagedError(size, f"the checkpoint counts {file.size:,} bytes")
+            states, moved = self._replayed(file)
+            if moved:
+                states = {name: rows.remapped(moved) for name, rows in states.items()}
+            else:
+                os.ftruncate(file.descriptor, file.size)
+            self.tables.restore(states)
+        except ValueError as damaged:
+            os.close(file.descriptor)
+            raise ConfigError(
+                f"{self._key}: {path} is {damaged}; put a whole copy in its place, or remove it to "
+                "let all keys begin anew"
+            ) from None
+        except OSError as failed:
+            os.close(file.descriptor)
+            raise explained(failed, f"{self._key}: {path} cannot be read") from None
+        return moved is None
+
+    def _replayed(self, file: LogFile) -> tuple[dict[str, RowsByName], Remap | None]:
+        """Return each partition's rows, and what to do with them if they are of other ops."""
+        frames = key_frames.payloads(
+            lambda offset, length: os.pread(file.descriptor, length, offset), file.size
+        )
+        ops = key_frames.ops_of(next(frames, (0, b""))[1])
+        words = sum(size for _, size in ops)
+        states: dict[str, RowsByName] = {}
+        for offset, payload in frames:
+            try:
+                partition, changes = key_frames.decode(payload, HEADER_WORDS + words)
+                states.setdefault(partition, RowsByName(words)).apply(changes)
+            except (ValueError, IndexError) as wrong:
+                raise key_frames.DamagedError(offset, str(wrong)) from None
+        if ops == self._ops:
+            return states, None
+        moved = remap(ops, self._ops)
+        log.info("keys.features_changed", kept=moved.stay, begin=moved.begin, dropped=moved.dropped)
+        return states, moved
+
+    def _discard_next(self) -> None:
+        """Forget what was written for a commit that did not come about."""
+        if self._next and (not self._file or self._next.descriptor != self._file.descriptor):
+            self._remove(self._next)
+        self._next = None
+
+    def _remove(self, file: LogFile) -> None:
+        os.close(file.descriptor)
+        with contextlib.suppress(OSError):
+            (self._directory / file.name).unlink()
+
+    def _remove_all_but(self, name: str) -> None:
+        for path in self._directory.iterdir():
+            if NAME.fullmatch(path.name) and path.name != name:
+                with contextlib.suppress(OSError):
+                    path.unlink()
+        self._others = False
+
+    def _let_go(self) -> None:
+        for descriptor in {file.descriptor for file in (self._file, self._next) if file}:
+            os.close(descriptor)
+        self._file = self._next = None
