@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from detectd.detectors import find, try_params
 from detectd.errors import ConfigError, DetectdError
+from detectd.features import remembers
 from detectd.models.model import Recipe
 from detectd.pipeline import memory_budget
 from detectd.pipeline.records import Topic
@@ -21,6 +22,7 @@ from detectd.sinks.delivery import guarantee
 from detectd.sources.header import CsvFormat
 
 if TYPE_CHECKING:
+    from detectd.features.state import FeatureState
     from detectd.kafka import KafkaClient
     from detectd.models.collection import Goal
     from detectd.models.model import Model
@@ -56,6 +58,21 @@ def _max_missing(asked: float | None, features: int) -> int | None:
     return asked
 
 
+def feature_state(settings: Settings) -> FeatureState:
+    """Return what calculates features with a memory, of keys of which nothing is known yet."""
+    from detectd.features.program import compiled_program
+    from detectd.features.state import FeatureState, KeyBounds
+
+    keys = settings.keys
+    bounds = KeyBounds(
+        max_keys=keys.max,
+        idle_ms=keys.idle_ms,
+        min_events=keys.min_events,
+        late=keys.late,
+    )
+    return FeatureState(compiled_program(settings.event.declared), bounds)
+
+
 def csv_format(settings: Settings) -> CsvFormat:
     """How CSV is written, and the columns that its header must have."""
     asked = settings.source.csv
@@ -78,7 +95,9 @@ def event_fingerprint(settings: Settings) -> str:
 def _order(settings: Settings) -> Literal["random", "time"]:
     """Which rows calibrate: the last ones if rows depend on those before them."""
     order = settings.calibration.order
-    return "random" if order == "auto" else order
+    if order == "auto":
+        return "time" if remembers(settings.event.declared) else "random"
+    return order
 
 
 def recipe(settings: Settings) -> Recipe:

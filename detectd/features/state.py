@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 
 from detectd.features.dispatch import run
+from detectd.features.key_rows import HEADER_WORDS
+from detectd.features.key_table import KeyTable
 from detectd.features.key_tables import KeyTables
 
 if TYPE_CHECKING:
@@ -60,11 +62,14 @@ class FeatureState:
     def __init__(self, program: Program, bounds: KeyBounds) -> None:
         self.program = program
         self.bounds = bounds
-        self.tables = KeyTables(
-            program.words,
-            max_keys=bounds.max_keys,
-            idle_ms=bounds.idle_ms,
-            refuse_late=bounds.late != "accept",
+        self.tables = KeyTables(self._new_table)
+
+    def _new_table(self) -> KeyTable:
+        return KeyTable(
+            self.program.words,
+            max_keys=self.bounds.max_keys,
+            idle_ms=self.bounds.idle_ms,
+            refuse_late=self.bounds.late != "accept",
         )
 
     @property
@@ -103,7 +108,9 @@ class FeatureState:
     ) -> FeatureRows:
         table = self.tables.of(partition)
         slots = table.slots_of(keys, times_ms)
-        rows = run(self.program, table.rows, slots.slot, slots.fresh, times_ms, values)
+        rows = run(
+            self.program, table.rows, slots.slot, times_ms, values, slots.fresh, HEADER_WORDS
+        )
         refused = slots.slot < 0
         young = ~refused & (slots.earlier < self.bounds.min_events)
         return FeatureRows(rows, young, refused)

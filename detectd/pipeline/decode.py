@@ -18,7 +18,7 @@ from detectd import features
 from detectd.pipeline import unexpected_errors
 from detectd.pipeline.absence import what_is_there
 from detectd.pipeline.fast_json import typed_reader
-from detectd.pipeline.feature_values import field_of, number_of, path_of
+from detectd.pipeline.feature_values import category_of, field_of, number_of, path_of
 from detectd.pipeline.fields import key_bytes, milliseconds
 from detectd.pipeline.formats import read_fields
 from detectd.pipeline.records import Event, RecordError, Stage
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 class Decoded:
     """The matrix (k, d), the k events behind its rows, and what could not become a row.
 
-    `sound[i]` is the place in the batch of the record behind row i; `dead` maps the other places
+    If features remember (`Schema.remembers`), the matrix has what was read, `Schema.reads`. `sound[i]` is the place in the batch of the record behind row i; `dead` maps the other places
     to the stage and the error.
     """
 
@@ -68,9 +68,9 @@ def decode(records: Sequence[Record], schema: Schema) -> Decoded:
             dead[place] = unexpected_errors.defect(stage, cause)
     events = [event for event in known if event is not None]
     read = (each for each in figures if each is not None)
-    rows = _matrix(read, len(events), len(schema.fields))
-    if schema.functions:
-        rows = features.assemble(schema.features, rows, _times(events))
+    rows = _matrix(read, len(events), len(schema.reads))
+    if schema.timed and not schema.remembers:
+        rows = features.assemble(schema.features, rows, times_of(events))
     return Decoded(rows, events, [i for i in places if i not in dead] if dead else places, dead)
 
 
@@ -81,8 +81,8 @@ def _matrix(figures: Iterable[Figures], height: int, width: int) -> NDArray[np.f
     return rows
 
 
-def _times(events: Sequence[Event]) -> NDArray[np.float64]:
-    """The events' times, NaN if there is none."""
+def times_of(events: Sequence[Event]) -> NDArray[np.float64]:
+    """Return the events' times (k,), epoch milliseconds; NaN if there is none."""
     return np.array([each.timestamp_ms for each in events], dtype=np.float64)
 
 
@@ -92,8 +92,10 @@ def _event(
     """Whatever the typed reader leaves: the event and its features, or Defect."""
     dialect = None if record.columns is None else record.dialect
     figures = tuple(number_of(fields, path_of(name), schema, dialect) for name in schema.fields)
+    if schema.categories:
+        figures += tuple(category_of(fields, name, schema) for name in schema.categories)
     event = Event(text, _key(record, fields, schema), _time(record, fields, schema))
-    timeless = schema.functions if event.timestamp_ms is None else ()
+    timeless = schema.timed if event.timestamp_ms is None else ()
     if schema.missing == "median":
         _require_enough(fields, figures, timeless, schema)
     elif timeless:
@@ -113,10 +115,10 @@ def _require_enough(
     fields: Mapping[str, Any], figures: Figures, timeless: Sequence[str], schema: Schema
 ) -> None:
     """Raise Defect if so much is missing that medians would be judged, and not the event."""
-    unread = [name for name, x in zip(schema.fields, figures, strict=True) if math.isnan(x)]
+    unread = [name for name, x in zip(schema.reads, figures, strict=True) if math.isnan(x)]
     missing, width = [*unread, *timeless], len(schema.features)
     # A time of day alone says nothing about an event from which every field is missing.
-    if len(missing) == width or (unread and len(unread) == len(schema.fields)):
+    if len(missing) == width or (unread and len(unread) == len(schema.reads)):
         names = ", ".join(unread or missing)
         hint = what_is_there(unread[0], fields) if unread else f": {_no_time(schema)}"
         raise RecordError(Stage.FEATURES, f"every feature is missing: {names!r}{hint}")

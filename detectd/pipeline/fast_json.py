@@ -54,7 +54,7 @@ def typed_reader(schema: Schema) -> Read | None:  # noqa: C901 - two closures
     if decoder is None:
         return None
     decode, max_bytes, max_depth = decoder.decode, schema.max_record_bytes, schema.max_depth
-    events_of, figures_of, timed = _events(schema), _figures(schema), bool(schema.functions)
+    events_of, figures_of, timed = _events(schema), _figures(schema), bool(schema.timed)
 
     def take(
         records: Sequence[Record],
@@ -151,7 +151,7 @@ def _figures(schema: Schema) -> Callable[[list[Any]], list[Figures]]:
 def _decoder(schema: Schema) -> msgspec.json.Decoder[Any] | None:
     names = (*schema.fields, *(name for name in (schema.key, schema.timestamp) if name))
     flat = not any(c in name for name in names for c in ".[")
-    if schema.read is not None or not flat or len(set(names)) < len(names):
+    if schema.read or schema.categories or not flat or len(set(names)) < len(names):
         return None
     figure: Any = (float | None, None) if schema.missing == "median" else (float,)
     fields = [(f"f{column}", *figure) for column in range(len(schema.fields))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from detectd.pipeline import memory_budget
@@ -72,6 +73,44 @@ def number_of(
     if not math.isfinite(number):
         raise RecordError(Stage.FEATURES, f"feature {path[0]!r} is not finite")
     return number
+
+
+def category_of(fields: Mapping[str, Any], name: str, schema: Schema) -> float:
+    """Return the category in a field, as a number that stands for it; NaN if it may be missing."""
+    value = field_of(fields, name)
+    text = category_text(value)
+    if text is None and value is not None:
+        raise RecordError(Stage.FEATURES, f"feature {name!r} is {kind_of(value)}, not a category")
+    if text is not None and text.strip().lower() not in schema.missing_values:
+        return category_number(text)
+    if schema.missing == "median":
+        return math.nan
+    hint = what_is_there(name, fields) if value is None else ""
+    raise RecordError(Stage.FEATURES, f"feature {name!r} is missing{hint}")
+
+
+def category_text(value: Any) -> str | None:
+    """Return a category as text: 200 is the same as "200"; None if the value is no category."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, NUMBERS) else None
+
+
+def category_number(text: str) -> float:
+    """Return a whole number below 2^53 that stands for a category, the same in all processes."""
+    raw = text.encode(errors="surrogatepass")
+    if len(raw) > memory_budget.CACHED_KEY_BYTES:
+        return _digest(raw)
+    return _known_digest(raw)
+
+
+def _digest(raw: bytes) -> float:
+    return float(int.from_bytes(blake2b(raw, digest_size=8).digest()) >> 11)
+
+
+_known_digest = lru_cache(memory_budget.CACHED_KEYS)(_digest)  # categories come again
 
 
 def _parsed(text: str, feature: str, schema: Schema, dialect: Dialect | None) -> float:

@@ -25,9 +25,10 @@ class Schema:
     features are, or all of them. `read` is for values that are not JSON: it gives an event's fields
     and the same as one line of JSON, or raises Defect.
 
-    A feature may be a function of the event's time as well, with columns of its own; without a time
-    it is missing. `columns` are those of the feature vector, `labels` the feature behind each, and
-    `fields` the features that are read.
+    A feature may be a function of the event's time as well, or of what came before with the same
+    key, with columns of its own. `columns` are those of the feature vector, `labels` the feature
+    behind each. `fields` are read as numbers, `categories` as text of any kind; `timed` are the
+    features that need a time. With `remembers`, feature vectors take a `FeatureState`.
     """
 
     features: tuple[features.Declared, ...]
@@ -43,17 +44,26 @@ class Schema:
     columns: tuple[str, ...] = field(init=False, repr=False, compare=False)
     labels: tuple[str, ...] = field(init=False, repr=False, compare=False)
     fields: tuple[str, ...] = field(init=False, repr=False, compare=False)
-    functions: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    categories: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    timed: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    remembers: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         declared = self.features
         for name, value in (
             ("columns", features.columns(declared)),
             ("labels", features.labels(declared)),
-            ("fields", tuple(each for each in declared if isinstance(each, str))),
-            ("functions", tuple(each.label for each in declared if not isinstance(each, str))),
+            ("fields", features.fields(declared)),
+            ("categories", features.categories(declared)),
+            ("timed", features.timed(declared)),
+            ("remembers", features.remembers(declared)),
         ):
             object.__setattr__(self, name, value)
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The fields whose values a decoded event has, in this order."""
+        return (*self.fields, *self.categories)
 
     @property
     def imputable(self) -> int:

@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from detectd.detectors import Scorer
-    from detectd.features.state import FeatureState
     from detectd.pipeline.records import Event, Outgoing, Reason, Record
     from detectd.pipeline.schema import Schema
     from detectd.pipeline.vectors import Vectors
@@ -99,20 +98,25 @@ class Unjudged(NamedTuple):
 
 
 def judge_records(
+    records: Sequence[Record], schema: Schema, judge: ModelScorer, *, original: bool = False
+) -> ScoredBatch:
+    """Judge records of features without a memory; see `judge_vectors`."""
+    return judge_vectors(records, vectors(records, schema), schema, judge, original=original)
+
+
+def judge_vectors(
     records: Sequence[Record],
+    batch: Vectors,
     schema: Schema,
     judge: ModelScorer,
-    state: FeatureState | None = None,
     *,
     original: bool = False,
 ) -> ScoredBatch:
-    """Return a verdict, an abstention or a dead letter for each record.
+    """Return a verdict, an abstention or a dead letter for each record; `batch` are theirs.
 
-    `state` is what features with a memory remember. With `original` the value stays what it was,
-    and the verdict is in the headers alone. Raises DetectdError if it is the model that fails,
-    whatever the record.
+    With `original` the value stays what it was, and the verdict is in the headers alone. Raises
+    DetectdError if it is the model that fails, whatever the record.
     """
-    batch = vectors(records, schema, state)
     try:
         judged = _judge_together(records, batch, schema, judge, original=original)
     except Unforeseen:
@@ -226,16 +230,14 @@ def _scores(rows: NDArray[np.float64], judge: ModelScorer) -> NDArray[np.float64
     return judge.scorer.score(rows) if len(rows) else np.empty(0)
 
 
-def collect_records(
+def collect_vectors(
     records: Sequence[Record],
-    schema: Schema,
+    batch: Vectors,
     verdict: Topic = Topic.ABSTAIN,
-    state: FeatureState | None = None,
     *,
     original: bool = False,
 ) -> Unjudged:
     """Return, without a model, the same verdict for every event, and its rows for training."""
-    batch = vectors(records, schema, state)
     living = batch.records_of(records)
     outgoing: list[Outgoing] = []
     sound: list[int] = []

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from detectd.pipeline.decode import Decoded, decode
+from detectd.pipeline.decode import Decoded, decode, times_of
 from detectd.pipeline.records import Reason, RecordError, Stage
 from detectd.pipeline.unexpected_errors import During, Unforeseen, defect
 
@@ -74,8 +74,7 @@ def vectors(
         return Vectors(decoded.rows, decoded.events, decoded.sound, {}, decoded.dead)
     partitions = [partition_of(records[place]) for place in decoded.sound]
     keys = [event.key for event in decoded.events]
-    times_ms = np.array([event.timestamp_ms for event in decoded.events], dtype=np.float64)
-    found = state.rows(partitions, keys, times_ms, decoded.rows)
+    found = state.rows(partitions, keys, times_of(decoded.events), decoded.rows)
     judged = ~(found.young | found.refused)
     if judged.all():
         return Vectors(found.rows, decoded.events, decoded.sound, {}, decoded.dead)
@@ -105,11 +104,15 @@ def _decoded(records: Sequence[Record], schema: Schema) -> Decoded:
         except Unforeseen as failed:
             dead[place] = defect(failed.stage, failed.cause)
     return Decoded(
-        np.concatenate([np.empty((0, schema.width)), *(part.rows for _, part in parts)]),
+        np.concatenate([np.empty((0, _width(schema))), *(part.rows for _, part in parts)]),
         [event for _, part in parts for event in part.events],
         [place for place, part in parts if part.events],
         dead | {place: part.dead[0] for place, part in parts if part.dead},
     )
+
+
+def _width(schema: Schema) -> int:
+    return len(schema.reads if schema.remembers else schema.columns)
 
 
 def partition_of(record: Record) -> str:

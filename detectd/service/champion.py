@@ -14,7 +14,7 @@ from detectd.models.recent_anomalies import RecentAnomalies
 from detectd.pipeline.alerts import in_words
 from detectd.pipeline.encode import VERDICTS
 from detectd.pipeline.records import Topic
-from detectd.pipeline.scoring import judge_records
+from detectd.pipeline.scoring import judge_vectors
 from detectd.service.drift_monitor import DriftMonitor
 from detectd.telemetry.snapshot import KEYS_SHOWN, ChampionFigures
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from detectd.features.state import FeatureState
     from detectd.models.serving import Serving
     from detectd.pipeline.records import Outgoing, Record
     from detectd.pipeline.schema import Schema
     from detectd.pipeline.scoring import ScoredBatch
+    from detectd.pipeline.vectors import Vectors
 
 log = structlog.get_logger()
 
@@ -102,12 +102,12 @@ class Champion:
             self.begin_again()
 
     def answer(
-        self, records: Sequence[Record], features: FeatureState | None = None
+        self, records: Sequence[Record], batch: Vectors
     ) -> tuple[ScoredBatch, list[int]]:
         """Return one output for each record, in order, and what there is to learn; and how many of
         the scores it took to each alarm that was raised."""
         judge = self.serving.judge
-        scored = judge_records(records, self._schema, judge, features, original=self._original)
+        scored = judge_vectors(records, batch, self._schema, judge, original=self._original)
         self._scores.append(scored.scores)
         self._unscored += scored.unscored
         return scored, self.drift_monitor.see(scored.found)

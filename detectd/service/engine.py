@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from detectd import derive
 from detectd.pipeline.output_detail import shown
+from detectd.pipeline.vectors import vectors
+from detectd.service.key_memory import key_memory
 from detectd.service.phases import Phases
 from detectd.telemetry.snapshot import Snapshot
 
@@ -28,6 +30,8 @@ class ScoringEngine:
 
     def __init__(self, settings: Settings, schema: Schema, commits: str) -> None:
         self.phases = Phases(settings, schema, commits)
+        self._schema = schema
+        self._keys = key_memory(settings, schema)
         self.events = derive.event_fingerprint(settings)
         self._restored = False
 
@@ -62,12 +66,15 @@ class ScoringEngine:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from what the last commit remembers; call it again to take everything back."""
+        keys = state.get("keys", {})
         # Rows of other features are none of this model's.
         if self.warmup and state.get("events") != self.events:
             state = {}
         if self.phases.serving and not self._restored:
             self.phases.serving.look_for_candidate(wait=True)
         self.phases.current.restore(state)
+        if self._keys:
+            self._keys.restore(keys)
         self._restored = True
 
     def begin_again(self) -> None:
@@ -78,7 +85,8 @@ class ScoringEngine:
 
     def answer(self, records: Sequence[Record]) -> list[Outgoing]:
         """Return one output for each record, in order."""
-        return self._shown(self.phases.current.answer(records))
+        batch = vectors(records, self._schema, self._keys and self._keys.features)
+        return self._shown(self.phases.current.answer(records, batch))
 
     def alerts(self) -> list[Outgoing]:
         """Return records that report on the promise rather than on an event, for the commit."""
@@ -95,15 +103,20 @@ class ScoringEngine:
 
     def snapshot(self) -> dict[str, Any]:
         """Return what a restart must know once the settled outputs are committed."""
-        return {"events": self.events} | self.phases.current.snapshot()
+        state = {"events": self.events} | self.phases.current.snapshot()
+        return state | {"keys": self._keys.snapshot()} if self._keys else state
 
     def on_commit(self) -> None:
         """Let what was seen count: the outputs have been committed."""
         self.phases.current.on_commit()
+        if self._keys:
+            self._keys.on_commit()
 
     def rollback(self) -> None:
         """Forget what was answered since the last commit: it will be answered again."""
         self.phases.current.rollback()
+        if self._keys:
+            self._keys.rollback()
 
     def release(self) -> None:
         """Let what is held back be answered without a model: the stream has ended."""
@@ -152,3 +165,5 @@ class ScoringEngine:
         """Let go of the rows, and leave the counts."""
         self.write_observed()
         self.phases.close()
+        if self._keys:
+            self._keys.close()

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from detectd.pipeline.records import Outgoing, Record
     from detectd.pipeline.schema import Schema
     from detectd.pipeline.scoring import ScoredBatch
+    from detectd.pipeline.vectors import Vectors
     from detectd.service.activation import ActivationWatcher
     from detectd.service.checkpoint import Checkpointed
     from detectd.service.options import PhaseOptions
@@ -107,9 +108,9 @@ class ServingPhase:
             same = state.get("model") == self.champion.version
             self.retrainer.restore(past if same else of_another_champion(past))
 
-    def answer(self, records: Sequence[Record]) -> list[Outgoing]:
-        """Return one output for each record, in order."""
-        scored, alarms = self.champion.answer(records)
+    def answer(self, records: Sequence[Record], batch: Vectors) -> list[Outgoing]:
+        """Return one output for each record, in order; `batch` are their feature vectors."""
+        scored, alarms = self.champion.answer(records, batch)
         if self.shadow:
             self._compare(self.shadow, scored)
         if self.retrainer:

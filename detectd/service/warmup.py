@@ -18,7 +18,7 @@ from detectd.errors import DetectdError
 from detectd.models import training
 from detectd.models.awaited_partitions import Awaited, delivers
 from detectd.pipeline.records import Topic
-from detectd.pipeline.scoring import collect_records
+from detectd.pipeline.scoring import collect_vectors
 from detectd.pipeline.time_coverage import HOUR_MS
 from detectd.service.warmup_log import DirectoryLockedError, Origin, RowLog, digest
 from detectd.telemetry.warmup_progress import Progress
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from detectd.pipeline.records import Outgoing, Record
     from detectd.pipeline.schema import Schema
     from detectd.pipeline.scoring import Unjudged
+    from detectd.pipeline.vectors import Vectors
     from detectd.service.warmup_log import Collected
     from detectd.sources import Partition
 
@@ -111,10 +112,13 @@ class WarmupPhase:
         self._begin_to_count()
         log.info("warmup.started", **self._figures())
 
-    def answer(self, records: Sequence[Record]) -> list[Outgoing]:
-        """One output for each record, in order: no verdict of a model, or a dead letter."""
+    def answer(self, records: Sequence[Record], batch: Vectors) -> list[Outgoing]:
+        """Return one output for each record, in order: no verdict of a model, or a dead letter.
+
+        `batch` are their feature vectors.
+        """
         verdict, original = VERDICTS[self._options.on_warmup], self._options.original
-        unjudged = collect_records(records, self._schema, verdict, original=original)
+        unjudged = collect_vectors(records, batch, verdict, original=original)
         if self._rows:
             self._rows.add(unjudged.rows, origins(unjudged))
         self._tell()
