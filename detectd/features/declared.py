@@ -14,14 +14,21 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from detectd.features.parameters import Value
+    from detectd.features.series import Weight
+
     Floats = NDArray[np.float64]
 
 DAY_MS = 86_400_000
 # 1 January 1970 was a Thursday; weeks begin on Monday.
 EPOCH_WEEKDAY = 3
 
-# What a parameter of a function may be.
-Value = str | bool | int | float
+
+class Part(NamedTuple):
+    """A column of a function with several."""
+
+    ending: str
+    weight: Weight
 
 
 class Kind(NamedTuple):
@@ -88,20 +95,20 @@ class Function:
 class History:
     """A function of what came before with the same key, as declared.
 
-    `params` are those that were given, by name; the others have their defaults. `parts` are the
-    endings of its columns' names, one a column; a function with one column has none: ("",).
+    `params` are those that differ from their defaults, by name. It has a column for each of
+    `parts`: the ending of its name (none if it is empty) and its weight in a weighted sum.
     """
 
     fn: str
     label: str
     of: str | None = None
     params: tuple[tuple[str, Value], ...] = ()
-    parts: tuple[str, ...] = ("",)
+    parts: tuple[Part, ...] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The names of its columns."""
-        return tuple(f"{self.label}_{part}" if part else self.label for part in self.parts)
+        return tuple(f"{self.label}_{end}" if end else self.label for end, _ in self.parts)
 
     def as_dict(self) -> dict[str, Value]:
         """Return the declaration as the configuration has it."""
@@ -126,4 +133,17 @@ def labels(declared: Sequence[Declared]) -> tuple[str, ...]:
         name
         for each in declared
         for name in ((each,) if isinstance(each, str) else (each.label,) * len(each.columns))
+    )
+
+
+def weights(declared: Sequence[Declared]) -> tuple[Weight, ...]:
+    """Return the weight of each column in a weighted sum."""
+    return tuple(
+        weight
+        for each in declared
+        for weight in (
+            [part.weight for part in each.parts]
+            if isinstance(each, History)
+            else [1.0] * len(columns([each]))
+        )
     )

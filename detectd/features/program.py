@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from detectd.features.catalogue import CATALOGUE, calls
+from detectd.features.catalogue import CATALOGUE, CATEGORY
 from detectd.features.declared import Declared, Function, History
+from detectd.features.declaring import calls
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -46,7 +47,7 @@ class Op(NamedTuple):
 class Program:
     """What calculates the feature vectors (d,) of events.
 
-    `ops` are `steps` as arrays: code, source, dest, width, offset, size (all of them (ops,)), and
+    `arrays` are the `steps` as arrays: code, source, dest, width, offset, size (each (ops,)), and
     params (ops, p). `columns` (d,) are the feature vector's places in the scratch vector.
     """
 
@@ -54,10 +55,15 @@ class Program:
     categories: tuple[str, ...]
     clocks: tuple[Function, ...]
     steps: tuple[Op, ...]
-    ops: tuple[Ints, Ints, Ints, Ints, Ints, Ints, Floats]
+    arrays: tuple[Ints, Ints, Ints, Ints, Ints, Ints, Floats]
     columns: Ints
     scratch: int
     words: int
+
+    @property
+    def ops(self) -> tuple[tuple[str, int], ...]:
+        """What each op calculates, and how many words of state it has, in the order of a row."""
+        return tuple((op.signature, op.size) for op in self.steps)
 
     @property
     def key_bytes(self) -> int:
@@ -73,16 +79,11 @@ def compiled_program(declared: Sequence[Declared]) -> Program:
 class _Compiler:
     def __init__(self, declared: Sequence[Declared]) -> None:
         self.declared = declared
-        history = [each for each in declared if isinstance(each, History)]
-        names = [
-            each.of if isinstance(each, History) else each
-            for each in declared
-            if isinstance(each, str)
-            or (isinstance(each, History) and not CATALOGUE[each.fn].of_category)
-        ]
-        self.fields = tuple(dict.fromkeys(name for name in names if name is not None))
+        self.fields = tuple(
+            dict.fromkeys(read for read, category in _reads(declared) if not category)
+        )
         self.categories = tuple(
-            dict.fromkeys(each.of for each in history if each.of and CATALOGUE[each.fn].of_category)
+            dict.fromkeys(read for read, category in _reads(declared) if category)
         )
         self.clocks = tuple(each for each in declared if isinstance(each, Function))
         self.ops: list[Op] = []
@@ -105,7 +106,7 @@ class _Compiler:
             categories=self.categories,
             clocks=self.clocks,
             steps=tuple(self.ops),
-            ops=_as_arrays(self.ops),
+            arrays=_as_arrays(self.ops),
             columns=np.array(columns, dtype=np.int64),
             scratch=self.scratch,
             words=sum(op.size for op in self.ops),
@@ -121,17 +122,16 @@ class _Compiler:
             else:
                 before = done[call.of]
                 source, read = before.dest + call.at, f"{before.signature}[{call.at}]"
-            op = self._op(call.step, call.params, call.width, source, read)
+            op = self._op(call.step, call.params, len(call.shown), source, read)
             done.append(op)
-            if call.shown:
-                shown += range(op.dest, op.dest + op.width)
+            shown += [op.dest + i for i, ending in enumerate(call.shown) if ending is not None]
         return shown
 
     def _read(self, feature: History) -> tuple[int, str]:
         """Where the feature's field stands in the scratch vector, and how signatures name it."""
         if feature.of is None:
             return -1, ""
-        if CATALOGUE[feature.fn].of_category:
+        if CATALOGUE[feature.fn].of == CATEGORY:
             return len(self.fields) + self.categories.index(feature.of), f"category {feature.of!r}"
         return self.fields.index(feature.of), repr(feature.of)
 
@@ -148,6 +148,15 @@ class _Compiler:
         self.ops.append(op)
         self.known[signature] = op
         return op
+
+
+def _reads(declared: Sequence[Declared]) -> Iterator[tuple[str, bool]]:
+    """The fields that are read, and whether each is read as a category."""
+    for each in declared:
+        if isinstance(each, str):
+            yield each, False
+        elif isinstance(each, History) and each.of is not None:
+            yield each.of, CATALOGUE[each.fn].of == CATEGORY
 
 
 def _as_arrays(ops: Sequence[Op]) -> tuple[Ints, Ints, Ints, Ints, Ints, Ints, Floats]:

@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from detectd.features.spans import span_ms
+
 # Epoch times are taken for seconds, milliseconds, microseconds or nanoseconds by their size: each
 # unit begins in 1973, but for seconds, and ends in 5138. Nanoseconds end in 2262 with the integers
 # of 64 bits, of which the largest means never.
@@ -22,10 +24,6 @@ EPOCH = re.compile(r"[0-9]+(?:[.,][0-9]*)?(?:[eE][+-]?[0-9]{1,3})?")
 COMPACT = (8, 14)
 # More digits would be no time, and may be more than Python turns into a number.
 LONGEST_EPOCH = 40
-
-# A span of time: a number and its unit.
-SPAN = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*([smhdw])")
-SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 # JSON gives no Decimal, other formats do.
 NUMBERS = (float, int, Decimal)
@@ -54,12 +52,6 @@ def milliseconds(value: Any) -> int | None:
         # Most are seconds, and a call takes longer than the rest.
         moment = value * 1000.0 if 0 <= value < FIRST_MILLISECONDS else _epoch_milliseconds(value)
     return round(moment) if 0 <= moment < END_OF_TIME else None
-
-
-def span_ms(text: str) -> int | None:
-    """Milliseconds in a span of time like 90s, 30m, 2h, 7d or 1w; None if the text is none."""
-    span = SPAN.fullmatch(text.strip())
-    return round(float(span[1]) * SECONDS[span[2]] * 1000) if span else None
 
 
 def before(text: str, now_ms: int) -> int | None:

@@ -68,4 +68,4 @@ def gap(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> No
         out[0] = max(0.0, (t_ms - state[1]) / 1000.0)
     if not late or state[2] == 1.0:
         state[1] = t_ms
-    state[0], state[2] = 1.0, float(late)
+    state[0], state[2] = 1.0, 1.0 if late else 0.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from detectd.features.kernels.windows import put_sorted, quantile_of
+from detectd.features.kernels.quantiles import place_of, put_sorted, quantile_of
 from detectd.jit import compiled
 
 if TYPE_CHECKING:
@@ -100,9 +100,7 @@ def _standardised(x: float, centre: float, scale: float) -> float:
 @compiled
 def _median_deviation(ordered: Floats, n: int, centre: float) -> float:
     """The median distance from the centre: values in order of size are taken from the inside."""
-    high = 0
-    while high < n and ordered[high] < centre:
-        high += 1
+    high = place_of(ordered, n, centre)
     low = high - 1
     here, before = 0.0, 0.0
     for _ in range(n // 2 + 1):

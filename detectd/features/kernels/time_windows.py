@@ -45,15 +45,16 @@ def std_words(params: Sequence[float]) -> int:  # noqa: ARG001
 
 
 @compiled
-def _slice(state: Floats, t_ms: float, window_ms: float) -> tuple[int, float]:
-    """The slice of the time, emptied if it held another time, and its stamp (zero: empty)."""
+def _slice(state: Floats, t_ms: float, window_ms: float) -> tuple[int, float, bool]:
+    """The slice of the time, its stamp (zero: empty), and whether it has just been emptied."""
     stamp = math.floor(t_ms / (window_ms / SLICES)) + 1.0
     place = int(stamp) % SLICES
     if state[place] != stamp:
         for i in range(place, state.shape[0], SLICES):
             state[i] = 0.0
         state[place] = stamp
-    return place, stamp
+        return place, stamp, True
+    return place, stamp, False
 
 
 @compiled
@@ -68,7 +69,7 @@ def count(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> 
     out[0] = math.nan
     if math.isnan(t_ms):
         return
-    place, stamp = _slice(state, t_ms, params[0])
+    place, stamp, _ = _slice(state, t_ms, params[0])
     state[SLICES + place] += 1.0
     total = 0.0
     for i in range(SLICES):
@@ -83,7 +84,7 @@ def mean(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> N
     out[0] = math.nan
     if math.isnan(x) or math.isnan(t_ms):
         return
-    place, stamp = _slice(state, t_ms, params[0])
+    place, stamp, _ = _slice(state, t_ms, params[0])
     state[SLICES + place] += 1.0
     state[2 * SLICES + place] += x
     n, total = 0.0, 0.0
@@ -100,7 +101,7 @@ def std(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> No
     out[0] = math.nan
     if math.isnan(x) or math.isnan(t_ms):
         return
-    place, stamp = _slice(state, t_ms, params[0])
+    place, stamp, _ = _slice(state, t_ms, params[0])
     numbers = state[SLICES : 2 * SLICES]
     means = state[2 * SLICES : 3 * SLICES]
     squares = state[3 * SLICES : 4 * SLICES]
@@ -118,10 +119,9 @@ def std(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> No
 @compiled
 def _smallest(state: Floats, x: float, t_ms: float, window_ms: float, sign: float) -> float:
     """The smallest of the values of the window times sign."""
-    before = state[int(math.floor(t_ms / (window_ms / SLICES)) + 1.0) % SLICES]
-    place, stamp = _slice(state, t_ms, window_ms)
+    place, stamp, fresh = _slice(state, t_ms, window_ms)
     least = state[SLICES : 2 * SLICES]
-    least[place] = min(least[place], sign * x) if before == stamp else sign * x
+    least[place] = sign * x if fresh else min(least[place], sign * x)
     found = math.inf
     for i in range(SLICES):
         if _inside(state, i, stamp):

@@ -38,11 +38,6 @@ def two_blocks_words(params: Sequence[float]) -> int:
     return 1 + k + 2 * -(-k // block_size(k))
 
 
-def sorted_words(params: Sequence[float]) -> int:
-    """The number of values, the last k = params[0], and the same in order of size."""
-    return 1 + 2 * int(params[0])
-
-
 @compiled
 def block_size(k: int) -> int:
     """The size of a block that makes a block and the list of blocks about as long."""
@@ -85,7 +80,7 @@ def shingle(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -
 
 
 @compiled
-def _put(state: Floats, x: float, k: int) -> tuple[int, int, int, int]:
+def put(state: Floats, x: float, k: int) -> tuple[int, int, int, int]:
     """Take x into the ring; return its block, where that begins and ends, and how many are held."""
     n, size = int(state[0]), block_size(k)
     place = n % k
@@ -103,7 +98,7 @@ def mean(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> N
     if math.isnan(x):
         return
     k = int(params[0])
-    block, first, end, held = _put(state, x, k)
+    block, first, end, held = put(state, x, k)
     values, sums = state[1 : 1 + k], state[1 + k :]
     total = 0.0
     for i in range(first, end):
@@ -139,7 +134,7 @@ def std(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> No
     if math.isnan(x):
         return
     k = int(params[0])
-    block, first, end, held = _put(state, x, k)
+    block, first, end, held = put(state, x, k)
     size = block_size(k)
     blocks = (k + size - 1) // size
     values, means, squares = (
@@ -166,7 +161,7 @@ def std(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> No
 @compiled
 def _smallest(state: Floats, x: float, k: int, sign: float) -> float:
     """The smallest of the last k values times sign."""
-    block, first, end, held = _put(state, x, k)
+    block, first, end, held = put(state, x, k)
     size = block_size(k)
     values, least = state[1 : 1 + k], state[1 + k :]
     found = math.inf
@@ -188,58 +183,3 @@ def lowest(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) ->
 def highest(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:  # noqa: ARG001
     """The largest of the last k = params[0] values."""
     out[0] = math.nan if math.isnan(x) else -_smallest(state, x, int(params[0]), -1.0)
-
-
-@compiled
-def _place(ordered: Floats, n: int, x: float) -> int:
-    """How many of the first n values, in order of size, are smaller than x."""
-    low, high = 0, n
-    while low < high:
-        middle = (low + high) // 2
-        if ordered[middle] < x:
-            low = middle + 1
-        else:
-            high = middle
-    return low
-
-
-@compiled
-def put_sorted(state: Floats, x: float, k: int) -> int:
-    """Take x into a window of k values that is kept in order of size too; return their number."""
-    n = int(state[0])
-    ring, ordered = state[1 : 1 + k], state[1 + k :]
-    held = min(n, k)
-    if held == k:
-        # The oldest leaves.
-        held -= 1
-        for i in range(_place(ordered, k, ring[n % k]), held):
-            ordered[i] = ordered[i + 1]
-    place = _place(ordered, held, x)
-    for i in range(held, place, -1):
-        ordered[i] = ordered[i - 1]
-    ordered[place] = x
-    ring[n % k] = x
-    state[0] = n + 1
-    return held + 1
-
-
-@compiled
-def quantile_of(ordered: Floats, n: int, q: float) -> float:
-    """The quantile q of the first n values in order of size, linear between two of them."""
-    at = q * (n - 1)
-    low = min(int(at), n - 1)
-    part = at - low
-    if part == 0.0:
-        return float(ordered[low])
-    return float(ordered[low] + part * (ordered[low + 1] - ordered[low]))
-
-
-@compiled
-def quantile(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:  # noqa: ARG001
-    """The quantile q = params[1] of the last k = params[0] values, linear between two of them."""
-    out[0] = math.nan
-    if math.isnan(x):
-        return
-    k = int(params[0])
-    held = put_sorted(state, x, k)
-    out[0] = quantile_of(state[1 + k :], held, params[1])

@@ -1,0 +1,176 @@
+"""From a table in `event.features` to a feature, or to what is wrong with the table. Pure."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from detectd.features.catalogue import CATALOGUE, EVENT, SURPRISE, WEIGHT, Call
+from detectd.features.declared import FUNCTIONS, Function, History, Part
+from detectd.features.parameters import TEXT, Parameter
+from detectd.features.series import MAXIMUM, MEMORY
+from detectd.features.zones import doubt
+from detectd.nearest import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from detectd.features.parameters import Value
+    from detectd.features.series import Weight
+
+NAME = Parameter("name", "what its columns' names begin with", (TEXT,), optional=True)
+OF = Parameter("of", "the field that it is of", (TEXT,))
+ZONE = Parameter("zone", "local time there, with its summer time; else UTC", (TEXT,), optional=True)
+
+# The most that one feature may remember of a key.
+MOST_BYTES = 1 << 20
+
+
+def functions() -> tuple[str, ...]:
+    """Return the names of all functions."""
+    return (*FUNCTIONS, *CATALOGUE)
+
+
+def parameters(fn: str) -> tuple[Parameter, ...]:
+    """Return what a function takes beside its name."""
+    if fn in FUNCTIONS:
+        return NAME, ZONE
+    entry = CATALOGUE[fn]
+    of = () if entry.of == EVENT else (OF,)
+    return (*of, *entry.parameters, SURPRISE, WEIGHT, NAME)
+
+
+def declare(table: Mapping[str, Any]) -> Function | History:
+    """Return the feature that a table declares.
+
+    Raises ValueError with one line that says what is wrong, and what may be meant.
+    """
+    if "fn" not in table:
+        raise ValueError(f"needs fn, the name of a function: {', '.join(functions())}")
+    fn = table["fn"]
+    if not isinstance(fn, str) or fn not in functions():
+        close = nearest(fn, functions()) if isinstance(fn, str) else None
+        advice = f"did you mean {close!r}?" if close else f"the functions are {_listed()}"
+        raise ValueError(f"unknown function {fn!r}; {advice}")
+    _require_known(fn, table)
+    if fn in FUNCTIONS:
+        if "zone" in table and (why := doubt(table["zone"])):
+            raise ValueError(why)
+        return Function(fn, table.get("name", fn), table.get("zone"))
+    feature = history(table)
+    _require_affordable(feature)
+    return feature
+
+
+def history(table: Mapping[str, Any]) -> History:
+    """Return the feature that a table declares, known to be right."""
+    fn, of = table["fn"], table.get("of")
+    entry = CATALOGUE[fn]
+    params = tuple(
+        (each.name, table[each.name])
+        for each in (*entry.parameters, SURPRISE, WEIGHT)
+        if each.name in table and table[each.name] != each.default
+    )
+    label = table.get("name") or "_".join(filter(None, (of, fn, *map(_in_name, params))))
+    return History(fn, label, of, params, _parts(fn, dict(params)))
+
+
+def given(feature: History) -> dict[str, Value]:
+    """Return all parameters of a feature, by name, those with defaults included."""
+    defaults = {
+        each.name: each.default
+        for each in (*CATALOGUE[feature.fn].parameters, SURPRISE)
+        if each.default is not None
+    }
+    return defaults | dict(feature.params)
+
+
+def calls(feature: History) -> tuple[Call, ...]:
+    """Return the steps of a feature."""
+    return _calls(feature.fn, given(feature))
+
+
+def _calls(fn: str, asked: Mapping[str, Any]) -> tuple[Call, ...]:
+    plain = CATALOGUE[fn].calls(asked)
+    surprise = asked.get("surprise", False)
+    if fn == "series" or not surprise:
+        return plain
+    judge = "surprise_exact" if surprise == "exact" else "surprise"
+    hidden = tuple(call._replace(shown=(None,) * len(call.shown)) for call in plain)
+    return hidden + tuple(
+        Call(judge, (MEMORY, 0.0, 0.0), place, at, (ending,), call.weight)
+        for place, call in enumerate(plain)
+        for at, ending in enumerate(call.shown)
+        if ending is not None
+    )
+
+
+def _parts(fn: str, params: Mapping[str, Any]) -> tuple[Part, ...]:
+    defaults = {each.name: each.default for each in CATALOGUE[fn].parameters}
+    shown = [
+        (ending, call.weight)
+        for call in _calls(fn, defaults | dict(params))
+        for ending in call.shown
+        if ending is not None
+    ]
+    asked = params.get("weight")
+    alone = len(shown) == 1
+    return tuple(Part(ending, _weight(own, asked, alone=alone)) for ending, own in shown)
+
+
+def _weight(own: Weight, asked: Weight | None, *, alone: bool) -> Weight:
+    """The weight of a column: its own, times what is asked for the feature."""
+    if asked is None or (own == MAXIMUM and not alone):
+        return own
+    if isinstance(asked, str):
+        return asked
+    return float(asked) if isinstance(own, str) else own * asked
+
+
+def _in_name(param: tuple[str, Value]) -> str:
+    name, value = param
+    if name == "weight":
+        return ""
+    if name == "surprise":
+        return "surprise" if value is True else "exact"
+    if isinstance(value, bool):
+        return name if value else f"not_{name}"
+    return str(value).replace(" ", "")
+
+
+def _listed() -> str:
+    return ", ".join(functions())
+
+
+def _require_known(fn: str, table: Mapping[str, Any]) -> None:
+    """Raise ValueError if a parameter is unknown, missing or wrong."""
+    takes = {each.name: each for each in parameters(fn)}
+    odd = next((name for name in table if name != "fn" and name not in takes), None)
+    if odd is not None:
+        close = nearest(odd, takes)
+        advice = f"did you mean {close!r}?" if close else f"it takes {', '.join(takes)}"
+        raise ValueError(f"function {fn!r} takes no {odd!r}; {advice}")
+    for name, parameter in takes.items():
+        if name not in table:
+            if parameter.default is None and not parameter.optional:
+                raise ValueError(f"function {fn!r} needs {name}, {parameter.meaning}")
+        elif problem := parameter.problem(table[name]):
+            raise ValueError(f"{name} of function {fn!r} {problem} (it is {toml(table[name])})")
+
+
+def _require_affordable(feature: History) -> None:
+    """Raise ValueError if a feature would remember too much of each key."""
+    from detectd.features.program import compiled_program
+
+    size = compiled_program([feature]).key_bytes
+    if size > MOST_BYTES:
+        params = ", ".join(f"{name} = {toml(value)}" for name, value in feature.params)
+        raise ValueError(
+            f"function {feature.fn!r} with {params} takes {size:,} bytes a key, more than "
+            f"{MOST_BYTES:,}; shorten it"
+        )
+
+
+def toml(value: Any) -> str:
+    """Return a parameter's value as TOML writes it."""
+    return json.dumps(value, ensure_ascii=False, default=str)

@@ -1,0 +1,68 @@
+"""What features mean, in a line each: what a key needs for it, and what it costs. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from detectd.features.catalogue import CATALOGUE
+from detectd.features.declared import Declared, Function, History
+from detectd.features.declaring import given
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+# Parameters that count values if they are numbers.
+OF_VALUES = {"window", "steps", "half_life"}
+
+
+def describe(declared: Sequence[Declared], time: str) -> Iterator[str]:
+    """Return a line for each function, and one for what a key takes in all.
+
+    `time` names what an event's time is taken from.
+    """
+    from detectd.features.program import compiled_program
+
+    histories = [each for each in declared if isinstance(each, History)]
+    for each in declared:
+        if isinstance(each, Function):
+            yield f"{each.label}: {each.meaning}, from {time}, in columns {', '.join(each.columns)}"
+        elif isinstance(each, History):
+            size = compiled_program([each]).key_bytes
+            said = f"{meaning(each)}{_columns(each)}; {needs(each)}; {size:,} bytes a key"
+            yield f"{each.label}: {said}"
+    if len(histories) > 1:
+        size = compiled_program(declared).key_bytes
+        yield f"{size:,} bytes of state a key in all; steps that features share count once"
+
+
+def meaning(feature: History) -> str:
+    """Return what a feature is, in words."""
+    asked = given(feature)
+    words = CATALOGUE[feature.fn].meaning.format(
+        of=feature.of, **{name: _amount(name, value) for name, value in asked.items()}
+    )
+    if asked["surprise"] and feature.fn != "series":
+        return f"surprise at the {words}"
+    return words
+
+
+def needs(feature: History) -> str:
+    """Return what makes a feature's value whole, in words."""
+    whole = CATALOGUE[feature.fn].needs(given(feature))
+    if isinstance(whole, str):
+        return f"whole after {whole} of a key"
+    events = f"{whole:,} event" + ("s" if whole > 1 else "")
+    return f"whole after {events} of a key"
+
+
+def _columns(feature: History) -> str:
+    return f", in columns {', '.join(feature.columns)}" if len(feature.columns) > 1 else ""
+
+
+def _amount(name: str, value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    number = f"{value:,}"
+    if name in OF_VALUES:
+        return f"{number} value" if value == 1 else f"{number} values"
+    return number

@@ -1,0 +1,100 @@
+"""What the parameters of a feature function may be, and what is wrong with a value. Pure."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from detectd.features.spans import span_ms
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+# What a parameter may be.
+Value = str | bool | int | float
+
+# Slices of a sixtieth of a second are longer than the milliseconds that times are told in.
+SHORTEST_MS = 1_000
+LONGEST_MS = 366 * 86_400_000
+# What is beyond costs more than a key may have.
+MOST_EVENTS = 10_000_000
+
+
+class Sort(NamedTuple):
+    """A sort of value: in words, as a JSON schema, and whether a value is of it."""
+
+    words: str
+    schema: Mapping[str, Any]
+    accepts: Callable[[Any], bool]
+
+
+class Parameter(NamedTuple):
+    """A parameter of a function. Without a `default` it must be given, unless it is `optional`."""
+
+    name: str
+    meaning: str
+    sorts: tuple[Sort, ...]
+    default: Value | None = None
+    optional: bool = False
+
+    def problem(self, value: Any) -> str | None:
+        """Say what it must be if the value is not that."""
+        if any(sort.accepts(value) for sort in self.sorts):
+            return None
+        return f"must be {' or '.join(sort.words for sort in self.sorts)}"
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """What it may be as a JSON schema."""
+        choices = [dict(sort.schema) for sort in self.sorts]
+        described = choices[0] if len(choices) == 1 else {"anyOf": choices}
+        default = {} if self.default is None else {"default": self.default}
+        return described | default | {"description": self.meaning}
+
+
+def whole(low: int, what: str) -> Sort:
+    """Return the sort of whole numbers from `low`, of what they count."""
+    return Sort(
+        f"a number of {what}, from {low}",
+        {"type": "integer", "minimum": low, "maximum": MOST_EVENTS},
+        lambda value: type(value) is int and low <= value <= MOST_EVENTS,
+    )
+
+
+def between(low: float, high: float) -> Sort:
+    """Return the sort of numbers above `low` and up to `high`."""
+    return Sort(
+        f"a number above {low:g}, at most {high:g}"
+        if math.isfinite(high)
+        else f"a number > {low:g}",
+        {"type": "number", "exclusiveMinimum": low}
+        | ({"maximum": high} if math.isfinite(high) else {}),
+        lambda value: type(value) in {int, float} and low < value <= high and math.isfinite(value),
+    )
+
+
+def one_of(*choices: str) -> Sort:
+    """Return the sort of text that is one of a few."""
+    return Sort(
+        " or ".join(f'"{choice}"' for choice in choices),
+        {"enum": [*choices]},
+        lambda value: isinstance(value, str) and value in choices,
+    )
+
+
+def _is_span(value: Any) -> bool:
+    length = span_ms(value) if isinstance(value, str) else None
+    return length is not None and SHORTEST_MS <= length <= LONGEST_MS
+
+
+SPAN = Sort(
+    'a span of event time such as "5m", from "1s" to "366d"',
+    {"type": "string", "pattern": r"^\s*\d{1,9}(\.\d{1,9})?\s*[smhdw]\s*$"},
+    _is_span,
+)
+FLAG = Sort("true or false", {"type": "boolean"}, lambda value: isinstance(value, bool))
+TEXT = Sort(
+    "text, in quotes",
+    {"type": "string", "minLength": 1},
+    lambda value: isinstance(value, str) and bool(value),
+)
