@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from detectd.detectors import find, try_params
 from detectd.errors import ConfigError, DetectdError
-from detectd.features import remembers
+from detectd.features.reading import remembers
 from detectd.models.model import Recipe
 from detectd.pipeline import memory_budget
 from detectd.pipeline.records import Topic

@@ -24,9 +24,10 @@ from detectd.models.collection import NO_TIME, Collection
 from detectd.models.serving import load_active, serve, serve_new
 from detectd.pipeline.feature_values import field_of
 from detectd.pipeline.records import Topic
-from detectd.pipeline.scoring import collect_records, judge_records
+from detectd.pipeline.scoring import collect_vectors, judge_vectors
 from detectd.pipeline.surrogates import decode_json
 from detectd.pipeline.time_coverage import portion
+from detectd.pipeline.vectors import Vectors, vectors
 from detectd.report.backtest_data import Backtest, BacktestData
 from detectd.telemetry.metrics import stages
 
@@ -36,9 +37,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from detectd.features.state import FeatureState
     from detectd.models.model import Model
     from detectd.models.serving import Serving
-    from detectd.pipeline.records import Outgoing
+    from detectd.pipeline.records import Outgoing, Record
     from detectd.pipeline.schema import Schema
     from detectd.settings import Settings
     from detectd.telemetry.progress import Advance
@@ -50,6 +52,7 @@ class _Answer(msgspec.Struct):
     """What is looked at of an output record."""
 
     id: str
+    rank: int | None
     event: dict[str, Any]
 
 
@@ -62,10 +65,15 @@ class _Reading:
 
     file: InputFile
     schema: Schema
+    state: FeatureState | None
     advance: Advance
     dead: Counter[str] = field(default_factory=Counter)
     events: int = 0
     ended: bool = False
+
+    def vectors(self, records: Sequence[Record]) -> Vectors:
+        """Return the feature vectors of what comes next."""
+        return vectors(records, self.schema, self.state)
 
     def took(self, events: int, dead: Counter[str], *, ended: bool) -> None:
         self.events += events
@@ -85,7 +93,9 @@ def judge_history(path: Path, label: str, settings: Settings, advance: Advance) 
     options = derive.serving_options(settings)
     model = load_active(wiring.store(settings), datetime.now(UTC))
     with closing(InputFile(path, settings)) as file:
-        reading = _Reading(file, derive.schema(settings), advance)
+        schema = derive.schema(settings)
+        state = derive.feature_state(settings) if schema.remembers else None
+        reading = _Reading(file, schema, state, advance)
         if model is None:
             model = _warmed_up(path, reading, settings)
             serving = serve_new(model, options)
@@ -113,7 +123,7 @@ def _warmed_up(path: Path, reading: _Reading, settings: Settings) -> Model:
                 "training.warmup"
             )
         batch = reading.file.read(collection.due)
-        unjudged = collect_records(batch.records, reading.schema)
+        unjudged = collect_vectors(batch.records, reading.vectors(batch.records))
         times = [NO_TIME if e.timestamp_ms is None else e.timestamp_ms for e in unjudged.events]
         places = collection.add([0] * len(times), times)
         first = reading.events
@@ -141,7 +151,8 @@ def _answers(
     familiar = 0
     while not reading.ended:
         batch = reading.file.read()
-        scored = judge_records(batch.records, reading.schema, serving.judge)
+        rows = reading.vectors(batch.records)
+        scored = judge_vectors(batch.records, rows, reading.schema, serving.judge)
         answered.add(scored, _truths(path, label, scored.outgoing))
         familiar += sum(row.tobytes() in known for row in scored.rows)
         reading.took(len(scored.rows), stages(scored.outgoing), ended=batch.ended)
@@ -149,10 +160,11 @@ def _answers(
 
 
 def _truths(path: Path, label: str, outgoing: Sequence[Outgoing]) -> NDArray[np.bool_]:
+    """Return what the events are in truth that have a verdict of the model (k,)."""
     living = (out.value for out in outgoing if out.topic is not Topic.DEAD_LETTER)
-    return np.array(
-        [_truth(path, label, decode_json(value, read_answer)) for value in living], dtype=bool
-    )
+    answers = (decode_json(value, read_answer) for value in living)
+    judged = [_truth(path, label, answer) for answer in answers if answer.rank is not None]
+    return np.array(judged, dtype=bool)
 
 
 def _truth(path: Path, label: str, answer: _Answer) -> bool:

@@ -71,7 +71,8 @@ def replay_all(settings: Settings, stop: Stop, *, rehearse: bool = False) -> Rep
 
     Raises DetectdError where no model is active, or the service still writes to the same files.
     """
-    from detectd.pipeline.scoring import judge_records, within_limits
+    from detectd.pipeline.scoring import judge_vectors, within_limits
+    from detectd.pipeline.vectors import without_their_past
 
     serving = wiring.serve_active(settings, datetime.now(UTC))
     columns, dialect = _header(settings)
@@ -87,7 +88,8 @@ def replay_all(settings: Settings, stop: Stop, *, rehearse: bool = False) -> Rep
                 break
             letters = [dead_letters.read(found, columns, dialect) for found in batch.records]
             records = [letter.record for letter in letters if letter.record is not None]
-            scored = judge_records(records, schema, serving.judge, original=original)
+            rows = without_their_past(records, schema)
+            scored = judge_vectors(records, rows, schema, serving.judge, original=original)
             outgoing = shown(scored.outgoing, settings.output.detail, original=original)
             if sink:
                 outgoing = within_limits(records, outgoing, sink.limits())

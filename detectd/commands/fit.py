@@ -15,8 +15,9 @@ from detectd.commands.console import configuration
 from detectd.commands.input_files import Inputs
 from detectd.commands.models import to_other_hosts
 from detectd.errors import DetectdError
-from detectd.pipeline.decode import decode
+from detectd.models.row_order import RowOrder
 from detectd.pipeline.time_coverage import TimeCovered, widened
+from detectd.pipeline.vectors import vectors
 from detectd.report.text import text
 from detectd.telemetry import logs
 from detectd.telemetry.progress import progress_bar
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
     from detectd.commands.console import Console
     from detectd.models.serving import Serving
-    from detectd.pipeline.schema import Schema
     from detectd.settings import Settings
     from detectd.telemetry.progress import Advance
 
@@ -52,10 +52,15 @@ class FitResult:
 
 @dataclass
 class _Rows:
-    """The rows (N, d) of all places, and what became of the records that gave none."""
+    """The rows (N, d) of all places, and what became of the records that gave none.
+
+    `young` events have no row: too little was known of their keys.
+    """
 
     parts: list[NDArray[np.float64]]
+    order: RowOrder | None
     left_out: int = 0
+    young: int = 0
     first_error: str = ""
     without: list[str] = field(default_factory=list)
     covered: TimeCovered | None = None
@@ -92,8 +97,10 @@ def fit_inputs(
     """
     from detectd.models import serving, training
 
-    found = _read(inputs, derive.schema(settings), advance)
+    found = _read(inputs, settings, advance)
     rows = np.concatenate(found.parts)
+    if found.order is not None:
+        rows = rows[found.order.order()]
     hours = None if found.covered is None else round(found.covered.hours, 1)
     log.info("training.started", rows=len(rows), dead_letters=found.left_out, hours_covered=hours)
     if not len(rows) and found.left_out:
@@ -119,6 +126,11 @@ def _notes(found: _Rows, constant: Sequence[str]) -> list[str]:
         notes.append(
             f"{found.left_out} of the records were left out, the first because {found.first_error}"
         )
+    if found.young:
+        notes.append(
+            f"{found.young} events were left out: each of a key of which fewer than "
+            "keys.min_events came before, or late"
+        )
     if found.covered and found.covered.warning:
         notes.append(found.covered.warning)
     if constant:
@@ -126,19 +138,25 @@ def _notes(found: _Rows, constant: Sequence[str]) -> list[str]:
     return notes
 
 
-def _read(inputs: Inputs, schema: Schema, advance: Advance) -> _Rows:
-    found = _Rows([np.empty((0, len(schema.columns)))])
+def _read(inputs: Inputs, settings: Settings, advance: Advance) -> _Rows:
+    schema = derive.schema(settings)
+    state = derive.feature_state(settings) if schema.remembers else None
+    by_time = derive.recipe(settings).order == "time"
+    found = _Rows([np.empty((0, len(schema.columns)))], RowOrder() if by_time else None)
     rows_of: Counter[str] = Counter({str(place): 0 for place in inputs.places})
     for place, records, share in inputs.chunks():
-        decoded = decode(records, schema)
-        found.parts.append(decoded.rows)
-        rows_of[place] += len(decoded.rows)
-        found.covered = widened(found.covered, (each.timestamp_ms for each in decoded.events))
-        if decoded.dead and not found.left_out:
-            first = min(decoded.dead)
+        batch = vectors(records, schema, state)
+        found.parts.append(batch.rows)
+        rows_of[place] += len(batch.rows)
+        if found.order:
+            found.order.add(each.key for each in batch.events)
+        found.covered = widened(found.covered, (each.timestamp_ms for each in batch.events))
+        if batch.dead and not found.left_out:
+            first = min(batch.dead)
             among = f"{records[first].id}: " if len(inputs.places) > 1 else ""
-            found.first_error = f"{among}{decoded.dead[first].error}"
-        found.left_out += len(decoded.dead)
+            found.first_error = f"{among}{batch.dead[first].error}"
+        found.left_out += len(batch.dead)
+        found.young += len(batch.unscored)
         advance(share, rows_of.total())
     found.without = [place for place, rows in rows_of.items() if not rows]
     return found

@@ -35,8 +35,8 @@ class KeyBounds:
     """What is kept of keys.
 
     Of each partition at most `max_keys` are remembered; one without an event for `idle_ms` of event
-    time begins again. An event is young if fewer than `min_events` of its key came before it. `late`
-    says what becomes of an event whose key has had a later one.
+    time begins again. An event is young if fewer than `min_events` of its key came before it.
+    `late` says what becomes of an event whose key has had a later one.
     """
 
     max_keys: int = 100_000

@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 class Decoded:
     """The matrix (k, d), the k events behind its rows, and what could not become a row.
 
-    If features remember (`Schema.remembers`), the matrix has what was read, `Schema.reads`. `sound[i]` is the place in the batch of the record behind row i; `dead` maps the other places
+    If features remember (`Schema.remembers`), the matrix has what was read, `Schema.reads`.
+    `sound[i]` is the place in the batch of the record behind row i; `dead` maps the other places
     to the stage and the error.
     """
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from detectd import features
+from detectd.features import reading
 from detectd.pipeline.records import MISSING_VALUES
 
 if TYPE_CHECKING:
@@ -53,10 +54,10 @@ class Schema:
         for name, value in (
             ("columns", features.columns(declared)),
             ("labels", features.labels(declared)),
-            ("fields", features.fields(declared)),
-            ("categories", features.categories(declared)),
-            ("timed", features.timed(declared)),
-            ("remembers", features.remembers(declared)),
+            ("fields", reading.fields(declared)),
+            ("categories", reading.categories(declared)),
+            ("timed", reading.timed(declared)),
+            ("remembers", reading.remembers(declared)),
         ):
             object.__setattr__(self, name, value)
 

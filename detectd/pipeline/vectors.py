@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from detectd.features.state import FeatureState
-    from detectd.pipeline.schema import Schema
     from detectd.pipeline.records import Event, Record
+    from detectd.pipeline.schema import Schema
 
 
 class Unscored(NamedTuple):
@@ -87,6 +87,16 @@ def vectors(
         unscored,
         decoded.dead | late,
     )
+
+
+def without_their_past(records: Sequence[Record], schema: Schema) -> Vectors:
+    """Return the vectors of records out of order: no event gets a score if features remember."""
+    if not schema.remembers:
+        return vectors(records, schema)
+    decoded = _decoded(records, schema)
+    events = zip(decoded.sound, decoded.events, strict=True)
+    unscored = {place: Unscored(event, Reason.LATE) for place, event in events}
+    return Vectors(np.empty((0, len(schema.columns))), [], [], unscored, decoded.dead)
 
 
 def _decoded(records: Sequence[Record], schema: Schema) -> Decoded:

@@ -101,9 +101,7 @@ class Champion:
         if self._terms() != terms:
             self.begin_again()
 
-    def answer(
-        self, records: Sequence[Record], batch: Vectors
-    ) -> tuple[ScoredBatch, list[int]]:
+    def answer(self, records: Sequence[Record], batch: Vectors) -> tuple[ScoredBatch, list[int]]:
         """Return one output for each record, in order, and what there is to learn; and how many of
         the scores it took to each alarm that was raised."""
         judge = self.serving.judge

@@ -85,7 +85,7 @@ class ScoringEngine:
 
     def answer(self, records: Sequence[Record]) -> list[Outgoing]:
         """Return one output for each record, in order."""
-        batch = vectors(records, self._schema, self._keys and self._keys.features)
+        batch = vectors(records, self._schema, self._keys.features if self._keys else None)
         return self._shown(self.phases.current.answer(records, batch))
 
     def alerts(self) -> list[Outgoing]:

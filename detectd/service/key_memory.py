@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from detectd import derive
+from detectd import derive, wiring
 from detectd.service.key_log import KeyLog
 
 if TYPE_CHECKING:
@@ -59,9 +59,14 @@ def key_memory(settings: Settings, schema: Schema) -> KeyMemory | None:
     if not schema.remembers:
         return None
     features = derive.feature_state(settings)
-    store = settings.models.directory
+    store = wiring.store(settings)
+    store.make()
     log_of_keys = KeyLog(
-        "models.directory", store, features.tables, features.program.ops, sync=settings.sink.fsync
+        "models.directory",
+        store.directory,
+        features.tables,
+        features.program.ops,
+        sync=settings.sink.fsync,
     )
     event = settings.event
     identity = hashlib.sha256(repr((event.key, event.timestamp)).encode()).hexdigest()[:16]

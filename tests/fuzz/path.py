@@ -31,7 +31,8 @@ from detectd.pipeline import anomaly_records, dead_letters
 from detectd.pipeline.field_watch import FieldWatch
 from detectd.pipeline.records import Dialect, Record, Topic
 from detectd.pipeline.schema import Schema
-from detectd.pipeline.scoring import ModelScorer, collect_records, judge_records
+from detectd.pipeline.scoring import ModelScorer, collect_vectors, judge_records
+from detectd.pipeline.vectors import vectors
 from detectd.rejection import rejector
 from detectd.report import sample
 
@@ -117,7 +118,7 @@ def one_input(data: bytes) -> None:
     _hold(records, scored.outgoing, original=original)
     living = sum(out.topic is not Topic.DEAD_LETTER for out in scored.outgoing)
     assert len(scored.rows) == len(scored.scores) == len(scored.found.rank) == living
-    unjudged = collect_records(records, world.schema, original=original)
+    unjudged = collect_vectors(records, vectors(records, world.schema), original=original)
     collected, rows = unjudged.outgoing, unjudged.rows
     _hold(records, collected, original=original)
     assert rows.tobytes() == scored.rows.tobytes(), "a warm-up sees other rows"
@@ -144,7 +145,9 @@ def _alone(record, world, judge, answers, original):
     if answers:
         (out,) = judge_records([record], world.schema, judge, original=original).outgoing
     else:
-        (out,) = collect_records([record], world.schema, original=original).outgoing
+        (out,) = collect_vectors(
+            [record], vectors([record], world.schema), original=original
+        ).outgoing
     return out
 
 

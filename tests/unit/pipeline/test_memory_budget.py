@@ -19,7 +19,8 @@ from detectd.pipeline.formats import fields_of
 from detectd.pipeline.nesting import depth
 from detectd.pipeline.records import Record, RecordError, Stage
 from detectd.pipeline.schema import Schema
-from detectd.pipeline.scoring import collect_records
+from detectd.pipeline.scoring import collect_vectors
+from detectd.pipeline.vectors import vectors
 from detectd.sources.header import CsvFormat, find_header
 from detectd.sources.kafka import KafkaSource
 from detectd.sources.reader import Reader
@@ -85,7 +86,7 @@ def test_records_with_their_answers_occupy_no_more_than_their_weight_allows(kind
     batch, occupied, _ = held(lambda: records(kind))
     weight = memory_budget.weight(batch)
     assert occupied <= weight
-    unjudged, answers, peak = held(lambda: collect_records(batch, SCHEMA))
+    unjudged, answers, peak = held(lambda: collect_vectors(batch, vectors(batch, SCHEMA)))
     assert len(unjudged.outgoing) == len(batch)
     assert occupied + answers <= (memory_budget.COPIES - 2) * weight
     longest = max(len(record.value) for record in batch)

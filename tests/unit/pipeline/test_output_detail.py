@@ -20,7 +20,8 @@ from detectd.pipeline.encode import Envelope
 from detectd.pipeline.output_detail import HEADERS, shown
 from detectd.pipeline.records import Record, Topic
 from detectd.pipeline.schema import Schema
-from detectd.pipeline.scoring import ModelScorer, collect_records, judge_records
+from detectd.pipeline.scoring import ModelScorer, collect_vectors, judge_records
+from detectd.pipeline.vectors import vectors
 from detectd.rejection import rejector
 from detectd.rejection.drift import Alarm
 from detectd.report.anomalies import NO_DETAIL
@@ -68,7 +69,7 @@ def test_all_but_the_figures_stays_as_it_was(judge, batch, warm):
     full = (
         judge_records(records, SCHEMA, judge).outgoing
         if warm
-        else collect_records(records, SCHEMA)[0]
+        else collect_vectors(records, vectors(records, SCHEMA))[0]
     )
     for out, less in zip(full, shown(full, "verdict", original=False), strict=True):
         wanted = json.loads(out.value)

@@ -16,7 +16,8 @@ from detectd.models.training import complete_rows, train
 from detectd.pipeline.encode import Envelope
 from detectd.pipeline.records import Record, Topic
 from detectd.pipeline.schema import Schema
-from detectd.pipeline.scoring import ModelScorer, collect_records, judge_records
+from detectd.pipeline.scoring import ModelScorer, collect_vectors, judge_records
+from detectd.pipeline.vectors import vectors
 from detectd.rejection import rejector
 
 SCHEMA = Schema(("a", "b"), missing="median", max_record_bytes=200)
@@ -49,7 +50,7 @@ def test_any_bytes_in_exactly_one_record_out_in_order(judge, batch):
     records = [Record(f"t:{i}", value, key=b"k%d" % i) for i, value in enumerate(batch)]
     for outgoing in (
         judge_records(records, SCHEMA, judge).outgoing,
-        collect_records(records, SCHEMA)[0],
+        collect_vectors(records, vectors(records, SCHEMA))[0],
     ):
         assert [identity(out) for out in outgoing] == [record.id for record in records]
         assert [out.key for out in outgoing] == [record.key for record in records]

@@ -12,8 +12,9 @@ from detectd.pipeline.decode import decode
 from detectd.pipeline.formats import fields_of
 from detectd.pipeline.records import Record, Stage, Topic
 from detectd.pipeline.schema import Schema
-from detectd.pipeline.scoring import ModelScorer, collect_records, judge_records
+from detectd.pipeline.scoring import ModelScorer, collect_vectors, judge_records
 from detectd.pipeline.unexpected_errors import in_words
+from detectd.pipeline.vectors import vectors
 from detectd.rejection import rejector
 
 SCHEMA = Schema(("a", "b"))
@@ -149,7 +150,8 @@ def test_a_warm_up_loses_only_the_record_that_breaks(monkeypatch):
         return whole(record, *rest, **options)
 
     monkeypatch.setattr(scoring, "unscored", warming_up)
-    outgoing, rows, *_ = collect_records(records(1, 2, 3), SCHEMA)
+    batch = records(1, 2, 3)
+    outgoing, rows, *_ = collect_vectors(batch, vectors(batch, SCHEMA))
     assert [out.topic for out in outgoing] == [Topic.ABSTAIN, Topic.DEAD_LETTER, Topic.ABSTAIN]
     assert bodies(outgoing)[1]["stage"] == "encode"
     assert rows[:, 0].tolist() == [1.0, 3.0]
