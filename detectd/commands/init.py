@@ -14,7 +14,7 @@ from detectd.filesystem import atomic_files
 from detectd.filesystem.os_errors import explained
 from detectd.nearest import exists, missing
 from detectd.pipeline.field_guessing import Field, Guess, guess
-from detectd.settings import SUFFIXES
+from detectd.settings.ends import SUFFIXES
 
 if TYPE_CHECKING:
     import argparse

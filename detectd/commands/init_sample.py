@@ -21,7 +21,7 @@ from detectd.pipeline.field_guessing import number
 from detectd.pipeline.fields import milliseconds
 from detectd.pipeline.nesting import any_deeper
 from detectd.pipeline.surrogates import decode_json
-from detectd.settings import SUFFIXES, RowFormat
+from detectd.settings.ends import SUFFIXES, RowFormat
 from detectd.settings.loader import decoded
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from detectd.errors import DetectdError
+from detectd.filesystem.os_errors import explained
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +28,10 @@ PAUSE_SECONDS = 0.005
 
 # File systems that lock no directory for writing (NFS), or nothing at all.
 UNSUPPORTED = {errno.EBADF, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}
+
+
+class DirectoryLockedError(DetectdError):
+    """Another process keeps rows of its own in the directory."""
 
 
 @contextlib.contextmanager
@@ -84,6 +89,23 @@ def is_in_use(home: Path) -> bool:
         return not try_lock(descriptor, fcntl.LOCK_EX)
     finally:
         os.close(descriptor)
+
+
+def locked_file(path: Path, busy: str) -> int:
+    """Open a file in the model store, locked for as long as the process holds it.
+
+    Raises DirectoryLockedError with `busy` if another process holds it, and what an OSError means.
+    """
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as refused:
+        raise explained(refused, f"models.directory: {path.parent} cannot be written") from None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(file)
+        raise DirectoryLockedError(busy) from None
+    return file
 
 
 def directory(path: Path) -> int:

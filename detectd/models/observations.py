@@ -11,13 +11,13 @@ they saw since, and `resume` closes the gap as far as the counts allow.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import numpy as np
 
 from detectd.models.recent_anomalies import together
+from detectd.models.score_grid import BINS, grid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,28 +25,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
-    Ints = NDArray[np.int64]
 
 VERDICTS = ("normal", "anomaly", "abstain")
 
-# Bins of the grid, beside one for all scores below it and one for all above.
-BINS = 64
-
 # The history is made half as long when it has grown longer than this.
 PERIODS = 240
-
-# Scores are taken to lie within; a range that no double can hold helps nobody.
-LARGEST = 1e300
-
-# Where the upper tail is longer than this many times the lower one, equal bins would show a single
-# one with nearly all scores in it.
-LONG_TAIL = 12.0
-
-# Nothing is said to be farther out than this many grids, so that places can be reckoned with.
-FARTHEST = 1e6
-
-# The unit of a grid is no smaller than this share of its length, or its edges would be no doubles.
-FINEST = 1e-100
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 
@@ -70,58 +53,6 @@ class _Kept(msgspec.Struct):
     histogram: list[Count] = []
     span: Count = 1
     history: list[Period] = []
-
-
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """BINS bins of equal width from `low` to `high`: of the score itself, or, with a `unit`, of
-    asinh((score − middle) / unit), which is a logarithm far out on either side."""
-
-    low: float
-    high: float
-    middle: float = 0.0
-    unit: float | None = None
-
-    def count(self, scores: Floats) -> Ints:
-        """(BINS+2,): how many of `scores` (k,) lie below the grid, in each bin, and above it."""
-        bins = np.floor(np.clip(self.place(scores) * BINS, -1.0, BINS))
-        return np.bincount(bins.astype(np.int64) + 1, minlength=BINS + 2)
-
-    def place(self, scores: Floats) -> Floats:
-        """Where scores stand, from 0 at `low` to 1 at `high`, and beyond, to `FARTHEST` at most."""
-        with np.errstate(over="ignore"):
-            first, last = self._stretched(np.array([self.low, self.high]))
-            found: Floats = (self._stretched(scores) - first) / (last - first)
-        return np.clip(found, -FARTHEST, FARTHEST)
-
-    @property
-    def edges(self) -> Floats:
-        """(BINS+1,), ascending."""
-        first, last = self._stretched(np.array([self.low, self.high]))
-        even = np.linspace(first, last, BINS + 1)
-        return even if self.unit is None else self.middle + self.unit * np.sinh(even)
-
-    def _stretched(self, scores: Floats) -> Floats:
-        return scores if self.unit is None else np.arcsinh((scores - self.middle) / self.unit)
-
-
-def grid(calibration: Floats) -> Grid:
-    """The grid of n calibration scores, (n,), in any order.
-
-    It leaves out what lies farther beyond the outer half percents than these are apart.
-    """
-    known = np.clip(calibration, -LARGEST, LARGEST)
-    lowest, outer_low, middle, outer_high, highest = np.quantile(known, [0, 0.005, 0.5, 0.995, 1])
-    core = outer_high - outer_low
-    low = float(max(lowest, outer_low - core))
-    high = float(min(highest, outer_high + core))
-    size = max(abs(low), abs(high))
-    room = max(0.1 * (high - low), 1e-12 * size, 1e-290) if high > low else 0.1 * size or 1.0
-    unit = float(middle - outer_low) / 2
-    if unit > 0 and high - middle > LONG_TAIL * (middle - outer_low):
-        unit = max(unit, FINEST * (high - float(middle)), 1e-10 * abs(float(middle)), 1e-290)
-        return Grid(low - unit / 2, high + room, float(middle), unit)
-    return Grid(low - room, high + room)
 
 
 class Observations:

@@ -19,9 +19,6 @@ written, or whose sha256 is not the manifest's.
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
-import json
 import os
 import shutil
 from typing import TYPE_CHECKING, Any
@@ -30,10 +27,9 @@ from detectd.errors import ConfigError, DetectdError, UsageError
 from detectd.filesystem import atomic_files, private_directories
 from detectd.filesystem.os_errors import explained
 from detectd.filesystem.private_directories import require_private
-from detectd.models import locks, observed, pending
+from detectd.models import choices, locks, observed, pending, placing
 from detectd.models.files import (
     Loaded,
-    as_json,
     contamination,
     read_manifest,
     read_model,
@@ -81,7 +77,7 @@ class Store:
             with locks.in_use(beside):  # else somebody's `prune` takes it for left behind
                 write(beside)
                 atomic_files.sync_directory(beside)
-                _rename_unless_there(beside, home)
+                placing.rename_unless_there(beside, home)
             atomic_files.sync_directory(self.directory)
         except OSError as failed:
             raise explained(
@@ -202,10 +198,7 @@ class Store:
 
     def candidate(self) -> str | None:
         """The version that scores along; None where there is none, or it is gone."""
-        try:
-            version: str | None = json.loads(self._candidate.read_bytes())["version"]
-        except (FileNotFoundError, KeyError, ValueError, TypeError):
-            return None
+        version = choices.candidate(self.directory)
         return version if version in self.versions() else None
 
     def nominate(self, version: str | None) -> None:
@@ -234,11 +227,11 @@ class Store:
             if spare_earlier:
                 spared.update([v for v in history[:-1] if v in versions][-1:])
             old = [v for v in versions[: -keep or None] if v not in spared]
-            gone = {v: aside for v in old if (aside := self._move_aside(v))}
+            gone = {v: aside for v in old if (aside := placing.move_aside(self.directory / v))}
             if gone:
-                self._write_history([v for v in history if v not in gone])
+                choices.write_history(self.directory, [v for v in history if v not in gone])
             observed.forget(self.directory, self.versions())
-            left = [path for path in self.directory.glob(".*.new") if _is_left_behind(path)]
+            left = [path for path in self.directory.glob(".*.new") if placing.is_left_behind(path)]
         for path in [*gone.values(), *left]:
             shutil.rmtree(path, ignore_errors=True)
         return list(gone)
@@ -253,22 +246,9 @@ class Store:
         """
         return observed.together(observed.parts(self.directory, version, zone, stream))
 
-    def record_observed(self, version: str, what: dict[str, Any], by: str = "") -> None:
-        """Keep for `detectd report` what the stream made of `version`, as the process `by` has it.
-
-        `what` holds the count of each verdict and whatever else, all of it JSON. It is written once
-        a second: a few kilobytes, on one line.
-        """
-        self.make()
-        observed.write(self.directory, by, version, what)
-
     def holder(self) -> locks.Holder:
         """What keeps models from being pruned while this process serves them."""
         return locks.Holder(self.directory)
-
-    @property
-    def _candidate(self) -> Path:
-        return self.directory / "candidate.json"
 
     def make(self) -> None:
         """Create the directory where it is missing, for its owner alone.
@@ -284,37 +264,24 @@ class Store:
         self._made = True
 
     def _history(self) -> list[str]:
-        path = self.directory / "active.json"
-        try:
-            return list(json.loads(path.read_bytes())["history"])
-        except FileNotFoundError:
-            return []
-        except (ValueError, KeyError, TypeError):
-            raise ConfigError(
-                f"{path}: damaged; choose a model with `detectd models activate` after removing it"
-            ) from None
+        return choices.history(self.directory)
 
     def _let_answer(self, history: list[str]) -> None:
         """The last of `history` answers, and so does not score along."""
-        self._write_history(history)
+        choices.write_history(self.directory, history)
         if self.candidate() == history[-1]:
-            self._nominate(None)
+            choices.write_candidate(self.directory, None)
 
     def _nominate(self, version: str | None) -> None:
-        if version is None:
-            self._candidate.unlink(missing_ok=True)
-            return
-        self._require(version)
-        if version == self.active():
-            raise UsageError(f"{version} answers already; name another as the candidate")
-        atomic_files.replace(self._candidate, as_json({"version": version}))
+        if version is not None:
+            self._require(version)
+            if version == self.active():
+                raise UsageError(f"{version} answers already; name another as the candidate")
+        choices.write_candidate(self.directory, version)
 
     def _discard(self) -> None:
         pending.discard(self.directory)
         pending.hold(self.directory, None)
-
-    def _write_history(self, history: list[str]) -> None:
-        atomic_files.replace(self.directory / "active.json", as_json({"history": history}))
 
     @contextlib.contextmanager
     def _changing(self) -> Iterator[None]:
@@ -327,38 +294,8 @@ class Store:
                 failed, f"models.directory: {self.directory}: cannot be changed"
             ) from None
 
-    def _move_aside(self, version: str) -> Path | None:
-        """Take the name from a model, in one step; None if a process has it in use."""
-        home = self.directory / version
-        aside = atomic_files.unique(home)
-        descriptor = locks.directory(home)
-        try:
-            # Held until the name is gone: who comes now finds no model rather than half of one.
-            if not locks.try_lock(descriptor, fcntl.LOCK_EX):
-                return None
-            home.rename(aside)
-        finally:
-            os.close(descriptor)
-        return aside
-
     def _require(self, version: str) -> None:
         if version not in self.versions():
             raise UsageError(
                 f"{self.directory}: no model {version!r}; `detectd models list` shows what is there"
             )
-
-
-def _rename_unless_there(beside: Path, home: Path) -> None:
-    try:
-        beside.rename(home)
-    except OSError as failed:
-        if failed.errno not in (errno.EEXIST, errno.ENOTEMPTY):
-            raise
-
-
-def _is_left_behind(beside: Path) -> bool:
-    """Whether whoever wrote this has ended before it was finished."""
-    try:
-        return beside.is_dir() and not locks.is_in_use(beside)
-    except OSError:
-        return False

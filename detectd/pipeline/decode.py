@@ -52,9 +52,9 @@ def decode(records: Sequence[Record], schema: Schema) -> Decoded:
     """Decode a batch; rows are float64 (k, d), finite but for features to be imputed."""
     known: list[Event | None] = [None] * len(records)
     figures: list[Figures | None] = [None] * len(records)
-    read_typed = typed_reader(schema)
+    typed = typed_reader(schema)
     places: Sequence[int] = range(len(records))
-    left = read_typed(records, known, figures) if read_typed else places
+    left = typed.read(records, known, figures) if typed else places
     dead: dict[int, RecordError] = {}
     for place in left:
         stage = Stage.DECODE

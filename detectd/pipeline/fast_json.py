@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     Figures = tuple[float, ...]
     Events = list[Event | None]
-    Read = Callable[[Sequence[Record], Events, list[Figures | None]], list[int]]
 
 # What line separators can stand for in JSON: nothing but white space between tokens.
 LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
@@ -43,64 +42,79 @@ def on_one_line(value: bytes) -> bytes:
 
 
 @lru_cache(8)
-def typed_reader(schema: Schema) -> Read | None:  # noqa: C901 - two closures
-    """A function that puts the event and the features of each record into two lists.
-
-    It returns the places that it has left as they are, for the general decoder to look at; there
-    is no function at all for schemas with paths, or values that are not JSON. It accepts one thing
-    more than the general one: numbers too large for a double in fields that nobody asked for.
-    """
+def typed_reader(schema: Schema) -> TypedReader | None:
+    """Return what reads events of the schema; None if it has paths, or values that are not JSON."""
     decoder = _decoder(schema)
-    if decoder is None:
-        return None
-    decode, max_bytes, max_depth = decoder.decode, schema.max_record_bytes, schema.max_depth
-    events_of, figures_of, timed = _events(schema), _figures(schema), bool(schema.timed)
+    return None if decoder is None else TypedReader(schema, decoder)
 
-    def take(
+
+class TypedReader:
+    """Puts the event and the features of each record into two lists.
+
+    It accepts one thing more than the general decoder: numbers too large for a double in fields
+    that are not features.
+    """
+
+    def __init__(self, schema: Schema, decoder: msgspec.json.Decoder[Any]) -> None:
+        self._decode = decoder.decode
+        self._max_bytes, self._max_depth = schema.max_record_bytes, schema.max_depth
+        self._events_of, self._figures_of = _events(schema), _figures(schema)
+        self._timed = bool(schema.timed)
+
+    def read(
+        self, records: Sequence[Record], events: Events, figures: list[Figures | None]
+    ) -> list[int]:
+        """Return the places that are left as they are, for the general decoder to look at."""
+        left = []
+        for start in range(0, len(records), RUN):
+            stop = min(start + RUN, len(records))
+            if not self._take(records, slice(start, stop), events, figures):
+                left += [
+                    place
+                    for place in range(start, stop)
+                    if not self._take(records, slice(place, place + 1), events, figures)
+                ]
+        return left
+
+    def _take(
+        self,
         records: Sequence[Record],
         places: slice,
         events: Events,
         figures: list[Figures | None],
     ) -> bool:
-        """All of these records, or none where one of them is to be left."""
+        """Take all of these records, or none if one of them is to be left."""
         run = records[places]
-        values = [each.value or b"" for each in run if not (each.columns or each.dropped)]
-        longest = max(map(len, values), default=0)
-        if len(values) < len(run) or longest > max_bytes:
-            return False
-        if longest > 2 * max_depth and any_deeper(values, max_depth):
+        values = self._plain(run)
+        if values is None:
             return False
         text = b" ".join(values)
         try:
             if not text.isascii():
                 text.decode()  # The decoder looks at no text that it skips.
-            rows = list(map(decode, values))
-            found = figures_of(rows)
+            rows = list(map(self._decode, values))
+            found = self._figures_of(rows)
             if RETURN in text or NEWLINE in text:
                 values = list(map(on_one_line, values))
-            made = events_of(values, run, rows)
+            made = self._events_of(values, run, rows)
         except NOT_THE_RECORDS:
             raise
         except Exception:  # noqa: BLE001 - the general decoder finds whose fault it is
             return False
-        if timed and None in [each.timestamp_ms for each in made]:
+        if self._timed and None in [each.timestamp_ms for each in made]:
             return False
         events[places], figures[places] = made, found
         return True
 
-    def read(records: Sequence[Record], events: Events, figures: list[Figures | None]) -> list[int]:
-        left = []
-        for start in range(0, len(records), RUN):
-            stop = min(start + RUN, len(records))
-            if not take(records, slice(start, stop), events, figures):
-                left += [
-                    place
-                    for place in range(start, stop)
-                    if not take(records, slice(place, place + 1), events, figures)
-                ]
-        return left
-
-    return read
+    def _plain(self, run: Sequence[Record]) -> list[bytes] | None:
+        """Return the records' values; None if one is not JSON, not whole, too long or too deep."""
+        values = [each.value or b"" for each in run if not (each.columns or each.dropped)]
+        longest = max(map(len, values), default=0)
+        if len(values) < len(run) or longest > self._max_bytes:
+            return None
+        if longest > 2 * self._max_depth and any_deeper(values, self._max_depth):
+            return None
+        return values
 
 
 def _events(schema: Schema) -> Callable[[list[bytes], Sequence[Record], list[Any]], list[Event]]:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from detectd.models.locks import DirectoryLockedError
 from detectd.rejection.exact import rate_upper
 from detectd.service.training_rows import TrainingRows
 from detectd.service.training_window import Guard, Window, guard
-from detectd.service.warmup_log import DirectoryLockedError
 
 if TYPE_CHECKING:
     from detectd.models.store import Store

@@ -17,10 +17,11 @@ import structlog
 from detectd.errors import DetectdError
 from detectd.models import training
 from detectd.models.awaited_partitions import Awaited, delivers
+from detectd.models.locks import DirectoryLockedError
 from detectd.pipeline.records import Topic
 from detectd.pipeline.scoring import collect_vectors
 from detectd.pipeline.time_coverage import HOUR_MS
-from detectd.service.warmup_log import DirectoryLockedError, Origin, RowLog, digest
+from detectd.service.warmup_log import Origin, RowLog, digest
 from detectd.telemetry.warmup_progress import Progress
 
 if TYPE_CHECKING:

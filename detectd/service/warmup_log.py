@@ -7,7 +7,6 @@ the logarithm of the stream once all places are taken.
 
 from __future__ import annotations
 
-import fcntl
 import os
 from array import array
 from hashlib import blake2b
@@ -15,10 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from detectd.errors import DetectdError
 from detectd.filesystem.os_errors import explained
 from detectd.models.collection import NO_TIME, Collection
 from detectd.models.even_sample import LEFT_OUT, Entry
+from detectd.models.locks import locked_file
 from detectd.pipeline.time_coverage import TimeCovered
 
 if TYPE_CHECKING:
@@ -33,10 +32,6 @@ if TYPE_CHECKING:
 
 # Entries that are read at once to go on from them.
 CHUNK = 65_536
-
-
-class DirectoryLockedError(DetectdError):
-    """Another process is collecting rows in the directory."""
 
 
 class Origin(NamedTuple):
@@ -56,23 +51,6 @@ class Collected(NamedTuple):
     covered: TimeCovered | None
 
 
-def locked(path: Path, busy: str) -> int:
-    """Open a file in the model store, locked for as long as the process holds it.
-
-    Raises DirectoryLockedError with `busy` if another process holds it, and what an OSError means.
-    """
-    try:
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as refused:
-        raise explained(refused, f"models.directory: {path.parent} cannot be written") from None
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(file)
-        raise DirectoryLockedError(busy) from None
-    return file
-
-
 class RowLog:
     """Collects rows of `width` features in `directory`, until `collection` has enough."""
 
@@ -89,7 +67,7 @@ class RowLog:
 
     def _locked(self, directory: Path) -> int | None:
         """The file, locked; None if whoever held it has removed it meanwhile."""
-        file = locked(
+        file = locked_file(
             self.path,
             f"{directory}: another detectd is collecting training rows here; wait until it has its "
             "model, or set another models.directory",

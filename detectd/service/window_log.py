@@ -21,8 +21,8 @@ import numpy as np
 
 from detectd.filesystem import atomic_files
 from detectd.filesystem.os_errors import explained
+from detectd.models.locks import locked_file
 from detectd.service.training_window import entry
-from detectd.service.warmup_log import locked
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,8 +37,9 @@ if TYPE_CHECKING:
 class WindowFile:
     """Keeps `window` in `directory`, for one process at a time; `name` begins its files' names.
 
-    `trouble` says why the window is not on the disk at the moment, None where it is. Raises Busy
-    where another process keeps its own there, ConfigError where nothing can be written.
+    `trouble` says why the window is not on the disk at the moment, None where it is. Raises
+    DirectoryLockedError if another process keeps its own there, ConfigError if nothing can be
+    written.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class WindowFile:
         self._written = 0
         self._retry_at = 0
         self._others = True
-        self._lock = locked(
+        self._lock = locked_file(
             directory / f"{name}.lock",
             f"{directory}: another detectd keeps its training window here; stop it, or set another "
             "models.directory",

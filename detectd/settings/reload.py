@@ -5,34 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from detectd.errors import ConfigError
+from detectd.settings.types import RELOADABLE
 
 if TYPE_CHECKING:
     from detectd.settings import Settings
 
-# Keys, or whole sections, that take effect without a restart. None of them takes a new fit: the
-# zone is computed anew from the calibration scores that the model keeps.
-CHANGEABLE = {
-    "drift",
-    "log",
-    "models.keep",
-    "rejector",
-    "source.batch_records",
-    "source.batch_seconds",
-    "training.refit",
-    "training.every_events",
-    "training.every_seconds",
-    "training.cooldown_events",
-    "training.after_alarm",
-    "training.guard",
-    "training.max_changed",
-    "training.on_refit",
-    "training.deadline_seconds",
-    "training.memory_bytes",
-}
-
 
 def changed(old: Settings, new: Settings) -> list[str]:
-    """The keys with another value.
+    """Return the keys with another value.
 
     Raises ConfigError that names every one of them which only a restart can change.
     """
@@ -43,7 +23,15 @@ def changed(old: Settings, new: Settings) -> list[str]:
         for key in table
         if table[key] != before[section][key]
     ]
-    fixed = [key for key in keys if not CHANGEABLE & {key, key.split(".")[0]}]
+    fixed = [key for key in keys if not _reloadable(new, *key.split("."))]
     if fixed:
         raise ConfigError(f"{', '.join(fixed)}: cannot change while the service runs; restart it")
     return keys
+
+
+def _reloadable(settings: Settings, section: str, key: str) -> bool:
+    fields = (
+        type(settings).model_fields[section],
+        type(getattr(settings, section)).model_fields[key],
+    )
+    return any(RELOADABLE in field.metadata for field in fields)

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from detectd.features.spans import span_ms
-from detectd.settings.types import Seconds, Section
+from detectd.pipeline.fields import span_ms
+from detectd.settings.types import RELOADABLE, Seconds, Section
 
 MOST_ROWS = 10_000_000
 
@@ -50,19 +50,21 @@ class TrainingSettings(Section):
     warmup: Warmup = 2000
     on_warmup: Literal["abstain", "hold", "pass"] = "abstain"
 
-    refit: Literal["never", "every", "on_drift"] = "never"
-    every_events: int | None = Field(default=None, ge=1)
-    every_seconds: Seconds | None = None
-    cooldown_events: int = Field(default=10_000, ge=0)
+    refit: Annotated[Literal["never", "every", "on_drift"], RELOADABLE] = "never"
+    every_events: Annotated[int | None, RELOADABLE] = Field(default=None, ge=1)
+    every_seconds: Annotated[Seconds | None, RELOADABLE] = None
+    cooldown_events: Annotated[int, RELOADABLE] = Field(default=10_000, ge=0)
     window: int = Field(default=10_000, ge=2, le=MOST_ROWS)
     sample: Literal["sliding", "reservoir"] = "sliding"
-    guard: Literal["none", "anomaly", "anomaly_and_abstain", "normal_only"] = "anomaly"
+    guard: Annotated[
+        Literal["none", "anomaly", "anomaly_and_abstain", "normal_only"], RELOADABLE
+    ] = "anomaly"
     quarantine: int = Field(default=0, ge=0, le=10_000_000)
-    max_changed: float = Field(default=0.2, ge=0, le=1)
-    on_refit: Literal["activate", "shadow"] = "activate"
-    after_alarm: Literal["refit", "hold"] = "refit"
-    deadline_seconds: Seconds = 600.0
-    memory_bytes: int = Field(default=2 << 30, ge=256 << 20)
+    max_changed: Annotated[float, RELOADABLE] = Field(default=0.2, ge=0, le=1)
+    on_refit: Annotated[Literal["activate", "shadow"], RELOADABLE] = "activate"
+    after_alarm: Annotated[Literal["refit", "hold"], RELOADABLE] = "refit"
+    deadline_seconds: Annotated[Seconds, RELOADABLE] = 600.0
+    memory_bytes: Annotated[int, RELOADABLE] = Field(default=2 << 30, ge=256 << 20)
 
     @property
     def warmup_span_ms(self) -> int | None:

@@ -13,6 +13,10 @@ Cost = Annotated[float, Field(ge=0, le=1e100, allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1)]
 SecretFile = Annotated[Path, "holds a secret"]
 OutputDirectory = Annotated[Path, "is written"]
+# Marks keys, or sections whole, that take effect without a restart. None of them takes a new fit:
+# the zone is computed again from the calibration scores that the model keeps.
+RELOADABLE = "takes effect with a reload"
+
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 

@@ -17,11 +17,10 @@ Brokers forget offsets in time; `local_position` keeps a copy of the last commit
 from __future__ import annotations
 
 import time
-from contextlib import closing, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 
 from detectd.errors import (
     BrokerUnavailableError,
@@ -30,20 +29,20 @@ from detectd.errors import (
     PartitionsRevokedError,
     UndeliverableError,
 )
-from detectd.kafka import kafka_python_client
 from detectd.kafka import topics as broker_topics
 from detectd.kafka.errors import FencedError, RecordsRefused, explained
 from detectd.pipeline.records import Position, Topic
 from detectd.sinks import Sink, commit_metadata
+from detectd.sinks.kafka_addresses import Addresses
+from detectd.sinks.kafka_marks import marks
 from detectd.sinks.local_position import LocalPosition, path_of
-from detectd.sinks.refused_records import refused_records
+from detectd.sinks.refused_records import tried
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from detectd.kafka import KafkaClient, Place, ProducerRecord
-    from detectd.kafka.error_codes import Meaning
     from detectd.kafka.topics import NewTopicConfig
     from detectd.pipeline.records import Outgoing
 
@@ -51,9 +50,6 @@ log = structlog.get_logger()
 
 # Brokers forget offsets and transactional ids that nobody has written for a week.
 REFRESH_SECONDS = 3600.0
-
-# Brokers refuse timestamps that lie further ahead of their clock than an hour.
-AHEAD_MS = 3_500_000
 
 # What the brokers' default allows a record to have, and what a batch of one adds to its bytes.
 DEFAULT_LIMIT = 1_048_588
@@ -82,6 +78,7 @@ class KafkaSink(Sink):
     ) -> None:
         self._client = client
         self._topics = topics
+        self._addresses = Addresses(client, topics, preserve_partition=preserve_partition)
         self._id = (client.transactional_id or client.group_id) if transactional else None
         self._own_group = f"{self._id}.position"
         self._own_place = (topics[Topic.NORMAL], 0)
@@ -89,10 +86,8 @@ class KafkaSink(Sink):
         if self._id is not None and state_directory is not None:
             path = path_of(state_directory, self._id)
             self._local = LocalPosition(client, path, topics[Topic.NORMAL])
-        self._preserve_partition = preserve_partition
         self._creation = creation
         self._producer: Any = None
-        self._partitions: dict[str, int] = {}
         self._limits: dict[Topic, int] = {}
         self._batch_bytes = DEFAULT_LIMIT
         self._commits = 0
@@ -106,8 +101,7 @@ class KafkaSink(Sink):
         Raises ConfigError where a topic does not exist, Interrupted where no broker answers,
         RefusedError where a broker refuses us.
         """
-        names = {f"{key} = {name!r}": name for key, name in self._topics.items()}
-        self._partitions = broker_topics.require(self._client, "topics", names, self._creation)
+        self._addresses.require_topics(self._creation)
         self._limits = self._look_for_limits()
         self._batch_bytes = min(self._limits.values())
         self._connect()
@@ -115,7 +109,8 @@ class KafkaSink(Sink):
             return None
         # Only now is the last transaction of a predecessor either committed or aborted.
         with explained("looking for the last commit"):
-            last = max(self._marks(), key=_number, default=None)
+            found = marks(self._client, self._id, self._own_group, self._own_place)
+            last = max(found, key=_number, default=None)
         if self._local:
             last = self._agree(self._local, last)
         if last is not None:
@@ -144,7 +139,7 @@ class KafkaSink(Sink):
             if self._local:
                 self._local.rest()
             return
-        outputs = self._addressed(outgoing)
+        outputs = self._addresses.addressed(outgoing)
         if self._local:
             last = outputs[-1][:2] if outputs else None
             self._local.prepare(self._commits + 1, position, last)
@@ -245,7 +240,9 @@ class KafkaSink(Sink):
         """
         found = dict(refused.certain)
         if not found or refused.suspects:
-            found = self._tried(outputs)
+            # As kafka-python finds out: librdkafka does not say.
+            self._producer.close()
+            found = tried(self._client, self._id, self._batch_bytes, outputs)
         self._producer.close()
         self._limits = self._look_for_limits()
         before = self._batch_bytes
@@ -263,56 +260,6 @@ class KafkaSink(Sink):
                 }
             )
 
-    def _tried(self, outputs: Sequence[ProducerRecord]) -> dict[int, Meaning]:
-        """Which of the outputs are refused, as kafka-python finds out: librdkafka does not say."""
-        self._producer.close()
-        judge = kafka_python_client.Producer(self._client, self._id, self._batch_bytes)
-
-        def attempt(numbers: Sequence[int]) -> None:
-            if self._id is None:
-                judge.write([outputs[number] for number in numbers])
-                return
-            judge.begin()
-            try:
-                judge.write([outputs[number] for number in numbers])
-            finally:
-                judge.abort()
-
-        with closing(judge):
-            if self._id is not None:
-                judge.take_over()
-            return refused_records(attempt, len(outputs))
-
-    def _addressed(self, outgoing: Sequence[Outgoing]) -> list[ProducerRecord]:
-        latest, by_key = time.time() * 1000 + AHEAD_MS, not self._preserve_partition
-        topics, place = self._topics, self._partition
-        return [
-            (
-                out,
-                topics[out.topic],
-                # By key, as Kafka's clients do it.
-                None if by_key and out.key is not None else place(out),
-                _timestamp(out.timestamp_ms, latest),
-            )
-            for out in outgoing
-        ]
-
-    def _partition(self, out: Outgoing) -> int:
-        """As in the source, which keeps the order."""
-        partition, there = out.partition or 0, self._partitions[self._topics[out.topic]]
-        if self._preserve_partition and partition >= there:
-            name = self._topics[out.topic]
-            if self._client.partitions([name])[name] > partition:
-                raise BrokerUnavailableError(
-                    f"{name} has been given more partitions; opening it again"
-                )
-            raise ConfigError(
-                f"topics.{out.topic}: {self._topics[out.topic]!r} has {there} partitions, and a "
-                f"record came from partition {partition}; add partitions, or set "
-                "kafka.preserve_partition = false"
-            )
-        return partition % there
-
     def _offsets(self, position: Position) -> dict[Place, tuple[int, str]]:
         """The offsets that say `position`, each with its metadata."""
         group = position.source.get("group")
@@ -329,28 +276,6 @@ class KafkaSink(Sink):
             for partition, offset in partitions.items()
         }
 
-    def _marks(self) -> list[dict[str, Any]]:
-        """What earlier commits under this transactional id have left with the offsets."""
-        reader = self._client.connect(
-            KafkaConsumer,
-            group_id=self._own_group,
-            enable_auto_commit=False,
-            # Also makes the brokers answer only when no transaction is pending on the offset.
-            isolation_level="read_committed",
-        )
-        with closing(reader):
-            own = reader.committed(
-                TopicPartition(*self._own_place),
-                metadata=True,
-                timeout_ms=self._client.patience * 1000,
-            )
-        group = self._client.group_id
-        with closing(self._client.connect(KafkaAdminClient)) as admin:
-            offsets = self._client.patiently(lambda: admin.list_group_offsets([group])[group])
-        memos = [own.metadata] if own else []
-        memos += [offset.metadata for offset in offsets.values()]
-        return [mark for mark in map(commit_metadata.read, memos) if mark.get("by") == self._id]
-
     def _look_for_limits(self) -> dict[Topic, int]:
         known = broker_topics.size_limits(self._client, list(self._topics.values()))
         unknown = sorted(set(self._topics.values()) - known.keys())
@@ -364,8 +289,3 @@ class KafkaSink(Sink):
 
 def _number(mark: dict[str, Any]) -> int:
     return int(mark["commit"])
-
-
-def _timestamp(stamp: int | None, latest: float) -> int | None:
-    """The timestamp where a broker takes it; None leaves it to the client's clock."""
-    return stamp if stamp is not None and 0 <= stamp <= latest else None

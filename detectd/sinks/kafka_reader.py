@@ -11,7 +11,7 @@ from kafka import TopicPartition
 
 from detectd.kafka import groups
 from detectd.kafka.errors import explained
-from detectd.kafka.kafka_python_client import records
+from detectd.kafka.kafka_python_consumer import records
 from detectd.kafka.observer import onlooker, partitions
 from detectd.pipeline.records import Record, Topic
 from detectd.sinks.kafka import KafkaSink

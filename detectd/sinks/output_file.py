@@ -64,10 +64,6 @@ class Output:
         """Take what was appended as committed."""
         self.length, self.mark, self._torn, self._begin = length, mark, False, -1
 
-    def go_on(self) -> None:
-        """Take what others have left in the file as it is, and append behind it."""
-        self._settle_at(self.size)
-
     def cut_back(self, length: int) -> None:
         """Undo what came after the first `length` bytes."""
         os.ftruncate(self.descriptor, length)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
+from detectd.kafka import kafka_python_client
 from detectd.kafka.errors import RecordsRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from detectd.kafka import KafkaClient, ProducerRecord
     from detectd.kafka.error_codes import Meaning
 
 # What is not found by then is left to the next attempt.
@@ -39,3 +42,27 @@ def refused_records(
             rest = [number for number in part if number not in found and number not in suspects]
             parts += [each for each in (rest, suspects[middle:], suspects[:middle]) if each]
     return found
+
+
+def tried(
+    client: KafkaClient, name: str | None, batch_bytes: int, outputs: Sequence[ProducerRecord]
+) -> dict[int, Meaning]:
+    """Return which of the outputs are refused, as kafka-python finds out.
+
+    It writes under the transactional id `name`, and takes back what it has written.
+    """
+    with closing(kafka_python_client.Producer(client, name, batch_bytes)) as judge:
+
+        def attempt(numbers: Sequence[int]) -> None:
+            if name is None:
+                judge.write([outputs[number] for number in numbers])
+                return
+            judge.begin()
+            try:
+                judge.write([outputs[number] for number in numbers])
+            finally:
+                judge.abort()
+
+        if name is not None:
+            judge.take_over()
+        return refused_records(attempt, len(outputs))

@@ -10,21 +10,17 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import structlog
-
 from detectd.sources.file_identity import LONGEST, NOTHING
-from detectd.sources.open_file import OpenFile, kind
-from detectd.sources.opener import HINT, ForeignError, Opener
+from detectd.sources.opener import Opener
 from detectd.sources.tails import Tails
+from detectd.sources.watched_path import WatchedPath
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from detectd.sources.file_identity import Identity
-    from detectd.sources.rotation import Rotated
-
-log = structlog.get_logger()
+    from detectd.sources.open_file import OpenFile
 
 # A position names so many of the files to come: more are found by their names.
 MOST_EXPECTED = 4
@@ -47,48 +43,24 @@ class Chain:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self.path = path
-        self.opener = opener or Opener()
-        self.tails = Tails(path, rotated, self.opener)
+        opener = opener or Opener()
+        self.place = WatchedPath(path, opener)
+        self.tails = Tails(path, rotated, opener)
         self.current: OpenFile | None = None
         self.next: list[OpenFile] = []
         self.behind: list[OpenFile] = []
-        self.target = self._target()
         self._wait = wait_seconds
         self._clock = clock
         self._wall = wall
-        self._waiting: str | None = None
-
-    def open(self, *, patient: bool = True) -> OpenFile | None:
-        """Open what lies at the path; None if there is nothing yet, which is logged.
-
-        If not `patient`, raises OSError if what is there cannot be read.
-        """
-        try:
-            file = self.opener(self.path)
-        except ForeignError as foreign:
-            if not patient:
-                raise
-            self._refuse(foreign)
-            return None
-        except OSError as missing:
-            # Whoever rotates may yet have to create it, or to hand it over.
-            if not patient and not isinstance(missing, FileNotFoundError):
-                raise
-            self._wait_for(missing.strerror)
-            return None
-        self._waiting = None
-        self.target = file.place
-        return file
 
     def begin(self, file: OpenFile | None, generation: int, *, found: bool = False) -> None:
         """Read `file` from now on; `found` says that it was searched for."""
         self.current = file
         if file:
             file.generation = generation
-            self._waiting = None
+            self.place.found()
             # Nothing tells when a link was changed.
-            if found and file.place != self._target() and not self.path.is_symlink():
+            if found and file.place != self.place.target_now() and not self.place.path.is_symlink():
                 self._has_moved(file, self._age(file))
 
     def begin_after(
@@ -96,10 +68,10 @@ class Chain:
     ) -> OpenFile | None:
         """Begin with what was written after `modified`, in ns, when nothing before is left."""
         self.expect(expected)
-        for one in self.tails.after_time(modified, self.target):
-            if one.key not in self._known() and (file := self._open_rotated(one)):
+        for one in self.tails.after_time(modified, self.place.target):
+            if one.key not in self._known() and (file := self.place.open_rotated(one)):
                 self._append(file, at_path=False)
-        file = self.open(patient=False)
+        file = self.place.open(patient=False)
         if file and file.key in self._known():
             file.close()
         elif file:
@@ -174,16 +146,16 @@ class Chain:
         """
         missing: list[Identity] = []
         for identity in past:
-            file = self.tails.by_inode(identity, identity.head_size, self.target)
+            file = self.tails.by_inode(identity, identity.head_size, self.place.target)
             if file is None:
                 missing += [identity] if identity.head_size else []
-            elif file.key in self._known() or file.place == self._target():
+            elif file.key in self._known() or file.place == self.place.target_now():
                 file.close()
             else:
                 self._append(file, at_path=False)
         if not missing or not self._read():
             return len(missing)
-        after = self.tails.after(self._read(), self.target)
+        after = self.tails.after(self._read(), self.place.target)
         return sum(not self.tails.is_among(after, identity) for identity in missing)
 
     def acknowledge(self, generation: int) -> None:
@@ -211,6 +183,24 @@ class Chain:
             self.behind, self.current = files[:at], files[at]
             self.next = files[at + 1 :] + self.next
 
+    def progress(self, offset: int) -> float | None:
+        """Return the share of the current file before `offset`; of its packed bytes if packed."""
+        file = self.current
+        if file is None:
+            return None
+        size = file.size()
+        read = file.packed_at() if file.packed else offset
+        return min(1.0, read / size) if size else 1.0
+
+    def unread(self, offset: int) -> int | None:
+        """Return the bytes behind `offset` in the current file, and in those that come next."""
+        file = self.current
+        if file is None:
+            return None
+        size = file.end if file.cut else file.size()
+        read = file.packed_at() if file.packed else offset
+        return max(0, size - read) + sum(later.size() for later in self.next)
+
     def close(self) -> None:
         """Let go of all files."""
         close([*self._read(), *self.next])
@@ -220,23 +210,18 @@ class Chain:
         """See what has taken the place of the last file that is known."""
         last = self.next[-1] if self.next else self.current
         assert last
-        try:
-            status = self.path.stat()
-        except OSError as missing:
-            self._wait_for(missing.strerror)
-            return
-        if wrong := kind(status):
-            self._wait_for(f"is {wrong}")
+        status = self.place.status()
+        if status is None:
             return
         if (status.st_dev, status.st_ino) == last.key:
-            if last.cut and (file := self.open()):
+            if last.cut and (file := self.place.open()):
                 self._append(file, at_path=True)
             return
-        rotated = self.tails.after([*self._read(), *self.next], self.target)
+        rotated = self.tails.after([*self._read(), *self.next], self.place.target)
         for one in rotated:
-            if file := self._open_rotated(one):
+            if file := self.place.open_rotated(one):
                 self._append(file, at_path=False)
-        if file := self.open():
+        if file := self.place.open():
             self._append(file, at_path=True)
 
     def _append(self, file: OpenFile, *, at_path: bool) -> None:
@@ -253,11 +238,12 @@ class Chain:
         A file that is copied and truncated before it is begun is then in its copy.
         """
         assert self.current
-        before, ordered = list(self.next), list[OpenFile]()
-        for one in self.tails.after(self._read(), self.target):
+        before = list(self.next)
+        ordered: list[OpenFile] = []
+        for one in self.tails.after(self._read(), self.place.target):
             same = (file for file in before if file.key == one.key or self.tails.is_same(one, file))
             file = next(same, None)
-            if file is None and (file := self._open_rotated(one)):
+            if file is None and (file := self.place.open_rotated(one)):
                 self._has_moved(file, self._age(file))
             if file and file not in ordered:
                 ordered.append(file)
@@ -290,30 +276,6 @@ class Chain:
             return False
         # A backlog may have been written to its end just now. A time to come says nothing.
         return not 0 <= self._wall() - file.status().st_mtime < self._wait
-
-    def _target(self) -> Path:
-        return self.opener.target(self.path)
-
-    def _wait_for(self, reason: str | None) -> None:
-        """Log why there is nothing to read, once."""
-        if self._waiting != reason:
-            self._waiting = reason
-            log.info("source.waiting", path=str(self.path), reason=reason)
-
-    def _refuse(self, foreign: ForeignError) -> None:
-        """Log that somebody leads us to a file that is not theirs, once."""
-        if self._waiting != foreign.strerror:
-            self._waiting = foreign.strerror
-            log.warning("source.refused", path=str(self.path), reason=foreign.strerror, hint=HINT)
-
-    def _open_rotated(self, rotated: Rotated) -> OpenFile | None:
-        try:
-            return self.opener(rotated.named)
-        except ForeignError as foreign:
-            self._refuse(foreign)
-        except OSError:  # It has just been renamed or removed.
-            pass
-        return None
 
 
 def _beginning(file: OpenFile) -> Identity:

@@ -10,25 +10,23 @@ import structlog
 
 from detectd.errors import ConfigError
 from detectd.filesystem.compressed_names import SUFFIXES
-from detectd.filesystem.os_errors import explained
 from detectd.nearest import missing
 from detectd.pipeline import memory_budget
 from detectd.sources import Batch, Losses, Source, losses
 from detectd.sources.chain import Chain
-from detectd.sources.compression import DamagedError
 from detectd.sources.file_identity import Identity
-from detectd.sources.file_reader import BLOCK, FileReader
-from detectd.sources.header import CsvFormat, Header, kept_header
-from detectd.sources.holes import NUL
+from detectd.sources.file_readers import FileFormat, FileReaders
+from detectd.sources.file_refusals import readable, replaced
+from detectd.sources.header import CsvFormat
 from detectd.sources.losses import LossLog
 from detectd.sources.open_file import require_regular
-from detectd.sources.opener import HINT, ForeignError, Opener
-from detectd.sources.reader import Reader
+from detectd.sources.opener import Opener
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from detectd.pipeline.records import Record
+    from detectd.sources.file_reader import FileReader
     from detectd.sources.open_file import OpenFile
 
 log = structlog.get_logger()
@@ -71,46 +69,29 @@ class FileSource(Source):
     ) -> None:
         self.path = path
         self.follow = follow
-        self._rows = row_format == "csv"
-        self._max_record_bytes = max_record_bytes
         self._batch_bytes = batch_bytes
-        self._csv = csv or CsvFormat()
-        self._former: Header | None = None
         self._packed = path.suffix in SUFFIXES
         self._clock = clock
         self._open = Opener(follow_symlinks=follow_symlinks)
         self._chain = Chain(path, rotated, rotate_wait_seconds, self._open, clock=clock, wall=wall)
         self._losses = LossLog(path)
+        how = FileFormat(row_format == "csv", csv or CsvFormat(), max_record_bytes)
+        self._readers = FileReaders(path, how, self._losses, clock)
         self._generation = 0
         self._has_been = False
         self._acknowledged: dict[str, Any] | None = None
 
     def start(self, position: dict[str, Any] | None) -> None:
         """See `Source`. A file that is followed may come into being later."""
-        try:
+        with readable(self.path, resuming=position is not None):
             require_regular(self.path, missing_ok=self.follow)
             if position is None:
                 self._generation = 0
-                self._former = None
+                self._readers.remember(None)
                 self._begin()
                 position = self._position()
             else:
                 self._resume(position)
-        except DamagedError as broken:
-            if position is not None:
-                raise self._replaced() from None
-            raise ConfigError(
-                f"source.path: {self.path}: {broken}; its name says that it is compressed: name a "
-                "file that is, or rename it"
-            ) from None
-        except ForeignError as foreign:
-            raise ConfigError(f"source.path: {foreign.strerror}; {HINT}") from None
-        except OSError as refused:
-            raise explained(
-                refused,
-                f"source.path: {self.path} cannot be read",
-                "name a file that this user can read",
-            ) from None
         self._acknowledged = position
 
     def read(self, limit: int, wait: float) -> Batch:
@@ -173,7 +154,7 @@ class FileSource(Source):
             self._find_content()
         offset = position["offset"]
         self._chain.go_back(position["generation"])
-        self._former = kept_header(position.get("header"), self._csv)
+        self._readers.remember(position.get("header"))
         file = self._chain.current
         assert file
         self._generation = file.generation
@@ -183,21 +164,11 @@ class FileSource(Source):
 
     def progress(self) -> float | None:
         """See `Source`; of a compressed file, the share of its packed bytes."""
-        file = self._chain.current
-        if self.follow or file is None:
-            return None
-        size = file.size()
-        read = file.packed_at() if file.packed else self._reading.offset
-        return min(1.0, read / size) if size else 1.0
+        return None if self.follow else self._chain.progress(self._reading.offset)
 
     def unread(self) -> int | None:
         """See `Source`: of the file that is being read and of those known to come after it."""
-        file = self._chain.current
-        if file is None:
-            return None
-        size = file.end if file.cut else file.size()
-        read = file.packed_at() if file.packed else self._reading.offset
-        return max(0, size - read) + sum(later.size() for later in self._chain.next)
+        return self._chain.unread(self._reading.offset)
 
     def absent(self) -> str | None:
         """See `Source`. A file that has been there once is being rotated."""
@@ -219,7 +190,7 @@ class FileSource(Source):
         """Read on in the current file; return how many bytes, 0 if there is no more for now."""
         read = self._reading.feed(follow=self.follow)
         self._chain.has_read(read)
-        self._note_header()
+        self._readers.note_header(self._reading)
         return read
 
     def _position(self) -> dict[str, Any]:
@@ -232,7 +203,7 @@ class FileSource(Source):
             "generation": self._generation,
             "identity": reading.identity().as_dict(),
             "size": max(reading.size, reading.end),
-            "target": str(self._chain.target),
+            "target": str(self._chain.place.target),
             "next": [known.as_dict() for known in self._chain.expected()],
             **({"header": header} if header else {}),
         }
@@ -246,7 +217,7 @@ class FileSource(Source):
             )
         self._chain.close()
         self._generation = position["generation"]
-        self._former = kept_header(position.get("header"), self._csv)
+        self._readers.remember(position.get("header"))
         past = Identity.from_dict(position["identity"])
         self._has_been = bool(past.inode)
         if not past.inode:
@@ -265,12 +236,12 @@ class FileSource(Source):
     def _find(self, past: Identity, offset: int, target: Path) -> OpenFile | None:
         """Return the file of an earlier run; None if it is gone, ConfigError if that is wrong."""
         if self.follow:
-            self._chain.target = target
+            self._chain.place.target = target
             return self._chain.tails.find(past, offset, target)
         file = self._open(self.path)
         if not file.matches(past, offset):
             file.close()
-            raise self._replaced()
+            raise replaced(self.path)
         return file
 
     def _resume_behind(self, position: dict[str, Any], past: Identity) -> None:
@@ -290,51 +261,21 @@ class FileSource(Source):
     def _begin(self) -> None:
         """The file from its start; where it is followed and not there yet, nothing for now."""
         self._chain.close()
-        file = self._chain.open(patient=False) if self.follow else self._open(self.path)
+        file = self._chain.place.open(patient=False) if self.follow else self._open(self.path)
         self._chain.begin(file, self._generation)
         self._read_from(file, 0, 0)
 
     def _read_from(self, file: OpenFile | None, offset: int, line: int) -> None:
-        if file and offset and self._rows and not file.cut and self._former is None:
-            self._former = self._header(file)
-        generation = f"#{self._generation}" if self._generation else ""
-        reader = Reader(
-            f"{self.path.name}{generation}",
-            self._max_record_bytes,
-            rows=self._rows,
-            csv=self._csv,
-            offset=offset,
-            line=line,
-            header=self._former,
-        )
-        self._reading = FileReader(
-            file, reader, self._losses, json=not self._rows, clock=self._clock
-        )
-
-    def _header(self, file: OpenFile) -> Header:
-        """The header at the beginning of the file, for a position that does not have it."""
-        reader = Reader(self.path.name, self._max_record_bytes, rows=True, csv=self._csv)
-        file.go_to(0)
-        while reader.looks_for_its_header and (block := file.read(BLOCK)):
-            reader.feed(block if reader.ahead else block.lstrip(NUL))
-        reader.finish()
-        assert reader.header, "a position behind its header has a header"
-        return reader.header
-
-    def _note_header(self) -> None:
-        """Remember the header for the next file, and say once what there is to say of it."""
-        self._former = self._reading.header
-        if remark := self._reading.take_remark():
-            log.warning("source.header", path=str(self.path), reason=remark)
+        self._reading = self._readers.reader(file, offset, line, self._generation)
 
     def _moved_on(self) -> bool:
         """At the end of a followed file: go over to the one that has taken its place, if any."""
-        self._note_header()
+        self._readers.note_header(self._reading)
         chain = self._chain
         if late := chain.written_too_late():
             self._losses.lost(self._reading.line, losses.TOO_LATE, late)
         if chain.current is None:
-            file = chain.open()
+            file = chain.place.open()
             chain.begin(file, self._generation)
             if file:
                 self._read_from(file, 0, 0)
@@ -362,7 +303,7 @@ class FileSource(Source):
         chain, reader = self._chain, self._reading
         assert chain.current
         past = reader.identity()
-        if copy := chain.tails.find_copy(past, reader.offset, chain.target):
+        if copy := chain.tails.find_copy(past, reader.offset, chain.place.target):
             log.info("source.copied", path=str(self.path), line=reader.line, copy=copy.place.name)
             chain.replace(copy)
             self._read_from(copy, reader.offset, reader.line)
@@ -373,9 +314,3 @@ class FileSource(Source):
         if unread > 0 or blind > BLIND_SECONDS:
             self._losses.lost(reader.line, losses.TRUNCATED, max(0, unread) or None)
         return True
-
-    def _replaced(self) -> ConfigError:
-        return ConfigError(
-            f"source.path: {self.path} was replaced or cut since it was processed; "
-            "name another sink.directory, or put the file back"
-        )

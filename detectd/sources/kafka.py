@@ -12,14 +12,13 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-import structlog
-
 from detectd.errors import ConfigError, PartitionsRevokedError
 from detectd.kafka import groups
 from detectd.kafka import topics as broker_topics
 from detectd.pipeline import memory_budget
-from detectd.sources import Batch, Gap, Partition, Source
-from detectd.sources.beginnings import Beginning, beginning
+from detectd.sources import Batch, Partition, Source
+from detectd.sources.beginnings import beginning
+from detectd.sources.gap_log import GapLog
 from detectd.sources.group_guard import GroupGuard
 from detectd.sources.topic_ids import TopicIds
 
@@ -30,8 +29,7 @@ if TYPE_CHECKING:
     from detectd.kafka.rebalances import Displaced
     from detectd.kafka.topics import NewTopicConfig
     from detectd.pipeline.records import Record
-
-log = structlog.get_logger()
+    from detectd.sources import Gap
 
 Offsets = dict[tuple[str, int], int]
 
@@ -89,9 +87,7 @@ class KafkaSource(Source):
         # What a sink remembers of topics of which the group has no offsets any more.
         self._remembered: Offsets = {}
         self._counts: dict[str, int] = {}
-        # Not committed yet, and committed but not asked for yet.
-        self._found: list[Gap] = []
-        self._gaps: list[Gap] = []
+        self._gaps = GapLog()
         self._heard = 0.0
         self._seen: dict[Place, tuple[float, int | None]] = {}
 
@@ -167,8 +163,7 @@ class KafkaSource(Source):
         with self._lock:
             self._unanswered.clear()
             self._taken.clear()
-            self._gaps += self._found
-            self._found.clear()
+            self._gaps.on_commit()
         if self._acknowledges:
             self._resume |= offsets_in(position)
             self._consumer.commit(self._committable(), wait=False)
@@ -207,8 +202,7 @@ class KafkaSource(Source):
 
     def gaps(self) -> list[Gap]:
         """See `Source`."""
-        gaps, self._gaps = self._gaps, []
-        return gaps
+        return self._gaps.take()
 
     def progress(self) -> float | None:
         """None: a topic has no end."""
@@ -275,27 +269,13 @@ class KafkaSource(Source):
                     # Commit it, whether or not records come: the next start must neither find the
                     # same gap nor take the partition for a new one.
                     self._unanswered.setdefault(place, begin.offset)
-                self._report(place, at, begin)
-
-    def _report(self, place: Place, at: int | None, begin: Beginning) -> None:
-        name = f"{place[0]}/{place[1]}"
-        if not begin.lost and not begin.reset:
-            log.info("source.begins", partition=name, offset=begin.offset)
-            return
-        self._found.append(Gap(name, begin.lost, begin.reset))
-        bounds = {"from": at or 0, "to": begin.offset}
-        hint = "produce again what is missing" if begin.reset else "raise the topic's retention.ms"
-        log.warning(
-            "source.gap", partition=name, **bounds, count=begin.lost, reason=begin.reason, hint=hint
-        )
+                self._gaps.begins(place, at, begin)
 
     def _begin_again(self, topics: Collection[str]) -> None:
         """Forget the offsets of topics that are no longer those of the last commit."""
         for topic in topics:
-            reason = "it was deleted and created again; what was not read of the old one is gone"
-            log.warning("source.topic_recreated", topic=topic, reason=reason)
             every = [(topic, partition) for partition in range(self._counts[topic])]
-            self._found += [Gap(f"{topic}/{each}", 0, reset=True) for _, each in every]
+            self._gaps.recreated(topic, range(self._counts[topic]))
             self._resume = {place: at for place, at in self._resume.items() if place[0] != topic}
             if self._acknowledges and not self._group_decides:
                 # The brokers forget the group's offsets with the topic, but not at once.

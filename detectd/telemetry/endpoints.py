@@ -24,8 +24,9 @@ from detectd import __version__
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from detectd.telemetry.health import Health, State
+    from detectd.telemetry.health import Health
     from detectd.telemetry.metrics import Metrics
+    from detectd.telemetry.state import State
 
 PLAIN = "text/plain; charset=utf-8"
 EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"

@@ -16,7 +16,7 @@ from detectd.report.terminal import printable
 if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor, WrappedLogger
 
-    from detectd.settings import LogSettings
+    from detectd.settings.operation import LogSettings
 
 # structlog shows the local variables of each frame unless told otherwise, and a local may be a
 # password, a token or somebody's event.

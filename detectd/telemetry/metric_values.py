@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from detectd import __version__
 from detectd.pipeline.encode import VERDICTS
 from detectd.pipeline.records import Topic
-from detectd.telemetry.health import HINDRANCES, OUTCOMES
+from detectd.telemetry.state import HINDRANCES, OUTCOMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from detectd.models.serving import Serving
-    from detectd.telemetry.health import State
+    from detectd.telemetry.state import State
 
 # Label values -> value, in the order of the declared labels.
 Values = dict[tuple[str, ...], float]

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from detectd.telemetry.health import Health, State
+    from detectd.telemetry.health import Health
+    from detectd.telemetry.state import State
 
 # The loop may turn a thousand times in a second; nobody reads that much.
 BEAT_SECONDS = 1.0

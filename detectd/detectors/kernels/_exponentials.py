@@ -8,16 +8,10 @@ that the compiler makes vectors of it.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from detectd.jit import compiled
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Rows = NDArray[np.float64]
 
 LOG2_E = 1.0 / math.log(2.0)
 # log 2 in two parts, of which the first has so few bits that its product with n is exact.
@@ -43,10 +37,3 @@ def exponential(x: float) -> float:
     p = ((((p * r + T4) * r + T3) * r + T2) * r + 1.0) * r + 1.0
     bits = np.float64(p).view(np.int64) + (np.float64(shifted).view(np.int64) << 52)
     return np.int64(bits).view(np.float64)
-
-
-@compiled
-def exponentials(numbers: Rows) -> None:
-    """Each number x ≤ 0 to e^x, in its place."""
-    for i in range(numbers.shape[0]):
-        numbers[i] = exponential(numbers[i])

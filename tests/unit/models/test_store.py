@@ -10,6 +10,7 @@ from detectd.errors import ConfigError, DetectdError, UsageError
 from detectd.models.model import Recipe
 from detectd.models.store import Store
 from detectd.models.training import train
+from tests.support.counts import record_observed
 
 FEATURES = ("a", "b", "c")
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -156,11 +157,11 @@ def test_a_half_written_model_is_not_a_model(store):
 
 
 def test_observed_counts_belong_to_a_version(store):
-    store.record_observed("x", {"normal": 3})
+    record_observed(store, "x", {"normal": 3})
     assert store.observed("x") == {"normal": 3}
     assert store.observed("y") == {}
     more = {"normal": 4, "history": [[4, 0, 0, None]], "alarms": [{"number": 1}]}
-    store.record_observed("x", more)
+    record_observed(store, "x", more)
     assert store.observed("x") == more
 
 

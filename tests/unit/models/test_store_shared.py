@@ -19,6 +19,7 @@ from detectd.models.model import Recipe
 from detectd.models.observed import ProcessCounts
 from detectd.models.store import Store
 from detectd.models.training import train
+from tests.support.counts import record_observed
 
 FORK = multiprocessing.get_context("fork")
 FEATURES = ("a", "b")
@@ -352,7 +353,7 @@ def test_a_stream_that_begins_anew_leaves_nothing_of_its_earlier_runs(full):
     assert full.observed("v", stream="s")["since"] == 5
     assert full.observed("v", stream="t")["normal"] == 1
     assert full.observed("v")["normal"] == 12
-    full.record_observed("v", counts(normal=100), by="earlier")
+    record_observed(full, "v", counts(normal=100), by="earlier")
     assert full.observed("v", stream="t")["normal"] == 101  # it does not say whose it is
     assert full.observed("v", stream="t")["since"] is None
     for each in (mine, member, other):
@@ -360,7 +361,7 @@ def test_a_stream_that_begins_anew_leaves_nothing_of_its_earlier_runs(full):
 
 
 def test_what_earlier_versions_observed_is_read_and_taken_over_once(full):
-    full.record_observed("v", counts(normal=7, history=[[7, 0, 0, None]]))
+    record_observed(full, "v", counts(normal=7, history=[[7, 0, 0, None]]))
     assert full.observed("v")["normal"] == 7
     first, second = (ProcessCounts(full.directory, "s", "s") for _ in range(2))
     assert first.read("v")["normal"] == 7
@@ -371,9 +372,9 @@ def test_what_earlier_versions_observed_is_read_and_taken_over_once(full):
 
 
 def test_counts_under_another_zone_belong_to_another_promise(full):
-    full.record_observed("v", counts(normal=1, zone=[3, 5]), by="a")
-    full.record_observed("v", counts(normal=2, zone=[3, 6]), by="b")
-    full.record_observed("v", counts(normal=4), by="c")
+    record_observed(full, "v", counts(normal=1, zone=[3, 5]), by="a")
+    record_observed(full, "v", counts(normal=2, zone=[3, 6]), by="b")
+    record_observed(full, "v", counts(normal=4), by="c")
     assert full.observed("v", [3, 6])["normal"] == 6
     assert full.observed("v")["normal"] == 7
 
@@ -381,6 +382,6 @@ def test_counts_under_another_zone_belong_to_another_promise(full):
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"v": 3}', b'{"v": {"normal": "x"}}'])
 def test_damaged_counts_of_one_process_cost_no_other_ones(full, content):
     (full.directory / "observed-x.json").write_bytes(content)
-    full.record_observed("v", counts(normal=2), by="a")
-    full.record_observed("v", counts(normal=3), by="b")
+    record_observed(full, "v", counts(normal=2), by="a")
+    record_observed(full, "v", counts(normal=3), by="b")
     assert full.observed("v")["normal"] == 5

@@ -69,7 +69,7 @@ def both(record, schema, monkeypatch):
 
 def typed(schema, value):
     event, figures = [None], [None]
-    typed_reader(schema)([Record("t:1", value)], event, figures)
+    typed_reader(schema).read([Record("t:1", value)], event, figures)
     return event[0], figures[0]
 
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectd.errors import ConfigError
+from detectd.models.locks import DirectoryLockedError
 from detectd.service.training_window import Guard, Window
-from detectd.service.warmup_log import DirectoryLockedError
 from tests.support.paths import ROOT
 from tests.support.window_logs import SIZE, WIDTH, batch, opened
 

@@ -11,7 +11,7 @@ import textwrap
 import pytest
 import structlog
 
-from detectd.settings import LogSettings
+from detectd.settings.operation import LogSettings
 from detectd.telemetry import logs
 
 SECRET = "hush-hush"

@@ -12,8 +12,9 @@ from detectd.pipeline.dead_letters import dead_letter
 from detectd.pipeline.records import Outgoing, Record, RecordError, Stage, Topic
 from detectd.report.figures import figures
 from detectd.sources import Losses, Partition
-from detectd.telemetry.health import HINDRANCES, OUTCOMES, Health
+from detectd.telemetry.health import Health
 from detectd.telemetry.metrics import METRICS, Metrics, stages
+from detectd.telemetry.state import HINDRANCES, OUTCOMES
 from detectd.telemetry.warmup_progress import Progress
 from tests.support.exposition import families, problems
 

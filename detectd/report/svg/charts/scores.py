@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from detectd.models.observations import BINS
+from detectd.models.score_grid import BINS
 from detectd.report.svg import plot
 from detectd.report.svg.axes import Axis, linear, nice_ticks, spaced_ticks, square_root
 from detectd.report.svg.charts.figure import Entry, figure, panel
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from detectd.models.observations import Grid
+    from detectd.models.score_grid import Grid
     from detectd.rejection import Rejector
 
     Floats = NDArray[np.float64]
