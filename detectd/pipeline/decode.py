@@ -21,7 +21,7 @@ from detectd import features
 from detectd.pipeline import memory_budget, unexpected_errors
 from detectd.pipeline.absence import what_is_there
 from detectd.pipeline.fast_json import on_one_line, typed_reader
-from detectd.pipeline.fields import NUMBERS, key_bytes, milliseconds
+from detectd.pipeline.fields import NUMBERS, category_hash, joined_key, key_bytes, milliseconds
 from detectd.pipeline.nesting import any_deeper, depth
 from detectd.pipeline.records import MISSING_VALUES, Event, RecordError, Stage
 from detectd.pipeline.surrogates import decode_json
@@ -53,13 +53,16 @@ class Schema:
     features are, or all of them. `read` is for values that are not JSON: it gives an event's fields
     and the same as one line of JSON, or raises Defect.
 
-    A feature may be a function of the event's time as well, with columns of its own; without a time
-    it is missing. `columns` are those of the feature vector, `labels` the feature behind each, and
-    `fields` the features that are read.
+    A feature may be a function as well, with columns of its own: of the event's time, or of what
+    came before with the same key. `columns` are those of the feature vector, `labels` the feature
+    behind each. What is read of an event are `fields`, numbers, and `categories`, as hashes of
+    their text; `sources` are all features with the field of each. Those that are `timed` are
+    missing from an event without a time. A `key` of several fields is the JSON array of their
+    values.
     """
 
     features: tuple[features.Declared, ...]
-    key: str | None = None
+    key: tuple[str, ...] = ()
     timestamp: str | None = None
     numeric_strings: bool = False
     missing: Literal["dead_letter", "median"] = "dead_letter"
@@ -71,15 +74,22 @@ class Schema:
     columns: tuple[str, ...] = field(init=False, repr=False, compare=False)
     labels: tuple[str, ...] = field(init=False, repr=False, compare=False)
     fields: tuple[str, ...] = field(init=False, repr=False, compare=False)
-    functions: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    categories: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    sources: tuple[tuple[str, str | None], ...] = field(init=False, repr=False, compare=False)
+    timed: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    remembers: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         declared = self.features
+        read = features.fields(declared)
         for name, value in (
             ("columns", features.columns(declared)),
             ("labels", features.labels(declared)),
-            ("fields", tuple(each for each in declared if isinstance(each, str))),
-            ("functions", tuple(each.label for each in declared if not isinstance(each, str))),
+            ("fields", read.numbers),
+            ("categories", read.categories),
+            ("sources", tuple(map(features.source, declared))),
+            ("timed", tuple(features.source(x)[0] for x in declared if features.needs_time(x))),
+            ("remembers", any(isinstance(each, features.History) for each in declared)),
         ):
             object.__setattr__(self, name, value)
 
@@ -95,6 +105,9 @@ class Schema:
 @dataclass(frozen=True, slots=True)
 class Decoded:
     """The matrix (k, d), the k events behind its rows, and what could not become a row.
+
+    If a feature is one of what came before with the same key, the rows are what was read of the
+    events, (k, fields and categories): their columns depend on the events before them.
 
     `sound[i]` is the place in the batch of the record behind row i; `dead` maps the other places
     to the stage and the error.
@@ -127,8 +140,8 @@ def decode(records: Sequence[Record], schema: Schema) -> Decoded:
             dead[place] = unexpected_errors.defect(stage, cause)
     events = [event for event in known if event is not None]
     read = (each for each in figures if each is not None)
-    rows = _matrix(read, len(events), len(schema.fields))
-    if schema.functions:
+    rows = _matrix(read, len(events), len(schema.fields) + len(schema.categories))
+    if schema.timed and not schema.remembers:
         rows = features.assemble(schema.features, rows, _times(events))
     return Decoded(rows, events, [i for i in places if i not in dead] if dead else places, dead)
 
@@ -151,8 +164,10 @@ def _event(
     """Whatever the typed reader leaves: the event and its features, or Defect."""
     dialect = None if record.columns is None else record.dialect
     figures = tuple(_number(fields, _path(name), schema, dialect) for name in schema.fields)
+    if schema.categories:
+        figures += tuple(_category(fields, _path(name), schema) for name in schema.categories)
     event = Event(text, _key(record, fields, schema), _time(record, fields, schema))
-    timeless = schema.functions if event.timestamp_ms is None else ()
+    timeless = schema.timed if event.timestamp_ms is None else ()
     if schema.missing == "median":
         _require_enough(fields, figures, timeless, schema)
     elif timeless:
@@ -172,10 +187,12 @@ def _require_enough(
     fields: Mapping[str, Any], figures: Figures, timeless: Sequence[str], schema: Schema
 ) -> None:
     """Raise Defect if so much is missing that medians would be judged, and not the event."""
-    unread = [name for name, x in zip(schema.fields, figures, strict=True) if math.isnan(x)]
-    missing, width = [*unread, *timeless], len(schema.features)
+    read = (*schema.fields, *schema.categories)
+    unread = [name for name, x in zip(read, figures, strict=True) if math.isnan(x)]
+    missing = [label for label, of in schema.sources if of in unread or label in timeless]
+    width = len(schema.features)
     # A time of day alone says nothing about an event from which every field is missing.
-    if len(missing) == width or (unread and len(unread) == len(schema.fields)):
+    if len(missing) == width or (unread and len(unread) == len(read)):
         names = ", ".join(unread or missing)
         hint = what_is_there(unread[0], fields) if unread else f": {_no_time(schema)}"
         raise RecordError(Stage.FEATURES, f"every feature is missing: {names!r}{hint}")
@@ -328,6 +345,18 @@ def _number(
     return number
 
 
+def _category(fields: Mapping[str, Any], path: tuple[str, ...], schema: Schema) -> float:
+    """The hash of the value's text, or of its JSON; NaN if it is missing and will be imputed."""
+    value = _lookup(fields, path)
+    text = key_bytes(value)
+    if text is not None and text.decode().strip().lower() not in schema.missing_values:
+        return category_hash(text)
+    if schema.missing == "median":
+        return math.nan
+    hint = what_is_there(path[0], fields) if value is None else ""
+    raise RecordError(Stage.FEATURES, f"feature {path[0]!r} is missing{hint}")
+
+
 def _parsed(text: str, feature: str, schema: Schema, dialect: Dialect | None) -> float:
     hint = ""
     if dialect is not None or schema.numeric_strings:
@@ -374,10 +403,10 @@ def kind_of(value: object) -> str:
 
 
 def _key(record: Record, fields: Mapping[str, Any], schema: Schema) -> bytes | None:
-    """The record's own key, or the configured field's text."""
-    if record.key is not None or schema.key is None:
+    """The record's own key, or the configured fields' text."""
+    if record.key is not None or not schema.key:
         return record.key
-    return key_bytes(field_of(fields, schema.key))
+    return joined_key([field_of(fields, name) for name in schema.key])
 
 
 def _time(record: Record, fields: Mapping[str, Any], schema: Schema) -> int | None:
