@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from detectd.detectors import find, try_params
 from detectd.errors import ConfigError, DetectdError
-from detectd.features.reading import remembers
+from detectd.features import remembers
 from detectd.models.model import Recipe
 from detectd.pipeline import memory_budget
 from detectd.pipeline.records import Topic
@@ -40,7 +40,7 @@ def schema(settings: Settings) -> Schema:
     event = settings.event
     return Schema(
         features=event.declared,
-        key=event.key,
+        key=event.key or (),
         timestamp=event.timestamp,
         numeric_strings=event.numeric_strings,
         missing=event.missing,

@@ -35,8 +35,6 @@ def schema() -> dict[str, Any]:
     """The schema; TOML has no null, so a key without a default is a key that may be left out."""
     whole = Settings.model_json_schema()
     said = comments()
-    inline = whole["$defs"]["FeatureFunction"]["properties"]
-    inline |= {key: _without_null(described) for key, described in inline.items()}
     for section, table in whole["properties"].items():
         _describe(whole["$defs"], table["$ref"], section, said)
         whole["properties"][section] = {"$ref": table["$ref"]}

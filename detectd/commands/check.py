@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from detectd import derive, wiring
 from detectd.commands.check_training import what_is_learnt
 from detectd.errors import ConfigError, DetectdError
-from detectd.features.reading import remembers
+from detectd.features import remembers
+from detectd.features.description import describe
 from detectd.filesystem.os_errors import explained
 from detectd.filesystem.private_directories import require_private
 from detectd.filesystem.safe_walk import Walk
@@ -81,9 +82,7 @@ def _detector(settings: Settings) -> Iterator[str]:
 
 def _functions(settings: Settings) -> Iterator[str]:
     time = settings.event.timestamp or "the record's timestamp"
-    for each in settings.event.functions:
-        columns = ", ".join(each.columns)
-        yield f"feature   {each.label}: {each.meaning}, from {time}, in columns {columns}"
+    yield from (f"feature   {line}" for line in describe(settings.event.declared, time))
 
 
 def _source(settings: Settings) -> Iterator[str]:

@@ -16,7 +16,10 @@ from detectd.features.declared import (
     History,
     columns,
     labels,
+    weights,
 )
+from detectd.features.declaring import history, toml
+from detectd.features.reads import fields, needs_time, remembers, source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,9 +36,14 @@ __all__ = [
     "as_data",
     "assemble",
     "columns",
+    "fields",
     "from_data",
     "in_words",
     "labels",
+    "needs_time",
+    "remembers",
+    "source",
+    "weights",
 ]
 
 
@@ -43,7 +51,7 @@ def in_words(declared: Declared) -> str:
     """Return a feature as the configuration declares it."""
     if isinstance(declared, str):
         return f'"{declared}"'
-    inside = ", ".join(f'{key} = "{value}"' for key, value in declared.as_dict().items())
+    inside = ", ".join(f"{key} = {toml(value)}" for key, value in declared.as_dict().items())
     return f"{{{inside}}}"
 
 
@@ -54,10 +62,15 @@ def as_data(declared: Sequence[Declared]) -> list[str | dict[str, Any]]:
 
 def from_data(data: Sequence[Any]) -> tuple[Declared, ...]:
     """Return the features that `as_data` gave. Raises KeyError or TypeError if it did not."""
-    return tuple(
-        each if isinstance(each, str) else Function(each["fn"], each["name"], each.get("zone"))
-        for each in data
-    )
+    return tuple(map(_from_data, data))
+
+
+def _from_data(each: Any) -> Declared:
+    if isinstance(each, str):
+        return each
+    if each["fn"] in FUNCTIONS:
+        return Function(each["fn"], each["name"], each.get("zone"))
+    return history(each)
 
 
 def assemble(declared: Sequence[Declared], read: Floats, times_ms: Floats) -> Floats:

@@ -40,6 +40,29 @@ def parameters(fn: str) -> tuple[Parameter, ...]:
     return (*of, *entry.parameters, SURPRISE, WEIGHT, NAME)
 
 
+def schemas() -> list[dict[str, Any]]:
+    """Return what each function's table may hold, as JSON schemas."""
+    return [
+        {
+            "type": "object",
+            "title": fn,
+            "properties": {"fn": {"const": fn, "description": description(fn)}}
+            | {each.name: each.schema for each in parameters(fn)},
+            "required": ["fn", *(each.name for each in parameters(fn) if each.required)],
+            "additionalProperties": False,
+        }
+        for fn in functions()
+    ]
+
+
+def description(fn: str) -> str:
+    """Return what a function is, in words, with the names of its parameters."""
+    if fn in FUNCTIONS:
+        return FUNCTIONS[fn].meaning.format(zone="zone")
+    meaning = CATALOGUE[fn].meaning
+    return meaning.replace("{", "").replace("}", "")
+
+
 def declare(table: Mapping[str, Any]) -> Function | History:
     """Return the feature that a table declares.
 
@@ -152,7 +175,7 @@ def _require_known(fn: str, table: Mapping[str, Any]) -> None:
         raise ValueError(f"function {fn!r} takes no {odd!r}; {advice}")
     for name, parameter in takes.items():
         if name not in table:
-            if parameter.default is None and not parameter.optional:
+            if parameter.required:
                 raise ValueError(f"function {fn!r} needs {name}, {parameter.meaning}")
         elif problem := parameter.problem(table[name]):
             raise ValueError(f"{name} of function {fn!r} {problem} (it is {toml(table[name])})")

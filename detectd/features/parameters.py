@@ -37,6 +37,11 @@ class Parameter(NamedTuple):
     default: Value | None = None
     optional: bool = False
 
+    @property
+    def required(self) -> bool:
+        """Whether it must be given."""
+        return self.default is None and not self.optional
+
     def problem(self, value: Any) -> str | None:
         """Say what it must be if the value is not that."""
         if any(sort.accepts(value) for sort in self.sorts):

@@ -15,9 +15,10 @@ import numpy as np
 from detectd.features.catalogue import CATALOGUE, CATEGORY
 from detectd.features.declared import Declared, Function, History
 from detectd.features.declaring import calls
+from detectd.features.reads import fields
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -79,12 +80,7 @@ def compiled_program(declared: Sequence[Declared]) -> Program:
 class _Compiler:
     def __init__(self, declared: Sequence[Declared]) -> None:
         self.declared = declared
-        self.fields = tuple(
-            dict.fromkeys(read for read, category in _reads(declared) if not category)
-        )
-        self.categories = tuple(
-            dict.fromkeys(read for read, category in _reads(declared) if category)
-        )
+        self.fields, self.categories = fields(declared)
         self.clocks = tuple(each for each in declared if isinstance(each, Function))
         self.ops: list[Op] = []
         self.known: dict[str, Op] = {}
@@ -148,15 +144,6 @@ class _Compiler:
         self.ops.append(op)
         self.known[signature] = op
         return op
-
-
-def _reads(declared: Sequence[Declared]) -> Iterator[tuple[str, bool]]:
-    """The fields that are read, and whether each is read as a category."""
-    for each in declared:
-        if isinstance(each, str):
-            yield each, False
-        elif isinstance(each, History) and each.of is not None:
-            yield each.of, CATALOGUE[each.fn].of == CATEGORY
 
 
 def _as_arrays(ops: Sequence[Op]) -> tuple[Ints, Ints, Ints, Ints, Ints, Ints, Floats]:

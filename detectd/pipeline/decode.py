@@ -19,7 +19,7 @@ from detectd.pipeline import unexpected_errors
 from detectd.pipeline.absence import what_is_there
 from detectd.pipeline.fast_json import typed_reader
 from detectd.pipeline.feature_values import category_of, field_of, number_of, path_of
-from detectd.pipeline.fields import key_bytes, milliseconds
+from detectd.pipeline.fields import joined_key, milliseconds
 from detectd.pipeline.formats import read_fields
 from detectd.pipeline.records import Event, RecordError, Stage
 
@@ -117,7 +117,8 @@ def _require_enough(
 ) -> None:
     """Raise Defect if so much is missing that medians would be judged, and not the event."""
     unread = [name for name, x in zip(schema.reads, figures, strict=True) if math.isnan(x)]
-    missing, width = [*unread, *timeless], len(schema.features)
+    missing = [label for label, of in schema.sources if of in unread or label in timeless]
+    width = len(schema.features)
     # A time of day alone says nothing about an event from which every field is missing.
     if len(missing) == width or (unread and len(unread) == len(schema.reads)):
         names = ", ".join(unread or missing)
@@ -132,10 +133,10 @@ def _require_enough(
 
 
 def _key(record: Record, fields: Mapping[str, Any], schema: Schema) -> bytes | None:
-    """The record's own key, or the configured field's text."""
-    if record.key is not None or schema.key is None:
+    """The record's own key, or the configured fields' text."""
+    if record.key is not None or not schema.key:
         return record.key
-    return key_bytes(field_of(fields, schema.key))
+    return joined_key([field_of(fields, name) for name in schema.key])
 
 
 def _time(record: Record, fields: Mapping[str, Any], schema: Schema) -> int | None:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from detectd.pipeline.fields import key_bytes, milliseconds
+from detectd.pipeline.fields import joined_key, key_bytes, milliseconds
 from detectd.pipeline.nesting import any_deeper
 from detectd.pipeline.records import Event
 from detectd.pipeline.unexpected_errors import NOT_THE_RECORDS
@@ -119,14 +120,16 @@ class TypedReader:
 
 def _events(schema: Schema) -> Callable[[list[bytes], Sequence[Record], list[Any]], list[Event]]:
     """What makes events of their values, their records and their rows."""
-    keyed, timed = schema.key is not None, schema.timestamp is not None
+    keyed, timed = [f"key{i}" for i in range(len(schema.key))], schema.timestamp is not None
+    key_of = key_bytes if len(keyed) == 1 else joined_key
+    parts = attrgetter(*keyed) if keyed else None
 
     def events(values: list[bytes], records: Sequence[Record], rows: list[Any]) -> list[Event]:
         keys = [each.key for each in records]
         times = [each.timestamp_ms for each in records]
-        if keyed:
+        if parts:
             keys = [
-                key_bytes(row.key) if key is None else key
+                key_of(parts(row)) if key is None else key
                 for key, row in zip(keys, rows, strict=True)
             ]
         if timed:
@@ -146,7 +149,8 @@ def _figures(schema: Schema) -> Callable[[list[Any]], list[Figures]]:
     """
     width, others = len(schema.fields), bool(schema.key or schema.timestamp)
     imputes = schema.missing == "median" and width > 0
-    imputable = min(schema.imputable, width - 1)
+    # Of one field there may be several features.
+    imputable = 0 if schema.remembers else min(schema.imputable, width - 1)
 
     def figures(rows: list[Any]) -> list[Figures]:
         found = list(map(msgspec.structs.astuple, rows))
@@ -163,16 +167,19 @@ def _figures(schema: Schema) -> Callable[[list[Any]], list[Figures]]:
 
 
 def _decoder(schema: Schema) -> msgspec.json.Decoder[Any] | None:
-    names = (*schema.fields, *(name for name in (schema.key, schema.timestamp) if name))
+    own = [(f"key{i}", name) for i, name in enumerate(schema.key)]
+    if schema.timestamp is not None:
+        own.append(("time", schema.timestamp))
+    names = (*schema.fields, *(name for _, name in own))
     flat = not any(c in name for name in names for c in ".[")
-    if schema.read or schema.categories or not flat or len(set(names)) < len(names):
+    plain = schema.read is None and not schema.categories
+    if not (plain and flat and len(set(names)) == len(names)):
         return None
     figure: Any = (float | None, None) if schema.missing == "median" else (float,)
     fields = [(f"f{column}", *figure) for column in range(len(schema.fields))]
     names_of = dict(zip((field[0] for field in fields), schema.fields, strict=True))
-    for field, name in (("key", schema.key), ("time", schema.timestamp)):
-        if name is not None:
-            fields.append((field, Any, None))
-            names_of[field] = name
+    for field, name in own:
+        fields.append((field, Any, None))
+        names_of[field] = name
     row = msgspec.defstruct("Row", fields, rename=names_of, gc=False)
     return msgspec.json.Decoder(row)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from detectd.pipeline import memory_budget
 from detectd.pipeline.absence import what_is_there
-from detectd.pipeline.fields import NUMBERS
+from detectd.pipeline.fields import NUMBERS, category_hash, key_bytes
 from detectd.pipeline.formats import kind_of
 from detectd.pipeline.records import RecordError, Stage
 
@@ -76,41 +75,15 @@ def number_of(
 
 
 def category_of(fields: Mapping[str, Any], name: str, schema: Schema) -> float:
-    """Return the category in a field, as a number that stands for it; NaN if it may be missing."""
+    """Return the hash of the value's text, or of its JSON; NaN if it is missing and imputed."""
     value = field_of(fields, name)
-    text = category_text(value)
-    if text is None and value is not None:
-        raise RecordError(Stage.FEATURES, f"feature {name!r} is {kind_of(value)}, not a category")
-    if text is not None and text.strip().lower() not in schema.missing_values:
-        return category_number(text)
+    text = key_bytes(value)
+    if text is not None and text.decode().strip().lower() not in schema.missing_values:
+        return category_hash(text)
     if schema.missing == "median":
         return math.nan
     hint = what_is_there(name, fields) if value is None else ""
     raise RecordError(Stage.FEATURES, f"feature {name!r} is missing{hint}")
-
-
-def category_text(value: Any) -> str | None:
-    """Return a category as text: 200 is the same as "200"; None if the value is no category."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value) if isinstance(value, NUMBERS) else None
-
-
-def category_number(text: str) -> float:
-    """Return a whole number below 2^53 that stands for a category, the same in all processes."""
-    raw = text.encode(errors="surrogatepass")
-    if len(raw) > memory_budget.CACHED_KEY_BYTES:
-        return _digest(raw)
-    return _known_digest(raw)
-
-
-def _digest(raw: bytes) -> float:
-    return float(int.from_bytes(blake2b(raw, digest_size=8).digest()) >> 11)
-
-
-_known_digest = lru_cache(memory_budget.CACHED_KEYS)(_digest)  # categories come again
 
 
 def _parsed(text: str, feature: str, schema: Schema, dialect: Dialect | None) -> float:

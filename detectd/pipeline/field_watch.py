@@ -42,10 +42,13 @@ class FieldWatch:
     def __init__(self, schema: Schema, limit: int = FIRST_RECORDS) -> None:
         self._schema = schema
         self._limit = limit
-        named = [("event.key", schema.key), ("event.timestamp", schema.timestamp)]
+        named = [("event.key", name) for name in schema.key]
+        if schema.timestamp is not None:
+            named.append(("event.timestamp", schema.timestamp))
         if schema.missing == "median":
-            named += [("event.features", name) for name in schema.fields]
-        self._wanted = [_Wanted(key, name) for key, name in named if name is not None]
+            read = dict.fromkeys((*schema.fields, *schema.categories))
+            named += [("event.features", name) for name in read]
+        self._wanted = [_Wanted(key, name) for key, name in named]
         self._seen = 0
         self._names: dict[str, None] = {}
         self._odd: dict[str, str] = {}

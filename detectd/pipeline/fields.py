@@ -5,11 +5,16 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from functools import lru_cache
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from detectd.features.spans import span_ms
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # Epoch times are taken for seconds, milliseconds, microseconds or nanoseconds by their size: each
 # unit begins in 1973, but for seconds, and ends in 5138. Nanoseconds end in 2262 with the integers
@@ -35,6 +40,19 @@ def key_bytes(value: Any) -> bytes | None:
     if value is None:
         return None
     return value.encode() if isinstance(value, str) else to_json(value)
+
+
+def joined_key(values: Sequence[Any]) -> bytes | None:
+    """Return the key that several fields give: the JSON array of their values, unless all lack."""
+    if len(values) == 1:
+        return key_bytes(values[0])
+    return None if all(value is None for value in values) else to_json(values)
+
+
+@lru_cache(65_536)
+def category_hash(text: bytes) -> float:
+    """Return the number that stands for a category: 53 bits of a hash, the same everywhere."""
+    return float(int.from_bytes(blake2b(text, digest_size=8).digest()) >> 11)
 
 
 def milliseconds(value: Any) -> int | None:

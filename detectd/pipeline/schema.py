@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from detectd import features
-from detectd.features import reading
 from detectd.pipeline.records import MISSING_VALUES
 
 if TYPE_CHECKING:
@@ -26,14 +25,16 @@ class Schema:
     features are, or all of them. `read` is for values that are not JSON: it gives an event's fields
     and the same as one line of JSON, or raises Defect.
 
-    A feature may be a function of the event's time as well, or of what came before with the same
-    key, with columns of its own. `columns` are those of the feature vector, `labels` the feature
-    behind each. `fields` are read as numbers, `categories` as text of any kind; `timed` are the
-    features that need a time. With `remembers`, feature vectors take a `FeatureState`.
+    A feature may be a function as well, with columns of its own: of the event's time, or of what
+    came before with the same key. `columns` are those of the feature vector, `labels` the feature
+    behind each. What is read of an event are `fields`, numbers, and `categories`, as hashes of
+    their text; `sources` are all features with the field of each. Those that are `timed` are
+    missing from an event without a time. If a feature `remembers`, feature vectors take a
+    `FeatureState`. A `key` of several fields is the JSON array of their values.
     """
 
     features: tuple[features.Declared, ...]
-    key: str | None = None
+    key: tuple[str, ...] = ()
     timestamp: str | None = None
     numeric_strings: bool = False
     missing: Literal["dead_letter", "median"] = "dead_letter"
@@ -46,18 +47,21 @@ class Schema:
     labels: tuple[str, ...] = field(init=False, repr=False, compare=False)
     fields: tuple[str, ...] = field(init=False, repr=False, compare=False)
     categories: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    sources: tuple[tuple[str, str | None], ...] = field(init=False, repr=False, compare=False)
     timed: tuple[str, ...] = field(init=False, repr=False, compare=False)
     remembers: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         declared = self.features
+        read = features.fields(declared)
         for name, value in (
             ("columns", features.columns(declared)),
             ("labels", features.labels(declared)),
-            ("fields", reading.fields(declared)),
-            ("categories", reading.categories(declared)),
-            ("timed", reading.timed(declared)),
-            ("remembers", reading.remembers(declared)),
+            ("fields", read.numbers),
+            ("categories", read.categories),
+            ("sources", tuple(map(features.source, declared))),
+            ("timed", tuple(features.source(x)[0] for x in declared if features.needs_time(x))),
+            ("remembers", features.remembers(declared)),
         ):
             object.__setattr__(self, name, value)
 

@@ -66,9 +66,9 @@ class Settings(BaseSettings):
                 "training.every_seconds: a file that is read to its end gives the same verdicts "
                 "each time, so no clock may decide; set every_events, or source.follow = true"
             )
-        if self.event.functions and self.event.timestamp is None and self.source.kind != "kafka":
+        if self.event.timed and self.event.timestamp is None and self.source.kind != "kafka":
             raise ValueError(
-                f"event.features: {self.event.functions[0].label!r} needs the event's time; set "
+                f"event.features: {self.event.timed[0]!r} needs the event's time; set "
                 "event.timestamp to the field that holds it"
             )
         timed = self.event.timestamp is not None or self.source.kind == "kafka"

@@ -2,76 +2,63 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
-from detectd.features import FUNCTIONS, Declared, Function
+from detectd.features import Declared, Function, History, needs_time
 from detectd.features import columns as columns_of
+from detectd.features import fields as fields_of
 from detectd.features import labels as labels_of
-from detectd.features.zones import doubt
-from detectd.nearest import nearest
+from detectd.features.declaring import declare, schemas
 from detectd.pipeline.records import MISSING_VALUES
 from detectd.settings.types import Name, Section
 
-FN = tuple(FUNCTIONS)
 
-
-class FeatureFunction(Section):
-    """A feature that is calculated: `{fn = "hour"}`. Its columns begin with `name`.
-
-    Of the local time of `zone`, else of UTC.
-    """
-
-    fn: Literal["hour", "weekday"]
-    name: Name | None = None
-    zone: Name | None = None
-
-
-def _feature(given: Any) -> Any:
+def _feature(given: Any) -> Declared:
     if isinstance(given, dict):
-        return _function(given)
-    if not isinstance(given, (str, FeatureFunction)):
+        return declare(given)
+    if not isinstance(given, (str, Function, History)):
         raise ValueError('must be text, in quotes, or a table like {fn = "hour"}')  # noqa: TRY004
     if not given:
         raise ValueError("must not be empty")
     return given
 
 
-def _function(given: dict[str, Any]) -> FeatureFunction:
-    if "fn" not in given:
-        raise ValueError(f"needs fn, the name of a function: {', '.join(FN)}")
-    fn = given["fn"]
-    if fn not in FN:
-        close = nearest(fn, FN) if isinstance(fn, str) else None
-        advice = f"did you mean {close!r}?" if close else f"the functions are {', '.join(FN)}"
-        raise ValueError(f"unknown function {fn!r}; {advice}")
-    takes = [key for key in FeatureFunction.model_fields if key != "fn"]
-    odd = next((key for key in given if key != "fn" and key not in takes), None)
-    if odd is not None:
-        close = nearest(odd, takes)
-        advice = f"did you mean {close!r}?" if close else f"it takes {', '.join(takes)}"
-        raise ValueError(f"function {fn!r} takes no {odd!r}; {advice}")
-    for key in ("name", "zone"):
-        if key in given and not (isinstance(given[key], str) and given[key]):
-            raise ValueError(f"{key} of function {fn!r} must be text, in quotes")
-    if "zone" in given and (why := doubt(given["zone"])):
-        raise ValueError(why)
-    return FeatureFunction(**given)
-
-
-def _declared(listed: tuple[str | FeatureFunction, ...]) -> tuple[Declared, ...]:
-    return tuple(
-        each if isinstance(each, str) else Function(each.fn, each.name or each.fn, each.zone)
-        for each in listed
-    )
-
-
 # No plain union: each side's mistakes would be reported.
 Feature = Annotated[
-    Name | FeatureFunction,
-    BeforeValidator(_feature, json_schema_input_type=Name | FeatureFunction),
+    Any,
+    PlainValidator(_feature),
+    WithJsonSchema({"anyOf": [{"type": "string", "minLength": 1}, *schemas()]}),
+]
+
+
+def _key(given: Any) -> tuple[str, ...] | None:
+    names = [given] if isinstance(given, str) else given
+    named = isinstance(names, (list, tuple)) and all(isinstance(each, str) for each in names)
+    if not named or not names:
+        raise ValueError('must be the name of a field, in quotes, or a list of names: ["…", "…"]')
+    if not all(names):
+        raise ValueError("must not be empty")
+    twice = next((name for name in names if list(names).count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"{twice!r} is listed twice; list each field once")
+    return tuple(names)
+
+
+# A name, or several: the key is what the event has of all of them.
+Key = Annotated[
+    tuple[str, ...],
+    PlainValidator(_key, json_schema_input_type=Name | Annotated[list[Name], Field(min_length=1)]),
 ]
 
 
@@ -101,7 +88,7 @@ class EventSettings(Section):
 
     features: Annotated[tuple[Feature, ...], Field(min_length=1)]
     timestamp: Name | None = None
-    key: Name | None = None
+    key: Key | None = None
     numeric_strings: bool = False
     missing: Literal["dead_letter", "median"] = "dead_letter"
     missing_values: tuple[str, ...] = MISSING_VALUES
@@ -109,10 +96,7 @@ class EventSettings(Section):
 
     @field_validator("features")
     @classmethod
-    def _features_differ(
-        cls, listed: tuple[str | FeatureFunction, ...]
-    ) -> tuple[str | FeatureFunction, ...]:
-        declared = _declared(listed)
+    def _features_differ(cls, declared: tuple[Declared, ...]) -> tuple[Declared, ...]:
         labels = [each if isinstance(each, str) else each.label for each in declared]
         for names, advice in (
             (labels, "list each feature once, or give a function another name"),
@@ -121,22 +105,22 @@ class EventSettings(Section):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise ValueError(f"{twice[0]!r} is listed twice; {advice}")
-        return listed
+        return declared
 
     @property
     def declared(self) -> tuple[Declared, ...]:
         """The features in their order: names of fields, and functions."""
-        return _declared(self.features)
+        return self.features
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The features that are read from the event."""
-        return tuple(each for each in self.features if isinstance(each, str))
+        """The fields that are read for features: numbers, then categories."""
+        return tuple(dict.fromkeys(itertools.chain(*fields_of(self.features))))
 
     @property
-    def functions(self) -> tuple[Function, ...]:
-        """The features that are calculated."""
-        return tuple(each for each in self.declared if isinstance(each, Function))
+    def timed(self) -> tuple[str, ...]:
+        """The features that need the event's time."""
+        return tuple(labels_of([each])[0] for each in self.features if needs_time(each))
 
     @property
     def labels(self) -> tuple[str, ...]:

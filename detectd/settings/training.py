@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from detectd.pipeline.fields import span_ms
+from detectd.features.spans import span_ms
 from detectd.settings.types import RELOADABLE, Seconds, Section
 
 MOST_ROWS = 10_000_000

@@ -87,17 +87,19 @@ def worlds():
     """One for each way in: typed JSON, paths and texts, times, CSV, Avro."""
     hour = Function("hour", "hour")
     return (
-        World(Schema(("a", "b"), key="host", timestamp="at"), "KNN"),
-        World(Schema(("a.0.b", "c"), key="host.x", timestamp="at", numeric_strings=True)),
-        World(Schema(("a", "b", hour), key="host", timestamp="at", missing="median"), "PCA"),
-        World(Schema(("a.x", "b"), key="a", missing="median", max_missing=1, max_depth=3), "GMM"),
-        World(Schema(("a", "b"), key="c", timestamp="at"), columns=("at", "a", "b", "c")),
+        World(Schema(("a", "b"), key=("host",), timestamp="at"), "KNN"),
+        World(Schema(("a.0.b", "c"), key=("host.x",), timestamp="at", numeric_strings=True)),
+        World(Schema(("a", "b", hour), key=("host",), timestamp="at", missing="median"), "PCA"),
         World(
-            Schema(("a", "b"), key="c", missing="median"),
+            Schema(("a.x", "b"), key=("a",), missing="median", max_missing=1, max_depth=3), "GMM"
+        ),
+        World(Schema(("a", "b"), key=("c",), timestamp="at"), columns=("at", "a", "b", "c")),
+        World(
+            Schema(("a", "b"), key=("c",), missing="median"),
             columns=("a", "b", "c"),
             dialect=Dialect(";", ".,", "latin-1"),
         ),
-        World(Schema(("a", "b"), key="host", timestamp="at", read=avro.reader(Registry()))),
+        World(Schema(("a", "b"), key=("host",), timestamp="at", read=avro.reader(Registry()))),
     )
 
 

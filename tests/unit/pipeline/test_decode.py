@@ -167,7 +167,7 @@ HALVES = [
 
 
 @pytest.mark.parametrize("value", HALVES)
-@pytest.mark.parametrize("schema", [Schema(("a",)), Schema(("a",), key="k", timestamp="t.x")])
+@pytest.mark.parametrize("schema", [Schema(("a",)), Schema(("a",), key=("k",), timestamp="t.x")])
 def test_half_a_surrogate_pair_is_no_reason_to_die(value, schema):
     decoded = decode([Record("t:1", value)], schema)
     assert decoded.rows.tolist() == [[1.0]]
@@ -176,7 +176,7 @@ def test_half_a_surrogate_pair_is_no_reason_to_die(value, schema):
 
 def test_half_a_surrogate_pair_in_a_key_or_a_time_is_spelled_out():
     keys = [
-        decode([Record("t:1", value)], Schema(("a",), key="k", timestamp="k")).events[0].key
+        decode([Record("t:1", value)], Schema(("a",), key=("k",), timestamp="k")).events[0].key
         for value in (
             b'{"a": 1, "k": "caf\\udce9"}',
             b'{"a": 1, "k": "caf\\udcea"}',
@@ -259,7 +259,7 @@ def test_an_epoch_time_means_the_same_in_every_unit_and_in_csv(seconds, unit, cs
 
 
 def test_the_key_of_a_record_goes_before_the_field():
-    schema = Schema(("a",), key="k")
+    schema = Schema(("a",), key=("k",))
     value = b'{"a": 1, "k": 5}'
     assert decode([Record("t:1", value)], schema).events[0].key == b"5"
     assert decode([Record("t:1", value, key=b"own")], schema).events[0].key == b"own"

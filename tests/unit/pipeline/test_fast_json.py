@@ -18,7 +18,7 @@ from detectd.pipeline.schema import Schema
 SCHEMAS = [
     Schema(("a", "é b"), max_record_bytes=300),
     Schema(("a", "é b"), missing="median", max_missing=1),
-    Schema(("a", "é b"), key="host", timestamp="at"),
+    Schema(("a", "é b"), key=("host",), timestamp="at"),
     Schema(("a", "é b"), numeric_strings=True, timestamp="at", missing="median"),
     Schema(("a", Function("hour", "hour"), "é b"), timestamp="at"),
     Schema((Function("weekday", "day"), "a"), timestamp="at", missing="median"),
@@ -106,7 +106,7 @@ def test_a_number_too_large_for_a_double_matters_only_where_it_is_asked_for():
 
 
 @pytest.mark.parametrize(
-    "schema", [Schema(("a", "b.c")), Schema(("a",), key="a"), Schema(("a",), timestamp="t[0]")]
+    "schema", [Schema(("a", "b.c")), Schema(("a",), key=("a",)), Schema(("a",), timestamp="t[0]")]
 )
 def test_there_is_none_for_paths_and_for_features_that_are_keys(schema):
     assert typed_reader(schema) is None

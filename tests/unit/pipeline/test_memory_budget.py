@@ -26,7 +26,7 @@ from detectd.sources.kafka import KafkaSource
 from detectd.sources.reader import Reader
 
 MIB = 1 << 20
-SCHEMA = Schema(features=("a",), key="k", missing="dead_letter", max_record_bytes=16 * MIB)
+SCHEMA = Schema(features=("a",), key=("k",), missing="dead_letter", max_record_bytes=16 * MIB)
 WIDE = tuple(f"{place:0>40}" for place in range(500))
 
 
@@ -147,7 +147,7 @@ def test_a_header_of_too_many_columns_is_none():
 
 
 def test_names_of_fields_to_choose_from_are_bounded():
-    watch = FieldWatch(Schema(features=("a",), key="host", timestamp="t"))
+    watch = FieldWatch(Schema(features=("a",), key=("host",), timestamp="t"))
     batch = [
         Record(f"e:{n}", b"{%b}" % b",".join(b'"%d.%d":{"x":1}' % (n, i) for i in range(20_000)))
         for n in range(3)

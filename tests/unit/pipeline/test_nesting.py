@@ -62,7 +62,7 @@ def nested(levels, shape):
 @pytest.mark.parametrize("shape", ["arrays", "objects"])
 @pytest.mark.parametrize("feature", ["a", "deep.x"])
 def test_what_is_deeper_than_the_limit_is_a_dead_letter(shape, feature):
-    schema = Schema(tuple({feature, "a"}), key="deep", missing="median", max_depth=16)
+    schema = Schema(tuple({feature, "a"}), key=("deep",), missing="median", max_depth=16)
     for deep in (1, 2, 15, 16, 17, 18, 200, *TREACHEROUS, 20_000, 100_000):
         decoded = decode([Record("t:1", nested(deep, shape))] * 3, schema)
         if deep <= 16:
@@ -75,14 +75,14 @@ def test_what_is_deeper_than_the_limit_is_a_dead_letter(shape, feature):
 @pytest.mark.parametrize("deep", [*TREACHEROUS, 128, 129])
 def test_no_depth_ends_the_stream_under_the_default(deep):
     records = [Record(f"t:{i}", nested(deep, "objects")) for i in range(2)]
-    decoded = decode([*records, Record("t:2", b'{"a": 2}')], Schema(("a",), key="deep"))
+    decoded = decode([*records, Record("t:2", b'{"a": 2}')], Schema(("a",), key=("deep",)))
     assert len(decoded.dead) == (2 if deep > 128 else 0)
     assert decoded.rows[-1].tolist() == [2.0]
 
 
 def test_an_array_of_many_objects_is_not_deep():
     value = json.dumps({"a": 1, "items": [{"x": [i]} for i in range(5_000)]}).encode()
-    assert not decode([Record("t:1", value)], Schema(("a",), key="items", max_depth=4)).dead
+    assert not decode([Record("t:1", value)], Schema(("a",), key=("items",), max_depth=4)).dead
 
 
 def test_other_formats_have_the_same_limit():

@@ -29,7 +29,7 @@ from detectd.report.anomaly_cards import anomaly_section
 from detectd.report.sample import as_json, as_text
 from detectd.report.text import _anomalies
 
-SCHEMA = Schema(("a", "b"), missing="median", key="k")
+SCHEMA = Schema(("a", "b"), missing="median", key=("k",))
 FIGURES = ("score", "rank", "p_value", "confidence", "log_p_anomaly", "log_p_normal")
 KEPT = {"detectd-verdict", "detectd-model", "detectd-reason", "detectd-id", "detectd-stage"}
 

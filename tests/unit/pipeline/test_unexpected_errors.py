@@ -91,7 +91,7 @@ def test_what_is_not_the_records_fault_is_not_blamed_on_it(failed, monkeypatch):
     def read(value):
         raise failed
 
-    for schema in (Schema(("a",), read=read), Schema(("a",), key="k", read=read)):
+    for schema in (Schema(("a",), read=read), Schema(("a",), key=("k",), read=read)):
         with pytest.raises(type(failed)):
             decode(records(1), schema)
         with pytest.raises(type(failed)):
