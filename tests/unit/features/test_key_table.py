@@ -61,7 +61,9 @@ def test_what_was_not_committed_is_taken_back_and_what_was_comes_back(limits, st
         if step == "commit":
             for changes in table.changes():
                 log.apply(changes)
-            topic |= dict(table.changed_rows())
+            rows = [*table.changed_rows()]
+            assert len(rows) == len({name for name, _ in rows})
+            topic |= dict(rows)
             table.on_commit()
             committed, at_commit = copy.deepcopy(plain), contents(table)
             assert {name: row for name, row in topic.items() if row is not None} == at_commit
@@ -144,6 +146,17 @@ def test_evictions_in_a_row_keep_to_the_order_in_which_keys_were_seen():
     table.rollback()
     score(table, [(b"d", NAN, 1.0), (b"g", NAN, 1.0)])
     assert {*contents(table)} == {b"=d", b"=e", b"=g"}
+
+
+def test_a_key_that_made_room_has_its_turn_again_after_a_rollback():
+    table = KeyTable(WORDS, max_keys=3)
+    score(table, [(key, NAN, 1.0) for key in (b"a", b"b", b"c")])
+    table.on_commit()
+    for newcomer in (b"d", b"e"):
+        score(table, [(newcomer, NAN, 1.0)])
+        assert b"a" not in table
+        assert b"b" in table
+        table.rollback()
 
 
 def test_the_latest_time_is_that_of_no_late_event():
