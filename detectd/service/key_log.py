@@ -24,8 +24,8 @@ from detectd.features.key_changes import RowsByName
 from detectd.features.key_rows import HEADER_WORDS, remap
 from detectd.filesystem import atomic_files
 from detectd.filesystem.os_errors import explained
+from detectd.models.locks import locked_file
 from detectd.service import key_frames
-from detectd.service.warmup_log import locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -70,7 +70,7 @@ class KeyLog:
         self._next: LogFile | None = None
         self._state: dict[str, Any] = {}
         self._others = True
-        self._lock = locked(
+        self._lock = locked_file(
             directory / "keys.lock",
             f"{directory}: another detectd keeps the state of its keys here; stop it, or set "
             f"another {key}",

@@ -24,6 +24,7 @@ from detectd.settings.ends import OutputSettings, SinkSettings, SourceSettings, 
 from detectd.settings.environment import overrides
 from detectd.settings.event import EventSettings  # noqa: TC001 - pydantic needs it
 from detectd.settings.kafka import KafkaSettings, SchemaRegistrySettings
+from detectd.settings.keys import KeysSettings
 from detectd.settings.operation import LogSettings, ModelsSettings, PathsSettings, ServerSettings
 from detectd.settings.training import DriftSettings, TrainingSettings
 from detectd.settings.types import RELOADABLE
@@ -40,6 +41,7 @@ class Settings(BaseSettings):
     kafka: KafkaSettings = KafkaSettings()
     schema_registry: SchemaRegistrySettings = SchemaRegistrySettings()
     event: EventSettings
+    keys: KeysSettings = KeysSettings()
     output: OutputSettings = OutputSettings()
     detector: DetectorSettings = DetectorSettings()
     rejector: Annotated[RejectorSettings, RELOADABLE] = RejectorSettings()
