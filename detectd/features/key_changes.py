@@ -74,6 +74,26 @@ def differing(
     return counts, words[:total].copy(), values[:total].copy()
 
 
+@compiled
+def scatter(
+    rows: Floats,
+    slots: Places,
+    new: NDArray[np.bool_],
+    counts: NDArray[np.uint32],
+    words: NDArray[np.uint32],
+    values: Floats,
+) -> None:
+    """Write into `rows` what `differing` has found."""
+    first = 0
+    for i in range(len(slots)):
+        row = rows[slots[i]]
+        if new[i]:
+            row[:] = 0.0
+        for k in range(first, first + counts[i]):
+            row[words[k]] = values[k]
+        first += counts[i]
+
+
 class RowsByName:
     """Builds a table again from the changes that made it."""
 
@@ -95,8 +115,10 @@ class RowsByName:
         places = np.array([self._placed(name) for name in changes.names], dtype=np.intp)
         if len(changes.words) and int(changes.words.max()) >= self._width:
             raise ValueError(f"a row has {self._width} words, none numbered {changes.words.max()}")
-        self._rows[places[changes.new]] = 0.0
-        self._rows[np.repeat(places, changes.counts), changes.words] = changes.values
+        # What comes from a file need not be aligned.
+        words = np.require(changes.words, requirements="A")
+        values = np.require(changes.values, requirements="A")
+        scatter(self._rows, places, changes.new, changes.counts, words, values)
         self.counters = changes.counters
 
     def put(self, name: bytes, row: Floats | None) -> None:
@@ -125,7 +147,9 @@ class RowsByName:
         if place is None:
             place = self._free.pop() if self._free else len(self._place)
             if place >= len(self._rows):
-                more = np.zeros((max(64, len(self._rows)), self._width))
-                self._rows = np.concatenate((self._rows, more))
+                # Memory that is zero already costs nothing until it is written.
+                grown = np.zeros((max(64, 2 * place), self._width))
+                grown[:place] = self._rows
+                self._rows = grown
             self._place[name] = place
         return place

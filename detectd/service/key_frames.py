@@ -120,8 +120,8 @@ def decode(payload: bytes, width: int) -> tuple[str, Changes]:
         return array
 
     lengths = taken("<u4", keys + gone)
-    new, counts = taken("u1", keys).astype(bool), taken("<u4", keys)
-    places, values = taken(_word(width), words), taken("<f8", words)
+    new, counts = taken("u1", keys).astype(bool), taken("<u4", keys).astype(np.uint32)
+    places, values = taken(_word(width), words).astype(np.uint32), taken("<f8", words)
     ends = (offset + np.cumsum(lengths, dtype=np.int64)).tolist()
     names = [payload[end - n : end] for end, n in zip(ends, lengths.tolist(), strict=True)]
     if (ends[-1] if ends else offset) != len(payload) or int(counts.sum()) != words:
