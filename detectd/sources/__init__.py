@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from detectd.pipeline.records import Record
 
 
@@ -110,6 +112,13 @@ class Source(Protocol):
         """What is ours now, by topic/partition; empty where a source has none.
 
         None while we are not in the group that shares them.
+        """
+        return {}
+
+    def claims(self) -> Mapping[str, int]:
+        """What is ours now, by topic/partition: a number that grows each time it comes to us.
+
+        As long as it is the same, nobody else can have committed anything of the partition.
         """
         return {}
 
