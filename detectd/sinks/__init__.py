@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Generator, Mapping, Sequence
 
     from detectd.pipeline.records import KeyRecord, Outgoing, Position, Topic
 
@@ -53,7 +53,7 @@ class Sink(Protocol):
         BrokerUnavailableError if it is unknown what was written: `open` tells.
         """
 
-    def read_keys(self, partitions: Collection[int]) -> Iterator[KeysRead]:  # noqa: ARG002
+    def read_keys(self, partitions: Collection[int]) -> Generator[KeysRead]:  # noqa: ARG002
         """Give the state of keys that commits have left in these partitions, oldest first.
 
         All of it that was committed when this was called. Gives an empty part when nothing came

@@ -40,7 +40,7 @@ from detectd.sinks.local_position import LocalPosition, path_of
 from detectd.sinks.refused_records import tried
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Generator, Mapping, Sequence
     from pathlib import Path
 
     from detectd.kafka import KafkaClient, Place, ProducerRecord
@@ -170,7 +170,7 @@ class KafkaSink(Sink):
         self._committed = position
         self._committed_at = time.monotonic()
 
-    def read_keys(self, partitions: Collection[int]) -> Iterator[KeysRead]:
+    def read_keys(self, partitions: Collection[int]) -> Generator[KeysRead]:
         """See `Sink`."""
         assert self._keys
         return self._keys.read(partitions)

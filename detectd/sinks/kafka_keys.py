@@ -27,7 +27,7 @@ from detectd.pipeline.records import KeyRecord
 from detectd.sinks import KeysRead
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Generator, Mapping, Sequence
 
     from detectd.kafka import KafkaClient, ProducerRecord
     from detectd.kafka.error_codes import Meaning
@@ -91,7 +91,7 @@ class KeysTopic:
                 f"{ours[0].fix}"
             )
 
-    def read(self, partitions: Collection[int]) -> Iterator[KeysRead]:
+    def read(self, partitions: Collection[int]) -> Generator[KeysRead]:
         """See `Sink.read_keys`."""
         for partition in partitions:
             self._require_partition(partition)
@@ -107,7 +107,7 @@ class KeysTopic:
 
     def _until(
         self, reader: Any, begins: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]
-    ) -> Iterator[KeysRead]:
+    ) -> Generator[KeysRead]:
         total = sum(max(0, end - begins[place]) for place, end in ends.items())
         left, heard = total, time.monotonic()
         while left:

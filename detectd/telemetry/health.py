@@ -117,6 +117,7 @@ class Health:
                 self.state,
                 interruption=Interruption(why, before.since if before else now),
                 interruptions=self.state.interruptions + (before is None),
+                restoring=None,
                 partitions=None,
             )
 
@@ -166,6 +167,11 @@ class Health:
         with self._lock:
             total = map(sum, zip(self.state.losses, since, strict=True))
             self.state = replace(self.state, losses=Losses(*total))
+
+    def restoring(self, share: float | None) -> None:
+        """This share of the state of keys has been read back; None while there is nothing to."""
+        if share != self.state.restoring:
+            self._change(restoring=share)
 
     def watched(
         self,

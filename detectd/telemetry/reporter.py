@@ -151,6 +151,14 @@ class TelemetryReporter:
         self.health.turned()
         self.supervisor.holding()
 
+    def restoring(self, share: float) -> None:
+        """So much of the state of keys has been read back."""
+        self.health.restoring(share)
+
+    def restored(self) -> None:
+        """The state of keys is here."""
+        self.health.restoring(None)
+
     def away(self, why: str, within: float) -> None:
         """The other side is away; the next try takes less than `within` seconds."""
         self.health.interrupted(why)
