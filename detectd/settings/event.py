@@ -42,7 +42,7 @@ Feature = Annotated[
 ]
 
 
-def _key(given: Any) -> tuple[str, ...] | None:
+def _key(given: Any) -> tuple[str, ...]:
     names = [given] if isinstance(given, str) else given
     named = isinstance(names, (list, tuple)) and all(isinstance(each, str) for each in names)
     if not named or not names:
@@ -57,7 +57,7 @@ def _key(given: Any) -> tuple[str, ...] | None:
 
 # A name, or several: the key is what the event has of all of them.
 Key = Annotated[
-    tuple[str, ...],
+    str | tuple[str, ...],
     PlainValidator(_key, json_schema_input_type=Name | Annotated[list[Name], Field(min_length=1)]),
 ]
 
@@ -106,6 +106,11 @@ class EventSettings(Section):
             if twice:
                 raise ValueError(f"{twice[0]!r} is listed twice; {advice}")
         return declared
+
+    @property
+    def key_fields(self) -> tuple[str, ...]:
+        """The fields whose values are the key."""
+        return () if self.key is None else _key(self.key)
 
     @property
     def declared(self) -> tuple[Declared, ...]:
