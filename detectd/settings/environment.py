@@ -2,8 +2,8 @@
 
 A variable holds text. What its key takes says how that is read: text stays text, a list or a table
 is JSON, and where a key takes several kinds of values, or any, the text is a number, true or false
-if it looks like one. If a key takes text or a list, what begins with a bracket is a list. A key that
-may be unset is unset by an empty variable.
+if it looks like one. If a key takes text or a list, what begins with a bracket is a list. A key
+that may be unset is unset by an empty variable.
 """
 
 from __future__ import annotations

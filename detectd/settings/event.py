@@ -42,7 +42,7 @@ Feature = Annotated[
 ]
 
 
-def _key(given: Any) -> tuple[str, ...]:
+def _key(given: Any) -> str | tuple[str, ...]:
     names = [given] if isinstance(given, str) else given
     named = isinstance(names, (list, tuple)) and all(isinstance(each, str) for each in names)
     if not named or not names:
@@ -52,7 +52,7 @@ def _key(given: Any) -> tuple[str, ...]:
     twice = next((name for name in names if list(names).count(name) > 1), None)
     if twice is not None:
         raise ValueError(f"{twice!r} is listed twice; list each field once")
-    return tuple(names)
+    return given if isinstance(given, str) else tuple(names)
 
 
 # A name, or several: the key is what the event has of all of them.
@@ -110,7 +110,9 @@ class EventSettings(Section):
     @property
     def key_fields(self) -> tuple[str, ...]:
         """The fields whose values are the key."""
-        return () if self.key is None else _key(self.key)
+        if self.key is None:
+            return ()
+        return (self.key,) if isinstance(self.key, str) else self.key
 
     @property
     def declared(self) -> tuple[Declared, ...]:
