@@ -40,7 +40,7 @@ def schema(settings: Settings) -> Schema:
     event = settings.event
     return Schema(
         features=event.declared,
-        key=event.key or (),
+        key=event.key_fields,
         timestamp=event.timestamp,
         numeric_strings=event.numeric_strings,
         missing=event.missing,

@@ -2,7 +2,8 @@
 
 A variable holds text. What its key takes says how that is read: text stays text, a list or a table
 is JSON, and where a key takes several kinds of values, or any, the text is a number, true or false
-if it looks like one. A key that may be unset is unset by an empty variable.
+if it looks like one. If a key takes text or a list, what begins with a bracket is a list. A key
+that may be unset is unset by an empty variable.
 """
 
 from __future__ import annotations
@@ -156,6 +157,8 @@ def _of_kind(annotation: Any, text: str) -> Any:
     if type(None) in kinds and not text:
         return None
     if any(map(_is_list, kinds)):
+        if str in kinds and not text.lstrip().startswith("["):
+            return text
         return _json(text, list, 'a list is written as JSON: ["a", "b"]')
     if any(map(_is_table, kinds)):
         return _json(text, dict, 'a table is written as JSON: {"key": 1}')
