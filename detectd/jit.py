@@ -47,7 +47,7 @@ def compiled(function: F) -> F:
 
 @cache
 def _is_safe(directory: str) -> bool:
-    """Whether nobody else could have written what is there; if not, `refused` says why."""
+    """Return whether no other user could have written what is there; if not, `refused` says why."""
     if os.environ.get(CHECK_OWNERS, "").lower() == "false":
         return True
     try:

@@ -75,7 +75,7 @@ class Stream:
 class _WhileQuiet:
     """Stands where a filter has the pattern of the messages that it is for.
 
-    scikit-learn makes the filters anew from their `pattern` around each of its own calls; in these
+    scikit-learn makes the filters again from their `pattern` around each of its own calls; in these
     all messages are meant.
     """
 

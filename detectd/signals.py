@@ -75,7 +75,7 @@ class Reload:
         self.requested = False
 
     def take(self) -> bool:
-        """Whether it was asked for; it is done with then."""
+        """Return whether it was asked for; it is done with then."""
         asked, self.requested = self.requested, False
         return asked
 

@@ -136,7 +136,8 @@ def _prepare(directory: Path) -> None:
 
 
 def _costs(out: Path, costs: Costs, bound: float) -> str:
-    """The cost an event, from the truth: as it went, and had every event been given a verdict."""
+    """Return the cost an event, from the truth: as it went, and had every event been given a
+    verdict."""
     answers = {topic: _answers(out / f"{topic}.jsonl") for topic in VERDICTS}
     given = np.repeat(
         np.arange(len(VERDICTS), dtype=np.int8), [len(each) for each in answers.values()]

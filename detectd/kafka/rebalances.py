@@ -1,7 +1,7 @@
 """Which partitions come and go, as kafka-python 3.0 tells it and as it should.
 
-Three of its errors would lose records or read them twice, and are mended here and in
-`kafka_python`; each has a test that fails without the mend, or the campaign that found it.
+Three of its errors would lose records or read them twice, and are fixed here and in
+`kafka_python`; each has a test that fails without the fix, or the campaign that found it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Listener(Protocol):
 
 
 class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Passes on what the group decides, and mends what kafka-python makes of it."""
+    """Passes on what the group decides, and fixes what kafka-python makes of it."""
 
     def __init__(self, listener: Listener, consumer: Any) -> None:
         self._listener = listener
@@ -71,7 +71,7 @@ class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
         self.on_partitions_revoked(lost)
 
     def check(self) -> None:
-        """Raise Interrupted where partitions are left from a membership that has ended.
+        """Raise BrokerUnavailableError if partitions are left from a membership that has ended.
 
         A process that was frozen while it joined is put out of the group without being told so,
         and would read partitions that come back to it from where it once was.

@@ -131,7 +131,7 @@ class Collection:
             self._go_on_looking()
 
     def times(self) -> NDArray[np.int64]:
-        """The times (filled,) of the rows by place, `NO_TIME` for none."""
+        """Return the times (filled,) of the rows by place, `NO_TIME` for none."""
         return np.array(self._times, dtype=np.int64)
 
     def _begin(self) -> None:

@@ -18,12 +18,13 @@ LISTED, SHOWN = 20, 160
 
 
 def what_is_there(name: str, fields: Mapping[str, Any]) -> str:
-    """The rest of a sentence that says that `name` is missing; empty if it is there, but null."""
+    """Return the rest of a sentence that says that `name` is missing; empty if it is there, but
+    null."""
     return _said(name, tuple(each[:LONGEST] for each in islice(names_of(fields), COMPARED)))
 
 
 def alternatives(name: str, known: Collection[str], kind: str = "fields") -> str:
-    """The known name nearest to one that is not there, and all of them."""
+    """Return the known name nearest to one that is not there, and all of them."""
     listed = [*known]
     if not listed:
         return f"there are no {kind}"
@@ -35,7 +36,7 @@ def alternatives(name: str, known: Collection[str], kind: str = "fields") -> str
 
 
 def names_of(fields: Mapping[str, Any], prefix: str = "", depth: int = 4) -> Iterator[str]:
-    """The fields by their names, those of nested objects and arrays by their paths."""
+    """Yield the fields by their names, those of nested objects and arrays by their paths."""
     for name, value in fields.items():
         path = f"{prefix}{name}"
         if isinstance(value, list):

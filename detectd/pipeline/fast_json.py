@@ -118,7 +118,7 @@ class TypedReader:
 
 
 def _events(schema: Schema) -> Callable[[list[bytes], Sequence[Record], list[Any]], list[Event]]:
-    """What makes events of their values, their records and their rows."""
+    """Return what makes events of their values, their records and their rows."""
     keyed, timed = schema.key is not None, schema.timestamp is not None
 
     def events(values: list[bytes], records: Sequence[Record], rows: list[Any]) -> list[Event]:
@@ -140,7 +140,7 @@ def _events(schema: Schema) -> Callable[[list[bytes], Sequence[Record], list[Any
 
 
 def _figures(schema: Schema) -> Callable[[list[Any]], list[Figures]]:
-    """What makes figures of rows: NaN if one is missing and will be imputed.
+    """Return what makes figures of rows: NaN if one is missing and will be imputed.
 
     It raises ValueError if too many of one row are missing.
     """

@@ -33,7 +33,7 @@ to_json = msgspec.json.Encoder(decimal_format="number").encode
 
 
 def key_bytes(value: Any) -> bytes | None:
-    """The key that a field's value gives: its text, or its JSON."""
+    """Return the key that a field's value gives: its text, or its JSON."""
     if value is None:
         return None
     return value.encode() if isinstance(value, str) else to_json(value)

@@ -132,7 +132,7 @@ _width = _Widths()
 
 
 def _extra_of_row(record: Record) -> int:
-    """What a row of CSV takes as JSON, beyond its own bytes."""
+    """Return what a row of CSV takes as JSON, beyond its own bytes."""
     return escaped(record.value or b"") - len(record.value or b"") + _width(record.columns)
 
 

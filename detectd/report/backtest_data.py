@@ -64,7 +64,7 @@ class BacktestData:
 class Backtest:
     """A history and the model that judged it.
 
-    `warmup` counts the events that trained the model, 0 where it was there before; `familiar` those
+    `warmup` counts the events that trained the model, 0 if it was there before; `familiar` those
     judged whose rows are among the ones that trained it; `dead` the dead letters by stage.
     """
 

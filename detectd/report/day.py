@@ -57,7 +57,7 @@ def _mean(zone: Zone, shares: tuple[float, ...], costs: Costs) -> float:
 
 
 def day_lines(found: dict[str, Any]) -> Iterator[str]:
-    """The days of a plan as a table; nothing if it has none."""
+    """Yield the days of a plan as a table; nothing if it has none."""
     if found["events_per_day"] is None:
         return
     yield (

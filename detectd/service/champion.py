@@ -99,8 +99,8 @@ class Champion:
             self.begin_again()
 
     def answer(self, records: Sequence[Record]) -> tuple[ScoredBatch, list[int]]:
-        """One output for each record, in order, and what there is to learn; and how many of the
-        scores it took to each alarm that was raised."""
+        """Return one output for each record, in order, and what there is to learn; and how many of
+        the scores it took to each alarm that was raised."""
         judge = self.serving.judge
         scored = judge_records(records, self._schema, judge, original=self._original)
         self._scores.append(scored.scores)

@@ -95,7 +95,7 @@ class Retrainer:
         return self._refit is not None
 
     def outcomes(self) -> list[Outcome]:
-        """How refits have ended since this was asked before."""
+        """Return how refits have ended since this was asked before."""
         outcomes, self._outcomes = self._outcomes, []
         return outcomes
 
@@ -291,7 +291,8 @@ def of_another_champion(past: dict[str, Any]) -> dict[str, Any]:
 
 
 def begun(options: RetrainingOptions, store: Store, champion: Serving) -> Retrainer:
-    """A `Retrainer` with an empty window. Raises DetectdError if the store cannot keep it."""
+    """Return a `Retrainer` with an empty window. Raises DetectdError if the store cannot keep
+    it."""
     with contextlib.ExitStack() as undone:
         try:
             retrainer = Retrainer(options, store, champion)

@@ -35,7 +35,7 @@ class StartupGuard:
             self._held, self._bytes = [], 0
 
     def pass_on(self, outgoing: list[Outgoing], *, last: bool) -> list[Outgoing] | None:
-        """What may be committed now; None while that is undecided.
+        """Return what may be committed now; None while that is undecided.
 
         Raises ConfigError if the first `limit` outputs, or as many as may be held in memory, are
         all dead letters. A bounded stream that ends before that is passed on as it is.

@@ -259,7 +259,7 @@ class FileSource(Source):
             self._losses.lost(position["line"], losses.NEXT_GONE, None)
 
     def _begin(self) -> None:
-        """The file from its start; where it is followed and not there yet, nothing for now."""
+        """The file from its start; if it is followed and not there yet, nothing for now."""
         self._chain.close()
         file = self._chain.place.open(patient=False) if self.follow else self._open(self.path)
         self._chain.begin(file, self._generation)
@@ -299,7 +299,7 @@ class FileSource(Source):
         return True
 
     def _find_content(self) -> bool:
-        """The current file was truncated: go on in the copy that was made of it before, if any."""
+        """Go on in the copy that was made of a truncated file before, if any."""
         chain, reader = self._chain, self._reading
         assert chain.current
         past = reader.identity()

@@ -106,7 +106,7 @@ class FileReader:
         return part
 
     def finish(self) -> bool:
-        """The file is at its end: what is left of it is a record. True if there is one."""
+        """Take what is left at the end of the file for a record; return whether there is one."""
         self._end_hole()
         if rest := self._holes.finish():
             self._reader.feed(rest)

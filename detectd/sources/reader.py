@@ -1,4 +1,4 @@
-"""From chunks of bytes to numbered records, under their header where they are CSV. Pure."""
+"""From chunks of bytes to numbered records, under their header if they are CSV. Pure."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Reader:
             self._look_for_the_header(chunk)
 
     def finish(self) -> bool:
-        """The stream has ended: a last line without a line end is a record. True if it is.
+        """Take a last line without a line end for a record; return whether there is one.
 
         Raises ConfigError as `feed`.
         """
@@ -136,7 +136,7 @@ class Reader:
         self.ahead += size
 
     def take(self, limit: int) -> list[Record]:
-        """Up to `limit` records, in order; none until more is fed.
+        """Return up to `limit` records, in order; none until more is fed.
 
         Raises ConfigError if the stream is not written in an encoding that can be read.
         """
@@ -230,7 +230,7 @@ class Reader:
         return dialect, LineSplitter(limit, rows=self._rows, delimiter=delimiter, width=width)
 
     def _unmarked(self, value: bytes) -> bytes:
-        """The first bytes of the stream without a byte order mark."""
+        """Return the first bytes of the stream without a byte order mark."""
         if value.startswith(UTF_16_MARKS):
             raise ConfigError(
                 f"{self.name}: its byte order mark says that it is UTF-16; convert it to UTF-8: "

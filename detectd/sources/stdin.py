@@ -38,7 +38,7 @@ class StdinSource(Source):
         csv: CsvFormat | None = None,
     ) -> None:
         if descriptor is None:
-            if sys.stdin is None:  # Python leaves it out where it was closed at the start.
+            if sys.stdin is None:  # Python leaves it out if it was closed at the start.
                 raise ConfigError("source.kind: stdin is closed; pipe records into the command")
             descriptor = sys.stdin.fileno()
         self._descriptor = descriptor
@@ -84,8 +84,8 @@ class StdinSource(Source):
         """Nothing to do: a pipe does not remember."""
 
     def progress(self) -> float | None:
-        """A pipe does not tell how much is to come."""
+        """Return None: a pipe does not say how much is to come."""
         return None
 
     def close(self) -> None:
-        """Leave the pipe to whoever opened it."""
+        """Leave the pipe to the process that opened it."""

@@ -1,4 +1,4 @@
-"""What the service is doing: told by the loop, read by whoever asks.
+"""What the service is doing: told by the loop, read by the pages.
 
 Each call replaces one immutable `State`. A reader sees one moment and never waits for the loop, nor
 the loop for a reader. Time is the monotonic clock's, so that a clock set back or forth alarms
@@ -63,7 +63,7 @@ class Health:
         )
 
     def turned(self, within: float | None = None) -> None:
-        """The loop is alive. The next turn may take `within` seconds where that is the longer."""
+        """The loop is alive. The next turn may take `within` seconds if that is longer."""
         allowed = max(self.state.watchdog_seconds, within or 0.0)
         self._change(turned=self.clock(), allowed=allowed)
 
@@ -105,7 +105,7 @@ class Health:
         self._change(serving=serving, observed=dict(observed), keys=keys, since=since, warming=None)
 
     def warming_up(self, progress: Progress | None) -> None:
-        """No model answers; its training rows are being collected, None where elsewhere."""
+        """No model answers; its training rows are being collected, None if elsewhere."""
         self._change(serving=None, observed={}, keys=(), warming=progress)
 
     def interrupted(self, why: str) -> None:

@@ -1,4 +1,4 @@
-"""Tells whoever watches how the loop goes: the endpoints, the metrics, and systemd.
+"""Reports how the loop goes: the endpoints, the metrics, and systemd.
 
 The loop says what it does in one call a turn; what that means for each of the three is said here.
 """
@@ -64,7 +64,7 @@ class TelemetryReporter:
         self._minutes = Minutes(health.clock())
 
     def listening(self) -> AbstractContextManager[str | None]:
-        """The endpoints, as long as the context lasts."""
+        """Return the endpoints, as long as the context lasts."""
         return serve(self._listen, self._token, self.health, self.metrics, self._allowed_hosts)
 
     def opened(self, *, settled: bool) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from detectd.telemetry.health import Health
     from detectd.telemetry.state import State
 
-# The loop may turn a thousand times in a second; nobody reads that much.
+# The loop may turn a thousand times in a second; no reader needs that much.
 BEAT_SECONDS = 1.0
 
 # A fit that goes on says so every BEAT_SECONDS. One in the start says nothing until it is done.
@@ -82,7 +82,7 @@ class SystemdNotifier:
         self._tell(STOPPING=1, STATUS="stopping")
 
     def _longer(self) -> dict[str, int]:
-        """A turn may be allowed to take longer than the unit's WatchdogSec= foresees."""
+        """Return what allows a turn to take longer than the unit's WatchdogSec= does, if it may."""
         allowed = self._health.state.allowed
         if not 0 < self._watchdog < allowed:
             return {}
@@ -93,12 +93,12 @@ class SystemdNotifier:
         _send(self._address, state, PATIENCE_SECONDS)
 
     def _knock(self, **state: str | int) -> None:
-        """Say what will be said again soon. The loop waits for nobody."""
+        """Say what will be said again soon. The loop does not wait."""
         _send(self._address, state, 0.0)
 
 
 def sentence(state: State, rate: float, now: float) -> str:
-    """How the service is doing at `rate` events a second, and what troubles it most."""
+    """Return how the service is doing at `rate` events a second, and what troubles it most."""
     troubles = [not_ready_reason.why for not_ready_reason in state.not_ready_reasons(now)]
     troubles += state.warnings
     return "; ".join([*_performance(state, rate), *troubles[:1]])
@@ -118,7 +118,8 @@ def _performance(state: State, rate: float) -> Iterator[str]:
 
 
 def _watchdog_seconds(environment: Mapping[str, str]) -> float:
-    """What the manager allows between two WATCHDOG=1; 0 where it does not watch this process."""
+    """Return what the manager allows between two WATCHDOG=1; 0 if it does not watch this
+    process."""
     ours = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
     allowed = environment.get("WATCHDOG_USEC", "")
     return int(allowed) / 1e6 if ours and allowed.isdecimal() else 0.0
@@ -133,7 +134,7 @@ def _microseconds(seconds: float) -> int:
 
 
 def _send(address: str, state: Mapping[str, str | int], patience: float) -> None:
-    """A manager that is gone, or does not read, is no reason to stop: then nobody is told."""
+    """A manager that is gone, or does not read, is no reason to stop: then nothing is sent."""
     if not address:
         return
     lines = (f"{name}={' '.join(str(value).splitlines())}" for name, value in state.items())

@@ -41,24 +41,24 @@ class Axis:
     ticks: Sequence[Tick]
 
     def at(self, values: ArrayLike) -> NDArray[np.float64]:
-        """Where values stand; infinite ones far outside."""
+        """Return where values stand; infinite ones far outside."""
         with np.errstate(over="ignore"):
             places = self.place(np.asarray(values, dtype=np.float64))
         return np.clip(places, -FARTHEST, FARTHEST)
 
     def inside(self, value: float) -> float:
-        """Where one value stands, or the end that it is beyond."""
+        """Return where one value stands, or the end that it is beyond."""
         return float(np.clip(self.at(value), 0.0, 1.0))
 
 
 def linear(low: float, high: float, label: Label = decimal_label, at_most: int = 6) -> Axis:
-    """An axis of even steps from `low` to `high`, low < high."""
+    """Return an axis of even steps from `low` to `high`, low < high."""
     width = high - low
     return Axis(lambda values: (values - low) / width, nice_ticks(low, high, at_most, label))
 
 
 def square_root(high: float, label: Label) -> Axis:
-    """An axis from 0 to `high` that spreads what is small."""
+    """Return an axis from 0 to `high` that spreads what is small."""
 
     def place(values: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.sqrt(values / high)

@@ -183,7 +183,7 @@ def _between(history: Sequence[Period]) -> str:
 
 
 def _told(history: Sequence[Period]) -> tuple[list[float], list[str]]:
-    """The edges of the stripes, and what each says."""
+    """Return the edges of the stripes, and what each says."""
     together = -(-len(history) // STRIPES)
     edges, titles = [0.0], []
     for start in range(0, len(history), together):

@@ -95,7 +95,7 @@ def _shade(axes: plot.Axes, zone: Zone) -> Element:
 
 
 def _window(zone: Zone) -> tuple[int, int]:
-    """The zone and as much again on either side, or a few deviations of a rank."""
+    """Return the zone and as much again on either side, or a few deviations of a rank."""
     deviation = math.sqrt(zone.m * (zone.n - zone.m) / zone.n)
     room = round(max(zone.width / 2, deviation, 2.0))
     return max(0, zone.rank_low - room), min(zone.n, zone.rank_high + room)
