@@ -143,7 +143,7 @@ class Shares:
 
 def _mixture(standard: Array, seed: int) -> BayesianGaussianMixture:
     from sklearn.mixture import BayesianGaussianMixture
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     mixture = BayesianGaussianMixture(
         n_components=min(COMPONENTS, len(standard) - 1),
