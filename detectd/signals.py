@@ -50,7 +50,7 @@ class Stop:
         self._requested.set()
 
     def wait(self, seconds: float) -> None:
-        """Wait so long, or until a stop is asked for."""
+        """Wait that many seconds, or until a stop is asked for."""
         self._requested.wait(max(0.0, seconds))
 
     def listen(self) -> None:

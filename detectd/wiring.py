@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def stream_schema(settings: Settings) -> Schema:
-    """As `schema`, for records of the source: files are JSON or CSV, Kafka's may be Avro."""
+    """Return the schema for records of the source: files are JSON or CSV, Kafka's may be Avro."""
     plain = derive.schema(settings)
     if settings.source.format != "avro":
         return plain

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 # The keys that need no new scores, and their sections.
 SECTIONS = {"T": "rejector", "contamination": "detector", "max_abstain_rate": "rejector"}
 
-# So many variants are a table that someone reads.
+# This many variants are a table that someone reads.
 MOST_VARIANTS = 200
 
 # T and a budget imply each other, so that the one that is swept replaces the other.

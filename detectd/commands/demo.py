@@ -127,7 +127,7 @@ def _simulate(directory: Path, events: int, say: Callable[[str], None]) -> Setti
 
 
 def _prepare(directory: Path) -> None:
-    """An empty directory; one that an earlier demo has filled is emptied."""
+    """Return an empty directory; one that an earlier demo has filled is emptied."""
     if directory.exists() and not (directory / MARKER).exists() and any(directory.iterdir()):
         raise UsageError(f"--directory {directory}: not empty, and not from a demo; name another")
     shutil.rmtree(directory, ignore_errors=True)

@@ -169,5 +169,5 @@ def _named(key: str, field: Field | None, use: str) -> str:
 
 
 def _quoted(value: str | list[str]) -> str:
-    """As TOML has it, which has JSON's strings and lists."""
+    """Return the value as TOML has it, which has JSON's strings and lists."""
     return json.dumps(value, ensure_ascii=False)

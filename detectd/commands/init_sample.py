@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-# So much of a file is looked at, from the beginning on.
+# This much of a file is looked at, from the beginning on.
 LONGEST = 16 << 20
 RECORDS = 20_000
 

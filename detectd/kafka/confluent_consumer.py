@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # ctypes raises an error that is pending after a call of Python's own interface.
 raise_pending = ctypes.pythonapi.PyErr_Occurred
 
-# librdkafka waits for all the records that it is asked for, and so long with errors, too.
+# librdkafka waits for all the records that it is asked for, and this long with errors, too.
 CONSUME_SECONDS = 0.5
 
 # No offset, one that the brokers do not have, or one of another log.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 LINGER_MS = 5
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 
-# A flush that waits for records which will not be sent is looked after so often.
+# How often a flush is looked after that waits for records which will not be sent.
 FLUSH_SECONDS = 0.2
 HEAR_SECONDS = 1.0
 
@@ -171,7 +171,7 @@ class Producer:
             self._producer.flush(0)
 
     def _insist(self, topic: str, record: dict[str, Any], deadline: float) -> None:
-        """The queue is full: wait until the brokers have taken some of it."""
+        """Wait until the queue is no longer full and the brokers have taken some of it."""
         while time.monotonic() < deadline:
             self._producer.poll(0.1)
             with suppress(BufferError):

@@ -31,7 +31,7 @@ read_any_header_name()
 # By a heartbeat a member learns that the group is sharing out its partitions again.
 HEARTBEAT_SECONDS = 1.0
 
-# A stop waits so long while the group shares out its partitions.
+# A stop waits this long while the group shares out its partitions.
 JOIN_SECONDS = 3.0
 
 # The group waits no longer than a session for members that are gone.
@@ -88,7 +88,7 @@ class Consumer:
         ]
 
     def _poll(self, wait: float, limit: int | None = None) -> Any:
-        """Of kafka-python's own, and see a join through that a poll before has not waited for.
+        """Poll kafka-python, and see a join through that a poll before has not waited for.
 
         A join for the sake of new metadata is needed no more for kafka-python once it has shared
         out the partitions: if a poll ends just then, no other takes note of how it went on.
@@ -188,7 +188,7 @@ def all_headers(headers: Sequence[tuple[str, bytes | None]]) -> Headers:
 def records(
     consumed: Sequence[Any], headers: Callable[[Any], Headers] = all_headers
 ) -> list[Record]:
-    """Records of one partition, as kafka-python gives them; at least one.
+    """Return the records of one partition, as kafka-python gives them; at least one.
 
     `headers` says which of its headers a record keeps.
     """

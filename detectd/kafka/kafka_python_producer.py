@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from detectd.kafka import KafkaClient, Place, ProducerRecord
 
 # The brokers finish a transaction after they have acknowledged its commit, and let the next one
-# begin when they have; kafka-python waits so long between its tries.
+# begin when they have; kafka-python waits this long between its tries.
 RETRY_MS = 20
 
 # Larger requests cost less a record; a flush does not wait for one to fill.

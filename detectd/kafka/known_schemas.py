@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 # What the registry did not have may have been registered since.
 UNKNOWN_SECONDS = 30.0
 
-# So many ids that it turns out not to have are asked for in that time, each of which takes as long
-# as thousands of records: a writer of records could hold up the stream with them.
+# This many ids that it turns out not to have are asked for in that time, each of which takes as
+# long as thousands of records: a writer of records could hold up the stream with them.
 UNKNOWN_IDS = 100
 
 

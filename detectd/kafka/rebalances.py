@@ -34,13 +34,13 @@ class Listener(Protocol):
     """Who is told which partitions come and go. May be called from a thread of the library."""
 
     def assigned(self, places: Collection[Place]) -> None:
-        """These are ours now."""
+        """Take these partitions over."""
 
     def revoked(self, places: Collection[Place]) -> None:
-        """These are no longer ours."""
+        """Let go of these partitions."""
 
     def displaced(self, places: Mapping[Place, Displaced]) -> None:
-        """The brokers have no records at the offsets of these; seek them."""
+        """Seek these partitions: the brokers have no records at their offsets."""
 
 
 class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -61,13 +61,14 @@ class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
         self._listener.assigned([tuple(place) for place in assigned])
 
     def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
-        """Taken from what we have."""
+        """Take these from what we have."""
         for place in revoked:
             self._given.pop(place, None)
         self._listener.revoked([tuple(place) for place in revoked])
 
     def on_partitions_lost(self, lost: Collection[TopicPartition]) -> None:
-        """The group went on without us, and others may have read these partitions since."""
+        """Let go of partitions with which the group went on without us: others may have read them
+        since."""
         self.on_partitions_revoked(lost)
 
     def check(self) -> None:
@@ -78,7 +79,7 @@ class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
         """
         member = self._member_id()
         if member and any(then != member for then in list(self._given.values())):
-            raise BrokerUnavailableError("Kafka failed, reading: the group took us for dead")
+            raise BrokerUnavailableError("Kafka failed, reading: the session expired")
 
     def _member_id(self) -> str:
         return str(self._consumer.group_metadata().member_id)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 PANEL = ("KNN", "IForest", "LOF", "HBOS", "PCA", "COPOD", "OCSVM", "LODA", "GMM")
 # Fewer detectors than this see too little, and fewer rows have no components.
 FEWEST_DETECTORS, FEWEST_ROWS = 3, 50
-# A mixture of so many rows takes seconds; more of them take minutes and know little more.
+# A mixture of this many rows takes seconds; more of them take minutes and know little more.
 MOST_ROWS = 1000
 
 # Logarithms nearer to each other than this differ by rounding.

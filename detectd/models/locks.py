@@ -71,7 +71,7 @@ def in_use(home: Path) -> Iterator[int]:
 
 
 def hold(home: Path) -> int:
-    """As `in_use`, until the descriptor that this returns is closed."""
+    """Take the lock of `in_use`, until the descriptor that this returns is closed."""
     descriptor = directory(home)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH)
@@ -126,7 +126,7 @@ def try_lock(descriptor: int, how: int) -> bool:
 
 
 def _leave_to_owner(descriptor: int, store: Path) -> None:
-    """A lock file that root has made must not keep the service out."""
+    """Give a lock file that root has made to the owner of the store."""
     if os.geteuid() == 0:
         owner = store.stat()
         os.fchown(descriptor, owner.st_uid, owner.st_gid)

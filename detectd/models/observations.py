@@ -69,7 +69,8 @@ class Observations:
         self._span = 1
 
     def add(self, counts: Mapping[str, int], scores: Floats, when: float) -> None:
-        """A batch was committed at `when`, Unix time, with these verdicts and scores (k,).
+        """Count a batch that was committed at `when`, Unix time, with these verdicts and scores
+        (k,).
 
         Other keys of `counts` than the verdicts are ignored. Costs O(k log BINS).
         """

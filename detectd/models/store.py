@@ -96,7 +96,7 @@ class Store:
         return self.load_from(self.directory / version, version)
 
     def load_from(self, home: Path, version: str) -> Loaded:
-        """As `load`, of a version whose files are in the directory `home`."""
+        """Read a model as `load` does, of a version whose files are in the directory `home`."""
         try:
             require_private(KEY, self.directory, check_owners=self._check_owners)
             with locks.in_use(home) as descriptor:
@@ -268,7 +268,7 @@ class Store:
         return choices.history(self.directory)
 
     def _let_answer(self, history: list[str]) -> None:
-        """The last of `history` answers, and so does not score along."""
+        """Let the last of `history` answer, and no longer score along."""
         choices.write_history(self.directory, history)
         if self.candidate() == history[-1]:
             choices.write_candidate(self.directory, None)

@@ -229,7 +229,7 @@ def sweep(directory: Path) -> None:
 
 @contextlib.contextmanager
 def _own_directory(parent: Path) -> Iterator[Path]:
-    """A new directory that no service sweeps while we hold its lock; gone afterwards."""
+    """Make a directory that no service sweeps while we hold its lock; gone afterwards."""
     home, lock = _new_directory(parent)
     try:
         yield home

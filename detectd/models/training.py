@@ -130,7 +130,7 @@ def constant_features(model: Model) -> list[str]:
 
 
 def calibration_size(total: int, recipe: Recipe) -> int:
-    """Return n, the number of calibration scores that so many training rows leave."""
+    """Return n, the number of calibration scores that N training rows leave."""
     return round(total * recipe.fraction) if recipe.method == "holdout" else total
 
 

@@ -11,8 +11,8 @@ from detectd.nearest import nearest
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
-# An event may have thousands of names, of any length: so many are compared, up to that length, and
-# so many are listed, in as many characters.
+# An event may have thousands of names, of any length: this many are compared, up to that length,
+# and this many are listed, in as many characters.
 COMPARED, LONGEST = 100, 64
 LISTED, SHOWN = 20, 160
 

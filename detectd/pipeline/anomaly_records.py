@@ -25,7 +25,7 @@ PREFIX = "detectd-"
 # Events longer than this (bytes) are not decoded again to show what their features were.
 LARGEST_EVENT = 65_536
 
-# A key, a text among the features, an id is cut to so many characters.
+# A key, a text among the features, an id is cut to this many characters.
 LONGEST = 200
 
 # Integers beyond are not those of JSON's other readers.

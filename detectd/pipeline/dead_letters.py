@@ -166,7 +166,7 @@ def read(
 
 
 def grouped(letters: Iterable[Letter], most: int = memory_budget.GROUPS) -> list[Group]:
-    """By stage and error, the most frequent first; within a group in the order of `letters`.
+    """Order by stage and error, the most frequent first; within a group in the order of `letters`.
 
     At most `most` groups. If there are more kinds, the rarest so far are counted together, in a
     last group of stage `other`; one that comes again is counted from there on.

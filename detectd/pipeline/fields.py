@@ -94,7 +94,7 @@ def _text_milliseconds(text: str) -> float:
 
 
 def _compact_milliseconds(text: str) -> float:
-    """Of digits: a date if they are as many as one has and are one, else an epoch time."""
+    """Return the time that digits mean: a date if they are one, otherwise an epoch time."""
     if len(text) in COMPACT and text.isdigit():
         try:
             return _utc_milliseconds(datetime.fromisoformat(f"{text[:8]}T{text[8:] or '00'}"))

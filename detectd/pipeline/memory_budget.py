@@ -147,7 +147,7 @@ def most_records(room: int, columns: Sequence[str] | None = None) -> int:
 
 
 def most_events(batch_bytes: int, columns: int) -> int:
-    """Return how many events of so many feature columns a batch may hold."""
+    """Return how many events of that many feature columns a batch may hold."""
     return max(1, batch_bytes // (RECORD_BYTES + FEATURE_BYTES * columns))
 
 

@@ -138,11 +138,12 @@ class EDetector:
         self._side = (edges[:-1] >= zone.rank_low) + 1 * (edges[:-1] > zone.rank_high)
 
     def begin(self) -> DriftState:
-        """Nothing seen yet."""
+        """Return the state of a monitor that has seen nothing yet."""
         return self._afresh(0, 0)
 
     def resume(self, past: dict[str, Any]) -> DriftState:
-        """From what `DriftState.as_dict` gave; from the beginning if its bins are not ours."""
+        """Return the state that `DriftState.as_dict` gave; from the beginning if its bins are not
+        ours."""
         if past.get("widths") != self._widths.tolist():
             return self.begin()
         arrays = {name: _unpacked(past[name], kind) for name, kind in ARRAYS.items()}

@@ -104,7 +104,8 @@ class RiskCoverage:
 
 
 def risk_coverage(doubt: Floats, wrong: Bools, events: Ints | None = None) -> RiskCoverage:
-    """From the doubt about each verdict (k,), on any scale, and whether it is wrong (k,).
+    """Return the curve from the doubt about each verdict (k,), on any scale, and whether it is
+    wrong (k,).
 
     `events` (k,) counts the events that each stands for; one, if left out.
     Raises ValueError if there are no events.

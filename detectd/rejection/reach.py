@@ -145,7 +145,7 @@ def _ranks(n: int, contamination: Fraction, share: Fraction) -> int:
 
 
 def _largest_T(n: int, m: int, ranks: int) -> float:  # noqa: N802
-    """Return the largest T whose zone leaves so many ranks above it; at most log 2 if none does."""
+    """Return the largest T that leaves `ranks` above the zone; log 2 at most if none does."""
     return _below(rank_log_tails(n, m, n - ranks + 1)[1])
 
 

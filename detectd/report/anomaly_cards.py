@@ -25,7 +25,8 @@ NOTE = (
 
 
 def anomaly_section(anomalies: Mapping[str, Any]) -> Element:
-    """Everything that is remembered of a model's anomalies, see `report.anomalies.remembered`."""
+    """Return everything that is remembered of a model's anomalies, see
+    `report.anomalies.remembered`."""
     if not anomalies["latest"]:
         return tag("p", "None yet under this model.")
     return tag(

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     Ints = np.ndarray[Any, np.dtype[np.int64]]
 
-# A curve has as many steps as there are ranks; so many points draw it.
+# A curve has as many steps as there are ranks; this many points draw it.
 POINTS = 200
 TABLE = (1.0, 0.99, 0.95, 0.9, 0.75, 0.5)
 
@@ -81,7 +81,7 @@ def _allowed(counted: Tally, promise: Promise) -> FiniteHistory | None:
 
 def _rates(counted: Tally, promise: Promise, allowed: FiniteHistory | None) -> dict[str, Any]:
     """`upper` bounds the rate in the long run; whether it is `kept` is judged by the law of a
-    history of so many events, which allows `history_upper`."""
+    history of that many events, which allows `history_upper`."""
     exact, events, delta = promise.exact, counted.events, promise.terms.delta
     kept = None
     if exact is not None:

@@ -1,4 +1,4 @@
-"""What a day of so many events brings: alerts and reviews, and what of them is wrong at most."""
+"""What a day of N events brings: alerts and reviews, and what of them is wrong at most."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def plan_figures(
     terms: Terms, sizes: Sequence[int], events_per_day: int | None = None
 ) -> dict[str, Any]:
     """Return the promise for each number n of calibration scores, and the n that T needs; with
-    `events_per_day`, also what a day of so many brings.
+    `events_per_day`, also what a day of that many brings.
 
     Only the ranks of the scores matter to a promise, so any n different ones stand for them all.
     """

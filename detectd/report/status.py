@@ -12,10 +12,10 @@ from detectd.report.wording import abstention_sentence, reach_sentence, since, s
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# So many partitions are named; of more, those with the largest lag.
+# This many partitions are named; of more, those with the largest lag.
 NAMED = 4
 
-# And so many of the keys with the most anomalies.
+# And this many of the keys with the most anomalies.
 KEYS_NAMED = 5
 KEY_WIDTH = 24
 

@@ -100,7 +100,7 @@ class ActivationWatcher:
         log.warning("model.refused", model=version, reason=why)
 
     def end(self, role: Role) -> None:
-        """Nothing needs to be prepared any more."""
+        """Prepare nothing any more."""
         if preparing := self._preparing.pop(role, None):
             preparing.abandon()
 

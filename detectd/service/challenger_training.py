@@ -61,7 +61,7 @@ def comparable(window: Window, warmup: int) -> bool:
 
 
 def held_out(rows: int, warmup: int) -> int:
-    """Return how many of so many rows are kept from the training, which takes `warmup` at least."""
+    """Return how many of `rows` are kept from the training, which takes `warmup` at least."""
     return max(0, min(rows // 5, rows - warmup))
 
 

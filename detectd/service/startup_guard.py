@@ -26,11 +26,11 @@ class StartupGuard:
         self._bytes = 0
 
     def end(self) -> None:
-        """This configuration has been seen to fit the stream."""
+        """Note that this configuration has been seen to fit the stream."""
         self._held, self._bytes = None, 0
 
     def begin_again(self) -> None:
-        """What was held back will be answered again."""
+        """Forget what was held back: it will be answered again."""
         if self._held is not None:
             self._held, self._bytes = [], 0
 

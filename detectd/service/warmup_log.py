@@ -142,7 +142,7 @@ class RowLog:
         return Collected(rows, len(np.unique(kept["partition"])), len(np.unique(keys)), covered)
 
     def done(self) -> None:
-        """The model is stored; the rows are in it."""
+        """Remove the file: the model is stored, with the rows in it."""
         self.path.unlink(missing_ok=True)
         self.close()
 

@@ -108,7 +108,7 @@ class WindowFile:
         }
 
     def on_commit(self) -> None:
-        """The latest `snapshot` has been committed: files that it does not name may go."""
+        """Remove files that the latest snapshot, which is committed, does not name."""
         if self._others:
             for path in self._directory.glob(self._names):
                 if path.name != self._name:
@@ -126,7 +126,7 @@ class WindowFile:
         return [self.window.kind, self.window.size, self.window.width]
 
     def _begin_file(self) -> None:
-        """What the window holds, in a file that no commit has named yet."""
+        """Write what the window holds to a file that no commit has named yet."""
         self._let_go()
         self._name = self._names.replace("*", secrets.token_hex(8))
         self._others = True

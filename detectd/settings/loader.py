@@ -72,7 +72,7 @@ def load(path: Path) -> Settings:
 
 
 def examine(path: Path) -> Loaded:
-    """As `load`, with what else there is to say."""
+    """Load the settings as `load` does, with what else there is to say."""
     path = path.absolute()
     settings = settle(read(path), str(path))
     variables = overrides(Settings, os.environ)

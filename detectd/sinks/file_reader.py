@@ -101,7 +101,7 @@ class FileOutputs:
     def _current_until(
         self, topic: Topic, committed: Checkpoint
     ) -> Iterator[tuple[IO[bytes] | None, int]]:
-        """The file that the checkpoint names, and how much of it counts.
+        """Return the file that the checkpoint names, and how much of it counts.
 
         None if it has been rotated since: then it is found among those that were.
         """

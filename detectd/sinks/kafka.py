@@ -119,7 +119,7 @@ class KafkaSink(Sink):
         return self._committed
 
     def _connect(self) -> None:
-        """A producer that alone has our transactional id."""
+        """Make a producer that alone has our transactional id."""
         self._producer = self._client.transport.Producer(self._client, self._id, self._batch_bytes)
         if self._id is not None:
             self._producer.take_over()

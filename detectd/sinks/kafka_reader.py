@@ -17,7 +17,7 @@ from detectd.pipeline.records import Record, Topic
 from detectd.sinks.kafka import KafkaSink
 from detectd.sinks.local_position import LocalPosition, path_of
 from detectd.sources import Batch
-from detectd.sources.kafka import offsets_in
+from detectd.sources.kafka_position import offsets_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -123,12 +123,12 @@ class LocalPosition:
         self._write()
 
     def finish(self) -> None:
-        """The pending commit has been made; the next `prepare` or `rest` writes so."""
+        """Note that the pending commit has been made; the next `prepare` or `rest` writes so."""
         self._committed, self._pending = self._pending, None
         self._settled = False
 
     def rest(self) -> None:
-        """Nothing is to be committed now: write that nothing is pending, unless it is written."""
+        """Write that nothing is pending, unless it is written."""
         if not self._settled and self._pending is None:
             self._write()
 

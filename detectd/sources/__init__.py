@@ -102,7 +102,7 @@ class Source(Protocol):
         )
 
     def hold(self) -> None:
-        """While the service is busy: show the others that we live. May wait a little."""
+        """Show the group that we live while the service is busy. May wait a little."""
         return
 
     def absent(self) -> str | None:

@@ -114,7 +114,7 @@ class FileReader:
         return self._half
 
     def idle(self, now: float) -> bool:
-        """Nothing more is there at the moment. True if that has made records: see `Reader`."""
+        """Note that nothing more is there now; return whether that made records: see `Reader`."""
         return self._reader.idle(now)
 
     @property

@@ -57,7 +57,7 @@ class GroupGuard:
         raise BrokerUnavailableError(f"{message}; waiting, since it may be a process that died")
 
     def rebalanced(self) -> None:
-        """The group has given or taken partitions. Call it from any thread."""
+        """Note that the group has given or taken partitions. Call it from any thread."""
         with self._lock:
             self._changed = True
 

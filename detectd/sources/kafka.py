@@ -12,7 +12,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from detectd.errors import ConfigError, PartitionsRevokedError
+from detectd.errors import PartitionsRevokedError
 from detectd.kafka import groups
 from detectd.kafka import topics as broker_topics
 from detectd.pipeline import memory_budget
@@ -20,6 +20,7 @@ from detectd.sources import Batch, Partition, Source
 from detectd.sources.beginnings import beginning
 from detectd.sources.gap_log import GapLog
 from detectd.sources.group_guard import GroupGuard
+from detectd.sources.kafka_position import Offsets, as_position, offsets_in, recognised
 from detectd.sources.topic_ids import TopicIds
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from detectd.kafka.topics import NewTopicConfig
     from detectd.pipeline.records import Record
     from detectd.sources import Gap
-
-Offsets = dict[tuple[str, int], int]
 
 HOLD_SECONDS = 0.1
 
@@ -98,7 +97,7 @@ class KafkaSource(Source):
         BrokerUnavailableError if no broker answers, RefusedError if a broker refuses us.
         """
         if position is not None:
-            self._resume = self._recognised(position)
+            self._resume = recognised(position, self._topics)
         names = {topic: topic for topic in self._topics}
         self._counts = broker_topics.require(self._client, "source.topics", names, self._creation)
         if self._guard:
@@ -299,34 +298,12 @@ class KafkaSource(Source):
             read = self._resume | read
         else:
             read = {place: read[place] for place in self._unanswered}
-        offsets: dict[str, dict[str, int]] = {}
-        for (topic, partition), offset in sorted(read.items()):
-            offsets.setdefault(topic, {})[str(partition)] = offset
-        ids = self._ids.known
-        return {"group": self._client.group_id, "offsets": offsets, "topic_ids": ids}
+        return as_position(self._client.group_id, read, self._ids.known)
 
     def _committable(self) -> Offsets:
         """Return what the group may learn: of other members' partitions they know more than we
         do."""
         return {place: self._resume[place] for place in self._next if place in self._resume}
-
-    def _recognised(self, position: dict[str, Any]) -> Offsets:
-        offsets = offsets_in(position)
-        if "group" not in position or (offsets and not {t for t, _ in offsets} & {*self._topics}):
-            raise ConfigError(
-                "source: the last commit is of another source; go back to it, or give the sink "
-                "another place (sink.directory, kafka.transactional_id)"
-            )
-        return offsets
-
-
-def offsets_in(position: dict[str, Any], name: str = "offsets") -> Offsets:
-    """Return what a position says of each partition: the offset after the last record."""
-    return {
-        (topic, int(partition)): offset
-        for topic, partitions in position.get(name, {}).items()
-        for partition, offset in partitions.items()
-    }
 
 
 def _names(places: Collection[Place]) -> str:

@@ -214,7 +214,7 @@ class LineSplitter:
             self._give_up(cuts)
 
     def _close(self, cuts: list[Segment | Lines]) -> None:
-        """The last open line closes the field: with the others it is a row, if that is sound."""
+        """Make a row of the open lines, the last of which closes the field, if that is sound."""
         while self._open:
             if self._is_sound():
                 cuts.append(self._row())
@@ -231,7 +231,7 @@ class LineSplitter:
         return self._width in (None, begun + self._open_fields + 1)
 
     def _count(self, fields: int | None, sign: int) -> None:
-        """A line is now behind the first, or no longer."""
+        """Count a line behind the first, or one less."""
         if fields is None:
             self._unsound += sign
         else:
@@ -253,7 +253,7 @@ class LineSplitter:
         return row
 
     def _give_up(self, cuts: list[Segment | Lines]) -> None:
-        """The first open line stands alone, and those after it up to the next open quote.
+        """Take the first open line alone, and those after it up to the next open quote.
 
         Behind that quote all is as it was.
         """

@@ -110,7 +110,7 @@ class Reader:
         return bool(self._cuts)
 
     def idle(self, now: float) -> bool:
-        """Nothing more can be read now, a time in seconds. True if that has made records.
+        """Note that nothing can be read at `now`, in seconds; return whether that made records.
 
         A quote that is not closed `QUOTE_SECONDS` after it was read cannot be meant: what it holds
         back is read as if the stream began behind its line. Raises ConfigError as `feed`.
@@ -180,7 +180,7 @@ class Reader:
         ]
 
     def _look_for_the_header(self, chunk: bytes) -> None:
-        """The chunk is the end of the head; its first line says what separates the fields."""
+        """End the head with this chunk; its first line says what separates the fields."""
         assert self._head is not None
         if self._first_row is not None:
             cuts = self._first_row.feed(chunk)
@@ -216,7 +216,7 @@ class Reader:
         self._adopt(found)
 
     def _adopt(self, found: Found) -> None:
-        """From here on the lines are rows, those of the head first."""
+        """Take the lines for rows from here on, those of the head first."""
         head, self._head, self._first_row = self._head, None, None
         self.header, self.remark = found.header, found.remark
         self._dialect, self._cutter = self._below_header()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from detectd.sources.header import CsvFormat
 
 BLOCK = 1 << 16
-# So much may wait while a batch is answered before the writer has to; more is for root alone.
+# This much may wait while a batch is answered before the writer has to; more is for root alone.
 PIPE = 1 << 20
 
 
@@ -47,7 +47,7 @@ class StdinSource(Source):
         self._closed = False
 
     def start(self, position: dict[str, Any] | None) -> None:  # noqa: ARG002
-        """Nothing to go back to: begin with what comes."""
+        """Begin with what comes: there is nothing to go back to."""
         with contextlib.suppress(OSError):  # A file has no size to set, and a pipe may be full.
             fcntl.fcntl(self._descriptor, fcntl.F_SETPIPE_SZ, PIPE)
 
@@ -81,7 +81,7 @@ class StdinSource(Source):
         return Batch(records, {"line": self._reader.line}, ended)
 
     def acknowledge(self, position: dict[str, Any]) -> None:
-        """Nothing to do: a pipe does not remember."""
+        """Do nothing: a pipe does not remember."""
 
     def progress(self) -> float | None:
         """Return None: a pipe does not say how much is to come."""

@@ -66,7 +66,7 @@ class Tcp:
             return False
 
     def at(self, port: int) -> str:
-        """As it is written, with another port."""
+        """Return the address as it is written, with another port."""
         return f"[{self.host}]:{port}" if ":" in self.host else f"{self.host}:{port}"
 
 
@@ -200,7 +200,7 @@ def _on_unix(path: Path) -> Listener:
 
 @contextlib.contextmanager
 def _alone_in(directory: Path) -> Iterator[None]:
-    """Two processes that both find a socket left behind must not both replace it.
+    """Keep two processes that find a socket left behind from both replacing it.
 
     A user who can read the directory can hold its lock. A process of ours holds it for a moment:
     after that it is another user's, and is not waited for.

@@ -181,7 +181,7 @@ class Distribution:
         self._sum = 0.0
 
     def add(self, value: float) -> None:
-        """One more observation."""
+        """Count one more observation."""
         self._counts[bisect_left(self._metric.buckets, value)] += 1
         self._sum += value
 
@@ -218,7 +218,7 @@ class Metrics(Collector):
         ProcessCollector(registry=self.registry)
 
     def batch(self, counts: Mapping[str, int], dead: Mapping[str, int], seconds: float) -> None:
-        """A batch was committed: outputs by topic, dead letters by stage, and how long it took.
+        """Count a committed batch: outputs by topic, dead letters by stage, and how long it took.
 
         Without outputs nothing is counted: a silent stream would drown the durations that matter.
         """

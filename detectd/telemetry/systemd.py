@@ -45,15 +45,15 @@ class SystemdNotifier:
         self._events = 0
 
     def starting(self) -> None:
-        """A model is loaded, and may have to be fitted again."""
+        """Report the start: a model is loaded, and may have to be fitted again."""
         self._tell(STATUS="loading the model", **_extension(START_SECONDS))
 
     def ready(self) -> None:
-        """The stream is open, or open again; a reload is over."""
+        """Note that the stream is open, or open again; a reload is over."""
         self._tell(READY=1, **self._longer())
 
     def turned(self, events: int) -> None:
-        """The loop has turned, and `events` have been answered in all."""
+        """Note that the loop has turned, and `events` have been answered in all."""
         now = self._health.clock()
         passed = now - self._beat
         if passed < BEAT_SECONDS:
@@ -63,22 +63,23 @@ class SystemdNotifier:
         self._knock(WATCHDOG=1, STATUS=sentence(self._health.state, rate, now))
 
     def holding(self) -> None:
-        """A model is being trained, and the loop keeps its place in the group meanwhile."""
+        """Note that a model is being trained, and the loop keeps its place in the group
+        meanwhile."""
         now = self._health.clock()
         if now - self._beat >= BEAT_SECONDS:
             self._beat = now
             self._knock(WATCHDOG=1, STATUS="training a model", **_extension(HOLD_SECONDS))
 
     def waiting(self, why: str, within: float) -> None:
-        """The other side is away; the next try takes less than `within` seconds."""
+        """Note that the other side is away; the next try takes less than `within` seconds."""
         self._tell(WATCHDOG=1, STATUS=f"waiting: {why}", **self._longer(), **_extension(within))
 
     def reloading(self) -> None:
-        """The configuration is being read again; `ready` says when that is over."""
+        """Note that the configuration is being read again; `ready` says when that is over."""
         self._tell(RELOADING=1, MONOTONIC_USEC=time.monotonic_ns() // 1000)
 
     def stopping(self) -> None:
-        """The batch in hand has been committed, and nothing more is read."""
+        """Note that the batch in hand has been committed, and nothing more is read."""
         self._tell(STOPPING=1, STATUS="stopping")
 
     def _longer(self) -> dict[str, int]:
@@ -134,7 +135,7 @@ def _microseconds(seconds: float) -> int:
 
 
 def _send(address: str, state: Mapping[str, str | int], patience: float) -> None:
-    """A manager that is gone, or does not read, is no reason to stop: then nothing is sent."""
+    """Send the state to the manager, unless it is gone or does not read."""
     if not address:
         return
     lines = (f"{name}={' '.join(str(value).splitlines())}" for name, value in state.items())

@@ -67,7 +67,7 @@ def square_root(high: float, label: Label) -> Axis:
 
 
 def nice_ticks(low: float, high: float, at_most: int, label: Label = decimal_label) -> list[Tick]:
-    """As many multiples of 1, 2 or 5 times a power of ten from `low` to `high` as may be."""
+    """Return as many multiples of 1, 2 or 5 times a power of ten from `low` to `high` as may be."""
     first, last = Fraction(repr(float(low))), Fraction(repr(float(high)))
     exponent = math.floor(math.log10(high - low) - math.log10(at_most + 1)) - 1
     for power in itertools.count(exponent):

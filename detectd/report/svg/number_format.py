@@ -53,7 +53,7 @@ def moment(seconds: float) -> str:
 
 
 def stretch(first: float, last: float) -> str:
-    """From one Unix time to another, to the minute, saying nothing twice."""
+    """Return a span from one Unix time to another, to the minute, saying nothing twice."""
     begin, end = (datetime.fromtimestamp(seconds, UTC) for seconds in (first, last))
     if f"{begin:%F %R}" == f"{end:%F %R}":
         return moment(last)

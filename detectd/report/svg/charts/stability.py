@@ -28,7 +28,7 @@ POINTS = 200
 
 
 def stability_figure(rejector: Rejector) -> Element:
-    """Both probabilities around the zone, as they are and as logarithms."""
+    """Return both probabilities around the zone, as they are and as logarithms."""
     zone, T = rejector.zone, rejector.zone.T
     first, last = _window(zone)
     ranks = np.unique(np.linspace(first, last, POINTS).round().astype(np.int64))
