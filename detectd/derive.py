@@ -36,7 +36,7 @@ REFIT_ROWS = 2_000
 
 
 def schema(settings: Settings) -> Schema:
-    """How an event becomes a feature vector."""
+    """Return how an event becomes a feature vector."""
     event = settings.event
     return Schema(
         features=event.declared,
@@ -52,7 +52,7 @@ def schema(settings: Settings) -> Schema:
 
 
 def _max_missing(asked: float | None, features: int) -> int | None:
-    """A number of features; a share of them is rounded down."""
+    """Return a number of features; a share of them is rounded down."""
     if isinstance(asked, float):
         return math.floor(asked * features + 1e-9)
     return asked
@@ -74,7 +74,7 @@ def feature_state(settings: Settings) -> FeatureState:
 
 
 def csv_format(settings: Settings) -> CsvFormat:
-    """How CSV is written, and the columns that its header must have."""
+    """Return how CSV is written, and the columns that its header must have."""
     asked = settings.source.csv
     return CsvFormat(
         features=settings.event.fields,
@@ -101,7 +101,7 @@ def _order(settings: Settings) -> Literal["random", "time"]:
 
 
 def recipe(settings: Settings) -> Recipe:
-    """What training rows become."""
+    """Return what training rows become."""
     detector, calibration = settings.detector, settings.calibration
     return Recipe(
         detector=detector.name,
@@ -117,9 +117,9 @@ def recipe(settings: Settings) -> Recipe:
 
 
 def terms(settings: Settings, model: Model | None = None) -> Terms:
-    """What the operator asks of the rejector. A rejection costs γ unless said otherwise.
+    """Return what the operator asks of the rejector. A rejection costs γ unless said otherwise.
 
-    Raises ConfigError where γ is left to a model and there is none.
+    Raises ConfigError if γ is left to a model and there is none.
     """
     from detectd.rejection import Costs
     from detectd.rejection.promise import Terms
@@ -144,7 +144,8 @@ def terms(settings: Settings, model: Model | None = None) -> Terms:
 
 
 def warmup_goal(settings: Settings) -> Goal:
-    """What a warm-up collects. Raises DetectdError if so few rows could not train a model."""
+    """Return what a warm-up collects. Raises DetectdError if so few rows could not train a
+    model."""
     from detectd.models.collection import Goal
     from detectd.models.training import fewest_rows
 
@@ -156,7 +157,7 @@ def warmup_goal(settings: Settings) -> Goal:
 
 
 def refit_rows(settings: Settings) -> int:
-    """How many rows a refit takes at least. Raises DetectdError if none could be trained."""
+    """Return how many rows a refit takes at least. Raises DetectdError if none could be trained."""
     from detectd.models.training import fewest_rows
 
     asked = settings.training
@@ -180,7 +181,7 @@ def serving_options(settings: Settings) -> ServingOptions:
 
 
 def trainer_limits(settings: Settings, *, gives_way: bool = True) -> Limits:
-    """What a training beside the loop may take."""
+    """Return what a training beside the loop may take."""
     from detectd.models.trainer_process import Limits
 
     asked = settings.training
@@ -208,37 +209,37 @@ def require_trainable_warmup(settings: Settings) -> None:
 
 
 def output_topics(settings: Settings) -> dict[Topic, str]:
-    """The outputs that are written, and their names on Kafka."""
+    """Return the outputs that are written, and their names on Kafka."""
     names = {topic: getattr(settings.topics, topic) for topic in Topic}
     return {topic: name for topic, name in names.items() if name is not None}
 
 
 def delivery(settings: Settings) -> str:
-    """What the pair of source and sink guarantees."""
+    """Return what the pair of source and sink guarantees."""
     kinds = settings.source.kind, settings.sink.kind
     return guarantee(*kinds, transactional=transactional(settings))
 
 
 def source_name(settings: Settings) -> str:
-    """What a source without partitions is called; empty for one that has some."""
+    """Return what a source without partitions is called; empty for one that has some."""
     names = {"file": str(settings.source.path), "stdin": "stdin", "kafka": ""}
     return names[settings.source.kind]
 
 
 def watchdog_seconds(settings: Settings) -> float:
-    """A turn that takes longer hangs: it has read, answered and committed long since."""
+    """Return how long a turn may take: by then it has read, answered and committed."""
     answering = settings.kafka.max_poll_interval_seconds / 4
     committing = settings.kafka.transaction_timeout_seconds
     return settings.source.batch_seconds + answering + committing + 60
 
 
 def transactional(settings: Settings) -> bool:
-    """Whether outputs and position are committed in one transaction of Kafka."""
+    """Return whether outputs and position are committed in one transaction of Kafka."""
     return settings.kafka.delivery == "exactly_once"
 
 
 def commit_stream(settings: Settings, client: KafkaClient | None) -> str:
-    """A name for the commits that a process makes, which a restarted one goes on with."""
+    """Return a name for the commits that a process makes, which a restarted one goes on with."""
     if settings.sink.kind == "file":
         assert settings.sink.directory is not None
         return f"file {settings.sink.directory.absolute()}"
@@ -248,7 +249,8 @@ def commit_stream(settings: Settings, client: KafkaClient | None) -> str:
 
 
 def stream(settings: Settings) -> str:
-    """A name for what is answered: on Kafka by all members of a group, else by one process."""
+    """Return a name for what is answered: on Kafka by all members of a group, else by one
+    process."""
     if settings.source.kind == "kafka":
         topics = ",".join(sorted(settings.source.topics))
         return f"kafka group {settings.kafka.group_id} of {topics}"
@@ -258,5 +260,6 @@ def stream(settings: Settings) -> str:
 
 
 def copies(settings: Settings) -> int:
-    """How many times its bytes an event may occupy, apart from what a row of CSV is known to."""
+    """Return how many times its bytes an event may occupy, apart from what a row of CSV is known
+    to."""
     return memory_budget.AVRO_COPIES if settings.source.format == "avro" else 1

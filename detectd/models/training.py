@@ -34,8 +34,8 @@ def train(rows: Rows, recipe: Recipe, declared: Sequence[Declared], created: dat
     """Fit and calibrate on `rows` (N, d) of the declared features, NaN where one is missing.
 
     A calibration score that is not finite is one of a row far outside, and counts as the largest
-    double. Raises DetectdError where the rows cannot carry a model: too few, all equal, a feature
-    that never has a value, more scores that are not finite than anomalies are expected.
+    double. Raises DetectdError if the rows cannot carry a model: too few, all equal, a feature that
+    never has a value, more scores that are not finite than anomalies are expected.
     """
     features = columns(declared)
     require_rows(len(rows), recipe, features)
@@ -74,12 +74,12 @@ def train(rows: Rows, recipe: Recipe, declared: Sequence[Declared], created: dat
 
 
 def complete_rows(model: Model) -> Rows:
-    """The training rows (N, d) as the detector saw them, missing features imputed."""
+    """Return the training rows (N, d) as the detector saw them, missing features imputed."""
     return np.where(np.isnan(model.rows), model.medians, model.rows)
 
 
 def refit(model: Model, created: datetime) -> Model:
-    """The same rows, recipe and seed under the libraries of today."""
+    """Return the same rows, recipe and seed under the libraries of today."""
     fitted = train(model.rows, model.recipe, model.declared or model.features, created)
     return replace(fitted, declared=model.declared)
 
@@ -130,7 +130,7 @@ def constant_features(model: Model) -> list[str]:
 
 
 def calibration_size(total: int, recipe: Recipe) -> int:
-    """Return n, the number of calibration scores that so many training rows leave."""
+    """Return n, the number of calibration scores that N training rows leave."""
     return round(total * recipe.fraction) if recipe.method == "holdout" else total
 
 
@@ -139,8 +139,8 @@ def _fitting_size(total: int, recipe: Recipe) -> int:
 
 
 def _contamination(rows: Rows, recipe: Recipe) -> Contamination:
-    """What the recipe sets, or an estimate from rows that are not calibrated on, where there are
-    such: else the zone would depend on the scores of which it promises something."""
+    """Return what the recipe sets, or an estimate from rows that are not calibrated on, where there
+    are such: else the zone would depend on the scores of which it promises something."""
     if recipe.contamination != ESTIMATE:
         return Contamination.known(recipe.contamination)
     if recipe.method == "holdout":
@@ -195,7 +195,8 @@ def _holdout(rows: Rows, recipe: Recipe) -> tuple[Any, Rows]:
 
 
 def _cross(rows: Rows, recipe: Recipe) -> tuple[Any, Rows]:
-    """Each row's score by a detector fitted on the other folds; the model's is fitted on all."""
+    """Return each row's score by a detector fitted on the other folds; the model's is fitted on
+    all."""
     if recipe.folds > len(rows) // 2:
         raise ConfigError(
             f"calibration.folds: {recipe.folds} folds of {len(rows)} rows are too small; lower it"
@@ -209,7 +210,8 @@ def _cross(rows: Rows, recipe: Recipe) -> tuple[Any, Rows]:
 
 
 def _in_sample(rows: Rows, recipe: Recipe) -> tuple[Any, Rows]:
-    """The training scores, as the paper and PyOD use them. Not exchangeable with the stream's.
+    """Return the training scores, as the paper and PyOD use them. Not exchangeable with the
+    stream's.
 
     In the digits of the scorer where it means the same, so that a row that comes again ties.
     """

@@ -55,13 +55,13 @@ class Finished:
 
 
 def comparable(window: Window, warmup: int) -> bool:
-    """Whether the window holds enough rows beyond a warm-up, or as many as it ever will."""
+    """Return whether the window holds enough rows beyond a warm-up, or as many as it ever will."""
     most = held_out(window.size, warmup)
     return held_out(window.filled, warmup) >= min(COMPARED, most)
 
 
 def held_out(rows: int, warmup: int) -> int:
-    """How many of so many rows are kept from the training, which takes `warmup` at least."""
+    """Return how many of `rows` are kept from the training, which takes `warmup` at least."""
     return max(0, min(rows // 5, rows - warmup))
 
 

@@ -213,7 +213,12 @@ def test_partitions_that_leave_with_unanswered_records_take_them_along(
             # What has stayed is read again, and what has gone is not.
             first.rewind()
             mine: list[str] = []
-            until(lambda: mine.extend(take(first)) or len(mine + theirs) >= 2)
+
+            def all_are_read() -> bool:
+                mine.extend(take(first))
+                return len(mine + theirs) >= 2
+
+            until(all_are_read)
     assert sorted(mine + theirs) == [f"{topic}/0/0", f"{topic}/1/0"]
 
 

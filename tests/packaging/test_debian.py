@@ -54,8 +54,8 @@ def test_what_the_documents_link_to_is_packaged_where_the_link_leads():
     }
     assert (f"{DOCS}/README.md", "dashboards/runbook.md") in linked
     for page, link in linked:
-        path = os.path.normpath(f"{page.rpartition('/')[0]}/{link}")
-        assert path in there, f"{page}: {link}"
+        target = os.path.normpath(f"{page.rpartition('/')[0]}/{link}")
+        assert target in there, f"{page}: {link}"
     for name in (
         "reference.toml",
         "schema.json",

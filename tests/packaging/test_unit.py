@@ -40,7 +40,7 @@ def analyze():
 def settings(path):
     """The [Service] section; a key that comes again is a list in systemd, the last one here."""
     parser = configparser.RawConfigParser(strict=False)
-    parser.optionxform = str
+    parser.optionxform = str  # type: ignore[assignment]
     parser.read(path, encoding="utf-8")
     return parser["Service"]
 

@@ -68,7 +68,7 @@ class Popen(subprocess.Popen):
         }
         self.pid = server.fork(words, given)
         self._child_created = True
-        self._close_pipe_fds(*pipes)
+        self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
 
 
 class Server:

@@ -17,8 +17,9 @@ def detectors_of_pyod():
     for path in MODELS.glob("*.py"):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             bases = [ast.unparse(base) for base in getattr(node, "bases", ())]
-            if any("Detector" in base for base in bases) and not node.name.startswith("_"):
-                yield node.name
+            name = getattr(node, "name", "_")
+            if any("Detector" in base for base in bases) and not name.startswith("_"):
+                yield name
 
 
 def test_every_detector_of_pyod_is_offered_or_refused_with_a_reason():
