@@ -314,10 +314,11 @@ class Service:
                         f"{away}; nothing was committed for {lasted:.0f} s, and "
                         f"kafka.retry_seconds is {longest:g}"
                     )
+                # Whoever reads the line finds it on the pages.
+                self.reporter.away(str(away), within=EXTENSION_SECONDS)
                 if not told:
                     log.warning("service.interrupted", reason=str(away))
                     told = True
-                self.reporter.away(str(away), within=EXTENSION_SECONDS)
                 if away.rival:
                     self._take_another_name()
                 self._renew_ends()
