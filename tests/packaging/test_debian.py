@@ -79,7 +79,16 @@ def test_maintainer_scripts_are_posix_and_stop_at_the_first_failure(script):
 
 
 @pytest.mark.parametrize(
-    "script", ["deb", "detectd-sandboxed", "environment", "lock", "test-deb", "test-deb-inside"]
+    "script",
+    [
+        "deb",
+        "detectd-sandboxed",
+        "environment",
+        "lock",
+        "test-deb",
+        "test-deb-apart",
+        "test-deb-inside",
+    ],
 )
 def test_scripts_are_sound_and_stop_at_the_first_failure(script):
     path = ROOT / "packaging" / script
