@@ -13,9 +13,9 @@ from detectd.errors import ConfigError
 from detectd.features.key_rows import HEADER_WORDS
 from detectd.features.key_table import KeyTable
 from detectd.features.key_tables import KeyTables
-from detectd.service import key_log
+from detectd.models.locks import DirectoryLockedError
+from detectd.service import key_frames
 from detectd.service.key_log import KeyLog
-from detectd.service.warmup_log import DirectoryLockedError
 from tests.support.key_tables import EVENTS, contents, score
 from tests.support.paths import ROOT
 
@@ -250,7 +250,7 @@ def test_a_log_of_another_version_is_refused(tmp_path, monkeypatch):
     see(log, batch(1))
     state = commit(log)
     log.close()
-    monkeypatch.setattr(key_log.key_frames, "FORMAT", 2)
+    monkeypatch.setattr(key_frames, "FORMAT", 2)
     log = opened(tmp_path)
     with pytest.raises(ConfigError, match="written by another version"):
         log.restore(state)
