@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import math
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from detectd.detectors import find, try_params
 from detectd.errors import ConfigError, DetectdError
-from detectd.features import remembers
+from detectd.features import remembers, weights
 from detectd.models.model import Recipe
 from detectd.pipeline import memory_budget
 from detectd.pipeline.records import Topic
@@ -92,6 +92,14 @@ def event_fingerprint(settings: Settings) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def _detector_params(settings: Settings) -> dict[str, Any]:
+    """Return the detector's arguments. TailSum takes its weights from the features, if not here."""
+    params = settings.detector.params
+    if settings.detector.name != "TailSum":
+        return params
+    return {"weights": list(weights(settings.event.declared))} | params
+
+
 def _order(settings: Settings) -> Literal["random", "time"]:
     """Which rows calibrate: the last ones if rows depend on those before them."""
     order = settings.calibration.order
@@ -107,7 +115,7 @@ def recipe(settings: Settings) -> Recipe:
         detector=detector.name,
         contamination=detector.contamination,
         seed=detector.seed,
-        params=detector.params,
+        params=_detector_params(settings),
         method=calibration.method,
         fraction=calibration.fraction,
         order=_order(settings),
@@ -192,8 +200,9 @@ def require_detector(settings: Settings) -> None:
     """Raise ConfigError if there is no such detector, or none with such parameters."""
     detector = settings.detector
     find(detector.name)
-    if detector.params:  # Only then is PyOD needed, and PyOD is slow to import.
-        try_params(detector.name, detector.params, len(settings.event.columns))
+    params = _detector_params(settings)
+    if params:  # Only then is PyOD needed, and PyOD is slow to import.
+        try_params(detector.name, params, len(settings.event.columns))
 
 
 def require_trainable_warmup(settings: Settings) -> None:

@@ -31,13 +31,17 @@ class Scoring(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A detector on offer. Beyond `exact_to` features a batch goes through BLAS and rounds."""
+    """A detector on offer. Beyond `exact_to` features a batch goes through BLAS and rounds.
+
+    One that `learns` nothing scores its training rows as it scores all others.
+    """
 
     module: str
     scoring: Scoring = Scoring.BATCH
     exact_to: int | None = None
     torch: bool = False
     package: str = "pyod.models"
+    learns: bool = True
 
 
 # Beyond 15 features scikit-learn's neighbour searches multiply matrices instead of walking trees,
@@ -65,7 +69,7 @@ CATALOGUE: dict[str, Entry] = {
     "OCSVM": Entry("ocsvm"),
     "PCA": Entry("pca"),
     "Sampling": Entry("sampling"),
-    "TailSum": Entry("tail_sum", package="detectd.detectors"),
+    "TailSum": Entry("tail_sum", package="detectd.detectors", learns=False),
     # Networks multiply matrices too.
     "AE1SVM": Entry("ae1svm", Scoring.ROW, torch=True),
     "AnoGAN": Entry("anogan", Scoring.ROW, torch=True),

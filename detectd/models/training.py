@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from detectd.detectors import build, choose, fit, training_scores
+from detectd.detectors import build, choose, find, fit, training_scores
 from detectd.errors import ConfigError, DetectdError
 from detectd.features import as_data, columns
 from detectd.models import contamination
@@ -94,7 +94,7 @@ def require_rows(total: int, recipe: Recipe, features: Sequence[str]) -> None:
     if recipe.contamination == ESTIMATE:
         contamination.require_rows(_fitting_size(total, recipe))
     elif expected_anomalies(calibration_size(total, recipe), recipe.contamination) < 1:
-        share = recipe.fraction if recipe.method == "holdout" else 1.0
+        share = recipe.fraction if _holds_out(recipe) else 1.0
         needed = max(1, math.floor((1 / recipe.contamination - 1) / share))
         while expected_anomalies(calibration_size(needed, recipe), recipe.contamination) < 1:
             needed += 1  # A few steps: rounding is all that is left.
@@ -131,11 +131,16 @@ def constant_features(model: Model) -> list[str]:
 
 def calibration_size(total: int, recipe: Recipe) -> int:
     """Return n, the number of calibration scores that N training rows leave."""
-    return round(total * recipe.fraction) if recipe.method == "holdout" else total
+    return round(total * recipe.fraction) if _holds_out(recipe) else total
+
+
+def _holds_out(recipe: Recipe) -> bool:
+    """Whether rows are kept from the detector. One that learns nothing has seen none anyway."""
+    return recipe.method == "holdout" and find(recipe.detector).learns
 
 
 def _fitting_size(total: int, recipe: Recipe) -> int:
-    return total - calibration_size(total, recipe) if recipe.method == "holdout" else total
+    return total - calibration_size(total, recipe) if _holds_out(recipe) else total
 
 
 def _contamination(rows: Rows, recipe: Recipe) -> Contamination:
@@ -143,7 +148,7 @@ def _contamination(rows: Rows, recipe: Recipe) -> Contamination:
     are such: else the zone would depend on the scores of which it promises something."""
     if recipe.contamination != ESTIMATE:
         return Contamination.known(recipe.contamination)
-    if recipe.method == "holdout":
+    if _holds_out(recipe):
         rows = rows[_split(rows, recipe)[1]]
     return contamination.estimate(rows, recipe.seed)
 
@@ -184,6 +189,9 @@ def _fitted(rows: Rows, recipe: Recipe) -> tuple[Any, Scorer]:
 def _holdout(rows: Rows, recipe: Recipe) -> tuple[Any, Rows]:
     """Fit on one part, rank against the rest: the scores of both the rest and the stream are then
     those of rows that the detector has not seen, so they are exchangeable."""
+    if not _holds_out(recipe):
+        detector, scorer = _fitted(rows, recipe)
+        return detector, scorer.score(rows)
     held_out, fitted = _split(rows, recipe)
     if len(fitted) < 2:
         raise ConfigError(

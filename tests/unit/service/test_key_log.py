@@ -14,7 +14,7 @@ from detectd.features.key_rows import HEADER_WORDS
 from detectd.features.key_table import KeyTable
 from detectd.features.key_tables import KeyTables
 from detectd.models.locks import DirectoryLockedError
-from detectd.service import key_frames
+from detectd.service import key_frames, key_log
 from detectd.service.key_log import KeyLog
 from tests.support.key_tables import EVENTS, contents, score
 from tests.support.paths import ROOT
