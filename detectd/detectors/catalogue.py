@@ -1,4 +1,4 @@
-"""Which PyOD detectors are offered, how each scores a row alone, and why some are refused.
+"""Which detectors are offered, how each scores a row alone, and why some are refused.
 
 Tables only: PyOD is imported when a detector's parameters are looked at, or it is built.
 """
@@ -37,6 +37,7 @@ class Entry:
     scoring: Scoring = Scoring.BATCH
     exact_to: int | None = None
     torch: bool = False
+    package: str = "pyod.models"
 
 
 # Beyond 15 features scikit-learn's neighbour searches multiply matrices instead of walking trees,
@@ -64,6 +65,7 @@ CATALOGUE: dict[str, Entry] = {
     "OCSVM": Entry("ocsvm"),
     "PCA": Entry("pca"),
     "Sampling": Entry("sampling"),
+    "TailSum": Entry("tail_sum", package="detectd.detectors"),
     # Networks multiply matrices too.
     "AE1SVM": Entry("ae1svm", Scoring.ROW, torch=True),
     "AnoGAN": Entry("anogan", Scoring.ROW, torch=True),
@@ -169,7 +171,7 @@ def build(name: str, contamination: float, seed: int, params: Mapping[str, Any])
 def _class(name: str) -> Any:
     entry = find(name)
     try:
-        return getattr(importlib.import_module(f"pyod.models.{entry.module}"), name)
+        return getattr(importlib.import_module(f"{entry.package}.{entry.module}"), name)
     except ImportError as missing:
         raise ConfigError(f"detector.name: {name} cannot be imported: {_line(missing)}") from None
 

@@ -1,9 +1,12 @@
 """The aged sketch: the 64 largest and 64 smallest of a key's last values, and a median between.
 
 Two tails of equal form: the lower one holds values with their sign turned. A tail is ordered, the
-largest first, as 32-bit floats relative to an anchor, beside the number of the event that brought
-each (modulo 2¹⁶), by which it is dropped when it is too old. What has left the tail for a larger
-value does not return when that one is dropped; so fewer extremes are asked for than a tail holds.
+largest first, beside the number of the event that brought each value, modulo 2¹⁶, by which it is
+dropped when it is too old. What has left the tail for a larger value does not return when that one
+is dropped; so fewer extremes are asked for than a tail holds.
+
+Values are kept as 32-bit floats relative to an anchor, so to within 10⁻⁷ of how far they ever were
+from where the key began.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from detectd.features.kernels._tails import FEWEST
 from detectd.jit import compiled
 
 if TYPE_CHECKING:
@@ -25,8 +29,8 @@ TAIL = 64
 # Event numbers are kept modulo 2¹⁶.
 LONGEST = 60_000
 
-# The state: the count of values so far, the anchor, the median; of each tail its length and the
-# number of its oldest event; then the tails' values and their events' numbers.
+# The state: the count of values so far, the anchor, the median beside it; of each tail its length
+# and the number of its oldest event; then the tails' values and their events' numbers.
 SEEN, ANCHOR, MEDIAN, LENGTH, OLDEST = 0, 1, 2, 3, 5
 VALUES = 7
 NUMBERS = VALUES + TAIL
@@ -70,15 +74,32 @@ def reaching(values: Any, length: int, v: float) -> int:
 
 @compiled
 def join(state: State, x: float, memory: float) -> None:
-    """Take a value into the memory of the last `memory`, at most LONGEST."""
-    if state[SEEN] == 0:
-        state[ANCHOR] = x
+    """Take a value into the memory of the last `memory`, from FEWEST to LONGEST.
+
+    The first FEWEST wait as they are, for an anchor in their middle.
+    """
+    seen = int(state[SEEN])
+    if seen >= FEWEST:
+        _take(state, x, memory)
+        return
+    state[VALUES + seen] = x
+    state[SEEN] += 1.0
+    if seen + 1 == FEWEST:
+        waiting = state[VALUES : VALUES + FEWEST].copy()
+        state[ANCHOR] = np.sort(waiting)[FEWEST // 2]
+        for i in range(FEWEST):
+            state[SEEN] = i
+            _take(state, waiting[i], memory)
+
+
+@compiled
+def _take(state: State, x: float, memory: float) -> None:
     v = relative(state, x)
     for side in range(2):
-        if state[LENGTH + side] > 0 and state[SEEN] - state[OLDEST + side] >= memory:
+        if state[LENGTH + side] > 0.0 and state[SEEN] - state[OLDEST + side] >= memory:
             _drop(state, side, memory)
         _insert(state, side, v if side == 0 else -v)
-    state[SEEN] += 1
+    state[SEEN] += 1.0
     _move_median(state, v)
 
 

@@ -16,8 +16,8 @@ FEWEST = 20
 # The tail begins at the 50th most extreme value, or at the quarter of fewer than 200.
 EXTREMES = 50
 SHARE = 4
-# The mean excess of a tail without one, as a share of the distance that is measured by it.
-LEAST = 1e-3
+# Farther than this no tail reaches.
+MOST = 1e3
 LOG10_2 = math.log10(2.0)
 LN_10 = math.log(10.0)
 
@@ -36,5 +36,10 @@ def by_rank(above: float, m: float) -> float:
 
 @compiled
 def beyond(excess: float, mean: float, count: int, m: float) -> float:
-    """The surprise of a value `excess` > 0 beyond the edge of a tail of `count` values."""
-    return by_rank(count, m) + excess / (max(mean, LEAST * excess) * LN_10)
+    """The surprise of a value `excess` > 0 beyond the edge of a tail of `count` values.
+
+    A tail without any excess has no unit to measure by, so the rank must do.
+    """
+    if mean > 0.0:
+        return by_rank(count, m) + min(excess / (mean * LN_10), MOST)
+    return by_rank(0.0, m)

@@ -72,12 +72,10 @@ def _one_sided(state: Row, side: int, v: float, m: float, least: float) -> float
         for i in range(count):
             total += values[i] - edge
         mean = max(total / count, least)
-        far: float = beyond(v - edge, mean, count, m)
-        return far
+        return beyond(v - edge, mean, count, m)
     if m == length:
-        rank: float = by_rank(sketch.reaching(values, length, v), m)
-        return rank
-    median = state[sketch.MEDIAN] if side == 0 else -state[sketch.MEDIAN]
+        return by_rank(sketch.reaching(values, length, v), m)
+    median = float(state[sketch.MEDIAN] if side == 0 else -state[sketch.MEDIAN])
     if v <= median:
         return 0.0
     at_edge = by_rank(count, m)
