@@ -81,6 +81,9 @@ class KeyLog:
 
         False if its file is gone: all keys begin again. Raises ConfigError if it is damaged.
         """
+        if self._file and state == self._state:
+            self.rollback()  # An interruption: all of it is here.
+            return True
         self._let_go()
         self.tables.restore({})
         self._state = {}
