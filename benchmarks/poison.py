@@ -41,6 +41,7 @@ from detectd.pipeline.scoring import judge_rows
 from detectd.rejection import ANOMALY, NORMAL
 from detectd.service import challenger_training
 from detectd.service.drift_monitor import DriftMonitor
+from detectd.service.options import retraining_options
 from detectd.service.retraining import Retrainer, begun
 from detectd.settings.loader import settle
 
@@ -120,12 +121,15 @@ class Stream:
         )
         self.rng = np.random.default_rng(seed)
         self.settings, store = settings, wiring.store(settings)
+        retraining = retraining_options(settings)
+        assert retraining
+        self.retraining = retraining
         features = settings.event.columns
         clean = self.rng.normal(size=(2_000, WIDTH))
         made = training.train(clean, derive.recipe(settings), features, datetime.now(UTC))
         store.save(made)
         self.serving = serving.serve_new(made, derive.serving_options(settings))
-        self.retrainer: Retrainer = begun(settings, store, self.serving)
+        self.retrainer: Retrainer = begun(self.retraining, store, self.serving)
         self.models, self.alarms = 1, 0
         self._watch()
 
@@ -135,13 +139,13 @@ class Stream:
         alarms = self.drift_monitor.see(found)
         self.alarms += len(alarms)
         self.retrainer.see(cast("Any", ScoredBatch(rows[finite], found)), alarms)
-        self.drift_monitor.committed(time.time())
-        self.retrainer.committed()
+        self.drift_monitor.on_commit()
+        self.retrainer.on_commit()
         ready = self.retrainer.advance(lambda: None)
         if ready is None:
             return False
         self.serving, self.models = ready, self.models + 1
-        self.retrainer.succeed(ready, self.settings)
+        self.retrainer.succeed(ready, self.retraining)
         self._watch()
         return True
 

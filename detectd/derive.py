@@ -15,8 +15,8 @@ from detectd.detectors import find, try_params
 from detectd.errors import ConfigError, DetectdError
 from detectd.models.model import Recipe
 from detectd.pipeline import memory_budget
-from detectd.pipeline.decode import Schema
 from detectd.pipeline.records import Topic
+from detectd.pipeline.schema import Schema
 from detectd.sinks.delivery import guarantee
 from detectd.sources.header import CsvFormat
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from detectd.models.replication import Feed
     from detectd.models.serving import Serving
     from detectd.models.store import Store
-    from detectd.pipeline.decode import Schema
+    from detectd.pipeline.schema import Schema
     from detectd.settings import Settings
     from detectd.sinks import Sink
     from detectd.sinks.file_reader import FileOutputs

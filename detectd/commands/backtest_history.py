@@ -22,7 +22,7 @@ from detectd.errors import DetectdError, UsageError
 from detectd.models import training
 from detectd.models.collection import NO_TIME, Collection
 from detectd.models.serving import load_active, serve, serve_new
-from detectd.pipeline.decode import field_of
+from detectd.pipeline.feature_values import field_of
 from detectd.pipeline.records import Topic
 from detectd.pipeline.scoring import collect_records, judge_records
 from detectd.pipeline.surrogates import decode_json
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
     from detectd.models.model import Model
     from detectd.models.serving import Serving
-    from detectd.pipeline.decode import Schema
     from detectd.pipeline.records import Outgoing
+    from detectd.pipeline.schema import Schema
     from detectd.settings import Settings
     from detectd.telemetry.progress import Advance
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from detectd.commands.console import Console
     from detectd.models.serving import Serving
-    from detectd.pipeline.decode import Schema
+    from detectd.pipeline.schema import Schema
     from detectd.settings import Settings
     from detectd.telemetry.progress import Advance
 

@@ -18,14 +18,14 @@ from detectd.extras import how_to_get
 from detectd.kafka.known_schemas import Known, Unknown
 from detectd.kafka.schema_registry import Registry
 from detectd.pipeline import memory_budget
-from detectd.pipeline.decode import kind_of
 from detectd.pipeline.fields import to_json
+from detectd.pipeline.formats import kind_of
 from detectd.pipeline.records import RecordError, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from detectd.pipeline.decode import Read
+    from detectd.pipeline.schema import Read
 
 __all__ = ["Registry", "reader"]
 

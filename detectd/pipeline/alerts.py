@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from detectd.pipeline.encode import to_json
+from detectd.pipeline.json_pieces import to_json
 from detectd.pipeline.records import Outgoing, Topic
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from detectd.pipeline.decode import field_of
+from detectd.pipeline.feature_values import field_of
 from detectd.pipeline.surrogates import decode_json
 
 if TYPE_CHECKING:

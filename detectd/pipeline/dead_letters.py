@@ -1,4 +1,4 @@
-"""Dead letters, read again: why they are dead, and the records that they keep."""
+"""Dead letters: written with the reason and the record's bytes, and read again for both."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from detectd.pipeline import memory_budget
-from detectd.pipeline.records import Dialect, Record
+from detectd.pipeline.json_pieces import as_text, end, to_json
+from detectd.pipeline.records import Dialect, Outgoing, Record, RecordError, Stage, Topic
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 # Headers of ours, which a record did not have before it became a dead letter.
 STAGE, REPLAYED = "detectd-stage", "detectd-replayed"
@@ -28,6 +29,20 @@ PARTICULARS = re.compile(r"(feature '[^']*')|'[^']*'|\"[^\"]*\"|(?<![\w-])\d+")
 WHAT_IS_THERE = re.compile(r"(feature '[^']*' is missing|every feature is missing: '[^']*');.*")
 
 
+class DeadLetter(msgspec.Struct):
+    """The value of a dead letter: the record's own bytes, and why they went no further.
+
+    `dropped` counts the bytes that the source has left out.
+    """
+
+    id: str
+    stage: str
+    error: str
+    raw: str | None
+    raw_encoding: str
+    dropped: int | msgspec.UnsetType = msgspec.UNSET
+
+
 class Letter(msgspec.Struct, frozen=True):
     """A dead letter. `record` is what died, None where it cannot be had back, and `lacks` why."""
 
@@ -39,7 +54,7 @@ class Letter(msgspec.Struct, frozen=True):
 
 
 class _Written(msgspec.Struct):
-    """The value of a dead letter, as `encode` writes it."""
+    """The value of a dead letter, as `dead_letter` writes it."""
 
     id: str
     stage: str
@@ -73,6 +88,50 @@ class Group:
 OTHER, RARER = "other", "rarer kinds, not told apart"
 
 decode = msgspec.json.Decoder(_Written).decode
+
+
+def dead_letter(record: Record, defect: RecordError) -> Outgoing:
+    """A record that could not become a feature vector, or an output."""
+    raw, encoding = (None, "none") if record.value is None else as_text(record.value)
+    body = DeadLetter(record.id, defect.stage, defect.error, raw, encoding)
+    if record.dropped:
+        body.dropped = record.dropped
+    return Outgoing(
+        topic=Topic.DEAD_LETTER,
+        value=to_json(body)[:-1] + end(record.key, record.timestamp_ms),
+        key=record.key,
+        headers=(*record.headers, ("detectd-stage", defect.stage.encode())),
+        timestamp_ms=record.timestamp_ms,
+        partition=record.partition,
+    )
+
+
+def size(out: Outgoing) -> int:
+    """The bytes that key, value and headers take, with room for the lengths between them."""
+    total = len(out.value) + len(out.key or b"")
+    for name, value in out.headers:
+        total += len(name) + len(value) + 10
+    return total
+
+
+def too_large(record: Record, out: Outgoing, limits: Mapping[Topic, int]) -> Outgoing:
+    """The dead letter for a record whose output has no room on its topic.
+
+    It keeps the record's bytes where these have room, and else says where they still are.
+    """
+    defect = RecordError(
+        Stage.ENCODE,
+        f"the output has {size(out):,} bytes and the topic {out.topic} takes "
+        f"{limits[out.topic]:,}; raise its max.message.bytes",
+    )
+    whole = dead_letter(record, defect)
+    if size(whole) <= limits.get(Topic.DEAD_LETTER, size(whole)):
+        return whole
+    rest = f"{defect.error}; the record's bytes have no room here and are at the source still"
+    return dead_letter(
+        msgspec.structs.replace(record, value=None, key=None, headers=()),
+        RecordError(defect.stage, rest),
+    )
 
 
 def read(

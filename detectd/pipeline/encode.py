@@ -7,25 +7,22 @@ is encoded once a rank, and the score, the id and the event are put between its 
 
 from __future__ import annotations
 
-import base64
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from detectd.pipeline import memory_budget
-from detectd.pipeline.records import Outgoing, Reason, RecordError, Stage, Topic
+from detectd.pipeline.json_pieces import end, to_json
+from detectd.pipeline.records import Outgoing, Reason, Topic
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from detectd.pipeline.records import Event, Record
     from detectd.rejection import Rejector
 
 # In the order of the rejector's verdict codes.
 VERDICTS = (Topic.NORMAL, Topic.ANOMALY, Topic.ABSTAIN)
-
-to_json = msgspec.json.Encoder().encode
 
 Header = tuple[str, bytes]
 EVENT = b',"event":'
@@ -48,18 +45,10 @@ class Envelope(msgspec.Struct):
     event: msgspec.Raw
 
 
-class DeadLetter(msgspec.Struct):
-    """The value of a dead letter: the record's own bytes, and why they went no further.
-
-    `dropped` counts the bytes that the source has left out.
-    """
-
-    id: str
-    stage: str
-    error: str
-    raw: str | None
-    raw_encoding: str
-    dropped: int | msgspec.UnsetType = msgspec.UNSET
+# What an envelope says of a model, if none has scored the event.
+NO_MODEL = dict.fromkeys(
+    ("score", "rank", "p_value", "confidence", "log_p_anomaly", "log_p_normal", "model")
+)
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -150,7 +139,7 @@ def envelopes(
                     to_json(record.id),
                     EVENT,
                     event.json,
-                    _end(event.key, event.timestamp_ms, names),
+                    end(event.key, event.timestamp_ms, names),
                 )
             ),
             event.key,
@@ -217,8 +206,7 @@ def warming_up(
 ) -> Outgoing:
     """The answer while there is no model yet."""
     reason = Reason.WARMING_UP
-    nothing = dict.fromkeys(Envelope.__struct_fields__[2:9])
-    body = Envelope(verdict, reason, id=record.id, event=msgspec.Raw(event.json), **nothing)
+    body = Envelope(verdict, reason, id=record.id, event=msgspec.Raw(event.json), **NO_MODEL)
     headers: tuple[Header, ...] = (_header("verdict", verdict),)
     if original:
         headers = (*headers, _header("reason", reason), _header("id", record.id))
@@ -226,7 +214,7 @@ def warming_up(
         topic=verdict,
         value=(record.value or b"")
         if original
-        else to_json(body)[:-1] + _end(event.key, event.timestamp_ms),
+        else to_json(body)[:-1] + end(event.key, event.timestamp_ms),
         key=event.key,
         headers=record.headers + headers,
         timestamp_ms=event.timestamp_ms,
@@ -234,83 +222,6 @@ def warming_up(
     )
 
 
-def _end(key: bytes | None, timestamp_ms: int | None, imputed: tuple[str, ...] = ()) -> bytes:
-    """The end of a value, behind the event or the raw record."""
-    if key is None and timestamp_ms is None and not imputed:
-        return b"}"
-    start = b',"imputed":%b' % to_json(imputed) if imputed else b""
-    named = b"" if key is None else _key(key)
-    return start + named + (b"}" if timestamp_ms is None else b',"timestamp":%d}' % timestamp_ms)
-
-
-def _key(key: bytes) -> bytes:
-    """The key as a field of JSON."""
-    return _known_key(key) if len(key) <= memory_budget.CACHED_KEY_BYTES else _key_field(key)
-
-
-def _key_field(key: bytes) -> bytes:
-    text, encoding = _text(key)
-    return (b',"key":' if encoding == "utf-8" else b',"key_base64":') + to_json(text)
-
-
-_known_key = lru_cache(memory_budget.CACHED_KEYS)(_key_field)  # keys come again
-
-
 def _header(name: str, figure: str | float) -> Header:
     text = figure if isinstance(figure, str) else repr(figure)
     return f"detectd-{name.replace('_', '-')}", text.encode()
-
-
-def dead_letter(record: Record, defect: RecordError) -> Outgoing:
-    """A record that could not become a feature vector, or an output."""
-    raw, encoding = (None, "none") if record.value is None else _text(record.value)
-    body = DeadLetter(record.id, defect.stage, defect.error, raw, encoding)
-    if record.dropped:
-        body.dropped = record.dropped
-    return Outgoing(
-        topic=Topic.DEAD_LETTER,
-        value=to_json(body)[:-1] + _end(record.key, record.timestamp_ms),
-        key=record.key,
-        headers=(*record.headers, ("detectd-stage", defect.stage.encode())),
-        timestamp_ms=record.timestamp_ms,
-        partition=record.partition,
-    )
-
-
-def size(out: Outgoing) -> int:
-    """The bytes that key, value and headers take, with room for the lengths between them."""
-    total = len(out.value) + len(out.key or b"")
-    for name, value in out.headers:
-        total += len(name) + len(value) + 10
-    return total
-
-
-def too_large(record: Record, out: Outgoing, limits: Mapping[Topic, int]) -> Outgoing:
-    """The dead letter for a record whose output has no room on its topic.
-
-    It keeps the record's bytes where these have room, and else says where they still are.
-    """
-    defect = RecordError(
-        Stage.ENCODE,
-        f"the output has {size(out):,} bytes and the topic {out.topic} takes "
-        f"{limits[out.topic]:,}; raise its max.message.bytes",
-    )
-    whole = dead_letter(record, defect)
-    if size(whole) <= limits.get(Topic.DEAD_LETTER, size(whole)):
-        return whole
-    rest = f"{defect.error}; the record's bytes have no room here and are at the source still"
-    return dead_letter(
-        msgspec.structs.replace(record, value=None, key=None, headers=()),
-        RecordError(defect.stage, rest),
-    )
-
-
-def _text(raw: bytes) -> tuple[str, str]:
-    """Bytes as JSON can hold them, and how."""
-    try:
-        text = raw.decode()
-    except UnicodeDecodeError:
-        return base64.b64encode(raw).decode(), "base64"
-    if len(raw) >= memory_budget.ESCAPED_BYTES and memory_budget.escaped(raw) > 1.5 * len(raw):
-        return base64.b64encode(raw).decode(), "base64"
-    return text, "utf-8"

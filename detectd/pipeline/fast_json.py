@@ -21,8 +21,8 @@ from detectd.pipeline.unexpected_errors import NOT_THE_RECORDS
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from detectd.pipeline.decode import Schema
     from detectd.pipeline.records import Record
+    from detectd.pipeline.schema import Schema
 
     Figures = tuple[float, ...]
     Events = list[Event | None]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from detectd.pipeline.absence import names_of
-from detectd.pipeline.decode import field_of
+from detectd.pipeline.feature_values import field_of
 from detectd.pipeline.fields import NUMBERS, milliseconds
 
 if TYPE_CHECKING:

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from detectd.pipeline import memory_budget
 from detectd.pipeline.absence import LONGEST, alternatives, names_of
-from detectd.pipeline.decode import field_of, fields_of
+from detectd.pipeline.feature_values import field_of
 from detectd.pipeline.fields import milliseconds
+from detectd.pipeline.formats import fields_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from detectd.pipeline.decode import Schema
     from detectd.pipeline.records import Record
+    from detectd.pipeline.schema import Schema
 
 # Enough to tell a wrong name from a field that only some events have.
 FIRST_RECORDS = 100

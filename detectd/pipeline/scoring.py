@@ -22,15 +22,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from detectd.errors import DetectdError
+from detectd.pipeline.dead_letters import dead_letter, size, too_large
 from detectd.pipeline.decode import decode
 from detectd.pipeline.encode import (
     Answers,
-    dead_letter,
     envelopes,
     explained,
     originals,
-    size,
-    too_large,
     warming_up,
     without_score,
 )
@@ -45,8 +43,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from detectd.detectors import Scorer
-    from detectd.pipeline.decode import Decoded, Schema
+    from detectd.pipeline.decode import Decoded
     from detectd.pipeline.records import Event, Outgoing, Record
+    from detectd.pipeline.schema import Schema
     from detectd.rejection import Rejector, Verdicts
 
 

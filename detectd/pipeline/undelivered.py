@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from detectd.errors import ConfigError
-from detectd.pipeline.encode import DeadLetter, dead_letter, size, to_json
+from detectd.pipeline.dead_letters import DeadLetter, dead_letter, size
+from detectd.pipeline.json_pieces import to_json
 from detectd.pipeline.records import RecordError, Stage, Topic
 
 if TYPE_CHECKING:

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 import structlog
 
 from detectd.models import serving
-from detectd.models.trainer_process import Task, TrainerProcess
+from detectd.models.trainer_process import Failed, Task, TrainerProcess
 from detectd.models.training import complete_rows
+from detectd.pipeline.records import Stage
+from detectd.pipeline.unexpected_errors import During, Unforeseen
 from detectd.rejection import NORMAL
 from detectd.service.promotion import (
     NOT_COMPARED,
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from detectd.models.model import Model
     from detectd.models.serving import Serving, ServingOptions
     from detectd.models.store import Store
-    from detectd.models.trainer_process import Limits
+    from detectd.models.trainer_process import Limits, Trained
     from detectd.service.training_window import Window
 
 log = structlog.get_logger()
@@ -106,6 +108,15 @@ def begin(
 
     log.info("refit.started", rows=len(training), after_alarm=after_alarm)
     return TrainerProcess(store.directory, task, limits, finish, time.monotonic())
+
+
+def poll(refit: TrainerProcess[Finished], now: float) -> Failed | Trained[Finished] | None:
+    """Return what has become of the training; a model on which our code fails is a failure."""
+    try:
+        with During(Stage.SCORE):
+            return refit.poll(now)
+    except Unforeseen as failed:  # The champion goes on answering.
+        return Failed("crashed", f"the new model cannot be tried: {failed}")
 
 
 def _contender(serving: Serving) -> Challenger:

@@ -1,11 +1,9 @@
-"""The model that answers, and what its stream makes of its promise.
-
-What is learnt from a batch counts with the commit of its outputs, and is taken back with it.
-"""
+"""The model that answers, and what its stream makes of its promise."""
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,14 +19,13 @@ from detectd.service.drift_monitor import DriftMonitor
 from detectd.telemetry.snapshot import KEYS_SHOWN, ChampionFigures
 
 if TYPE_CHECKING:
-    from collections import Counter
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from detectd.models.serving import Serving
-    from detectd.pipeline.decode import Schema
     from detectd.pipeline.records import Outgoing, Record
+    from detectd.pipeline.schema import Schema
     from detectd.pipeline.scoring import ScoredBatch
 
 log = structlog.get_logger()
@@ -44,6 +41,8 @@ class Champion:
         self.drift_monitor = DriftMonitor(serving, average_run_length)
         self._observations = Observations(serving.promise.rejector.scores)
         self._scores: list[NDArray[np.float64]] = []
+        self._outcome: tuple[Counter[str], Sequence[Outgoing]] = (Counter(), ())
+        self._reported: dict[str, Any] = {}
         self._since: int | None = int(time.time())
         self._schema = schema
         self._original = original
@@ -64,28 +63,31 @@ class Champion:
         """When that run began, Unix time; None if an earlier version did not say."""
         return self._since
 
-    def begin_anew(self) -> None:
+    def begin_again(self) -> None:
         """Nothing of this stream has been answered: what was counted is of another run of it."""
         self._observations = Observations(self.serving.promise.rejector.scores)
         self._since = int(time.time())
-        self._scores.clear()
-        self.drift_monitor.resume({})
+        self.drift_monitor.restore({})
+        self.drift_monitor.recall(())
         self.anomalies.resume({})
+        self._forget_batch()
 
-    def resume(self, past: dict[str, Any], reported: dict[str, Any]) -> None:
-        """Go on from a `state`; from the beginning where it is of another model or zone.
+    def recall(self, reported: dict[str, Any]) -> None:
+        """Let `restore` fill in what no commit holds from what the store has for reports."""
+        self._reported = reported
 
-        What the store has `reported` fills in what no commit holds.
-        """
+    def restore(self, past: dict[str, Any]) -> None:
+        """Go on from a `snapshot`, from the beginning if it is of another model or zone."""
+        reported = self._reported
         if not past:  # Without state in the commits, what was last written for reports has to do.
             past = self._terms() | {"observed": reported, "since": reported.get("since")}
         same = all(past.get(key) == value for key, value in self._terms().items())
         self._observations.resume(reported if same else {}, past["observed"] if same else {})
-        watch, told = past.get("watch", {}), reported.get("alarms", ())
-        self.drift_monitor.resume(watch if same else {}, told if same else ())
+        self.drift_monitor.restore(past.get("watch", {}) if same else {})
+        self.drift_monitor.recall(reported.get("alarms", ()) if same else ())
         self.anomalies.resume(reported.get("anomalies", {}) if same else {})
         self._since = _moment(past.get("since")) if same and past["observed"] else int(time.time())
-        self._scores.clear()
+        self._forget_batch()
 
     def go_on_under(self, serving: Serving, average_run_length: float) -> None:
         """The same model under other terms. What was counted and seen is of a zone; with another,
@@ -94,7 +96,7 @@ class Champion:
         self.serving = serving
         self.drift_monitor.go_on_under(serving, average_run_length)
         if self._terms() != terms:
-            self.begin_anew()
+            self.begin_again()
 
     def answer(self, records: Sequence[Record]) -> tuple[ScoredBatch, list[int]]:
         """One output for each record, in order, and what there is to learn; and how many of the
@@ -104,31 +106,42 @@ class Champion:
         self._scores.append(scored.scores)
         return scored, self.drift_monitor.see(scored.found)
 
-    def state(self, counts: Counter[str]) -> dict[str, Any]:
-        """What a restart must know once outputs with these counts are committed."""
+    def settle(self, counts: Counter[str], outgoing: Sequence[Outgoing]) -> None:
+        """Note the outputs that the next commit is to hold; call it again if others take their
+        place."""
+        self._outcome = counts, outgoing
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return what a restart must know once the outputs are committed."""
+        counts, _ = self._outcome
         observed = {topic.value: self.observed[topic] + counts[topic] for topic in VERDICTS}
         return self._terms() | {
             "observed": observed,
             "since": self._since,
-            "watch": self.drift_monitor.state(),
+            "watch": self.drift_monitor.snapshot(),
         }
 
-    def committed(self, counts: Counter[str], outgoing: Sequence[Outgoing]) -> None:
-        """These outputs, with these counts, have been committed."""
-        now = time.time()
+    def on_commit(self) -> None:
+        """Let what was seen count, and log the alarms among it."""
+        (counts, outgoing), now = self._outcome, time.time()
         scores = np.concatenate(self._scores) if self._scores else np.empty(0)
         self._observations.add(counts, scores, now)
         if counts[Topic.ANOMALY]:
             self.anomalies.see(outgoing)
-        self._scores.clear()
-        for alarm in self.drift_monitor.committed(now):
+        for alarm in self.drift_monitor.publish(now):
             why = in_words(alarm)
             log.warning("promise.alarm", model=self.version, number=alarm.number, reason=why)
+        self.drift_monitor.on_commit()
+        self._forget_batch()
 
-    def rewind(self) -> None:
-        """What was answered since the last commit will be answered again."""
-        self.drift_monitor.rewind()
+    def rollback(self) -> None:
+        """Forget what was seen since the last commit."""
+        self.drift_monitor.rollback()
+        self._forget_batch()
+
+    def _forget_batch(self) -> None:
         self._scores.clear()
+        self._outcome = Counter(), ()
 
     def figures(self) -> ChampionFigures:
         """For telemetry: the model, and what is committed."""

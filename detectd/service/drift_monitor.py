@@ -1,7 +1,4 @@
-"""The promise watched while it is served: evidence after each batch, and alarms.
-
-What is seen counts with the commit of the batch's outputs, and is taken back with it.
-"""
+"""The promise watched while it is served: evidence after each batch, and alarms."""
 
 from __future__ import annotations
 
@@ -40,11 +37,14 @@ class DriftMonitor:
         self._raised: list[Alarm] = []
         self.told: deque[dict[str, Any]] = deque(maxlen=KEPT)
 
-    def resume(self, past: dict[str, Any], told: Sequence[dict[str, Any]] = ()) -> None:
-        """Go on from a `state` of this model and zone; from the beginning where it is empty."""
-        self._watched = self._watch.resume(past)
+    def recall(self, told: Sequence[dict[str, Any]]) -> None:
+        """Keep the alarms that an earlier process has logged, for those who ask."""
         self.told = deque(told, maxlen=KEPT)
-        self.rewind()
+
+    def restore(self, past: dict[str, Any]) -> None:
+        """Go on from a `snapshot` of this model and zone, from the beginning if it is empty."""
+        self._watched = self._watch.resume(past)
+        self.rollback()
 
     def go_on_under(self, serving: Serving, average_run_length: float) -> None:
         """Watch the same model under other terms, with the evidence so far."""
@@ -64,19 +64,25 @@ class DriftMonitor:
         """The alarms worth telling since the last commit, as records for it."""
         return [alert(self._version, alarm) for alarm in self._worth_telling()]
 
-    def state(self) -> dict[str, Any]:
-        """What a restart must know once the batch's outputs are committed."""
-        return self._seen.as_dict()
+    def publish(self, now: float) -> list[Alarm]:
+        """Keep the alarms worth telling, for those who ask, and return them; `now` is Unix time.
 
-    def committed(self, now: float) -> list[Alarm]:
-        """The outputs have been committed at `now`, Unix time; returns the alarms worth telling."""
+        Call it when their commit has succeeded, before `on_commit`.
+        """
         told = self._worth_telling()
         self.told += [asdict(alarm) | {"time": int(now)} for alarm in told]
-        self._watched, self._raised = self._seen, []
         return told
 
-    def rewind(self) -> None:
-        """What was seen since the last commit will be seen again."""
+    def snapshot(self) -> dict[str, Any]:
+        """Return what a restart must know once the batch's outputs are committed."""
+        return self._seen.as_dict()
+
+    def on_commit(self) -> None:
+        """Let what was seen count."""
+        self._watched, self._raised = self._seen, []
+
+    def rollback(self) -> None:
+        """Forget what was seen since the last commit."""
         self._seen, self._raised = self._watched, []
 
     @property

@@ -1,15 +1,8 @@
 """The next model: when it is due, the rows it is trained on, and whether it may take over.
 
-every      so many judged events, or so much time, after the last model
-on_drift   after an alarm. The window is then filled anew and without its guard: the verdicts that
-           it would guard by are those of a model that no longer fits (`normal_only` stays: it is
-           there to let nothing suspicious in). The refit is due when the window holds as many rows
-           as a warm-up takes.
-
-It is due between two batches. Over a file that is read to its end the loop waits for the trainer,
-and batches end where a refit may be due, so a replay gives the same verdicts. Of what the window
-holds beyond a warm-up, the newest rows, up to a fifth of all, are kept from the training: on them
-the verdicts before and after are compared.
+It is due between two batches; `refit_schedule` says when, `challenger_training` how. Over a file
+that is read to its end the loop waits for the trainer, and batches end where a refit may be due, so
+a replay gives the same verdicts.
 
 Rows in quarantine are dropped when something speaks against them: an alarm, unless its own refit is
 still to come; and with the window a refused model, `models rollback` and `models discard`. With
@@ -24,37 +17,30 @@ import time
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 import structlog
 
-from detectd import derive
 from detectd.errors import DetectdError
 from detectd.filesystem.os_errors import explained
 from detectd.models import serving
-from detectd.models.trainer_process import Failed, Trained, TrainerProcess, sweep
-from detectd.pipeline.records import Stage
-from detectd.pipeline.unexpected_errors import During, Unforeseen
-from detectd.rejection.exact import rate_upper
+from detectd.models.trainer_process import Failed, sweep
 from detectd.service import challenger_training
 from detectd.service.operator_decisions import OperatorWord
 from detectd.service.promotion import Reason
-from detectd.service.training_rows import Collected
-from detectd.service.training_window import Window, guard
-from detectd.service.warmup_log import DirectoryLockedError
+from detectd.service.refit_schedule import Since
+from detectd.service.stream_rows import StreamRows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from detectd.models.serving import Serving
+    from detectd.models.serving import Serving, ServingOptions
     from detectd.models.store import Store
+    from detectd.models.trainer_process import Limits, TrainerProcess
     from detectd.pipeline.scoring import ScoredBatch
     from detectd.service.challenger_training import Finished
-    from detectd.settings import Settings
+    from detectd.service.refit_schedule import RefitSchedule
+    from detectd.service.stream_rows import RowsOptions
 
 log = structlog.get_logger()
-
-# In a backfill, batches end at multiples of so many judged events, and there a refit may be due.
-STEP = 1_000
 
 POLL_SECONDS = 0.1
 
@@ -63,16 +49,18 @@ DISCARDED = "an operator has discarded its rows"
 Outcome = Literal["accepted", "held", "refused", "failed"]
 
 
-@dataclass(frozen=True)
-class _Since:
-    """Judged events since the last model or attempt, and whether there was an alarm.
+@dataclass(frozen=True, kw_only=True)
+class RetrainingOptions:
+    """What is collected, when the next model is due, and what it may take to train it.
 
-    `alarmed` says that the window was begun anew for it, `warned` only that there was one.
+    With `hold_after_alarm` a model that came after an alarm waits for an operator.
     """
 
-    events: int = 0
-    alarmed: bool = False
-    warned: bool = False
+    rows: RowsOptions
+    schedule: RefitSchedule
+    serving: ServingOptions
+    limits: Limits
+    hold_after_alarm: bool
 
 
 class Retrainer:
@@ -82,21 +70,18 @@ class Retrainer:
     commit of the batch's outputs, and is taken back with it.
     """
 
-    def __init__(self, settings: Settings, store: Store, champion: Serving) -> None:
-        derive.require_trainable_warmup(settings)
-        self.settings = settings
-        self._options = derive.serving_options(settings)
+    def __init__(self, options: RetrainingOptions, store: Store, champion: Serving) -> None:
+        self.options = options
         self.champion = champion
         self._store = store
-        self._committed = self._seen = _Since()
+        self._committed = self._seen = Since()
         self._began = time.monotonic()
         self._refit: TrainerProcess[Finished] | None = None
-        self._collected: Collected | None = None
+        self._rows = StreamRows(store, options.rows)
         self._word = OperatorWord(store)
         self._word.tell()
         self._state: dict[str, Any] = {}
         self._outcomes: list[Outcome] = []
-        self._fewest = derive.refit_rows(settings)
         sweep(store.directory)
 
     @property
@@ -111,38 +96,16 @@ class Retrainer:
 
     def outcomes(self) -> list[Outcome]:
         """How refits have ended since this was asked before."""
-        found, self._outcomes = self._outcomes, []
-        return found
+        outcomes, self._outcomes = self._outcomes, []
+        return outcomes
 
     @property
     def wanted(self) -> int | None:
         """How many events to judge at most before a refit may be due."""
-        if not self._waits:
-            return None
-        every, events = self.settings.training.every_events, self._committed.events
-        ahead = STEP - events % STEP
-        return min(ahead, every - events) if every is not None and every > events else ahead
+        return self.options.schedule.events_wanted(self._committed)
 
-    def _lifted(self, since: _Since) -> bool:
-        """Whether an alarm has lifted the guard and `max_changed`."""
-        return since.alarmed and self.settings.training.guard != "normal_only"
-
-    @property
-    def _max_changed(self) -> float:
-        return 1.0 if self._lifted(self._committed) else self.settings.training.max_changed
-
-    @property
-    def _waits(self) -> bool:
-        """A backfill gives the same each time, and nobody is waiting for its next event."""
-        return self.settings.source.kind == "file" and self.settings.source.bounded
-
-    def resume(self, past: dict[str, Any], version: str | None) -> None:
-        """Go on from a `state`, from the beginning where it is empty. `version` answered then:
-        where another model has come since, the window is what counts of it."""
-        same = version == self.champion.model.version
-        self._resume(past if same or not past else past | {"since": {}})
-
-    def _resume(self, past: dict[str, Any]) -> None:
+    def restore(self, past: dict[str, Any]) -> None:
+        """Go on from a `snapshot` under the same champion, from the beginning if it is empty."""
         if past and past.get("discarded", "") != self._word.discarded:
             past = {}
             log.warning("window.discarded", reason=DISCARDED)
@@ -152,8 +115,8 @@ class Retrainer:
         since = past.get("since", {})
         # Earlier releases knew one kind of alarm.
         since = {"warned": since.get("alarmed", False)} | since
-        self._committed = self._seen = _Since(**since)
-        if self._open() and self._collected and not self._collected.resume(past):
+        self._committed = self._seen = Since(**since)
+        if not self._rows.restore(past):
             log.warning("window.restarted", reason="its rows are gone, or it has another shape")
         self._set_guard()
 
@@ -162,7 +125,7 @@ class Retrainer:
         discarded = self._word.look()
         if discarded:
             self._stop()
-            self._forget()
+            self._rows.clear()
             self._begin_again()
             log.warning("window.discarded", reason=DISCARDED)
         return discarded
@@ -171,56 +134,41 @@ class Retrainer:
         """Take a batch in; `alarms` says how many of its rows it took to each alarm."""
         done = 0
         for alarm in alarms:
-            self._collect(scored, slice(done, alarm))
+            self._rows.add(scored, slice(done, alarm))
             self._alarmed()
             done = alarm
-        self._collect(scored, slice(done, None))
+        self._rows.add(scored, slice(done, None))
         self._seen = replace(self._seen, events=self._seen.events + len(scored.rows))
-
-    def _collect(self, scored: ScoredBatch, part: slice) -> None:
-        if self._collected:
-            # What is beyond the reach of one detector would ruin the training of the next.
-            finite = np.isfinite(scored.scores[part])
-            rows, verdicts = scored.rows[part][finite], scored.found.verdict[part][finite]
-            self._collected.add(rows, verdicts)
 
     def _alarmed(self) -> None:
         """Drop what an alarm speaks against, unless it is what the alarm's own refit waits for."""
-        if self.settings.training.refit != "on_drift":
-            if self._collected:
-                self._collected.drop_waiting()
+        if self.options.schedule.refit != "on_drift":
+            self._rows.drop_waiting()
         elif not self._seen.alarmed:
-            self._forget()
+            self._rows.clear()
             self._seen = replace(self._seen, alarmed=True)
             self._set_guard()
         self._seen = replace(self._seen, warned=True)
 
-    def _forget(self) -> None:
-        if self._collected:
-            self._collected.clear()
-
-    def state(self) -> dict[str, Any]:
-        """What a restart must know once the batch's outputs are committed."""
-        collected = self._collected.state() if self._collected else {"window": {}}
+    def snapshot(self) -> dict[str, Any]:
+        """Return what a restart must know once the batch's outputs are committed."""
         said = {"held": self.held, "discarded": self._word.discarded}
-        return {"since": asdict(self._seen)} | said | collected
+        return {"since": asdict(self._seen)} | said | self._rows.snapshot()
 
-    def committed(self) -> None:
-        """The outputs have been committed."""
+    def on_commit(self) -> None:
+        """Let what was seen count."""
         self._committed = self._seen
-        self._state = self.state()
-        if self._collected:
-            self._collected.committed()
+        self._state = self.snapshot()
+        self._rows.on_commit()
 
-    def rewind(self) -> None:
-        """What was seen since the last commit will be seen again."""
-        self._resume(self._state)
+    def rollback(self) -> None:
+        """Forget what was seen since the last commit."""
+        self.restore(self._state)
 
-    def succeed(self, champion: Serving, settings: Settings) -> None:
+    def succeed(self, champion: Serving, options: RetrainingOptions) -> None:
         """Another model answers from here on, wherever it came from, or the same by other terms."""
         another = champion.model.version != self.champion.model.version
-        self.champion, self.settings = champion, settings
-        self._options = derive.serving_options(settings)
+        self.champion, self.options = champion, options
         if another:
             self._stop()
             self._begin_again()
@@ -232,67 +180,45 @@ class Retrainer:
 
         Over a file that is not followed this waits, and calls `hold` again and again meanwhile.
         """
-        if self._collected is None:
-            self._open()
+        self._rows.open()
         if self._refit is None and self._due():
             self._start()
         while self._refit is not None:
-            found = self._polled(self._refit)
+            found = challenger_training.poll(self._refit, time.monotonic())
             if found is not None:
                 self._refit = None
                 if self.heed():  # An operator has spoken against its rows since the last look.
                     return None
                 return self._weigh(found if isinstance(found, Failed) else found.result)
-            if not self._waits:
+            if not self.options.schedule.backfill:
                 break
             hold()
             time.sleep(POLL_SECONDS)
         return None
 
-    @staticmethod
-    def _polled(refit: TrainerProcess[Finished]) -> Failed | Trained[Finished] | None:
-        """Return what has become of the training; a model on which our code fails is none."""
-        try:
-            with During(Stage.SCORE):
-                return refit.poll(time.monotonic())
-        except Unforeseen as failed:  # The champion goes on answering.
-            return Failed("crashed", f"the new model cannot be tried: {failed}")
-
     def close(self) -> None:
         """Stop what is being trained, and let go of the window. May be called twice."""
         self._stop()
-        if self._collected:
-            self._collected.close()
-            self._collected = None
+        self._rows.close()
 
     def _due(self) -> bool:
-        asked, since = self.settings.training, self._committed
-        window = self._collected.window if self._collected else None
-        if self.held or window is None or window.filled < self._fewest:
+        window, passed = self._rows.window, time.monotonic() - self._began
+        if self.held or window is None:
             return False
-        if self._max_changed < 1.0 and not challenger_training.comparable(window, self._fewest):
-            return False
-        if since.events < asked.cooldown_events:
-            return False
-        if self._waits and since.events % STEP and since.events != asked.every_events:
-            return False
-        if asked.refit == "on_drift":
-            return since.alarmed
-        passed = time.monotonic() - self._began
-        by_events = asked.every_events is not None and since.events >= asked.every_events
-        return by_events or (asked.every_seconds is not None and passed >= asked.every_seconds)
+        return self.options.schedule.due(self._committed, window, passed)
 
     def _start(self) -> None:
-        assert self._collected
+        window, schedule = self._rows.window, self.options.schedule
+        assert window
         begun = challenger_training.begin(
-            self._collected.window,
+            window,
             self._store,
             self.champion,
-            self._options,
-            derive.trainer_limits(self.settings, gives_way=not self._waits),
-            fewest=derive.refit_rows(self.settings),
-            strict=self.settings.training.guard == "normal_only",
-            max_changed=self._max_changed,
+            self.options.serving,
+            self.options.limits,
+            fewest=schedule.fewest,
+            strict=schedule.guard == "normal_only",
+            max_changed=schedule.max_changed_after(self._committed),
             after_alarm=self._committed.warned,
         )
         if isinstance(begun, Reason):
@@ -309,11 +235,11 @@ class Retrainer:
             self._refuse(found.refused)
             return None
         try:
-            ready = serving.under_other_terms(found.ready, self._options)
+            ready = serving.under_other_terms(found.ready, self.options.serving)
         except DetectdError as impossible:  # under terms that came with a reload
             self._refuse([Reason("no_promise", str(impossible))])
             return None
-        if self.settings.training.after_alarm == "hold" and self._committed.warned:
+        if self.options.hold_after_alarm and self._committed.warned:
             self._hold(ready.model.version)
             return None
         self._end("accepted")
@@ -331,8 +257,8 @@ class Retrainer:
     def _refuse(self, reasons: Sequence[Reason]) -> None:
         for reason in reasons:
             log.warning("refit.refused", code=reason.code, reason=reason.sentence)
-        if self.settings.training.quarantine:
-            self._forget()  # Rows that come later are no better than those it was trained on.
+        if self.options.rows.quarantine:
+            self._rows.clear()  # Rows that come later are no better than those it was trained on.
         self._end("refused")
 
     def _end(self, outcome: Outcome) -> None:
@@ -344,47 +270,33 @@ class Retrainer:
         )
 
     def _begin_again(self, *, alarmed: bool = False, warned: bool = False) -> None:
-        self._committed = self._seen = _Since(alarmed=alarmed, warned=warned)
+        self._committed = self._seen = Since(alarmed=alarmed, warned=warned)
         self._began = time.monotonic()
         self._set_guard()
-        self._state = self.state()
+        self._state = self.snapshot()
 
     def _stop(self) -> None:
         if self._refit:
             self._refit.cancel()
             self._refit = None
 
-    def _open(self) -> bool:
-        """Keep the window, unless another process on this store does. True where it is ours now."""
-        if self._collected is not None:
-            return True
-        asked = self.settings.training
-        window = Window(len(self.settings.event.columns), asked.window, asked.sample)
-        try:
-            self._store.make()
-            self._collected = Collected(self._store.directory, window, asked.quarantine)
-        except DirectoryLockedError:
-            return False
-        self._set_guard()
-        return True
-
     def _set_guard(self) -> None:
-        if self._collected is None:
-            return
-        promise = self.champion.promise
-        guarded = "none" if self._lifted(self._seen) else self.settings.training.guard
-        zone = promise.rejector.zone
-        upper = rate_upper(zone.n, zone.width, promise.terms.delta)  # no law needed for a guard
-        self._collected.window.guard = guard(guarded, promise.terms.contamination, upper)
+        guarded = self.options.schedule.guard_after(self._seen)
+        self._rows.guard_by(self.champion.promise, guarded)
 
 
-def begun(settings: Settings, store: Store, champion: Serving) -> Retrainer:
+def of_another_champion(past: dict[str, Any]) -> dict[str, Any]:
+    """Return what of a `snapshot` counts under another champion: the window alone."""
+    return past | {"since": {}} if past else past
+
+
+def begun(options: RetrainingOptions, store: Store, champion: Serving) -> Retrainer:
     """A `Retrainer` with an empty window. Raises DetectdError if the store cannot keep it."""
     with contextlib.ExitStack() as undone:
         try:
-            retrainer = Retrainer(settings, store, champion)
+            retrainer = Retrainer(options, store, champion)
             undone.callback(retrainer.close)
-            retrainer.resume({}, None)
+            retrainer.restore({})
         except OSError as refused:
             what = f"models.directory: {store.directory}: the training window cannot be kept there"
             raise explained(refused, what) from None

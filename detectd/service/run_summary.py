@@ -27,6 +27,16 @@ class Summary:
     seconds: float = 0.0
     serving: Serving | None = None
 
+    def add(self, counts: Counter[str], serving: Serving | None) -> None:
+        """Add the outputs of a commit, given by `serving` or, if None, during the warm-up."""
+        self.topics.update(counts)
+        if serving is None:
+            self.warming_up += counts["abstain"]
+        elif self.serving is not serving:
+            self.serving, self.scored = serving, Counter(counts)
+        else:
+            self.scored.update(counts)
+
     def figures(self) -> dict[str, Any]:
         """Return the records by outcome, how long they took, and the last model, for the log."""
         counts = {topic.value: self.topics[topic] for topic in OUTCOMES}

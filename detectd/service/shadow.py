@@ -1,7 +1,4 @@
-"""A candidate that scores along without being heard, so that two models can be compared.
-
-What is counted is counted with the commit of the batch's outputs, and is taken back with it.
-"""
+"""A candidate that scores along without being heard, so that two models can be compared."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ class Shadow:
 
     def __init__(self, candidate: Serving, champion: str) -> None:
         self.candidate = candidate
-        self._incumbent = champion
+        self._champion = champion
         self._counts = self._seen = np.zeros((4, 4), dtype=np.int64)
 
     @property
@@ -29,11 +26,11 @@ class Shadow:
         """The candidate's."""
         return self.candidate.model.version
 
-    def resume(self, past: dict[str, Any]) -> None:
-        """Go on from a `state`; from the beginning where it compares two other models."""
+    def restore(self, past: dict[str, Any]) -> None:
+        """Go on from a `snapshot`; from the beginning if it compares two other models."""
         if past.get("between") == self._between():
             self._counts = np.array(past["counts"], dtype=np.int64).reshape(4, 4)
-        self.rewind()
+        self.rollback()
 
     def see(self, scored: ScoredBatch) -> None:
         """Let the candidate judge the rows of a batch."""
@@ -41,16 +38,16 @@ class Shadow:
         theirs = verdicts(self.candidate.judge, scored.rows)
         self._seen = self._seen + compared(ours, theirs).counts
 
-    def state(self) -> dict[str, Any]:
-        """What a restart must know once the batch's outputs are committed."""
+    def snapshot(self) -> dict[str, Any]:
+        """Return what a restart must know once the batch's outputs are committed."""
         return {"between": self._between(), "counts": self._seen.ravel().tolist()}
 
-    def committed(self) -> None:
-        """The outputs have been committed."""
+    def on_commit(self) -> None:
+        """Let what was seen count."""
         self._counts = self._seen
 
-    def rewind(self) -> None:
-        """What was seen since the last commit will be seen again."""
+    def rollback(self) -> None:
+        """Forget what was seen since the last commit."""
         self._seen = self._counts
 
     def report(self) -> dict[str, Any]:
@@ -58,4 +55,4 @@ class Shadow:
         return {"candidate": self.version, "agreement": Agreement(self._counts).as_dict()}
 
     def _between(self) -> list[str]:
-        return [self._incumbent, self.version]
+        return [self._champion, self.version]

@@ -8,7 +8,7 @@ import msgspec
 
 from detectd.errors import ConfigError
 from detectd.pipeline import memory_budget
-from detectd.pipeline.encode import DeadLetter, size
+from detectd.pipeline.dead_letters import DeadLetter, size
 from detectd.pipeline.records import Topic
 
 if TYPE_CHECKING:

@@ -36,7 +36,7 @@ class StoreMaintenance:
             log.warning("stats.read_failed", reason=str(failed))
             return {}
 
-    def begin_anew(self) -> None:
+    def begin_again(self) -> None:
         """Forget what ended processes have recorded in an earlier run of the stream."""
         try:
             self._counts.begin_anew()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from detectd.service.training_window import Rows, Verdicts
 
 
-class Collected:
+class TrainingRows:
     """Keeps `window` in `directory`, and a `quarantine` of that many rows before it.
 
     Raises as `WindowFile`.
@@ -43,17 +43,17 @@ class Collected:
         """How many rows wait."""
         return self._waiting.window.filled if self._waiting else 0
 
-    def resume(self, state: dict[str, Any]) -> bool:
-        """Go on from the `state` of the last commit, {} if there is none.
+    def restore(self, state: dict[str, Any]) -> bool:
+        """Go on from the `snapshot` of the last commit, {} if there is none.
 
         False if rows of it are gone, or were collected under another quarantine: what was let into
         the window after a shorter wait must not train after a longer one.
         """
         same = state.get("quarantine", 0) == self._quarantine
         past = state if same else {}
-        whole = self._file.resume(past.get("window", {}))
+        whole = self._file.restore(past.get("window", {}))
         if self._waiting:
-            whole = self._waiting.resume(past.get("waiting", {})) and whole
+            whole = self._waiting.restore(past.get("waiting", {})) and whole
         return whole and (same or not state.get("window"))
 
     def add(self, rows: Rows, verdicts: Verdicts) -> None:
@@ -67,25 +67,25 @@ class Collected:
     def drop_waiting(self) -> None:
         """Forget the rows that wait."""
         if self._waiting:
-            self._waiting.resume({})
+            self._waiting.restore({})
 
     def clear(self) -> None:
         """Forget all rows."""
-        self._file.resume({})
+        self._file.restore({})
         self.drop_waiting()
 
-    def state(self) -> dict[str, Any]:
+    def snapshot(self) -> dict[str, Any]:
         """For the commit."""
-        state: dict[str, Any] = {"window": self._file.state()}
+        state: dict[str, Any] = {"window": self._file.snapshot()}
         if self._waiting:
-            state |= {"waiting": self._waiting.state(), "quarantine": self._quarantine}
+            state |= {"waiting": self._waiting.snapshot(), "quarantine": self._quarantine}
         return state
 
-    def committed(self) -> None:
-        """The latest `state` has been committed."""
-        self._file.committed()
+    def on_commit(self) -> None:
+        """The latest `snapshot` has been committed."""
+        self._file.on_commit()
         if self._waiting:
-            self._waiting.committed()
+            self._waiting.on_commit()
 
     def close(self) -> None:
         """Let go of the files. May be called twice."""

@@ -1,8 +1,7 @@
 """What answers while there is no model yet, and collects the rows for the first one.
 
-What it collects counts with the commit of the outputs, and is taken back with it. With
-`training.on_warmup = "hold"` nothing is committed at all before there is a model: then the stream
-is read again, and every event gets a verdict.
+With `training.on_warmup = "hold"` nothing is committed at all before there is a model: then the
+stream is read again, and every event gets a verdict.
 """
 
 from __future__ import annotations
@@ -30,8 +29,8 @@ if TYPE_CHECKING:
     from detectd.models.collection import Goal
     from detectd.models.model import Model, Recipe
     from detectd.models.store import Store
-    from detectd.pipeline.decode import Schema
     from detectd.pipeline.records import Outgoing, Record
+    from detectd.pipeline.schema import Schema
     from detectd.pipeline.scoring import Unjudged
     from detectd.service.warmup_log import Collected
     from detectd.sources import Partition
@@ -95,17 +94,20 @@ class WarmupPhase:
     def _waits(self) -> bool:
         return self._awaited.names is None or bool(self._awaited.names)
 
-    def resume(self, state: dict[str, Any] | None) -> None:
-        """Go on from a `state`, None or {} for none.
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a `snapshot`, from the beginning if it is empty.
 
         Does nothing if another process of this group collects.
         """
         if not self._rows and not self._open():
             return
         assert self._rows
-        if not self._rows.resume({} if self.holding else state or {}):
+        # Earlier versions committed a number, of rows that are written in another way.
+        rows = state.get("warmup")
+        rows = rows if isinstance(rows, dict) and not self.holding else {}
+        if not self._rows.restore(rows):
             log.warning("warmup.restarted", reason="the collected rows are gone")
-        self._committed = self._rows.state()
+        self._committed = self._rows.snapshot()
         self._begin_to_count()
         log.info("warmup.started", **self._figures())
 
@@ -130,19 +132,19 @@ class WarmupPhase:
             names = self._awaited.names or []
             log.info("warmup.waiting", partitions=names[:10], count=len(names))
 
-    def state(self) -> dict[str, Any]:
-        """What a restart must know once the outputs are committed."""
-        return {"warmup": self._rows.state() if self._rows else {}}
+    def snapshot(self) -> dict[str, Any]:
+        """Return what a restart must know once the outputs are committed."""
+        return {"warmup": self._rows.snapshot() if self._rows else {}}
 
-    def committed(self) -> None:
-        """The outputs have been committed."""
+    def on_commit(self) -> None:
+        """Let the rows so far count."""
         if self._rows:
-            self._committed = self._rows.state()
+            self._committed = self._rows.snapshot()
 
-    def rewind(self) -> None:
-        """What was answered since the last commit will be answered again."""
+    def rollback(self) -> None:
+        """Forget the rows since the last commit."""
         if self._rows:
-            self._rows.resume(self._committed)
+            self._rows.restore(self._committed)
 
     def release(self) -> None:
         """The stream has ended too soon: what is held gets its answer without a model."""

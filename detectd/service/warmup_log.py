@@ -103,8 +103,8 @@ class RowLog:
         os.close(file)
         return None
 
-    def resume(self, state: dict[str, Any]) -> bool:
-        """Go on from the `state` of a commit, {} for none; False if its rows are gone."""
+    def restore(self, state: dict[str, Any]) -> bool:
+        """Go on from the `snapshot` of a commit, {} for none; False if its rows are gone."""
         there = not state or self._restore(state)
         if not there:
             # What is written from here on must not pass for the rows of that commit.
@@ -115,7 +115,7 @@ class RowLog:
         os.ftruncate(self._file, self._written * self._entry.itemsize)
         return there
 
-    def state(self) -> dict[str, Any]:
+    def snapshot(self) -> dict[str, Any]:
         """Return what a restart must know to go on with the same rows."""
         return {
             "rows": self._written,

@@ -60,8 +60,8 @@ class WindowFile:
             "models.directory",
         )
 
-    def resume(self, state: dict[str, Any]) -> bool:
-        """Go on from the `state` of the last commit, {} where there is none.
+    def restore(self, state: dict[str, Any]) -> bool:
+        """Go on from the `snapshot` of the last commit, {} where there is none.
 
         False where its rows are gone, damaged, or those of another window: it then begins anew.
         """
@@ -95,7 +95,7 @@ class WindowFile:
             self.trouble = str(explained(failed, str(self._directory)))
             self._retry_at = self.window.offered + self.window.size
 
-    def state(self) -> dict[str, Any]:
+    def snapshot(self) -> dict[str, Any]:
         """For the commit. Empty where the window is not on the disk."""
         if self._file < 0:
             return {}
@@ -106,8 +106,8 @@ class WindowFile:
             "offered": self.window.offered,
         }
 
-    def committed(self) -> None:
-        """The latest `state` has been committed: files that it does not name may go."""
+    def on_commit(self) -> None:
+        """The latest `snapshot` has been committed: files that it does not name may go."""
         if self._others:
             for path in self._directory.glob(self._names):
                 if path.name != self._name:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from detectd.errors import ConfigError
-from detectd.pipeline.decode import BYTE_ORDER_MARK
+from detectd.pipeline.formats import BYTE_ORDER_MARK
 from detectd.pipeline.records import Dialect, Record
 from detectd.sources.header import (
     CsvFormat,

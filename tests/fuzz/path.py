@@ -28,9 +28,9 @@ from detectd.kafka import avro
 from detectd.models.model import Recipe
 from detectd.models.training import complete_rows, train
 from detectd.pipeline import anomaly_records, dead_letters
-from detectd.pipeline.decode import Schema
 from detectd.pipeline.field_watch import FieldWatch
 from detectd.pipeline.records import Dialect, Record, Topic
+from detectd.pipeline.schema import Schema
 from detectd.pipeline.scoring import ModelScorer, collect_records, judge_records
 from detectd.rejection import rejector
 from detectd.report import sample

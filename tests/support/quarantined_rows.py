@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from detectd.service.training_rows import Collected
+from detectd.service.training_rows import TrainingRows
 from detectd.service.training_window import Guard, Window
 
 SIZE, WIDTH = 40, 2
@@ -19,4 +19,4 @@ def batch(begin, count, seed=0):
 
 def opened(directory, quarantine=30, kind="sliding"):
     """Open the rows kept in the directory, those that wait among them."""
-    return Collected(directory, Window(WIDTH, SIZE, kind, Guard(0.1)), quarantine)
+    return TrainingRows(directory, Window(WIDTH, SIZE, kind, Guard(0.1)), quarantine)

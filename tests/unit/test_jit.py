@@ -14,8 +14,8 @@ from detectd.detectors.kernels import MODULES
 from detectd.models import serving
 from detectd.models.model import Recipe
 from detectd.models.training import train
-from detectd.pipeline.decode import Schema
 from detectd.pipeline.records import Record
+from detectd.pipeline.schema import Schema
 from detectd.pipeline.scoring import judge_records
 from detectd.settings.loader import settle
 

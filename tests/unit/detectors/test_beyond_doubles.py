@@ -12,8 +12,8 @@ from detectd.detectors import choose
 from detectd.detectors.kernels import MODULES
 from detectd.models.model import Recipe
 from detectd.models.training import complete_rows, train
-from detectd.pipeline.decode import Schema
 from detectd.pipeline.records import Record, Topic
+from detectd.pipeline.schema import Schema
 from detectd.pipeline.scoring import ModelScorer, judge_records
 from detectd.rejection import rejector
 

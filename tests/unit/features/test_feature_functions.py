@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from detectd.errors import ConfigError
 from detectd.features import FUNCTIONS, Function, as_data, from_data, in_words
 from detectd.features.zones import offsets_ms
-from detectd.pipeline.decode import Schema, decode
+from detectd.pipeline.decode import decode
 from detectd.pipeline.fast_json import typed_reader
 from detectd.pipeline.records import Record, Stage
+from detectd.pipeline.schema import Schema
 from detectd.settings.loader import settle
 
 HOUR, WEEKDAY = Function("hour", "hour"), Function("weekday", "weekday")

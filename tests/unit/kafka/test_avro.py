@@ -22,9 +22,10 @@ from hypothesis import strategies as st
 from detectd.kafka.avro_schemas import MAX_LEVELS
 from detectd.kafka.known_schemas import Known
 from detectd.pipeline import memory_budget
-from detectd.pipeline.decode import Decoded, Schema, decode
+from detectd.pipeline.decode import Decoded, decode
 from detectd.pipeline.encode import warming_up
 from detectd.pipeline.records import Record, RecordError, Stage
+from detectd.pipeline.schema import Schema
 from tests.support.avro_records import error_of, read_of, record_of, written
 from tests.support.registry import framed
 

@@ -24,7 +24,7 @@ from tests.support.registry import StandIn, breaks_off, drops, fails, framed
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from detectd.pipeline.decode import Read
+    from detectd.pipeline.schema import Read
 
 SEVEN = framed(7, b"\x02")
 

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectd.pipeline.dead_letters import Letter, grouped, pattern, read
-from detectd.pipeline.decode import Schema, decode
-from detectd.pipeline.encode import dead_letter, too_large
+from detectd.pipeline.dead_letters import Letter, dead_letter, grouped, pattern, read, too_large
+from detectd.pipeline.decode import decode
 from detectd.pipeline.records import Dialect, Record, RecordError, Stage, Topic
+from detectd.pipeline.schema import Schema
 
 DEFECT = RecordError(Stage.FEATURES, "feature 'b' is missing")
 

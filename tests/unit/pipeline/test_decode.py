@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectd.pipeline.decode import Schema, decode
+from detectd.pipeline.decode import decode
 from detectd.pipeline.records import Record, Stage
+from detectd.pipeline.schema import Schema
 
 
 def one(value, columns=None, **schema):

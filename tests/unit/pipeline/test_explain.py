@@ -9,9 +9,9 @@ from pyod.models.hbos import HBOS
 from pyod.models.iforest import IForest
 
 from detectd.detectors import choose
-from detectd.pipeline.decode import Schema
 from detectd.pipeline.explain import explanations, occlusion
 from detectd.pipeline.records import Record, Topic
+from detectd.pipeline.schema import Schema
 from detectd.pipeline.scoring import ModelScorer, judge_records
 from detectd.rejection import rejector
 

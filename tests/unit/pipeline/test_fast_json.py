@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from detectd.features import Function
 from detectd.pipeline import decode as general
-from detectd.pipeline.decode import Schema, decode
+from detectd.pipeline.decode import decode
 from detectd.pipeline.fast_json import typed_reader
 from detectd.pipeline.records import Record
+from detectd.pipeline.schema import Schema
 
 SCHEMAS = [
     Schema(("a", "é b"), max_record_bytes=300),

@@ -7,9 +7,9 @@ import json
 import pytest
 
 from detectd.pipeline.absence import names_of
-from detectd.pipeline.decode import Schema
 from detectd.pipeline.field_watch import FieldWatch
 from detectd.pipeline.records import Record
+from detectd.pipeline.schema import Schema
 
 SCHEMA = Schema(features=("a",), key="host", timestamp="time")
 GOOD = {"host": "x", "time": "2026-11-23T12:00:00Z", "a": 1}

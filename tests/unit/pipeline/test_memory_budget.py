@@ -11,12 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectd.kafka.headers import left_out, passed_on
-from detectd.pipeline import encode, explain, memory_budget
-from detectd.pipeline.decode import Schema, decode, fields_of
-from detectd.pipeline.encode import dead_letter
+from detectd.pipeline import explain, json_pieces, memory_budget
+from detectd.pipeline.dead_letters import dead_letter
+from detectd.pipeline.decode import decode
 from detectd.pipeline.field_watch import FieldWatch
+from detectd.pipeline.formats import fields_of
 from detectd.pipeline.nesting import depth
 from detectd.pipeline.records import Record, RecordError, Stage
+from detectd.pipeline.schema import Schema
 from detectd.pipeline.scoring import collect_records
 from detectd.sources.header import CsvFormat, find_header
 from detectd.sources.kafka import KafkaSource
@@ -108,12 +110,12 @@ def test_a_dead_letter_keeps_nothing_of_what_was_decoded():
 
 
 def test_large_keys_are_not_cached():
-    encode._known_key.cache_clear()
+    json_pieces._known_key.cache_clear()
     keys = [b"%06d" % n * 10_000 for n in range(100)]
-    _, occupied, _ = held(lambda: [len(encode._key(key)) for key in keys])
+    _, occupied, _ = held(lambda: [len(json_pieces._key(key)) for key in keys])
     assert occupied < 64 << 10
-    encode._key(b"small")
-    assert encode._known_key.cache_info().currsize == 1
+    json_pieces._key(b"small")
+    assert json_pieces._known_key.cache_info().currsize == 1
 
 
 @pytest.mark.parametrize("raw", [b"\x01" * 10_000, b'"' * 10_000, b"\\\x02" * 5_000])
@@ -132,7 +134,7 @@ def test_an_event_of_json_stays_text_in_its_dead_letter():
 
 @pytest.mark.parametrize("text", [b"plain", b'"\\\n\t\r\b\f', bytes(range(32)), "é\x7f".encode()])
 def test_the_length_as_json_is_known_beforehand(text):
-    assert memory_budget.escaped(text) == len(encode.to_json(text.decode())) - 2
+    assert memory_budget.escaped(text) == len(json_pieces.to_json(text.decode())) - 2
 
 
 def test_a_header_of_too_many_columns_is_none():

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detectd.pipeline.decode import Schema, decode
+from detectd.pipeline.decode import decode
 from detectd.pipeline.fields import to_json
 from detectd.pipeline.nesting import any_deeper, depth
 from detectd.pipeline.records import Record, Stage
+from detectd.pipeline.schema import Schema
 
 # Too deep to be encoded again, and just not too deep to be decoded.
 TREACHEROUS = range(900, 1000, 7)

@@ -16,10 +16,10 @@ from detectd.models.model import Recipe
 from detectd.models.recent_anomalies import RecentAnomalies
 from detectd.models.training import complete_rows, train
 from detectd.pipeline.alerts import alert
-from detectd.pipeline.decode import Schema
 from detectd.pipeline.encode import Envelope
 from detectd.pipeline.output_detail import HEADERS, shown
 from detectd.pipeline.records import Record, Topic
+from detectd.pipeline.schema import Schema
 from detectd.pipeline.scoring import ModelScorer, collect_records, judge_records
 from detectd.rejection import rejector
 from detectd.rejection.drift import Alarm

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from detectd.detectors import choose
 from detectd.models.model import Recipe
 from detectd.models.training import complete_rows, train
-from detectd.pipeline.decode import Schema
 from detectd.pipeline.encode import Envelope
 from detectd.pipeline.records import Record, Topic
+from detectd.pipeline.schema import Schema
 from detectd.pipeline.scoring import ModelScorer, collect_records, judge_records
 from detectd.rejection import rejector
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from detectd.errors import ConfigError
-from detectd.pipeline.encode import dead_letter, size
+from detectd.pipeline.dead_letters import dead_letter, size
 from detectd.pipeline.records import Outgoing, Record, RecordError, Stage, Topic
 from detectd.pipeline.undelivered import undelivered
 

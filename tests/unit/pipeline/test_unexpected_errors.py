@@ -8,8 +8,10 @@ import pytest
 from detectd.errors import DetectdError, RefusedError
 from detectd.pipeline import decode as decoding
 from detectd.pipeline import scoring
-from detectd.pipeline.decode import Schema, decode, fields_of
+from detectd.pipeline.decode import decode
+from detectd.pipeline.formats import fields_of
 from detectd.pipeline.records import Record, Stage, Topic
+from detectd.pipeline.schema import Schema
 from detectd.pipeline.scoring import ModelScorer, collect_records, judge_records
 from detectd.pipeline.unexpected_errors import in_words
 from detectd.rejection import rejector
@@ -114,7 +116,7 @@ def test_what_breaks_the_decoder_is_named_with_its_stage(monkeypatch):
     def number(*given):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(decoding, "_number", number)
+    monkeypatch.setattr(decoding, "number_of", number)
     decoded = decode([Record("t:1", b'{"a": "1"}')], Schema(("a",)))
     assert decoded.dead[0].stage is Stage.FEATURES
     assert decoded.dead[0].error.startswith("ZeroDivisionError; this")

@@ -13,7 +13,7 @@ from detectd.models import serving, trainer_process
 from detectd.models.collection import Goal
 from detectd.models.store import Store
 from detectd.pipeline.records import Record
-from detectd.service import activation, retraining
+from detectd.service import activation, stream_rows
 from detectd.service.engine import ScoringEngine
 from detectd.service.warmup_log import Origin, RowLog
 from tests.support.engines import model, settings
@@ -48,7 +48,7 @@ def engine(home):
     asked = settings(home)
     made = ScoringEngine(asked, wiring.stream_schema(asked), "test")
     made.load()
-    made.resume({})
+    made.restore({})
     yield made
     made.close()
 
@@ -60,8 +60,9 @@ def answer(engine, count=100, seed=5):
     records = [Record(id=str(i), value=value) for i, value in enumerate(values)]
     outgoing = engine.answer(records)
     counts = Counter(out.topic for out in outgoing)
-    state = engine.state(counts)
-    engine.committed(counts, outgoing)
+    engine.settle(counts, outgoing)
+    state = engine.snapshot()
+    engine.on_commit()
     return state
 
 
@@ -82,19 +83,24 @@ def until(engine, monkeypatch, wanted):
     raise AssertionError("it never came")
 
 
+def parts(engine):
+    """The models and the retrainer."""
+    return engine.phases.serving
+
+
 def seen(engine):
     """All that a reload may not touch unasked."""
-    champion, shadow = engine.champion, engine.shadow
+    champion, shadow, retrainer = engine.champion, parts(engine).shadow, parts(engine).retrainer
     return {
         "serving": champion.serving.model.version,
         "promise": champion.serving.promise.exact,
         "report": champion.report(),
         "evidence": champion.drift_monitor.evidence,
         "limit": champion.drift_monitor.average_run_length,
-        "state": engine.state(Counter()),
+        "state": engine.snapshot(),
         "shadow": shadow and shadow.report(),
         "settings": engine.settings,
-        "renewal": engine.retrainer and engine.retrainer.state(),
+        "renewal": retrainer and retrainer.snapshot(),
     }
 
 
@@ -176,7 +182,7 @@ def test_a_model_fitted_again_does_not_replace_what_was_activated_meanwhile(
     older(store, versions[1])
     store.activate(versions[1])
     look(engine, monkeypatch)
-    ready = engine._succession._preparing["active"]
+    ready = engine.phases.watcher._preparing["active"]
     ready.result()
     store.activate(versions[2])
     until(engine, monkeypatch, lambda: engine.champion.version == versions[2])
@@ -189,13 +195,13 @@ def test_a_candidate_of_older_libraries_is_fitted_once_and_scores_along(
 ):
     older(store, versions[1])
     store.nominate(versions[1])
-    until(engine, monkeypatch, lambda: engine.shadow is not None)
-    fresh = engine.shadow.version
+    until(engine, monkeypatch, lambda: parts(engine).shadow is not None)
+    fresh = parts(engine).shadow.version
     assert store.candidate() == fresh != versions[1]
     for _ in range(3):
-        shadow = engine.shadow
+        shadow = parts(engine).shadow
         look(engine, monkeypatch)
-        assert engine.shadow is shadow
+        assert parts(engine).shadow is shadow
     assert len(store.versions()) == 4
 
 
@@ -206,7 +212,7 @@ def test_a_refused_model_is_tried_again_when_it_is_activated_again(
     sound = path.read_bytes()
     path.write_bytes(b"")
     store.activate(versions[1])
-    until(engine, monkeypatch, lambda: engine._succession.active() is None)
+    until(engine, monkeypatch, lambda: engine.phases.watcher.active() is None)
     path.write_bytes(sound)
     store.activate(versions[0])
     look(engine, monkeypatch)
@@ -219,10 +225,10 @@ def busy(engine, home, store, versions, monkeypatch):
     """It has answered, with a candidate and a window."""
     engine.reconfigure(settings(home, training={"refit": "on_drift"}))
     store.nominate(versions[1])
-    until(engine, monkeypatch, lambda: engine.shadow is not None)
+    until(engine, monkeypatch, lambda: parts(engine).shadow is not None)
     answer(engine, 300)
     assert engine.champion.drift_monitor.evidence > 0
-    assert engine.retrainer.state()["window"]["offered"] > 200
+    assert parts(engine).retrainer.snapshot()["window"]["offered"] > 200
     return engine
 
 
@@ -230,7 +236,7 @@ REFIT = {"training": {"refit": "on_drift"}}
 
 
 def test_a_snapshot_shows_what_is_committed_and_each_end_of_a_training_once(busy, versions):
-    busy.retrainer._end("refused")
+    parts(busy).retrainer._end("refused")
     shown = busy.take_snapshot()
     assert shown.champion.serving is busy.champion.serving
     assert sum(shown.champion.observed.values()) == 300
@@ -246,7 +252,7 @@ def test_a_snapshot_without_a_model_shows_the_warm_up(tmp_path):
     asked = settings(tmp_path)
     engine = ScoringEngine(asked, wiring.stream_schema(asked), "test")
     engine.load()
-    engine.resume({})
+    engine.restore({})
     answer(engine, 50)
     shown = engine.take_snapshot()
     engine.close()
@@ -268,7 +274,7 @@ def test_a_reload_of_something_else_recomputes_nothing_and_keeps_all(
     busy, home, monkeypatch, change
 ):
     monkeypatch.setattr(serving, "promise", lambda *_: pytest.fail("the promise is computed"))
-    before, window = seen(busy), busy.retrainer._collected
+    before, window = seen(busy), parts(busy).retrainer._rows.kept
     champion, judge = busy.champion, busy.champion.serving.judge
     fresh = settings(
         home,
@@ -278,7 +284,7 @@ def test_a_reload_of_something_else_recomputes_nothing_and_keeps_all(
     assert seen(busy) == before | {"settings": fresh}
     assert busy.champion is champion
     assert busy.champion.serving.judge is judge
-    assert busy.retrainer._collected is window
+    assert parts(busy).retrainer._rows.kept is window
 
 
 @pytest.mark.parametrize(
@@ -302,7 +308,10 @@ def test_a_reload_keeps_the_candidate_the_window_and_what_the_zone_allows(busy, 
     # What a restart would find is what goes on now.
     answer(busy, 50, seed=6)
     assert busy.champion.report()["normal"] > (before["report"]["normal"] if kept else 0)
-    assert sum(map(sum, (r.values() for r in busy.shadow.report()["agreement"].values()))) == 350
+    assert (
+        sum(map(sum, (r.values() for r in parts(busy).shadow.report()["agreement"].values())))
+        == 350
+    )
 
 
 @pytest.mark.parametrize(
@@ -315,14 +324,15 @@ def test_a_reload_keeps_the_candidate_the_window_and_what_the_zone_allows(busy, 
     ids=["terms", "warm-up", "features"],
 )
 def test_a_refused_reload_changes_nothing(busy, home, change):
-    before, parts = (
-        seen(busy),
-        (busy.champion, busy.shadow, busy.retrainer, busy.retrainer._collected),
-    )
+    def standing():
+        phase = parts(busy)
+        return phase.champion, phase.shadow, phase.retrainer, phase.retrainer._rows.kept
+
+    before, stood = seen(busy), standing()
     with pytest.raises(ConfigError):
         busy.reconfigure(settings(home, **(REFIT | change)))
     assert seen(busy) == before
-    assert (busy.champion, busy.shadow, busy.retrainer, busy.retrainer._collected) == parts
+    assert standing() == stood
     answer(busy, 50, seed=6)
 
 
@@ -333,12 +343,12 @@ def test_a_candidate_that_breaks_is_compared_no_longer(busy, monkeypatch):
         raise TypeError("a defect")
 
     refused = []
-    monkeypatch.setattr(busy.shadow, "see", breaks)
-    monkeypatch.setattr(busy._succession, "refuse", lambda *said: refused.append(said))
-    version, before = busy.shadow.version, sum(busy.champion.observed.values())
+    monkeypatch.setattr(parts(busy).shadow, "see", breaks)
+    monkeypatch.setattr(busy.phases.watcher, "refuse", lambda *said: refused.append(said))
+    version, before = parts(busy).shadow.version, sum(busy.champion.observed.values())
     answer(busy, 50, seed=6)
     assert sum(busy.champion.observed.values()) == before + 50
-    assert busy.shadow is None
+    assert parts(busy).shadow is None
     assert refused == [("candidate", version, f"{version}: it cannot answer: TypeError: a defect")]
 
 
@@ -346,7 +356,7 @@ def test_a_candidate_without_memory_is_no_defect_of_it(busy, monkeypatch):
     def breaks(_scored):
         raise MemoryError
 
-    monkeypatch.setattr(busy.shadow, "see", breaks)
+    monkeypatch.setattr(parts(busy).shadow, "see", breaks)
     with pytest.raises(MemoryError):
         answer(busy, 50, seed=6)
 
@@ -359,7 +369,7 @@ def test_a_reload_that_cannot_keep_its_window_changes_nothing(engine, home, monk
         raise refused
 
     answer(engine)
-    monkeypatch.setattr(retraining, "Collected", fail)
+    monkeypatch.setattr(stream_rows, "TrainingRows", fail)
     before, champion = seen(engine), engine.champion
     change = REFIT | {"rejector": {"T": 4.0}, "drift": {"average_run_length": 1e4}}
     with pytest.raises(DetectdError):
@@ -372,19 +382,21 @@ def test_old_models_go_after_an_accepted_refit(busy, home, store, versions):
     busy.reconfigure(settings(home, models={"directory": home / "models", "keep": 1}, **REFIT))
     fresh = model(9)
     store.save(fresh)
-    busy._renew(serving.serve(fresh, derive.serving_options(busy.settings)))
+    busy.phases._renew(
+        busy.phases.serving, serving.serve(fresh, derive.serving_options(busy.settings))
+    )
     # The one before can be gone back to, the candidate scores along.
     assert store.versions() == [*versions[:2], fresh.version]
     assert store.rollback() == versions[0]
 
 
 def test_a_restart_goes_on_with_the_candidates_counts(busy, home):
-    state = busy.state(Counter())
+    state = busy.snapshot()
     busy.close()
     again = ScoringEngine(busy.settings, wiring.stream_schema(busy.settings), "test")
     again.load()
-    again.resume(state)
-    table = again.shadow.report()["agreement"]
+    again.restore(state)
+    table = parts(again).shadow.report()["agreement"]
     assert sum(map(sum, (row.values() for row in table.values()))) == 300
     again.close()
 

@@ -4,17 +4,12 @@ import time
 
 import pytest
 
-from detectd.service.loop import Service
-from detectd.settings.loader import settle
-from detectd.signals import Stop
+from detectd.service.gathering import BatchLimits, Gatherer
 from detectd.sources import Batch
 
-STREAM = {
-    "source": {"kind": "file", "path": "events.jsonl", "batch_seconds": 0.4},
-    "sink": {"kind": "stdout"},
-    "event": {"features": ["a", "b"]},
-    "server": {"listen": ""},
-}
+LIMITS = BatchLimits(
+    most_records=100, answer_seconds=1.0, enough_bytes=1_000_000, copies=1, wait_seconds=0.4
+)
 
 
 class Asked:
@@ -36,10 +31,8 @@ class Asked:
         (100.0, 0.0, 0.04),  # the client may be about to have more
     ],
 )
-def test_a_batch_is_complete_so_long_after_the_one_before(since, at_least, at_most, tmp_path):
-    models = {"models": {"directory": str(tmp_path)}}
-    service = Service(settle(STREAM | models, "test"), Stop())
-    service.source = Asked()
-    service.gathered = time.monotonic() - since
-    service._gather(None)
-    assert at_least <= service.source.waits[0] <= at_most
+def test_a_batch_is_complete_so_long_after_the_one_before(since, at_least, at_most):
+    source, gatherer = Asked(), Gatherer(LIMITS)
+    gatherer.gathered = time.monotonic() - since
+    gatherer.gather(source, None, lambda: False)
+    assert at_least <= source.waits[0] <= at_most

@@ -15,6 +15,7 @@ from detectd.models import serving
 from detectd.models.store import Store
 from detectd.rejection import NORMAL
 from detectd.service import challenger_training
+from detectd.service.options import retraining_options
 from detectd.service.retraining import Retrainer
 from detectd.service.training_window import Guard
 from detectd.sinks import commit_metadata
@@ -37,8 +38,10 @@ def begun(home, first, **keys):
     store = Store(home / "models")
     store.save(first)
     asked = settings(home, training=keys, source={"follow": False})  # so that it waits for a refit
-    retrainer = Retrainer(asked, store, serving.serve(first, derive.serving_options(asked)))
-    retrainer.resume({}, None)
+    retrainer = Retrainer(
+        retraining_options(asked), store, serving.serve(first, derive.serving_options(asked))
+    )
+    retrainer.restore({})
     return retrainer
 
 
@@ -53,7 +56,7 @@ def scored(begin, end):
 
 def collected(retrainer):
     """The numbers of the rows in the window, and how many wait."""
-    rows = retrainer._collected
+    rows = retrainer._rows.kept
     return rows.window.rows()[:, 0].astype(int).tolist(), rows.waiting
 
 
@@ -62,7 +65,7 @@ def see(retrainer, cuts, alarms):
     for begin, end in zip([0, *cuts], cuts, strict=False):
         within = [alarm - begin for alarm in alarms if begin < alarm <= end]
         retrainer.see(scored(begin, end), within)
-        retrainer.committed()
+        retrainer.on_commit()
 
 
 def left_by_a_slow_list(count, alarms, refit):
@@ -92,9 +95,9 @@ def test_alarms_drop_the_same_rows_however_the_stream_is_cut(
     retrainer = begun(tmp_path_factory.mktemp("renewal"), first, **training(refit))
     see(retrainer, [*cuts, 900], alarms)
     assert collected(retrainer) == left_by_a_slow_list(900, alarms, refit)
-    before, state = collected(retrainer), retrainer.state()
-    retrainer.rewind()
-    assert (collected(retrainer), retrainer.state()) == (before, state)
+    before, state = collected(retrainer), retrainer.snapshot()
+    retrainer.rollback()
+    assert (collected(retrainer), retrainer.snapshot()) == (before, state)
     retrainer.close()
 
 
@@ -121,15 +124,15 @@ def test_an_operator_drops_all_rows_also_while_the_service_is_down(
     assert collected(retrainer) == ([], 0)
     assert not retrainer.heed()
     see(retrainer, [300], [])
-    state = retrainer.state()
+    state = retrainer.snapshot()
     speak()
     retrainer.close()
     again = begun(tmp_path, first, **training("every", quarantine=quarantine))
-    again.resume(state, first.version)
+    again.restore(state)
     assert collected(again) == ([], 0)
-    again.resume(again.state(), first.version)  # and once is enough
+    again.restore(again.snapshot())  # and once is enough
     see(again, [300], [])
-    again.rewind()
+    again.rollback()
     assert collected(again)[0]
     again.close()
 
@@ -154,7 +157,7 @@ ONE = {"every_events": 500, "cooldown_events": 0}
 def test_a_refused_model_takes_its_rows_and_those_that_wait_with_it(tmp_path, first):
     retrainer = begun(tmp_path, first, **training("every", **ONE, max_changed=0.0))
     retrainer.see(real(1000, 7, shift=1.0), [])
-    retrainer.committed()
+    retrainer.on_commit()
     assert through(retrainer) is None
     assert retrainer.outcomes() == ["refused"]
     assert collected(retrainer) == ([], 0)
@@ -164,7 +167,7 @@ def test_a_refused_model_takes_its_rows_and_those_that_wait_with_it(tmp_path, fi
 def test_without_a_quarantine_a_refused_model_leaves_the_window(tmp_path, first):
     retrainer = begun(tmp_path, first, **training("every", **ONE, quarantine=0, max_changed=0.0))
     retrainer.see(real(1000, 7, shift=1.0), [])
-    retrainer.committed()
+    retrainer.on_commit()
     through(retrainer)
     assert retrainer.outcomes() == ["refused"]
     assert len(collected(retrainer)[0]) == 400
@@ -179,21 +182,21 @@ def test_a_model_after_an_alarm_waits_for_an_operator_across_restarts(tmp_path, 
     keys = training(refit, **HOLD, max_changed=1.0) | (ONE if refit == "every" else {})
     retrainer = begun(tmp_path, first, **keys)
     retrainer.see(real(1000, 7), [100])
-    retrainer.committed()
-    state = retrainer.state()
+    retrainer.on_commit()
+    state = retrainer.snapshot()
     assert through(retrainer) is None
     held = retrainer.held
     assert held in retrainer._store.versions()
     assert retrainer.outcomes() == ["held"]
     assert retrainer._store.active() is None
-    calm = retrainer.state()
+    calm = retrainer.snapshot()
     retrainer.close()
 
     again = begun(tmp_path, first, **keys)  # killed before the next commit
-    again.resume(state, first.version)
-    assert again.state() == calm
+    again.restore(state)
+    assert again.snapshot() == calm
     again.see(real(1000, 8), [200])
-    again.committed()
+    again.on_commit()
     through(again)
     assert (again.held, again.outcomes()) == (held, [])  # no other is trained meanwhile
     assert again._store.prune(1) == [first.version]
@@ -208,12 +211,12 @@ def test_a_model_after_an_alarm_waits_for_an_operator_across_restarts(tmp_path, 
 def test_an_alarm_of_the_release_before_holds_the_model_too(tmp_path, first):
     retrainer = begun(tmp_path, first, **training("on_drift", **HOLD, max_changed=1.0))
     retrainer.see(real(1000, 7), [100])
-    retrainer.committed()
-    state = retrainer.state()
+    retrainer.on_commit()
+    state = retrainer.snapshot()
     del state["since"]["warned"]  # It knew one kind of alarm.
     retrainer.close()
     again = begun(tmp_path, first, **training("on_drift", **HOLD, max_changed=1.0))
-    again.resume(state, first.version)
+    again.restore(state)
     through(again)
     assert again.outcomes() == ["held"]
     again.close()
@@ -225,8 +228,8 @@ def test_what_an_operator_discarded_once_is_not_told_of_at_each_start(tmp_path, 
     store.discard()
     with capture_logs() as log:
         retrainer = begun(tmp_path, first, **training("every"))
-        state = retrainer.state()
-        retrainer.resume(state, first.version)
+        state = retrainer.snapshot()
+        retrainer.restore(state)
         retrainer.close()
     assert [line for line in log if line["event"] == "window.discarded"] == []
 
@@ -237,7 +240,7 @@ def test_a_model_on_which_our_code_fails_does_not_end_the_stream(tmp_path, first
     )
     retrainer = begun(tmp_path, first, **training("every", **ONE))
     retrainer.see(real(1000, 7), [])
-    retrainer.committed()
+    retrainer.on_commit()
     assert through(retrainer) is None
     assert retrainer.outcomes() == ["failed"]
     retrainer.close()
@@ -246,7 +249,7 @@ def test_a_model_on_which_our_code_fails_does_not_end_the_stream(tmp_path, first
 def test_without_an_alarm_nothing_is_held(tmp_path, first):
     retrainer = begun(tmp_path, first, **training("every", **(HOLD | ONE), max_changed=1.0))
     retrainer.see(real(1000, 7), [])
-    retrainer.committed()
+    retrainer.on_commit()
     assert through(retrainer) is not None
     assert (retrainer.held, retrainer.outcomes()) == (None, ["accepted"])
     retrainer.close()
@@ -255,7 +258,7 @@ def test_without_an_alarm_nothing_is_held(tmp_path, first):
 def test_a_store_that_cannot_hold_a_model_does_not_let_it_answer(tmp_path, first, monkeypatch):
     retrainer = begun(tmp_path, first, **training("on_drift", **HOLD))
     retrainer.see(real(1000, 7), [100])
-    retrainer.committed()
+    retrainer.on_commit()
 
     def full(_version):
         raise DetectdError("no space left")
@@ -269,24 +272,24 @@ def test_a_store_that_cannot_hold_a_model_does_not_let_it_answer(tmp_path, first
 @pytest.mark.parametrize("how", ["held", "discarded"])
 def test_the_guard_that_an_alarm_has_lifted_comes_back(tmp_path, first, how):
     retrainer = begun(tmp_path, first, **training("on_drift", **HOLD, guard="anomaly"))
-    assert retrainer._collected.window.guard == Guard(0.1)
+    assert retrainer._rows.kept.window.guard == Guard(0.1)
     retrainer.see(real(1000, 7), [100])
-    retrainer.committed()
-    assert retrainer._collected.window.guard == Guard()
+    retrainer.on_commit()
+    assert retrainer._rows.kept.window.guard == Guard()
     if how == "held":
         through(retrainer)
         assert retrainer.held
     else:
         retrainer._store.discard()
         retrainer.heed()
-    assert retrainer._collected.window.guard == Guard(0.1)
+    assert retrainer._rows.kept.window.guard == Guard(0.1)
     retrainer.close()
 
 
 def test_discard_ends_the_waiting(tmp_path, first):
     retrainer = begun(tmp_path, first, **training("on_drift", **HOLD))
     retrainer.see(real(1000, 7), [100])
-    retrainer.committed()
+    retrainer.on_commit()
     through(retrainer)
     assert retrainer._store.discard() == retrainer.held
     assert retrainer.heed()
@@ -303,10 +306,10 @@ def test_nothing_suspicious_trains_under_normal_only_not_even_after_an_alarm(tmp
     far.found.verdict[:] = 1
     retrainer.see(far, [10])
     strict = {"training": keys | {"guard": "normal_only"}, "source": {"follow": False}}
-    retrainer.succeed(retrainer.champion, settings(tmp_path, **strict))
+    retrainer.succeed(retrainer.champion, retraining_options(settings(tmp_path, **strict)))
     retrainer.see(real(1400, 7), [])
     retrainer.see(far, [])
-    retrainer.committed()
+    retrainer.on_commit()
     ready = through(retrainer)
     assert ready is not None
     assert retrainer.outcomes() == ["accepted"]
@@ -319,7 +322,7 @@ def test_nothing_suspicious_trains_under_normal_only_not_even_after_an_alarm(tmp
 def test_what_a_commit_says_fits_into_kafka_s_offsets(tmp_path, first):
     retrainer = begun(tmp_path, first, **training("every"))
     see(retrainer, [300], [200])
-    said = commit_metadata.write({"state": retrainer.state(), "padding": "x" * 3000})
+    said = commit_metadata.write({"state": retrainer.snapshot(), "padding": "x" * 3000})
     assert not said.startswith(commit_metadata.COMPRESSED)
-    assert commit_metadata.read(said)["state"] == retrainer.state()
+    assert commit_metadata.read(said)["state"] == retrainer.snapshot()
     retrainer.close()

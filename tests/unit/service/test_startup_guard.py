@@ -2,7 +2,7 @@ import pytest
 
 from detectd.errors import ConfigError
 from detectd.pipeline import memory_budget
-from detectd.pipeline.encode import dead_letter
+from detectd.pipeline.dead_letters import dead_letter
 from detectd.pipeline.records import Outgoing, Record, RecordError, Stage, Topic
 from detectd.service.startup_guard import StartupGuard
 

@@ -39,11 +39,11 @@ def test_a_row_trains_after_its_wait_and_not_before_however_the_stream_is_cut(
             if data.draw(st.booleans(), label="process ends"):
                 kept.close()
                 kept = opened(directory, quarantine, kind)
-            assert kept.resume(json.loads(json.dumps(state)))
+            assert kept.restore(json.loads(json.dumps(state)))
         kept.add(*batch(begin, count))
         begin += count
-        state = kept.state()
-        kept.committed()
+        state = kept.snapshot()
+        kept.on_commit()
         lagged = Window(WIDTH, SIZE, kind, Guard(0.1))
         lagged.add(*batch(0, max(0, begin - quarantine)))
         assert kept.window.rows().tolist() == lagged.rows().tolist()
@@ -87,11 +87,11 @@ def test_rows_of_another_quarantine_do_not_count(tmp_path, before, after):
     """Those in the window may be younger than the new one allows."""
     kept = opened(tmp_path, before)
     kept.add(*batch(0, 100))
-    state = kept.state()
-    kept.committed()
+    state = kept.snapshot()
+    kept.on_commit()
     kept.close()
     kept = opened(tmp_path, after)
-    assert not kept.resume(state)
+    assert not kept.restore(state)
     assert (kept.window.filled, kept.waiting) == (0, 0)
     kept.close()
 
@@ -99,12 +99,12 @@ def test_rows_of_another_quarantine_do_not_count(tmp_path, before, after):
 def test_lost_rows_of_the_quarantine_are_not_trained_on_too_early(tmp_path):
     kept = opened(tmp_path)
     kept.add(*batch(0, 100))
-    state = kept.state()
+    state = kept.snapshot()
     kept.close()
     (path,) = tmp_path.glob("quarantine-*.rows")
     path.unlink()
     kept = opened(tmp_path)
-    assert not kept.resume(state)
+    assert not kept.restore(state)
     assert (kept.window.filled, kept.waiting) == (40, 0)
     kept.add(*batch(100, 30))
     assert kept.window.rows()[:, 0].max() == 69
@@ -119,11 +119,11 @@ from pathlib import Path
 sys.path[:0] = [{tests!r}]
 from tests.support.quarantined_rows import batch, opened
 kept = opened(Path({directory!r}))
-kept.resume({{}})
+kept.restore({{}})
 for number in range(10**9):
     kept.add(*batch(23 * number, 23))
-    print(json.dumps([number, kept.state()]), flush=True)
-    kept.committed()
+    print(json.dumps([number, kept.snapshot()]), flush=True)
+    kept.on_commit()
 """
 
 
@@ -137,7 +137,7 @@ def test_a_killed_process_leaves_what_waits_as_of_its_last_commit(tmp_path):
         lines += running.stdout.read().splitlines()
     number, state = json.loads(lines[-1])
     kept = opened(tmp_path)
-    assert kept.resume(state)
+    assert kept.restore(state)
     whole = opened_beside(tmp_path)
     whole.add(*batch(0, 23 * (number + 1)))
     assert kept.window.rows().tolist() == whole.window.rows().tolist()

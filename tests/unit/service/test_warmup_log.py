@@ -24,7 +24,7 @@ TEN = Goal(10, 10)
 @pytest.fixture
 def warmup(tmp_path):
     rows = RowLog(tmp_path, 2, TEN)
-    rows.resume({})
+    rows.restore({})
     yield rows
     rows.close()
 
@@ -58,24 +58,24 @@ def test_rows_that_carry_no_model_are_kept_up_to_a_bound_then_collected_anew(war
 
 def test_a_restart_wants_what_was_wanted_before(warmup):
     fill(warmup)
-    first = warmup.state()
+    first = warmup.snapshot()
     warmup.want_more()
-    assert warmup.resume(warmup.state())
+    assert warmup.restore(warmup.snapshot())
     assert (warmup.collection.filled, warmup.collection.due) == (10, 10)
-    assert warmup.resume(first)
+    assert warmup.restore(first)
     assert warmup.collection.enough
 
 
 def test_rows_that_a_later_collection_has_written_over_are_gone(warmup):
     fill(warmup)
-    committed = warmup.state()
+    committed = warmup.snapshot()
     for _ in range(MOST_FAILED):
         warmup.want_more()
     warmup.add(*events(3))
-    assert not warmup.resume(committed)
+    assert not warmup.restore(committed)
     assert warmup.collection.filled == 0
     warmup.add(*events(3))
-    assert not warmup.resume(committed)
+    assert not warmup.restore(committed)
 
 
 def test_what_is_known_of_the_rows(warmup):
@@ -111,7 +111,7 @@ def served(warmup, stream, sizes, restart):
         ]
         restart(warmup, rows, origins)
         at += len(batch)
-    return at, warmup.collected().rows.tobytes(), warmup.state(), warmup.collection.enough
+    return at, warmup.collected().rows.tobytes(), warmup.snapshot(), warmup.collection.enough
 
 
 @given(goals, streams, cuts, cuts)
@@ -124,17 +124,17 @@ def test_neither_batches_nor_rewinds_nor_restarts_change_the_rows(
         warmup.add(rows, origins)
 
     def disturbed(warmup, rows, origins):
-        state = warmup.state()
+        state = warmup.snapshot()
         warmup.add(rows[::-1].copy(), origins[::-1])
-        assert warmup.resume(state)
+        assert warmup.restore(state)
         warmup.add(rows, origins)
         if len(rows) % 2:
-            assert warmup.resume(warmup.state())
+            assert warmup.restore(warmup.snapshot())
 
     found = []
     for each, feed in ((sizes, plain), (others, plain), (others, disturbed)):
         warmup = RowLog(home, 2, goal)
-        warmup.resume({})
+        warmup.restore({})
         found.append(served(warmup, stream, each, feed))
         warmup.done()
     assert found[0] == found[1] == found[2]
@@ -204,10 +204,10 @@ def test_a_partition_that_comes_late_gets_its_part():
 def test_what_a_commit_remembers_does_not_grow_with_the_partitions(tmp_path):
     """Kafka's offsets have room for 4,096 characters."""
     warmup = RowLog(tmp_path, 2, Goal(100, 100))
-    warmup.resume({})
+    warmup.restore({})
     for partition in range(2000):
         warmup.add(*events(1, partition, f"a-topic-with-a-name/{partition}"))
-    assert len(str(warmup.state())) < 100
+    assert len(str(warmup.snapshot())) < 100
     warmup.done()
 
 
@@ -260,7 +260,7 @@ def test_times_that_go_backwards_count_as_what_they_are():
 
 def test_rows_of_a_long_span_are_a_bounded_uniform_sample(tmp_path):
     warmup = RowLog(tmp_path, 1, Goal(500, 40, DAY_MS))
-    warmup.resume({})
+    warmup.restore({})
     while not warmup.collection.enough:
         rows, origins = events(
             warmup.collection.due, warmup.collection.sample.offered, step_ms=5000

@@ -23,9 +23,9 @@ def contents(window):
 
 def test_a_restart_finds_nothing_where_nothing_was(tmp_path):
     kept = opened(tmp_path)
-    assert kept.resume({})
+    assert kept.restore({})
     assert kept.window.filled == 0
-    assert kept.state() == {}
+    assert kept.snapshot() == {}
     kept.close()
 
 
@@ -49,12 +49,12 @@ def test_a_crash_at_any_moment_takes_back_what_was_not_committed(
         if data.draw(st.booleans(), label="process ends"):
             kept.close()
             kept = opened(directory, kind)
-        assert kept.resume(json.loads(json.dumps(state)))
+        assert kept.restore(json.loads(json.dumps(state)))
         assert contents(kept.window) == contents(whole)
         kept.add(*batch(number, counts[number]))
         whole.add(*batch(number, counts[number]))
-        state = kept.state()
-        kept.committed()
+        state = kept.snapshot()
+        kept.on_commit()
         number += 1
     assert contents(kept.window) == contents(whole)
     kept.close()
@@ -68,7 +68,7 @@ def test_the_file_is_bounded(tmp_path, kind):
     for number in range(200):
         kept.add(*batch(number, 37))
         largest = max(largest, *(path.stat().st_size for path in tmp_path.glob("window-*.rows")))
-        kept.committed()
+        kept.on_commit()
     kept.close()
     assert largest <= 2 * SIZE * (16 + 8 * WIDTH)
 
@@ -79,11 +79,11 @@ from pathlib import Path
 sys.path[:0] = [{tests!r}]
 from tests.support.window_logs import batch, opened
 kept = opened(Path({directory!r}))
-kept.resume({{}})
+kept.restore({{}})
 for number in range(10**9):
     kept.add(*batch(number, 23))
-    print(json.dumps([number, kept.state()]), flush=True)
-    kept.committed()
+    print(json.dumps([number, kept.snapshot()]), flush=True)
+    kept.on_commit()
 """
 
 
@@ -99,7 +99,7 @@ def test_a_killed_process_leaves_the_window_of_its_last_commit(tmp_path):
     for earlier in range(number + 1):
         whole.add(*batch(earlier, 23))
     kept = opened(tmp_path)
-    assert kept.resume(state)
+    assert kept.restore(state)
     assert contents(kept.window) == contents(whole)
     kept.close()
 
@@ -118,15 +118,15 @@ def _lose_a_page(path):
 def test_a_window_that_is_not_as_it_was_begins_anew(tmp_path, harm):
     kept = opened(tmp_path)
     kept.add(*batch(0, 60))
-    state = kept.state()
+    state = kept.snapshot()
     kept.close()
     (path,) = tmp_path.glob("window-*.rows")
     harm(path)
     kept = opened(tmp_path)
-    assert not kept.resume(state)
+    assert not kept.restore(state)
     assert kept.window.filled == 0
     kept.add(*batch(1, 10))
-    assert kept.resume(kept.state())
+    assert kept.restore(kept.snapshot())
     assert kept.window.filled == 10
     kept.close()
 
@@ -134,11 +134,11 @@ def test_a_window_that_is_not_as_it_was_begins_anew(tmp_path, harm):
 def test_another_shape_begins_anew(tmp_path):
     kept = opened(tmp_path)
     kept.add(*batch(0, 60))
-    state = kept.state()
+    state = kept.snapshot()
     kept.close()
     for other in ({"size": SIZE + 1}, {"kind": "reservoir"}):
         kept = opened(tmp_path, **other)
-        assert not kept.resume(state)
+        assert not kept.restore(state)
         kept.close()
 
 
@@ -166,9 +166,9 @@ def test_a_full_disk_costs_the_file_and_not_the_window(tmp_path):
         for number in range(3):
             kept.add(*batch(number, 15))
             whole.add(*batch(number, 15))
-            assert kept.state() == {}
+            assert kept.snapshot() == {}
             assert kept.trouble
-            kept.committed()
+            kept.on_commit()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert contents(kept.window) == contents(whole)
@@ -178,7 +178,7 @@ def test_a_full_disk_costs_the_file_and_not_the_window(tmp_path):
         kept.add(*batch(number, 15))
         whole.add(*batch(number, 15))
     assert number < 8
-    assert kept.resume(kept.state())
+    assert kept.restore(kept.snapshot())
     assert contents(kept.window) == contents(whole)
     kept.close()
 
@@ -188,6 +188,6 @@ def test_synced_windows_are_the_same(tmp_path):
     for number in range(10):
         kept.add(*batch(number, 30))
     before = contents(kept.window)
-    assert kept.resume(kept.state())
+    assert kept.restore(kept.snapshot())
     assert contents(kept.window) == before
     kept.close()

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectd.errors import ConfigError
-from detectd.pipeline.decode import Schema, decode
+from detectd.pipeline.decode import decode
+from detectd.pipeline.schema import Schema
 from detectd.sources.header import CsvFormat, Header, kept_header
 from detectd.sources.reader import QUOTE_SECONDS, Reader
 

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from detectd import __version__
-from detectd.pipeline.encode import dead_letter
+from detectd.pipeline.dead_letters import dead_letter
 from detectd.pipeline.records import Outgoing, Record, RecordError, Stage, Topic
 from detectd.report.figures import figures
 from detectd.sources import Losses, Partition

@@ -1,0 +1,64 @@
+"""What of an event becomes the feature vector."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from detectd import features
+from detectd.pipeline.records import MISSING_VALUES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    Read = Callable[[bytes], tuple[Mapping[str, Any], bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What of an event becomes the feature vector, and which fields give key and timestamp.
+
+    A feature is the name of a field, or a path into nested objects and arrays: `disk.0.busy`.
+    Missing is a feature that is absent or null, or whose text is one of `missing_values` (compared
+    without the case of letters and without white space around it). With `missing="median"` it
+    becomes NaN, to be imputed by whoever knows the training data, unless more than `max_missing`
+    features are, or all of them. `read` is for values that are not JSON: it gives an event's fields
+    and the same as one line of JSON, or raises Defect.
+
+    A feature may be a function of the event's time as well, with columns of its own; without a time
+    it is missing. `columns` are those of the feature vector, `labels` the feature behind each, and
+    `fields` the features that are read.
+    """
+
+    features: tuple[features.Declared, ...]
+    key: str | None = None
+    timestamp: str | None = None
+    numeric_strings: bool = False
+    missing: Literal["dead_letter", "median"] = "dead_letter"
+    missing_values: frozenset[str] = frozenset(map(str.lower, MISSING_VALUES))
+    max_missing: int | None = None
+    max_record_bytes: int = 1_048_576
+    max_depth: int = 128
+    read: Read | None = None
+    columns: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    labels: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    fields: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    functions: tuple[str, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        declared = self.features
+        for name, value in (
+            ("columns", features.columns(declared)),
+            ("labels", features.labels(declared)),
+            ("fields", tuple(each for each in declared if isinstance(each, str))),
+            ("functions", tuple(each.label for each in declared if not isinstance(each, str))),
+        ):
+            object.__setattr__(self, name, value)
+
+    @property
+    def imputable(self) -> int:
+        """How many features may be missing from an event that still gets a row."""
+        if self.missing == "dead_letter":
+            return 0
+        most = len(self.features) - 1
+        return most if self.max_missing is None else min(self.max_missing, most)

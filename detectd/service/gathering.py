@@ -1,0 +1,79 @@
+"""One batch from what a source gives: bounded by number, bytes and time."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from detectd.pipeline import memory_budget
+from detectd.service.batching import AdaptiveBatchSize
+from detectd.sources import Batch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from detectd.pipeline.records import Record
+    from detectd.sources import Source
+
+# How long a stop may have to wait for a silent source.
+SLICE_SECONDS = 0.5
+
+# Of `wait_seconds`, if the last batch took longer: a client may be about to have more.
+SHORTEST_WAIT = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchLimits:
+    """What a batch may hold, and how long it may wait for more.
+
+    It has `most_records` at most, and as many as can be answered within `answer_seconds`. It is
+    complete with `enough_bytes`, in which an event's value is counted `copies` times, or
+    `wait_seconds` after the batch before.
+    """
+
+    most_records: int
+    answer_seconds: float
+    enough_bytes: int
+    copies: int
+    wait_seconds: float
+
+
+class Gatherer:
+    """Gathers batches, and learns from how long they took how large they may be."""
+
+    def __init__(self, limits: BatchLimits) -> None:
+        self.limits = limits
+        self._size = AdaptiveBatchSize(limits.most_records, limits.answer_seconds)
+        self.gathered = 0.0
+
+    def go_on_under(self, limits: BatchLimits) -> None:
+        """Gather within other limits from here on."""
+        if limits.most_records != self.limits.most_records:
+            self._size = AdaptiveBatchSize(limits.most_records, limits.answer_seconds)
+        self.limits = limits
+
+    def took(self, records: int, seconds: float) -> None:
+        """Note how long it took to answer that many records."""
+        self._size.took(records, seconds)
+
+    def gather(self, source: Source, wanted: int | None, interrupted: Callable[[], bool]) -> Batch:
+        """Read a batch in slices, so that a stop need not wait for it: no more than `wanted`
+        records, and none after it was `interrupted`."""
+        limit = min(self._size.limit, wanted or self._size.limit)
+        patience, now = self.limits.wait_seconds, time.monotonic()
+        # While the last batch was answered, records have waited already.
+        deadline = max(self.gathered + patience, now + SHORTEST_WAIT * patience)
+        records: list[Record] = []
+        while True:
+            left = max(0.0, deadline - time.monotonic())
+            batch = source.read(limit - len(records), min(left, SLICE_SECONDS))
+            records += batch.records
+            full = len(records) == limit or time.monotonic() >= deadline
+            full = full or self._heavy(records)
+            if full or batch.ended or interrupted():
+                self.gathered = time.monotonic()
+                return Batch(records, batch.position, batch.ended)
+
+    def _heavy(self, records: list[Record]) -> bool:
+        return memory_budget.weight(records, self.limits.copies) >= self.limits.enough_bytes

@@ -1,0 +1,104 @@
+"""From settings to what the parts of the service are given, so that no part knows the settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from detectd import derive
+from detectd.pipeline import memory_budget
+from detectd.service.gathering import BatchLimits
+from detectd.service.refit_schedule import RefitSchedule
+from detectd.service.retraining import RetrainingOptions
+from detectd.service.stream_rows import RowsOptions
+from detectd.service.warmup import WarmupOptions
+
+if TYPE_CHECKING:
+    from detectd.models.serving import ServingOptions
+    from detectd.models.trainer_process import Limits
+    from detectd.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhaseOptions:
+    """Under what models answer, and how the next ones come about; None for not at all.
+
+    `limits` are those within which a stored model may be fitted again. `original` says that outputs
+    keep the bytes of the record, `alerts` that alarms are written to a topic.
+    """
+
+    serving: ServingOptions
+    limits: Limits
+    average_run_length: float
+    original: bool
+    alerts: bool
+    retraining: RetrainingOptions | None
+
+
+def phase_options(settings: Settings) -> PhaseOptions:
+    """Raises ConfigError if no refit could train a model, and one is asked for."""
+    return PhaseOptions(
+        serving=derive.serving_options(settings),
+        limits=derive.trainer_limits(settings),
+        average_run_length=settings.drift.average_run_length,
+        original=settings.output.value == "original",
+        alerts=settings.topics.alerts is not None,
+        retraining=retraining_options(settings),
+    )
+
+
+def retraining_options(settings: Settings) -> RetrainingOptions | None:
+    """None if no other model is to be trained. Raises ConfigError if none could be."""
+    training = settings.training
+    if training.refit == "never":
+        return None
+    derive.require_trainable_warmup(settings)
+    backfill = settings.source.kind == "file" and settings.source.bounded
+    return RetrainingOptions(
+        rows=RowsOptions(
+            width=len(settings.event.columns),
+            size=training.window,
+            kind=training.sample,
+            quarantine=training.quarantine,
+        ),
+        schedule=RefitSchedule(
+            refit=training.refit,
+            every_events=training.every_events,
+            every_seconds=training.every_seconds,
+            cooldown_events=training.cooldown_events,
+            guard=training.guard,
+            max_changed=training.max_changed,
+            fewest=derive.refit_rows(settings),
+            backfill=backfill,
+        ),
+        serving=derive.serving_options(settings),
+        limits=derive.trainer_limits(settings, gives_way=not backfill),
+        hold_after_alarm=training.after_alarm == "hold",
+    )
+
+
+def batch_limits(settings: Settings) -> BatchLimits:
+    """What a batch may hold: a part of the memory and of the time in which a group member must ask
+    for more."""
+    source = settings.source
+    most = memory_budget.most_events(source.batch_bytes, len(settings.event.columns))
+    return BatchLimits(
+        most_records=min(most, source.batch_records),
+        answer_seconds=settings.kafka.max_poll_interval_seconds / 4,
+        enough_bytes=memory_budget.slice_bytes(source.batch_bytes),
+        copies=derive.copies(settings),
+        wait_seconds=source.batch_seconds,
+    )
+
+
+def warmup_options(settings: Settings) -> WarmupOptions:
+    """Raises DetectdError if no warm-up could train the model."""
+    derive.require_detector(settings)
+    derive.require_trainable_warmup(settings)
+    return WarmupOptions(
+        goal=derive.warmup_goal(settings),
+        recipe=derive.recipe(settings),
+        on_warmup=settings.training.on_warmup,
+        shared=settings.source.kind == "kafka",
+        original=settings.output.value == "original",
+    )

@@ -1,0 +1,109 @@
+"""The rows of the stream for the next model, as long as no other process on the store keeps them.
+
+Another process may stop, and this one takes over then, with an empty window.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from detectd.rejection.exact import rate_upper
+from detectd.service.training_rows import TrainingRows
+from detectd.service.training_window import Guard, Window, guard
+from detectd.service.warmup_log import DirectoryLockedError
+
+if TYPE_CHECKING:
+    from detectd.models.store import Store
+    from detectd.pipeline.scoring import ScoredBatch
+    from detectd.rejection.promise import Promise
+    from detectd.service.training_window import Guarded, Kind
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowsOptions:
+    """A window of `size` rows of `width` columns, and how many rows wait before it."""
+
+    width: int
+    size: int
+    kind: Kind
+    quarantine: int
+
+
+class StreamRows:
+    """Keeps rows of what was judged; without effect while another process does."""
+
+    def __init__(self, store: Store, options: RowsOptions) -> None:
+        self._store = store
+        self._options = options
+        self._guard = Guard()
+        self.kept: TrainingRows | None = None
+
+    @property
+    def window(self) -> Window | None:
+        """The rows that may be trained on; None while another process keeps its own."""
+        return self.kept.window if self.kept else None
+
+    def open(self) -> bool:
+        """Keep the rows, unless another process does. Return whether they are kept here now.
+
+        Raises OSError or DetectdError if the store cannot keep them.
+        """
+        if self.kept:
+            return True
+        asked = self._options
+        window = Window(asked.width, asked.size, asked.kind, self._guard)
+        try:
+            self._store.make()
+            self.kept = TrainingRows(self._store.directory, window, asked.quarantine)
+        except DirectoryLockedError:
+            return False
+        return True
+
+    def guard_by(self, promise: Promise, guarded: Guarded) -> None:
+        """Let rows into the window as that guard does under that promise."""
+        zone, terms = promise.rejector.zone, promise.terms
+        upper = rate_upper(zone.n, zone.width, terms.delta)  # no law needed for a guard
+        self._guard = guard(guarded, terms.contamination, upper)
+        if self.kept:
+            self.kept.window.guard = self._guard
+
+    def add(self, scored: ScoredBatch, part: slice) -> None:
+        """Take in a part of a batch, but for rows whose score is not finite.
+
+        What is beyond the reach of one detector would ruin the training of the next.
+        """
+        if self.kept:
+            finite = np.isfinite(scored.scores[part])
+            self.kept.add(scored.rows[part][finite], scored.found.verdict[part][finite])
+
+    def drop_waiting(self) -> None:
+        """Forget the rows in quarantine."""
+        if self.kept:
+            self.kept.drop_waiting()
+
+    def clear(self) -> None:
+        """Forget all rows."""
+        if self.kept:
+            self.kept.clear()
+
+    def restore(self, state: dict[str, Any]) -> bool:
+        """Go on from a `snapshot`. Return False if rows of it are gone, or of another shape."""
+        return not self.open() or self.kept is None or self.kept.restore(state)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return what names the rows in a commit."""
+        return self.kept.snapshot() if self.kept else {"window": {}}
+
+    def on_commit(self) -> None:
+        """Let the rows so far count."""
+        if self.kept:
+            self.kept.on_commit()
+
+    def close(self) -> None:
+        """Let go of the files. May be called twice."""
+        if self.kept:
+            self.kept.close()
+            self.kept = None
