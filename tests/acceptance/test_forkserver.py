@@ -60,5 +60,9 @@ def test_a_forked_process_ends_as_a_started_one(monkeypatch, arguments):
 def ends(*arguments):
     """What is left of a command: its code and its output, and its code where that has no room."""
     done = detectd(*arguments)
-    with Path("/dev/full").open("w") as full, start(*arguments, stdout=full, stderr=full) as lost:
+    buffered = {"PYTHONUNBUFFERED": ""}  # which the server cannot tell a process that it forks
+    with (
+        Path("/dev/full").open("w") as full,
+        start(*arguments, stdout=full, stderr=full, env=buffered) as lost,
+    ):
         return done.returncode, done.stdout, done.stderr, lost.wait(timeout=60)
