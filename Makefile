@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 SITE := $(VENV)/.site
 FUZZING := $(VENV)/.fuzzing
 
-.PHONY: help demo test test-unit check lint prose types imports format docs bench bench-memory bench-hostile-memory bench-kafka
+.PHONY: help demo test test-unit coverage check lint prose types imports format docs bench bench-memory bench-hostile-memory bench-kafka
 .PHONY: bench-drift bench-poison bench-detectors chaos parity soak fuzz schema lock audit wheel deb test-deb image clean
 
 $(RUNTIME): pyproject.toml requirements/runtime.txt
@@ -46,6 +46,10 @@ test: $(READY) ## every test there is
 
 test-unit: $(READY) ## the unit tests but for the slow ones: no Java, no network, a minute
 	$(BIN)/pytest tests/unit -m "not slow" --hypothesis-profile=quick
+
+coverage: $(READY) ## what the tests of test-unit run of the code, with a floor
+	$(BIN)/coverage run -m pytest tests/unit -n 0 -m "not slow" --hypothesis-profile=quick
+	$(BIN)/coverage report
 
 lint: $(READY) prose ## format, code rules and prose
 	$(BIN)/ruff format --check .

@@ -17,7 +17,7 @@ import numpy as np
 from river import drift
 
 from detectd.rejection import rejector
-from detectd.rejection.drift import EDetector
+from detectd.rejection.drift import Alarm, EDetector
 
 # `python -m benchmarks.delays 2000 20` takes minutes.
 ARL, RUNS = map(int, sys.argv[1:3] or (10_000, 40))
@@ -136,7 +136,8 @@ def tuned_kswin() -> float:
 
 def _running_lowest(scores: np.ndarray, seed: int) -> list[tuple[int, float]]:
     detector = drift.KSWIN(alpha=1e-300, seed=seed)
-    lowest, path = 1.0, []
+    lowest = 1.0
+    path: list[tuple[int, float]] = []
     for number, score in enumerate(scores.tolist(), 1):
         detector.update(score)
         if number > detector.window_size and detector.p_value < lowest:
@@ -192,7 +193,8 @@ def _false_alarms(n: int, average: float, runs: int = 300) -> tuple[str, str]:
     for seed in range(runs):
         rng = np.random.default_rng([seed, n])
         judge = rejector(rng.normal(size=n), 0.05, 8.0)
-        watching, alarms = EDetector(judge, average), []
+        watching = EDetector(judge, average)
+        alarms: list[Alarm] = []
         now = watching.begin()
         while not alarms:
             found = judge.judge(rng.normal(size=5000))
@@ -202,4 +204,4 @@ def _false_alarms(n: int, average: float, runs: int = 300) -> tuple[str, str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

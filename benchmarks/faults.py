@@ -56,7 +56,10 @@ def _anomalies(name: str, params: dict[str, Any], rows: Rows, stream: Rows) -> N
     model = training.train(rows, recipe, [f"f{i}" for i in range(rows.shape[1])], WHEN)
     scores = choose(model.detector, training.complete_rows(model)).score(stream)
     terms = Terms(CONTAMINATION, None, None, 0.1, Costs(1.0, 1.0, CONTAMINATION))
-    return promise(model.calibration, terms).rejector.judge(scores).verdict == ANOMALY
+    found: NDArray[np.bool_] = (
+        promise(model.calibration, terms).rejector.judge(scores).verdict == ANOMALY
+    )
+    return found
 
 
 def main(names: list[str]) -> None:

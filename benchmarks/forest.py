@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from benchmarks.measuring import BATCH, TRAINING, Row, fitted, fresh, one_core, race, telemetry
+from benchmarks.measuring import (
+    BATCH,
+    TRAINING,
+    Row,
+    fitted,
+    fresh,
+    one_core,
+    race,
+    taking,
+    telemetry,
+)
 from detectd.detectors import choose
 
 TARGETS = {1: 400.0, BATCH: 10.0, 20_000: 3.0}
@@ -18,8 +28,8 @@ def rows() -> list[Row]:
         for count, target in TARGETS.items():
             ours, theirs = fresh(count), fresh(count)
             outcome = race(
-                lambda batches=ours: scorer.score(next(batches)),
-                lambda batches=theirs: detector.decision_function(next(batches)),
+                taking(ours, scorer.score),
+                taking(theirs, detector.decision_function),
             )
             found.append(
                 Row(

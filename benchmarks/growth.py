@@ -68,7 +68,8 @@ def _curve(what: str, grows: str, cost: Callable[[int], float], at: Sequence[int
 
 def _power(points: np.ndarray) -> tuple[float, float]:
     """The exponent and the factor of the power that is nearest to (k, 2) points, in logarithms."""
-    exponent, log_factor = np.polyfit(*np.log(points.T), 1)
+    at, took = np.log(points.T)
+    exponent, log_factor = np.polyfit(at, took, 1)
     return float(exponent), float(np.exp(log_factor))
 
 

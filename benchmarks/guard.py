@@ -30,7 +30,9 @@ TERMS = Terms(contamination=0.05, T=8.0, max_abstain_rate=None, delta=0.1, costs
 
 
 PROMISED = promise(np.arange(N, dtype=float), TERMS)
-MEAN, UPPER = PROMISED.exact.expected_rejection_rate, PROMISED.exact.rejection_rate_upper
+EXACT = PROMISED.exact
+assert EXACT
+MEAN, UPPER = EXACT.expected_rejection_rate, EXACT.rejection_rate_upper
 GUARDS = {
     "none": guard("none", TERMS.contamination, UPPER),
     "anomaly": guard("anomaly", TERMS.contamination, UPPER),
@@ -81,6 +83,7 @@ def generations(stream: Stream, guard: Guard, seed: int, *, tailed: bool) -> np.
 
 
 def _model(rows: np.ndarray) -> Rejector:
+    assert TERMS.T
     return rejector(rows[:, 0], TERMS.contamination, TERMS.T)
 
 

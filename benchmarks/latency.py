@@ -65,4 +65,5 @@ def _most(service: Piped, lines: list[bytes]) -> float:
 
 def _quantiles(service: Piped, lines: list[bytes], rate: float) -> list[float]:
     waited = service.latencies(lines, rate)
-    return np.quantile(waited, list(QUANTILES.values())).tolist()
+    found: list[float] = np.quantile(waited, list(QUANTILES.values())).tolist()
+    return found

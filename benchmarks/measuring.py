@@ -127,6 +127,11 @@ def fresh(size: int, features: int = FEATURES) -> Iterator[Rows]:
     return cycle([pool[i : i + size] for i in range(0, len(pool) - size + 1, size)])
 
 
+def taking(batches: Iterator[Rows], score: Callable[[Rows], object]) -> Callable[[], object]:
+    """A call that scores the next of the batches."""
+    return lambda: score(next(batches))
+
+
 def fitted(name: str, rows: Rows, contamination: float = 0.1, **params: Any) -> Any:
     """A PyOD detector fitted to rows."""
     return build(name, contamination, 0, params).fit(rows)

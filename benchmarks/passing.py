@@ -105,7 +105,10 @@ def by_confluent(servers: str, source: str, target: str, batch: int, seconds: fl
             producer.produce(
                 target, r.value(), key=r.key(), headers=r.headers(), timestamp=r.timestamp()[1]
             )
-            after[r.partition()] = r.offset() + 1
+            partition, offset = r.partition(), r.offset()
+            assert partition is not None
+            assert offset is not None
+            after[partition] = offset + 1
         producer.send_offsets_to_transaction(
             [TopicPartition(source, p, at) for p, at in after.items()],
             consumer.consumer_group_metadata(),

@@ -135,10 +135,10 @@ class Stream:
 
     def add(self, rows: np.ndarray) -> bool:
         """Judge the rows and learn from them. True if another model answers now."""
-        _, finite, found = judge_rows(rows, self.serving.judge)
+        scores, finite, found = judge_rows(rows, self.serving.judge)
         alarms = self.drift_monitor.see(found)
         self.alarms += len(alarms)
-        self.retrainer.see(cast("Any", ScoredBatch(rows[finite], found)), alarms)
+        self.retrainer.see(cast("Any", ScoredBatch(rows[finite], scores[finite], found)), alarms)
         self.drift_monitor.on_commit()
         self.retrainer.on_commit()
         ready = self.retrainer.advance(lambda: None)
@@ -161,6 +161,7 @@ class ScoredBatch(NamedTuple):
     """What `Retrainer.see` reads of a batch."""
 
     rows: np.ndarray
+    scores: np.ndarray
     found: Any
 
 
@@ -229,7 +230,7 @@ def cell(found: list[Outcome]) -> str:
 def quietly() -> None:
     """Train in this process, and log nothing."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    challenger_training.TrainerProcess = Here  # type: ignore[misc, assignment]
+    challenger_training.TrainerProcess = Here  # type: ignore[attr-defined, assignment]
 
 
 def main() -> None:

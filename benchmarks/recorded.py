@@ -64,7 +64,7 @@ def record(name: str, stream: Path, features: list[str], contamination: float) -
     evidence: list[tuple[int, float]] = []
     models: list[dict[str, Any]] = []
 
-    def look(_share: float, events: int) -> None:
+    def look(share: float, events: int) -> None:  # noqa: ARG001 - the signature is Advance's
         champion = service.engine.champion
         if champion is None:
             return

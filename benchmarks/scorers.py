@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from benchmarks.measuring import BATCH, TRAINING, Row, fitted, fresh, one_core, race, telemetry
+from benchmarks.measuring import (
+    BATCH,
+    TRAINING,
+    Row,
+    fitted,
+    fresh,
+    one_core,
+    race,
+    taking,
+    telemetry,
+)
 from detectd.detectors import choose
 from detectd.detectors.kernels import MODULES, Compiled
 
@@ -29,10 +39,8 @@ def rows() -> list[Row]:
             for count, target in TARGETS.items():
                 ours, theirs = fresh(count), fresh(count)
                 outcome = race(
-                    lambda scorer=scorer, batches=ours: scorer.score(next(batches)),
-                    lambda detector=detector, batches=theirs: detector.decision_function(
-                        next(batches)
-                    ),
+                    taking(ours, scorer.score),
+                    taking(theirs, detector.decision_function),
                 )
                 row = Row(
                     what=f"{name}, {count:,} row{'s' if count > 1 else ''}",

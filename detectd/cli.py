@@ -59,7 +59,7 @@ def _run(arguments: argparse.Namespace) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
-    except BrokenPipeError:  # Whoever read our output has gone.
+    except BrokenPipeError:  # The reader of our output has gone.
         return 1
     except OSError as failed:
         explained = located(failed)
@@ -112,7 +112,7 @@ def _complain(error: Exception, debug: bool, config: Path | None = None) -> None
 
 
 def _located(line: str, config: Path | None) -> str:
-    """A line that begins with a key gets the name of the file in which it is set."""
+    """Return a line that begins with a key gets the name of the file in which it is set."""
     from detectd.settings import Settings
 
     section = line.split(":", maxsplit=1)[0].split(".", maxsplit=1)[0]

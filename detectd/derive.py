@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import math
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from detectd.detectors import find, try_params
 from detectd.errors import ConfigError, DetectdError
-from detectd.features import remembers
+from detectd.features import remembers, weights
 from detectd.models.model import Recipe
 from detectd.pipeline import memory_budget
 from detectd.pipeline.records import Topic
@@ -36,11 +36,11 @@ REFIT_ROWS = 2_000
 
 
 def schema(settings: Settings) -> Schema:
-    """How an event becomes a feature vector."""
+    """Return how an event becomes a feature vector."""
     event = settings.event
     return Schema(
         features=event.declared,
-        key=event.key or (),
+        key=event.key_fields,
         timestamp=event.timestamp,
         numeric_strings=event.numeric_strings,
         missing=event.missing,
@@ -52,7 +52,7 @@ def schema(settings: Settings) -> Schema:
 
 
 def _max_missing(asked: float | None, features: int) -> int | None:
-    """A number of features; a share of them is rounded down."""
+    """Return a number of features; a share of them is rounded down."""
     if isinstance(asked, float):
         return math.floor(asked * features + 1e-9)
     return asked
@@ -74,7 +74,7 @@ def feature_state(settings: Settings) -> FeatureState:
 
 
 def csv_format(settings: Settings) -> CsvFormat:
-    """How CSV is written, and the columns that its header must have."""
+    """Return how CSV is written, and the columns that its header must have."""
     asked = settings.source.csv
     return CsvFormat(
         features=settings.event.fields,
@@ -92,6 +92,14 @@ def event_fingerprint(settings: Settings) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def _detector_params(settings: Settings) -> dict[str, Any]:
+    """Return the detector's arguments. TailSum takes its weights from the features, if not here."""
+    params = settings.detector.params
+    if settings.detector.name != "TailSum":
+        return params
+    return {"weights": list(weights(settings.event.declared))} | params
+
+
 def _order(settings: Settings) -> Literal["random", "time"]:
     """Which rows calibrate: the last ones if rows depend on those before them."""
     order = settings.calibration.order
@@ -101,13 +109,13 @@ def _order(settings: Settings) -> Literal["random", "time"]:
 
 
 def recipe(settings: Settings) -> Recipe:
-    """What training rows become."""
+    """Return what training rows become."""
     detector, calibration = settings.detector, settings.calibration
     return Recipe(
         detector=detector.name,
         contamination=detector.contamination,
         seed=detector.seed,
-        params=detector.params,
+        params=_detector_params(settings),
         method=calibration.method,
         fraction=calibration.fraction,
         order=_order(settings),
@@ -117,9 +125,9 @@ def recipe(settings: Settings) -> Recipe:
 
 
 def terms(settings: Settings, model: Model | None = None) -> Terms:
-    """What the operator asks of the rejector. A rejection costs γ unless said otherwise.
+    """Return what the operator asks of the rejector. A rejection costs γ unless said otherwise.
 
-    Raises ConfigError where γ is left to a model and there is none.
+    Raises ConfigError if γ is left to a model and there is none.
     """
     from detectd.rejection import Costs
     from detectd.rejection.promise import Terms
@@ -144,7 +152,8 @@ def terms(settings: Settings, model: Model | None = None) -> Terms:
 
 
 def warmup_goal(settings: Settings) -> Goal:
-    """What a warm-up collects. Raises DetectdError if so few rows could not train a model."""
+    """Return what a warm-up collects. Raises DetectdError if so few rows could not train a
+    model."""
     from detectd.models.collection import Goal
     from detectd.models.training import fewest_rows
 
@@ -156,7 +165,7 @@ def warmup_goal(settings: Settings) -> Goal:
 
 
 def refit_rows(settings: Settings) -> int:
-    """How many rows a refit takes at least. Raises DetectdError if none could be trained."""
+    """Return how many rows a refit takes at least. Raises DetectdError if none could be trained."""
     from detectd.models.training import fewest_rows
 
     asked = settings.training
@@ -180,7 +189,7 @@ def serving_options(settings: Settings) -> ServingOptions:
 
 
 def trainer_limits(settings: Settings, *, gives_way: bool = True) -> Limits:
-    """What a training beside the loop may take."""
+    """Return what a training beside the loop may take."""
     from detectd.models.trainer_process import Limits
 
     asked = settings.training
@@ -191,8 +200,9 @@ def require_detector(settings: Settings) -> None:
     """Raise ConfigError if there is no such detector, or none with such parameters."""
     detector = settings.detector
     find(detector.name)
-    if detector.params:  # Only then is PyOD needed, and PyOD is slow to import.
-        try_params(detector.name, detector.params, len(settings.event.columns))
+    params = _detector_params(settings)
+    if params:  # Only then is PyOD needed, and PyOD is slow to import.
+        try_params(detector.name, params, len(settings.event.columns))
 
 
 def require_trainable_warmup(settings: Settings) -> None:
@@ -208,13 +218,13 @@ def require_trainable_warmup(settings: Settings) -> None:
 
 
 def output_topics(settings: Settings) -> dict[Topic, str]:
-    """The outputs that are written, and their names on Kafka."""
+    """Return the outputs that are written, and their names on Kafka."""
     names = {topic: getattr(settings.topics, topic) for topic in Topic}
     return {topic: name for topic, name in names.items() if name is not None}
 
 
 def keys_topic(settings: Settings) -> str | None:
-    """The topic with what features remember of keys; None if they do not, or have a file."""
+    """Return the topic with what features remember of keys; None if they do not, or in a file."""
     if settings.source.kind == "kafka" == settings.sink.kind:
         return settings.topics.keys if remembers(settings.event.declared) else None
     return None
@@ -230,31 +240,31 @@ def key_record_bytes(settings: Settings) -> int:
 
 
 def delivery(settings: Settings) -> str:
-    """What the pair of source and sink guarantees."""
+    """Return what the pair of source and sink guarantees."""
     kinds = settings.source.kind, settings.sink.kind
     return guarantee(*kinds, transactional=transactional(settings))
 
 
 def source_name(settings: Settings) -> str:
-    """What a source without partitions is called; empty for one that has some."""
+    """Return what a source without partitions is called; empty for one that has some."""
     names = {"file": str(settings.source.path), "stdin": "stdin", "kafka": ""}
     return names[settings.source.kind]
 
 
 def watchdog_seconds(settings: Settings) -> float:
-    """A turn that takes longer hangs: it has read, answered and committed long since."""
+    """Return how long a turn may take: by then it has read, answered and committed."""
     answering = settings.kafka.max_poll_interval_seconds / 4
     committing = settings.kafka.transaction_timeout_seconds
     return settings.source.batch_seconds + answering + committing + 60
 
 
 def transactional(settings: Settings) -> bool:
-    """Whether outputs and position are committed in one transaction of Kafka."""
+    """Return whether outputs and position are committed in one transaction of Kafka."""
     return settings.kafka.delivery == "exactly_once"
 
 
 def commit_stream(settings: Settings, client: KafkaClient | None) -> str:
-    """A name for the commits that a process makes, which a restarted one goes on with."""
+    """Return a name for the commits that a process makes, which a restarted one goes on with."""
     if settings.sink.kind == "file":
         assert settings.sink.directory is not None
         return f"file {settings.sink.directory.absolute()}"
@@ -264,7 +274,8 @@ def commit_stream(settings: Settings, client: KafkaClient | None) -> str:
 
 
 def stream(settings: Settings) -> str:
-    """A name for what is answered: on Kafka by all members of a group, else by one process."""
+    """Return a name for what is answered: on Kafka by all members of a group, else by one
+    process."""
     if settings.source.kind == "kafka":
         topics = ",".join(sorted(settings.source.topics))
         return f"kafka group {settings.kafka.group_id} of {topics}"
@@ -274,5 +285,6 @@ def stream(settings: Settings) -> str:
 
 
 def copies(settings: Settings) -> int:
-    """How many times its bytes an event may occupy, apart from what a row of CSV is known to."""
+    """Return how many times its bytes an event may occupy, apart from what a row of CSV is known
+    to."""
     return memory_budget.AVRO_COPIES if settings.source.format == "avro" else 1

@@ -1,6 +1,6 @@
 """The failures that end a command, split by whose fault they are.
 
-Each message is one line that says what, where and how to mend it; the command line prints it and
+Each message is one line that says what, where and how to fix it; the command line prints it and
 exits with the class's code.
 """
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class DetectdError(Exception):
-    """A failure that a person can understand and mend. Exit 1: failed while running."""
+    """A failure that a person can understand and fix. Exit 1: failed while running."""
 
     exit_code = 1
 

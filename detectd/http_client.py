@@ -47,7 +47,7 @@ class Answer(NamedTuple):
 
 
 def is_address(url: str) -> bool:
-    """Whether something could be asked for there."""
+    """Return whether something could be asked for there."""
     try:
         parts = urlsplit(url)
         sound = parts.scheme in PORTS and parts.hostname and parts.port != 0

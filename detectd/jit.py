@@ -78,7 +78,7 @@ def _stamps(names: dict[str, Any], package: str, depth: int = 1) -> Iterator[str
 
 @cache
 def _is_safe(directory: str) -> bool:
-    """Whether nobody else could have written what is there; if not, `refused` says why."""
+    """Return whether no other user could have written what is there; if not, `refused` says why."""
     if os.environ.get(CHECK_OWNERS, "").lower() == "false":
         return True
     try:

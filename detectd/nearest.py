@@ -45,7 +45,7 @@ def nearest_path(path: Path) -> Path | None:
 
 
 def exists(path: Path) -> bool:
-    """Whether there is such a file, as far as this user may see."""
+    """Return whether there is such a file, as far as this user may see."""
     try:
         return path.exists()
     except OSError:

@@ -31,7 +31,7 @@ _one_at_a_time = threading.RLock()
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """What this thread prints (after `install`) or warns of is lost.
+    """Drop what this thread prints (after `install`) or warns of.
 
     One thread at a time is in here, as the libraries are not made for two: keep it short where the
     loop may wait for it. May be nested.
@@ -64,7 +64,7 @@ class Stream:
         return len(text) if _thread.quiet else self._stream.write(text)
 
     def writelines(self, lines: Any) -> None:
-        """As `write`, of each line."""
+        """Write each line."""
         for line in lines:
             self.write(line)
 
@@ -75,7 +75,7 @@ class Stream:
 class _WhileQuiet:
     """Stands where a filter has the pattern of the messages that it is for.
 
-    scikit-learn makes the filters anew from their `pattern` around each of its own calls; in these
+    scikit-learn makes the filters again from their `pattern` around each of its own calls; in these
     all messages are meant.
     """
 

@@ -50,7 +50,7 @@ class Stop:
         self._requested.set()
 
     def wait(self, seconds: float) -> None:
-        """Wait so long, or until a stop is asked for."""
+        """Wait that many seconds, or until a stop is asked for."""
         self._requested.wait(max(0.0, seconds))
 
     def listen(self) -> None:
@@ -75,7 +75,7 @@ class Reload:
         self.requested = False
 
     def take(self) -> bool:
-        """Whether it was asked for; it is done with then."""
+        """Return whether it was asked for; it is done with then."""
         asked, self.requested = self.requested, False
         return asked
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def stream_schema(settings: Settings) -> Schema:
-    """As `schema`, for records of the source: files are JSON or CSV, Kafka's may be Avro."""
+    """Return the schema for records of the source: files are JSON or CSV, Kafka's may be Avro."""
     plain = derive.schema(settings)
     if settings.source.format != "avro":
         return plain
@@ -43,7 +43,7 @@ def stream_schema(settings: Settings) -> Schema:
 
 
 def schema_registry(settings: Settings) -> Registry:
-    """Where Avro's schemas are asked for."""
+    """Return the registry of Avro's schemas."""
     from detectd.kafka.avro import Registry
     from detectd.settings.secrets import read_secret
 
@@ -55,7 +55,7 @@ def schema_registry(settings: Settings) -> Registry:
 
 
 def store(settings: Settings) -> Store:
-    """Where models live."""
+    """Return the store of models."""
     from detectd.models.store import Store
 
     return Store(settings.models.directory, check_owners=settings.paths.check_owners)
@@ -69,7 +69,7 @@ def serve_active(settings: Settings, now: datetime) -> Serving:
 
 
 def source(settings: Settings, client: KafkaClient | None) -> Source:
-    """The configured source, not started."""
+    """Return the configured source, not started."""
     asked = settings.source
     if asked.kind == "file":
         from detectd.sources.file import FileSource
@@ -115,7 +115,7 @@ def source(settings: Settings, client: KafkaClient | None) -> Source:
 
 
 def sink(settings: Settings, client: KafkaClient | None) -> Sink:
-    """The configured sink, not opened."""
+    """Return the configured sink, not opened."""
     if settings.sink.kind == "file":
         from detectd.sinks.file import FileSink
 
@@ -156,7 +156,7 @@ def keys_topic(settings: Settings, client: KafkaClient) -> KeysTopic | None:
 
 
 def server_token(settings: Settings) -> str | None:
-    """What a client of the endpoints must send, where that is asked for."""
+    """Return what a client of the endpoints must send, if that is asked for."""
     from detectd.settings.secrets import read_secret
 
     path = settings.server.token_file
@@ -166,7 +166,8 @@ def server_token(settings: Settings) -> str | None:
 def reporter(
     settings: Settings, config: Path | None = None, *, bar: bool = False
 ) -> TelemetryReporter:
-    """What is known of the service, for everyone who may ask; `config` is its configuration."""
+    """Return what is known of the service, for everyone who may ask; `config` is its
+    configuration."""
     from detectd.settings.stock import unedited
     from detectd.telemetry.health import Health
     from detectd.telemetry.reporter import TelemetryReporter
@@ -190,7 +191,7 @@ def reporter(
 
 
 def creation(settings: Settings) -> NewTopicConfig | None:
-    """How missing topics are made; None where that is not asked for."""
+    """Return how missing topics are made; None if that is not asked for."""
     from detectd.kafka.topics import NewTopicConfig
 
     asked = settings.kafka
@@ -200,7 +201,7 @@ def creation(settings: Settings) -> NewTopicConfig | None:
 
 
 def kafka_client(settings: Settings, beside: str | None = None) -> KafkaClient | None:
-    """Who we are to the brokers, for as long as the process runs; None where there are none.
+    """Return who we are to the brokers, for as long as the process runs; None if there are none.
 
     Many processes may share a Kafka source, so each has an identity. A file has one reader, whose
     position is found again under the transactional id: that one stays the same on any host. What
@@ -238,7 +239,7 @@ def kafka_client(settings: Settings, beside: str | None = None) -> KafkaClient |
 
 
 def outputs(settings: Settings) -> FileOutputs | KafkaOutputs:
-    """What the sink has written. Raises UsageError where it goes to a pipe."""
+    """Return what the sink has written. Raises UsageError if it goes to a pipe."""
     if settings.sink.kind == "file":
         from detectd.sinks.file_reader import FileOutputs
 
@@ -263,7 +264,7 @@ def outputs(settings: Settings) -> FileOutputs | KafkaOutputs:
 
 
 def feed(settings: Settings, client: KafkaClient | None) -> Feed | None:
-    """What brings published models into the store; None where there is no topic for them."""
+    """Return what brings published models into the store; None if there is no topic for them."""
     if settings.kafka.models_topic is None or client is None:
         return None
     from detectd.models.replication import Feed, require
@@ -273,7 +274,7 @@ def feed(settings: Settings, client: KafkaClient | None) -> Feed | None:
 
 
 def publish(settings: Settings, version: str) -> str | None:
-    """Publish a stored model for the other hosts, and tell the topic; None where there is none."""
+    """Publish a stored model for the other hosts, and tell the topic; None if there is none."""
     topic = settings.kafka.models_topic
     if topic is None:
         return None

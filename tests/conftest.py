@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
+import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,6 +41,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def is_quick(item: pytest.Item, slow: set[Path]) -> bool:
     """Return whether it is a unit test in a file without slow ones."""
     return UNIT in item.path.parents and item.path not in slow
+
+
+def _keep_bytecode() -> None:
+    """Let the processes that tests start compile each module once, if not beside its source.
+
+    Workers of this one inherit the directory.
+    """
+    if sys.dont_write_bytecode and os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
+        directory = tempfile.mkdtemp(prefix="detectd-bytecode-")
+        atexit.register(shutil.rmtree, directory, ignore_errors=True)
+        os.environ["PYTHONPYCACHEPREFIX"] = directory
+
+
+_keep_bytecode()
 
 
 @pytest.fixture(scope="session")

@@ -72,7 +72,7 @@ FORMAT = _argument("--format", choices=("text", "json"), default="text")
 OUTPUT = _argument("-o", dest="output", type=Path, metavar="FILE", help="write it there")
 A_VERSION = _argument("version", nargs="?", help="default: the active one")
 
-# Beside --debug, and --config where the command has a configuration.
+# Beside --debug, and --config if the command has a configuration.
 ARGUMENTS: Mapping[str, tuple[Argument, ...]] = {
     "init": (
         _argument("--input", type=Path, metavar="PATH", help="events to look at"),

@@ -85,8 +85,8 @@ class _Reading:
 def judge_history(path: Path, label: str, settings: Settings, advance: Advance) -> Backtest:
     """Judge the file at `path`, whose events say in the field `label` what they are in truth.
 
-    Raises UsageError where the file or a label cannot be read, DetectdError where nothing of it
-    can be judged.
+    Raises UsageError if the file or a label cannot be read, DetectdError if nothing of it can be
+    judged.
     """
     if label in settings.event.fields:
         raise UsageError(f"--label {label}: is one of event.features, so the detector would see it")
@@ -112,7 +112,7 @@ def judge_history(path: Path, label: str, settings: Settings, advance: Advance) 
 
 
 def _warmed_up(path: Path, reading: _Reading, settings: Settings) -> Model:
-    """The model that `run` would make of the first events."""
+    """Return the model that `run` would make of the first events."""
     collection = Collection(derive.warmup_goal(settings))
     latest: dict[int, tuple[int, NDArray[np.float64]]] = {}
     while not collection.enough:
@@ -145,7 +145,8 @@ def _lacking(collection: Collection, events: int, settings: Settings) -> str:
 def _answers(
     path: Path, label: str, reading: _Reading, serving: Serving
 ) -> tuple[BacktestData, int]:
-    """What is said of the events that are left, and how many of their rows the model knows."""
+    """Return what is said of the events that are left, and how many of their rows the model
+    knows."""
     known = {row.tobytes() for row in serving.model.rows}
     answered = BacktestData(serving.promise.rejector.zone.n)
     familiar = 0
@@ -181,7 +182,7 @@ def _truth(path: Path, label: str, answer: _Answer) -> bool:
 
 
 def truth_of(found: object) -> bool | None:
-    """What a label says: a truth value, 0 or 1 however written, or a word; else None."""
+    """Return what a label says: a truth value, 0 or 1 however written, or a word; else None."""
     if isinstance(found, str):
         word = found.strip().lower()
         if word in WORDS:

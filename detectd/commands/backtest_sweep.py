@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 # The keys that need no new scores, and their sections.
 SECTIONS = {"T": "rejector", "contamination": "detector", "max_abstain_rate": "rejector"}
 
-# So many variants are a table that someone reads.
+# This many variants are a table that someone reads.
 MOST_VARIANTS = 200
 
 # T and a budget imply each other, so that the one that is swept replaces the other.
@@ -139,8 +139,8 @@ def _under(variant: Variant, tested: Backtest, costs: Costs) -> Swept:
 
 
 def sweep_figures(tested: Backtest, swept: Sequence[Swept]) -> dict[str, Any]:
-    """One entry for each variant, in the order given; `cheapest` is a copy of the first with the
-    lowest observed cost, null if none can be judged."""
+    """Return one entry for each variant, in the order given; `cheapest` is a copy of the first with
+    the lowest observed cost, null if none can be judged."""
     whole, costs = backtest_figures(tested), tested.serving.promise.terms.costs
     entries = [_entry(each) for each in swept]
     possible = [entry for entry in entries if "impossible" not in entry]
@@ -160,7 +160,7 @@ def sweep_figures(tested: Backtest, swept: Sequence[Swept]) -> dict[str, Any]:
 
 
 def _shared_warnings(whole: Mapping[str, Any], tested: Backtest) -> list[str]:
-    """The warnings on the history; those on a zone belong to a variant."""
+    """Return the warnings on the history; those on a zone belong to a variant."""
     own = tested.serving.promise.warnings
     return [warning for warning in whole["warnings"] if warning not in own]
 
@@ -191,7 +191,7 @@ def _entry(each: Swept) -> dict[str, Any]:
 
 
 def sweep_text(found: dict[str, Any]) -> str:
-    """The table, and the cheapest."""
+    """Return the table, and the cheapest."""
     model, history, costs = found["model"], found["history"], found["costs"]
     head = ("T", "contamination", "reach", "abstained", "false alarms", "missed", "cost")
     return "\n".join(

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 class Console(NamedTuple):
-    """Where lines go: `say` is the result, `note` is for whoever watches."""
+    """Where lines go: `say` is the result, `note` is for a person who watches."""
 
     say: Callable[[str], None]
     note: Callable[[str], None]
 
 
 def configuration(arguments: argparse.Namespace, console: Console) -> Settings:
-    """The settings of the command, after a note of what may not be meant in them."""
+    """Return the settings of the command, after a note of what may not be meant in them."""
     settings, warnings = examine(arguments.config)
     for warning in warnings:
         console.note(f"detectd: WARNING: {warning}")

@@ -69,7 +69,7 @@ def replay(arguments: argparse.Namespace, console: Console) -> None:
 def replay_all(settings: Settings, stop: Stop, *, rehearse: bool = False) -> Replayed:
     """Answer all dead letters behind the last replay; a rehearsal writes nothing.
 
-    Raises DetectdError where no model is active, or the service still writes to the same files.
+    Raises DetectdError if no model is active, or the service still writes to the same files.
     """
     from detectd.pipeline.scoring import judge_vectors, within_limits
     from detectd.pipeline.vectors import without_their_past
@@ -100,7 +100,8 @@ def replay_all(settings: Settings, stop: Stop, *, rehearse: bool = False) -> Rep
 
 
 def _header(settings: Settings) -> tuple[tuple[str, ...] | None, Dialect | None]:
-    """The columns under which the records stood, and how they are written; None if that is JSON.
+    """Return the columns under which the records stood, and how they are written; None if that is
+    JSON.
 
     They are those of the source now. Raises UsageError if it has none.
     """
@@ -124,7 +125,7 @@ def _header(settings: Settings) -> tuple[tuple[str, ...] | None, Dialect | None]
 
 
 def _list_figures(groups: Sequence[Group]) -> dict[str, Any]:
-    """What `dead-letters list` tells."""
+    """Return what `dead-letters list` tells."""
     return {
         "dead_letters": sum(group.count for group in groups),
         "replayable": sum(group.replayable for group in groups),
@@ -133,7 +134,7 @@ def _list_figures(groups: Sequence[Group]) -> dict[str, Any]:
 
 
 def _list_text(found: dict[str, Any]) -> str:
-    """The groups as a table."""
+    """Return the groups as a table."""
     groups = found["groups"]
     if not groups:
         return "no dead letters"
@@ -154,12 +155,12 @@ def _list_text(found: dict[str, Any]) -> str:
 
 
 def _cell(value: Any) -> Any:
-    """A text of a record's, which stays in its line."""
+    """Return a text of a record's, which stays in its line."""
     return one_line(value) if isinstance(value, str) else value
 
 
 def _replay_figures(done: Replayed, *, rehearsed: bool) -> dict[str, Any]:
-    """What `dead-letters replay` tells."""
+    """Return what `dead-letters replay` tells."""
     return {
         "model": done.model,
         "rehearsed": rehearsed,
@@ -170,7 +171,7 @@ def _replay_figures(done: Replayed, *, rehearsed: bool) -> dict[str, Any]:
 
 
 def _replay_text(told: dict[str, Any]) -> str:
-    """What became of them, a line each."""
+    """Return what became of them, a line each."""
     what = "would be replayed" if told["rehearsed"] else "replayed"
     lines = [f"{told['replayed']:,} dead letters {what} with model {told['model']}"]
     if told["replayed"]:

@@ -127,7 +127,7 @@ def _simulate(directory: Path, events: int, say: Callable[[str], None]) -> Setti
 
 
 def _prepare(directory: Path) -> None:
-    """An empty directory; one that an earlier demo has filled is emptied."""
+    """Return an empty directory; one that an earlier demo has filled is emptied."""
     if directory.exists() and not (directory / MARKER).exists() and any(directory.iterdir()):
         raise UsageError(f"--directory {directory}: not empty, and not from a demo; name another")
     shutil.rmtree(directory, ignore_errors=True)
@@ -136,7 +136,8 @@ def _prepare(directory: Path) -> None:
 
 
 def _costs(out: Path, costs: Costs, bound: float) -> str:
-    """The cost an event, from the truth: as it went, and had every event been given a verdict."""
+    """Return the cost an event, from the truth: as it went, and had every event been given a
+    verdict."""
     answers = {topic: _answers(out / f"{topic}.jsonl") for topic in VERDICTS}
     given = np.repeat(
         np.arange(len(VERDICTS), dtype=np.int8), [len(each) for each in answers.values()]

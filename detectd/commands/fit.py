@@ -163,7 +163,7 @@ def _read(inputs: Inputs, settings: Settings, advance: Advance) -> _Rows:
 
 
 def _fitted_text(fitted: FitResult, directory: Path, *, active: bool) -> str:
-    """The rows, where the model is, and which one answers now."""
+    """Return the rows, where the model is, and which one answers now."""
     model = fitted.serving.model
     places = f"{fitted.places} inputs" if fitted.places > 1 else "one input"
     lines = [f"fitted on {len(model.rows):,} rows of {places}: {model.version} in {directory}"]

@@ -63,7 +63,7 @@ def init(arguments: argparse.Namespace, console: Console) -> None:
 
 
 def first_config(path: Path | None, home: Path) -> str:
-    """A configuration for the file at `path`, to be kept in the directory `home`.
+    """Return a configuration for the file at `path`, to be kept in the directory `home`.
 
     Raises UsageError if the file cannot be read, DetectdError if nothing in it can be a feature.
     """
@@ -90,7 +90,8 @@ def first_config(path: Path | None, home: Path) -> str:
 
 
 def _share(records: int) -> float:
-    """The usual contamination; more for so few records that it would expect no anomaly at all."""
+    """Return the usual contamination; more for so few records that it would expect no anomaly at
+    all."""
     least = 2 / max(records // 2, 4)
     return max(CONTAMINATION, math.ceil(100 * least) / 100)
 
@@ -134,7 +135,7 @@ def _format(path: str, looked_at: Sample) -> Iterator[str]:
 
 
 def _csv(looked_at: Sample) -> Iterator[str]:
-    """What the header and the name do not say."""
+    """Yield what the header and the name do not say."""
     if looked_at.csv:
         yield "[source.csv]"
         for key, (value, why) in looked_at.csv.items():
@@ -168,5 +169,5 @@ def _named(key: str, field: Field | None, use: str) -> str:
 
 
 def _quoted(value: str | list[str]) -> str:
-    """As TOML has it, which has JSON's strings and lists."""
+    """Return the value as TOML has it, which has JSON's strings and lists."""
     return json.dumps(value, ensure_ascii=False)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-# So much of a file is looked at, from the beginning on.
+# This much of a file is looked at, from the beginning on.
 LONGEST = 16 << 20
 RECORDS = 20_000
 
@@ -92,7 +92,8 @@ def _content(path: Path) -> bytes:
 
 
 def _text(path: Path, content: bytes) -> tuple[str, str]:
-    """The text and its encoding. Any byte is Latin-1: only UTF-16 and the like are refused."""
+    """Return the text and its encoding. Any byte is Latin-1: only UTF-16 and the like are
+    refused."""
     try:
         return decoded(content), "utf-8"
     except ValueError as broken:
@@ -113,7 +114,7 @@ def _object(line: str) -> Mapping[str, Any] | None:
 
 
 def _rows(text: str) -> Sample:
-    """The events of CSV: with a header, or under names made up for the columns."""
+    """Return the events of CSV: with a header, or under names made up for the columns."""
     delimiter = _delimiter(text)
     reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter, skipinitialspace=True)
     rows = [row for row in itertools.islice(reader, RECORDS + 1) if row]
@@ -133,7 +134,7 @@ def _rows(text: str) -> Sample:
 
 
 def _delimiter(text: str) -> str:
-    """The one that gives most rows the same number of fields, and the most of them."""
+    """Return the one that gives most rows the same number of fields, and the most of them."""
     lines = text.splitlines(keepends=True)[:FIRST_ROWS]
     widths: dict[str, int] = {}
     for delimiter in DELIMITERS:
@@ -145,7 +146,8 @@ def _delimiter(text: str) -> str:
 
 
 def _is_header(names: Sequence[str]) -> bool:
-    """Whether a first row names columns: each another, and none of them a number or a time."""
+    """Return whether a first row names columns: each another, and none of them a number or a
+    time."""
     values = any(number(name) is not None or milliseconds(name) is not None for name in names)
     return not values and len(set(names)) == len(names)
 
@@ -155,7 +157,7 @@ def _has_decimal_commas(events: Sequence[Mapping[str, str]]) -> bool:
 
 
 def _with_point(text: str) -> str:
-    """A number with a decimal comma as one with a point; other text as it is."""
+    """Return a number with a decimal comma as one with a point; other text as it is."""
     if text.count(",") != 1 or "." in text:
         return text
     pointed = text.replace(",", ".")

@@ -31,7 +31,7 @@ PATIENCE_SECONDS = 0.5
 class InputFile:
     """JSON lines or CSV, as the name or the configuration says. Close it.
 
-    Raises UsageError where it cannot be read.
+    Raises UsageError if it cannot be read.
     """
 
     def __init__(self, path: Path, settings: Settings) -> None:
@@ -47,12 +47,12 @@ class InputFile:
             self._source.start(None)
 
     def read(self, limit: int = CHUNK) -> Batch:
-        """The next records, at most `limit`."""
+        """Return the next records, at most `limit`."""
         with _told_of_the_argument():
             return self._source.read(limit, 0)
 
     def progress(self) -> float:
-        """The share that has been read, in [0, 1]."""
+        """Return the share that has been read, in [0, 1]."""
         return self._source.progress() or 0.0
 
     def close(self) -> None:
@@ -76,16 +76,16 @@ class InputPipe:
         self._source.start(None)
 
     def read(self, limit: int = CHUNK) -> Batch:
-        """The next records, at most `limit`; none if none came in a while."""
+        """Return the next records, at most `limit`; none if none came in a while."""
         with _told_of_the_argument():
             return self._source.read(limit, PATIENCE_SECONDS)
 
     def progress(self) -> float:
-        """A pipe does not say how much is to come."""
+        """Return None: a pipe does not say how much is to come."""
         return 0.0
 
     def close(self) -> None:
-        """Leave the pipe to whoever opened it."""
+        """Leave the pipe to the process that opened it."""
         self._source.close()
 
 
@@ -105,12 +105,12 @@ class Inputs:
                 InputFile(place, settings).close()
 
     def __str__(self) -> str:
-        """How a message names them."""
+        """Return how a message names them."""
         first = f"--input {self.places[0]}"
         return first if len(self.places) == 1 else f"{first} and {len(self.places) - 1} more"
 
     def chunks(self) -> Iterator[tuple[str, list[Record], float]]:
-        """The name of a place, its next records, and the share of all places that is read."""
+        """Yield the name of a place, its next records, and the share of all places that is read."""
         for done, place in enumerate(self.places):
             with closing(self._open(place)) as opened:
                 ended = False
@@ -126,7 +126,7 @@ class Inputs:
 
 
 def _expanded(name: str) -> list[Path | str]:
-    """The files that a name means, those of a pattern in the order of their names."""
+    """Return the files that a name means, those of a pattern in the order of their names."""
     if name == STDIN:
         return [STDIN]
     path = Path(name).absolute()

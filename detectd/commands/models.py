@@ -90,7 +90,7 @@ def prune(arguments: argparse.Namespace, console: Console) -> None:
 
 
 def to_other_hosts(settings: Settings, version: str, console: Console) -> None:
-    """Publish a model where the configuration names a topic for models."""
+    """Publish a model if the configuration names a topic for models."""
     logs.configure(settings.log)
     topic = wiring.publish(settings, version)
     if topic:

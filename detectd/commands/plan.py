@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from detectd.commands.console import Console
 
-# Where there is no configuration yet, any source and features will do.
+# While there is no configuration yet, any source and features will do.
 ANY_STREAM: dict[str, Any] = {
     "source": {"kind": "stdin"},
     "sink": {"kind": "stdout"},

@@ -30,9 +30,9 @@ def report(arguments: argparse.Namespace, console: Console) -> None:
 
 
 def active_figures(settings: Settings) -> dict[str, Any]:
-    """The figures of the active model under the configured terms, and what it met so far.
+    """Return the figures of the active model under the configured terms, and what it met so far.
 
-    Where a candidate scores along, its own promise beside that, and how far the two agree; and its
+    If a candidate scores along, its own promise beside that, and how far the two agree; and its
     latest and strongest anomalies, and the keys with the most.
     """
     from detectd.report.figures import figures
@@ -45,7 +45,7 @@ def active_figures(settings: Settings) -> dict[str, Any]:
 
 
 def active_page(settings: Settings) -> str:
-    """The same and more, as an HTML document."""
+    """Return the same and more, as an HTML document."""
     from detectd.report.html import page
 
     return page(*_active(settings), datetime.now(UTC))

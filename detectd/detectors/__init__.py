@@ -4,6 +4,7 @@ The law: a row's score does not depend on the rows beside it. Begin with `catalo
 
 catalogue   the detectors on offer, and why others are refused
 scorer      fitting, and one score a row, independent of the batch, by PyOD
+tail_sum    a detector of our own, for columns that are surprises already
 tails       ECOD and COPOD, which PyOD scores against their batch, computed directly
 kernels     the same scores by kernels of our own
 selection   which of these scores, held against PyOD

@@ -1,4 +1,4 @@
-"""Which PyOD detectors are offered, how each scores a row alone, and why some are refused.
+"""Which detectors are offered, how each scores a row alone, and why some are refused.
 
 Tables only: PyOD is imported when a detector's parameters are looked at, or it is built.
 """
@@ -31,12 +31,17 @@ class Scoring(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A detector on offer. Beyond `exact_to` features a batch goes through BLAS and rounds."""
+    """A detector on offer. Beyond `exact_to` features a batch goes through BLAS and rounds.
+
+    One that `learns` nothing scores its training rows as it scores all others.
+    """
 
     module: str
     scoring: Scoring = Scoring.BATCH
     exact_to: int | None = None
     torch: bool = False
+    package: str = "pyod.models"
+    learns: bool = True
 
 
 # Beyond 15 features scikit-learn's neighbour searches multiply matrices instead of walking trees,
@@ -64,6 +69,7 @@ CATALOGUE: dict[str, Entry] = {
     "OCSVM": Entry("ocsvm"),
     "PCA": Entry("pca"),
     "Sampling": Entry("sampling"),
+    "TailSum": Entry("tail_sum", package="detectd.detectors", learns=False),
     # Networks multiply matrices too.
     "AE1SVM": Entry("ae1svm", Scoring.ROW, torch=True),
     "AnoGAN": Entry("anogan", Scoring.ROW, torch=True),
@@ -169,7 +175,7 @@ def build(name: str, contamination: float, seed: int, params: Mapping[str, Any])
 def _class(name: str) -> Any:
     entry = find(name)
     try:
-        return getattr(importlib.import_module(f"pyod.models.{entry.module}"), name)
+        return getattr(importlib.import_module(f"{entry.package}.{entry.module}"), name)
     except ImportError as missing:
         raise ConfigError(f"detector.name: {name} cannot be imported: {_line(missing)}") from None
 

@@ -12,7 +12,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 from detectd.detectors.catalogue import build
 from detectd.errors import ConfigError, DetectdError

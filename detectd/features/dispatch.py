@@ -1,13 +1,15 @@
-"""The one loop over a batch of events: each goes through every step of the program, in order.
+"""The steps of a program over a batch of events.
 
-A new step takes three lines here: its code, its entry in `STEPS`, and its branch in `_step`.
+A new step takes three lines here: its code, its entry in `STEPS`, and its branch in `_take_step`.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numba
 import numpy as np
 
 from detectd.features.kernels import (
@@ -38,33 +40,33 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
     Bools = NDArray[np.bool_]
 
-LAG = 0
-DIFF = 1
-SHINGLE = 2
-MEAN = 3
-STD = 4
-MIN = 5
-MAX = 6
-QUANTILE = 7
-TREND = 8
-COUNT_BY_TIME = 9
-MEAN_BY_TIME = 10
-STD_BY_TIME = 11
-MIN_BY_TIME = 12
-MAX_BY_TIME = 13
-RATE = 14
-GAP = 15
-EWMA = 16
-EWMA_BY_TIME = 17
-ZSCORE = 18
-RARITY = 19
-SEASON = 20
-CODE = 21
-FROZEN = 22
-LEVEL = 23
-SERIES_TREND = 24
-SURPRISE = 25
-SURPRISE_EXACT = 26
+LAG = 1
+DIFF = 2
+SHINGLE = 3
+MEAN = 4
+STD = 5
+MIN = 6
+MAX = 7
+QUANTILE = 8
+TREND = 9
+COUNT_BY_TIME = 10
+MEAN_BY_TIME = 11
+STD_BY_TIME = 12
+MIN_BY_TIME = 13
+MAX_BY_TIME = 14
+RATE = 15
+GAP = 16
+EWMA = 17
+EWMA_BY_TIME = 18
+ZSCORE = 19
+RARITY = 20
+SEASON = 21
+CODE = 22
+FROZEN = 23
+LEVEL = 24
+SERIES_TREND = 25
+SURPRISE = 26
+SURPRISE_EXACT = 27
 
 
 # The square of what is larger would be no number, nor the sum of a few.
@@ -110,97 +112,103 @@ STEPS = {
 
 
 @compiled
-def _step(  # noqa: C901 - a branch a step
-    code: int, state: Floats, x: float, t_ms: float, params: Floats, out: Floats
-) -> None:
-    if code == LAG:
-        windows.lag(state, x, t_ms, params, out)
-    elif code == DIFF:
-        windows.diff(state, x, t_ms, params, out)
-    elif code == SHINGLE:
-        windows.shingle(state, x, t_ms, params, out)
-    elif code == MEAN:
-        windows.mean(state, x, t_ms, params, out)
-    elif code == STD:
-        windows.std(state, x, t_ms, params, out)
-    elif code == MIN:
-        windows.lowest(state, x, t_ms, params, out)
-    elif code == MAX:
-        windows.highest(state, x, t_ms, params, out)
-    elif code == QUANTILE:
-        quantiles.quantile(state, x, t_ms, params, out)
-    elif code == TREND:
-        slope.slope(state, x, t_ms, params, out)
-    elif code == COUNT_BY_TIME:
-        time_windows.count(state, x, t_ms, params, out)
-    elif code == MEAN_BY_TIME:
-        time_windows.mean(state, x, t_ms, params, out)
-    elif code == STD_BY_TIME:
-        time_windows.std(state, x, t_ms, params, out)
-    elif code == MIN_BY_TIME:
-        time_windows.lowest(state, x, t_ms, params, out)
-    elif code == MAX_BY_TIME:
-        time_windows.highest(state, x, t_ms, params, out)
-    elif code == RATE:
-        counters.rate(state, x, t_ms, params, out)
-    elif code == GAP:
-        counters.gap(state, x, t_ms, params, out)
-    elif code == EWMA:
-        smoothing.ewma(state, x, t_ms, params, out)
-    elif code == EWMA_BY_TIME:
-        smoothing.ewma_by_time(state, x, t_ms, params, out)
-    elif code == ZSCORE:
-        smoothing.zscore(state, x, t_ms, params, out)
-    elif code == RARITY:
-        categories.rarity(state, x, t_ms, params, out)
-    elif code == SEASON:
-        season.step(state, x, t_ms, params, out)
-    elif code == CODE:
-        code_length.step(state, x, t_ms, params, out)
-    elif code == FROZEN:
-        frozen.step(state, x, t_ms, params, out)
-    elif code == LEVEL:
-        level.step(state, x, t_ms, params, out)
-    elif code == SERIES_TREND:
-        trend.step(state, x, t_ms, params, out)
-    elif code == SURPRISE:
-        surprise.step(state, x, t_ms, params, out)
-    elif code == SURPRISE_EXACT:
-        surprise.step_exact(state, x, t_ms, params, out)
-
-
-@compiled
-def _run(
-    arrays: tuple[Ints, Ints, Ints, Ints, Ints, Ints, Floats],
-    columns: Ints,
+def _take_step(  # noqa: C901 - a branch a step
+    branch: tuple[int, ...],
     table: Floats,
-    first: int,
+    start: int,
+    size: int,
     slots: Ints,
     fresh: Bools,
     times_ms: Floats,
-    scratch: Floats,
-    inputs: Floats,
-    rows: Floats,
+    x: Floats,
+    params: Floats,
+    out: Floats,
 ) -> None:
-    code, source, dest, width, offset, size, params = arrays
-    read = inputs.shape[1]
-    for event in range(inputs.shape[0]):
-        slot = slots[event]
-        scratch[:read] = inputs[event]
-        scratch[read:] = math.nan
-        if slot >= 0:
-            state = table[slot, first:]
-            if fresh[event]:
-                state[:] = 0.0
-            for op in range(code.shape[0]):
-                x = scratch[source[op]] if source[op] >= 0 else 0.0
-                if not math.isnan(x):
-                    x = max(-LARGEST, min(LARGEST, x))
-                part = state[offset[op] : offset[op] + size[op]]
-                out = scratch[dest[op] : dest[op] + width[op]]
-                _step(code[op], part, x, times_ms[event], params[op], out)
-        for i in range(columns.shape[0]):
-            rows[event, i] = scratch[columns[i]]
+    """Take one step for each event, in order: x (k,) in, out (width, k).
+
+    The length of `branch` is the step's code. It is part of the argument's type, so numba compiles
+    that branch and no other.
+    """
+    got = np.empty(out.shape[0])
+    for event in range(slots.shape[0]):
+        if slots[event] < 0:
+            out[:, event] = math.nan
+            continue
+        state = table[slots[event], start : start + size]
+        if fresh[event]:
+            state[:] = 0.0
+        value, t_ms = x[event], times_ms[event]
+        if not math.isnan(value):
+            value = max(-LARGEST, min(LARGEST, value))
+        if len(branch) == LAG:
+            windows.lag(state, value, t_ms, params, got)
+        elif len(branch) == DIFF:
+            windows.diff(state, value, t_ms, params, got)
+        elif len(branch) == SHINGLE:
+            windows.shingle(state, value, t_ms, params, got)
+        elif len(branch) == MEAN:
+            windows.mean(state, value, t_ms, params, got)
+        elif len(branch) == STD:
+            windows.std(state, value, t_ms, params, got)
+        elif len(branch) == MIN:
+            windows.lowest(state, value, t_ms, params, got)
+        elif len(branch) == MAX:
+            windows.highest(state, value, t_ms, params, got)
+        elif len(branch) == QUANTILE:
+            quantiles.quantile(state, value, t_ms, params, got)
+        elif len(branch) == TREND:
+            slope.slope(state, value, t_ms, params, got)
+        elif len(branch) == COUNT_BY_TIME:
+            time_windows.count(state, value, t_ms, params, got)
+        elif len(branch) == MEAN_BY_TIME:
+            time_windows.mean(state, value, t_ms, params, got)
+        elif len(branch) == STD_BY_TIME:
+            time_windows.std(state, value, t_ms, params, got)
+        elif len(branch) == MIN_BY_TIME:
+            time_windows.lowest(state, value, t_ms, params, got)
+        elif len(branch) == MAX_BY_TIME:
+            time_windows.highest(state, value, t_ms, params, got)
+        elif len(branch) == RATE:
+            counters.rate(state, value, t_ms, params, got)
+        elif len(branch) == GAP:
+            counters.gap(state, value, t_ms, params, got)
+        elif len(branch) == EWMA:
+            smoothing.ewma(state, value, t_ms, params, got)
+        elif len(branch) == EWMA_BY_TIME:
+            smoothing.ewma_by_time(state, value, t_ms, params, got)
+        elif len(branch) == ZSCORE:
+            smoothing.zscore(state, value, t_ms, params, got)
+        elif len(branch) == RARITY:
+            categories.rarity(state, value, t_ms, params, got)
+        elif len(branch) == SEASON:
+            season.step(state, value, t_ms, params, got)
+        elif len(branch) == CODE:
+            code_length.step(state, value, t_ms, params, got)
+        elif len(branch) == FROZEN:
+            frozen.step(state, value, t_ms, params, got)
+        elif len(branch) == LEVEL:
+            level.step(state, value, t_ms, params, got)
+        elif len(branch) == SERIES_TREND:
+            trend.step(state, value, t_ms, params, got)
+        elif len(branch) == SURPRISE:
+            surprise.step(state, value, t_ms, params, got)
+        elif len(branch) == SURPRISE_EXACT:
+            surprise.step_exact(state, value, t_ms, params, got)
+        out[:, event] = got
+
+
+FLOATS, MATRIX = numba.float64[::1], numba.float64[:, ::1]
+PLACES, FLAGS, WHOLE = numba.int64[::1], numba.boolean[::1], numba.int64
+ARGUMENTS = (MATRIX, WHOLE, WHOLE, PLACES, FLAGS, FLOATS, FLOATS, FLOATS, MATRIX)
+
+
+@cache
+def _compiled_step(code: int) -> Callable[..., None]:
+    """Return the machine code of a step. Compiling all of them takes a minute, of most no use."""
+    dispatcher: Any = _take_step
+    branch = numba.types.UniTuple(numba.int64, code)  # type: ignore[no-untyped-call]
+    step: Callable[..., None] = dispatcher.compile((branch, *ARGUMENTS))
+    return partial(step, (0,) * code)
 
 
 def run(
@@ -220,22 +228,29 @@ def run(
     are their times, NaN if there is none; `values` (k, fields) are what was read of them:
     `program.fields`, then `program.categories`.
     """
-    inputs = np.ascontiguousarray(values, dtype=np.float64)
-    if program.clocks:
-        inputs = np.column_stack((inputs, *(each.values(times_ms) for each in program.clocks)))
-    if fresh is None:
-        fresh = np.zeros(len(slots), dtype=np.bool_)
-    rows = np.empty((len(inputs), len(program.columns)))
-    _run(
-        program.arrays,
-        program.columns,
-        table,
-        first,
-        slots.astype(np.int64, copy=False),
-        fresh,
-        times_ms.astype(np.float64, copy=False),
-        np.empty(program.scratch),
-        inputs,
-        rows,
-    )
-    return rows
+    k = len(values)
+    scratch = np.empty((program.scratch, k))
+    read = scratch[: len(program.fields) + len(program.categories)]
+    read[:] = values.T
+    at = len(read)
+    for clock in program.clocks:
+        scratch[at : at + 2] = clock.values(times_ms).T
+        at += 2
+    slots = np.ascontiguousarray(slots, dtype=np.int64)
+    fresh = np.zeros(k, dtype=np.bool_) if fresh is None else fresh
+    times_ms, nothing = np.ascontiguousarray(times_ms, dtype=np.float64), np.zeros(k)
+    # A step reads of an event what earlier ones wrote of it, and of a key its own words alone: so
+    # each may take all events before the next begins.
+    for op in program.steps:
+        _compiled_step(op.code)(
+            table,
+            first + op.offset,
+            op.size,
+            slots,
+            fresh,
+            times_ms,
+            nothing if op.source < 0 else scratch[op.source],
+            np.array(op.params, dtype=np.float64),
+            scratch[op.dest : op.dest + op.width],
+        )
+    return np.ascontiguousarray(scratch[program.columns].T)

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
 
 
@@ -48,15 +47,13 @@ class Op(NamedTuple):
 class Program:
     """What calculates the feature vectors (d,) of events.
 
-    `arrays` are the `steps` as arrays: code, source, dest, width, offset, size (each (ops,)), and
-    params (ops, p). `columns` (d,) are the feature vector's places in the scratch vector.
+    `columns` (d,) are the feature vector's places in the scratch vector.
     """
 
     fields: tuple[str, ...]
     categories: tuple[str, ...]
     clocks: tuple[Function, ...]
     steps: tuple[Op, ...]
-    arrays: tuple[Ints, Ints, Ints, Ints, Ints, Ints, Floats]
     columns: Ints
     scratch: int
     words: int
@@ -102,7 +99,6 @@ class _Compiler:
             categories=self.categories,
             clocks=self.clocks,
             steps=tuple(self.ops),
-            arrays=_as_arrays(self.ops),
             columns=np.array(columns, dtype=np.int64),
             scratch=self.scratch,
             words=sum(op.size for op in self.ops),
@@ -144,12 +140,3 @@ class _Compiler:
         self.ops.append(op)
         self.known[signature] = op
         return op
-
-
-def _as_arrays(ops: Sequence[Op]) -> tuple[Ints, Ints, Ints, Ints, Ints, Ints, Floats]:
-    whole = np.array([op[:6] for op in ops], dtype=np.int64).reshape(-1, 6).T.copy()
-    params = np.zeros((len(ops), max((len(op.params) for op in ops), default=1) or 1))
-    for row, op in zip(params, ops, strict=True):
-        row[: len(op.params)] = op.params
-    code, source, dest, width, offset, size = whole
-    return code, source, dest, width, offset, size, params

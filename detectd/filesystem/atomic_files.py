@@ -65,7 +65,7 @@ def replace(
 
 
 def unique(path: Path) -> Path:
-    """A hidden name beside `path` that no thread, process or container uses.
+    """Return a hidden name beside `path` that no thread, process or container uses.
 
     The number of a process would not do: in a container of its own each is the first.
     """

@@ -37,7 +37,7 @@ _PERMISSIONS = "let the service's user read and write it (chown, chmod), or name
 _DEVICE = "check the disk and its cable (dmesg), then start again"
 
 TABLE: dict[int, Meaning] = {
-    # The network file system, or whoever holds the file, will be back.
+    # The network file system, or the process that holds the file, will be back.
     errno.EINTR: Meaning(Kind.PASSING, "try again"),
     errno.EAGAIN: Meaning(Kind.PASSING, "try again"),
     errno.EBUSY: Meaning(Kind.PASSING, "wait until whatever uses it is done"),
@@ -114,7 +114,7 @@ def explained(
 
 
 def located(failed: OSError) -> DetectdError:
-    """Return `explained` for an error that nobody foresaw, by the file that it names."""
+    """Return `explained` for an unforeseen error, by the file that it names."""
     if failed.filename is None:
         reason = failed.strerror or str(failed) or type(failed).__name__
         return DetectdError(f"{type(failed).__name__}: {reason}; {meaning(failed).fix}")

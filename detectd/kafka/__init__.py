@@ -98,7 +98,8 @@ class KafkaClient:
     membership: Membership = field(default_factory=Membership)
 
     def renamed(self) -> KafkaClient:
-        """The same client under another name, as the brokers know another process by this one."""
+        """Return the same client under another name, as the brokers know another process by this
+        one."""
         assert self.identity
         old, identity = self.identity.name, self.identity.next()
         transactional, static = (
@@ -125,10 +126,10 @@ class KafkaClient:
         return kafka_python_client
 
     def connect(self, kind: Callable[..., T], **options: object) -> T:
-        """A client of kafka-python of that kind, connected.
+        """Return a client of kafka-python of that kind, connected.
 
-        Raises Interrupted where no broker answers in time, RefusedError where it refuses us, and
-        ConfigError where an option is wrong.
+        Raises BrokerUnavailableError if no broker answers in time, RefusedError if it refuses us,
+        and ConfigError if an option is wrong.
         """
         if not self.membership.admitted:
             self._log_in()
@@ -163,9 +164,9 @@ class KafkaClient:
         raise BrokerUnavailableError(f"{reasons[0]}; start the brokers, or correct the addresses")
 
     def partitions(self, topics: Collection[str]) -> dict[str, int]:
-        """How many partitions each topic has, 0 where there is no such topic.
+        """Return how many partitions each topic has, 0 if there is no such topic.
 
-        Raises RefusedError where we may not know.
+        Raises RefusedError if we may not know.
         """
         with closing(self.connect(KafkaAdminClient)) as admin, explained("looking for the topics"):
             found = self.patiently(lambda: admin.describe_topics(list(topics)))
@@ -175,7 +176,8 @@ class KafkaClient:
         return {topic["name"]: len(topic["partitions"]) for topic in found}
 
     def patiently(self, ask: Callable[[], T]) -> T:
-        """What `ask` returns, asked again while the brokers say that they are not ready yet."""
+        """Return what `ask` returns, asked again while the brokers say that they are not ready
+        yet."""
         deadline = time.monotonic() + self.patience
         while True:
             try:

@@ -46,10 +46,10 @@ BROKEN: dict[type[Exception], str] = {
 
 
 def reader(registry: Registry, *, clock: Callable[[], float] = time.monotonic) -> Read:
-    """What makes an event of a record's bytes: its fields, and the same as one line of JSON.
+    """Return what makes an event of a record's bytes: its fields, and the same as one line of JSON.
 
     In the JSON a number that is not finite is null, while its field still holds it. The function
-    raises Defect where the record is at fault, and whatever `Registry.schema` raises where the
+    raises RecordError if the record is at fault, and whatever `Registry.schema` raises where the
     registry is. Schemas never change, so each is asked for once while it is in use. Raises
     ConfigError without fastavro.
     """

@@ -68,10 +68,10 @@ class Levels:
 
 
 def body_reader(registered: Registered) -> Callable[[BytesIO], Any]:
-    """A function that reads one body, from where it is asked to, as a JSON value.
+    """Return a function that reads one body, from where it is asked to, as a JSON value.
 
     Decimals stay `Decimal`, and doubles that are not finite stay as they are. What the function
-    raises for a broken body is fastavro's. Raises Defect where the schema cannot be understood.
+    raises for a broken body is fastavro's. Raises RecordError if the schema cannot be understood.
     """
     levels = Levels()
     try:
@@ -113,7 +113,8 @@ def _parsed(registered: Registered, levels: Levels) -> Any:
 def _rewritten(
     schema: Any, names: set[str], guard: Levels | None, counter: Levels | None = None
 ) -> Any:
-    """The schema with our logical types in the place of Avro's, and nothing that is not needed.
+    """Return the schema with our logical types in the place of Avro's, and nothing that is not
+    needed.
 
     Adds to `names` what is called by its name. With a `counter` items are counted.
     """
@@ -144,7 +145,7 @@ def _rewritten(
 
 
 def _counted(item: Any, counter: Levels | None) -> Any:
-    """The type of an item, which is counted when it is read, unless it is a plain one.
+    """Return the type of an item, which is counted when it is read, unless it is a plain one.
 
     A record that is called by its name counts itself.
     """
@@ -159,7 +160,7 @@ def _counted(item: Any, counter: Levels | None) -> Any:
 
 
 def _logical(schema: dict[str, Any]) -> dict[str, str]:
-    """Avro wants a logical type ignored where it is unknown or does not fit the type."""
+    """Avro wants a logical type ignored if it is unknown or does not fit the type."""
     kind, logical, size = schema["type"], str(schema.get("logicalType")), schema.get("size")
     scale = schema.get("scale", 0)
     fits = size == SIZES.get(logical, size) and isinstance(scale, int) and scale >= 0
@@ -169,7 +170,8 @@ def _logical(schema: dict[str, Any]) -> dict[str, str]:
 
 
 def _guarded(record: dict[str, Any], levels: Levels) -> dict[str, Any]:
-    """The record with a field of no bytes before all others, which is read when it is entered."""
+    """Return the record with a field of no bytes before all others, which is read when it is
+    entered."""
     entry = {"type": "null", "logicalType": "detectd.enter", "levels": levels}
     fields = [{"name": LEVEL, "type": entry}, *record["fields"]]
     return record | {"logicalType": "detectd.leave", "levels": levels, "fields": fields}

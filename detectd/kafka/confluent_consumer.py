@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # ctypes raises an error that is pending after a call of Python's own interface.
 raise_pending = ctypes.pythonapi.PyErr_Occurred
 
-# librdkafka waits for all the records that it is asked for, and so long with errors, too.
+# librdkafka waits for all the records that it is asked for, and this long with errors, too.
 CONSUME_SECONDS = 0.5
 
 # No offset, one that the brokers do not have, or one of another log.
@@ -66,7 +66,7 @@ class Consumer:
             )
 
     def poll(self, limit: int, wait: float) -> list[PartitionBatch]:
-        """Up to `limit` records within `wait` seconds, or sooner fewer."""
+        """Return up to `limit` records within `wait` seconds, or sooner fewer."""
         with explained("reading"):
             messages = self._consumer.consume(limit, min(wait, CONSUME_SECONDS))
             for message in messages:
@@ -83,7 +83,7 @@ class Consumer:
         ]
 
     def member(self) -> object:
-        """As whom we own our partitions now; None where the group has put us out."""
+        """Return as whom we own our partitions now; None if the group has put us out."""
         member: object = self._consumer.consumer_group_metadata()
         return member if self._consumer.memberid() else None
 
@@ -123,14 +123,15 @@ class Consumer:
             self._consumer.resume(self._consumer.assignment())
 
     def end(self, place: Place) -> int | None:
-        """The offset after the last record that the brokers have, as far as they have told."""
+        """Return the offset after the last record that the brokers have, as far as they have
+        told."""
         with suppress(KafkaException):
             _, high = self._consumer.get_watermark_offsets(TopicPartition(*place), cached=True)
             return high if high >= 0 else None
         return None
 
     def probe(self, seconds: float) -> None:
-        """Raise Interrupted where the brokers do not answer in time."""
+        """Raise BrokerUnavailableError if the brokers do not answer in time."""
         with explained("asking whether the brokers are there"):
             self._consumer.list_topics(timeout=seconds)
 
@@ -197,7 +198,7 @@ def _records(topic: str, partition: int, messages: Sequence[Any]) -> list[Record
 
 
 def _headers(message: Any) -> Sequence[tuple[str, bytes | None]]:
-    """The headers; none of them if one has a name that is not UTF-8.
+    """Return the headers; none of them if one has a name that is not UTF-8.
 
     confluent-kafka then leaves an error pending beside a list that has no object for the name. So
     the list is not looked into before that is asked, and the message is not asked again.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 LINGER_MS = 5
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 
-# A flush that waits for records which will not be sent is looked after so often.
+# How often a flush is looked after that waits for records which will not be sent.
 FLUSH_SECONDS = 0.2
 HEAR_SECONDS = 1.0
 
@@ -36,10 +36,10 @@ BY_KEY = -1
 
 
 class Producer:
-    """Writes records, in transactions where there is a transactional id.
+    """Writes records, in transactions if there is a transactional id.
 
     Each call may raise DetectdError; an open transaction is then to be aborted. `largest` bounds
-    the bytes of a batch where the topics allow less than usual.
+    the bytes of a batch if the topics allow less than usual.
     """
 
     def __init__(self, client: KafkaClient, transactional_id: str | None, largest: int) -> None:
@@ -65,7 +65,7 @@ class Producer:
             self._producer: Any = NativeProducer(common(client) | options, logger=log)
 
     def take_over(self) -> None:
-        """Fence whoever had the transactional id, and end its last transaction."""
+        """Fence the process that had the transactional id, and end its last transaction."""
         with explained("taking over the transactional id"):
             self._producer.init_transactions(self._seconds)
 
@@ -130,7 +130,8 @@ class Producer:
                 self._insist(topic, record, deadline)
 
     def _cause(self, failures: list[Any]) -> Any:
-        """The failure that is not only that of a record behind another; None if there is none."""
+        """Return the failure that is not only that of a record behind another; None if there is
+        none."""
         deadline = time.monotonic() + HEAR_SECONDS
         while True:
             telling = [error for error in failures if error.name() not in BESIDE]
@@ -143,7 +144,7 @@ class Producer:
     ) -> None:
         """Make the offsets and their metadata part of the transaction.
 
-        `member` is what `Consumer.member` gave, None where nobody reads as this group.
+        `member` is what `Consumer.member` gave, None if no consumer reads as this group.
         """
         told = [TopicPartition(*place, at, memo) for place, (at, memo) in offsets.items()]
         with explained("committing the offsets"):
@@ -170,7 +171,7 @@ class Producer:
             self._producer.flush(0)
 
     def _insist(self, topic: str, record: dict[str, Any], deadline: float) -> None:
-        """The queue is full: wait until the brokers have taken some of it."""
+        """Wait until the queue is no longer full and the brokers have taken some of it."""
         while time.monotonic() < deadline:
             self._producer.poll(0.1)
             with suppress(BufferError):

@@ -30,7 +30,7 @@ class Kind(Enum):
 
 
 class Meaning(NamedTuple):
-    """One row of the table; `fix` says what to do where there is something."""
+    """One row of the table; `fix` says what to do if there is something."""
 
     code: Code
     name: str

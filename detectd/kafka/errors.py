@@ -98,6 +98,6 @@ def failure(found: Meaning, what: str, doing: str) -> DetectdError:
 
 
 def one_line(error: BaseException) -> str:
-    """The error's class, if its text does not name it, and its text."""
+    """Return the error's class, if its text does not name it, and its text."""
     name, text = type(error).__name__, " ".join(str(error).split())
     return text if name in text else f"{name}: {text}".removesuffix(": ")

@@ -57,7 +57,7 @@ def _first_free(prefix: str, first: int) -> tuple[socket.socket, int]:
 
 
 def _machine() -> list[str]:
-    """The beginning of the machine id; hosts that are called alike differ in it."""
+    """Return the beginning of the machine id; hosts that are called alike differ in it."""
     try:
         return [MACHINE_ID.read_text().strip()[:8]]
     except OSError:

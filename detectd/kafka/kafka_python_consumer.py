@@ -28,10 +28,10 @@ Headers = tuple[tuple[str, bytes], ...]
 
 read_any_header_name()
 
-# By a heartbeat a member learns that the group is sharing out its partitions anew.
+# By a heartbeat a member learns that the group is sharing out its partitions again.
 HEARTBEAT_SECONDS = 1.0
 
-# A stop waits so long while the group shares out its partitions.
+# A stop waits this long while the group shares out its partitions.
 JOIN_SECONDS = 3.0
 
 # The group waits no longer than a session for members that are gone.
@@ -65,10 +65,10 @@ class Consumer:
         self._consumer.subscribe(list(topics), listener=self._rebalances)
 
     def poll(self, limit: int, wait: float) -> list[PartitionBatch]:
-        """Up to `limit` records, as soon as there are any.
+        """Return up to `limit` records, as soon as there are any.
 
-        Waits longer while the group shares out its partitions: kafka-python forgets a join that
-        is completed while nobody polls, joins anew, and so disturbs the group for ever.
+        Waits longer while the group shares out its partitions: kafka-python forgets a join that is
+        completed between two polls, joins again, and so disturbs the group for ever.
         """
         deadline = time.monotonic() + JOIN_SECONDS
         with explained("reading"):
@@ -88,10 +88,10 @@ class Consumer:
         ]
 
     def _poll(self, wait: float, limit: int | None = None) -> Any:
-        """Of kafka-python's own, and see a join through that a poll before has not waited for.
+        """Poll kafka-python, and see a join through that a poll before has not waited for.
 
         A join for the sake of new metadata is needed no more for kafka-python once it has shared
-        out the partitions: where a poll ends just then, no other takes note of how it went on.
+        out the partitions: if a poll ends just then, no other takes note of how it went on.
         """
         if self._joining():
             self._consumer._coordinator.request_rejoin()  # noqa: SLF001
@@ -110,7 +110,8 @@ class Consumer:
         return {}
 
     def _require_progress(self) -> None:
-        """Raise Interrupted where joining takes longer than the brokers wait for the dead."""
+        """Raise BrokerUnavailableError if joining takes longer than the brokers wait for the
+        dead."""
         now = time.monotonic()
         if self._consumer.group_metadata().state == MemberState.STABLE:
             self._stable = now
@@ -123,7 +124,7 @@ class Consumer:
         return bool(self._consumer.group_metadata().state == MemberState.REBALANCING)
 
     def member(self) -> ConsumerGroupMetadata | None:
-        """As whom we own our partitions now; None where the group has put us out."""
+        """Return as whom we own our partitions now; None if the group has put us out."""
         member = self._consumer.group_metadata()
         return member if member.generation_id >= 0 else None
 
@@ -163,12 +164,13 @@ class Consumer:
             self._consumer.resume(*self._consumer.paused())
 
     def end(self, place: Place) -> int | None:
-        """The offset after the last record that the brokers have, as far as they have told."""
+        """Return the offset after the last record that the brokers have, as far as they have
+        told."""
         high: int | None = self._consumer.highwater(TopicPartition(*place))
         return high
 
     def probe(self, seconds: float) -> None:
-        """Raise Interrupted where the brokers do not answer in time."""
+        """Raise BrokerUnavailableError if the brokers do not answer in time."""
         with explained("asking whether the brokers are there"):
             self._consumer.end_offsets(list(self._consumer.assignment()), timeout_ms=seconds * 1000)
 
@@ -179,14 +181,14 @@ class Consumer:
 
 
 def all_headers(headers: Sequence[tuple[str, bytes | None]]) -> Headers:
-    """All headers; one without a value gets an empty one."""
+    """Return all headers; one without a value gets an empty one."""
     return tuple((name, value or b"") for name, value in headers)
 
 
 def records(
     consumed: Sequence[Any], headers: Callable[[Any], Headers] = all_headers
 ) -> list[Record]:
-    """Records of one partition, as kafka-python gives them; at least one.
+    """Return the records of one partition, as kafka-python gives them; at least one.
 
     `headers` says which of its headers a record keeps.
     """

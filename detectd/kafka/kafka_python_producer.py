@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from detectd.kafka import KafkaClient, Place, ProducerRecord
 
 # The brokers finish a transaction after they have acknowledged its commit, and let the next one
-# begin when they have; kafka-python waits so long between its tries.
+# begin when they have; kafka-python waits this long between its tries.
 RETRY_MS = 20
 
 # Larger requests cost less a record; a flush does not wait for one to fill.
@@ -53,15 +53,15 @@ class KeyPartitioner(Partitioner):  # type: ignore[misc]
         _value_bytes: object,
         cluster: Any,
     ) -> int:
-        """The partition of the key."""
+        """Return the partition of the key."""
         hash_of = self.hashed if len(key) <= memory_budget.CACHED_KEY_BYTES else murmur2
         return int((hash_of(key) & 0x7FFFFFFF) % len(cluster.partitions_for_topic(topic)))
 
 
 class Producer:
-    """Writes records, in transactions where there is a transactional id.
+    """Writes records, in transactions if there is a transactional id.
 
-    `largest` bounds the bytes of a batch where the topics allow less than usual.
+    `largest` bounds the bytes of a batch if the topics allow less than usual.
 
     Each call may raise DetectdError; an open transaction is then to be aborted. kafka-python has
     no time limit for most of them, so they have it here.
@@ -95,7 +95,7 @@ class Producer:
         self._renew()
 
     def take_over(self) -> None:
-        """Fence whoever had the transactional id, and end its last transaction."""
+        """Fence the process that had the transactional id, and end its last transaction."""
         with explained("taking over the transactional id"):
             self._within(self._producer.init_transactions)
 
@@ -124,7 +124,7 @@ class Producer:
                 raise stopped
 
     def _hand_over(self, outputs: Sequence[ProducerRecord]) -> tuple[list[Any], Exception | None]:
-        """What became of each, as far as it went, and what ended it.
+        """Return what became of each, as far as it went, and what ended it.
 
         While records are handed over, those before them may fail, and no more are taken.
         """
@@ -150,7 +150,7 @@ class Producer:
     ) -> None:
         """Make the offsets and their metadata part of the transaction.
 
-        `member` is what `Consumer.member` gave, None where nobody reads as this group.
+        `member` is what `Consumer.member` gave, None if no consumer reads as this group.
         """
         told = {
             TopicPartition(*place): OffsetAndMetadata(offset, memo, -1)

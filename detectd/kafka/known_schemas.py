@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 # What the registry did not have may have been registered since.
 UNKNOWN_SECONDS = 30.0
 
-# So many ids that it turns out not to have are asked for in that time, each of which takes as long
-# as thousands of records: whoever writes records could hold up the stream with them.
+# This many ids that it turns out not to have are asked for in that time, each of which takes as
+# long as thousands of records: a writer of records could hold up the stream with them.
 UNKNOWN_IDS = 100
 
 
@@ -53,7 +53,7 @@ class Unknown:
         self._left, self._looked = float(UNKNOWN_IDS), clock()
 
     def check(self, number: int) -> None:
-        """Raise Defect if the id is known to have no schema, or is not to be asked for now."""
+        """Raise RecordError if the id is known to have no schema, or is not to be asked for now."""
         until, error = self._errors.get(number, (0.0, ""))
         now = self._clock()
         if error and now < until:

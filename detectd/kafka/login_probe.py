@@ -30,7 +30,7 @@ ANSWER_BYTES = 1 << 20
 
 
 class Admitted(NamedTuple):
-    """How we were let in: the version of TLS and the SASL mechanism, None where there is none."""
+    """How we were let in: the version of TLS and the SASL mechanism, None if there is none."""
 
     tls: str | None
     sasl: str | None
@@ -39,8 +39,8 @@ class Admitted(NamedTuple):
 def log_in(server: str, options: Mapping[str, Any], seconds: float) -> Admitted:
     """Connect to `host:port` as kafka-python would with `options`, and leave again.
 
-    Raises RefusedError where we are not let in, ConfigError where TLS cannot come about, and
-    Interrupted where nobody answers within `seconds`.
+    Raises RefusedError if we are not let in, ConfigError if TLS cannot come about, and
+    BrokerUnavailableError if no broker answers within `seconds`.
     """
     deadline = time.monotonic() + seconds
     host, _, port = server.rpartition(":")
@@ -123,14 +123,14 @@ def _secure(
     try:
         return context.wrap_socket(plain, server_hostname=host.strip("[]"))
     except ssl.SSLCertVerificationError as distrusted:
-        mend = (
+        fix = (
             "correct the address, or set kafka.ssl_check_hostname = false"
             if "match" in distrusted.verify_message.lower()
             else "name the authority that signed it in kafka.ssl_ca_file"
         )
         raise ConfigError(
             f"kafka.ssl_ca_file: {server}: its certificate is not trusted: "
-            f"{distrusted.verify_message}; {mend}"
+            f"{distrusted.verify_message}; {fix}"
         ) from None
     except ssl.SSLError as wrong:
         raise _alert(server, wrong, options) from None

@@ -52,11 +52,11 @@ class Registered:
 
 
 class Registry:
-    """A schema registry at `url`, with basic authentication where there is a username.
+    """A schema registry at `url`, with basic authentication if there is a username.
 
-    One question is asked up to `attempts` times of a registry that is away or failing, with at
-    most `timeout` seconds for each answer, and SCHEMA_SECONDS for a schema with all that it refers
-    to. Raises ConfigError where the url or the ca_file cannot be used.
+    One question is asked up to `attempts` times of a registry that is away or failing, with at most
+    `timeout` seconds for each answer, and SCHEMA_SECONDS for a schema with all that it refers to.
+    Raises ConfigError if the url or the ca_file cannot be used.
     """
 
     def __init__(
@@ -79,10 +79,11 @@ class Registry:
         self._attempts = attempts
 
     def schema(self, number: int) -> Registered:
-        """The schema with that id, and all that it refers to.
+        """Return the schema with that id, and all that it refers to.
 
-        Raises Defect where the registry does not have it or it is not Avro, Interrupted where the
-        registry is away, RefusedError where it refuses us, and ConfigError where it is none.
+        Raises RecordError if the registry does not have it or it is not Avro,
+        BrokerUnavailableError if the registry is away, RefusedError if it refuses us, and
+        ConfigError if it is none.
         """
         until = time.monotonic() + SCHEMA_SECONDS
         answer = self._ask(f"/schemas/ids/{number}", f"schema {number}", until)
@@ -94,7 +95,7 @@ class Registry:
         return Registered(number, self._parsed(answer, number), tuple(found.values()))
 
     def check(self) -> None:
-        """Return where a registry answers us. Raises as `schema` does, but never Defect."""
+        """Return where a registry answers us. Raises as `schema` does, but never RecordError."""
         try:
             kinds = self._get("/schemas/types", time.monotonic() + SCHEMA_SECONDS)
         except LookupError:
@@ -146,7 +147,7 @@ class Registry:
         return answer
 
     def _get(self, path: str, until: float) -> Any:
-        """The JSON at the path. Raises LookupError where the registry has no such thing."""
+        """Return the JSON at the path. Raises LookupError if the registry has no such thing."""
         for attempt in range(self._attempts):
             if attempt:
                 # Not all processes at once, when a registry comes back.
@@ -179,7 +180,7 @@ class Registry:
             raise self._no_registry(f"answers {other}") from None
 
     def _meaning(self, answer: http_client.Answer) -> Exception:
-        """What an answer other than 200 is to us."""
+        """Return what an answer other than 200 is to us."""
         said = f"{answer.status} {_one_line(answer.reason)}".strip()
         if answer.status in REFUSALS:
             return RefusedError(
@@ -193,7 +194,7 @@ class Registry:
         return self._no_registry(f"answers {said}")
 
     def _failure(self, failed: Exception) -> Exception:
-        """What it is to us that there was no answer, or half of one."""
+        """Return what it is to us that there was no answer, or half of one."""
         reason = failed.reason if isinstance(failed, URLError) else failed
         why = _one_line(reason) or type(reason).__name__
         if isinstance(reason, ssl.SSLCertVerificationError):

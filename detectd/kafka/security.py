@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def kafka_python_options(kafka: KafkaSettings) -> dict[str, Any]:
-    """What kafka-python's clients are given beside the addresses. Raises ConfigError."""
+    """Return what kafka-python's clients are given beside the addresses. Raises ConfigError."""
     options: dict[str, Any] = {"security_protocol": kafka.security_protocol}
     if "SSL" in kafka.security_protocol:
         options |= {
@@ -40,7 +40,7 @@ def kafka_python_options(kafka: KafkaSettings) -> dict[str, Any]:
 
 
 def confluent_options(kafka: KafkaSettings) -> dict[str, Any]:
-    """What librdkafka's clients are given beside the addresses. Raises ConfigError."""
+    """Return what librdkafka's clients are given beside the addresses. Raises ConfigError."""
     options: dict[str, Any] = {"security.protocol": kafka.security_protocol}
     if "SSL" in kafka.security_protocol:
         files = {

@@ -51,10 +51,10 @@ class Tokens(AbstractTokenProvider):  # type: ignore[misc]
     def token(self) -> str:
         """Return a token that is good now.
 
-        Raises RefusedError if none is granted, Interrupted if there is no answer.
+        Raises RefusedError if none is granted, BrokerUnavailableError if there is no answer.
         """
         if self._kafka.sasl_token_file is not None:
-            # Whoever writes the file renews it in time; it is read at every login.
+            # The file's writer renews it in time; it is read at every login.
             self.good_until = time.time() + LIFE_SECONDS
             found = read_secret("kafka.sasl_token_file", self._kafka.sasl_token_file).strip()
             if not TOKEN.fullmatch(found):
@@ -77,7 +77,8 @@ class Tokens(AbstractTokenProvider):  # type: ignore[misc]
 def granted(kafka: KafkaSettings) -> tuple[str, float]:
     """Return a token of the endpoint, and for how many seconds it is good.
 
-    Raises RefusedError, Interrupted or ConfigError, each in a line that names the endpoint.
+    Raises RefusedError, BrokerUnavailableError or ConfigError, each in a line that names the
+    endpoint.
     """
     assert kafka.sasl_token_url
     assert kafka.sasl_client_secret_file

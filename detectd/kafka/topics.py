@@ -1,4 +1,4 @@
-"""The topics that the service needs: there, created where asked, and how large a record may be."""
+"""The topics that the service needs: there, created if asked, and how large a record may be."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class NewTopicConfig:
     configs: tuple[tuple[str, str], ...] = ()
 
     def compacted(self, partitions: int) -> NewTopicConfig:
-        """The same for a topic that keeps the last record of each key."""
+        """Return the same for a topic that keeps the last record of each key."""
         return replace(
             self, partitions=partitions, configs=(*self.configs, ("cleanup.policy", "compact"))
         )
@@ -39,10 +39,10 @@ class NewTopicConfig:
 def require(
     client: KafkaClient, section: str, names: Mapping[str, str], creation: NewTopicConfig | None
 ) -> dict[str, int]:
-    """How many partitions each topic of `names` (as the configuration calls it: topic) has.
+    """Return how many partitions each topic of `names` (as the configuration calls it: topic) has.
 
     Missing ones are made if there is a `creation`. Raises ConfigError naming all that are missing
-    otherwise, RefusedError where we may not know or make them.
+    otherwise, RefusedError if we may not know or make them.
     """
     found = client.partitions(list(names.values()))
     missing = {label: topic for label, topic in names.items() if not found[topic]}
@@ -86,13 +86,13 @@ def create(client: KafkaClient, topics: Collection[str], creation: NewTopicConfi
 
 
 def size_limits(client: KafkaClient, topics: Collection[str]) -> dict[str, int]:
-    """How many bytes a record of each topic may have; none of those we may not look at."""
+    """Return how many bytes a record of each topic may have; none of those we may not look at."""
     found = configs(client, topics, (LIMIT,))
     return {topic: int(values[LIMIT]) for topic, values in found.items() if LIMIT in values}
 
 
 def config(client: KafkaClient, topic: str, name: str) -> str | None:
-    """One setting of a topic; None where we may not look at it."""
+    """Return one setting of a topic; None if we may not look at it."""
     return configs(client, [topic], (name,)).get(topic, {}).get(name)
 
 

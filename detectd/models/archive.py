@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 
 def pack(store: Store, version: str) -> bytes:
-    """The files of a model, in an order that does not vary. Raises DetectdError as `Store.load`."""
+    """Return the files of a model, in an order that does not vary. Raises DetectdError as
+    `Store.load`."""
     home = store.directory / version
-    store.manifest(version)  # raises where there is no such model
+    store.manifest(version)  # raises if there is no such model
     packed = io.BytesIO()
     try:
         with locks.in_use(home), tarfile.open(fileobj=packed, mode="w") as archive:
@@ -38,7 +39,7 @@ def pack(store: Store, version: str) -> bytes:
 def unpack(store: Store, version: str, packed: bytes) -> None:
     """Store the model: whole and as its manifest says, or not at all.
 
-    Raises ConfigError where it is damaged, DetectdError where it cannot be written.
+    Raises ConfigError if it is damaged, DetectdError if it cannot be written.
     """
 
     def write(beside: Path) -> None:
@@ -62,5 +63,6 @@ def _extract(packed: bytes, version: str, directory: Path) -> None:
 
 
 def _plain(entry: tarfile.TarInfo, most: int) -> bool:
-    """Whether it is a file of a model, and has its bytes in the archive: a sparse one does not."""
+    """Return whether it is a file of a model, and has its bytes in the archive: a sparse one does
+    not."""
     return entry.isreg() and not entry.issparse() and entry.name in FILES and entry.size <= most

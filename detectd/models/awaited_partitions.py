@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-# How long a partition may deliver nothing before nobody waits for it.
+# How long a partition may deliver nothing before it is waited for no longer.
 SILENT_SECONDS = 30.0
 
 
 def delivers(lag: int | None, silent: float) -> bool:
-    """Whether a partition has more to give: its lag, None if unknown, and its silent seconds."""
+    """Return whether a partition has more to give: its lag, None if unknown, and its silent
+    seconds."""
     return lag != 0 and silent <= SILENT_SECONDS
 
 
@@ -50,7 +51,8 @@ class Awaited:
 
 
 def _part(rows: int, ended: Iterable[float], others: int) -> int:
-    """How many rows each of `others` gives, if all give the same but those that have no more."""
+    """Return how many rows each of `others` gives, if all give the same but those that have no
+    more."""
     counts = sorted(ended)
     for place, count in enumerate(counts):
         part = math.ceil(rows / (others + len(counts) - place))

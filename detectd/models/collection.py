@@ -1,4 +1,4 @@
-"""When a warm-up has enough: so many rows, or rows whose times span so much. Pure.
+"""When a warm-up has enough: a number of rows, or rows whose times span a time. Pure.
 
 A span is judged at certain numbers of events alone, each a fiftieth after the one before. So the
 rows of the first model do not depend on where batches are cut, and judging costs little.
@@ -33,7 +33,7 @@ STEP = 50
 
 
 class Goal(NamedTuple):
-    """What to collect: `rows`; or, with `span_ms`, so much time in `fewest` to `rows` rows."""
+    """What to collect: `rows`; or, with `span_ms`, that much time in `fewest` to `rows` rows."""
 
     rows: int
     fewest: int
@@ -104,7 +104,7 @@ class Collection:
         return places
 
     def want_more(self) -> bool:
-        """These rows cannot carry a model: collect more, or begin again. True if it begins again.
+        """Collect more, as these rows cannot carry a model; return whether it begins again.
 
         As many again are wanted, then twice as many; or as long a time.
         """
@@ -119,7 +119,7 @@ class Collection:
     def restore(
         self, entries: Sequence[Entry], times_ms: Sequence[int], offered: int, failed: int
     ) -> None:
-        """Go on after the entries of so many rows with their times, in order.
+        """Go on after the entries of that many rows with their times, in order.
 
         Raises ValueError if that cannot have come about.
         """
@@ -131,7 +131,7 @@ class Collection:
             self._go_on_looking()
 
     def times(self) -> NDArray[np.int64]:
-        """The times (filled,) of the rows by place, `NO_TIME` for none."""
+        """Return the times (filled,) of the rows by place, `NO_TIME` for none."""
         return np.array(self._times, dtype=np.int64)
 
     def _begin(self) -> None:
@@ -153,7 +153,8 @@ class Collection:
         self._look_at += max(1, self._look_at // STEP)
 
     def _go_on_looking(self) -> None:
-        """As if there had been no restart: a look between two others would see what they do not."""
+        """Forget the looks so far, as if there had been no restart: a look between two others would
+        see what they do not."""
         self._measure()
         before = 0
         while self._look_at <= self.sample.offered:

@@ -1,4 +1,4 @@
-"""The share of anomalies, where nobody knows it: γGMM.
+"""The share of anomalies, if it is not known: γGMM.
 
 L. Perini, P.-C. Bürkner and A. Klami, "Estimating the Contamination Factor's Distribution in
 Unsupervised Anomaly Detection", ICML 2023:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 PANEL = ("KNN", "IForest", "LOF", "HBOS", "PCA", "COPOD", "OCSVM", "LODA", "GMM")
 # Fewer detectors than this see too little, and fewer rows have no components.
 FEWEST_DETECTORS, FEWEST_ROWS = 3, 50
-# A mixture of so many rows takes seconds; more of them take minutes and know little more.
+# A mixture of this many rows takes seconds; more of them take minutes and know little more.
 MOST_ROWS = 1000
 
 # Logarithms nearer to each other than this differ by rounding.
@@ -56,9 +56,10 @@ POINTS = 50
 
 
 def estimate(rows: Array, seed: int) -> Contamination:
-    """The contamination of rows (N, d) without missing features; of more than 1,000, a sample.
+    """Return the contamination of rows (N, d) without missing features; of more than 1,000, a
+    sample.
 
-    Raises DetectdError where they are too few, or too few detectors can be fitted to them.
+    Raises DetectdError if they are too few, or too few detectors can be fitted to them.
     """
     require_rows(len(rows))
     rng = np.random.default_rng(seed)
@@ -75,7 +76,8 @@ def require_rows(total: int) -> None:
 
 
 def panel_scores(rows: Array, seed: int) -> Array:
-    """The scores (N, M) of the panel's detectors, without those that fail or tell no rows apart."""
+    """Return the scores (N, M) of the panel's detectors, without those that fail or tell no rows
+    apart."""
     columns = []
     for name in PANEL:
         detector = build(name, 0.1, seed, {})
@@ -95,7 +97,7 @@ def panel_scores(rows: Array, seed: int) -> Array:
 
 
 def _tells_apart(scores: Array) -> bool:
-    """Whether scores (N,) are finite, and still differ once the logarithm is taken."""
+    """Return whether scores (N,) are finite, and still differ once the logarithm is taken."""
     if not np.isfinite(scores).all():
         return False
     with np.errstate(over="ignore"):
@@ -109,7 +111,7 @@ def _logs(scores: Array) -> Array:
 
 
 def from_scores(scores: Array, seed: int) -> Contamination:
-    """The contamination of rows with these scores (N, M), whose logarithms all differ."""
+    """Return the contamination of rows with these scores (N, M), whose logarithms all differ."""
     logs = _logs(scores)
     standard = (logs - logs.mean(axis=0)) / logs.std(axis=0)
     # The mixture is one of many that fit; take the first that allows for what is believed.
@@ -125,7 +127,7 @@ class Shares:
     """The share of anomalies: none with probability `NONE`, else a mixture of Betas.
 
     `weights` (K,) add up to 1 − `NONE`, `alpha` and `beta` (K,) are the Betas' parameters; the last
-    of them is the point 1. `as_believed` is false where too many anomalies are likelier than
+    of them is the point 1. `as_believed` is false if too many anomalies are likelier than
     believed, however steep the sigmoid: the outermost component is then a large one.
     """
 
@@ -135,13 +137,13 @@ class Shares:
     as_believed: bool
 
     def up_to(self, share: float) -> float:
-        """The probability that the share is at most `share`, in [0, 1)."""
+        """Return the probability that the share is at most `share`, in [0, 1)."""
         return NONE + float(self.weights @ special.betainc(self.alpha, self.beta, share))
 
 
 def _mixture(standard: Array, seed: int) -> BayesianGaussianMixture:
     from sklearn.mixture import BayesianGaussianMixture
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     mixture = BayesianGaussianMixture(
         n_components=min(COMPONENTS, len(standard) - 1),
@@ -157,7 +159,7 @@ def _mixture(standard: Array, seed: int) -> BayesianGaussianMixture:
 
 
 def _shares(mixture: BayesianGaussianMixture, rng: np.random.Generator) -> Shares:
-    """The posterior of a fitted mixture, of components of at least two rows."""
+    """Return the posterior of a fitted mixture, of components of at least two rows."""
     rows = mixture.weight_concentration_[0]
     kept = np.flatnonzero(rows >= SMALLEST)
     outwardness = np.stack([_outwardness(mixture, k, rng) for k in kept.tolist()])
@@ -197,7 +199,7 @@ def _outwardness(mixture: BayesianGaussianMixture, k: int, rng: np.random.Genera
 
 
 def _joint(steepness: float, outwardness: Array, outermost: Array) -> Array:
-    """The probability (K, draws) that exactly the first k components are anomalous.
+    """Return the probability (K, draws) that exactly the first k components are anomalous.
 
     Each is, given that those before it are, with a probability that is 1 − `NONE` at `outermost`
     and falls with the distance to it.

@@ -11,6 +11,6 @@ LIBRARIES = ("numpy", "scipy", "scikit-learn", "pyod")
 
 
 def libraries() -> dict[str, str]:
-    """The versions that a fitted detector depends on, as installed here."""
+    """Return the versions that a fitted detector depends on, as installed here."""
     python = ".".join(platform.python_version_tuple()[:2])
     return {"python": python} | {name: version(name) for name in LIBRARIES}

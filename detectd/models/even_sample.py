@@ -1,7 +1,7 @@
 """A bounded sample of the stream: even over partitions, uniform within each. Pure.
 
 Each row draws a lot, by its number in the stream alone, and of each partition the rows with the
-lowest lots are kept. Where one row is too many, the partition with the most gives up its highest.
+lowest lots are kept. If one row is too many, the partition with the most gives up its highest.
 So a replay keeps the same rows, and what happens next depends on how many rows there were, what is
 kept and what was given up, but on no count for each partition: a commit would have no room for it.
 """
@@ -91,7 +91,8 @@ class EvenSample:
         self.offered = offered
 
     def _given_up(self, partition: int, drawn: float) -> int:
-        """The place of the row that a new one with that lot replaces; `BARRING` if it is itself."""
+        """Return the place of the row that a new one with that lot replaces; `BARRING` if it is
+        itself."""
         most = max(self._kept, key=self._kept.__getitem__)
         if self._kept.get(partition, 0) + 1 >= self._kept[most]:
             own = self._heap(partition)

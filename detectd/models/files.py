@@ -27,7 +27,7 @@ FILES = frozenset({MANIFEST, DETECTOR, *(f"{name}.npy" for name in ARRAYS)})
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model from the store. Its `detector` is None where `drift` names versions that differ.
+    """A model from the store. Its `detector` is None if `drift` names versions that differ.
 
     `drift` maps a library to its version then and now; such a model must be fitted again.
     """
@@ -47,7 +47,10 @@ def write_model(model: Model, home: Path) -> None:
 
 
 def read_model(home: Path, manifest: dict[str, Any]) -> Loaded:
-    """The model whose files are in `home`. Raises ConfigError unless they are what was stored."""
+    """Return the model whose files are in `home`.
+
+    Raises ConfigError unless they are what was stored.
+    """
     if not FILES.issuperset(manifest["files"]):
         raise damaged(home, "its manifest names files that no model has")
     files = {name: verified(home / name, digest) for name, digest in manifest["files"].items()}
@@ -80,7 +83,7 @@ def read_model(home: Path, manifest: dict[str, Any]) -> Loaded:
 
 
 def _require_shapes(model: Model) -> None:
-    """Raise ValueError unless the arrays are those of one model: whoever wrote them, it loads."""
+    """Raise ValueError unless the arrays are those of one model."""
     width = len(model.features)
     shapes = {"calibration": (None,), "medians": (width,), "rows": (None, width)}
     for name, shape in shapes.items():
@@ -96,7 +99,7 @@ def _require_shapes(model: Model) -> None:
 
 
 def read_manifest(home: Path, version: str) -> dict[str, Any]:
-    """What the model in `home` says of itself. Raises ConfigError unless it is `version`."""
+    """Return what the model in `home` says of itself. Raises ConfigError unless it is `version`."""
     try:
         manifest: dict[str, Any] = json.loads((home / MANIFEST).read_bytes())
         if manifest["version"] != version:
@@ -119,7 +122,7 @@ def contamination(manifest: dict[str, Any]) -> Contamination:
 
 
 def as_json(value: object) -> bytes:
-    """The content of a JSON file that people may read."""
+    """Return the content of a JSON file that people may read."""
     return json.dumps(value, indent=1, sort_keys=True).encode() + b"\n"
 
 

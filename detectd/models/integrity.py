@@ -37,9 +37,9 @@ def verified(path: Path, digest: str) -> bytes:
 
 
 def damaged(home: Path, what: str) -> ConfigError:
-    """What to raise of a model that is not as it was stored."""
+    """Return what to raise of a model that is not as it was stored."""
     return ConfigError(
-        f"{home}: damaged model: {what}; `detectd models rollback` goes back, or fit anew"
+        f"{home}: damaged model: {what}; `detectd models rollback` goes back, or fit again"
     )
 
 
@@ -50,5 +50,5 @@ def refuse_writable(path: Path, status: os.stat_result) -> None:
 
 
 def sha256(content: bytes) -> str:
-    """The digest, in hexadecimal digits."""
+    """Return the digest, in hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()

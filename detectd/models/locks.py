@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 NAME = ".lock"
 
-# Whoever changes the store holds it for milliseconds; a process that is frozen holds it for longer.
+# A process that changes the store holds it for milliseconds; a frozen one holds it for longer.
 FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 PATIENCE_SECONDS = 10.0
 PAUSE_SECONDS = 0.005
@@ -71,7 +71,7 @@ def in_use(home: Path) -> Iterator[int]:
 
 
 def hold(home: Path) -> int:
-    """As `in_use`, until the descriptor that this returns is closed."""
+    """Take the lock of `in_use`, until the descriptor that this returns is closed."""
     descriptor = directory(home)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH)
@@ -83,7 +83,7 @@ def hold(home: Path) -> int:
 
 
 def is_in_use(home: Path) -> bool:
-    """Whether any process loads or serves what is in the directory `home`."""
+    """Return whether any process loads or serves what is in the directory `home`."""
     descriptor = directory(home)
     try:
         return not try_lock(descriptor, fcntl.LOCK_EX)
@@ -109,12 +109,12 @@ def locked_file(path: Path, busy: str) -> int:
 
 
 def directory(path: Path) -> int:
-    """A descriptor of the directory, to be locked."""
+    """Return a descriptor of the directory, to be locked."""
     return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
 
 
 def try_lock(descriptor: int, how: int) -> bool:
-    """Take the lock unless another holds it. Also true where the file system has no locks."""
+    """Take the lock unless another holds it. Also true if the file system has no locks."""
     try:
         fcntl.flock(descriptor, how | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -126,7 +126,7 @@ def try_lock(descriptor: int, how: int) -> bool:
 
 
 def _leave_to_owner(descriptor: int, store: Path) -> None:
-    """A lock file that root has made must not keep the service out."""
+    """Give a lock file that root has made to the owner of the store."""
     if os.geteuid() == 0:
         owner = store.stat()
         os.fchown(descriptor, owner.st_uid, owner.st_gid)

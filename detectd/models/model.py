@@ -27,11 +27,11 @@ class Contamination:
 
     @classmethod
     def known(cls, share: float) -> Contamination:
-        """A share that somebody has set."""
+        """Return a share that somebody has set."""
         return cls(share, (share,))
 
     def interval(self, level: float) -> tuple[float, float]:
-        """Where the share lies with probability `level`, with as much below as above."""
+        """Return where the share lies with probability `level`, with as much below as above."""
         low, high = np.quantile(self.points, [(1 - level) / 2, (1 + level) / 2])
         return float(low), float(high)
 

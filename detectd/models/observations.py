@@ -69,7 +69,8 @@ class Observations:
         self._span = 1
 
     def add(self, counts: Mapping[str, int], scores: Floats, when: float) -> None:
-        """A batch was committed at `when`, Unix time, with these verdicts and scores (k,).
+        """Count a batch that was committed at `when`, Unix time, with these verdicts and scores
+        (k,).
 
         Other keys of `counts` than the verdicts are ignored. Costs O(k log BINS).
         """
@@ -77,7 +78,7 @@ class Observations:
         self._count({verdict: counts.get(verdict, 0) for verdict in VERDICTS}, int(when))
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it, for JSON; at most some 9 kB."""
+        """Return all of it, for JSON; at most some 9 kB."""
         kept = _Kept(
             **{verdict: self.counts[verdict] for verdict in VERDICTS},
             grid=self._ends(),
@@ -89,7 +90,7 @@ class Observations:
         return found
 
     def resume(self, past: Mapping[str, Any], counts: Mapping[str, int] | None = None) -> None:
-        """Go on from what `as_dict` gave, and from the `counts` of a commit, where there is one.
+        """Go on from what `as_dict` gave, and from the `counts` of a commit, if there is one.
 
         `past` may hold counts alone, or anything: what is not sound in it is left out. Where it
         lags behind `counts`, what is missing joins the history as one period without scores; where
@@ -125,7 +126,8 @@ class Observations:
 
 
 def combined(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What several processes made of one model, each as `as_dict` gave it, as if one had seen it.
+    """Return what several processes made of one model, each as `as_dict` gave it, as if one had
+    seen it.
 
     Counts and histograms are added up, the histories joined by time. An alarm is put where it
     falls in the joined history; the latest anomalies are those of all by time. Of candidates, those

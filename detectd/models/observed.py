@@ -42,7 +42,7 @@ class ProcessCounts:
         self._lock = -1
 
     def read(self, version: str) -> dict[str, Any]:
-        """What it, or the process that it goes on from, has recorded under `version`."""
+        """Return what it, or the process that it goes on from, has recorded under `version`."""
         self._claim()
         return _content(self._directory / _name(self._by)).get(version, {})
 
@@ -51,7 +51,7 @@ class ProcessCounts:
         self._claim()
         write(self._directory, self._by, version, what | {"stream": self._stream})
 
-    def begin_anew(self) -> None:
+    def begin_again(self) -> None:
         """Forget what ended processes have recorded of an earlier run. Raises OSError."""
         if not self._directory.is_dir():
             return
@@ -84,7 +84,7 @@ class ProcessCounts:
 def parts(
     directory: Path, version: str, zone: Sequence[int] | None, stream: str | None = None
 ) -> list[dict[str, Any]]:
-    """What each process has recorded under `version`.
+    """Return what each process has recorded under `version`.
 
     Not under another zone than `zone`, and not of another stream than `stream`.
     """
@@ -99,7 +99,7 @@ def parts(
 
 
 def together(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The records of all processes as one; empty if there are none."""
+    """Return the records of all processes as one; empty if there are none."""
     return combined(found) if len(found) > 1 else {**found[0]} if found else {}
 
 
@@ -112,7 +112,7 @@ def write(directory: Path, by: str, version: str, what: dict[str, Any]) -> None:
 def forget(directory: Path, versions: Iterable[str]) -> None:
     """Remove what ended processes have recorded under models other than `versions`.
 
-    For whoever holds the store's lock: no process claims a file meanwhile.
+    Call it while holding the store's lock: no process claims a file meanwhile.
     """
     kept = set(versions)
     _forget(directory, lambda content: not kept & content.keys())
@@ -133,7 +133,7 @@ def _forget(directory: Path, unwanted: Callable[[dict[str, dict[str, Any]]], boo
 
 
 def _claimed(directory: Path, by: str) -> int | None:
-    """The lock of that process's file, if no living process has it."""
+    """Return the lock of that process's file, if no living process has it."""
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
     descriptor = os.open(directory / _lock_name(by), flags, 0o600)
     if locks.try_lock(descriptor, fcntl.LOCK_EX):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def held(directory: Path) -> str | None:
-    """The version that waits, or None."""
+    """Return the version that waits, or None."""
     return _read(directory / "held.json", "version")
 
 
@@ -31,7 +31,7 @@ def hold(directory: Path, version: str | None) -> None:
 
 
 def discarded(directory: Path) -> str:
-    """The token of the last discard, empty if there was none."""
+    """Return the token of the last discard, empty if there was none."""
     return _read(directory / "discarded.json", "token") or ""
 
 

@@ -68,7 +68,7 @@ class RecentAnomalies:
         return self._keys.top(most)
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it, for JSON."""
+        """Return all of it, for JSON."""
         told = Kept(self._kept.latest, self._kept.strongest, self._keys.top())
         found: dict[str, Any] = msgspec.to_builtins(told)
         return found
@@ -103,7 +103,7 @@ def together(parts: Sequence[object]) -> dict[str, Any]:
 
 
 def _score(out: Outgoing) -> float:
-    """The output's score, by the last header of that name; within a model it orders them. An
+    """Return the output's score, by the last header of that name; within a model it orders them. An
     anomaly without one lies beyond all scores."""
     for name, content in reversed(out.headers):
         if name == SCORE:

@@ -5,8 +5,8 @@
     active            {"version", "pieces", "sha256"}: which one answers
 
 All of it is one transaction, so a reader sees a model whole or not at all. A detector is a pickle,
-and a pickle is code: whoever may write to the topic runs code on every host. The hash guards
-against damage, not against them; grant Write on the topic to whoever publishes, and to nobody else.
+and a pickle is code: a client that may write to the topic runs code on every host. The hash guards
+against damage, not against them; grant Write on the topic to publishers alone.
 A record that is not as `publish` writes it is refused, once, and the feed goes on behind it.
 """
 
@@ -54,7 +54,7 @@ def publish(
 ) -> None:
     """Let every host that reads `topic` answer with this model.
 
-    Raises ConfigError where the topic is missing or not one that keeps models, and as
+    Raises ConfigError if the topic is missing or not one that keeps models, and as
     `KafkaClient.connect`.
     """
     require(client, topic, creation)
@@ -144,7 +144,7 @@ class Feed:
         while not self._stop.is_set():
             try:
                 do()
-            # Whatever it is: nobody would see a thread end, and the models would stop coming.
+            # Whatever it is: a thread would end unseen, and the models would stop coming.
             except Exception as failed:  # noqa: BLE001
                 reason = str(failed) if isinstance(failed, DetectdError) else repr(failed)
                 if reason != reported:
@@ -238,7 +238,7 @@ def _last_applied(applied: Path) -> int:
 
 
 def _superseded(client: KafkaClient, topic: str, version: str) -> list[bytes]:
-    """The pieces on the topic of models that neither answer now nor shall."""
+    """Return the pieces on the topic of models that neither answer now nor shall."""
     keys: dict[bytes, bool] = {}
     latest = b""
     with closing(onlooker(client)) as reader, explained("reading the models topic"):
@@ -256,6 +256,6 @@ def _superseded(client: KafkaClient, topic: str, version: str) -> list[bytes]:
     try:
         active = announced(latest).version
     except ConfigError:
-        active = version  # Nobody could read it, so nobody needs it.
+        active = version  # No host could read it, so none needs it.
     kept = tuple(f"{each}/".encode() for each in (active, version))
     return [key for key, there in keys.items() if there and not key.startswith(kept)]

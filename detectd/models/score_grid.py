@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 # Bins of the grid, beside one for all scores below it and one for all above.
 BINS = 64
 
-# Scores are taken to lie within; a range that no double can hold helps nobody.
+# Scores are taken to lie within; a range that no double can hold is of no use.
 LARGEST = 1e300
 
 # Where the upper tail is longer than this many times the lower one, equal bins would show a single
@@ -46,7 +46,8 @@ class Grid:
         return np.bincount(bins.astype(np.int64) + 1, minlength=BINS + 2)
 
     def place(self, scores: Floats) -> Floats:
-        """Where scores stand, from 0 at `low` to 1 at `high`, and beyond, to `FARTHEST` at most."""
+        """Return where scores stand, from 0 at `low` to 1 at `high`, and beyond, to `FARTHEST` at
+        most."""
         with np.errstate(over="ignore"):
             first, last = self._stretched(np.array([self.low, self.high]))
             found: Floats = (self._stretched(scores) - first) / (last - first)
@@ -64,7 +65,7 @@ class Grid:
 
 
 def grid(calibration: Floats) -> Grid:
-    """The grid of n calibration scores, (n,), in any order.
+    """Return the grid of n calibration scores, (n,), in any order.
 
     It leaves out what lies farther beyond the outer half percents than these are apart.
     """

@@ -95,7 +95,8 @@ def serve_new(model: Model, options: ServingOptions) -> Serving:
 
 
 def under_other_terms(serving: Serving, options: ServingOptions) -> Serving:
-    """The same model and scorer, which need not be tried again; itself, if the terms are the same.
+    """Return the same model and scorer, which need not be tried again; itself, if the terms are the
+    same.
 
     Raises as `serve`.
     """
@@ -143,16 +144,16 @@ def serve_active(store: Store, options: ServingOptions, now: datetime) -> Servin
 
 
 def load_active(store: Store, now: datetime) -> Model | None:
-    """The active model; None where there is none."""
+    """Return the active model; None if there is none."""
     version = store.active()
     return None if version is None else load(store, version, now)
 
 
 def load(store: Store, version: str, now: datetime) -> Model:
-    """A stored model.
+    """Return a stored model.
 
     One that other library versions have fitted is fitted again from its rows with its seed, in
-    memory: whoever is to keep it stores it under its new name.
+    memory: store it under its new name to keep it.
     """
     loaded = store.load(version)
     if not loaded.drift:
@@ -197,7 +198,7 @@ def log_serving(ready: Serving) -> None:
 
 
 def other_settings(model: Model, options: ServingOptions) -> list[str]:
-    """The settings under which the model was fitted and which have changed since."""
+    """Return the settings under which the model was fitted and which have changed since."""
     then, now = model.recipe, options.recipe
     return [
         f"{key} was {getattr(then, name)!r}, is {getattr(now, name)!r}"

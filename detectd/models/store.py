@@ -91,12 +91,12 @@ class Store:
     def load(self, version: str) -> Loaded:
         """Read a model, checking every byte before any of it is unpickled.
 
-        Raises ConfigError where the store can be written by others, or the model is damaged.
+        Raises ConfigError if the store can be written by others, or the model is damaged.
         """
         return self.load_from(self.directory / version, version)
 
     def load_from(self, home: Path, version: str) -> Loaded:
-        """As `load`, of a version whose files are in the directory `home`."""
+        """Read a model as `load` does, of a version whose files are in the directory `home`."""
         try:
             require_private(KEY, self.directory, check_owners=self._check_owners)
             with locks.in_use(home) as descriptor:
@@ -108,12 +108,12 @@ class Store:
             raise explained(failed, f"{home}: cannot be read") from None
 
     def manifest(self, version: str) -> dict[str, Any]:
-        """What the model says of itself."""
+        """Return what the model says of itself."""
         self._require(version)
         return read_manifest(self.directory / version, version)
 
     def describe(self, version: str) -> str:
-        """A model in one line; a damaged one says so."""
+        """Return a model in one line; a damaged one says so."""
         try:
             manifest = self.manifest(version)
             recipe = manifest["recipe"]
@@ -126,7 +126,7 @@ class Store:
             return f"{version}  DAMAGED"
 
     def versions(self) -> list[str]:
-        """The names of all models, oldest first."""
+        """Return the names of all models, oldest first."""
         if not self.directory.is_dir():
             return []
         return sorted(
@@ -136,7 +136,7 @@ class Store:
         )
 
     def active(self) -> str | None:
-        """The version that answers; None where nothing has been activated."""
+        """Return the version that answers; None if nothing has been activated."""
         history = self._history()
         return history[-1] if history else None
 
@@ -172,7 +172,8 @@ class Store:
             return earlier[-1]
 
     def held(self) -> str | None:
-        """The version that waits for `activate` or `discard`; None if none does, or it is gone."""
+        """Return the version that waits for `activate` or `discard`; None if none does, or it is
+        gone."""
         version = pending.held(self.directory)
         return version if version in self.versions() else None
 
@@ -193,11 +194,11 @@ class Store:
             return waited
 
     def discarded(self) -> str:
-        """A token that changes with each `discard` and each `rollback`."""
+        """Return a token that changes with each `discard` and each `rollback`."""
         return pending.discarded(self.directory)
 
     def candidate(self) -> str | None:
-        """The version that scores along; None where there is none, or it is gone."""
+        """Return the version that scores along; None if there is none, or it is gone."""
         version = choices.candidate(self.directory)
         return version if version in self.versions() else None
 
@@ -239,7 +240,7 @@ class Store:
     def observed(
         self, version: str, zone: list[int] | None = None, stream: str | None = None
     ) -> dict[str, Any]:
-        """What was recorded under `version`, by all processes together.
+        """Return what was recorded under `version`, by all processes together.
 
         With `zone` what was recorded under other ranks than these is left out: it belongs to
         another promise. With `stream` what is known to be of another one is left out.
@@ -247,11 +248,11 @@ class Store:
         return observed.together(observed.parts(self.directory, version, zone, stream))
 
     def holder(self) -> locks.Holder:
-        """What keeps models from being pruned while this process serves them."""
+        """Return what keeps models from being pruned while this process serves them."""
         return locks.Holder(self.directory)
 
     def make(self) -> None:
-        """Create the directory where it is missing, for its owner alone.
+        """Create the directory if it is missing, for its owner alone.
 
         Raises ConfigError if others could change what is in it.
         """
@@ -267,7 +268,7 @@ class Store:
         return choices.history(self.directory)
 
     def _let_answer(self, history: list[str]) -> None:
-        """The last of `history` answers, and so does not score along."""
+        """Let the last of `history` answer, and no longer score along."""
         choices.write_history(self.directory, history)
         if self.candidate() == history[-1]:
             choices.write_candidate(self.directory, None)

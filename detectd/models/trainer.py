@@ -90,7 +90,8 @@ def _give_way() -> None:
 
 
 def _limit_memory(limit: int | None) -> None:
-    """Of data, not of addresses: compilers and thread stacks reserve far more than they use."""
+    """Limit the memory for data, not addresses: compilers and thread stacks reserve far more than
+    they use."""
     if limit is not None:
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 

@@ -82,7 +82,7 @@ class Limits:
     """What a refit may take; None is no limit.
 
     `memory_bytes` are of data (RLIMIT_DATA), about 200 MB of which the libraries take. With
-    `gives_way` it takes a tenth of a processor that others want too: not where somebody waits.
+    `gives_way` it takes a tenth of a processor that others want too: not if somebody waits.
     """
 
     memory_bytes: int | None = None
@@ -134,7 +134,7 @@ class TrainerProcess(Generic[T]):
         self._thread.start()
 
     def poll(self, now: float) -> Trained[T] | Failed | None:
-        """How it ended; None while it goes on. Never waits.
+        """Return how it ended; None while it goes on. Never waits.
 
         Raises what `finish` raises, other than a DetectdError.
         """
@@ -229,7 +229,7 @@ def sweep(directory: Path) -> None:
 
 @contextlib.contextmanager
 def _own_directory(parent: Path) -> Iterator[Path]:
-    """A new directory that nobody sweeps while we hold its lock; gone afterwards."""
+    """Make a directory that no service sweeps while we hold its lock; gone afterwards."""
     home, lock = _new_directory(parent)
     try:
         yield home
@@ -239,7 +239,7 @@ def _own_directory(parent: Path) -> Iterator[Path]:
 
 
 def _new_directory(parent: Path) -> tuple[Path, int]:
-    """A directory and its lock. Another service may sweep it before it is locked."""
+    """Return a directory and its lock. Another service may sweep it before it is locked."""
     while True:
         home = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
         with contextlib.suppress(FileNotFoundError):
@@ -251,8 +251,8 @@ def _new_directory(parent: Path) -> tuple[Path, int]:
 
 
 def _start(home: Path, stderr: int) -> subprocess.Popen[bytes]:
-    """A trainer with our search path, none of our files, and a process group of its own, so that
-    a terminal's interrupt is left to us."""
+    """Return a trainer with our search path, none of our files, and a process group of its own, so
+    that a terminal's interrupt is left to us."""
     environment = {
         name: value
         for name, value in os.environ.items()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from detectd.detectors import build, choose, fit, training_scores
+from detectd.detectors import build, choose, find, fit, training_scores
 from detectd.errors import ConfigError, DetectdError
 from detectd.features import as_data, columns
 from detectd.models import contamination
@@ -34,8 +34,8 @@ def train(rows: Rows, recipe: Recipe, declared: Sequence[Declared], created: dat
     """Fit and calibrate on `rows` (N, d) of the declared features, NaN where one is missing.
 
     A calibration score that is not finite is one of a row far outside, and counts as the largest
-    double. Raises DetectdError where the rows cannot carry a model: too few, all equal, a feature
-    that never has a value, more scores that are not finite than anomalies are expected.
+    double. Raises DetectdError if the rows cannot carry a model: too few, all equal, a feature that
+    never has a value, more scores that are not finite than anomalies are expected.
     """
     features = columns(declared)
     require_rows(len(rows), recipe, features)
@@ -74,12 +74,12 @@ def train(rows: Rows, recipe: Recipe, declared: Sequence[Declared], created: dat
 
 
 def complete_rows(model: Model) -> Rows:
-    """The training rows (N, d) as the detector saw them, missing features imputed."""
+    """Return the training rows (N, d) as the detector saw them, missing features imputed."""
     return np.where(np.isnan(model.rows), model.medians, model.rows)
 
 
 def refit(model: Model, created: datetime) -> Model:
-    """The same rows, recipe and seed under the libraries of today."""
+    """Return the same rows, recipe and seed under the libraries of today."""
     fitted = train(model.rows, model.recipe, model.declared or model.features, created)
     return replace(fitted, declared=model.declared)
 
@@ -94,7 +94,7 @@ def require_rows(total: int, recipe: Recipe, features: Sequence[str]) -> None:
     if recipe.contamination == ESTIMATE:
         contamination.require_rows(_fitting_size(total, recipe))
     elif expected_anomalies(calibration_size(total, recipe), recipe.contamination) < 1:
-        share = recipe.fraction if recipe.method == "holdout" else 1.0
+        share = recipe.fraction if _holds_out(recipe) else 1.0
         needed = max(1, math.floor((1 / recipe.contamination - 1) / share))
         while expected_anomalies(calibration_size(needed, recipe), recipe.contamination) < 1:
             needed += 1  # A few steps: rounding is all that is left.
@@ -130,20 +130,25 @@ def constant_features(model: Model) -> list[str]:
 
 
 def calibration_size(total: int, recipe: Recipe) -> int:
-    """Return n, the number of calibration scores that so many training rows leave."""
-    return round(total * recipe.fraction) if recipe.method == "holdout" else total
+    """Return n, the number of calibration scores that N training rows leave."""
+    return round(total * recipe.fraction) if _holds_out(recipe) else total
+
+
+def _holds_out(recipe: Recipe) -> bool:
+    """Whether rows are kept from the detector. One that learns nothing has seen none anyway."""
+    return recipe.method == "holdout" and find(recipe.detector).learns
 
 
 def _fitting_size(total: int, recipe: Recipe) -> int:
-    return total - calibration_size(total, recipe) if recipe.method == "holdout" else total
+    return total - calibration_size(total, recipe) if _holds_out(recipe) else total
 
 
 def _contamination(rows: Rows, recipe: Recipe) -> Contamination:
-    """What the recipe sets, or an estimate from rows that are not calibrated on, where there are
-    such: else the zone would depend on the scores of which it promises something."""
+    """Return what the recipe sets, or an estimate from rows that are not calibrated on, where there
+    are such: else the zone would depend on the scores of which it promises something."""
     if recipe.contamination != ESTIMATE:
         return Contamination.known(recipe.contamination)
-    if recipe.method == "holdout":
+    if _holds_out(recipe):
         rows = rows[_split(rows, recipe)[1]]
     return contamination.estimate(rows, recipe.seed)
 
@@ -184,6 +189,9 @@ def _fitted(rows: Rows, recipe: Recipe) -> tuple[Any, Scorer]:
 def _holdout(rows: Rows, recipe: Recipe) -> tuple[Any, Rows]:
     """Fit on one part, rank against the rest: the scores of both the rest and the stream are then
     those of rows that the detector has not seen, so they are exchangeable."""
+    if not _holds_out(recipe):
+        detector, scorer = _fitted(rows, recipe)
+        return detector, scorer.score(rows)
     held_out, fitted = _split(rows, recipe)
     if len(fitted) < 2:
         raise ConfigError(
@@ -195,7 +203,8 @@ def _holdout(rows: Rows, recipe: Recipe) -> tuple[Any, Rows]:
 
 
 def _cross(rows: Rows, recipe: Recipe) -> tuple[Any, Rows]:
-    """Each row's score by a detector fitted on the other folds; the model's is fitted on all."""
+    """Return each row's score by a detector fitted on the other folds; the model's is fitted on
+    all."""
     if recipe.folds > len(rows) // 2:
         raise ConfigError(
             f"calibration.folds: {recipe.folds} folds of {len(rows)} rows are too small; lower it"
@@ -209,7 +218,8 @@ def _cross(rows: Rows, recipe: Recipe) -> tuple[Any, Rows]:
 
 
 def _in_sample(rows: Rows, recipe: Recipe) -> tuple[Any, Rows]:
-    """The training scores, as the paper and PyOD use them. Not exchangeable with the stream's.
+    """Return the training scores, as the paper and PyOD use them. Not exchangeable with the
+    stream's.
 
     In the digits of the scorer where it means the same, so that a row that comes again ties.
     """

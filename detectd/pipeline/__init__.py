@@ -3,5 +3,5 @@
 A record is decoded into an event and its feature vector, scored, judged and encoded; `scoring` is
 the one function that does all of it. Its law: every record in yields exactly one record out, in
 order. Begin with `scoring`, then `records` for the vocabulary. This file imports nothing, so that
-whoever needs one module of the pipeline does not load the rest.
+importing one module of the pipeline does not load the rest.
 """

@@ -11,19 +11,20 @@ from detectd.nearest import nearest
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
-# An event may have thousands of names, of any length: so many are compared, up to that length, and
-# so many are listed, in as many characters.
+# An event may have thousands of names, of any length: this many are compared, up to that length,
+# and this many are listed, in as many characters.
 COMPARED, LONGEST = 100, 64
 LISTED, SHOWN = 20, 160
 
 
 def what_is_there(name: str, fields: Mapping[str, Any]) -> str:
-    """The rest of a sentence that says that `name` is missing; empty if it is there, but null."""
+    """Return the rest of a sentence that says that `name` is missing; empty if it is there, but
+    null."""
     return _said(name, tuple(each[:LONGEST] for each in islice(names_of(fields), COMPARED)))
 
 
 def alternatives(name: str, known: Collection[str], kind: str = "fields") -> str:
-    """The known name nearest to one that is not there, and all of them."""
+    """Return the known name nearest to one that is not there, and all of them."""
     listed = [*known]
     if not listed:
         return f"there are no {kind}"
@@ -35,7 +36,7 @@ def alternatives(name: str, known: Collection[str], kind: str = "fields") -> str
 
 
 def names_of(fields: Mapping[str, Any], prefix: str = "", depth: int = 4) -> Iterator[str]:
-    """The fields by their names, those of nested objects and arrays by their paths."""
+    """Yield the fields by their names, those of nested objects and arrays by their paths."""
     for name, value in fields.items():
         path = f"{prefix}{name}"
         if isinstance(value, list):

@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 
 def alert(model: str, alarm: Alarm) -> Outgoing:
-    """An alarm as a record for the alerts topic."""
+    """Return an alarm as a record for the alerts topic."""
     body = {"alert": "drift", "model": model} | alarm.as_dict() | {"why": in_words(alarm)}
     return Outgoing(Topic.ALERTS, to_json(body), key=model.encode())
 
 
 def in_words(alarm: Alarm) -> str:
-    """An alarm in words: what moved, by how much, and what that can mean."""
+    """Return an alarm in words: what moved, by how much, and what that can mean."""
     (_, abstain, anomaly), (_, abstained, anomalies) = alarm.recent, alarm.expected
     return (
         f"{alarm.moved}: of the latest events {abstain:.1%} fall where the model abstains and "

@@ -25,7 +25,7 @@ PREFIX = "detectd-"
 # Events longer than this (bytes) are not decoded again to show what their features were.
 LARGEST_EVENT = 65_536
 
-# A key, a text among the features, an id is cut to so many characters.
+# A key, a text among the features, an id is cut to this many characters.
 LONGEST = 200
 
 # Integers beyond are not those of JSON's other readers.
@@ -149,7 +149,7 @@ def _of_envelope(out: Record | Outgoing) -> _Written:
 
 
 def _of_headers(out: Record | Outgoing) -> _Written:
-    """The same, of an output whose value is the event as it came."""
+    """Return the same, of an output whose value is the event as it came."""
     said = {name: content for name, content in out.headers if name.startswith(PREFIX)}
 
     def number(name: str) -> float | None:
@@ -169,7 +169,8 @@ def _of_headers(out: Record | Outgoing) -> _Written:
 
 
 def _features(written: _Written, names: Sequence[str], most: int | None) -> tuple[Feature, ...]:
-    """The features with the largest part first; without an explanation in their given order."""
+    """Return the features with the largest part first; without an explanation in their given
+    order."""
     fields = _fields(bytes(written.event))
     if written.explanation is None:
         return tuple(Feature(name, _value(fields, name)) for name in names[:most])
@@ -185,7 +186,8 @@ def _features(written: _Written, names: Sequence[str], most: int | None) -> tupl
 
 
 def _fields(event: bytes) -> Mapping[str, Any]:
-    """The event's fields, as far as they can be shown. 1e400 is infinite here, not an error."""
+    """Return the event's fields, as far as they can be shown. 1e400 is infinite here, not an
+    error."""
     if len(event) > LARGEST_EVENT:
         return {}
     try:

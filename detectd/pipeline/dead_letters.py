@@ -44,7 +44,7 @@ class DeadLetter(msgspec.Struct):
 
 
 class Letter(msgspec.Struct, frozen=True):
-    """A dead letter. `record` is what died, None where it cannot be had back, and `lacks` why."""
+    """A dead letter. `record` is what died, None if it cannot be had back, and `lacks` why."""
 
     id: str
     stage: str
@@ -91,7 +91,7 @@ decode = msgspec.json.Decoder(_Written).decode
 
 
 def dead_letter(record: Record, defect: RecordError) -> Outgoing:
-    """A record that could not become a feature vector, or an output."""
+    """Return a record that could not become a feature vector, or an output."""
     raw, encoding = (None, "none") if record.value is None else as_text(record.value)
     body = DeadLetter(record.id, defect.stage, defect.error, raw, encoding)
     if record.dropped:
@@ -107,7 +107,7 @@ def dead_letter(record: Record, defect: RecordError) -> Outgoing:
 
 
 def size(out: Outgoing) -> int:
-    """The bytes that key, value and headers take, with room for the lengths between them."""
+    """Return the bytes that key, value and headers take, with room for the lengths between them."""
     total = len(out.value) + len(out.key or b"")
     for name, value in out.headers:
         total += len(name) + len(value) + 10
@@ -115,9 +115,9 @@ def size(out: Outgoing) -> int:
 
 
 def too_large(record: Record, out: Outgoing, limits: Mapping[Topic, int]) -> Outgoing:
-    """The dead letter for a record whose output has no room on its topic.
+    """Return the dead letter for a record whose output has no room on its topic.
 
-    It keeps the record's bytes where these have room, and else says where they still are.
+    It keeps the record's bytes if they fit, and otherwise says where they still are.
     """
     defect = RecordError(
         Stage.ENCODE,
@@ -137,7 +137,7 @@ def too_large(record: Record, out: Outgoing, limits: Mapping[Topic, int]) -> Out
 def read(
     found: Record, columns: tuple[str, ...] | None = None, dialect: Dialect | None = None
 ) -> Letter:
-    """The dead letter at `found.id`; its record stood under `columns`, in that `dialect`."""
+    """Return the dead letter at `found.id`; its record stood under `columns`, in that `dialect`."""
     try:
         written = decode(found.value or b"")
         value, key = _raw(written), _key(written)
@@ -166,7 +166,7 @@ def read(
 
 
 def grouped(letters: Iterable[Letter], most: int = memory_budget.GROUPS) -> list[Group]:
-    """By stage and error, the most frequent first; within a group in the order of `letters`.
+    """Order by stage and error, the most frequent first; within a group in the order of `letters`.
 
     At most `most` groups. If there are more kinds, the rarest so far are counted together, in a
     last group of stage `other`; one that comes again is counted from there on.
@@ -204,7 +204,7 @@ def _shown(text: str) -> str:
 
 
 def pattern(error: str) -> str:
-    """The error without the numbers and values that differ from record to record."""
+    """Return the error without the numbers and values that differ from record to record."""
     error = error[: memory_budget.ESCAPED_BYTES]  # All that a table shows of it is far shorter.
     error = WHAT_IS_THERE.sub(r"\1", error)
     return PARTICULARS.sub(lambda found: found[1] or ("N" if found[0].isdecimal() else "…"), error)

@@ -65,7 +65,7 @@ class Answer(msgspec.Struct, frozen=True):
 class Answers(dict[tuple[int, int, int], Answer]):
     """A model's answers by verdict code, rank and count of scores below, made when looked up.
 
-    With n continuous scores there are n+1; beyond `MOST` they are forgotten, and made anew.
+    With n continuous scores there are n+1; beyond `MOST` they are forgotten, and made again.
     """
 
     MOST = 16_384
@@ -93,7 +93,7 @@ class Answers(dict[tuple[int, int, int], Answer]):
 def _answer(
     rejector: Rejector, model: str, topic: Topic, reason: Reason | None, rank: int, below: int
 ) -> Answer:
-    """The answer to scores with that verdict, rank and count of scores below."""
+    """Return the answer to scores with that verdict, rank and count of scores below."""
     p_value, confidence, log_p_anomaly, log_p_normal = rejector.figures(rank, below)
     frame = Envelope(
         verdict=topic,
@@ -159,7 +159,7 @@ def originals(
     records: Iterable[Record],
     events: Iterable[Event],
 ) -> list[Outgoing]:
-    """The same, with the records' own values, byte for byte, and the figures as headers."""
+    """Return the same, with the records' own values, byte for byte, and the figures as headers."""
     return [
         Outgoing(
             answer.topic,
@@ -183,7 +183,8 @@ def originals(
 
 
 def explained(out: Outgoing, why: bytes, *, original: bool) -> Outgoing:
-    """The same output with its explanation, an object in JSON: as a field, or as a header."""
+    """Return the same output with its explanation, an object in JSON: as a field, or as a
+    header."""
     if original:
         headers = (*out.headers, ("detectd-explanation", why))
         return msgspec.structs.replace(out, headers=headers)
@@ -191,13 +192,14 @@ def explained(out: Outgoing, why: bytes, *, original: bool) -> Outgoing:
 
 
 def without_score(out: Outgoing) -> Outgoing:
-    """The same output without the header of a score that is no finite number, null in its value."""
+    """Return the same output without the header of a score that is no finite number, null in its
+    value."""
     headers = tuple(header for header in out.headers if header != (SCORE, b"null"))
     return msgspec.structs.replace(out, headers=headers)
 
 
 def _as_json(scores: Sequence[float]) -> list[bytes]:
-    """Each of the scores as JSON writes it: null if it is infinite."""
+    """Return each of the scores as JSON writes it: null if it is infinite."""
     return to_json(scores)[1:-1].split(b",") if scores else []
 
 

@@ -35,7 +35,7 @@ to_json = msgspec.json.Encoder().encode
 def occlusion(
     scorer: Scorer, rows: Floats, scores: Floats, medians: Floats, columns: NDArray[np.bool_]
 ) -> Floats:
-    """The part (k, f) of each feature in the scores (k,) of complete rows (k, d).
+    """Return the part (k, f) of each feature in the scores (k,) of complete rows (k, d).
 
     `columns` (f, d) says which columns are whose. A row whose score without a feature is not finite
     gives NaN there; a part too large for a double is the largest one, as is that of an infinite

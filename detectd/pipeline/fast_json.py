@@ -119,7 +119,7 @@ class TypedReader:
 
 
 def _events(schema: Schema) -> Callable[[list[bytes], Sequence[Record], list[Any]], list[Event]]:
-    """What makes events of their values, their records and their rows."""
+    """Return what makes events of their values, their records and their rows."""
     keyed, timed = [f"key{i}" for i in range(len(schema.key))], schema.timestamp is not None
     key_of = key_bytes if len(keyed) == 1 else joined_key
     parts = attrgetter(*keyed) if keyed else None
@@ -143,7 +143,7 @@ def _events(schema: Schema) -> Callable[[list[bytes], Sequence[Record], list[Any
 
 
 def _figures(schema: Schema) -> Callable[[list[Any]], list[Figures]]:
-    """What makes figures of rows: NaN if one is missing and will be imputed.
+    """Return what makes figures of rows: NaN if one is missing and will be imputed.
 
     It raises ValueError if too many of one row are missing.
     """

@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
 
 def field_of(fields: Mapping[str, Any], name: str) -> Any:
-    """The value of a field, by its name or its path; None where there is none."""
+    """Return the value of a field, by its name or its path; None if there is none."""
     return _lookup(fields, path_of(name))
 
 
 @lru_cache(memory_budget.CACHED_KEYS)
 def path_of(feature: str) -> tuple[str, ...]:
-    """The whole name first, since flat events may have dots in their names; then its parts."""
+    """Return the whole name, since flat events may have dots in their names, then its parts."""
     return (feature, *feature.replace("[", ".").replace("]", "").split("."))
 
 
 def _lookup(fields: Mapping[str, Any], path: tuple[str, ...]) -> Any:
-    """The value at the path, or None where there is nothing."""
+    """Return the value at the path, or None if there is nothing."""
     if path[0] in fields:
         return fields[path[0]]
     here: Any = fields
@@ -48,7 +48,7 @@ def _lookup(fields: Mapping[str, Any], path: tuple[str, ...]) -> Any:
 def number_of(
     fields: Mapping[str, Any], path: tuple[str, ...], schema: Schema, dialect: Dialect | None
 ) -> float:
-    """The feature as a finite double; NaN if it is missing and will be imputed."""
+    """Return the feature as a finite double; NaN if it is missing and will be imputed."""
     value = _lookup(fields, path)
     if isinstance(value, str):
         text = value.strip()
@@ -104,7 +104,7 @@ def _parsed(text: str, feature: str, schema: Schema, dialect: Dialect | None) ->
 
 
 def _float(text: str, marks: str) -> float | None:
-    """The number that is written with at most one of the decimal `marks`, or None."""
+    """Return the number that is written with at most one of the decimal `marks`, or None."""
     if "," in text:
         # With a point as well, or with two, commas would group the digits.
         if "," not in marks or "." in text or text.count(",") > 1:

@@ -107,7 +107,8 @@ class _Column:
 
 
 def guess(events: Sequence[Mapping[str, Any]], *, rows: bool) -> Guess:
-    """What the fields are, in the order in which they come; `rows` says that they are CSV's."""
+    """Return what the fields are, in the order in which they come; `rows` says that they are
+    CSV's."""
     names = dict.fromkeys(name for event in events for name in names_of(event))
     columns = [_Column(name, [field_of(event, name) for event in events]) for name in names]
     times = sorted((c for c in columns if c.is_time), key=lambda c: not TIME.search(c.name))
@@ -137,7 +138,7 @@ def guess(events: Sequence[Mapping[str, Any]], *, rows: bool) -> Guess:
 
 
 def number(value: Any) -> float | None:
-    """A number, or text that is one; None for anything else, truths among it."""
+    """Return a number, or text that is one; None for anything else, truths among it."""
     if isinstance(value, bool):
         return None
     if not isinstance(value, (*NUMBERS, str)) or (isinstance(value, str) and "_" in value):
@@ -187,7 +188,7 @@ def _of_no_number(column: _Column) -> str:
 
 
 def _counts(numbers: Sequence[float | None], groups: Iterable[Any]) -> bool:
-    """Whether a number never falls, over all events or over those of each key."""
+    """Return whether a number never falls, over all events or over those of each key."""
     known = [(str(group), n) for group, n in zip(groups, numbers, strict=True) if n is not None]
     if len(known) < ENOUGH:
         return False
@@ -204,13 +205,14 @@ def _counts(numbers: Sequence[float | None], groups: Iterable[Any]) -> bool:
 
 
 def _key(columns: Sequence[_Column]) -> _Column | None:
-    """The field that names what an event is about, by its name; one whose values come again."""
+    """Return the field that names what an event is about, by its name; one whose values come
+    again."""
     named = [c for c in columns if KEY.search(c.name) and c.present and not _is_fraction(c)]
     return next((c for c in named if len(c.distinct()) <= max(1, len(c.present) / 2)), None)
 
 
 def _is_fraction(column: _Column) -> bool:
-    """Whether some values have decimals: no name of anything has."""
+    """Return whether some values have decimals: no name of anything has."""
     return any(not value.is_integer() for value in column.known)
 
 
@@ -221,11 +223,11 @@ def _of_key(column: _Column) -> str:
 
 
 def _is_blank(value: Any) -> bool:
-    """Whether a value is missing, or is text that people write for one that is."""
+    """Return whether a value is missing, or is text that people write for one that is."""
     return value is None or (isinstance(value, str) and value.strip().lower() in BLANKS)
 
 
 def _shown(value: Any) -> str:
-    """A value in a comment of one line."""
+    """Return a value in a comment of one line."""
     text = repr(value) if isinstance(value, str) else str(value)
     return text if len(text) <= 40 else f"{text[:37]}…"

@@ -36,7 +36,7 @@ to_json = msgspec.json.Encoder(decimal_format="number").encode
 
 
 def key_bytes(value: Any) -> bytes | None:
-    """The key that a field's value gives: its text, or its JSON."""
+    """Return the key that a field's value gives: its text, or its JSON."""
     if value is None:
         return None
     return value.encode() if isinstance(value, str) else to_json(value)
@@ -104,7 +104,7 @@ def _text_milliseconds(text: str) -> float:
 
 
 def _compact_milliseconds(text: str) -> float:
-    """Of digits: a date if they are as many as one has and are one, else an epoch time."""
+    """Return the time that digits mean: a date if they are one, otherwise an epoch time."""
     if len(text) in COMPACT and text.isdigit():
         try:
             return _utc_milliseconds(datetime.fromisoformat(f"{text[:8]}T{text[8:] or '00'}"))

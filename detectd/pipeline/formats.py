@@ -26,7 +26,7 @@ BYTE_ORDER_MARK = "\ufeff".encode()
 
 
 def read_fields(record: Record, schema: Schema) -> tuple[Mapping[str, Any], bytes]:
-    """The event's fields, and its original value as one line of JSON."""
+    """Return the event's fields, and its original value as one line of JSON."""
     value = record.value
     if value is None:
         raise RecordError(Stage.DECODE, "the record has no value (a tombstone)")
@@ -57,7 +57,7 @@ def read_fields(record: Record, schema: Schema) -> tuple[Mapping[str, Any], byte
 
 
 def _require_shallow(text: bytes, schema: Schema) -> None:
-    """Raise Defect if JSON is nested too deep for readers that must give up somewhere."""
+    """Raise RecordError if JSON is nested too deep for readers that must give up somewhere."""
     most = schema.max_depth
     if any_deeper((text,), most):
         error = f"nested {depth(text)} deep, more than source.max_depth = {most}"
@@ -65,7 +65,7 @@ def _require_shallow(text: bytes, schema: Schema) -> None:
 
 
 def _text(value: bytes, encoding: str | None = None) -> str:
-    """The text; CSV has an `encoding` of its own, and JSON is UTF-8."""
+    """Return the text; CSV has an `encoding` of its own, and JSON is UTF-8."""
     try:
         return value.decode(encoding or "utf-8")
     except UnicodeDecodeError as broken:
@@ -101,7 +101,7 @@ def _csv_fields(text: str, columns: tuple[str, ...], delimiter: str) -> dict[str
 
 
 def fields_of(record: Record, schema: Schema) -> Mapping[str, Any] | None:
-    """The fields of a record's event; None if it is a dead letter."""
+    """Return the fields of a record's event; None if it is a dead letter."""
     try:
         return read_fields(record, schema)[0]
     except RecordError:
@@ -112,7 +112,7 @@ def fields_of(record: Record, schema: Schema) -> Mapping[str, Any] | None:
 
 
 def kind_of(value: object) -> str:
-    """What JSON calls a value of that type."""
+    """Return what JSON calls a value of that type."""
     names = {
         dict: "an object",
         list: "an array",

@@ -24,7 +24,7 @@ def as_text(raw: bytes) -> tuple[str, str]:
 
 
 def end(key: bytes | None, timestamp_ms: int | None, imputed: tuple[str, ...] = ()) -> bytes:
-    """The end of a value, behind the event or the raw record."""
+    """Return the end of a value, behind the event or the raw record."""
     if key is None and timestamp_ms is None and not imputed:
         return b"}"
     start = b',"imputed":%b' % to_json(imputed) if imputed else b""
@@ -33,7 +33,7 @@ def end(key: bytes | None, timestamp_ms: int | None, imputed: tuple[str, ...] = 
 
 
 def _key(key: bytes) -> bytes:
-    """The key as a field of JSON."""
+    """Return the key as a field of JSON."""
     return _known_key(key) if len(key) <= memory_budget.CACHED_KEY_BYTES else _key_field(key)
 
 

@@ -135,7 +135,7 @@ _width = _Widths()
 
 
 def _extra_of_row(record: Record) -> int:
-    """What a row of CSV takes as JSON, beyond its own bytes."""
+    """Return what a row of CSV takes as JSON, beyond its own bytes."""
     return escaped(record.value or b"") - len(record.value or b"") + _width(record.columns)
 
 
@@ -150,7 +150,7 @@ def most_records(room: int, columns: Sequence[str] | None = None) -> int:
 
 
 def most_events(batch_bytes: int, columns: int) -> int:
-    """Return how many events of so many feature columns a batch may hold."""
+    """Return how many events of that many feature columns a batch may hold."""
     return max(1, batch_bytes // (RECORD_BYTES + FEATURE_BYTES * columns))
 
 

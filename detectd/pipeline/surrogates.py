@@ -25,7 +25,7 @@ _ESCAPE = re.compile(
 
 
 def spelled_out(value: bytes) -> bytes:
-    r"""The same JSON, but that each half of a pair is the six characters of its escape.
+    r"""Return the same JSON, but that each half of a pair is the six characters of its escape.
 
     So `\ud83d` becomes `\\ud83d`, and different texts stay different. Whole pairs stay as they are.
     """
@@ -33,7 +33,8 @@ def spelled_out(value: bytes) -> bytes:
 
 
 def decode_json(value: bytes, decode: Callable[[bytes], T] = msgspec.json.decode) -> T:
-    """What `decode`, one of msgspec's, makes of JSON text; half a pair is its escape, spelled out.
+    """Return what `decode`, one of msgspec's, makes of JSON text; half a pair is its escape,
+    spelled out.
 
     Raises as `decode`.
     """

@@ -55,7 +55,7 @@ def undelivered(
 
 
 def _letter(record: Record, reason: str, limits: Mapping[Topic, int]) -> Outgoing:
-    """The dead letter of a record whose verdict is refused, with its bytes if these have room."""
+    """Return the dead letter of a record whose verdict is refused; with its bytes if they fit."""
     whole = dead_letter(record, RecordError(Stage.DELIVER, reason))
     if size(whole) <= limits.get(Topic.DEAD_LETTER, size(whole)):
         return whole
@@ -85,7 +85,7 @@ def _forms(out: Outgoing) -> Iterator[Outgoing]:
 
 
 def _identity(out: Outgoing) -> bytes:
-    """A key for an output that has none; compacted topics take no record without."""
+    """Return a key for an output that has none; compacted topics take no record without."""
     if out.topic is Topic.DEAD_LETTER:
         return read_dead_letter(out.value).id.encode()
     return out.topic.encode()

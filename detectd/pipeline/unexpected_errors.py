@@ -1,4 +1,4 @@
-"""What nobody foresaw while a record was answered: its dead letter, and not the stream's end. Pure.
+"""Unforeseen errors while a record is answered: its dead letter, and not the stream's end. Pure.
 
 An exception that has no words of its own is a defect of detectd or of a library, met by the bytes
 of one record. Lack of memory and faults of the host are not that record's, nor is what has a
@@ -35,7 +35,7 @@ class Unforeseen(Exception):  # noqa: N818 - what happened, not what is wrong
 
 
 class During:
-    """A context that turns what nobody foresaw into `Unforeseen` of a stage."""
+    """A context that turns an unforeseen error into `Unforeseen` of a stage."""
 
     __slots__ = ("_stage",)
 

@@ -11,7 +11,7 @@ contamination_uncertainty   the same where the contamination is not known but di
 quadrature                  the integrals that takes
 paper                       the same by the paper's inequalities
 promise                     zone, exact figures and the paper's under given terms
-finite                      what the promise allows in a history of so many events
+finite                      what the promise allows in a history of N events
 confidence_sequence         what the stream says of it, however often one looks
 drift                       evidence that the stream's ranks are no longer those promised
 ties, tie_breaking          whether scores are tied where that matters, and how ties are broken

@@ -14,13 +14,13 @@ from detectd.rejection.zone import Zone, require_threshold
 
 
 def largest_T(stability: Stability, max_rate: float, delta: float) -> float:  # noqa: N802
-    """The largest T whose exact upper bound on the abstention rate, at 1−δ, stays within max_rate.
+    """Return the largest T whose exact upper bound on the abstention rate, at 1−δ, stays within
+    max_rate.
 
     It is the double just below the margin at which the zone would grow by the first rank too many;
-    for a small enough max_rate the zone is empty. Where even a zone of all ranks is within, every
-    T is, and the answer is the first that rejects all.
-    Raises ConfigError where max_rate lies outside [0, 1], delta outside (0, 1), or where some rank
-    is so near a fair coin that every T rejects it.
+    for a small enough max_rate the zone is empty. Where even a zone of all ranks is within, every T
+    is, and the answer is the first that rejects all. Raises ConfigError if max_rate lies outside
+    [0, 1], delta outside (0, 1), or where some rank is so near a fair coin that every T rejects it.
     """
     if not 0.0 <= max_rate <= 1.0:
         raise ConfigError(f"the largest abstention rate is {max_rate}: it must lie in [0, 1]")
@@ -40,12 +40,12 @@ def largest_T(stability: Stability, max_rate: float, delta: float) -> float:  # 
 
 
 def smallest_n(contamination: float, T: float) -> int:
-    """The smallest n at which the zone touches neither rank 0 nor rank n.
+    """Return the smallest n at which the zone touches neither rank 0 nor rank n.
 
     With γ ≤ ½ rank n is the harder one. For a given m, P(normal | rank n) = P(Bin(n, 1/(n+2)) ≥ m)
     rises with n (Anderson and Samuels, "Some inequalities among binomial and Poisson
     probabilities", 1967), so the first n that expects m anomalies is the best for that m; and it
-    falls as m grows. So the search is over m. Raises ConfigError where T or γ is out of range.
+    falls as m grows. So the search is over m. Raises ConfigError if T or γ is out of range.
     """
     require_threshold(T)
 
@@ -57,8 +57,8 @@ def smallest_n(contamination: float, T: float) -> int:
 
 
 def reachability_warnings(zone: Zone, contamination: float, *, chosen: bool = False) -> list[str]:
-    """One line for each verdict that the model can never give, with the n that would cure it;
-    `chosen` says that T was not set, so that another n has another T."""
+    """Return one line for each verdict that the model can never give, with the n that would cure
+    it; `chosen` says that T was not set, so that another n has another T."""
     lines = []
     never = _never_chosen if chosen else _never
     if not zone.anomaly_reachable:

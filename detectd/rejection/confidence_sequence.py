@@ -23,9 +23,10 @@ PRIOR = 0.5
 
 
 def rate_interval(events: int, abstained: int, alpha: float) -> tuple[float, float]:
-    """The rates that `abstained` of `events` independent events leave plausible, [low, high].
+    """Return the rates that `abstained` of `events` independent events leave plausible, [low,
+    high].
 
-    0 ≤ low ≤ abstained / events ≤ high ≤ 1; [0, 1] where there are no events.
+    0 ≤ low ≤ abstained / events ≤ high ≤ 1; [0, 1] if there are no events.
     """
     if events == 0:
         return 0.0, 1.0
@@ -44,7 +45,7 @@ def rate_interval(events: int, abstained: int, alpha: float) -> tuple[float, flo
 
 
 def promise_kept(zone: Zone, events: int, abstained: int, delta: float) -> bool:
-    """Whether `abstained` of `events` leave the promise standing, at any time of the stream.
+    """Return whether `abstained` of `events` leave the promise standing, at any time of the stream.
 
     Half of δ is the model's, half the stream's. A model's rate exceeds its upper bound at 1−δ/2
     with probability δ/2, and the interval at 1−δ/2 ever leaves out the rate with probability δ/2

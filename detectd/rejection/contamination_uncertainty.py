@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def uncertain_promise(
     zone: Zone, contaminations: Sequence[float], delta: float, costs: Costs
 ) -> ExactPromise:
-    """The promise of a zone over equally likely contaminations, each in [0, 0.5].
+    """Return the promise of a zone over equally likely contaminations, each in [0, 0.5].
 
     `expected_cost_bound` is the mean over both distributions and `cost_upper` the (1−δ) quantile of
     their mixture, by a quadrature for each contamination. Raises as `exact_promise`.

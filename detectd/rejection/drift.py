@@ -1,15 +1,15 @@
 """Watching the promise: evidence that the stream's ranks are no longer those that were promised.
 
-While stream and calibration scores are exchangeable, the ranks of the stream follow a Pólya urn:
-of n calibration scores and t events so far, the next falls into a bin of w of the n+1 gaps, and of
-k events, with probability (w+k) / (n+1+t). Against that stands an alternative that believes in
-what came lately: half the urn, half frequencies that forget. The product of their likelihood
-ratios, with a new one begun at every event, is an e-detector (J. Shin, A. Ramdas and A. Rinaldo,
+While stream and calibration scores are exchangeable, the ranks of the stream follow a Pólya urn: of
+n calibration scores and t events so far, the next falls into a bin of w of the n+1 gaps, and of k
+events, with probability (w+k) / (n+1+t). Against that stands an alternative that believes in what
+came lately: half the urn, half frequencies that forget. The product of their likelihood ratios,
+with a new one begun at every event, is an e-detector (J. Shin, A. Ramdas and A. Rinaldo,
 "E-detectors: a nonparametric framework for sequential change detection", 2023): R ← (R + 1)·L. Its
 mean after t events is t, so a false alarm at R ≥ A takes A events or more on average, whatever the
 scores' distribution. The same holds for the mean of two of them, one that forgets fast and sees
 large changes soon, one that forgets slowly and sees small ones at all. After an alarm all begins
-anew, urn included: the time to the next one is distributed alike, and a change that stays is told
+again, urn included: the time to the next one is distributed alike, and a change that stays is told
 again and again. The average is over calibration samples too, so a given model may alarm more often.
 """
 
@@ -138,11 +138,12 @@ class EDetector:
         self._side = (edges[:-1] >= zone.rank_low) + 1 * (edges[:-1] > zone.rank_high)
 
     def begin(self) -> DriftState:
-        """Nothing seen yet."""
+        """Return the state of a monitor that has seen nothing yet."""
         return self._afresh(0, 0)
 
     def resume(self, past: dict[str, Any]) -> DriftState:
-        """From what `DriftState.as_dict` gave; from the beginning where its bins are not ours."""
+        """Return the state that `DriftState.as_dict` gave; from the beginning if its bins are not
+        ours."""
         if past.get("widths") != self._widths.tolist():
             return self.begin()
         arrays = {name: _unpacked(past[name], kind) for name, kind in ARRAYS.items()}
@@ -151,7 +152,7 @@ class EDetector:
 
     def advance(self, was: DriftState, below: Ints, rank: Ints) -> tuple[DriftState, list[Alarm]]:
         """Watch k events whose scores have `below` (k,) calibration scores under them and `rank`
-        (k,) not above them. After an alarm the watch begins anew."""
+        (k,) not above them. After an alarm the watch begins again."""
         alarms: list[Alarm] = []
         done, now = 0, was
         while done < len(rank):
@@ -206,7 +207,8 @@ class EDetector:
 
 
 def _moved(recent: Floats, expected: Floats, side: Ints) -> str:
-    """What differs, in words: where the recent events are that should not be so many there."""
+    """Return what differs, in words: where the recent events are that should not be so many
+    there."""
     low, high = recent[0] / expected[0], recent[-1] / expected[-1]
     if min(low, high) > CLEARLY and max(low, high) < LOPSIDED * min(low, high):
         return "both ends: scores spread wider than in calibration"
@@ -221,7 +223,7 @@ def _moved(recent: Floats, expected: Floats, side: Ints) -> str:
 
 
 def _lots(scores: Floats) -> Floats:
-    """A lot for each of the ascending scores, ascending among equal ones.
+    """Return a lot for each of the ascending scores, ascending among equal ones.
 
     Each model draws its own: what holds on average over lots is then no matter of one bad draw.
     """
@@ -245,7 +247,8 @@ def _advance(
     weight: Floats,
     recent: Floats,
 ) -> int:
-    """How many events were taken: all, or those up to the one that brought the evidence to `limit`.
+    """Return how many events were taken: all, or those up to the one that brought the evidence to
+    `limit`.
 
     The last four are changed in place.
     """

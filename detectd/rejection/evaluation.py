@@ -51,11 +51,11 @@ class Tally:
         return true_positives + self.false_negatives + self.abstained_anomalies
 
     def total_cost(self, costs: Costs) -> float:
-        """What they cost together."""
+        """Return what they cost together."""
         return float(total_cost(costs, self.false_positives, self.false_negatives, self.abstain))
 
     def cost(self, costs: Costs) -> float:
-        """What they cost per event; 0 where there are none."""
+        """Return what they cost per event; 0 if there are none."""
         return self.total_cost(costs) / self.events if self.events else 0.0
 
 
@@ -67,7 +67,7 @@ def tally(verdicts: npt.NDArray[np.int8], anomalous: Bools) -> Tally:
 
 
 def tally_of(counts: Ints) -> Tally:
-    """The tally of events counted by verdict code and truth, (3, 2)."""
+    """Return the tally of events counted by verdict code and truth, (3, 2)."""
     normal, anomaly, abstain = (counts[code].tolist() for code in (NORMAL, ANOMALY, ABSTAIN))
     return Tally(
         normal=sum(normal),
@@ -80,7 +80,7 @@ def tally_of(counts: Ints) -> Tally:
 
 
 def forced(log_p_anomaly: Floats, log_p_normal: Floats) -> npt.NDArray[np.int8]:
-    """The likelier verdict of each event (k,), as if there were no abstaining."""
+    """Return the likelier verdict of each event (k,), as if there were no abstaining."""
     return np.where(log_p_anomaly > log_p_normal, ANOMALY, NORMAL).astype(np.int8)
 
 
@@ -104,7 +104,8 @@ class RiskCoverage:
 
 
 def risk_coverage(doubt: Floats, wrong: Bools, events: Ints | None = None) -> RiskCoverage:
-    """From the doubt about each verdict (k,), on any scale, and whether it is wrong (k,).
+    """Return the curve from the doubt about each verdict (k,), on any scale, and whether it is
+    wrong (k,).
 
     `events` (k,) counts the events that each stands for; one, if left out.
     Raises ValueError if there are no events.
@@ -126,8 +127,8 @@ def risk_coverage(doubt: Floats, wrong: Bools, events: Ints | None = None) -> Ri
 
 
 def auroc(scores: Floats, anomalous: Bools) -> float | None:
-    """The chance that an anomaly scores above a normal event, a tie counting half; None if there
-    is only one kind. Counted in whole numbers, in little more memory than the scores take."""
+    """Return the chance that an anomaly scores above a normal event, a tie counting half; None if
+    there is only one kind. Counted in whole numbers, in little more memory than the scores take."""
     normal, found = np.sort(scores[~anomalous]), scores[anomalous]
     if not len(normal) or not len(found):
         return None

@@ -37,7 +37,7 @@ LARGEST_COST = 1e100
 class Costs:
     """What one event costs: called an anomaly wrongly, called normal wrongly, or abstained.
 
-    Raises ConfigError where one is negative, or so large that sums of it would overflow.
+    Raises ConfigError if one is negative, or so large that sums of it would overflow.
     """
 
     false_positive: float
@@ -64,14 +64,14 @@ class ExactPromise:
 
 
 def exact_promise(zone: Zone, contamination: float, delta: float, costs: Costs) -> ExactPromise:
-    """The promise of a zone of w ranks among n calibration scores.
+    """Return the promise of a zone of w ranks among n calibration scores.
 
     The abstained mass is Beta(w, n+1−w). For masses (N, R, A) the cost is largest when the
     anomalies, a share γ, lie in N first, then in R, and only the rest in A:
         c_fn·min(γ, N) + c_fp·(A − max(0, γ − min(γ, N) − R)) + c_r·R.
     For N ≥ γ the subtrahend is 0 and A ≤ 1−γ; otherwise it is max(0, A − (1−γ)), as N + R = 1 − A.
     Both ways it is c_fn·min(γ, N) + c_fp·min(A, 1−γ) + c_r·R, which is what is computed.
-    Raises ConfigError where delta lies outside (0, 1).
+    Raises ConfigError if delta lies outside (0, 1).
     """
     require_delta(delta)
     return ExactPromise(
@@ -84,7 +84,7 @@ def exact_promise(zone: Zone, contamination: float, delta: float, costs: Costs) 
 
 
 def expected_cost(zone: Zone, contamination: float, costs: Costs) -> float:
-    """The mean of the largest cost an event."""
+    """Return the mean of the largest cost an event."""
     normal, rejected, anomaly = _gaps(zone)
     return (
         costs.false_negative * _mean_of_smaller(contamination, normal, rejected + anomaly)
@@ -94,14 +94,14 @@ def expected_cost(zone: Zone, contamination: float, costs: Costs) -> float:
 
 
 def rate_upper(n: int, width: int, delta: float) -> float:
-    """The (1−δ) quantile of the mass of `width` gaps among n calibration scores."""
+    """Return the (1−δ) quantile of the mass of `width` gaps among n calibration scores."""
     if width == 0:
         return 0.0
     return float(special.betainccinv(width, n + 1 - width, delta)) if width <= n else 1.0
 
 
 def largest_width(n: int, max_rate: float, delta: float) -> int:
-    """The most ranks that can be rejected with `rate_upper` ≤ max_rate; 0..n+1."""
+    """Return the most ranks that can be rejected with `rate_upper` ≤ max_rate; 0..n+1."""
     require_delta(delta)
     low, high = 0, n + 2  # low always fits, high never does
     while high - low > 1:
@@ -114,12 +114,12 @@ def largest_width(n: int, max_rate: float, delta: float) -> int:
 
 
 def observed_inside(zone: Zone, events: int, abstained: int, delta: float) -> bool:
-    """Whether `abstained` of `events` is at most the (1−δ) quantile of what was promised.
+    """Return whether `abstained` of `events` is at most the (1−δ) quantile of what was promised.
 
     The count is BetaBinomial(events, w, n+1−w). In the pooled order of calibration and stream it
-    reaches k iff the w-th calibration score is not among the first w+k−1 of all, as any w gaps
-    are alike: a hypergeometric tail, exact for a finite stream and summed without an integral.
-    Raises ConfigError where delta lies outside (0, 1).
+    reaches k iff the w-th calibration score is not among the first w+k−1 of all, as any w gaps are
+    alike: a hypergeometric tail, exact for a finite stream and summed without an integral. Raises
+    ConfigError if delta lies outside (0, 1).
     """
     require_delta(delta)
     n, w = zone.n, zone.width
@@ -139,7 +139,7 @@ def observed_inside(zone: Zone, events: int, abstained: int, delta: float) -> bo
 
 
 def most_inside(zone: Zone, events: int, delta: float) -> int:
-    """The largest number of abstentions among `events` that is inside. Raises as above."""
+    """Return the largest number of abstentions among `events` that is inside. Raises as above."""
     require_delta(delta)
     low, high = 0, events + 1  # low is inside, high is not, or is none
     while high - low > 1:
@@ -162,7 +162,7 @@ def _gaps(zone: Zone) -> tuple[int, int, int]:
 
 
 def _mean_of_smaller(limit: float, alpha: int, beta: int) -> float:
-    """E[min(limit, X)] for X ~ Beta(alpha, beta); X is 0 or 1 where a parameter is 0."""
+    """E[min(limit, X)] for X ~ Beta(alpha, beta); X is 0 or 1 if a parameter is 0."""
     if alpha == 0 or beta == 0:
         return 0.0 if alpha == 0 else min(limit, 1.0)
     above = float(special.betaincc(alpha, beta, limit))
@@ -171,7 +171,7 @@ def _mean_of_smaller(limit: float, alpha: int, beta: int) -> float:
 
 
 def smallest_within(exceedance: Callable[[float], float], delta: float, costs: Costs) -> float:
-    """The smallest t with exceedance(t) ≤ δ, for an exceedance of costs that never rises."""
+    """Return the smallest t with exceedance(t) ≤ δ, for an exceedance of costs that never rises."""
     if exceedance(0.0) <= delta:
         return 0.0
     most = costs.false_negative + costs.false_positive + costs.rejection
@@ -226,7 +226,7 @@ def _cost_pieces(costs: Costs, contamination: float, V: Array, B: Array) -> Arra
 
 
 def _interval_above(t: float, at_0: Array, at_1: Array) -> tuple[Array, Array]:
-    """Where in [0, 1] all the lines, given by their ends, exceed t. Empty where low > high."""
+    """Return where in [0, 1] all the lines, given by their ends, exceed t. Empty if low > high."""
     low, high = np.zeros_like(at_0[0]), np.ones_like(at_0[0])
     for start, end in zip(at_0, at_1, strict=True):
         slope = end - start
@@ -239,7 +239,7 @@ def _interval_above(t: float, at_0: Array, at_1: Array) -> tuple[Array, Array]:
 
 
 def _around(beta: tuple[int, int]) -> Array:
-    """The mean of a Beta distribution, and points up to two deviations to each side."""
+    """Return the mean of a Beta distribution, and points up to two deviations to each side."""
     mean = beta[0] / max(1, sum(beta))
     deviation = math.sqrt(mean * (1.0 - mean) / (sum(beta) + 1))
     return np.clip(mean + deviation * np.array([0.0, -2.0, -1.0, 1.0, 2.0]), 0.0, 1.0)

@@ -54,7 +54,7 @@ class FiniteHistory:
 def finite_history(
     zone: Zone, contaminations: Sequence[float], events: int, delta: float, costs: Costs
 ) -> FiniteHistory:
-    """The bounds for a history of `events` events, over equally likely contaminations.
+    """Return the bounds for a history of `events` events, over equally likely contaminations.
 
     The same for the same arguments. Raises ConfigError if delta lies outside (0, 1).
     """
@@ -80,7 +80,8 @@ def finite_history(
 
 
 def total_cost(costs: Costs, false_positives: Any, false_negatives: Any, abstained: Any) -> Any:
-    """What mistakes and abstentions cost, as counts or arrays of counts; rounded alike for both."""
+    """Return what mistakes and abstentions cost, as counts or arrays of counts; rounded alike for
+    both."""
     return (
         costs.false_positive * false_positives
         + costs.false_negative * false_negatives
@@ -89,6 +90,6 @@ def total_cost(costs: Costs, false_positives: Any, false_negatives: Any, abstain
 
 
 def _most(values: npt.NDArray[Any], delta: float) -> Any:
-    """The ⌈(1−δ)(B+1)⌉-th smallest of B values."""
+    """Return the ⌈(1−δ)(B+1)⌉-th smallest of B values."""
     place = min(len(values), math.ceil((1.0 - delta) * (len(values) + 1)))
     return np.partition(values, place - 1)[place - 1]

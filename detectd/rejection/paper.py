@@ -44,12 +44,12 @@ class PaperPromise:
 
 
 def paper_promise(zone: Zone, contamination: float, delta: float, costs: Costs) -> PaperPromise:
-    """The paper's figures for a zone.
+    """Return the paper's figures for a zone.
 
     The bound on the rate is t2 − t1 + 2√(log(2/δ)/2n). It follows from t1 ≤ a/n and b/n ≤ t2 for
     the zone [a, b], which Hoeffding's margins ensure; the left one in use is not Hoeffding's, so
-    both are held against the zone. Below T = 4 the paper gives no bound.
-    Raises ConfigError where delta lies outside (0, 1).
+    both are held against the zone. Below T = 4 the paper gives no bound. Raises ConfigError if
+    delta lies outside (0, 1).
     """
     require_delta(delta)
     n, m, T = zone.n, zone.m, zone.T
@@ -78,7 +78,7 @@ def paper_promise(zone: Zone, contamination: float, delta: float, costs: Costs) 
 
 
 def left_margin(n: int, contamination: float, T: float) -> float | None:
-    """PyOD's left margin in c/n, not clipped; None where its square root is imaginary.
+    """PyOD's left margin in c/n, not clipped; None if its square root is imaginary.
 
     Its radicand tends to (T − 4(1−γ)²)/2n where Hoeffding's is T/2n.
     """
@@ -91,19 +91,20 @@ def left_margin(n: int, contamination: float, T: float) -> float | None:
 
 
 def hoeffding_left_margin(n: int, contamination: float, T: float) -> float:
-    """The left margin that Hoeffding's inequality gives, in c/n, not clipped."""
+    """Return the left margin that Hoeffding's inequality gives, in c/n, not clipped."""
     middle = (2 + n * (1 - contamination) * (n + 2)) / (n * n)
     return middle - (n + 2) / n * math.sqrt(T / (2 * n))
 
 
 def right_margin(n: int, contamination: float, T: float) -> float:
-    """The right margin in c/n, not clipped; Hoeffding's and PyOD's alike."""
+    """Return the right margin in c/n, not clipped; Hoeffding's and PyOD's alike."""
     middle = (n + 1 - contamination * (n + 2)) / n
     return middle + (n + 2) / n * math.sqrt(T / (2 * n))
 
 
 def _share(n: int, k: int, T: float) -> float:
-    """The u at which log P(Bin(n, u) ≥ k) = −T, searched in log u; 0 where it is below 1e-290.
+    """Return the u at which log P(Bin(n, u) ≥ k) = −T, searched in log u; 0 where it is below
+    1e-290.
 
     The root lies below k/n, whose median is k. q1 is the share for k = m, and 1 − q2, by symmetry,
     the share for k = n−m+1.

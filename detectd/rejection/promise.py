@@ -106,15 +106,15 @@ class Promise:
         return self.rate_bounded and not self.terms.plausible
 
     def kept(self, events: int, abstained: int) -> bool | None:
-        """Whether `abstained` of `events` leave the promise standing, however often one looks;
-        None if nothing is promised, or nothing was seen."""
+        """Return whether `abstained` of `events` leave the promise standing, however often one
+        looks; None if nothing is promised, or nothing was seen."""
         if self.exact is None or not events:
             return None
         return promise_kept(self.rejector.zone, events, abstained, self.terms.delta)
 
 
 def promise(calibration: NDArray[np.float64], terms: Terms) -> Promise:
-    """The promise of calibration scores (n,) under `terms`.
+    """Return the promise of calibration scores (n,) under `terms`.
 
     Raises ConfigError if the terms cannot be met by n scores.
     """
@@ -165,8 +165,8 @@ def zone_warnings(ranks: Zone, terms: Terms) -> list[str]:
 
 
 def exact_terms(zone: Zone, terms: Terms, costs: Costs | None = None) -> ExactPromise:
-    """The exact figures of a zone, over all contaminations that are plausible; by other `costs`,
-    if given."""
+    """Return the exact figures of a zone, over all contaminations that are plausible; by other
+    `costs`, if given."""
     costs = costs or terms.costs
     if terms.plausible:
         return uncertain_promise(zone, terms.plausible, terms.delta, costs)
@@ -191,7 +191,8 @@ def _law_warnings(terms: Terms) -> list[str]:
 
 
 def _tie_warnings(judge: Rejector, *, tied: bool) -> list[str]:
-    """A verdict must not hang on how ties are broken, so ties at an edge are rejected too."""
+    """Return the warning on ties at an edge of the zone: they are rejected too, so that no verdict
+    depends on how ties are broken."""
     if not tied:
         return []
     distinct = len(np.unique(judge.scores))

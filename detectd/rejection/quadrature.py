@@ -1,6 +1,6 @@
 """Means under a Beta distribution with whole parameters, to nine digits and mostly twelve.
 
-Functions of interest have kinks whose position nobody wants to work out, so the panels of a
+Functions of interest have kinks whose position is tedious to work out, so the panels of a
 Gauss-Lobatto rule are halved where a panel and its two halves disagree. Its nodes
 include the ends of a panel, beside which a kink could hide from a Gauss-Legendre rule.
 """
@@ -30,7 +30,7 @@ TAIL = 1e-18
 
 
 def beta_mean(function: Callable[[Array], Array], alpha: int, beta: int) -> float:
-    """E[function(X)] for X ~ Beta(alpha, beta); X is 0 where alpha is 0, and 1 where beta is 0.
+    """E[function(X)] for X ~ Beta(alpha, beta); X is 0 if alpha is 0, and 1 if beta is 0.
 
     `function` maps (k,) to (k,), is continuous with values in [0, 1], and changes no faster than
     the distribution itself. The absolute error is about 1e-12, and below 1e-9 for an awkward kink.
@@ -55,7 +55,7 @@ def beta_mean(function: Callable[[Array], Array], alpha: int, beta: int) -> floa
 
 
 def _integral(function: Callable[[Array], Array], low: float, width: float) -> Array:
-    """The integrals of two functions, both at once, in units of the width."""
+    """Return the integrals of two functions, both at once, in units of the width."""
     starts, steps = np.arange(PANELS) / PANELS, np.full(PANELS, 1.0 / PANELS)
 
     def scaled(x: Array) -> Array:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # The share of scores left out at either end, where a few far ones would stretch the buckets.
 OUTER = 0.005
 
-# Where equal buckets find a score in so few steps, no others are tried: normal scores take 1.8.
+# If equal buckets find a score in so few steps, no others are tried: normal scores take 1.8.
 SHALLOW = 3.0
 
 
@@ -34,7 +34,7 @@ SHALLOW = 3.0
 class Ranking:
     """An index over n ascending scores; built by `ranking`.
 
-    The buckets are cut by the scores' magnitudes where `by_magnitude`, else by the scores. Bucket b
+    The buckets are cut by the scores' magnitudes if `by_magnitude`, else by the scores. Bucket b
     holds scores[starts[b]:starts[b+1]]; `first[i]` is the place of the first score equal
     to scores[i].
     """
@@ -57,7 +57,7 @@ class Ranking:
     ) -> tuple[npt.NDArray[np.int8], Ints]:
         """Verdicts (k,) and ranks (2, k) of `fresh` (k,), C-contiguous; see `rank_and_verdict`.
 
-        Raises ValueError where a score is not finite.
+        Raises ValueError if a score is not finite.
         """
         ranks = np.empty((2, len(fresh)), dtype=np.int64)
         verdict = np.empty(len(fresh), dtype=np.int8)
@@ -112,7 +112,8 @@ _depth = attrgetter("depth")
 
 @compiled
 def _bucket(key: float, origin: float, scale: float, buckets: int) -> int:
-    """The bucket of a key; never falls as the key rises, which is all that the search needs."""
+    """Return the bucket of a key; never falls as the key rises, which is all that the search
+    needs."""
     place = (key - origin) * scale
     if place >= buckets - 2:
         return buckets - 1
@@ -143,8 +144,8 @@ def rank_and_verdict(
     verdict: npt.NDArray[np.int8],
 ) -> bool:
     """Fill `out` (2, k) with #{scores ≤ s} and #{scores < s}, and `verdict` (k,) with the codes of
-    `zone`: 0 below `score_low`, 1 above `score_high`, 2 between. False where s is not finite.
-    `keys` (k,) lead the scores s of `fresh` to their buckets."""
+    `zone`: 0 below `score_low`, 1 above `score_high`, 2 between. False if s is not finite. `keys`
+    (k,) lead the scores s of `fresh` to their buckets."""
     buckets = starts.shape[0] - 1
     sound = True
     for i in range(fresh.shape[0]):

@@ -140,12 +140,12 @@ def reach_warnings(zone: Zone, contamination: float, T: float | None) -> list[st
 
 
 def _ranks(n: int, contamination: Fraction, share: Fraction) -> int:
-    """The fewest anomaly ranks that leave this share of γ in reach."""
+    """Return the fewest anomaly ranks that leave this share of γ in reach."""
     return math.ceil(share * contamination * (n + 1))
 
 
 def _largest_T(n: int, m: int, ranks: int) -> float:  # noqa: N802
-    """The largest T whose zone leaves so many ranks above it; at most log 2 if none does."""
+    """Return the largest T that leaves `ranks` above the zone; log 2 at most if none does."""
     return _below(rank_log_tails(n, m, n - ranks + 1)[1])
 
 
@@ -154,5 +154,5 @@ def _below(log_p_normal: float) -> float:
 
 
 def _least(T: float | None) -> float:
-    """What the largest T must exceed, so that T, or any T at all, leaves enough."""
+    """Return what the largest T must exceed, so that T, or any T at all, leaves enough."""
     return LOG_2 if T is None else math.nextafter(T, -math.inf)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def exact_contamination(contamination: float) -> Fraction:
-    """The contamination as it was written, 0.29 and not the double next to it.
+    """Return the contamination as it was written, 0.29 and not the double next to it.
 
     Raises ConfigError outside (0, 0.5].
     """
@@ -36,7 +36,7 @@ def exact_contamination(contamination: float) -> Fraction:
 def expected_anomalies(n: int, contamination: float) -> int:
     """m = ⌊n·γ⌋, the expected anomalies among n scores, in exact arithmetic: 100 × 0.29 is 29.
 
-    Raises ConfigError where the contamination lies outside (0, 0.5].
+    Raises ConfigError if the contamination lies outside (0, 0.5].
     """
     return math.floor(n * exact_contamination(contamination))
 
@@ -54,7 +54,7 @@ def require_anomalies(n: int, contamination: float) -> int:
 
 
 def first_n_expecting(m: int, contamination: float) -> int:
-    """The smallest n with ⌊n·γ⌋ = m."""
+    """Return the smallest n with ⌊n·γ⌋ = m."""
     return math.ceil(m / exact_contamination(contamination))
 
 
@@ -94,11 +94,12 @@ class Stability:
 
 
 def stability(n: int, m: int) -> Stability:
-    """The stability of n calibration scores of which m are expected to be anomalies, 1 ≤ m ≤ n.
+    """Return the stability of n calibration scores of which m are expected to be anomalies, 1 ≤ m ≤
+    n.
 
-    P(anomaly | c) = P(Bin(n, p) ≥ n−m+1) and P(normal | c) = P(Bin(n, p) ≤ n−m) with
-    p = (1+c)/(2+n). Relative error of each log about 1e-13 up to n = 10⁶; nothing underflows.
-    Raises ValueError where m lies outside [1, n].
+    P(anomaly | c) = P(Bin(n, p) ≥ n−m+1) and P(normal | c) = P(Bin(n, p) ≤ n−m) with p =
+    (1+c)/(2+n). Relative error of each log about 1e-13 up to n = 10⁶; nothing underflows. Raises
+    ValueError if m lies outside [1, n].
     """
     from detectd.rejection import binomial
 
@@ -129,7 +130,7 @@ def quick_stability(n: int, m: int) -> Stability:
 def rank_log_tails(n: int, m: int, c: int) -> tuple[float, float]:
     """(log P(anomaly | c), log P(normal | c)) at one rank, the very values of `stability(n, m)`.
 
-    Raises ValueError where m lies outside [1, n] or c outside [0, n].
+    Raises ValueError if m lies outside [1, n] or c outside [0, n].
     """
     from detectd.rejection import binomial
 
@@ -145,7 +146,7 @@ def rank_log_tails(n: int, m: int, c: int) -> tuple[float, float]:
 def log_tails(n: int, m: int, p: float) -> tuple[float, float]:
     """(log P(Bin(n, p) ≥ n−m+1), log P(Bin(n, p) ≤ n−m)) at any real p in [0, 1].
 
-    Raises ValueError where m lies outside [1, n] or p outside [0, 1].
+    Raises ValueError if m lies outside [1, n] or p outside [0, 1].
     """
     from detectd.rejection import binomial
 

@@ -21,16 +21,16 @@ HARMLESS = 0.05
 
 
 def ties_matter(judge: Rejector) -> bool:
-    """Whether ties at an edge of the zone let its mass exceed the upper bound more often than
-    promised."""
+    """Return whether ties at an edge of the zone let its mass exceed the upper bound more often
+    than promised."""
     edges = [edge for edge in (judge.score_low, judge.score_high) if math.isfinite(edge)]
     excess = sum((_atom(judge, edge) - 1.0) / 2.0 for edge in edges)
     return excess > HARMLESS * math.sqrt(max(1, judge.zone.width))
 
 
 def _atom(judge: Rejector, edge: float) -> float:
-    """How many calibration scores share a value at the edge, or around it if that is more: an atom
-    may have only one of them."""
+    """Return how many calibration scores share a value at the edge, or around it if that is more:
+    an atom may have only one of them."""
     scores = judge.scores
     first, last = np.searchsorted(scores, edge, "left"), np.searchsorted(scores, edge, "right")
     reach = max(10, math.isqrt(len(scores)))

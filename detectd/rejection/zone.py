@@ -38,7 +38,7 @@ class Zone:
     """The ranks `rank_low`..`rank_high`, both included, that are rejected.
 
     Ranks below are normal, ranks above are anomalies. An empty zone has
-    rank_high = rank_low − 1, and rank_low is then the first anomaly rank (n+1 where none is).
+    rank_high = rank_low − 1, and rank_low is then the first anomaly rank (n+1 if none is).
     """
 
     n: int
@@ -72,8 +72,8 @@ def zone(stability: Stability, T: float) -> Zone:
     """Reject rank c iff min(log P(anomaly | c), log P(normal | c)) ≥ −T.
 
     One interval, since the first log rises with c and the second falls. No rank has both below −T,
-    as T > log 2, so that an empty zone separates normal from anomaly ranks exactly.
-    Raises ConfigError where T ≤ log 2.
+    as T > log 2, so that an empty zone separates normal from anomaly ranks exactly. Raises
+    ConfigError if T ≤ log 2.
     """
     require_threshold(T)
     rank_low = int(np.count_nonzero(stability.log_p_anomaly < -T))
@@ -130,14 +130,14 @@ class Rejector:
     ranking: Ranking
 
     def judge(self, scores: npt.NDArray[np.float64]) -> Verdicts:
-        """Judge finite scores, (k,). Raises ValueError where one is not finite."""
+        """Judge finite scores, (k,). Raises ValueError if one is not finite."""
         scores = np.ascontiguousarray(scores, dtype=np.float64)
         verdict, ranks = self.ranking.judge(scores, self.score_low, self.score_high)
         return Verdicts(verdict, ranks[0], ranks[1], self.stability)
 
     def figures(self, rank: int, below: int) -> tuple[float, float, float, float]:
-        """The p-value, confidence, log P(anomaly) and log P(normal) of a score that has `below`
-        calibration scores under it and `rank` that are not above it."""
+        """Return the p-value, confidence, log P(anomaly) and log P(normal) of a score that has
+        `below` calibration scores under it and `rank` that are not above it."""
         anomaly = self.stability.log_p_anomaly[rank]
         normal = self.stability.log_p_normal[rank]
         p_value = _p_value(below, self.stability.n)
@@ -153,15 +153,15 @@ class Rejector:
 def rejector(
     calibration_scores: npt.NDArray[np.float64], contamination: float, T: float
 ) -> Rejector:
-    """The rejector of n calibration scores, (n,), in any order.
+    """Return the rejector of n calibration scores, (n,), in any order.
 
     Let s_(k) be the k-th smallest, s_(0) = −∞, s_(n+1) = +∞, and [a, b] the zone. A verdict needs
     c⁻ = #{calibration < s} and c = #{calibration ≤ s} to agree; c⁻ ≤ c, hence
     normal  iff c < a,  which is s < s_(a), as c counts at least a scores iff s_(a) ≤ s;
     anomaly iff c⁻ > b, which is s > s_(b+1), as c⁻ counts at least b+1 iff s_(b+1) < s.
 
-    Raises ConfigError where the scores are too few to expect one anomaly, or the contamination or
-    T lies out of range; ValueError where a score is not finite.
+    Raises ConfigError if the scores are too few to expect one anomaly, or the contamination or T
+    lies out of range; ValueError if a score is not finite.
     """
     from detectd.rejection.ranking import (
         ranking,  # Loads the compiler, which a check has no use for.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from xml.etree.ElementTree import Element
 
-# The latest; whoever has more has a stream to look at, not a list.
+# The latest; more of them are a stream to look at, not a list.
 SHOWN = 20
 
 WHY_MANY = (
@@ -52,7 +52,7 @@ class AlarmRecord(msgspec.Struct, frozen=True):
 
 
 def believed(told: object) -> list[AlarmRecord]:
-    """The alarms in what a file holds, as far as they are any."""
+    """Return the alarms in what a file holds, as far as they are any."""
     alarms = []
     for each in told if isinstance(told, list) else []:
         with contextlib.suppress(msgspec.ValidationError):
@@ -61,7 +61,7 @@ def believed(told: object) -> list[AlarmRecord]:
 
 
 def alarm_list(alarms: Sequence[AlarmRecord]) -> Element:
-    """One entry an alarm, the latest of them."""
+    """Return one entry an alarm, the latest of them."""
     if not alarms:
         return tag("p", "None: no evidence so far that the stream has left its calibration.")
     earlier = len(alarms) - SHOWN

@@ -29,7 +29,7 @@ NO_DETAIL = 'no detail: output.detail = "verdict" leaves scores and p-values out
 def list_figures(
     found: Sequence[msgspec.Struct], selection: Selection, verdict: Topic
 ) -> dict[str, Any]:
-    """What `anomalies` prints."""
+    """Return what `anomalies` prints."""
     return _counts(selection, verdict) | {
         "shown": len(found),
         "anomalies": [_as_data(anomaly) for anomaly in found],
@@ -39,7 +39,7 @@ def list_figures(
 def by_key_figures(
     keys: Sequence[KeyAnomalies], selection: Selection, verdict: Topic
 ) -> dict[str, Any]:
-    """What `anomalies --by key` prints."""
+    """Return what `anomalies --by key` prints."""
     return _counts(selection, verdict) | {
         "keys": [
             {
@@ -64,13 +64,13 @@ def _counts(selection: Selection, verdict: Topic) -> dict[str, Any]:
 
 
 def _as_data(anomaly: msgspec.Struct) -> dict[str, Any]:
-    """The anomaly as JSON has it, with its time for a person, too."""
+    """Return the anomaly as JSON has it, with its time for a person, too."""
     data: dict[str, Any] = msgspec.to_builtins(anomaly)
     return {"time": iso_time(data["time_ms"])} | data | {"features": list(data["features"])}
 
 
 def list_text(told: dict[str, Any]) -> str:
-    """A line an anomaly, the latest last."""
+    """Return a line an anomaly, the latest last."""
     found, notes = told["anomalies"], _notes(told)
     if not found:
         return "\n".join([f"no {_plural(told['verdict'])}", *notes])
@@ -83,7 +83,7 @@ def list_text(told: dict[str, Any]) -> str:
 
 
 def by_key_text(told: dict[str, Any]) -> str:
-    """A line a key."""
+    """Return a line a key."""
     keys, notes = told["keys"], _notes(told)
     if not keys:
         return "\n".join([f"no {_plural(told['verdict'])}", *notes])
@@ -111,12 +111,12 @@ def by_key_text(told: dict[str, Any]) -> str:
 
 
 def lacks_detail(anomaly: Mapping[str, Any]) -> bool:
-    """Whether a model has judged it, and the output does not say how strong it is."""
+    """Return whether a model has judged it, and the output does not say how strong it is."""
     return anomaly["model"] is not None and anomaly["p_value"] is None
 
 
 def remembered(past: object) -> dict[str, Any]:
-    """What the store keeps of a model's anomalies; nothing if it is not sound."""
+    """Return what the store keeps of a model's anomalies; nothing if it is not sound."""
     kept = recent_anomalies.kept(past)
     return {
         "latest": [_as_data(anomaly) for anomaly in kept.latest],
@@ -147,13 +147,13 @@ def table(found: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def features_text(features: Sequence[Mapping[str, Any]]) -> str:
-    """The first features: name, value, and the share of what drove the score."""
+    """Return the first features: name, value, and the share of what drove the score."""
     shown = [feature_text(feature) for feature in features[:FEATURES_SHOWN]]
     return ", ".join([*shown, "…"] if len(features) > FEATURES_SHOWN else shown)
 
 
 def feature_text(feature: Mapping[str, Any]) -> str:
-    """A feature in a few words: `latency_ms 812.4 (74%)`."""
+    """Return a feature in a few words: `latency_ms 812.4 (74%)`."""
     value, share = feature["value"], feature["share"]
     shown = _number(value) if isinstance(value, float) else "missing" if value is None else value
     words = f"{one_line(feature['name'], WIDTH)} {one_line(str(shown), WIDTH)}"
@@ -161,7 +161,7 @@ def feature_text(feature: Mapping[str, Any]) -> str:
 
 
 def iso_time(time_ms: int | None) -> str | None:
-    """The moment to the second, in UTC."""
+    """Return the moment to the second, in UTC."""
     if time_ms is None:
         return None
     try:

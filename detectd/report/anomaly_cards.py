@@ -25,7 +25,8 @@ NOTE = (
 
 
 def anomaly_section(anomalies: Mapping[str, Any]) -> Element:
-    """Everything that is remembered of a model's anomalies, see `report.anomalies.remembered`."""
+    """Return everything that is remembered of a model's anomalies, see
+    `report.anomalies.remembered`."""
     if not anomalies["latest"]:
         return tag("p", "None yet under this model.")
     return tag(
@@ -47,7 +48,8 @@ def _list(heading: str, found: Sequence[Mapping[str, Any]], if_none: str = "") -
 
 
 def _entry(anomaly: Mapping[str, Any]) -> Element:
-    """What it was, then where; each text of the event set apart, as it may run either way."""
+    """Return what it was, then where; each text of the event set apart, as it may run either
+    way."""
     when = iso_time(anomaly["time_ms"])
     key = anomaly["key"]
     features = [feature_text(each) for each in anomaly["features"][:FEATURES_SHOWN]]

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     Ints = np.ndarray[Any, np.dtype[np.int64]]
 
-# A curve has as many steps as there are ranks; so many points draw it.
+# A curve has as many steps as there are ranks; this many points draw it.
 POINTS = 200
 TABLE = (1.0, 0.99, 0.95, 0.9, 0.75, 0.5)
 
@@ -39,7 +39,7 @@ FAMILIAR = 0.01
 
 
 def backtest_figures(tested: Backtest) -> dict[str, Any]:
-    """All of it; rates are shares of all judged events."""
+    """Return all of it; rates are shares of all judged events."""
     promise, answered = tested.serving.promise, tested.answered
     counted = tally_of(answered.counts)
     verdicts = {"normal": counted.normal, "anomaly": counted.anomaly, "abstain": counted.abstain}
@@ -71,7 +71,7 @@ def backtest_figures(tested: Backtest) -> dict[str, Any]:
 
 
 def _allowed(counted: Tally, promise: Promise) -> FiniteHistory | None:
-    """What a history as long as this one may hold; None if the calibration has no law."""
+    """Return what a history as long as this one may hold; None if the calibration has no law."""
     terms = promise.terms
     if promise.exact is None:
         return None
@@ -81,7 +81,7 @@ def _allowed(counted: Tally, promise: Promise) -> FiniteHistory | None:
 
 def _rates(counted: Tally, promise: Promise, allowed: FiniteHistory | None) -> dict[str, Any]:
     """`upper` bounds the rate in the long run; whether it is `kept` is judged by the law of a
-    history of so many events, which allows `history_upper`."""
+    history of that many events, which allows `history_upper`."""
     exact, events, delta = promise.exact, counted.events, promise.terms.delta
     kept = None
     if exact is not None:
@@ -120,7 +120,7 @@ def _rate(seen: int, events: int, upper: float | None, most: int | None) -> dict
 
 
 def _upper(promise: Promise, costs: Costs) -> float | None:
-    """The bound of a rate is that of the cost where only it costs something."""
+    """Return the upper bound on the cost; with one cost alone, it bounds the rate of that one."""
     if promise.exact is None:
         return None
     return exact_terms(promise.rejector.zone, promise.terms, costs).cost_upper
@@ -169,8 +169,8 @@ def _curve(answered: BacktestData, stability: Stability) -> dict[str, Any]:
 
 
 def _spread(curve: RiskCoverage) -> np.ndarray[Any, np.dtype[np.intp]]:
-    """The places of at most POINTS points of the curve, evenly over its coverage, and those of the
-    table."""
+    """Return the places of at most POINTS points of the curve, evenly over its coverage, and those
+    of the table."""
     wanted = np.union1d(np.linspace(0.0, 1.0, POINTS), TABLE)
     return np.unique(np.searchsorted(curve.coverage, wanted, side="right") - 1)
 
@@ -193,7 +193,7 @@ def _warnings(tested: Backtest, counted: Tally) -> Iterator[str]:
 
 
 def backtest_text(found: dict[str, Any]) -> str:
-    """The figures in a screenful."""
+    """Return the figures in a screenful."""
     model, history, verdicts = found["model"], found["history"], found["verdicts"]
     return "\n".join(
         [
@@ -259,7 +259,7 @@ def _kept(kept: bool | None) -> str:
 
 
 def _risks(curve: dict[str, Any]) -> list[str]:
-    """What would go wrong, if only the surest events had a verdict."""
+    """Return what would go wrong, if only the surest events had a verdict."""
     coverage = np.array(curve["coverage"])
     places = [int(np.searchsorted(coverage, share, side="right")) - 1 for share in TABLE]
     chosen = [place for place in dict.fromkeys(places) if place > 0]

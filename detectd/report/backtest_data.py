@@ -33,7 +33,7 @@ class BacktestData:
         self._anomalous: list[NDArray[np.bool_]] = []
 
     def add(self, scored: ScoredBatch, anomalous: NDArray[np.bool_]) -> None:
-        """A batch, and which of its events (k,) are anomalies."""
+        """Return a batch, and which of its events (k,) are anomalies."""
         truth = anomalous.astype(np.int64)
         np.add.at(self.counts, (scored.found.verdict, truth), 1)
         np.add.at(self.ranks, (truth, scored.found.rank), 1)
@@ -64,7 +64,7 @@ class BacktestData:
 class Backtest:
     """A history and the model that judged it.
 
-    `warmup` counts the events that trained the model, 0 where it was there before; `familiar` those
+    `warmup` counts the events that trained the model, 0 if it was there before; `familiar` those
     judged whose rows are among the ones that trained it; `dead` the dead letters by stage.
     """
 

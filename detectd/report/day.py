@@ -1,4 +1,4 @@
-"""What a day of so many events brings: alerts and reviews, and what of them is wrong at most."""
+"""What a day of N events brings: alerts and reviews, and what of them is wrong at most."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _mean(zone: Zone, shares: tuple[float, ...], costs: Costs) -> float:
 
 
 def day_lines(found: dict[str, Any]) -> Iterator[str]:
-    """The days of a plan as a table; nothing if it has none."""
+    """Yield the days of a plan as a table; nothing if it has none."""
     if found["events_per_day"] is None:
         return
     yield (

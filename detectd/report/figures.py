@@ -1,4 +1,4 @@
-"""The report as plain data; its field names are a contract with whoever reads the JSON."""
+"""The report as plain data; its field names are a contract with readers of the JSON."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def figures(serving: Serving, observed: Mapping[str, Any]) -> dict[str, Any]:
-    """The whole report. Scores at which the zone has no end are null.
+    """Return the whole report. Scores at which the zone has no end are null.
 
     `observed` counts the verdicts of a run of the stream, `since` when (Unix time, if known).
     """
@@ -68,7 +68,8 @@ def set_by(terms: Terms) -> str:
 
 
 def interval(terms: Terms) -> list[float] | None:
-    """Where an estimated contamination lies, with probability 1 - delta; null where it is given."""
+    """Return where an estimated contamination lies, with probability 1 - delta; null if it is
+    given."""
     if not terms.plausible:
         return None
     tail = terms.delta / 2

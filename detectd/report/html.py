@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def page(serving: Serving, observed: Mapping[str, Any], written: datetime) -> str:
-    """The whole document.
+    """Return the whole document.
 
     `observed` is what the store keeps under the model's version: `Observations.as_dict`, or counts
     alone; under "alarms" a list of alarms as dicts, see `detectd.report.alarms`; and under
@@ -90,7 +90,7 @@ def _head(version: str) -> Element:
 
 
 def _opening(report: Mapping[str, Any], promise: Promise, raised: int) -> Element:
-    """The promise in one sentence, and what became of it."""
+    """Return the promise in one sentence, and what became of it."""
     model, standing = report["model"], _standing(report["observed"], promise, raised)
     warnings = report["warnings"]
     return tag(
@@ -124,7 +124,7 @@ def _warning(text: str) -> Element:
 
 
 def _sentence(promise: Promise) -> list[Element | str]:
-    """No probability stands here beside what is no bound."""
+    """Return the promise in a sentence, without a probability beside what is not a bound."""
     exact, expected = promise.exact, tag("em", percent(promise.expected_rejection_rate))
     opening: list[Element | str]
     if exact is None:
@@ -191,7 +191,7 @@ def _reading() -> Element:
 
 
 def _patterns() -> Element:
-    """The hatching, defined once for all plots."""
+    """Return the hatching, defined once for all plots."""
     hatching = tag(
         "pattern",
         tag("path", d="M-2 2l4-4M0 8l8-8M6 10l4-4", class_="hatching"),

@@ -29,8 +29,8 @@ SIZES = (500, 1_000, 2_000, 5_000, 10_000, 50_000)
 def plan_figures(
     terms: Terms, sizes: Sequence[int], events_per_day: int | None = None
 ) -> dict[str, Any]:
-    """The promise for each number n of calibration scores, and the n that T needs; with
-    `events_per_day`, also what a day of so many brings.
+    """Return the promise for each number n of calibration scores, and the n that T needs; with
+    `events_per_day`, also what a day of that many brings.
 
     Only the ranks of the scores matter to a promise, so any n different ones stand for them all.
     """
@@ -78,7 +78,7 @@ def _plan(n: int, terms: Terms, events_per_day: int | None) -> dict[str, Any]:
 
 
 def plan_text(found: dict[str, Any]) -> str:
-    """The plan as a table."""
+    """Return the plan as a table."""
     budget = found["max_abstain_rate"]
     asked = "T by default" if found["T"] is None else f"T = {found['T']:g}"
     if budget is not None:

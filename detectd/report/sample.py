@@ -1,4 +1,4 @@
-"""An output record for whoever taps the stream: as JSON, or in a line for the eye.
+"""An output record for `detectd tap`: as JSON, or in a line for the eye.
 
 Events are spliced in as they came and never decoded: a number that is too large for a double, or a
 nesting too deep for a decoder, is no reason to stop looking. What is no output of detectd is shown
@@ -47,7 +47,8 @@ decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
 
 
 def as_json(record: Record, *, original: bool = False) -> str:
-    """The value as it is; with `original` it is the event's own, and the verdict in the headers."""
+    """Return the value as it is; with `original` it is the event's own, and the verdict in the
+    headers."""
     if original:
         return to_json(_gathered(record)).decode()
     event = _on_one_line(record.value or b"")
@@ -75,7 +76,7 @@ def as_text(record: Record, *, original: bool = False) -> str:
 
 
 def _gathered(record: Record) -> dict[str, Any]:
-    """What an envelope would say, of a record whose value is the event as it came."""
+    """Return what an envelope would say, of a record whose value is the event as it came."""
     headers = {name: value.decode(errors="replace") for name, value in record.headers}
     gathered: dict[str, Any] = dict.fromkeys(FIGURES)
     for name in FIGURES:

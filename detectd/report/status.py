@@ -12,16 +12,16 @@ from detectd.report.wording import abstention_sentence, reach_sentence, since, s
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# So many partitions are named; of more, those with the largest lag.
+# This many partitions are named; of more, those with the largest lag.
 NAMED = 4
 
-# And so many of the keys with the most anomalies.
+# And this many of the keys with the most anomalies.
 KEYS_NAMED = 5
 KEY_WIDTH = 24
 
 
 def status_text(address: str, told: dict[str, Any]) -> str:
-    """One process: a line for each thing that an operator asks first."""
+    """Return the lines of one process: one for each thing that an operator asks first."""
     name = f"{told['instance']}: " if told["instance"] else ""
     rows = [
         ("service", f"{name}{told['state']}, up {_span(told['uptime_seconds'])}"),
@@ -146,7 +146,7 @@ def _watch(told: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _span(seconds: float) -> str:
-    """The two largest units of a duration."""
+    """Return the two largest units of a duration."""
     whole = round(max(0.0, seconds))
     units = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
     parts: list[str] = []

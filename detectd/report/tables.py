@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from detectd.models.serving import Serving
     from detectd.report.svg.markup import Inside
 
-# Names of features that are shown; whoever has more knows where they are configured.
+# Names of features that are shown; with more of them, a person knows where they are configured.
 FEATURES_SHOWN = 60
 
 SIDES = ("normal", "abstain", "anomaly")
 
 
 def promise_table(report: Mapping[str, Any]) -> Element:
-    """The exact figures beside the paper's, as `detectd report` has them."""
+    """Return the exact figures beside the paper's, as `detectd report` has them."""
     exact, paper = report["exact"], report["paper"]
     theirs = "" if paper["valid"] else "not a bound here"
     rate, cost = rate_doubt(exact), cost_doubt(exact)
@@ -52,7 +52,7 @@ def promise_table(report: Mapping[str, Any]) -> Element:
 
 
 def verdict_table(serving: Serving, observed: Mapping[str, int]) -> Element:
-    """What share of events each verdict was expected to have, and has."""
+    """Return what share of events each verdict was expected to have, and has."""
     zone, events = serving.promise.rejector.zone, observed["events"]
     gaps = {
         "normal": zone.rank_low,
@@ -75,7 +75,7 @@ def verdict_table(serving: Serving, observed: Mapping[str, int]) -> Element:
 
 
 def particulars(serving: Serving) -> Element:
-    """All that makes the model what it is."""
+    """Return all that makes the model what it is."""
     model, promise = serving.model, serving.promise
     zone, terms, recipe = promise.rejector.zone, promise.terms, model.recipe
     ranks = "none" if zone.empty else f"{zone.rank_low:,} to {zone.rank_high:,}"
@@ -113,7 +113,8 @@ def particulars(serving: Serving) -> Element:
 
 
 def _features(names: Sequence[str]) -> Element:
-    """Each set apart, as a name may hold anything, letters that turn the line around included."""
+    """Return each set apart, as a name may hold anything, letters that turn the line around
+    included."""
     hidden = len(names) - FEATURES_SHOWN
     return tag(
         "dd",

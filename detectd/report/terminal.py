@@ -1,4 +1,4 @@
-"""Text for a terminal: whoever wrote an event must not drive the screen of whoever reads it.
+"""Text for a terminal: the writer of an event must not drive the reader's screen.
 
 Control characters (C0, DEL, C1) start escape sequences that retitle, erase or copy to the clipboard
 (ECMA-48; OSC 52), bidirectional ones show text in another order than it has (CVE-2021-42574), and

@@ -22,7 +22,7 @@ KEYS_SHOWN = 5
 
 
 def text(report: dict[str, Any]) -> str:
-    """The figures of `detectd.report.figures` in a screenful."""
+    """Return the figures of `detectd.report.figures` in a screenful."""
     model, zone, exact = report["model"], report["zone"], report["exact"]
     lines = [
         f"model     {model['version']}  {model['detector']} on {', '.join(model['features'])}",
@@ -96,7 +96,7 @@ def _notes(ours: str, theirs: str | None) -> str:
 
 
 def _assumes(exact: dict[str, Any]) -> list[str]:
-    """What the law needs, beside the law."""
+    """Return what the law needs, beside the law."""
     if exact["rejection_rate_upper"] is None:
         return []
     return ["exact: for events exchangeable with the calibration rows, and scores without ties"]
@@ -115,7 +115,7 @@ def _observed(observed: dict[str, Any]) -> list[str]:
 
 
 def _anomalies(anomalies: dict[str, Any] | None) -> list[str]:
-    """The latest, the strongest, and the keys with the most."""
+    """Return the latest, the strongest, and the keys with the most."""
     if not anomalies or not anomalies["latest"]:
         return []
     lines = ["", "latest anomalies", *_indented(anomalies["latest"][-ANOMALIES_SHOWN:])]
@@ -140,7 +140,8 @@ def _candidate_cost(exact: dict[str, Any]) -> str:
 
 
 def _candidate(candidate: dict[str, Any] | None) -> list[str]:
-    """The model that scores along, its promise, and how it judges what the active one judges."""
+    """Return the model that scores along, its promise, and how it judges what the active one
+    judges."""
     if candidate is None:
         return []
     model, exact, table = candidate["model"], candidate["exact"], candidate["agreement"]

@@ -49,7 +49,8 @@ class WhatIf:
 
 
 def what_if(promise: Promise) -> WhatIf:
-    """The curves from log 2 on to half as far again as the model's own T, and at least to 48.
+    """Return the curves from log 2 on to half as far again as the model's own T, and at least to
+    48.
 
     Thresholds are closer to each other where they are small, as there they matter more.
     """

@@ -15,7 +15,7 @@ TIED = "which tied scores at an edge of the zone can break"
 
 
 def abstention_sentence(exact: Mapping[str, Any]) -> str:
-    """How often it abstains, and the bound on that as far as there is one."""
+    """Return how often it abstains, and the bound on that as far as there is one."""
     expected = f"{exact['expected_rejection_rate']:.3%}"
     upper = exact["rejection_rate_upper"]
     if upper is None:
@@ -47,18 +47,18 @@ def cost_doubt(exact: Mapping[str, Any]) -> str:
 
 
 def standing(inside: bool | None) -> str:
-    """What became of the promise: for the end of a sentence."""
+    """Return what became of the promise: for the end of a sentence."""
     if inside is None:
         return "nothing was promised"
     return "inside the promise" if inside else "OUTSIDE the promise"
 
 
 def since(observed: Mapping[str, Any]) -> str:
-    """When the events began to be counted, to follow their number; empty if nobody knows."""
+    """When the events began to be counted, to follow their number; empty if that is not known."""
     moment: str | None = observed.get("since")  # older services say none
     return f" since {moment[:19].replace('T', ' ')} UTC" if moment else ""
 
 
 def figure(value: float | None) -> str:
-    """A figure in a column of 14, or a dash."""
+    """Return a figure in a column of 14, or a dash."""
     return f"{'-':>14}" if value is None else f"{value:14.6f}"

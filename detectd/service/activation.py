@@ -39,7 +39,7 @@ class ActivationWatcher:
         self._told: str | None = None
 
     def due(self) -> bool:
-        """Whether it is time for a look; the next is due half a second later."""
+        """Return whether it is time for a look; the next is due half a second later."""
         now = time.monotonic()
         if now - self._looked_at <= LOOK_SECONDS:
             return False
@@ -47,20 +47,21 @@ class ActivationWatcher:
         return True
 
     def active(self) -> str | None:
-        """The version that should answer; None where there is none, or it has been refused."""
+        """Return the version that should answer; None if there is none, or it has been refused."""
         return self._sound("active", self._store.active)
 
     def candidate(self) -> str | None:
-        """The version that should score along; None where there is none, or it has been refused."""
+        """Return the version that should score along; None if there is none, or it has been
+        refused."""
         return self._sound("candidate", self._store.candidate)
 
     def under_way(self, role: Role, version: str) -> bool:
-        """Whether that version is being prepared, and not ready yet."""
+        """Return whether that version is being prepared, and not ready yet."""
         preparing = self._preparing.get(role)
         return preparing is not None and preparing.version == version and not preparing.done
 
     def preparing(self) -> bool:
-        """Whether a model that should answer is being prepared, or is ready to."""
+        """Return whether a model that should answer is being prepared, or is ready to."""
         return "active" in self._preparing
 
     def prepared(
@@ -72,8 +73,8 @@ class ActivationWatcher:
         *,
         wait: bool = False,
     ) -> Serving | None:
-        """The version, ready under `options`; None while it is being prepared beside the loop, and
-        if it cannot answer, which is logged once. With `wait` it is waited for.
+        """Return the version, ready under `options`; None while it is being prepared beside the
+        loop, and if it cannot answer, which is logged once. With `wait` it is waited for.
 
         A version that had to be fitted again, within `limits`, is ready under a new name, stored.
         """
@@ -99,7 +100,7 @@ class ActivationWatcher:
         log.warning("model.refused", model=version, reason=why)
 
     def end(self, role: Role) -> None:
-        """Nothing needs to be prepared any more."""
+        """Prepare nothing any more."""
         if preparing := self._preparing.pop(role, None):
             preparing.abandon()
 
@@ -109,7 +110,7 @@ class ActivationWatcher:
             self._preparing.popitem()[1].close()
 
     def keep(self, model: Model) -> None:
-        """Write down the model that answers, where the store has been deleted under it."""
+        """Write down the model that answers, if the store has been deleted under it."""
         try:
             if self._store.active() is None:
                 self._store.save(model)

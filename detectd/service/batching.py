@@ -19,7 +19,7 @@ class AdaptiveBatchSize:
         self.limit = min(most, FIRST)
 
     def took(self, records: int, seconds: float) -> None:
-        """A batch of so many records took so long."""
+        """Note how many seconds a batch of that many records took."""
         if not records:
             return
         affordable = self.seconds * records / seconds if seconds > 0 else self.most
@@ -49,15 +49,15 @@ class RetryBudget:
         return now - self.since
 
     def commit_failed(self) -> None:
-        """What was read is not committed, and that is still to be done."""
+        """Note that what was read is not committed, and is still to be."""
         self.owing = True
 
     def opened(self, now: float) -> None:
-        """Source and sink are open again."""
+        """Note that source and sink are open again."""
         self._opened = now
 
     def committed(self) -> None:
-        """Outputs were committed: that is the end of the failures."""
+        """Note that outputs were committed: that is the end of the failures."""
         self.since, self.owing = None, False
 
     def turned(self, now: float) -> bool:

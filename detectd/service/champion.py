@@ -67,7 +67,8 @@ class Champion:
         return self._since
 
     def begin_again(self) -> None:
-        """Nothing of this stream has been answered: what was counted is of another run of it."""
+        """Count from the beginning, as nothing of this stream has been answered: what was counted
+        is of another run of it."""
         self._observations = Observations(self.serving.promise.rejector.scores)
         self._since = int(time.time())
         self.drift_monitor.restore({})
@@ -93,8 +94,8 @@ class Champion:
         self._forget_batch()
 
     def go_on_under(self, serving: Serving, average_run_length: float) -> None:
-        """The same model under other terms. What was counted and seen is of a zone; with another,
-        both begin again."""
+        """Go on with the same model under other terms. What was counted and seen is of a zone; with
+        another, both begin again."""
         terms = self._terms()
         self.serving = serving
         self.drift_monitor.go_on_under(serving, average_run_length)
@@ -171,7 +172,7 @@ class Champion:
         return self._observations.as_dict() | told
 
     def _terms(self) -> dict[str, Any]:
-        """By what a state is known to be this model's under this zone."""
+        """Return what shows a state to be this model's under this zone."""
         zone = self.serving.promise.rejector.zone
         return {"model": self.version, "zone": [zone.rank_low, zone.rank_high]}
 

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from detectd.rejection import Verdicts
     from detectd.rejection.drift import Alarm
 
-# How many alarms are kept for whoever asks.
+# How many alarms are kept for the pages.
 KEPT = 20
 
 
 class DriftMonitor:
     """Watches one model under one zone; an alarm is expected once in `average_run_length` events.
 
-    Where a change lasts, the watch begins anew after each alarm and soon raises the next. All are
+    If a change lasts, the watch begins again after each alarm and soon raises the next. All are
     counted, but only the first, second, fourth, eighth and so on are worth telling.
     """
 
@@ -61,7 +61,7 @@ class DriftMonitor:
         return [alarm.event - before for alarm in alarms]
 
     def alerts(self) -> list[Outgoing]:
-        """The alarms worth telling since the last commit, as records for it."""
+        """Return the alarms worth telling since the last commit, as records for it."""
         return [alert(self._version, alarm) for alarm in self._worth_telling()]
 
     def publish(self, now: float) -> list[Alarm]:

@@ -242,10 +242,11 @@ class Service:
         while not self.stop.requested:
             if away:
                 self._require_budget(away)
+                # The pages have it before the line is read.
+                self.reporter.away(str(away), within=EXTENSION_SECONDS)
                 if not logged:
                     log.warning("service.interrupted", reason=str(away))
                     logged = True
-                self.reporter.away(str(away), within=EXTENSION_SECONDS)
                 if away.rival:
                     self.ends.rename()
                     self.committer.carry_over()

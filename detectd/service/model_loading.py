@@ -50,7 +50,7 @@ class Preparation:
         return self._outcome.done()
 
     def result(self) -> Serving:
-        """The model, ready under the options it was begun with; waits for it.
+        """Return the model, ready under the options it was begun with; waits for it.
 
         Raises DetectdError if it cannot answer.
         """
@@ -82,7 +82,8 @@ class Preparation:
             self._outcome.set_exception(failed)
 
     def _fitted_again(self, loaded: Loaded) -> Serving:
-        """The same rows, recipe and seed under the libraries of today, in a process of its own."""
+        """Return the same rows, recipe and seed under the libraries of today, in a process of its
+        own."""
         model = loaded.model
         refit = TrainerProcess(
             self._store.directory,

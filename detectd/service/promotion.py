@@ -84,7 +84,7 @@ class Agreement:
 
     @property
     def changed(self) -> float:
-        """The share of rows whose verdict differs; 0 where there are no rows."""
+        """The share of rows whose verdict differs; 0 if there are no rows."""
         return 1.0 - int(self.counts.trace()) / self.rows if self.rows else 0.0
 
     @property
@@ -102,18 +102,18 @@ class Agreement:
 
 
 def agreement(old: ModelScorer, new: ModelScorer, rows: Rows) -> Agreement:
-    """How both judge rows (k, d), NaN where a feature is missing."""
+    """Return how both judge rows (k, d), NaN where a feature is missing."""
     return compared(verdicts(old, rows), verdicts(new, rows))
 
 
 def compared(old: Codes, new: Codes) -> Agreement:
-    """The agreement of the codes (k,) that two models give the same rows."""
+    """Return the agreement of the codes (k,) that two models give the same rows."""
     pairs = 4 * old.astype(np.int64) + new
     return Agreement(np.bincount(pairs, minlength=16).reshape(4, 4))
 
 
 def verdicts(judge: ModelScorer, rows: Rows) -> Codes:
-    """The codes (k,) of rows (k, d): the verdict's, or NOT_FINITE."""
+    """Return the codes (k,) of rows (k, d): the verdict's, or NOT_FINITE."""
     _, finite, found = judge_rows(rows, judge)
     codes = np.full(len(rows), NOT_FINITE, dtype=np.int8)
     codes[finite] = found.verdict
@@ -121,18 +121,19 @@ def verdicts(judge: ModelScorer, rows: Rows) -> Codes:
 
 
 def suspicious(judge: ModelScorer, rows: Rows) -> npt.NDArray[np.bool_]:
-    """Which of the rows (k, d) the model calls anomalies or abstains from (k,)."""
+    """Return which of the rows (k, d) the model calls anomalies or abstains from (k,)."""
     return np.isin(verdicts(judge, rows), (ANOMALY, ABSTAIN))
 
 
 def backwards(judge: ModelScorer, rows: Rows) -> list[Reason]:
-    """The reason if the model calls rows far outside of `rows` (N, d) normal; see `sanity`."""
+    """Return the reason if the model calls rows far outside of `rows` (N, d) normal; see
+    `sanity`."""
     why = why_backwards(judge, rows)
     return [Reason("backwards", why)] if why else []
 
 
 def scoreless(judge: ModelScorer, rows: Rows) -> list[Reason]:
-    """The reason if the model has no score for some of its training `rows` (N, d)."""
+    """Return the reason if the model has no score for some of its training `rows` (N, d)."""
     why = why_scoreless(judge, rows)
     return [Reason("not_finite", why)] if why else []
 
@@ -140,7 +141,7 @@ def scoreless(judge: ModelScorer, rows: Rows) -> list[Reason]:
 def refusals(
     old: Challenger, new: Challenger, agreed: Agreement, max_change: float
 ) -> list[Reason]:
-    """Why `new` may not take over from `old`; empty where it may.
+    """Why `new` may not take over from `old`; empty if it may.
 
     `agreed` is their agreement on rows that neither was trained on, `max_change` the share of them
     whose verdict may differ.

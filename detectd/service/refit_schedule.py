@@ -17,7 +17,7 @@ from detectd.service.challenger_training import comparable
 if TYPE_CHECKING:
     from detectd.service.training_window import Guarded, Window
 
-# In a backfill, batches end at multiples of so many judged events, and there a refit may be due.
+# In a backfill, batches end at multiples of this many judged events, and there a refit may be due.
 STEP = 1_000
 
 
@@ -68,7 +68,7 @@ class RefitSchedule:
         return ahead
 
     def due(self, since: Since, window: Window, seconds: float) -> bool:
-        """Return whether to train now, so many `seconds` after the last model or attempt."""
+        """Return whether to train now, that many `seconds` after the last model or attempt."""
         if window.filled < self.fewest:
             return False
         if self.max_changed_after(since) < 1.0 and not comparable(window, self.fewest):

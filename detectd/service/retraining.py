@@ -95,7 +95,7 @@ class Retrainer:
         return self._refit is not None
 
     def outcomes(self) -> list[Outcome]:
-        """How refits have ended since this was asked before."""
+        """Return how refits have ended since this was asked before."""
         outcomes, self._outcomes = self._outcomes, []
         return outcomes
 
@@ -166,7 +166,7 @@ class Retrainer:
         self.restore(self._state)
 
     def succeed(self, champion: Serving, options: RetrainingOptions) -> None:
-        """Another model answers from here on, wherever it came from, or the same by other terms."""
+        """Go on under another champion, or the same one under other terms."""
         another = champion.model.version != self.champion.model.version
         self.champion, self.options = champion, options
         if another:
@@ -176,7 +176,7 @@ class Retrainer:
             self._set_guard()
 
     def advance(self, hold: Callable[[], None]) -> Serving | None:
-        """Between two batches: begin a refit that is due, and give its model when it is accepted.
+        """Begin a refit that is due, between two batches; return its model when it is accepted.
 
         Over a file that is not followed this waits, and calls `hold` again and again meanwhile.
         """
@@ -291,7 +291,8 @@ def of_another_champion(past: dict[str, Any]) -> dict[str, Any]:
 
 
 def begun(options: RetrainingOptions, store: Store, champion: Serving) -> Retrainer:
-    """A `Retrainer` with an empty window. Raises DetectdError if the store cannot keep it."""
+    """Return a `Retrainer` with an empty window. Raises DetectdError if the store cannot keep
+    it."""
     with contextlib.ExitStack() as undone:
         try:
             retrainer = Retrainer(options, store, champion)

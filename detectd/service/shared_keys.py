@@ -24,7 +24,7 @@ from detectd.pipeline.vectors import partition_of
 from detectd.service import key_records
 from detectd.service.key_records import COUNTERS, LAYOUTS, Names
 from detectd.service.key_rows_read import RowsRead
-from detectd.sources.kafka import offsets_in
+from detectd.sources.kafka_position import offsets_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -143,7 +143,7 @@ class SharedKeys:
         """
         self._going = {}
         found: list[KeyRecord] = []
-        for (topic, partition), after in offsets_in(dict(position)).items():
+        for (topic, partition), after in offsets_in(position).items():
             name = f"{topic}/{partition}"
             known = self._known.get(name)
             if known and (known.stale or self._tables.of(name).changed):

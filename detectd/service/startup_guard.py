@@ -26,16 +26,16 @@ class StartupGuard:
         self._bytes = 0
 
     def end(self) -> None:
-        """This configuration has been seen to fit the stream."""
+        """Note that this configuration has been seen to fit the stream."""
         self._held, self._bytes = None, 0
 
     def begin_again(self) -> None:
-        """What was held back will be answered again."""
+        """Forget what was held back: it will be answered again."""
         if self._held is not None:
             self._held, self._bytes = [], 0
 
     def pass_on(self, outgoing: list[Outgoing], *, last: bool) -> list[Outgoing] | None:
-        """What may be committed now; None while that is undecided.
+        """Return what may be committed now; None while that is undecided.
 
         Raises ConfigError if the first `limit` outputs, or as many as may be held in memory, are
         all dead letters. A bounded stream that ends before that is passed on as it is.

@@ -29,7 +29,8 @@ class StoreMaintenance:
         self._served = store.holder()
 
     def recorded(self, version: str) -> dict[str, Any]:
-        """What this process, or the one that it goes on from, has recorded under `version`."""
+        """Return what this process, or the one that it goes on from, has recorded under
+        `version`."""
         try:
             return self._counts.read(version)
         except (OSError, DetectdError) as failed:
@@ -39,7 +40,7 @@ class StoreMaintenance:
     def begin_again(self) -> None:
         """Forget what ended processes have recorded in an earlier run of the stream."""
         try:
-            self._counts.begin_anew()
+            self._counts.begin_again()
         except (OSError, DetectdError) as failed:
             log.warning("stats.remove_failed", reason=str(failed))
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 
 def with_tail(normal: Rows, before: Rows, suspicious: npt.NDArray[np.bool_]) -> Rows:
-    """The newest of the rows `normal` (k, d), and among them suspicious ones of `before` (N, d).
+    """Return the newest of the rows `normal` (k, d), and among them suspicious ones of `before` (N,
+    d).
 
     `suspicious` (N,) says which those are. The tail is spread evenly, since the later part of the
     rows may calibrate.

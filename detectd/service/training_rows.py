@@ -82,7 +82,7 @@ class TrainingRows:
         return state
 
     def on_commit(self) -> None:
-        """The latest `snapshot` has been committed."""
+        """Let the rows of the latest `snapshot` count: it is committed."""
         self._file.on_commit()
         if self._waiting:
             self._waiting.on_commit()

@@ -59,7 +59,7 @@ class Guard:
 
 
 def guard(guarded: Guarded, contamination: float, abstention: float) -> Guard:
-    """The guard under a model: γ for anomalies, `abstention` for what it abstains from.
+    """Return the guard under a model: γ for anomalies, `abstention` for what it abstains from.
 
     Give the upper bound of the promise for the latter: under its mean a sound model's rows would
     be turned away half of the time.
@@ -107,7 +107,7 @@ class Window:
     def add(self, rows: Rows, verdicts: Verdicts) -> Ints:
         """Offer rows (k, width) with their verdicts (k,), codes of `rejection.zone`.
 
-        Gives the place (k,) of each in the window, −1 where it did not enter. A later row may have
+        Gives the place (k,) of each in the window, −1 if it did not enter. A later row may have
         taken the place of an earlier one.
         """
         shares = np.ones(3)
@@ -128,7 +128,8 @@ class Window:
         return places
 
     def rows(self, scored: int | None = None) -> Rows:
-        """A copy of the rows (k, width), oldest first: all, or those `scored` with that verdict."""
+        """Return a copy of the rows (k, width), oldest first: all, or those `scored` with that
+        verdict."""
         order = np.argsort(self._numbers[: self.filled])
         return self._rows[order if scored is None else order[self._verdicts[order] == scored]]
 
@@ -148,7 +149,7 @@ class Window:
         )
 
     def entries(self, places: Ints) -> npt.NDArray[np.void]:
-        """What stands at the places (k,), oldest first, to be put back by `restore`."""
+        """Return what stands at the places (k,), oldest first, to be put back by `restore`."""
         places = places[np.argsort(self._numbers[places])]
         found = np.empty(len(places), dtype=entry(self.width))
         found["number"], found["place"] = self._numbers[places], places
@@ -165,14 +166,15 @@ class Window:
         self._held[:] = np.bincount(self._verdicts[: self.filled], minlength=3)
 
     def clear(self) -> None:
-        """Begin anew."""
+        """Begin again."""
         self.offered = 0
         self._numbers.fill(-1)
         self._held.fill(0)
 
 
 def entry(width: int) -> np.dtype[np.void]:
-    """A row of the window as bytes: its number in the stream, its place, its verdict, itself."""
+    """Return a row of the window as bytes: its number in the stream, its place, its verdict,
+    itself."""
     fields = [("number", "<i8"), ("place", "<i4"), ("verdict", "<i4"), ("row", "<f8", (width,))]
     return np.dtype(fields)
 
@@ -190,7 +192,7 @@ def _enter(
     held: Ints,
     places: Ints,
 ) -> int:
-    """How many rows have been offered now. The last five are changed in place."""
+    """Return how many rows have been offered now. The last five are changed in place."""
     size = numbers.shape[0]
     for i in range(rows.shape[0]):
         verdict = verdicts[i]

@@ -66,7 +66,7 @@ class RowLog:
         self._file = file
 
     def _locked(self, directory: Path) -> int | None:
-        """The file, locked; None if whoever held it has removed it meanwhile."""
+        """Return the file, locked; None if the process that held it has removed it meanwhile."""
         file = locked_file(
             self.path,
             f"{directory}: another detectd is collecting training rows here; wait until it has its "
@@ -142,7 +142,7 @@ class RowLog:
         return Collected(rows, len(np.unique(kept["partition"])), len(np.unique(keys)), covered)
 
     def done(self) -> None:
-        """The model is stored; the rows are in it."""
+        """Remove the file: the model is stored, with the rows in it."""
         self.path.unlink(missing_ok=True)
         self.close()
 
@@ -176,7 +176,7 @@ class RowLog:
             raise explained(failed, f"models.directory: {self.path} cannot be written") from None
 
     def _restore(self, state: dict[str, Any]) -> bool:
-        """Whether the entries that a commit counts are there, and are the collection now."""
+        """Return whether the entries that a commit counts are there, and are the collection now."""
         size = state["rows"] * self._entry.itemsize
         if os.fstat(self._file).st_size < size:
             return False
@@ -204,7 +204,7 @@ class RowLog:
 
 
 def _entry(width: int) -> np.dtype[np.void]:
-    """An entry of the sample, as bytes: its place, where it comes from, and itself."""
+    """Return an entry of the sample, as bytes: its place, where it comes from, and itself."""
     return np.dtype(
         [
             ("place", "<i8"),

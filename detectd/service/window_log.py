@@ -6,8 +6,8 @@ same rows. Rows that were replaced stay in the file until it holds two windows; 
 begins a new file, and the old one goes when a commit has named the new one.
 
 With `sync` that outlives a power cut. Without, it outlives the process; after a power cut the
-numbers of the rows tell a file that is not whole, and the window begins anew. A full disk costs the
-file, not the window: it stays in memory, and is written again once as many rows have come as it
+numbers of the rows tell a file that is not whole, and the window begins again. A full disk costs
+the file, not the window: it stays in memory, and is written again once as many rows have come as it
 holds.
 """
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 class WindowFile:
     """Keeps `window` in `directory`, for one process at a time; `name` begins its files' names.
 
-    `trouble` says why the window is not on the disk at the moment, None where it is. Raises
+    `trouble` says why the window is not on the disk at the moment, None if it is. Raises
     DirectoryLockedError if another process keeps its own there, ConfigError if nothing can be
     written.
     """
@@ -62,9 +62,9 @@ class WindowFile:
         )
 
     def restore(self, state: dict[str, Any]) -> bool:
-        """Go on from the `snapshot` of the last commit, {} where there is none.
+        """Go on from the `snapshot` of the last commit, {} if there is none.
 
-        False where its rows are gone, damaged, or those of another window: it then begins anew.
+        False if its rows are gone, damaged, or those of another window: it then begins again.
         """
         self._let_go()
         self.window.clear()
@@ -83,7 +83,7 @@ class WindowFile:
         places = self.window.add(rows, verdicts)
         if self.trouble is not None and self.window.offered < self._retry_at:
             return
-        # Where several rows took one place, the last of them is there.
+        # If several rows took one place, the last of them is there.
         entered = np.unique(places[places >= 0])
         try:
             if self._file < 0 or self._written + len(entered) > 2 * self.window.size:
@@ -97,7 +97,7 @@ class WindowFile:
             self._retry_at = self.window.offered + self.window.size
 
     def snapshot(self) -> dict[str, Any]:
-        """For the commit. Empty where the window is not on the disk."""
+        """For the commit. Empty if the window is not on the disk."""
         if self._file < 0:
             return {}
         return {
@@ -108,7 +108,7 @@ class WindowFile:
         }
 
     def on_commit(self) -> None:
-        """The latest `snapshot` has been committed: files that it does not name may go."""
+        """Remove files that the latest snapshot, which is committed, does not name."""
         if self._others:
             for path in self._directory.glob(self._names):
                 if path.name != self._name:
@@ -126,7 +126,7 @@ class WindowFile:
         return [self.window.kind, self.window.size, self.window.width]
 
     def _begin_file(self) -> None:
-        """What the window holds, in a file that no commit has named yet."""
+        """Write what the window holds to a file that no commit has named yet."""
         self._let_go()
         self._name = self._names.replace("*", secrets.token_hex(8))
         self._others = True
@@ -149,7 +149,7 @@ class WindowFile:
         self._written += len(entries)
 
     def _read(self, state: dict[str, Any]) -> Entries | None:
-        """The entries that the commit counts; None where they are not there as they were."""
+        """Return the entries that the commit counts; None if they are not there as they were."""
         kind, count = entry(self.window.width), state["written"]
         try:
             content = (self._directory / state["file"]).read_bytes()[: count * kind.itemsize]

@@ -119,6 +119,6 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment before what the file says, and nothing else."""
+        """Return the environment before what the file says, and nothing else."""
         tables = overrides(settings_cls, os.environ).tables
         return (InitSettingsSource(settings_cls, tables), init_settings)

@@ -57,7 +57,7 @@ class SourceSettings(Section):
         return self
 
     def row_format(self, path: Path | None) -> RowFormat:
-        """The format of a file's records: by its name, else as configured, else JSON."""
+        """Return the format of a file's records: by its name, else as configured, else JSON."""
         suffixes = path.suffixes if path else []
         named = next((SUFFIXES[end] for end in reversed(suffixes) if end in SUFFIXES), None)
         if self.format in ("json", "csv") and (path == self.path or named is None):

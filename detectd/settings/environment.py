@@ -2,7 +2,8 @@
 
 A variable holds text. What its key takes says how that is read: text stays text, a list or a table
 is JSON, and where a key takes several kinds of values, or any, the text is a number, true or false
-if it looks like one. A key that may be unset is unset by an empty variable.
+if it looks like one. If a key takes text or a list, what begins with a bracket is a list. A key
+that may be unset is unset by an empty variable.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def overrides(settings: type[BaseModel], environment: Mapping[str, str]) -> Over
 
 
 def variables(table: type[BaseModel], prefix: str = PREFIX) -> Iterator[str]:
-    """The variable of each key."""
+    """Yield the variable of each key."""
     for key, kind in _keys(table).items():
         name = f"{prefix}{key}".upper()
         if _is_section(kind):
@@ -100,7 +101,7 @@ def _is_of_others(name: str) -> bool:
 
 
 def _location(table: type[BaseModel], parts: list[str]) -> tuple[str, ...] | None:
-    """The key that a variable means; None if there is no such key."""
+    """Return the key that a variable means; None if there is no such key."""
     first, *rest = parts
     keys = _keys(table)
     key = next((key for key in keys if key.lower() == first.lower()), None)
@@ -118,7 +119,7 @@ def _location(table: type[BaseModel], parts: list[str]) -> tuple[str, ...] | Non
 
 
 def _keys(table: type[BaseModel]) -> dict[str, Any]:
-    """The keys of a table, and what each takes."""
+    """Return the keys of a table, and what each takes."""
     return {key: field.annotation for key, field in table.model_fields.items()}
 
 
@@ -140,7 +141,8 @@ def _put(tables: dict[str, Any], location: tuple[str, ...], value: Any) -> None:
 
 
 def _read(table: type[BaseModel], location: tuple[str, ...], text: str) -> Any:
-    """The value of a variable. Raises ValueError if the text is not how its key is written."""
+    """Return the value of a variable. Raises ValueError if the text is not how its key is
+    written."""
     key, *rest = location
     kind = _keys(table)[key]
     if _is_section(kind):
@@ -151,11 +153,13 @@ def _read(table: type[BaseModel], location: tuple[str, ...], text: str) -> Any:
 
 
 def _of_kind(annotation: Any, text: str) -> Any:
-    """The value of a key, which takes what its annotation says."""
+    """Return the value of a key, which takes what its annotation says."""
     kinds = _choices(annotation)
     if type(None) in kinds and not text:
         return None
     if any(map(_is_list, kinds)):
+        if str in kinds and not text.lstrip().startswith("["):
+            return text
         return _json(text, list, 'a list is written as JSON: ["a", "b"]')
     if any(map(_is_table, kinds)):
         return _json(text, dict, 'a table is written as JSON: {"key": 1}')
@@ -190,7 +194,7 @@ def _json(text: str, kind: type, fix: str) -> Any:
 
 
 def _choices(annotation: Any) -> list[Any]:
-    """The kinds of values that an annotation allows."""
+    """Return the kinds of values that an annotation allows."""
     origin = get_origin(annotation)
     if origin is Annotated:
         return _choices(get_args(annotation)[0])

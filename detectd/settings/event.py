@@ -42,7 +42,7 @@ Feature = Annotated[
 ]
 
 
-def _key(given: Any) -> tuple[str, ...] | None:
+def _key(given: Any) -> str | tuple[str, ...]:
     names = [given] if isinstance(given, str) else given
     named = isinstance(names, (list, tuple)) and all(isinstance(each, str) for each in names)
     if not named or not names:
@@ -52,12 +52,12 @@ def _key(given: Any) -> tuple[str, ...] | None:
     twice = next((name for name in names if list(names).count(name) > 1), None)
     if twice is not None:
         raise ValueError(f"{twice!r} is listed twice; list each field once")
-    return tuple(names)
+    return given if isinstance(given, str) else tuple(names)
 
 
 # A name, or several: the key is what the event has of all of them.
 Key = Annotated[
-    tuple[str, ...],
+    str | tuple[str, ...],
     PlainValidator(_key, json_schema_input_type=Name | Annotated[list[Name], Field(min_length=1)]),
 ]
 
@@ -106,6 +106,13 @@ class EventSettings(Section):
             if twice:
                 raise ValueError(f"{twice[0]!r} is listed twice; {advice}")
         return declared
+
+    @property
+    def key_fields(self) -> tuple[str, ...]:
+        """The fields whose values are the key."""
+        if self.key is None:
+            return ()
+        return (self.key,) if isinstance(self.key, str) else self.key
 
     @property
     def declared(self) -> tuple[Declared, ...]:

@@ -37,7 +37,7 @@ MARKS = {
     codecs.BOM_UTF16_BE: "UTF-16",
 }
 
-# What pydantic says of a wrong value, where its own words do not say how to mend it.
+# What pydantic says of a wrong value, where its own words do not say how to fix it.
 PLAIN_WORDS = {
     "missing": "is required and not set",
     "bool_type": "must be true or false, without quotes",
@@ -63,7 +63,7 @@ class Loaded(NamedTuple):
 
 
 def load(path: Path) -> Settings:
-    """The settings of the file at `path`, overridden by the environment, its paths absolute.
+    """Return the settings of the file at `path`, overridden by the environment, its paths absolute.
 
     Raises ConfigError with one line per mistake, each naming the file (or the variable), the key
     and the fix.
@@ -72,7 +72,7 @@ def load(path: Path) -> Settings:
 
 
 def examine(path: Path) -> Loaded:
-    """As `load`, with what else there is to say."""
+    """Load the settings as `load` does, with what else there is to say."""
     path = path.absolute()
     settings = settle(read(path), str(path))
     variables = overrides(Settings, os.environ)
@@ -81,7 +81,7 @@ def examine(path: Path) -> Loaded:
 
 
 def settle(written: dict[str, Any], origin: str) -> Settings:
-    """The settings of what was written in a file, or on the command line. See `load`."""
+    """Return the settings of what was written in a file, or on the command line. See `load`."""
     names = overrides(Settings, os.environ).names
     try:
         settings = Settings(**written)
@@ -94,7 +94,7 @@ def settle(written: dict[str, Any], origin: str) -> Settings:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The tables of a TOML file, not looked at yet. Raises ConfigError if it is none."""
+    """Return the tables of a TOML file, not looked at yet. Raises ConfigError if it is none."""
     try:
         return tomllib.loads(decoded(path.read_bytes()))
     except FileNotFoundError:
@@ -160,13 +160,13 @@ def _explain(errors: Iterable[ErrorDetails], origin: str, names: Names) -> Itera
 
 
 def _dotted(location: Iterable[str | int]) -> str:
-    """A key, with its place in a list: event.features[2]."""
+    """Return a key, with its place in a list: event.features[2]."""
     parts = (f".{part}" if isinstance(part, str) else f"[{part}]" for part in location)
     return "".join(parts).removeprefix(".")
 
 
 def _variable(location: list[str], names: Names) -> str | None:
-    """The environment variable that set the key, or a table that it is in."""
+    """Return the environment variable that set the key, or a table that it is in."""
     tables = itertools.accumulate((part,) for part in location)
     return next((names[table] for table in tables if table in names), None)
 

@@ -54,7 +54,7 @@ class _Relative(NamedTuple):
 def resolve(
     settings: Settings, config: Path, by_variable: Collection[tuple[str, ...]]
 ) -> tuple[Settings, list[str]]:
-    """The same settings with absolute paths, and a warning for each that may surprise.
+    """Return the same settings with absolute paths, and a warning for each that may surprise.
 
     `by_variable` names the (section, key) that the environment sets.
     """
@@ -93,7 +93,7 @@ def _paths(settings: Settings) -> Iterator[tuple[str, str, Path, list[object]]]:
 
 
 def _marks(field: FieldInfo) -> list[object]:
-    """What is said of a path: pydantic keeps it apart unless the path may be left out."""
+    """Return what is said of a path: pydantic keeps it apart unless the path may be left out."""
     inner = [mark for each in get_args(field.annotation) for mark in get_args(each)]
     return [*field.metadata, *inner]
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def read_secret(key: str, path: Path) -> str:
-    """The secret in the file, looked up among systemd's credentials first.
+    """Return the secret in the file, looked up among systemd's credentials first.
 
     Raises ConfigError, which names the `key` of the configuration but nothing of the secret.
     """
@@ -57,7 +57,7 @@ def exposed(settings: Settings) -> Iterator[str]:
 def in_the_clear(settings: Settings) -> Iterator[str]:
     """Yield a line for each secret that is sent over a network without encryption.
 
-    SCRAM sends none, and what stays on this host meets nobody.
+    SCRAM sends none, and what stays on this host meets no network.
     """
     kafka, registry, server = settings.kafka, settings.schema_registry, settings.server
     bare = kafka.security_protocol == "SASL_PLAINTEXT"
@@ -88,7 +88,7 @@ def _is_bare(url: str) -> bool:
 
 
 def _is_near(url: str) -> bool:
-    """Whether the host of the address is this one."""
+    """Return whether the host of the address is this one."""
     try:
         host = urlsplit(url).hostname or ""
         return host == "localhost" or ip_address(host).is_loopback
@@ -102,7 +102,7 @@ def _found(path: Path) -> Path:
 
 
 def _open_to_all(path: Path) -> bool:
-    """Whether others may read the file, and enter all the directories that it is in."""
+    """Return whether others may read the file, and enter all the directories that it is in."""
     try:
         above = path.resolve().parents
         return bool(path.stat().st_mode & stat.S_IROTH) and all(

@@ -93,6 +93,6 @@ class TrainingSettings(Section):
 
 
 class DriftSettings(Section):
-    """How the promise is watched: one false alarm in so many events on average."""
+    """How the promise is watched: one false alarm in N events on average."""
 
     average_run_length: float = Field(default=1e7, ge=100, allow_inf_nan=False)

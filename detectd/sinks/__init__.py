@@ -2,7 +2,7 @@
 
 Outputs and the source's position are one commit, and the sink makes it. After a crash at any
 moment the outputs hold exactly what the last finished `commit` had written, and `open` tells the
-position of that commit. Where the medium cannot do that (a pipe), the sink says so in the table of
+position of that commit. If the medium cannot do that (a pipe), the sink says so in the table of
 guarantees, `detectd.sinks.delivery`.
 
 `file_reader` and `kafka_reader` are the other side: what a sink has written, committed records
@@ -34,7 +34,7 @@ class Sink(Protocol):
     """What the loop needs of an output."""
 
     def limits(self) -> Mapping[Topic, int]:
-        """How many bytes an output may have, where there is a limit; known after `open`."""
+        """Return how many bytes an output may have, if there is a limit; known after `open`."""
         return {}
 
     def open(self) -> Position | None:

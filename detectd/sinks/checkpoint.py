@@ -106,7 +106,7 @@ class Checkpoint:
         return replace(changed, rotated=end, replayed=replayed, former=former)
 
     def replayed_to(self, replayed: int) -> Checkpoint:
-        """Return the checkpoint once so many bytes of dead letters have been answered again."""
+        """Return the checkpoint once that many bytes of dead letters have been answered again."""
         waiting = tuple(each for each in self.former if each.start + each.length > replayed)
         return replace(self, replayed=replayed, former=waiting)
 

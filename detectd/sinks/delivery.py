@@ -11,7 +11,7 @@ EXACTLY_ONCE = {
 
 
 def guarantee(source: str, sink: str, *, transactional: bool = True) -> str:
-    """The delivery guarantee of a pair of kinds, in one line."""
+    """Return the delivery guarantee of a pair of kinds, in one line."""
     if not transactional:
         return f"{source} to {sink}: at least once (the offsets follow the outputs)"
     how = EXACTLY_ONCE.get((source, sink))

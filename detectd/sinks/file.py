@@ -60,7 +60,7 @@ class FileSink(Sink):
         self.last = Checkpoint()
 
     def open(self) -> Position | None:
-        """See `Sink`. Raises ConfigError where the directory cannot be used as it is."""
+        """See `Sink`. Raises ConfigError if the directory cannot be used as it is."""
         try:
             private_directories.make(
                 "sink.directory",
@@ -110,7 +110,7 @@ class FileSink(Sink):
         try:
             # 1. The files that are at the outputs' paths now, known before anything is in them.
             self._follow_rotations()
-            # 2. The records behind those of the last commit; nobody counts on them yet.
+            # 2. The records behind those of the last commit; they do not count yet.
             added = {
                 topic: self._outputs[topic].append(_lines(values))
                 for topic, values in content.items()
@@ -195,7 +195,7 @@ class FileSink(Sink):
     def _take_lock(self) -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         self._lock = os.open(self.directory / ".lock", flags, 0o600)
-        # Whoever could read it could hold it.
+        # A user who could read it could hold it.
         os.fchmod(self._lock, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -40,7 +40,7 @@ class FileOutputs:
         self._check_owners = check_owners
 
     def follow(self, topic: Topic, stop: Stop, last: int = 0) -> Iterator[list[Record]]:
-        """The `last` that are there, then what is committed from now on, until `stop`.
+        """Yield the `last` that are there, then what is committed from now on, until `stop`.
 
         Raises DetectdError before the first run.
         """
@@ -70,12 +70,12 @@ class FileOutputs:
                 file.close()
 
     def last(self, topic: Topic, count: int) -> list[Record]:
-        """The last `count` that are there, in their order. Raises as `follow`."""
+        """Return the last `count` that are there, in their order. Raises as `follow`."""
         return self._last(topic, count, self._committed())
 
     def all(self, topic: Topic, since_ms: int | None = None) -> Iterator[list[Record]]:  # noqa: ARG002
-        """All that are there, rotated files first. `since_ms` leaves out none: an output's events
-        come in any order of time. Raises as `follow`."""
+        """Yield all that are there, rotated files first. `since_ms` leaves out none: an output's
+        events come in any order of time. Raises as `follow`."""
         committed = self._committed()
         for place in reversed(output_history.rotated(self._path(topic))):
             yield from output_history.everything(place)
@@ -101,7 +101,7 @@ class FileOutputs:
     def _current_until(
         self, topic: Topic, committed: Checkpoint
     ) -> Iterator[tuple[IO[bytes] | None, int]]:
-        """The file that the checkpoint names, and how much of it counts.
+        """Return the file that the checkpoint names, and how much of it counts.
 
         None if it has been rotated since: then it is found among those that were.
         """
@@ -114,7 +114,7 @@ class FileOutputs:
             yield file, min(committed.lengths.get(topic, 0), size)
 
     def dead_letters(self, *, replayed: bool) -> Iterator[Batch]:
-        """All that are there now, or those behind the last replay. Raises as `follow`.
+        """Yield all that are there now, or those behind the last replay. Raises as `follow`.
 
         Those that wait for a replay are found in files that were rotated away, too.
         """
@@ -148,7 +148,7 @@ class FileOutputs:
             raise explained(failed, f"{place}: cannot be read") from None
 
     def replay_sink(self) -> Sink:
-        """The sink for a replay, not opened: the service must be stopped."""
+        """Return the sink for a replay, not opened: the service must be stopped."""
         return ReplaySink(self.directory, fsync=self._fsync, check_owners=self._check_owners)
 
     def _committed(self) -> Checkpoint:
@@ -160,7 +160,7 @@ class FileOutputs:
         return last
 
     def _place(self, path: Path, piece: MovedOutput) -> Path | None:
-        """Where the dead letters lie now; None if they are gone."""
+        """Return where the dead letters lie now; None if they are gone."""
         if piece.mark is None:  # An earlier version wrote the checkpoint.
             return path
         with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
@@ -172,7 +172,7 @@ class FileOutputs:
         return self.directory / f"{topic}.jsonl"
 
     def _current(self, topic: Topic, mark: Mark | None) -> IO[bytes] | None:
-        """The file that the checkpoint names; None while another is at its path."""
+        """Return the file that the checkpoint names; None while another is at its path."""
         path = self._path(topic)
         try:
             file = path.open("rb")
@@ -193,7 +193,7 @@ def _records(file: IO[bytes], topic: Topic, begin: int, end: int) -> Iterator[li
 
 
 def _blocks(file: IO[bytes], path: Path, begin: int, end: int) -> Iterator[tuple[int, list[bytes]]]:
-    """The lines between two bytes, a block at a time, and where each block begins."""
+    """Yield the lines between two bytes, a block at a time, and where each block begins."""
     file.seek(begin)
     while begin < end:
         lines = file.readlines(min(BLOCK, end - begin))

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-# Brokers forget offsets and transactional ids that nobody has written for a week.
+# Brokers forget offsets and transactional ids that were not written for a week.
 REFRESH_SECONDS = 3600.0
 
 # What the brokers' default allows a record to have, and what a batch of one adds to its bytes.
@@ -102,9 +102,9 @@ class KafkaSink(Sink):
     def open(self) -> Position | None:
         """Take over the transactional id, and tell the position of its last finished commit.
 
-        After a commit from Kafka `source` holds no offsets: the group has them.
-        Raises ConfigError where a topic does not exist, Interrupted where no broker answers,
-        RefusedError where a broker refuses us.
+        After a commit from Kafka `source` holds no offsets: the group has them. Raises ConfigError
+        if a topic does not exist, BrokerUnavailableError if no broker answers, RefusedError if a
+        broker refuses us.
         """
         self._addresses.require_topics(self._creation)
         self._limits = self._look_for_limits()
@@ -127,7 +127,7 @@ class KafkaSink(Sink):
         return self._committed
 
     def _connect(self) -> None:
-        """A producer that alone has our transactional id."""
+        """Make a producer that alone has our transactional id."""
         self._producer = self._client.transport.Producer(self._client, self._id, self._batch_bytes)
         if self._id is not None:
             self._producer.take_over()
@@ -193,7 +193,7 @@ class KafkaSink(Sink):
         kept = local.restore()
         if kept is None or "group" not in kept["source"]:
             return kept
-        # The group may have gone on without us; the source takes these where it has not.
+        # The group may have gone on without us; the source takes these if it has not.
         source = kept["source"]
         offsets = {"remembered": source.get("offsets", {})}
         others = {key: value for key, value in source.items() if key != "offsets"}
@@ -211,8 +211,8 @@ class KafkaSink(Sink):
             self._producer.begin()
             # 2. Hand over the records, and see that the brokers have every one.
             self._producer.write(outputs)
-            # 3. Add how far the stream has been answered, as whoever read it: the brokers refuse
-            #    it where the partitions have gone to another member since.
+            # 3. Add how far the stream has been answered, as the member that read it: the brokers
+            #    refuse it if the partitions have gone to another member since.
             if group is None:
                 self._producer.add_offsets(offsets, self._own_group, None)
             else:
@@ -232,7 +232,8 @@ class KafkaSink(Sink):
             raise
 
     def _whose(self, fenced: FencedError, began: tuple[float, float]) -> DetectdError:
-        """Whether another process has our transactional id, or our transaction took too long.
+        """Return whether another process has our transactional id, or our transaction took too
+        long.
 
         Brokers end a transaction that is not finished in time. One that they end sooner was ended
         for another process. The clock of a machine that slept may have stood still, so both count.
@@ -250,10 +251,10 @@ class KafkaSink(Sink):
     def _require_deliverable(
         self, outputs: Sequence[ProducerRecord], refused: RecordsRefused
     ) -> None:
-        """Raise Undeliverable with the outputs that are refused, or go on in smaller batches.
+        """Raise UndeliverableError with the outputs that are refused, or go on in smaller batches.
 
         A batch may be too large though none of its records is, if we may not know the limit or it
-        has been changed; smaller ones have an end, and then this raises Interrupted.
+        has been changed; smaller ones have an end, and then this raises BrokerUnavailableError.
         """
         found = dict(refused.certain)
         if not found or refused.suspects:
@@ -280,7 +281,7 @@ class KafkaSink(Sink):
             )
 
     def _offsets(self, position: Position) -> dict[Place, tuple[int, str]]:
-        """The offsets that say `position`, each with its metadata."""
+        """Return the offsets that say `position`, each with its metadata."""
         group = position.source.get("group")
         number = self._commits + 1
         source = position.source if group is None else {"group": group}

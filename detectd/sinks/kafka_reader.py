@@ -17,7 +17,7 @@ from detectd.pipeline.records import Record, Topic
 from detectd.sinks.kafka import KafkaSink
 from detectd.sinks.local_position import LocalPosition, path_of
 from detectd.sources import Batch
-from detectd.sources.kafka import offsets_in
+from detectd.sources.kafka_position import offsets_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -53,7 +53,7 @@ class KafkaOutputs:
         self._state_directory = state_directory
 
     def follow(self, topic: Topic, stop: Stop, last: int = 0) -> Iterator[list[Record]]:
-        """The `last` that are there, then what is committed from now on, until `stop`.
+        """Yield the `last` that are there, then what is committed from now on, until `stop`.
 
         Raises ConfigError without the topic.
         """
@@ -69,14 +69,14 @@ class KafkaOutputs:
                     yield records(found)
 
     def last(self, topic: Topic, count: int) -> list[Record]:
-        """The last `count` that are there, by their timestamps. Raises as `follow`."""
+        """Return the last `count` that are there, by their timestamps. Raises as `follow`."""
         places = partitions(self._client, f"topics.{topic}", self._topics[topic])
         with closing(onlooker(self._client)) as reader, explained("reading"):
             reader.assign(places)
             return _last(reader, reader.end_offsets(places), count)
 
     def all(self, topic: Topic, since_ms: int | None = None) -> Iterator[list[Record]]:
-        """All that are there, each partition in its order. Raises as `follow`.
+        """Yield all that are there, each partition in its order. Raises as `follow`.
 
         Some that are older than `since_ms` are left out, but none that is not: those before the
         first of its partition that is not older, where markers of transactions count, too.
@@ -94,7 +94,7 @@ class KafkaOutputs:
                 yield found
 
     def dead_letters(self, *, replayed: bool) -> Iterator[Batch]:
-        """All that are there now, or those behind the last replay. Raises as `follow`."""
+        """Yield all that are there now, or those behind the last replay. Raises as `follow`."""
         topic = self._topics[Topic.DEAD_LETTER]
         places = partitions(self._client, f"topics.{Topic.DEAD_LETTER}", topic)
         done = {} if replayed else self._replayed()
@@ -109,7 +109,7 @@ class KafkaOutputs:
                 yield Batch(found, self._mark(place, after))
 
     def replay_sink(self) -> Sink:
-        """The sink for a replay, not opened; services may go on beside it."""
+        """Return the sink for a replay, not opened; services may go on beside it."""
         return KafkaSink(
             self._client,
             self._topics,
@@ -125,7 +125,7 @@ class KafkaOutputs:
         found = groups.committed(self._client)
         name = self._client.transactional_id
         if not found and self._state_directory and name:
-            # The brokers forget a group that nobody has used for a week.
+            # The brokers forget a group that was not used for a week.
             path = path_of(self._state_directory, name)
             copy = LocalPosition(self._client, path, self._topics[Topic.NORMAL])
             copy.open()
@@ -136,7 +136,7 @@ class KafkaOutputs:
 def _between(
     reader: Any, begins: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]
 ) -> Iterator[tuple[TopicPartition, list[Record], int]]:
-    """The records of each partition between two offsets, and the offset behind them.
+    """Yield the records of each partition between two offsets, and the offset behind them.
 
     `reader` is assigned to partitions that are all among them.
     """
@@ -150,7 +150,7 @@ def _between(
 
 
 def _last(reader: Any, ends: Mapping[TopicPartition, int], count: int) -> list[Record]:
-    """The last `count` records before `ends`, by their timestamps.
+    """Return the last `count` records before `ends`, by their timestamps.
 
     Offsets are not records, as transactions end in markers, so it looks farther back until each
     partition has given `count` or all that it has.

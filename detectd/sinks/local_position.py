@@ -1,6 +1,6 @@
 """A copy on disk of the position that the Kafka sink commits, for when the brokers forget it.
 
-Brokers delete the offsets of a group that nobody has used for `offsets.retention.minutes`, a week
+Brokers delete the offsets of a group that was not used for `offsets.retention.minutes`, a week
 by default. A service that was down for longer would answer its whole file once more. So the sink
 also keeps the position in a file, written before each transaction:
 
@@ -17,7 +17,7 @@ moment, with a start within the week, is decided by the transaction. Without it 
     it is not there                  the position is that of `committed`
 
 The last case answers one batch twice, at most, if the process died after that very transaction, was
-away for a week, and the output has been deleted or lies behind `TAIL` others since. To begin anew
+away for a week, and the output has been deleted or lies behind `TAIL` others since. To begin again
 on purpose, remove the file together with the group's offsets.
 
 A Kafka source's offsets are those of the partitions that this process has committed; they count
@@ -99,7 +99,7 @@ class LocalPosition:
                 "sink.position_restored",
                 path=str(self._path),
                 reason="the brokers have forgotten it",
-                hint="to begin anew, stop the service and remove the file",
+                hint="to start over, stop the service and remove the file",
             )
         return self._committed
 
@@ -123,12 +123,12 @@ class LocalPosition:
         self._write()
 
     def finish(self) -> None:
-        """The pending commit has been made; the next `prepare` or `rest` writes so."""
+        """Note that the pending commit has been made; the next `prepare` or `rest` writes so."""
         self._committed, self._pending = self._pending, None
         self._settled = False
 
     def rest(self) -> None:
-        """Nothing is to be committed now: write that nothing is pending, unless it is written."""
+        """Write that nothing is pending, unless it is written."""
         if not self._settled and self._pending is None:
             self._write()
 
@@ -156,7 +156,7 @@ class LocalPosition:
         self._settled = self._pending is None
 
     def _is_written(self, commit: dict[str, Any]) -> bool:
-        """Whether the commit's last output is among the last records of its topic."""
+        """Return whether the commit's last output is among the last records of its topic."""
         wanted = commit.get("output")
         if not wanted:
             return False

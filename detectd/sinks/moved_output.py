@@ -41,7 +41,7 @@ def find(path: Path, length: int, mark: Mark) -> Iterator[Path]:
                 continue
             if _holds(place, length, mark):
                 yield place
-        except FileNotFoundError:  # Whoever rotates is at work.
+        except FileNotFoundError:  # A rotation is under way.
             continue
         except DAMAGED:
             continue
@@ -89,7 +89,7 @@ def _repack(place: Path, length: int) -> None:
 
 
 def _candidates(directory: Path) -> Iterator[Path]:
-    """The files in the directory, and in those directly below it: logrotate's olddir."""
+    """Yield the files in the directory, and in those directly below it: logrotate's olddir."""
     for entry in sorted(directory.iterdir()):
         if entry.name.startswith("."):
             continue

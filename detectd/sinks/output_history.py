@@ -42,7 +42,7 @@ def rotated(path: Path) -> list[Path]:
     found: list[tuple[int, Path]] = []
     for place in chain(path.parent.glob("*"), path.parent.glob("*/*")):
         if name.fullmatch(place.name):
-            with contextlib.suppress(FileNotFoundError):  # Whoever rotates is at work.
+            with contextlib.suppress(FileNotFoundError):  # A rotation is under way.
                 status = place.stat(follow_symlinks=False)
                 if stat.S_ISREG(status.st_mode):
                     found.append((status.st_mtime_ns, place))

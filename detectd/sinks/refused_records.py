@@ -25,7 +25,7 @@ def refused_records(
     """Return the refused of `count` records with the reason of each; empty if alone none is.
 
     `attempt` writes the records of these numbers, and raises RecordsRefused with their places in
-    that write. Where the brokers name nobody, the suspects are halved until one is left.
+    that write. If the brokers name none, the suspects are halved until one is left.
     """
     deadline = time.monotonic() + seconds
     found: dict[int, Meaning] = {}

@@ -22,7 +22,7 @@ class StdoutSink(Sink):
 
     def __init__(self, descriptor: int | None = None) -> None:
         if descriptor is None:
-            if sys.stdout is None:  # Python leaves it out where it was closed at the start.
+            if sys.stdout is None:  # Python leaves it out if it was closed at the start.
                 raise ConfigError("sink.kind: stdout is closed; redirect it, or name another sink")
             descriptor = sys.stdout.fileno()
         self._descriptor = descriptor
@@ -52,4 +52,4 @@ class StdoutSink(Sink):
             raise explained(failed, "stdout cannot be written") from None
 
     def close(self) -> None:
-        """Leave the pipe to whoever opened it."""
+        """Leave the pipe to the process that opened it."""

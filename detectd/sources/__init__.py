@@ -1,7 +1,7 @@
 """Where records come from: the contract that every source keeps.
 
 A source is told once where to go on (`start`), then gives batches in order. The position in a
-batch says where to go on after that batch, so whoever stores the position together with the
+batch says where to go on after that batch, so a sink that stores the position together with the
 batch's outputs has processed each record exactly once. A source forgets nothing by itself and
 stores nothing by itself.
 """
@@ -33,7 +33,7 @@ class Batch:
 class Partition:
     """A partition of ours: records not read yet, the last one's timestamp, seconds since it came.
 
-    None where that is not known yet.
+    None if that is not known yet.
     """
 
     lag: int | None
@@ -65,17 +65,17 @@ class Source(Protocol):
     """What the loop needs of a stream. The methods with a body are for streams that are shared."""
 
     def start(self, position: dict[str, Any] | None) -> None:
-        """Go on from `position`, a `Batch.position` of an earlier run, or begin where None.
+        """Go on from `position`, a `Batch.position` of an earlier run; None for the beginning.
 
-        Raises ConfigError where the source cannot be read or is not the one of `position`.
+        Raises ConfigError if the source cannot be read or is not the one of `position`.
         """
 
     def read(self, limit: int, wait: float) -> Batch:
-        """Up to `limit` records, fewer if they occupy the bytes of a batch: see `memory`.
+        """Return up to `limit` records, fewer if they occupy the bytes of a batch: see `memory`.
 
         Waits at most `wait` seconds for the first and for the rest. An empty batch means that
-        nothing came; it still has a position. Raises Interrupted where the source is away, and
-        Revoked where records that it gave are no longer ours to answer.
+        nothing came; it still has a position. Raises BrokerUnavailableError if the source is away,
+        and PartitionsRevokedError if records that it gave are no longer ours to answer.
         """
 
     def acknowledge(self, position: dict[str, Any]) -> None:
@@ -89,7 +89,8 @@ class Source(Protocol):
         return None
 
     def begins(self) -> bool:
-        """Whether a source that was started without a position began where the stream begins."""
+        """Return whether a source that was started without a position began where the stream
+        begins."""
         return True
 
     def take_losses(self) -> Losses:
@@ -98,32 +99,34 @@ class Source(Protocol):
 
     def rewind(self) -> None:
         """Go back to the first record that has not been acknowledged."""
-        raise AssertionError("this source cannot be read again, and nobody takes its records away")
+        raise AssertionError(
+            "this source cannot be read again, and no member takes its records away"
+        )
 
     def hold(self) -> None:
-        """While the service is busy: show the others that we live. May wait a little."""
+        """Show the group that we live while the service is busy. May wait a little."""
         return
 
     def absent(self) -> str | None:
-        """What has to come into being before there is anything to read; None once it has."""
+        """Return what has to come into being before there is anything to read; None once it has."""
         return None
 
     def partitions(self) -> dict[str, Partition] | None:
-        """What is ours now, by topic/partition; empty where a source has none.
+        """Return what is ours now, by topic/partition; empty if a source has none.
 
         None while we are not in the group that shares them.
         """
         return {}
 
     def claims(self) -> Mapping[str, int]:
-        """What is ours now, by topic/partition: a number that grows each time it comes to us.
+        """Return for each topic/partition of ours a number that grows each time it comes to us.
 
         As long as it is the same, nobody else can have committed anything of the partition.
         """
         return {}
 
     def unread(self) -> int | None:
-        """How many bytes there are to read still; None if that is not known."""
+        """Return how many bytes there are to read still; None if that is not known."""
         return None
 
     def gaps(self) -> list[Gap]:
@@ -131,7 +134,7 @@ class Source(Protocol):
         return []
 
     def progress(self) -> float | None:
-        """The share of the input that has been read, in [0, 1]; None where there is no end."""
+        """Return the share of the input that has been read, in [0, 1]; None if there is no end."""
 
     def close(self) -> None:
         """Let go of what the source holds. May be called twice."""

@@ -20,7 +20,7 @@ from typing import NamedTuple
 class Beginning(NamedTuple):
     """The offset to go on from and what is passed over.
 
-    `lost` counts the records that nobody can read any more. `reset` says that the brokers' log is
+    `lost` counts the records that can no longer be read. `reset` says that the brokers' log is
     not the one that was read before.
     """
 

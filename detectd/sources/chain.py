@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from detectd.sources.file_identity import Identity
     from detectd.sources.open_file import OpenFile
 
-# A position names so many of the files to come: more are found by their names.
+# A position names this many of the files to come: more are found by their names.
 MOST_EXPECTED = 4
 
 
@@ -89,7 +89,7 @@ class Chain:
         return first, others
 
     def has_read(self, size: int) -> None:
-        """The current file has given so many bytes. After its end they have been written since."""
+        """Note that the current file has given that many bytes; after its end they are new."""
         file = self.current
         if file is None:
             return
@@ -233,7 +233,7 @@ class Chain:
             self._has_moved(file, self._age(file))
 
     def _add_missed(self) -> None:
-        """What was rotated away between the current and the next file while we waited.
+        """Add what was rotated away between the current and the next file while we waited.
 
         A file that is copied and truncated before it is begun is then in its copy.
         """

@@ -109,7 +109,7 @@ class _Xz:
 class _Zstandard:
     """Frame after frame. The library's own reader takes a frame that breaks off for the end."""
 
-    # A byte may stand for 32 KiB: so many at once make memory.PIECE_BYTES.
+    # A byte may stand for 32 KiB: this many at once make memory.PIECE_BYTES.
     PIECE = memory_budget.PIECE_BYTES >> 15
 
     def __init__(self, raw: IO[bytes], place: Path) -> None:

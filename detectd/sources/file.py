@@ -119,7 +119,7 @@ class FileSource(Source):
         return Batch(records, self._position(), ended)
 
     def acknowledge(self, position: dict[str, Any]) -> None:
-        """The sink keeps the position; here it is known for a `rewind`."""
+        """Keep the position for a `rewind`; the sink keeps it for a restart."""
         self._acknowledged = position
         self._chain.acknowledge(position["generation"])
 
@@ -259,7 +259,8 @@ class FileSource(Source):
             self._losses.lost(position["line"], losses.NEXT_GONE, None)
 
     def _begin(self) -> None:
-        """The file from its start; where it is followed and not there yet, nothing for now."""
+        """Begin the file at its start; if it is followed and not there yet, begin nothing for
+        now."""
         self._chain.close()
         file = self._chain.place.open(patient=False) if self.follow else self._open(self.path)
         self._chain.begin(file, self._generation)
@@ -269,7 +270,7 @@ class FileSource(Source):
         self._reading = self._readers.reader(file, offset, line, self._generation)
 
     def _moved_on(self) -> bool:
-        """At the end of a followed file: go over to the one that has taken its place, if any."""
+        """Go over to the file that has taken the place of the current one, if any."""
         self._readers.note_header(self._reading)
         chain = self._chain
         if late := chain.written_too_late():
@@ -299,7 +300,7 @@ class FileSource(Source):
         return True
 
     def _find_content(self) -> bool:
-        """The current file was truncated: go on in the copy that was made of it before, if any."""
+        """Go on in the copy that was made of a truncated file before, if any."""
         chain, reader = self._chain, self._reading
         assert chain.current
         past = reader.identity()

@@ -106,7 +106,7 @@ class FileReader:
         return part
 
     def finish(self) -> bool:
-        """The file is at its end: what is left of it is a record. True if there is one."""
+        """Take what is left at the end of the file for a record; return whether there is one."""
         self._end_hole()
         if rest := self._holes.finish():
             self._reader.feed(rest)
@@ -114,7 +114,7 @@ class FileReader:
         return self._half
 
     def idle(self, now: float) -> bool:
-        """Nothing more is there at the moment. True if that has made records: see `Reader`."""
+        """Note that nothing more is there now; return whether that made records: see `Reader`."""
         return self._reader.idle(now)
 
     @property

@@ -49,7 +49,7 @@ class FileReaders:
         self._former = kept_header(header, self._how.csv)
 
     def reader(self, file: OpenFile | None, offset: int, line: int, generation: int) -> FileReader:
-        """Return what reads `file` from `offset` on, behind so many lines."""
+        """Return what reads `file` from `offset` on, behind that many lines."""
         how = self._how
         if file and offset and how.rows and not file.cut and self._former is None:
             self._former = self._header(file)

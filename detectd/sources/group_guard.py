@@ -29,7 +29,7 @@ LEAVE_SECONDS = 5.0
 
 
 class GroupGuard:
-    """Sees to it that nobody else is in the group of `client`."""
+    """Ensures that no other member is in the group of `client`."""
 
     def __init__(self, client: KafkaClient) -> None:
         self._client = client
@@ -41,7 +41,8 @@ class GroupGuard:
     def await_empty(self) -> None:
         """Return if the group is empty.
 
-        Raises Interrupted as long as what is in it may be a dead predecessor, then ConfigError.
+        Raises BrokerUnavailableError as long as what is in it may be a dead predecessor, then
+        ConfigError.
         """
         membership, now = self._client.membership, time.monotonic()
         others = groups.members(self._client)
@@ -56,7 +57,7 @@ class GroupGuard:
         raise BrokerUnavailableError(f"{message}; waiting, since it may be a process that died")
 
     def rebalanced(self) -> None:
-        """The group has given or taken partitions. Call it from any thread."""
+        """Note that the group has given or taken partitions. Call it from any thread."""
         with self._lock:
             self._changed = True
 

@@ -47,7 +47,7 @@ class Header(msgspec.Struct, frozen=True):
     delimiter: str | None = None
 
     def dialect(self, asked: CsvFormat) -> Dialect:
-        """How the rows are written.
+        """Return how the rows are written.
 
         Between semicolons a number may have a decimal comma as well as a point, unless the
         configuration says which.
@@ -62,7 +62,7 @@ class Header(msgspec.Struct, frozen=True):
         return {**kept, "delimiter": self.delimiter} if kept else None
 
     def names_all(self, features: tuple[str, ...]) -> bool:
-        """Whether each feature is a column."""
+        """Return whether each feature is a column."""
         return set(features) <= set(self.columns)
 
 
@@ -76,7 +76,8 @@ def _kept(columns: tuple[str, ...]) -> dict[str, Any] | None:
 
 
 def kept_header(found: dict[str, Any] | None, asked: CsvFormat) -> Header | None:
-    """The header in a position; None if there is none, or the configuration says otherwise now."""
+    """Return the header in a position; None if there is none, or the configuration says otherwise
+    now."""
     if found is None or asked.columns:
         return None
     if packed := found.get("packed"):
@@ -95,7 +96,7 @@ class Found(msgspec.Struct, frozen=True):
 
 
 def find_header(line: bytes, name: str, asked: CsvFormat, former: Header | None) -> Found:
-    """The header of a stream that begins with `line`.
+    """Return the header of a stream that begins with `line`.
 
     A line that repeats names of the former header is one too, though it lacks a feature: its rows
     must not be read under names that are no longer theirs.
@@ -122,13 +123,13 @@ def find_header(line: bytes, name: str, asked: CsvFormat, former: Header | None)
 
 
 def without_header(former: Header, asked: CsvFormat) -> Found:
-    """The former header, for a first line that is a row."""
+    """Return the former header, for a first line that is a row."""
     remark = None if asked.columns else "the first line is no header: the former one stays"
     return Found(former, is_first_line=False, remark=remark)
 
 
 def likely_delimiter(line: bytes, asked: CsvFormat, former: Header | None) -> str:
-    """What separates the fields of a first line, as far as its bytes show that."""
+    """Return what separates the fields of a first line, as far as its bytes show that."""
     if asked.delimiter:
         return asked.delimiter
     if former and former.delimiter:
@@ -137,7 +138,7 @@ def likely_delimiter(line: bytes, asked: CsvFormat, former: Header | None) -> st
 
 
 def _candidates(line: bytes, name: str, asked: CsvFormat, former: Header | None) -> list[Header]:
-    """What the line would name, with each delimiter that it may have."""
+    """Return what the line would name, with each delimiter that it may have."""
     try:
         text = line.decode(asked.encoding)
     except UnicodeDecodeError as broken:
@@ -161,7 +162,7 @@ def _candidates(line: bytes, name: str, asked: CsvFormat, former: Header | None)
 
 
 def _names(fields: list[str]) -> tuple[str, ...]:
-    """The fields without white space around them; a name is made up if several have none."""
+    """Return the fields without white space around them; a name is made up if several have none."""
     names = [field.strip() for field in fields]
     if names.count("") > 1:
         names = [field or f"column {place}" for place, field in enumerate(names, 1)]
@@ -194,7 +195,7 @@ def _lacking(features: tuple[str, ...], columns: tuple[str, ...]) -> str:
 
 
 def too_long(name: str, max_record_bytes: int) -> ConfigError:
-    """What to say of a stream whose first line has no end in sight."""
+    """Return what to say of a stream whose first line has no end in sight."""
     return ConfigError(
         f"{name}: its first line is no CSV header: it has more than source.max_record_bytes = "
         f"{max_record_bytes} bytes"

@@ -1,8 +1,8 @@
 """Kafka topics, read as a member of a consumer group.
 
-Where the sink is Kafka too, the group's offsets are committed in the sink's transaction, and a
-partition goes on from them whenever it comes to this member. Where it is not, the sink keeps the
-offsets, and a partition is sought to them; the group then holds a copy for whoever watches the lag.
+If the sink is Kafka too, the group's offsets are committed in the sink's transaction, and a
+partition goes on from them whenever it comes to this member. If it is not, the sink keeps the
+offsets, and a partition is sought to them; the group then holds a copy for lag monitors.
 If neither has an offset, or the brokers have no record at it, `beginnings` says how to go on.
 """
 
@@ -13,7 +13,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from detectd.errors import ConfigError, PartitionsRevokedError
+from detectd.errors import PartitionsRevokedError
 from detectd.kafka import groups
 from detectd.kafka import topics as broker_topics
 from detectd.pipeline import memory_budget
@@ -21,6 +21,7 @@ from detectd.sources import Batch, Partition, Source
 from detectd.sources.beginnings import beginning
 from detectd.sources.gap_log import GapLog
 from detectd.sources.group_guard import GroupGuard
+from detectd.sources.kafka_position import Offsets, as_position, offsets_in, recognised
 from detectd.sources.topic_ids import TopicIds
 
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from detectd.kafka.topics import NewTopicConfig
     from detectd.pipeline.records import Record
     from detectd.sources import Gap
-
-Offsets = dict[tuple[str, int], int]
 
 HOLD_SECONDS = 0.1
 
@@ -79,7 +78,7 @@ class KafkaSource(Source):
         self._consumer: Any = None
         # The library tells of rebalances from a thread of its own.
         self._lock = threading.RLock()
-        # Where a partition goes on when it comes to us. Empty where the group's offsets say it.
+        # Where a partition goes on when it comes to us. Empty if the group's offsets say it.
         self._resume: Offsets = {}
         # After the last record that was read, for the partitions that are ours; None before it.
         self._next: dict[Place, int | None] = {}
@@ -99,11 +98,11 @@ class KafkaSource(Source):
     def start(self, position: dict[str, Any] | None) -> None:
         """Join the group; partitions come during `read`.
 
-        Raises ConfigError where a topic does not exist or `position` is another source's,
-        Interrupted where no broker answers, RefusedError where a broker refuses us.
+        Raises ConfigError if a topic does not exist or `position` is another source's,
+        BrokerUnavailableError if no broker answers, RefusedError if a broker refuses us.
         """
         if position is not None:
-            self._resume = self._recognised(position)
+            self._resume = recognised(position, self._topics)
         names = {topic: topic for topic in self._topics}
         self._counts = broker_topics.require(self._client, "source.topics", names, self._creation)
         if self._guard:
@@ -118,13 +117,13 @@ class KafkaSource(Source):
         self._heard = time.monotonic()
 
     def begins(self) -> bool:
-        """See `Source`: the group has no offsets, and nobody remembers any."""
+        """See `Source`: the group has no offsets, and no sink remembers any."""
         return not self._known
 
     def read(self, limit: int, wait: float) -> Batch:
-        """Up to `limit` records. An empty batch where the brokers are silent.
+        """Return up to `limit` records. An empty batch if the brokers are silent.
 
-        Raises Revoked where partitions went to another member before their records were
+        Raises PartitionsRevokedError if partitions went to another member before their records were
         acknowledged: `rewind` then goes back to the first of those that are left.
         """
         deadline = time.monotonic() + wait
@@ -160,7 +159,8 @@ class KafkaSource(Source):
             return Batch(records, self._position())
 
     def _most(self, limit: int, room: int) -> int:
-        """How many records to ask for: no more than would fill the room if they are as before."""
+        """Return how many records to ask for: no more than would fill the room if they are as
+        before."""
         return min(limit, max(1, room // self._usual))
 
     def acknowledge(self, position: dict[str, Any]) -> None:
@@ -174,7 +174,7 @@ class KafkaSource(Source):
             self._consumer.commit(self._committable(), wait=False)
 
     def rewind(self) -> None:
-        """Go back to the first record that has not been acknowledged, where it is still ours."""
+        """Go back to the first record that has not been acknowledged, if it is still ours."""
         with self._lock:
             for place, offset in self._unanswered.items():
                 self._consumer.seek(place, offset)
@@ -190,7 +190,7 @@ class KafkaSource(Source):
         """See `Source`: a topic that is missing is an error at the start."""
 
     def partitions(self) -> dict[str, Partition] | None:
-        """What is ours, by topic/partition: the lag, and when a record last came."""
+        """Return what is ours, by topic/partition: the lag, and when a record last came."""
         if self._consumer is None or self._client.membership.member is None:
             return None
         now = time.monotonic()
@@ -294,7 +294,7 @@ class KafkaSource(Source):
                 self._resume |= dict.fromkeys(every, 0)
 
     def _listen(self, records: Sequence[Record]) -> None:
-        """Raise Interrupted where silence means that the brokers are away."""
+        """Raise BrokerUnavailableError if silence means that the brokers are away."""
         self._ids.check()
         silent = time.monotonic() - self._heard > PROBE_SECONDS
         if silent and not records:
@@ -303,39 +303,19 @@ class KafkaSource(Source):
             self._heard = time.monotonic()
 
     def _position(self) -> dict[str, Any]:
-        """All that is known, where it is kept in one place; in a transaction what has changed."""
+        """Return all that is known, if it is kept in one place; in a transaction what has
+        changed."""
         read = {place: after for place, after in self._next.items() if after is not None}
         if self._acknowledges:
             read = self._resume | read
         else:
             read = {place: read[place] for place in self._unanswered}
-        offsets: dict[str, dict[str, int]] = {}
-        for (topic, partition), offset in sorted(read.items()):
-            offsets.setdefault(topic, {})[str(partition)] = offset
-        ids = self._ids.known
-        return {"group": self._client.group_id, "offsets": offsets, "topic_ids": ids}
+        return as_position(self._client.group_id, read, self._ids.known)
 
     def _committable(self) -> Offsets:
-        """What the group may learn: of other members' partitions they know more than we do."""
+        """Return what the group may learn: of other members' partitions they know more than we
+        do."""
         return {place: self._resume[place] for place in self._next if place in self._resume}
-
-    def _recognised(self, position: dict[str, Any]) -> Offsets:
-        offsets = offsets_in(position)
-        if "group" not in position or (offsets and not {t for t, _ in offsets} & {*self._topics}):
-            raise ConfigError(
-                "source: the last commit is of another source; go back to it, or give the sink "
-                "another place (sink.directory, kafka.transactional_id)"
-            )
-        return offsets
-
-
-def offsets_in(position: dict[str, Any], name: str = "offsets") -> Offsets:
-    """Return what a position says of each partition: the offset after the last record."""
-    return {
-        (topic, int(partition)): offset
-        for topic, partitions in position.get(name, {}).items()
-        for partition, offset in partitions.items()
-    }
 
 
 def _names(places: Collection[Place]) -> str:

@@ -48,14 +48,16 @@ def _quotes(delimiter: bytes) -> _Quotes:
 
 
 def ends_inside_quotes(line: bytes, *, inside: bool = False, delimiter: bytes = b",") -> bool:
-    """Whether a line breaks off within a quoted field; `inside` says that it begins in one."""
+    """Return whether a line breaks off within a quoted field; `inside` says that it begins in
+    one."""
     quotes = _quotes(delimiter)
     closed = quotes.closed_from_inside if inside else quotes.closed_from_outside
     return closed(line) is None
 
 
 def fields_behind(line: bytes, *, inside: bool = False, delimiter: bytes = b",") -> int | None:
-    """How many more fields a line begins; None if text stands behind a closing quote in it."""
+    """Return how many more fields a line begins; None if text stands behind a closing quote in
+    it."""
     quotes = _quotes(delimiter)
     count = place = 0
     found = quotes.rest(line) if inside else None
@@ -104,7 +106,7 @@ class LineSplitter:
     """Feed it chunks, get cuts. With `rows`, a line break inside a quoted field does not cut.
 
     A quote that is not closed within `max_record_bytes` and `MOST_LINES` cannot be meant, nor one
-    whose row has not `width` fields when it is closed, where that is known: its line is then cut
+    whose row has not `width` fields when it is closed, if that is known: its line is then cut
     alone, so that one bad row does not swallow the stream.
     """
 
@@ -141,13 +143,13 @@ class LineSplitter:
         return bool(self._open)
 
     def give_up(self) -> list[Segment | Lines]:
-        """The first open line alone, since its quote is not closed in time."""
+        """Return the first open line alone, since its quote is not closed in time."""
         cuts: list[Segment | Lines] = []
         self._give_up(cuts)
         return cuts
 
     def feed(self, chunk: bytes) -> list[Segment | Lines]:
-        """The records that end in this chunk. The first of a stream is always a Cut."""
+        """Return the records that end in this chunk. The first of a stream is always a Cut."""
         cuts: list[Segment | Lines] = []
         head, *lines = chunk.split(b"\n")
         self._extend(head)
@@ -165,13 +167,13 @@ class LineSplitter:
         return cuts
 
     def _are_plain(self, lines: Lines, chunk: bytes) -> bool:
-        """Whether nothing about the lines of a chunk needs a closer look."""
+        """Return whether nothing about the lines of a chunk needs a closer look."""
         if RETURN in chunk or (self._rows and (self._open or QUOTE in chunk)):
             return False
         return len(chunk) <= self._longest or max(map(len, lines), default=0) <= self._longest
 
     def finish(self) -> list[Segment | Lines]:
-        """What is left at the end of the stream: a last line without a line end."""
+        """Return what is left at the end of the stream: a last line without a line end."""
         cuts: list[Segment | Lines] = []
         if self._pieces:
             self._line(self._ended(line_end=0), cuts)
@@ -212,7 +214,7 @@ class LineSplitter:
             self._give_up(cuts)
 
     def _close(self, cuts: list[Segment | Lines]) -> None:
-        """The last open line closes the field: with the others it is a row, if that is sound."""
+        """Make a row of the open lines, the last of which closes the field, if that is sound."""
         while self._open:
             if self._is_sound():
                 cuts.append(self._row())
@@ -229,7 +231,7 @@ class LineSplitter:
         return self._width in (None, begun + self._open_fields + 1)
 
     def _count(self, fields: int | None, sign: int) -> None:
-        """A line is now behind the first, or no longer."""
+        """Count a line behind the first, or one less."""
         if fields is None:
             self._unsound += sign
         else:
@@ -251,7 +253,7 @@ class LineSplitter:
         return row
 
     def _give_up(self, cuts: list[Segment | Lines]) -> None:
-        """The first open line stands alone, and those after it up to the next open quote.
+        """Take the first open line alone, and those after it up to the next open quote.
 
         Behind that quote all is as it was.
         """

@@ -41,14 +41,15 @@ class LossLog:
         self._since = Losses()
 
     def lost(self, line: int, why: Loss, size: int | None) -> None:
-        """What came after `line` is gone: `size` bytes at least, None if that is unknown."""
+        """Log that what came after `line` is gone: `size` bytes at least, None if that is
+        unknown."""
         known = "unknown" if size is None else size
         log.error("source.lost", path=str(self._path), line=line, bytes=known, **why._asdict())
         times, lost_bytes, nul_bytes = self._since
         self._since = Losses(times + 1, lost_bytes + (size or 0), nul_bytes)
 
     def skipped(self, line: int, size: int) -> None:
-        """A hole of `size` NULs after `line`, in which there was no record."""
+        """Log a hole of `size` NULs after `line`, in which there was no record."""
         log.warning(
             "source.nul_hole",
             path=str(self._path),

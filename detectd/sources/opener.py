@@ -23,7 +23,7 @@ class ForeignError(PermissionError):
 
 
 class Opener:
-    """Opens files; symlinks only if whoever owns them owns their target, or if all are followed.
+    """Opens files; symlinks only if their owner owns their target, or if all are followed.
 
     A log often belongs to another user, who could point its name at what only this process may
     read. Links of root and our own are trusted.

@@ -1,4 +1,4 @@
-"""From chunks of bytes to numbered records, under their header where they are CSV. Pure."""
+"""From chunks of bytes to numbered records, under their header if they are CSV. Pure."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Reader:
             self._look_for_the_header(chunk)
 
     def finish(self) -> bool:
-        """The stream has ended: a last line without a line end is a record. True if it is.
+        """Take a last line without a line end for a record; return whether there is one.
 
         Raises ConfigError as `feed`.
         """
@@ -110,7 +110,7 @@ class Reader:
         return bool(self._cuts)
 
     def idle(self, now: float) -> bool:
-        """Nothing more can be read now, a time in seconds. True if that has made records.
+        """Note that nothing can be read at `now`, in seconds; return whether that made records.
 
         A quote that is not closed `QUOTE_SECONDS` after it was read cannot be meant: what it holds
         back is read as if the stream began behind its line. Raises ConfigError as `feed`.
@@ -136,7 +136,7 @@ class Reader:
         self.ahead += size
 
     def take(self, limit: int) -> list[Record]:
-        """Up to `limit` records, in order; none until more is fed.
+        """Return up to `limit` records, in order; none until more is fed.
 
         Raises ConfigError if the stream is not written in an encoding that can be read.
         """
@@ -180,7 +180,7 @@ class Reader:
         ]
 
     def _look_for_the_header(self, chunk: bytes) -> None:
-        """The chunk is the end of the head; its first line says what separates the fields."""
+        """End the head with this chunk; its first line says what separates the fields."""
         assert self._head is not None
         if self._first_row is not None:
             cuts = self._first_row.feed(chunk)
@@ -216,7 +216,7 @@ class Reader:
         self._adopt(found)
 
     def _adopt(self, found: Found) -> None:
-        """From here on the lines are rows, those of the head first."""
+        """Take the lines for rows from here on, those of the head first."""
         head, self._head, self._first_row = self._head, None, None
         self.header, self.remark = found.header, found.remark
         self._dialect, self._cutter = self._below_header()
@@ -230,7 +230,7 @@ class Reader:
         return dialect, LineSplitter(limit, rows=self._rows, delimiter=delimiter, width=width)
 
     def _unmarked(self, value: bytes) -> bytes:
-        """The first bytes of the stream without a byte order mark."""
+        """Return the first bytes of the stream without a byte order mark."""
         if value.startswith(UTF_16_MARKS):
             raise ConfigError(
                 f"{self.name}: its byte order mark says that it is UTF-16; convert it to UTF-8: "

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from detectd.sources.header import CsvFormat
 
 BLOCK = 1 << 16
-# So much may wait while a batch is answered before the writer has to; more is for root alone.
+# This much may wait while a batch is answered before the writer has to; more is for root alone.
 PIPE = 1 << 20
 
 
@@ -38,7 +38,7 @@ class StdinSource(Source):
         csv: CsvFormat | None = None,
     ) -> None:
         if descriptor is None:
-            if sys.stdin is None:  # Python leaves it out where it was closed at the start.
+            if sys.stdin is None:  # Python leaves it out if it was closed at the start.
                 raise ConfigError("source.kind: stdin is closed; pipe records into the command")
             descriptor = sys.stdin.fileno()
         self._descriptor = descriptor
@@ -47,7 +47,7 @@ class StdinSource(Source):
         self._closed = False
 
     def start(self, position: dict[str, Any] | None) -> None:  # noqa: ARG002
-        """Nothing to go back to: begin with what comes."""
+        """Begin with what comes: there is nothing to go back to."""
         with contextlib.suppress(OSError):  # A file has no size to set, and a pipe may be full.
             fcntl.fcntl(self._descriptor, fcntl.F_SETPIPE_SZ, PIPE)
 
@@ -81,11 +81,11 @@ class StdinSource(Source):
         return Batch(records, {"line": self._reader.line}, ended)
 
     def acknowledge(self, position: dict[str, Any]) -> None:
-        """Nothing to do: a pipe does not remember."""
+        """Do nothing: a pipe does not remember."""
 
     def progress(self) -> float | None:
-        """A pipe does not tell how much is to come."""
+        """Return None: a pipe does not say how much is to come."""
         return None
 
     def close(self) -> None:
-        """Leave the pipe to whoever opened it."""
+        """Leave the pipe to the process that opened it."""

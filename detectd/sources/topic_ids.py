@@ -48,7 +48,8 @@ class TopicIds:
         return _changed(self.known, groups.topic_ids(self._client, self._topics))
 
     def check(self) -> None:
-        """Raise Interrupted if a topic is another one now; asks the brokers once a minute."""
+        """Raise BrokerUnavailableError if a topic is another one now; asks the brokers once a
+        minute."""
         if time.monotonic() - self._checked < CHECK_SECONDS:
             return
         self._checked = time.monotonic()

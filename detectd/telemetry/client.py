@@ -76,9 +76,9 @@ def of_configuration(told: list[StatusReply], config: Path) -> list[StatusReply]
 
 
 def running(listen: str, token: str | None) -> list[StatusReply]:
-    """What is said at `server.listen`: at least one status, and who there keeps theirs back.
+    """Return what is said at `server.listen`: at least one status, and who there keeps theirs back.
 
-    Raises DetectdError where no service answers, ConfigError where `listen` is no place to ask at.
+    Raises DetectdError if no service answers, ConfigError if `listen` is no place to ask at.
     """
     address = parse(listen, token)
     if address is None:
@@ -105,7 +105,7 @@ def _places(address: Tcp | Unix) -> list[Tcp | Unix]:
 
 
 def _ask(place: Tcp | Unix, token: str | None) -> StatusReply | None:
-    """What is said there; None where nobody listens, or somebody who is no detectd."""
+    """Return what is said there; None if nothing listens, or something that is not detectd."""
     name = f"unix:{place.path}" if isinstance(place, Unix) else place.at(place.port)
     try:
         answer, body = _get(place)
@@ -138,7 +138,7 @@ def _ask(place: Tcp | Unix, token: str | None) -> StatusReply | None:
 
 
 def _unproven(name: str, body: bytes, token: str | None) -> StatusReply | None:
-    """What was said without being asked for a token, which is enough where there is none."""
+    """Return what was said without being asked for a token, which is enough if there is none."""
     status = _status(body)
     if status is None:
         return None
@@ -148,7 +148,7 @@ def _unproven(name: str, body: bytes, token: str | None) -> StatusReply | None:
 
 
 def _get(place: Tcp | Unix, header: str = "") -> tuple[http.client.HTTPResponse, bytes]:
-    """The answer to GET /status with this header, and its body.
+    """Return the answer to GET /status with this header, and its body.
 
     Raises TimeoutError, OSError, HTTPException or _TooLongError.
     """
@@ -190,7 +190,7 @@ def _host(place: Tcp | Unix) -> str:
 
 
 def _status(body: bytes) -> dict[str, Any] | None:
-    """The page, where it is one of ours."""
+    """Return the page if it is one of ours, or None."""
     try:
         page = json.loads(body)
     except (ValueError, RecursionError):

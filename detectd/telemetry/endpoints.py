@@ -2,11 +2,11 @@
 
 /metrics   every metric, in Prometheus's text format
 /healthz   200 while the loop turns within its watchdog, else 503
-/readyz    200 where events are being answered or this is a standby, else 503, a reason a line
+/readyz    200 if events are being answered or this is a standby, else 503, a reason a line
 /status    all of it, as JSON
 
-Where a token is asked for, /healthz and /readyz answer without it too, in a word: a health check
-needs no more, and a reason may name brokers. Where every process of this host may ask, /status
+If a token is asked for, /healthz and /readyz answer without it too, in a word: a health check
+needs no more, and a reason may name brokers. If every process of this host may ask, /status
 leaves out where the zone lies: who knows that, and sends events, need not try.
 """
 
@@ -52,7 +52,8 @@ class Page(NamedTuple):
 def pages(
     health: Health, metrics: Metrics, *, edges: bool = True
 ) -> Mapping[str, Callable[[], Page]]:
-    """What each path shows at the moment of the call: without `edges`, not where the zone lies."""
+    """Return what each path shows at the moment of the call: without `edges`, not where the zone
+    lies."""
 
     def whole() -> Page:
         shown = status(health.state, health.clock(), time.time(), metrics.outputs())
@@ -67,7 +68,7 @@ def pages(
 
 
 def probes(health: Health) -> Mapping[str, Callable[[], Page]]:
-    """What each path shows to those who do not know the token."""
+    """Return what each path shows to those who do not know the token."""
     return {
         "/healthz": lambda: healthz(health.state, health.clock()),
         "/readyz": lambda: _lines(
@@ -78,12 +79,12 @@ def probes(health: Health) -> Mapping[str, Callable[[], Page]]:
 
 
 def healthz(state: State, now: float) -> Page:
-    """Whether the loop lives."""
+    """Return whether the loop lives."""
     return _lines(200 if state.healthy(now) else 503, state.pulse(now))
 
 
 def readyz(state: State, now: float) -> Page:
-    """Whether events are being answered, and what may not be meant in the configuration."""
+    """Return whether events are being answered, and what may not be meant in the configuration."""
     warnings = [f"warning: {warning}" for warning in state.warnings]
     not_ready_reasons = state.not_ready_reasons(now)
     if not_ready_reasons:
@@ -166,7 +167,7 @@ def _promised(state: State) -> dict[str, Any]:
 
 
 def _without_edges(shown: dict[str, Any]) -> dict[str, Any]:
-    """The same without where the zone lies, and with what tells that it was left out."""
+    """Return the same without where the zone lies, and with what tells that it was left out."""
     if shown["promise"] is None:
         return shown
     zone = {name: each for name, each in shown["promise"]["zone"].items() if name not in EDGES}

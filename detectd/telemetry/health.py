@@ -1,4 +1,4 @@
-"""What the service is doing: told by the loop, read by whoever asks.
+"""What the service is doing: told by the loop, read by the pages.
 
 Each call replaces one immutable `State`. A reader sees one moment and never waits for the loop, nor
 the loop for a reader. Time is the monotonic clock's, so that a clock set back or forth alarms
@@ -63,12 +63,13 @@ class Health:
         )
 
     def turned(self, within: float | None = None) -> None:
-        """The loop is alive. The next turn may take `within` seconds where that is the longer."""
+        """Note that the loop is alive. The next turn may take `within` seconds if that is
+        longer."""
         allowed = max(self.state.watchdog_seconds, within or 0.0)
         self._change(turned=self.clock(), allowed=allowed)
 
     def opened(self, *, settled: bool = True) -> None:
-        """Source and sink are open; a shared source is assigned later.
+        """Note that source and sink are open; a shared source is assigned later.
 
         Without `settled` a commit failed before, and the interruption lasts until one succeeds.
         """
@@ -77,20 +78,20 @@ class Health:
             self.settled()
 
     def settled(self) -> None:
-        """The interruption is over."""
+        """Note that the interruption is over."""
         self._change(interruption=None)
 
     def refused(self, why: str) -> None:
-        """Outputs are refused, and others are tried in their place, until `committed`."""
+        """Note that outputs are refused, and others are tried in their place, until `committed`."""
         self._change(refused=why)
 
     def committed(self) -> None:
-        """Outputs were committed."""
+        """Note that outputs were committed."""
         if self.state.refused or self.state.interruption:
             self._change(refused="", interruption=None)
 
     def assigned(self, partitions: Mapping[str, Partition] | None) -> None:
-        """What is ours now, as the source tells it; None while we are in no group."""
+        """Note what is ours now, as the source tells it; None while we are in no group."""
         ours = None if partitions is None else dict(partitions)
         self._change(partitions=ours, assigned=self.clock())
 
@@ -101,15 +102,17 @@ class Health:
         keys: Sequence[TopKey] = (),
         since: int | None = None,
     ) -> None:
-        """A model answers, these are its verdicts, the keys with the most anomalies, since when."""
+        """Note that a model answers, these are its verdicts, the keys with the most anomalies,
+        since when."""
         self._change(serving=serving, observed=dict(observed), keys=keys, since=since, warming=None)
 
     def warming_up(self, progress: Progress | None) -> None:
-        """No model answers; its training rows are being collected, None where elsewhere."""
+        """Note that no model answers; its training rows are being collected, None if elsewhere."""
         self._change(serving=None, observed={}, keys=(), warming=progress)
 
     def interrupted(self, why: str) -> None:
-        """The other side is away, until `opened`. Told again and again, it is one interruption."""
+        """Note that the other side is away, until `opened`; called again, it is one
+        interruption."""
         now = self.clock()
         with self._lock:
             before = self.state.interruption
@@ -122,39 +125,39 @@ class Health:
             )
 
     def rewound(self) -> None:
-        """Partitions went to another member; what is left is read again."""
+        """Note that partitions went to another member; what is left is read again."""
         with self._lock:
             self.state = replace(self.state, rewinds=self.state.rewinds + 1)
 
     def commit_failed(self) -> None:
-        """Outputs could not be committed; they are still to be."""
+        """Note that outputs could not be committed; they are still to be."""
         with self._lock:
             self.state = replace(self.state, failed_commits=self.state.failed_commits + 1)
 
     def models_refused(self, records: int) -> None:
-        """So many records of the models topic were refused so far."""
+        """Note how many records of the models topic were refused so far."""
         if records != self.state.models_refused:
             self._change(models_refused=records)
 
     def reloaded(self) -> None:
-        """A new configuration is in force."""
+        """Note that a new configuration is in force."""
         self._change(loaded=self.clock(), reload_refused="")
 
     def reload_refused(self, why: str) -> None:
-        """A new configuration was refused; the one before stays in force."""
+        """Note that a new configuration was refused; the one before stays in force."""
         self._change(reload_refused=why)
 
     def arrived(self) -> None:
-        """Records came."""
+        """Note that records came."""
         self._change(arrived=self.clock())
 
     def unread(self, size: int | None) -> None:
-        """How many bytes of the source are not read yet; None if that is not known."""
+        """Note how many bytes of the source are not read yet; None if that is not known."""
         if size != self.state.unread:
             self._change(unread=size)
 
     def passed_over(self, gaps: Sequence[Gap]) -> None:
-        """Records of the source are gone unread, or a partition of it has begun again."""
+        """Note that records of the source are gone unread, or a partition of it has begun again."""
         with self._lock:
             lost, resets = Counter(self.state.gap_records), Counter(self.state.resets)
             for gap in gaps:
@@ -163,13 +166,13 @@ class Health:
             self.state = replace(self.state, gap_records=lost, resets=resets)
 
     def lost(self, since: Losses) -> None:
-        """What the source lost since this was last called."""
+        """Note what the source lost since this was last called."""
         with self._lock:
             total = map(sum, zip(self.state.losses, since, strict=True))
             self.state = replace(self.state, losses=Losses(*total))
 
     def restoring(self, share: float | None) -> None:
-        """This share of the state of keys has been read back; None while there is nothing to."""
+        """Take note of the share of the state of keys that is read back; None if all of it is."""
         if share != self.state.restoring:
             self._change(restoring=share)
 
@@ -181,7 +184,7 @@ class Health:
         alarm_count: int | None = None,
         average_run_length: float | None = None,
     ) -> None:
-        """The evidence against the promise, and what was raised because of it."""
+        """Note the evidence against the promise, and what was raised because of it."""
         self._change(
             evidence=evidence,
             alarms=tuple(alarms),
@@ -194,28 +197,28 @@ class Health:
         self._change(refitting=running)
 
     def refitted(self, outcome: str) -> None:
-        """That has ended, in one of `OUTCOMES`."""
+        """Note that a refit has ended, in one of `OUTCOMES`."""
         with self._lock:
             refits = {**self.state.refits, outcome: self.state.refits.get(outcome, 0) + 1}
             self.state = replace(self.state, refits=refits, refitting=False)
 
     def holding(self, version: str | None) -> None:
-        """Which model waits for an operator, if any."""
+        """Note which model waits for an operator, if any."""
         if version != self.state.held:
             self._change(held=version)
 
     def dying(self, records: int) -> None:
-        """So many records, a stretch of them, became dead letters and nothing else; 0 for none."""
+        """Note how many records in a row became dead letters and nothing else; 0 for none."""
         if records != self.state.dead_in_a_row:
             self._change(dead_in_a_row=records)
 
     def doubts(self, absent: str | None, warnings: Sequence[str]) -> None:
-        """What the source waits for, and what may not be meant in the configuration."""
+        """Note what the source waits for, and what may not be meant in the configuration."""
         if (absent, tuple(warnings)) != (self.state.absent, self.state.warnings):
             self._change(absent=absent, warnings=tuple(warnings))
 
     def stopping(self) -> None:
-        """The service ends after this batch."""
+        """Note that the service ends after this batch."""
         self._change(stopping=True)
 
     def _change(self, **changes: Any) -> None:

@@ -1,8 +1,8 @@
 """Under which names the service may be asked: what is said against DNS rebinding.
 
 A page in somebody's browser may give its own name our address, and then reads what we answer. Its
-requests carry that name in their Host header, and no token. So whoever sends the token may call us
-as he likes; from others we take an IP address, which no page can take for a name of its own, and
+requests carry that name in their Host header, and no token. So a client that sends the token may
+use any name; from others we take an IP address, which no page can take for a name of its own, and
 the names that are ours: localhost, this host's, that of `server.listen`, `server.allowed_hosts`.
 """
 

@@ -1,7 +1,7 @@
 """Where the service can be asked: what `server.listen` means, and the socket that it asks for.
 
 127.0.0.1:9464   [::1]:9464   localhost:9464     this host alone
-unix:/run/detectd/detectd.sock                   whoever may open the file
+unix:/run/detectd/detectd.sock                   users who may open the file
 0.0.0.0:9464     detectd.example.com:9464        others too: a token is required
 (empty)                                          nowhere
 """
@@ -43,11 +43,11 @@ FORMS = 'write 127.0.0.1:9464, [::1]:9464, unix:/run/detectd/detectd.sock, or ""
 
 
 class NotListening(DetectdError):  # noqa: N818 - what happened
-    """The address cannot be listened on; `mend` says what to do about it."""
+    """The address cannot be listened on; `fix` says what to do about it."""
 
-    def __init__(self, why: str, mend: str) -> None:
+    def __init__(self, why: str, fix: str) -> None:
         super().__init__(why)
-        self.mend = mend
+        self.fix = fix
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Tcp:
             return False
 
     def at(self, port: int) -> str:
-        """As it is written, with another port."""
+        """Return the address as it is written, with another port."""
         return f"[{self.host}]:{port}" if ":" in self.host else f"{self.host}:{port}"
 
 
@@ -91,9 +91,9 @@ class Listener:
 
 
 def parse(listen: str, token: str | None) -> Tcp | Unix | None:
-    """What `server.listen` means; None where it is empty.
+    """Return what `server.listen` means; None if it is empty.
 
-    Raises ConfigError where it means nothing, or where others could reach it without a token.
+    Raises ConfigError if it means nothing, or if others could reach it without a token.
     """
     if token is not None and not token.strip():
         raise ConfigError("server.token_file: the token is empty; write one into the file")
@@ -138,7 +138,7 @@ def _tcp(listen: str) -> Tcp:
 
 
 def listener(address: Tcp | Unix) -> Listener:
-    """A listening socket there. Raises NotListening where there can be none."""
+    """Return a listening socket there. Raises NotListening if there can be none."""
     try:
         return _on_tcp(address) if isinstance(address, Tcp) else _on_unix(address.path)
     except OSError as refused:
@@ -150,7 +150,7 @@ def listener(address: Tcp | Unix) -> Listener:
 
 
 def _on_tcp(address: Tcp) -> Listener:
-    """The port, or the next free one above it. Port 0 is any free one."""
+    """Return the port, or the next free one above it. Port 0 is any free one."""
     last = min(address.port + MORE_PORTS, 65535) if address.port else 0
     found = socket.getaddrinfo(
         address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -176,7 +176,8 @@ def _on_tcp(address: Tcp) -> Listener:
 
 
 def _on_unix(path: Path) -> Listener:
-    """The path, also where a process that is gone has left a socket. Its group may connect."""
+    """Return the path, also if a process that is gone has left a socket. Its group may
+    connect."""
     with _alone_in(path.parent):
         _make_room(path)
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -199,10 +200,10 @@ def _on_unix(path: Path) -> Listener:
 
 @contextlib.contextmanager
 def _alone_in(directory: Path) -> Iterator[None]:
-    """Two processes that both find a socket left behind must not both replace it.
+    """Keep two processes that find a socket left behind from both replacing it.
 
-    Whoever can read the directory can hold its lock. A process of ours holds it for a moment: after
-    that it is somebody else, and is not waited for.
+    A user who can read the directory can hold its lock. A process of ours holds it for a moment:
+    after that it is another user's, and is not waited for.
     """
     held = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -216,7 +217,7 @@ def _alone_in(directory: Path) -> Iterator[None]:
 
 
 def _make_room(path: Path) -> None:
-    """Remove a socket on which nobody listens. Raises NotListening where something else is."""
+    """Remove a socket on which nothing listens. Raises NotListening if something else is."""
     try:
         kind = path.lstat().st_mode
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Logs on stderr: JSON where a machine reads, coloured lines where a person does."""
+"""Logs on stderr: JSON for a machine, coloured lines for a person."""
 
 from __future__ import annotations
 
@@ -65,7 +65,8 @@ def warn(event: str, **words: str) -> None:
 
 
 def _printable(_logger: WrappedLogger, _name: str, words: EventDict) -> EventDict:
-    """What a record has brought into a line does nothing to the terminal."""
+    """Return the words made printable: what a record has brought into a line does nothing to the
+    terminal."""
     return {
         name: printable(each) if isinstance(each, str) else each for name, each in words.items()
     }

@@ -21,7 +21,8 @@ Values = dict[tuple[str, ...], float]
 
 
 def readings(state: State, now: float, epoch: float) -> dict[str, Values]:
-    """The metrics that have a value at this moment; `now` is the state's clock, `epoch` Unix's."""
+    """Return the metrics that have a value at this moment; `now` is the state's clock, `epoch`
+    Unix's."""
     partitions = state.partitions or {}
     hindering = {not_ready_reason.state for not_ready_reason in state.not_ready_reasons(now)}
     values: dict[str, Values] = {

@@ -181,12 +181,12 @@ class Distribution:
         self._sum = 0.0
 
     def add(self, value: float) -> None:
-        """One more observation."""
+        """Count one more observation."""
         self._counts[bisect_left(self._metric.buckets, value)] += 1
         self._sum += value
 
     def family(self) -> Metric:
-        """The histogram as it is now."""
+        """Return the histogram as it is now."""
         bounds = [*map(floatToGoString, self._metric.buckets), "+Inf"]
         buckets = list(zip(bounds, map(float, accumulate(self._counts)), strict=True))
         return HistogramMetricFamily(
@@ -195,7 +195,7 @@ class Distribution:
 
 
 def stages(outgoing: Iterable[Outgoing]) -> Counter[str]:
-    """How many dead letters there are of each stage; its header is the last one."""
+    """Return how many dead letters there are of each stage; its header is the last one."""
     return Counter(
         out.headers[-1][1].decode() for out in outgoing if out.topic is Topic.DEAD_LETTER
     )
@@ -218,7 +218,7 @@ class Metrics(Collector):
         ProcessCollector(registry=self.registry)
 
     def batch(self, counts: Mapping[str, int], dead: Mapping[str, int], seconds: float) -> None:
-        """A batch was committed: outputs by topic, dead letters by stage, and how long it took.
+        """Count a committed batch: outputs by topic, dead letters by stage, and how long it took.
 
         Without outputs nothing is counted: a silent stream would drown the durations that matter.
         """
@@ -232,12 +232,12 @@ class Metrics(Collector):
             self._distributions[BATCH_RECORDS].add(records)
 
     def outputs(self) -> dict[str, int]:
-        """How many outputs there were since the start, by topic."""
+        """Return how many outputs there were since the start, by topic."""
         with self._lock:
             return {topic.value: self._outputs[topic] for topic in OUTCOMES}
 
     def exposition(self) -> bytes:
-        """All metrics in Prometheus's text format."""
+        """Return all metrics in Prometheus's text format."""
         return generate_latest(self.registry)
 
     def collect(self) -> Iterator[Metric]:

@@ -21,7 +21,7 @@ class Advance(Protocol):
 
 @contextmanager
 def progress_bar(title: str) -> Iterator[Advance]:
-    """A bar that moves by shares; silent where stderr is no terminal."""
+    """Show a bar that moves by shares; silent if stderr is no terminal."""
     with tqdm(
         total=1.0,
         miniters=0,

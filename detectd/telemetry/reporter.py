@@ -1,4 +1,4 @@
-"""Tells whoever watches how the loop goes: the endpoints, the metrics, and systemd.
+"""Reports how the loop goes: the endpoints, the metrics, and systemd.
 
 The loop says what it does in one call a turn; what that means for each of the three is said here.
 """
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-# So many dead letters and nothing else: then the stream has changed, or the configuration is wrong.
+# After this many dead letters and nothing else the stream has changed, or the configuration is
+# wrong.
 MANY_DEAD = 1_000
 
 
@@ -64,16 +65,17 @@ class TelemetryReporter:
         self._minutes = Minutes(health.clock())
 
     def listening(self) -> AbstractContextManager[str | None]:
-        """The endpoints, as long as the context lasts."""
+        """Return the endpoints, as long as the context lasts."""
         return serve(self._listen, self._token, self.health, self.metrics, self._allowed_hosts)
 
     def opened(self, *, settled: bool) -> None:
-        """Source and sink are open; without `settled` a commit that failed is to be made yet."""
+        """Note that source and sink are open; without `settled` a commit that failed is to be made
+        yet."""
         self.health.opened(settled=settled)
         self.supervisor.ready()
 
     def batch(self, counts: Counter[str], outgoing: Sequence[Outgoing], seconds: float) -> None:
-        """These outputs were committed."""
+        """Report outputs that were committed."""
         dead = counts[Topic.DEAD_LETTER]
         self.metrics.batch(counts, stages(outgoing) if dead else {}, seconds)
         self._events += counts.total()
@@ -90,12 +92,12 @@ class TelemetryReporter:
         self.health.dying(self._dead_in_a_row if self._dead_in_a_row >= MANY_DEAD else 0)
 
     def passed_over(self, gaps: Sequence[Gap]) -> None:
-        """These gaps of the source were committed."""
+        """Report gaps of the source that were committed."""
         if gaps:
             self.health.passed_over(gaps)
 
     def turned(self, snapshot: Snapshot, source: Source) -> None:
-        """The loop has turned, and this is what the engine shows."""
+        """Note that the loop has turned, and this is what the engine shows."""
         health = self.health
         health.assigned(source.partitions())
         health.unread(source.unread())
@@ -131,7 +133,7 @@ class TelemetryReporter:
         log.info("service.progress", **figures, model=model)
 
     def doubts(self, absent: str | None, warnings: Sequence[str]) -> None:
-        """What the source waits for, and what may not be meant: each is logged once."""
+        """Note what the source waits for, and what may not be meant: each is logged once."""
         if absent and self._unedited:
             warnings = [self._unedited, *warnings]
         self.health.doubts(absent, warnings)
@@ -142,30 +144,30 @@ class TelemetryReporter:
         self._doubts = doubts
 
     def lost(self, since: Losses) -> None:
-        """What the source lost since this was last called."""
+        """Note what the source lost since this was last called."""
         if any(since):
             self.health.lost(since)
 
     def held(self) -> None:
-        """A model is being trained, and the loop waits for it."""
+        """Note that a model is being trained, and the loop waits for it."""
         self.health.turned()
         self.supervisor.holding()
 
     def restoring(self, share: float) -> None:
-        """So much of the state of keys has been read back."""
+        """Take note of the share of the state of keys that has been read back."""
         self.health.restoring(share)
 
     def restored(self) -> None:
-        """The state of keys is here."""
+        """Take note that the state of keys is here."""
         self.health.restoring(None)
 
     def away(self, why: str, within: float) -> None:
-        """The other side is away; the next try takes less than `within` seconds."""
+        """Note that the other side is away; the next try takes less than `within` seconds."""
         self.health.interrupted(why)
         self.health.turned(within=within)
         self.supervisor.waiting(why, within=within)
 
     def stopping(self) -> None:
-        """Nothing more is read."""
+        """Note that nothing more is read."""
         self.health.stopping()
         self.supervisor.stopping()

@@ -1,7 +1,7 @@
 """A small HTTP server on a thread of its own: it shows `endpoints`, and takes nothing.
 
 One thread serves all connections, whatever they do. Each has one answer and little time; where all
-places are taken, whoever has been there the longest gives way to the next.
+places are taken, the oldest connection gives way to the next.
 """
 
 from __future__ import annotations
@@ -73,11 +73,11 @@ def serve(
     try:
         bound = listener(address)
     except NotListening as failed:
-        log.warning("server.not_listening", reason=str(failed), hint=failed.mend)
+        log.warning("server.not_listening", reason=str(failed), hint=failed.fix)
         yield None
         return
     place = place_of(address, bound.port)
-    # Without a token, a port is open to every process of this host, whoever owns it.
+    # Without a token, a port is open to every process of this host, of any user.
     known = token is not None or isinstance(address, Unix)
     # No page in a browser reaches a unix socket, so there any name will do.
     hosts = hosts_of(address.host, allowed_hosts) if isinstance(address, Tcp) else None
@@ -93,7 +93,7 @@ def serve(
 class Server:
     """Answers on a daemon thread from now on, until `stop`.
 
-    `shown` is for whoever knows the token, `open_to_all` for everyone else who asks for a host of
+    `shown` is for clients that know the token, `open_to_all` for all others that ask for a host of
     `hosts`, or for any if that is None.
     """
 
@@ -178,7 +178,7 @@ class Server:
                     pass
 
     async def _head(self, client: socket.socket) -> bytes:
-        """The request up to its empty line; as much as there is where it has none."""
+        """Read the request up to its empty line; as much as there is if it has none."""
         head = b""
         while b"\r\n\r\n" not in head and len(head) < HEAD_BYTES:
             more = await self._loop.sock_recv(client, HEAD_BYTES)
@@ -204,7 +204,7 @@ class Server:
     def _page(
         self, method: str, target: str, host: str | None, fields: list[str]
     ) -> tuple[Page, *tuple[str, ...]]:
-        """What to show, and the headers that belong to it."""
+        """Return what to show, and the headers that belong to it."""
         path = _path(target)
         scheme, sent = _credentials(fields)
         exchange = self._challenges.accept(sent) if self._token and scheme == SCHEME else None
@@ -230,7 +230,8 @@ class Server:
         return (page, f"{PROOF_HEADER}: {exchange.of_service(page.body)}") if exchange else (page,)
 
     def _is_ours(self, host: str | None) -> bool:
-        """Whether we may be asked for under that name; the first that is refused is logged."""
+        """Return whether we may be asked for under that name; the first that is refused is
+        logged."""
         if self._hosts is None or host is None or self._hosts.admit(host):
             return True
         if not self._refused_host:
@@ -240,14 +241,14 @@ class Server:
         return False
 
     def _admits(self, scheme: str, sent: str) -> bool:
-        """Whether the token was sent, found out in a time that tells nothing of it."""
+        """Return whether the token was sent, found out in a time that tells nothing of it."""
         assert self._token is not None
         same = hmac.compare_digest(sent.encode("latin-1"), self._token)
         return same and scheme == "bearer"
 
 
 def _credentials(fields: list[str]) -> tuple[str, str]:
-    """The scheme, in small letters, and the rest of the Authorization header."""
+    """Return the scheme, in small letters, and the rest of the Authorization header."""
     named = (field.partition(":") for field in fields)
     sent = (value for name, _, value in named if name.lower() == "authorization")
     scheme, _, rest = next(sent, "").strip().partition(" ")

@@ -56,18 +56,18 @@ class State:
     """One moment of the service. All times are of the clock that `Health` was given.
 
     `partitions` is None while no source is assigned; a member of a group that owns none has joined
-    all the same. `serving` and `warming` are both None where another process collects the rows.
+    all the same. `serving` and `warming` are both None if another process collects the rows.
     `observed` counts the verdicts of this run of the stream, `since` when (Unix time, if known).
     `keys` are those with the most of the model's anomalies. `gap_records` and `resets` count by
     partition what the source could not read, and how often its log was another one. `alarm_count`
     counts the alarms of the run, `alarms` tells of the latest; `refits` counts by `OUTCOMES`.
-    `held` is the version that waits for an operator.
-    `absent` says what a source waits for that has never been there; `warnings` are what may not be
-    meant in the configuration, and hinder nothing. `config` is the path of the configuration, in
-    force since `loaded`; `reload_refused` says why a newer one is not. A source without partitions
-    is called `source`, its last records came at `arrived`, and `unread` is how many of its bytes
-    are not read yet; None if that is not known. `restoring` is the share of the state of keys that
-    has been read back, None while nothing has to be.
+    `held` is the version that waits for an operator. `absent` says what a source waits for that has
+    never been there; `warnings` are what may not be meant in the configuration, and hinder nothing.
+    `config` is the path of the configuration, in force since `loaded`; `reload_refused` says why a
+    newer one is not. A source without partitions is called `source`, its last records came at
+    `arrived`, and `unread` is how many of its bytes are not read yet; None if that is not known.
+    `restoring` is the share of the state of keys that has been read back, None while nothing has to
+    be.
     """
 
     watchdog_seconds: float
@@ -113,7 +113,7 @@ class State:
     stopping: bool = False
 
     def healthy(self, now: float) -> bool:
-        """Whether the loop has turned within its watchdog."""
+        """Return whether the loop has turned within its watchdog."""
         return now - self.turned <= self.allowed
 
     def silent(self, now: float) -> dict[str, float]:
@@ -124,14 +124,14 @@ class State:
         return {name: p.silent + since for name, p in (self.partitions or {}).items()}
 
     def stale(self, now: float) -> dict[str, float]:
-        """The part of `silent` that lasts longer than `stale_after`."""
+        """Return the part of `silent` that lasts longer than `stale_after`."""
         if self.stale_after is None:
             return {}
         limit = self.stale_after
         return {name: silent for name, silent in self.silent(now).items() if silent > limit}
 
     def not_ready_reasons(self, now: float) -> list[NotReadyReason]:
-        """Why the service is not ready, the most telling first; empty where it is."""
+        """Why the service is not ready, the most telling first; empty if it is."""
         return list(self._hindrances(now))
 
     @property
@@ -145,7 +145,7 @@ class State:
         return self.shared and self.partitions is not None and not self.partitions
 
     def word(self, now: float) -> str:
-        """The state in one word."""
+        """Return the state in one word."""
         first = next(self._hindrances(now), None)
         return first.state if first else "standby" if self.standby else "ready"
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from detectd.telemetry.health import Health
     from detectd.telemetry.state import State
 
-# The loop may turn a thousand times in a second; nobody reads that much.
+# The loop may turn a thousand times in a second; no reader needs that much.
 BEAT_SECONDS = 1.0
 
 # A fit that goes on says so every BEAT_SECONDS. One in the start says nothing until it is done.
@@ -45,15 +45,15 @@ class SystemdNotifier:
         self._events = 0
 
     def starting(self) -> None:
-        """A model is loaded, and may have to be fitted again."""
+        """Report the start: a model is loaded, and may have to be fitted again."""
         self._tell(STATUS="loading the model", **_extension(START_SECONDS))
 
     def ready(self) -> None:
-        """The stream is open, or open again; a reload is over."""
+        """Note that the stream is open, or open again; a reload is over."""
         self._tell(READY=1, **self._longer())
 
     def turned(self, events: int) -> None:
-        """The loop has turned, and `events` have been answered in all."""
+        """Note that the loop has turned, and `events` have been answered in all."""
         now = self._health.clock()
         passed = now - self._beat
         if passed < BEAT_SECONDS:
@@ -63,26 +63,27 @@ class SystemdNotifier:
         self._knock(WATCHDOG=1, STATUS=sentence(self._health.state, rate, now))
 
     def holding(self) -> None:
-        """A model is being trained, and the loop keeps its place in the group meanwhile."""
+        """Note that a model is being trained, and the loop keeps its place in the group
+        meanwhile."""
         now = self._health.clock()
         if now - self._beat >= BEAT_SECONDS:
             self._beat = now
             self._knock(WATCHDOG=1, STATUS="training a model", **_extension(HOLD_SECONDS))
 
     def waiting(self, why: str, within: float) -> None:
-        """The other side is away; the next try takes less than `within` seconds."""
+        """Note that the other side is away; the next try takes less than `within` seconds."""
         self._tell(WATCHDOG=1, STATUS=f"waiting: {why}", **self._longer(), **_extension(within))
 
     def reloading(self) -> None:
-        """The configuration is being read again; `ready` says when that is over."""
+        """Note that the configuration is being read again; `ready` says when that is over."""
         self._tell(RELOADING=1, MONOTONIC_USEC=time.monotonic_ns() // 1000)
 
     def stopping(self) -> None:
-        """The batch in hand has been committed, and nothing more is read."""
+        """Note that the batch in hand has been committed, and nothing more is read."""
         self._tell(STOPPING=1, STATUS="stopping")
 
     def _longer(self) -> dict[str, int]:
-        """A turn may be allowed to take longer than the unit's WatchdogSec= foresees."""
+        """Return what allows a turn to take longer than the unit's WatchdogSec= does, if it may."""
         allowed = self._health.state.allowed
         if not 0 < self._watchdog < allowed:
             return {}
@@ -93,12 +94,12 @@ class SystemdNotifier:
         _send(self._address, state, PATIENCE_SECONDS)
 
     def _knock(self, **state: str | int) -> None:
-        """Say what will be said again soon. The loop waits for nobody."""
+        """Say what will be said again soon. The loop does not wait."""
         _send(self._address, state, 0.0)
 
 
 def sentence(state: State, rate: float, now: float) -> str:
-    """How the service is doing at `rate` events a second, and what troubles it most."""
+    """Return how the service is doing at `rate` events a second, and what troubles it most."""
     troubles = [not_ready_reason.why for not_ready_reason in state.not_ready_reasons(now)]
     troubles += state.warnings
     return "; ".join([*_performance(state, rate), *troubles[:1]])
@@ -118,7 +119,8 @@ def _performance(state: State, rate: float) -> Iterator[str]:
 
 
 def _watchdog_seconds(environment: Mapping[str, str]) -> float:
-    """What the manager allows between two WATCHDOG=1; 0 where it does not watch this process."""
+    """Return what the manager allows between two WATCHDOG=1; 0 if it does not watch this
+    process."""
     ours = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
     allowed = environment.get("WATCHDOG_USEC", "")
     return int(allowed) / 1e6 if ours and allowed.isdecimal() else 0.0
@@ -133,7 +135,7 @@ def _microseconds(seconds: float) -> int:
 
 
 def _send(address: str, state: Mapping[str, str | int], patience: float) -> None:
-    """A manager that is gone, or does not read, is no reason to stop: then nobody is told."""
+    """Send the state to the manager, unless it is gone or does not read."""
     if not address:
         return
     lines = (f"{name}={' '.join(str(value).splitlines())}" for name, value in state.items())

@@ -1,4 +1,4 @@
-"""How far a warm-up is, for whoever watches. Pure."""
+"""How far a warm-up is, for logs and pages. Pure."""
 
 from __future__ import annotations
 

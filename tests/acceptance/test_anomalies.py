@@ -38,7 +38,8 @@ def answered(fitted):
 
 
 def written(world, topic="anomaly"):
-    lines = (world.out / f"{topic}.jsonl").read_text().splitlines()
+    # The service may be writing the next one.
+    lines = (world.out / f"{topic}.jsonl").read_text().rpartition("\n")[0].splitlines()
     return [json.loads(line.replace("1e400", "1e300")) for line in lines]
 
 

@@ -40,6 +40,7 @@ def kill_at(world, size):
             assert time.monotonic() < deadline
             if sum(path.stat().st_size for path in world.out.glob("*.jsonl")) >= size:
                 process.send_signal(signal.SIGKILL)
+            time.sleep(0.001)
     return process.returncode == -signal.SIGKILL
 
 

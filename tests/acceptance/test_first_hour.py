@@ -262,7 +262,7 @@ def test_a_path_that_has_never_existed_is_waited_for_and_not_ready(fitted):
         fitted.lines(fitted.events, events(100))
         until(lambda: page()[0] == 200)
         fitted.events.rename(fitted.home / "events.jsonl.1")  # as in a rotation
-        until(lambda: json.loads(page("status")[1])["outputs"]["normal"] > 50)
+        until(lambda: sum(json.loads(page("status")[1])["outputs"].values()) == 100)
         assert page()[0] == 200
         service.terminate()
         stopped = logged(service, "service.stopped")

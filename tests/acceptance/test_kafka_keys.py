@@ -6,6 +6,7 @@ import signal
 import time
 from contextlib import ExitStack, closing
 from itertools import count
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -40,6 +41,22 @@ def hosts(number, seed=0):
     ]
 
 
+class Hosts(World):
+    """A world of a group, over an input that it shares."""
+
+    source = ""
+    sinks: ClassVar[dict[str, str]] = {}
+    broker: Any = None
+
+    @property
+    def group(self):
+        return self.config["kafka"]["group_id"]
+
+    @property
+    def keys(self):
+        return self.config["topics"]["keys"]
+
+
 @pytest.fixture(scope="module")
 def a_model_of_hosts(tmp_path_factory):
     """A model store whose features remember."""
@@ -60,17 +77,16 @@ def make(tmp_path, a_model_of_hosts, kafka_broker):
     def made(**changes):
         home = tmp_path / f"world-{next(numbers)}"
         home.mkdir()
-        world = World(home)
+        world = Hosts(home)
         world.source, world.broker = source, kafka_broker
         names = kafka_broker.create_topics(*TOPICS, partitions=PARTITIONS)
         world.sinks = dict(zip(TOPICS, names, strict=True))
-        world.keys, world.group = f"keys-{names[0]}", names[0]
-        settle(world, kafka_broker, source, world.sinks | {"keys": world.keys})
+        settle(world, kafka_broker, source, world.sinks | {"keys": f"keys-{names[0]}"})
         shutil.copytree(a_model_of_hosts, home / "models")
         world.write(
             event={"key": "host", "features": FEATURES},
             source={"batch_records": 100},
-            kafka=HASTE | {"group_id": world.group, "create_topics": True},
+            kafka=HASTE | {"group_id": names[0], "create_topics": True},
         )
         world.write(**changes)
         return world

@@ -66,11 +66,8 @@ def test_a_topic_ends_in_files_exactly_once_over_restarts(fitted, kafka_broker, 
         kafka=kafka_keys(kafka_broker, source),
     )
 
-    def written():
-        return sum(path.read_bytes().count(b"\n") for path in fitted.out.glob("*.jsonl"))
-
-    run_until(fitted, lambda: written() >= 500)
-    run_until(fitted, lambda: written() >= COUNT)
+    run_until(fitted, lambda: fitted.answered() >= 500)
+    run_until(fitted, lambda: fitted.answered() >= COUNT)
     ids = Counter(r["id"] for held in fitted.outputs().values() for r in held)
     assert len(ids) == COUNT
     assert set(ids.values()) == {1}

@@ -2,11 +2,13 @@
 
 import json
 import shutil
+import time
 
 import pytest
 
 from tests.support.command import events, start
 from tests.support.live import running
+from tests.support.waiting import until
 
 UNCHANGEABLE = [
     ("source", "path", "elsewhere.jsonl"),
@@ -105,8 +107,13 @@ def test_a_reload_of_the_log_alone_changes_nothing_that_is_answered(fitted):
         assert named.count("model.serving") == named.count("model.shadowing") == 1
     report = json.loads(fitted.run("report", "--format", "json").stdout)
     assert report["observed"]["events"] == 300
-    table = report["candidate"]["agreement"]
-    assert sum(sum(row.values()) for row in table.values()) == 300
+    assert compared(fitted) == 300
+
+
+def compared(world):
+    """How many events the report counts of those that the candidate scored too."""
+    report = json.loads(world.run("report", "--format", "json").stdout)
+    return sum(sum(row.values()) for row in report["candidate"]["agreement"].values())
 
 
 def test_logs_go_on_after_a_refit_and_a_reload(fitted):
@@ -161,8 +168,7 @@ def test_a_candidate_scores_along_and_is_compared(fitted):
         fitted.run("models", "list")  # takes longer than the service takes to look again
         live.feed(events(100, seed=2))
         fitted.run("models", "list")
-        table = json.loads(fitted.run("report", "--format", "json").stdout)["candidate"]
-        assert sum(sum(row.values()) for row in table["agreement"].values()) == 300
+        until(lambda: compared(fitted) == 300)  # what was seen is written down once a second
         assert fitted.run("models", "activate", candidate).returncode == 0
         live.until("model.serving", model=candidate)
         assert [said["event"] for said in live.said].count("model.shadowing") == 1
@@ -190,7 +196,7 @@ def test_killed_in_a_fit_the_old_model_answers_or_the_new_one(fitted, stage):
     training = fitted.lines(fitted.home / "training.jsonl", events(1000, 9))
     with start("fit", "--input", training, "--config", fitted.path) as fit:
         while fit.poll() is None and not STAGES[stage](store):
-            pass
+            time.sleep(0.001)
         fit.kill()
     assert fitted.run("report").returncode == 0
     assert fitted.run("models", "list").stdout.count("*") == 1
@@ -315,7 +321,7 @@ def test_rows_that_carry_no_model_are_no_end_and_the_warm_up_goes_on(world, on_w
         with world.events.open("a") as file:
             file.writelines(f"{line}\n" for line in events(400))
         live.until("model.serving")
-        while sum(map(len, world.outputs().values())) < 700:
+        while world.answered() < 700:
             live._read()
     outputs = world.outputs()
     warming = [r for r in outputs["abstain"] if r["reason"] == "warming_up"]

@@ -16,7 +16,7 @@ def test_status_shows_a_running_service_and_says_when_there_is_none(fitted):
     only_line(fitted.run("status"), 1, "no detectd answers at unix:", "is it running?")
     with serving(fitted):
         append(fitted, events(1000))
-        until(lambda: sum(map(len, fitted.outputs().values())) == 1000)
+        until(lambda: fitted.answered() == 1000)
         told = json.loads(fitted.run("status", "--format", "json").stdout)
         done = fitted.run("status")
     assert told["observed"]["events"] <= 1000
@@ -74,7 +74,7 @@ def test_a_service_with_a_token_is_seen_by_those_who_know_it(fitted):
 def test_tap_shows_what_is_committed_from_now_on_and_stops_at_n(fitted):
     with serving(fitted):
         append(fitted, events(500, seed=1, poison=0.1))
-        until(lambda: sum(map(len, fitted.outputs().values())) == 500)
+        until(lambda: fitted.answered() == 500)
         with start("tap", "--verdict", "normal", "--n", 5, "--config", fitted.path) as tap:
             seed = 2
             while tap.poll() is None:  # it may not look yet

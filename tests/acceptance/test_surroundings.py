@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.command import ENVIRONMENT, events, start
 from tests.support.live import running
+from tests.support.waiting import until
 
 # The interpreter itself, for what is settled at its start.
 COMMAND = [sys.executable, "-m", "detectd"]
@@ -88,10 +89,8 @@ def test_a_reader_of_the_log_that_goes_away_stops_nothing(fitted):
         process.stdout.close()
         with fitted.events.open("a") as file:
             file.writelines(f"{line}\n" for line in events(200, seed=2))
-        deadline = time.monotonic() + 60
-        while sum(map(len, fitted.outputs().values())) < 250:
-            assert process.poll() is None
-            assert time.monotonic() < deadline
+        until(lambda: process.poll() is not None or fitted.answered() == 250)
+        assert process.poll() is None
         process.terminate()
     assert process.returncode == 0
 

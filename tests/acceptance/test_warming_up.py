@@ -8,6 +8,7 @@ import pytest
 from detectd.models.store import Store
 from tests.support.command import events, start
 from tests.support.live import running
+from tests.support.waiting import until
 
 NOON = 1_772_366_400_000
 MINUTE = 60_000
@@ -205,9 +206,10 @@ def test_status_and_readyz_speak_in_time(clock):
                 said = json.loads(line)
                 if said["event"] == "warmup.progress" and said["hours_covered"] > 0.7:
                     break
+            # The page follows when the turn is over.
+            until(lambda: "0.9 of 2 hours of event time" in clock.run("status").stdout)
             told = clock.run("status")
         finally:
             service.terminate()
             service.communicate()
-    assert "0.9 of 2 hours of event time" in told.stdout, told.stdout
     assert "event times span" in told.stdout

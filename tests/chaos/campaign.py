@@ -126,7 +126,7 @@ class Campaign:
                 if fault.kind in SIGNALS:
                     node = pick(fault, play.broker.nodes)
                     outage = stage.Outage(play.broker, node, SIGNALS[fault.kind], fault.lasts)
-                    struck = node.server
+                    struck: str | None = node.server
                 else:
                     struck = self._strike(fault, fleet)
                 if struck:

@@ -42,8 +42,6 @@ BROKERS = {
     "min.insync.replicas": 2,
     "broker.session.timeout.ms": int(BROKER_SESSION_SECONDS * 1000),
     "broker.heartbeat.interval.ms": 500,
-    # Brokers look every ten seconds for transactions of the dead; a campaign can wait for less.
-    "transaction.abort.timed.out.transaction.cleanup.interval.ms": 1000,
 }
 
 

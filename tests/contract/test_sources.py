@@ -58,7 +58,11 @@ class Pipes:
 
     def __init__(self, tmp_path, request):
         self.ends = []
-        request.addfinalizer(lambda: [os.close(end) for end in self.ends])
+        request.addfinalizer(self.close)
+
+    def close(self):
+        for end in self.ends:
+            os.close(end)
 
     def source(self):
         reading, writing = os.pipe()

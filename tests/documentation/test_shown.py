@@ -87,12 +87,12 @@ def test_every_command_and_option_is_on_the_page_of_commands():
         assert f"`detectd {group or action}" in read(page)
         assert action in read(page)
     whole = built(page)
-    for command in leaves(command_line()):
-        section = whole.partition(f"\n## {command.prog}\n")[2].partition("\n## ")[0]
-        assert section, command.prog
-        for action in actions(command):
-            for option in action.option_strings:
-                assert f"`{option}" in section or action.dest in {"help", "debug", "config"}
+    for leaf in leaves(command_line()):
+        section = whole.partition(f"\n## {leaf.prog}\n")[2].partition("\n## ")[0]
+        assert section, leaf.prog
+        for each in actions(leaf):
+            for option in each.option_strings:
+                assert f"`{option}" in section or each.dest in {"help", "debug", "config"}
 
 
 def test_every_key_is_on_the_page_of_the_configuration():

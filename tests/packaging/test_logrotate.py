@@ -94,3 +94,20 @@ def test_dead_letters_wait_for_their_replay_in_compressed_files_too(out, rotate)
     sink.close()
     batches = FileOutputs(out).dead_letters(replayed=False)
     assert [json.loads(r.value)["n"] for batch in batches for r in batch.records] == [0, 1, 2, 3]
+
+
+def test_the_snippet_of_an_instance_with_its_own_user_is_of_that_instance_alone():
+    """By the command in own-user.conf, on the package's snippet."""
+    drop_in = (ROOT / "systemd" / "own-user.conf").read_text(encoding="utf-8")
+    [script] = re.findall(r"^#     sed '(s\|.*su detectd .*)' \\$", drop_in, re.MULTILINE)
+    made = subprocess.run(
+        ["sed", script.replace("NAME", "payments"), SNIPPET], text=True, capture_output=True
+    )
+    lines = [line.strip() for line in made.stdout.splitlines() if not line.startswith("#")]
+    assert lines[:3] == [
+        "/var/lib/detectd/payments/verdicts/*.jsonl {",
+        "su detectd-payments detectd",
+        "ignoreduplicates",
+    ]
+    same = SNIPPET.read_text(encoding="utf-8").splitlines()
+    assert lines[3:] == [line.strip() for line in same if not line.startswith("#")][2:]

@@ -40,7 +40,7 @@ def analyze():
 def settings(path):
     """The [Service] section; a key that comes again is a list in systemd, the last one here."""
     parser = configparser.RawConfigParser(strict=False)
-    parser.optionxform = str
+    parser.optionxform = str  # type: ignore[assignment]
     parser.read(path, encoding="utf-8")
     return parser["Service"]
 
@@ -69,6 +69,11 @@ def test_the_unit_is_sound_with_each_drop_in(analyze, tmp_path, drop_in):
     assert (done.returncode, done.stdout, said) == (0, "", [])
 
 
+def test_run_is_not_writable_either():
+    """ProtectSystem=strict does not cover /run where systemd mounts /proc for the unit."""
+    assert settings(UNIT)["ReadOnlyPaths"] == "/run"
+
+
 def test_instances_share_neither_state_nor_cache_nor_runtime_directory():
     unit = settings(UNIT)
     for kind in ("StateDirectory", "CacheDirectory", "RuntimeDirectory"):
@@ -78,28 +83,45 @@ def test_instances_share_neither_state_nor_cache_nor_runtime_directory():
     assert settings(SYSTEMD / "own-user.conf")["User"] == "detectd-%i"
 
 
-def test_a_sandboxed_command_has_all_that_the_unit_says_of_its_sandbox(tmp_path):
-    """With stand-ins for systemctl and systemd-run: the properties are those of the unit."""
-    credential = "LoadCredential=token:/etc/detectd/secrets/token"
+@pytest.fixture
+def sandboxed(tmp_path):
+    """detectd-sandboxed, with stand-ins for systemctl, which has a drop-in, and systemd-run."""
+    if os.geteuid() != 0:
+        pytest.skip("only root starts units")
+    drop_in = tmp_path / "drop-in.conf"
     for tool, does in {
-        "systemctl": f"cat {UNIT}; printf '[Service]\n{credential}\n'",
-        "systemd-run": 'printf "%s\n" "$@"; exit 77',
+        "systemctl": f"cat {UNIT} {drop_in}",
+        "systemd-run": 'printf "%s\\n" "$@"; exit 77',
     }.items():
         (tmp_path / tool).write_text(f"#!/bin/sh\n{does}\n")
         (tmp_path / tool).chmod(0o755)
-    if os.geteuid() != 0:
-        pytest.skip("only root starts units")
-    done = subprocess.run(
-        [SANDBOXED, "payments", "report", "--format", "a b"],
-        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-    )
+
+    def run(text):
+        drop_in.write_text(text)
+        return subprocess.run(
+            [SANDBOXED, "payments", "report", "--format", "a b"],
+            env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+
+    return run
+
+
+def properties(done):
+    """What systemd-run was told of the sandbox."""
     assert (done.returncode, done.stderr) == (77, "")
-    arguments = done.stdout.splitlines()
-    assert arguments[-5:] == ["/usr/bin/env", "detectd", "report", "--format", "a b"]
-    given = [each.removeprefix("--property=") for each in arguments if "--property=" in each]
+    lines = done.stdout.splitlines()
+    return [line.removeprefix("--property=") for line in lines if "--property=" in line]
+
+
+def test_a_sandboxed_command_has_all_that_the_unit_says_of_its_sandbox(sandboxed):
+    credential = "LoadCredential=token:/etc/detectd/secrets/token"
+    done = sandboxed(f"[Service]\n{credential}\n")
+    given = properties(done)
+    command = done.stdout.splitlines()[-5:]
+    assert command == ["/usr/bin/env", "detectd", "report", "--format", "a b"]
     lines = re.findall(r"^[A-Z]\w+=.*$", UNIT.read_text().partition("[Service]")[2], re.MULTILINE)
     wanted = [line for line in lines if not re.match(NOT_OF_THE_SANDBOX, line)]
     assert len(wanted) > 40
@@ -107,6 +129,35 @@ def test_a_sandboxed_command_has_all_that_the_unit_says_of_its_sandbox(tmp_path)
     for specifier, value in specifiers.items():
         wanted = [line.replace(specifier, value) for line in wanted]
     assert given == [*wanted, credential]
+
+
+@pytest.mark.parametrize(
+    ("text", "means"),
+    [
+        ("[Service]\n  IPAddressDeny = any \n", ["IPAddressDeny=any"]),
+        ("[Service] \nIPAddressDeny=any", ["IPAddressDeny=any"]),
+        (
+            "[Service]\nInaccessiblePaths=/srv \\\n# both of them\n  /opt\nNice=5\n",
+            ["InaccessiblePaths=/srv  /opt", "Nice=5"],
+        ),
+        ("[Service]\n;Nice=5\n[Unit]\nDescription=a = b\n", []),
+        (
+            "[Service]\nUser=detectd-%i\nReadWritePaths=%S/a=b\n",
+            ["User=detectd-payments", "ReadWritePaths=/var/lib/a=b"],
+        ),
+        ("[Service]\nStandardOutput=null\nExecStartPost=/bin/true\n", []),
+    ],
+)
+def test_a_sandboxed_command_reads_drop_ins_as_systemd_does(sandboxed, text, means):
+    """What was not recognized would leave a hole that the service does not have."""
+    assert properties(sandboxed(text))[len(properties(sandboxed(""))) :] == means
+
+
+def test_a_sandboxed_command_does_not_start_with_a_property_that_it_cannot_expand(sandboxed):
+    done = sandboxed("[Service]\nInaccessiblePaths=/srv/%j\n")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "cannot expand InaccessiblePaths=/srv/%j: write" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_a_sandboxed_command_says_how_it_is_used():

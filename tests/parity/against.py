@@ -57,7 +57,8 @@ def verdicts(scorer: Scorer, detector: Any, calibration: Rows, rows: Rows, alone
     PyOD scores in batches where these are true to the row; else `alone` of the rows, one by one.
     """
     if _batches_are_true(detector, rows):
-        by, how = BatchScorer(detector), "in batches"
+        by: Scorer = BatchScorer(detector)
+        how = "in batches"
     else:
         by, how, rows = RowScorer(detector), "alone", rows[:alone]
         calibration = calibration[:alone]

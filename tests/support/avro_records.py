@@ -39,7 +39,7 @@ def written(schema: Any, value: Any) -> bytes:
 
 def read_of(schema: Any, *referenced: Any) -> Any:
     """Return a reader of the schema and of those it refers to."""
-    return reader(Shelf(schema, *referenced))  # type: ignore[arg-type]
+    return reader(Shelf(schema, *referenced))
 
 
 def error_of(read: Any, value: bytes) -> str:

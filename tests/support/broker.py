@@ -229,6 +229,8 @@ def _properties(
         "transaction.state.log.min.isr": min(2, replicas),
         "transaction.state.log.num.partitions": 3,
         "group.initial.rebalance.delay.ms": 0,
+        # Brokers look every ten seconds for transactions of the dead; tests can wait for less.
+        "transaction.abort.timed.out.transaction.cleanup.interval.ms": 1000,
     }
 
 

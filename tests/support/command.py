@@ -118,5 +118,10 @@ class World:
             for topic in TOPICS
         }
 
+    def answered(self):
+        """How many outputs there are, also while the service is writing one."""
+        files = (self.out / f"{topic}.jsonl" for topic in TOPICS)
+        return sum(path.read_bytes().count(b"\n") for path in files if path.exists())
+
     def raw_outputs(self):
         return {topic: (self.out / f"{topic}.jsonl").read_bytes() for topic in TOPICS}

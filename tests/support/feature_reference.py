@@ -7,6 +7,7 @@ present event. Nothing here remembers anything: each result is calculated from t
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 
@@ -56,6 +57,7 @@ def of_values(calculate, fewest=1):
 
 
 def lag(history, steps=1):
+    """So many values ago."""
     values = known(history)
     return values[-1 - steps] if len(values) > steps else NAN
 
@@ -75,22 +77,22 @@ def rate(history):
 
 
 def gap(history):
+    """Since the latest time that one event has, or two in a row that are late."""
     times = [t for t, _ in history if not math.isnan(t)]
     if math.isnan(history[-1][0]) or len(times) < 2:
         return NAN
-    latest = times[0]
-    for i in range(1, len(times) - 1):
-        was_late = i > 1 and late_at[i - 1]
-        late_at = [*(late_at if i > 1 else [False]), times[i] < latest]
-        if not late_at[i] or was_late:
-            latest = times[i]
+    latest, was_late = times[0], False
+    for t in times[1:-1]:
+        is_late = t < latest
+        latest, was_late = latest if is_late and not was_late else t, is_late
     return max(0.0, (times[-1] - latest) / 1000)
 
 
 def ewma(history, half_life):
+    """The mean of all values, weighted by age."""
     if isinstance(half_life, str):
         both = timed(history)
-        passed = [max(0.0, after - t) for (t, _), (after, _) in zip(both, both[1:], strict=False)]
+        passed = [max(0.0, after - t) for (t, _), (after, _) in pairwise(both)]
         ages = np.cumsum([0.0, *passed[::-1]])[::-1] / span_ms(half_life)
         values = [x for _, x in both]
     else:
@@ -100,6 +102,7 @@ def ewma(history, half_life):
 
 
 def zscore(history, window=100, *, robust=True):
+    """Of the present value among those before it."""
     values = known(history)
     before = np.array(values[:-1][-window:])
     if len(before) < 2:
@@ -118,10 +121,12 @@ def zscore(history, window=100, *, robust=True):
 
 
 def count(history, window):
+    """Of all events, whatever their values."""
     return len(within([(t, 0.0) for t, _ in history], window)) or NAN
 
 
 def shingle(history, window):
+    """The last values, the oldest first."""
     values = known(history)
     return values[-window:] if len(values) >= window else [NAN] * window
 
@@ -147,7 +152,7 @@ FUNCTIONS = {
     "min": of_values(np.min),
     "max": of_values(np.max),
     "median": of_values(np.median),
-    "quantile": of_values(lambda values, q: np.quantile(values, q)),
+    "quantile": of_values(np.quantile),
     "trend": of_values(lambda values: np.polyfit(np.arange(len(values)), values, 1)[0], fewest=2),
     "ewma": ewma,
     "zscore": zscore,

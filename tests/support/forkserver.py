@@ -11,6 +11,7 @@ With another `subprocess` than is known here, or without Linux, each start is an
 from __future__ import annotations
 
 import atexit
+import contextlib
 import ctypes
 import faulthandler
 import functools
@@ -23,7 +24,6 @@ import runpy
 import socket
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 LIBRARIES = (
@@ -35,8 +35,11 @@ LIBRARIES = (
     "kafka",
     "msgspec",
     "pydantic_settings",
+    "prometheus_client",
     "structlog",
+    "tomllib",
     "tqdm",
+    "xml.etree.ElementTree",
 )
 COMMAND = [sys.executable, "-m", "detectd"]
 SERVER = [sys.executable, __file__]
@@ -68,7 +71,7 @@ class Popen(subprocess.Popen):
         }
         self.pid = server.fork(words, given)
         self._child_created = True
-        self._close_pipe_fds(*pipes)
+        self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
 
 
 class Server:
@@ -82,7 +85,6 @@ class Server:
                 pass_fds=[other.fileno()],
                 stdin=subprocess.DEVNULL,
             )
-        self._bytecode = tempfile.TemporaryDirectory(prefix="detectd-bytecode-")
         atexit.register(self.close)
         _exactly(self._channel, len(READY))
 
@@ -91,7 +93,7 @@ class Server:
         # An orphan becomes the child of the nearest ancestor that says so.
         _adopt_orphans(True)
         try:
-            message = json.dumps(words | {"bytecode": self._bytecode.name}).encode()
+            message = json.dumps(words).encode()
             socket.send_fds(self._channel, [len(message).to_bytes(8, "big")], descriptors)
             self._channel.sendall(message)
             return int.from_bytes(_exactly(self._channel, 8), "big")
@@ -101,7 +103,6 @@ class Server:
     def close(self):
         self._channel.close()
         self._process.wait()
-        self._bytecode.cleanup()
 
 
 @functools.cache
@@ -187,16 +188,38 @@ def become(words, descriptors):
     os.environ.clear()
     os.environ.update(words["environment"])
     sys.argv = ["detectd", *words["arguments"]]
-    if sys.dont_write_bytecode:
-        # None is wanted beside the sources; compiling ours at each start would take as long again.
-        sys.dont_write_bytecode, sys.pycache_prefix = False, words["bytecode"]
     sys.path[0] = ""
     if "PYTHONFAULTHANDLER" in os.environ:
         faulthandler.enable()
+
+
+def run():
+    """Run `python -m detectd` to its end, but for the end of the interpreter.
+
+    That would take thousands of modules apart, each page of them copied from the server's first,
+    and last longer than most commands. All that others see comes before it: threads are waited
+    for, hooks run and streams flushed.
+    """
+    codes = []
+    atexit.register(_leave, codes)  # the first, and so the last to be called
+    try:
+        runpy.run_module("detectd", run_name="__main__", alter_sys=True)
+    except SystemExit as asked:
+        codes.append(asked.code)
+        raise
+
+
+def _leave(codes):
+    """End the process, unless the interpreter would have something to say first."""
+    if codes and isinstance(codes[0], int):
+        with contextlib.suppress(OSError, ValueError):
+            for stream in filter(None, (sys.stdout, sys.stderr)):
+                stream.flush()
+            os._exit(codes[0] & 0xFF)
 
 
 if __name__ == "__main__":
     with socket.socket(fileno=int(sys.argv[1])) as asked:
         as_asked = serve(asked)
     become(*as_asked)
-    runpy.run_module("detectd", run_name="__main__", alter_sys=True)
+    run()

@@ -67,7 +67,12 @@ def stop(process):
 
 def times_logged(process, event):
     """Return how often the service has logged the event."""
-    return sum(json.loads(line)["event"] == event for line in process.log.read_text().splitlines())
+    return sum(line["event"] == event for line in logged(process))
+
+
+def logged(process):
+    """Return what the service has logged; it may be writing the next line."""
+    return list(map(json.loads, process.log.read_text().rpartition("\n")[0].splitlines()))
 
 
 def committed(broker, world):

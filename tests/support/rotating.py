@@ -19,7 +19,7 @@ class Log:
     def __init__(self, directory, lots):
         self.directory, self.lots = directory, lots
         self.path = directory / "events.jsonl"
-        self.globs = ()
+        self.globs: tuple[str, ...] = ()
         self.count = self.rotations = 0
         self.half = b""
         self.late = False
@@ -69,7 +69,7 @@ class Log:
         """Only a writer that has reopened its log has it rotated again."""
         self.reopen()
         self.rotations += 1
-        self.move()
+        self.move()  # type: ignore[attr-defined]  # of the classes below
         self.late = True
         if not self.keep_open or self.lots.random() < 0.5:
             self.reopen()

@@ -19,7 +19,8 @@ def run_parts(parts, steps, values, times):
     given = []
     for part in parts:
         source = values if part.of is None else given[part.of][:, part.at]
-        given.append(run_step(*steps[part.step], part.params, source, times, part.width))
+        step, words = steps[part.step]
+        given.append(run_step(step, words, part.params, source, times, part.width))
     return given
 
 

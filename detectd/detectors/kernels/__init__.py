@@ -17,6 +17,7 @@ knn_lof      KNN, LOF
 loda         LODA
 ocsvm        OCSVM
 pca_mcd      PCA, MCD
+tail_sum     TailSum
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ MODULES = {
     "MCD": "pca_mcd",
     "OCSVM": "ocsvm",
     "PCA": "pca_mcd",
+    "TailSum": "tail_sum",
 }
 
 # Nanoseconds of work below which handing rows to another thread costs more than it saves.

@@ -35,6 +35,8 @@ MOST = 2_000
 SHORT, LONG = 20, 60
 # Quantiles move by three mean distances from the median over as many values at most.
 STRIDE, SLOWEST = 3.0, 500.0
+# A quantile wavers about a frequent value, which is not above it by less, in mean distances.
+SLACK = 0.02
 
 # The state: the count of values, the classes before, the mean distance from the median, the
 # quantiles, what each order has done, the last bits (32-bit floats), and the counts (16 bits).
@@ -73,7 +75,7 @@ def step(state: Row, x: float, t_ms: float, params: Row, out: Row) -> None:  # n
 def _classify(state: Row, x: float) -> int:
     symbol = 0
     for i in range(CLASSES - 1):
-        symbol += x > state[QUANTILES + i]
+        symbol += x > state[QUANTILES + i] + SLACK * state[DISTANCE]
     return symbol
 
 

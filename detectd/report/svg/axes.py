@@ -41,24 +41,24 @@ class Axis:
     ticks: Sequence[Tick]
 
     def at(self, values: ArrayLike) -> NDArray[np.float64]:
-        """Where values stand; infinite ones far outside."""
+        """Return where values stand; infinite ones far outside."""
         with np.errstate(over="ignore"):
             places = self.place(np.asarray(values, dtype=np.float64))
         return np.clip(places, -FARTHEST, FARTHEST)
 
     def inside(self, value: float) -> float:
-        """Where one value stands, or the end that it is beyond."""
+        """Return where one value stands, or the end that it is beyond."""
         return float(np.clip(self.at(value), 0.0, 1.0))
 
 
 def linear(low: float, high: float, label: Label = decimal_label, at_most: int = 6) -> Axis:
-    """An axis of even steps from `low` to `high`, low < high."""
+    """Return an axis of even steps from `low` to `high`, low < high."""
     width = high - low
     return Axis(lambda values: (values - low) / width, nice_ticks(low, high, at_most, label))
 
 
 def square_root(high: float, label: Label) -> Axis:
-    """An axis from 0 to `high` that spreads what is small."""
+    """Return an axis from 0 to `high` that spreads what is small."""
 
     def place(values: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.sqrt(values / high)
@@ -67,7 +67,7 @@ def square_root(high: float, label: Label) -> Axis:
 
 
 def nice_ticks(low: float, high: float, at_most: int, label: Label = decimal_label) -> list[Tick]:
-    """As many multiples of 1, 2 or 5 times a power of ten from `low` to `high` as may be."""
+    """Return as many multiples of 1, 2 or 5 times a power of ten from `low` to `high` as may be."""
     first, last = Fraction(repr(float(low))), Fraction(repr(float(high)))
     exponent = math.floor(math.log10(high - low) - math.log10(at_most + 1)) - 1
     for power in itertools.count(exponent):

@@ -15,7 +15,7 @@ UNPRINTABLE = re.compile("[^\t\n\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-
 
 
 def tag(name: str, /, *inside: Inside, **attributes: str | float | None) -> Element:
-    """An element with text and elements inside, in order; None is left out.
+    """Return an element with text and elements inside, in order; None is left out.
 
     `class_` stands for class, and an underscore for a hyphen: `stroke_width`. Numbers are written
     with as many digits as a screen can show.
@@ -39,7 +39,7 @@ def tag(name: str, /, *inside: Inside, **attributes: str | float | None) -> Elem
 
 
 def render(root: Element) -> str:
-    """The document, in ASCII: whatever it is printed or written to can hold it.
+    """Return the document, in ASCII: whatever it is printed or written to can hold it.
 
     Text in `style` is not escaped, so nothing but our own may go there.
     """
@@ -48,7 +48,7 @@ def render(root: Element) -> str:
 
 
 def percentage(share: float) -> str:
-    """A length in SVG or CSS, as a share of the whole."""
+    """Return a length in SVG or CSS, as a share of the whole."""
     return f"{_written(100 * share)}%"
 
 

@@ -16,31 +16,31 @@ def percent(share: float) -> str:
 
 
 def score(value: float) -> str:
-    """A detector's score, with a minus sign and not a hyphen."""
+    """Return a detector's score, with a minus sign and not a hyphen."""
     if math.isinf(value):
         return "−∞" if value < 0 else "∞"
     return signed(f"{value:.4g}")
 
 
 def signed(digits: str) -> str:
-    """A true minus sign in the place of the hyphen."""
+    """Return a true minus sign in the place of the hyphen."""
     return digits.replace("-", "−")
 
 
 def decimal_label(value: float, decimals: int) -> str:
-    """A tick of an axis whose step has so many decimals."""
+    """Return a tick of an axis whose step has that many decimals."""
     if decimals > 5 or abs(value) >= 1e6:
         return signed(f"{value:.3g}").replace("e+", "e")
     return signed(f"{value:,.{max(0, decimals)}f}")
 
 
 def percent_label(value: float, decimals: int) -> str:
-    """A tick of an axis of shares."""
+    """Return a tick of an axis of shares."""
     return f"{100 * value:.{max(0, decimals - 2)}f}%"
 
 
 def count_label(value: float, decimals: int) -> str:
-    """A tick of an axis of counts: 5,000; from steps of ten thousand on 50k, 200k, 3M."""
+    """Return a tick of an axis of counts: 5,000; from steps of ten thousand on 50k, 200k, 3M."""
     for least, power, letter in ((9, 9, "G"), (6, 6, "M"), (4, 3, "k")):
         if value and -decimals >= least:
             return f"{value / 10.0**power:,.0f}{letter}"
@@ -53,7 +53,7 @@ def moment(seconds: float) -> str:
 
 
 def stretch(first: float, last: float) -> str:
-    """From one Unix time to another, to the minute, saying nothing twice."""
+    """Return a span from one Unix time to another, to the minute, saying nothing twice."""
     begin, end = (datetime.fromtimestamp(seconds, UTC) for seconds in (first, last))
     if f"{begin:%F %R}" == f"{end:%F %R}":
         return moment(last)

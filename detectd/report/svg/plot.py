@@ -50,7 +50,7 @@ class Words(NamedTuple):
 def plot(
     words: Words, axes: Axes, layers: Iterable[Element | None], height: int, *, x_labels: bool
 ) -> Element:
-    """The frame, its ticks, and the layers in between, `height` pixels high."""
+    """Return the frame, its ticks, and the layers in between, `height` pixels high."""
     title, description = f"{words.id}-title", f"{words.id}-description"
     return tag(
         "svg",
@@ -68,32 +68,33 @@ def plot(
 
 
 def line(axes: Axes, x: ArrayLike, y: ArrayLike, kind: str) -> Element:
-    """A curve through points (k,), (k,)."""
+    """Return a curve through points (k,), (k,)."""
     return _stretched(tag("path", class_=f"line {kind}", d="M" + _points(axes, x, y)))
 
 
 def band(axes: Axes, x: ArrayLike, low: ArrayLike, high: ArrayLike, kind: str) -> Element:
-    """The area between two curves over the same x."""
+    """Return the area between two curves over the same x."""
     back = _points(axes, np.asarray(x)[::-1], np.asarray(low)[::-1])
     outline = f"M{_points(axes, x, high)}L{back}Z"
     return _stretched(tag("path", class_=f"band {kind}", d=outline))
 
 
 def dots(axes: Axes, x: ArrayLike, y: ArrayLike, kind: str) -> Element:
-    """A dot at each point: lines without length, whose ends are round."""
+    """Return a dot at each point: lines without length, whose ends are round."""
     d = "".join(f"M{point}h0" for point in _points(axes, x, y).split())
     return _stretched(tag("path", class_=f"dots {kind}", d=d))
 
 
 def steps(axes: Axes, edges: ArrayLike, heights: ArrayLike, kind: str) -> Element:
-    """A histogram's outline: `edges` (k+1,), `heights` (k,)."""
+    """Return a histogram's outline: `edges` (k+1,), `heights` (k,)."""
     x = np.repeat(np.asarray(edges, dtype=np.float64), 2)
     y = np.concatenate([[0.0], np.repeat(np.asarray(heights, dtype=np.float64), 2), [0.0]])
     return _stretched(tag("path", class_=kind, d="M" + _points(axes, x, y)))
 
 
 def zone(axes: Axes, low: float, high: float) -> Element:
-    """The zone: hatched, so that it shows in grey as well, with an edge where it has an end."""
+    """Return the zone: hatched, so that it shows in grey as well, with an edge where it has an
+    end."""
     left, right = axes.x.inside(low), axes.x.inside(high)
     ends = [end for end in (left, right) if 0.0 < end < 1.0]
     return tag(
@@ -104,23 +105,23 @@ def zone(axes: Axes, low: float, high: float) -> Element:
 
 
 def region(axes: Axes, low: float, high: float, kind: str) -> Element:
-    """An upright stripe."""
+    """Return an upright stripe."""
     return _upright("rect", axes.x.inside(low), axes.x.inside(high), kind)
 
 
 def vertical(axes: Axes, x: float, kind: str, title: str | None = None) -> Element:
-    """A line from bottom to top."""
+    """Return a line from bottom to top."""
     return _vertical(axes.x.inside(x), kind, title)
 
 
 def horizontal(axes: Axes, y: float, kind: str) -> Element:
-    """A line from side to side."""
+    """Return a line from side to side."""
     level = percentage(1.0 - axes.y.inside(y))
     return tag("line", class_=kind, x1="0", x2="100%", y1=level, y2=level)
 
 
 def mark(axes: Axes, x: float, y: float, kind: str, title: str) -> Element:
-    """One point that matters."""
+    """Return one point that matters."""
     cx, cy = percentage(axes.x.inside(x)), percentage(1.0 - axes.y.inside(y))
     return tag("circle", tag("title", title), class_=f"mark {kind}", cx=cx, cy=cy, r="4.5")
 

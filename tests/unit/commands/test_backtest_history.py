@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -224,7 +225,7 @@ def test_the_command(fitted):
     assert json.loads(done.stdout)["history"]["events"] == 300
 
 
-LABELS = {
+LABELS: dict[Any, list[Any]] = {
     False: [0, 0.0, -0.0, False, "0", "0.0", " 0 ", "false", "False", "normal", "-0", "0e5"],
     True: [1, 1.0, True, "1", "1.0", "+1", "true", " TRUE ", "anomaly", "1e0"],
     None: [None, 2, 0.5, -1, "2", "", "yes?", "nan", "0_0", "inf", [], {}, 10**400],

@@ -25,8 +25,8 @@ def test_exponentials_are_exact_to_two_units(x):
 
 
 def test_exponentials_of_what_is_too_small():
-    numbers = [0.0, -0.0, -5e-324, -1.0, LOWEST, -1e4, -1e308, -np.inf]
-    numbers = np.array([exponential(number) for number in numbers])
+    small = [0.0, -0.0, -5e-324, -1.0, LOWEST, -1e4, -1e308, -np.inf]
+    numbers = np.array([exponential(number) for number in small])
     assert np.array_equal(numbers[:3], [1, 1, 1])
     assert numbers[3] == pytest.approx(math.exp(-1), rel=4e-16)
     assert (numbers[4:] == numbers[4]).all()

@@ -26,7 +26,8 @@ def nearest(tree, row, count):
     """What `find_nearest` fills in: squared distances and places, in the heap's order."""
     squares, near = np.empty(count), np.empty(count, dtype=np.int64)
     leaf = np.empty(tree.blocks.shape[2])
-    find_nearest(row, *tree, squares, near, np.empty(64, np.int64), np.empty(64), leaf)
+    rest = squares, near, np.empty(64, np.int64), np.empty(64), leaf
+    find_nearest(*(row, *tree, *rest))
     return squares, near
 
 

@@ -1,6 +1,8 @@
 """Whose directories models, outputs and compiled code may lie in, and how they are made."""
 
+import grp
 import os
+import pwd
 import stat
 import subprocess
 import sys
@@ -104,9 +106,9 @@ def test_a_group_may_write_if_only_we_are_in_it(tmp_path, monkeypatch, named, me
     def by_name(name):
         return account if name == "mallory" else SimpleNamespace(pw_uid=0)
 
-    monkeypatch.setattr(owners.grp, "getgrgid", by_number)
-    monkeypatch.setattr(owners.pwd, "getpwnam", by_name)
-    monkeypatch.setattr(owners.pwd, "getpwall", lambda: [account])
+    monkeypatch.setattr(grp, "getgrgid", by_number)
+    monkeypatch.setattr(pwd, "getpwnam", by_name)
+    monkeypatch.setattr(pwd, "getpwall", lambda: [account])
     monkeypatch.setattr(os, "getgroups", lambda: [group] if ours else [])
     monkeypatch.setattr(os, "getegid", lambda: group if ours else group + 1)
     flaw = owners.flaw(tmp_path.stat())
@@ -115,7 +117,7 @@ def test_a_group_may_write_if_only_we_are_in_it(tmp_path, monkeypatch, named, me
 
 @needs_root
 def test_members_by_their_first_group_count(tmp_path, monkeypatch):
-    nobody = owners.pwd.getpwnam("nobody")
+    nobody = pwd.getpwnam("nobody")
     give(tmp_path, 0, nobody.pw_gid).chmod(0o770)
     assert "its group nogroup can write to it, so" in owners.flaw(tmp_path.stat())
 

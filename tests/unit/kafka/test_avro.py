@@ -182,7 +182,7 @@ def test_what_fastavro_writes_is_read_as_an_equal_value(typed: tuple[Any, Any, A
         (logical("long", "time-millis"), long(5), "5"),
         (logical("null", "enter"), b"", "null"),
         (logical("record", "leave", name="R", fields=[]), b"", "{}"),
-        (logical("int", ["date"]), long(5), "5"),  # type: ignore[arg-type]
+        (logical("int", ["date"]), long(5), "5"),
         (["null", logical("int", "date"), "string"], b"\x04\x02a", '"a"'),
         ({"type": {"type": "array", "items": ["int", "null"]}}, b"\x02\x02\x00", "[null]"),
         ({"type": "double", "default": 0, "doc": 7}, b"\0\0\0\0\0\0\xf0\x3f", "1.0"),

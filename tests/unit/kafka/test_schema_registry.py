@@ -154,7 +154,7 @@ def test_a_registry_that_hangs_is_given_up_in_time(registry: StandIn) -> None:
     error = error_of(BrokerUnavailableError, read_of(registry, timeout=0.3, attempts=2))
     assert error.startswith(f"schema_registry.url: no answer from {registry.url}: ")
     assert "timed out" in error
-    assert 0.6 <= time.monotonic() - began < 3
+    assert 0.6 <= time.monotonic() - began < 8  # left alone, two attempts take 10
 
 
 def test_a_registry_that_is_not_there_interrupts() -> None:

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectd.models.observations import BINS, PERIODS, Observations, grid
+from detectd.models.observations import PERIODS, Observations
+from detectd.models.score_grid import BINS, grid
 
 CALIBRATION = np.random.default_rng(1).gamma(4.0, size=1000)
 

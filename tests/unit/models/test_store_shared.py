@@ -347,7 +347,7 @@ def test_a_stream_that_begins_anew_leaves_nothing_of_its_earlier_runs(full):
     for each in (old, member, other):
         each.write("v", counts(normal=1, since=5))
     old.close()
-    mine.begin_anew()
+    mine.begin_again()
     mine.write("v", counts(normal=10, since=9))
     assert full.observed("v", stream="s")["normal"] == 11
     assert full.observed("v", stream="s")["since"] == 5

@@ -1,5 +1,6 @@
 """A trainer is a real process here, and what befalls it is done to it."""
 
+import contextlib
 import os
 import resource
 import signal
@@ -144,6 +145,13 @@ SECRETS = (
 )
 
 
+def open_files(pid):
+    """What its descriptors name; it may close some meanwhile."""
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            yield str(entry.readlink())
+
+
 def test_the_trainer_gives_way_and_has_nothing_of_ours(tmp_path, monkeypatch):
     """Its environment, descriptors and priority, and which process the kernel is to kill first."""
     for name in SECRETS:
@@ -154,8 +162,7 @@ def test_the_trainer_gives_way_and_has_nothing_of_ours(tmp_path, monkeypatch):
         with running(begin(tmp_path, endless(), Limits()), arrived="libc") as pid:
             while os.sched_getscheduler(pid) != os.SCHED_BATCH:
                 time.sleep(0.01)
-            files = [str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()]
-            assert not any(name.startswith("socket:") for name in files)
+            assert not any(name.startswith("socket:") for name in open_files(pid))
             own_priority = os.getpriority(os.PRIO_PROCESS, 0)
             assert os.getpriority(os.PRIO_PROCESS, pid) == min(19, own_priority + 10)
             assert read_proc(pid, "oom_score_adj").strip() == "1000"

@@ -50,6 +50,12 @@ def test_cross_scores_each_row_by_a_detector_that_has_not_seen_it():
     assert np.array_equal(model.calibration, np.sort(expected))
 
 
+def test_a_detector_that_learns_nothing_is_calibrated_on_all_rows():
+    seen = np.abs(rows())
+    model = train(seen, Recipe("TailSum", 0.1, fraction=0.25), FEATURES, NOON)
+    assert np.allclose(model.calibration, np.sort(seen.sum(axis=1)), rtol=1e-12)
+
+
 def test_in_sample_uses_the_training_scores():
     model = train(rows(), Recipe("KNN", 0.1, method="in_sample"), FEATURES, NOON)
     assert np.array_equal(model.calibration, np.sort(model.detector.decision_scores_))

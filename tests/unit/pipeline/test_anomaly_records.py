@@ -162,7 +162,7 @@ def test_what_is_remembered_survives_a_restart_and_stays_small():
     names = [f"feature {i}" for i in range(1000)]
     recent = RecentAnomalies(names, original=False)
     for n in range(200):
-        recent.see([outgoing(n, n, b"\xff" * 100_000 + b"%d" % n)])
+        recent.see([outgoing(n, n, b"\xff" * 10_000 + b"%d" % n)])
     told = json.loads(json.dumps(recent.as_dict(), allow_nan=False))
     assert len(json.dumps(told)) < 150_000
     assert {len(each["features"]) for each in told["latest"]} == {FEATURES}

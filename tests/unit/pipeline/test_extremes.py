@@ -17,7 +17,8 @@ from detectd.detectors import far_outside
 from detectd.errors import ConfigError, DetectdError
 from detectd.models.contamination import _logs, _tells_apart
 from detectd.models.model import Recipe
-from detectd.models.observations import Observations, grid
+from detectd.models.observations import Observations
+from detectd.models.score_grid import grid
 from detectd.models.training import train
 from detectd.pipeline.explain import occlusion
 from detectd.rejection import Costs, rejector

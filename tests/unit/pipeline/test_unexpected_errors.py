@@ -7,7 +7,7 @@ import pytest
 
 from detectd.errors import DetectdError, RefusedError
 from detectd.pipeline import decode as decoding
-from detectd.pipeline import scoring
+from detectd.pipeline import encode, explain, scoring
 from detectd.pipeline.decode import decode
 from detectd.pipeline.formats import fields_of
 from detectd.pipeline.records import Record, Stage, Topic
@@ -124,7 +124,7 @@ def test_what_breaks_the_decoder_is_named_with_its_stage(monkeypatch):
 
 
 def test_what_breaks_an_explanation_or_an_output_is_of_stage_encode(monkeypatch):
-    whole = scoring.explanations
+    whole = explain.explanations
 
     def explanations(scorer, rows, *rest):
         if (rows == EVIL).any():
@@ -142,7 +142,7 @@ def test_what_breaks_an_explanation_or_an_output_is_of_stage_encode(monkeypatch)
 
 
 def test_a_warm_up_loses_only_the_record_that_breaks(monkeypatch):
-    whole = scoring.unscored
+    whole = encode.unscored
 
     def warming_up(record, *rest, **options):
         if record.id == "t:1":

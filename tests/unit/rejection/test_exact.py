@@ -84,7 +84,8 @@ def test_cost_figures_agree_with_simulated_masses(place, costs):
     masses = np.zeros((runs, 3))
     random = np.random.default_rng([n, round(1000 * contamination)])
     masses[:, parameters > 0] = random.dirichlet(parameters[parameters > 0], runs)
-    cost = worst_cost(*masses.T, contamination, costs)
+    lowest, within, highest = masses.T
+    cost = worst_cost(lowest, within, highest, contamination, costs)
 
     promise = exact_promise(where, contamination, delta, costs)
     error = 5 * cost.std() / math.sqrt(runs) + 1e-12

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from detectd.models.observations import grid
+from detectd.models.score_grid import grid
 from detectd.report.svg import axes, number_format
 
 ends = st.floats(-1e15, 1e15, allow_subnormal=False)

@@ -1,6 +1,7 @@
 """Who answers while models come and go and the configuration changes."""
 
 import json
+import tempfile
 import threading
 from collections import Counter
 
@@ -9,7 +10,7 @@ import pytest
 
 from detectd import derive, wiring
 from detectd.errors import ConfigError, DetectdError
-from detectd.models import serving, trainer_process
+from detectd.models import serving, trainer_process, training
 from detectd.models.collection import Goal
 from detectd.models.store import Store
 from detectd.pipeline.records import Record
@@ -161,7 +162,7 @@ def test_a_model_of_older_libraries_is_fitted_again_in_a_process_of_its_own(
     engine, store, versions, monkeypatch
 ):
     fits = []
-    monkeypatch.setattr(serving.training, "refit", lambda *_: fits.append("in the loop"))
+    monkeypatch.setattr(training, "refit", lambda *_: fits.append("in the loop"))
     older(store, versions[1])
     store.activate(versions[1])
     look(engine, monkeypatch)
@@ -420,7 +421,7 @@ def test_a_warm_up_file_that_was_removed_is_not_collected_into(tmp_path, monkeyp
 
 def test_a_trainers_directory_that_was_swept_is_made_again(tmp_path, monkeypatch):
     """Another service sweeps between its making and its locking."""
-    mkdtemp, swept = trainer_process.tempfile.mkdtemp, []
+    mkdtemp, swept = tempfile.mkdtemp, []
 
     def watched(**options):
         path = mkdtemp(**options)
@@ -429,7 +430,7 @@ def test_a_trainers_directory_that_was_swept_is_made_again(tmp_path, monkeypatch
             swept.append(path)
         return path
 
-    monkeypatch.setattr(trainer_process.tempfile, "mkdtemp", watched)
+    monkeypatch.setattr(tempfile, "mkdtemp", watched)
     with trainer_process._own_directory(tmp_path) as own:
         assert own.is_dir()
         assert str(own) not in swept

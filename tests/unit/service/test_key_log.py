@@ -13,9 +13,9 @@ from detectd.errors import ConfigError
 from detectd.features.key_rows import HEADER_WORDS
 from detectd.features.key_table import KeyTable
 from detectd.features.key_tables import KeyTables
-from detectd.service import key_log
+from detectd.models.locks import DirectoryLockedError
+from detectd.service import key_frames, key_log
 from detectd.service.key_log import KeyLog
-from detectd.service.warmup_log import DirectoryLockedError
 from tests.support.key_tables import EVENTS, contents, score
 from tests.support.paths import ROOT
 
@@ -245,12 +245,28 @@ def test_ops_that_stay_keep_their_words_and_others_begin(tmp_path, capsys):
     log.close()
 
 
+def test_what_is_here_is_not_read_again_and_what_another_wrote_is(tmp_path, monkeypatch):
+    log = opened(tmp_path)
+    see(log, batch(1))
+    first = commit(log)
+    see(log, batch(2))
+    second, before = commit(log), everything(log)
+    see(log, batch(3))
+    with monkeypatch.context() as patched:
+        patched.setattr(key_frames, "payloads", None)  # It would be called for each reading.
+        assert log.restore(second)
+    assert everything(log) == before
+    assert log.restore(first)
+    assert everything(log) != before
+    log.close()
+
+
 def test_a_log_of_another_version_is_refused(tmp_path, monkeypatch):
     log = opened(tmp_path)
     see(log, batch(1))
     state = commit(log)
     log.close()
-    monkeypatch.setattr(key_log.key_frames, "FORMAT", 2)
+    monkeypatch.setattr(key_frames, "FORMAT", 2)
     log = opened(tmp_path)
     with pytest.raises(ConfigError, match="written by another version"):
         log.restore(state)

@@ -5,6 +5,7 @@ import os
 from functools import reduce
 from operator import getitem
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
@@ -55,7 +56,7 @@ def variable(path):
 
 
 def kind_of(path):
-    table = Settings
+    table: Any = Settings
     for section in path[:-1]:
         table = table.model_fields[section].annotation
     return TypeAdapter(table.model_fields[path[-1]].rebuild_annotation())

@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from detectd.errors import ConfigError
 from detectd.pipeline.records import Outgoing, Position, Topic
 from detectd.signals import Stop
-from detectd.sinks import checkpoint, file
+from detectd.sinks import checkpoint
 from detectd.sinks.file import FileSink, ReplaySink
 from detectd.sinks.file_reader import FileOutputs
 
@@ -394,13 +394,13 @@ class Rotations(RuleBasedStateMachine):
                 raise CrashError
             write(directory, made, **options)
 
-        file.checkpoint.write = killed
+        checkpoint.write = killed  # type: ignore[assignment]
         try:
             self.sink.commit(self.records(count), position)
         except CrashError:
             pass
         finally:
-            file.checkpoint.write = write
+            checkpoint.write = write
         self.sink.close()
         if between:
             self.rename(create=between == "created")

@@ -128,7 +128,7 @@ def test_above_the_last_port_there_is_none():
 def test_an_address_of_another_host_cannot_be_bound():
     with pytest.raises(NotListening, match=r"192\.0\.2\.1:9464: Cannot assign") as failed:
         listener(Tcp("192.0.2.1", 9464))
-    assert "server.listen" in failed.value.mend
+    assert "server.listen" in failed.value.fix
 
 
 def test_a_name_that_nobody_knows_cannot_be_bound():

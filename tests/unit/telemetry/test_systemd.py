@@ -9,7 +9,7 @@ import time
 import pytest
 
 from detectd.telemetry.health import Health
-from detectd.telemetry.systemd import PATIENCE_SECONDS, SystemdNotifier, sentence
+from detectd.telemetry.systemd import SystemdNotifier, sentence
 
 OURS = {"WATCHDOG_PID": str(os.getpid())}
 
@@ -180,12 +180,12 @@ def test_a_manager_that_has_gone_is_harmless_and_one_that_is_back_is_told(tmp_pa
     second.socket.close()
 
 
-def test_a_manager_that_never_reads_holds_up_no_turn(manager, clock):
+def test_a_manager_that_never_reads_holds_up_no_turn(manager, clock, monkeypatch):
+    # A turn that waited for it would last for longer than a test may.
+    monkeypatch.setattr("detectd.telemetry.systemd.PATIENCE_SECONDS", 1000.0)
     health = Health(60.0, clock=clock)
     supervisor = SystemdNotifier(health, {"NOTIFY_SOCKET": manager.path})
-    started = time.monotonic()
     for turn in range(2000):  # more than any queue of the kernel takes
         clock.now += 1.0
         supervisor.turned(turn)
-    assert time.monotonic() - started < PATIENCE_SECONDS
     assert len(manager.heard()) < 2000

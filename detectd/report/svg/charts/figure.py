@@ -28,7 +28,7 @@ def figure(
     panels: Iterable[Element],
     caption: Iterable[str],
 ) -> Element:
-    """The whole of it; `name` is what links go to, each of `caption` a paragraph."""
+    """Return the whole of it; `name` is what links go to, each of `caption` a paragraph."""
     return tag(
         "figure",
         tag("h2", heading),
@@ -41,7 +41,7 @@ def figure(
 
 
 def panel(y_name: str, plot: Element, x_name: str | None = None) -> Element:
-    """A plot between the names of its axes."""
+    """Return a plot between the names of its axes."""
     return tag(
         "div",
         tag("p", y_name, class_="axis-name"),
@@ -56,7 +56,7 @@ def _legend_line(entry: Entry) -> Element:
 
 
 def swatch(entry: Entry) -> Element:
-    """A small sample of what the plot shows."""
+    """Return a small sample of what the plot shows."""
     kind, middle = entry.kind, SWATCH_HEIGHT / 2
     whole = {"width": "100%", "height": "100%"}
     shapes = {

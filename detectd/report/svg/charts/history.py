@@ -45,7 +45,7 @@ class _Course:
 def history_figure(
     history: Sequence[Period], promise: Promise, alarms: Sequence[AlarmRecord]
 ) -> Element:
-    """Both rates over the periods of the stream, and where alarms were raised."""
+    """Return both rates over the periods of the stream, and where alarms were raised."""
     name, heading = "figure-history", "Abstention in the stream"
     if not history:
         return figure(name, heading, [], [], ["No events so far: nothing to show."])
@@ -147,7 +147,7 @@ def _anomalies(
 
 
 def _long_run(history: Sequence[Period], alpha: float) -> tuple[Floats, Floats]:
-    """Between which ends the long-run rate lies, as known after each period."""
+    """Return between which ends the long-run rate lies, as known after each period."""
     events = accumulate(p.events for p in history)
     abstained = accumulate(p.abstained for p in history)
     ends = [rate_interval(n, k, alpha) for n, k in zip(events, abstained, strict=True)]
@@ -165,7 +165,7 @@ def _course(history: Sequence[Period], hits: Sequence[int]) -> _Course:
 
 
 def _shares(course: _Course, promised: float, at_most: int = 5) -> Axis:
-    """From nothing to what matters; a few wild periods may lie beyond."""
+    """Return the axis from nothing to what matters; a few wild periods may lie beyond."""
     settled = course.so_far[len(course.so_far) // 10 :]
     usual = float(np.quantile(course.rates, 0.98))
     highest = max(1.2 * promised, 1.1 * float(settled.max()), 1.1 * usual)
@@ -183,7 +183,7 @@ def _between(history: Sequence[Period]) -> str:
 
 
 def _told(history: Sequence[Period]) -> tuple[list[float], list[str]]:
-    """The edges of the stripes, and what each says."""
+    """Return the edges of the stripes, and what each says."""
     together = -(-len(history) // STRIPES)
     edges, titles = [0.0], []
     for start in range(0, len(history), together):

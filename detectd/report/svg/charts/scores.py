@@ -96,7 +96,7 @@ def _caption(rejector: Rejector, stream: Ints, seen: int) -> list[str]:
 
 
 def _across(grid: Grid) -> Axis:
-    """One bin wider than the grid at either end, for what lies beyond it."""
+    """Return the axis of the grid, with one bin more at either end for what lies beyond it."""
     ends = (grid.low, grid.high)
 
     def place(scores: Floats) -> Floats:
@@ -108,7 +108,7 @@ def _across(grid: Grid) -> Axis:
 
 
 def _on_places(axes: plot.Axes) -> plot.Axes:
-    """The same axes where x is already a place, from 0 to 1."""
+    """Return the same axes where x is already a place, from 0 to 1."""
     return plot.Axes(linear(0.0, 1.0), axes.y)
 
 

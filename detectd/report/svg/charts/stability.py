@@ -28,7 +28,7 @@ POINTS = 200
 
 
 def stability_figure(rejector: Rejector) -> Element:
-    """Both probabilities around the zone, as they are and as logarithms."""
+    """Return both probabilities around the zone, as they are and as logarithms."""
     zone, T = rejector.zone, rejector.zone.T
     first, last = _window(zone)
     ranks = np.unique(np.linspace(first, last, POINTS).round().astype(np.int64))
@@ -95,7 +95,7 @@ def _shade(axes: plot.Axes, zone: Zone) -> Element:
 
 
 def _window(zone: Zone) -> tuple[int, int]:
-    """The zone and as much again on either side, or a few deviations of a rank."""
+    """Return the zone and as much again on either side, or a few deviations of a rank."""
     deviation = math.sqrt(zone.m * (zone.n - zone.m) / zone.n)
     room = round(max(zone.width / 2, deviation, 2.0))
     return max(0, zone.rank_low - room), min(zone.n, zone.rank_high + room)

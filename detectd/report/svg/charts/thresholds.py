@@ -107,7 +107,8 @@ def _unreachable(axes: plot.Axes, curves: WhatIf) -> Element | None:
 
 
 def _paper_upper(axes: plot.Axes, curves: WhatIf) -> list[Element]:
-    """The curve in pieces that are a bound and pieces that are none, each joined to the next."""
+    """Return the curve in pieces that are a bound and pieces that are none, each joined to the
+    next."""
     turns = np.flatnonzero(np.diff(curves.valid)) + 1
     cuts = [0, *turns.tolist(), len(curves.T) - 1]
     return [
