@@ -313,7 +313,9 @@ def test_the_reference_declares_every_function_of_a_key_as_one_may():
     text = (ROOT / "config" / "reference.toml").read_text(encoding="utf-8")
     shown = re.findall(r"^#   (\{.*?\})", text, re.MULTILINE)
     declared = {declare(tomllib.loads(f"it = {each}")["it"]).fn for each in shown}
-    assert declared | {"std", "min", "max", "trend", "shingle", "quantile", "diff"} == set(CATALOGUE)
+    assert declared | {"std", "min", "max", "trend", "shingle", "quantile", "diff"} == set(
+        CATALOGUE
+    )
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.toml")), ids=lambda p: p.stem)
