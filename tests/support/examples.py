@@ -31,6 +31,31 @@ def json_lines(count=COUNT):
     ]
 
 
+def fleet(hosts=10, reports=100):
+    """Return events of hosts, one a minute from each; in the last of them h0 is as busy as h9."""
+    rng = np.random.default_rng(2)
+    sent = np.zeros(hosts)
+    lines = []
+    for minute in range(reports):
+        cpu = 10.0 * np.arange(hosts) + rng.normal(0, 1, hosts)
+        sent += rng.poisson(1000, hosts)
+        if minute == reports - 1:
+            cpu[0] = cpu[-1]
+        lines += [
+            json.dumps(
+                {
+                    "time": 1_800_000_000 + 60 * minute,
+                    "host": f"h{host}",
+                    "cpu": float(cpu[host]),
+                    "bytes_sent": float(sent[host]),
+                    "version": "1.0",
+                }
+            )
+            for host in range(hosts)
+        ]
+    return lines
+
+
 def elsewhere(broker, source, sinks):
     """What a test must say otherwise: the broker, and names that are nobody else's."""
     topics = {f"DETECTD_TOPICS__{kind.upper()}": name for kind, name in sinks.items()}
