@@ -151,7 +151,7 @@ class KeyTable:
             yield name, None
         for slots, _ in self._parts():
             for slot in slots.tolist():
-                yield name_of(self._keys[slot]), self.rows[slot].tobytes()
+                yield name_of(self._keys[slot]), self.rows[slot].astype("<f8", copy=False).tobytes()
 
     @property
     def changed(self) -> bool:

@@ -13,13 +13,15 @@ from detectd.telemetry.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from detectd.pipeline.records import Outgoing, Record
+    from detectd.pipeline.records import KeyRecord, Outgoing, Record
     from detectd.pipeline.schema import Schema
     from detectd.service.champion import Champion
     from detectd.service.warmup import WarmupPhase
     from detectd.settings import Settings
+    from detectd.sinks import Sink
+    from detectd.sources import Source
 
 
 class ScoringEngine:
@@ -83,6 +85,16 @@ class ScoringEngine:
         if self.phases.serving:
             self.phases.serving.begin_again()
 
+    def know(
+        self,
+        records: Sequence[Record],
+        source: Source,
+        sink: Sink,
+        pause: Callable[[float], bool],
+    ) -> bool:
+        """See that all that features remember of the records' keys is here; see `KeyMemory`."""
+        return self._keys is None or self._keys.know(records, source, sink, pause)
+
     def answer(self, records: Sequence[Record]) -> list[Outgoing]:
         """Return one output for each record, in order."""
         batch = vectors(records, self._schema, self._keys.features if self._keys else None)
@@ -105,6 +117,10 @@ class ScoringEngine:
         """Return what a restart must know once the settled outputs are committed."""
         state = {"events": self.events} | self.phases.current.snapshot()
         return state | {"keys": self._keys.snapshot()} if self._keys else state
+
+    def key_records(self, position: Mapping[str, Any]) -> Sequence[KeyRecord]:
+        """Return what the commit of a source's position must write beside the outputs."""
+        return self._keys.records(position) if self._keys else ()
 
     def on_commit(self) -> None:
         """Let what was seen count: the outputs have been committed."""

@@ -1,25 +1,57 @@
-"""What is remembered of keys, between the commits and across restarts."""
+"""What is remembered of keys, between the commits and across restarts: in a log, or on Kafka."""
 
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
 from detectd import derive, wiring
+from detectd.service.checkpoint import Checkpointed
 from detectd.service.key_log import KeyLog
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     from detectd.features.state import FeatureState
+    from detectd.pipeline.records import KeyRecord, Record
     from detectd.pipeline.schema import Schema
     from detectd.settings import Settings
+    from detectd.sinks import Sink
+    from detectd.sources import Source
 
 log = structlog.get_logger()
 
 
-class KeyMemory:
-    """The state of keys and the log that keeps it. It is `Checkpointed`.
+class KeyMemory(Checkpointed, Protocol):
+    """The state of keys, and what keeps it."""
+
+    features: FeatureState
+
+    def know(
+        self,
+        records: Sequence[Record],
+        source: Source,
+        sink: Sink,
+        pause: Callable[[float], bool],
+    ) -> bool:
+        """See that the state of the records' keys is here; False if that was given up.
+
+        Calls `pause` again and again while that takes long, with the share that has been read, and
+        gives up if it returns True. Raises PartitionsRevokedError if the records are no longer ours
+        to answer.
+        """
+
+    def records(self, position: Mapping[str, Any]) -> Sequence[KeyRecord]:
+        """Return what the commit of a source's position must write beside the outputs."""
+
+    def close(self) -> None:
+        """Let go of what keeps it. May be called twice."""
+
+
+class LoggedKeys:
+    """The state of keys and the log on disk that keeps it. It is a `KeyMemory`.
 
     `identity` says what keys and times are: under another one nothing of a state can be kept.
     """
@@ -41,6 +73,20 @@ class KeyMemory:
         """Return what a restart must know once the outputs so far are committed."""
         return {"of": self._identity, "log": self._log.snapshot()}
 
+    def know(
+        self,
+        records: Sequence[Record],  # noqa: ARG002
+        source: Source,  # noqa: ARG002
+        sink: Sink,  # noqa: ARG002
+        pause: Callable[[float], bool],  # noqa: ARG002
+    ) -> bool:
+        """See `KeyMemory`: `restore` has read all."""
+        return True
+
+    def records(self, position: Mapping[str, Any]) -> Sequence[KeyRecord]:  # noqa: ARG002
+        """See `KeyMemory`: `snapshot` has written all."""
+        return ()
+
     def on_commit(self) -> None:
         """Let what was seen count."""
         self._log.on_commit()
@@ -59,6 +105,14 @@ def key_memory(settings: Settings, schema: Schema) -> KeyMemory | None:
     if not schema.remembers:
         return None
     features = derive.feature_state(settings)
+    event = settings.event
+    identity = hashlib.sha256(repr((event.key, event.timestamp)).encode()).hexdigest()[:16]
+    topic = derive.keys_topic(settings)
+    if topic is not None:
+        from detectd.service.shared_keys import SharedKeys
+
+        group, rewinds = settings.kafka.group_id, not derive.transactional(settings)
+        return SharedKeys(features, topic, group, identity, rewinds=rewinds)
     store = wiring.store(settings)
     store.make()
     log_of_keys = KeyLog(
@@ -68,6 +122,4 @@ def key_memory(settings: Settings, schema: Schema) -> KeyMemory | None:
         features.program.ops,
         sync=settings.sink.fsync,
     )
-    event = settings.event
-    identity = hashlib.sha256(repr((event.key, event.timestamp)).encode()).hexdigest()[:16]
-    return KeyMemory(features, log_of_keys, identity)
+    return LoggedKeys(features, log_of_keys, identity)

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from detectd.pipeline.records import Record
 
 
@@ -113,6 +115,13 @@ class Source(Protocol):
         """Return what is ours now, by topic/partition; empty if a source has none.
 
         None while we are not in the group that shares them.
+        """
+        return {}
+
+    def claims(self) -> Mapping[str, int]:
+        """Return for each topic/partition of ours a number that grows each time it comes to us.
+
+        As long as it is the same, nobody else can have committed anything of the partition.
         """
         return {}
 

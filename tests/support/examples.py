@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import time
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
@@ -54,6 +55,26 @@ def fleet(hosts=10, reports=100):
             for host in range(hosts)
         ]
     return lines
+
+
+def hosts_over_time(hosts=4, days=4):
+    """Return history and stream of hosts with a daily cycle, and a fault at night."""
+    rng = np.random.default_rng(2)
+    start = datetime(2026, 11, 23, tzinfo=UTC)
+    events = [
+        {
+            "time": (start + timedelta(minutes=15 * step)).isoformat(),
+            "host": f"web-{host}",
+            "cpu": round(50 + 8 * host - 20 * np.cos(2 * np.pi * step / 96) + rng.normal(), 2),
+        }
+        for step in range(96 * days)
+        for host in range(hosts)
+    ]
+    fault = events[(96 * (days - 1) + 2) * hosts]
+    fault["cpu"] = 68.0
+    lines = [json.dumps(event) for event in events]
+    cut = 96 * (days - 1) * hosts
+    return lines[:cut], lines[cut:], fault
 
 
 def elsewhere(broker, source, sinks):
