@@ -227,6 +227,27 @@ def output_topics(settings: Settings) -> dict[Topic, str]:
     return {topic: name for topic, name in names.items() if name is not None}
 
 
+def keeps_keys(settings: Settings) -> bool:
+    """Return whether anything is remembered of keys: for features, or to see that they stop."""
+    return remembers(settings.event.declared) or settings.keys.silent_after is not None
+
+
+def keys_topic(settings: Settings) -> str | None:
+    """Return the topic with what is remembered of keys; None if nothing is, or in a file."""
+    if settings.source.kind == "kafka" == settings.sink.kind:
+        return settings.topics.keys if keeps_keys(settings) else None
+    return None
+
+
+def key_record_bytes(settings: Settings) -> int:
+    """How many bytes the state of a key takes at most, as a record of `keys_topic`."""
+    from detectd.features.key_rows import HEADER_WORDS
+    from detectd.features.program import compiled_program
+
+    row = 8 * (HEADER_WORDS + compiled_program(settings.event.declared).words)
+    return row + memory_budget.KEY_RECORD_BYTES
+
+
 def delivery(settings: Settings) -> str:
     """Return what the pair of source and sink guarantees."""
     kinds = settings.source.kind, settings.sink.kind

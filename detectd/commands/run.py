@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
 
 
 def summary_text(summary: Summary) -> str:
-    """Counts per topic, abstention seen against promised, and the rate."""
+    """Return the counts per topic, abstention seen against promised, and the rate."""
     total = summary.topics.total()
     rate = total / summary.seconds if summary.seconds else 0.0
     warming = f" ({summary.warming_up:,} while warming up)" if summary.warming_up else ""

@@ -110,7 +110,7 @@ class KeyTable:
             self.rows, times_ms, *state, *bounds, slot, fresh, earlier, lag_ms, ended, clocks
         )
         more = (len(slot), latest, len(departed), expired, clock, strayed)
-        self.counters = before.after(*more, np.count_nonzero(lag_ms))
+        self.counters = before.after(*more, int(np.count_nonzero(lag_ms)))
         heard = endings(ended, keys, departed, times_ms)
         self._silences.see(self.rows, self._keys, clocks, heard, self._save)
         return Slots(slot, fresh, earlier, lag_ms)
@@ -161,7 +161,7 @@ class KeyTable:
             yield name, None
         for slots, _ in self._parts():
             for slot in slots.tolist():
-                yield name_of(self._keys[slot]), self.rows[slot].tobytes()
+                yield name_of(self._keys[slot]), self.rows[slot].astype("<f8", copy=False).tobytes()
 
     @property
     def changed(self) -> bool:

@@ -53,7 +53,7 @@ class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
         self._given: dict[TopicPartition, str] = {}
 
     def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
-        """Added to what we have."""
+        """Add these to what we have."""
         # It keeps answers of the group that came too late for the poll that had asked. When the
         # same partitions come again it takes such an answer, however old, for where they stand.
         self._consumer._coordinator._offset_fetch_futures.clear()  # noqa: SLF001

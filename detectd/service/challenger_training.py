@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from detectd.models.serving import Serving, ServingOptions
     from detectd.models.store import Store
     from detectd.models.trainer_process import Limits, Trained
-    from detectd.service.training_window import Window
+    from detectd.service.training_window import Rows, Window
 
 log = structlog.get_logger()
 
@@ -96,18 +97,28 @@ def begin(
         created=datetime.now(UTC),
     )
 
-    def finish(model: Model) -> Finished:
-        ready = serving.serve(model, options)
-        agreed = agreement(old.judge, ready.judge, compared)
-        refused = refusals(_contender(old), _contender(ready), agreed, max_changed)
-        trained_on = complete_rows(model)
-        refused += scoreless(ready.judge, trained_on) + backwards(ready.judge, trained_on)
-        if not refused:
-            store.save(model)
-        return Finished(ready, refused)
-
+    finish = partial(_judged, store, old, options, compared, max_changed)
     log.info("refit.started", rows=len(training), after_alarm=after_alarm)
     return TrainerProcess(store.directory, task, limits, finish, time.monotonic())
+
+
+def _judged(
+    store: Store,
+    old: Serving,
+    options: ServingOptions,
+    compared: Rows,
+    max_changed: float,
+    model: Model,
+) -> Finished:
+    """Return the model ready to answer, and why it should not; it is stored if it may."""
+    ready = serving.serve(model, options)
+    agreed = agreement(old.judge, ready.judge, compared)
+    refused = refusals(_challenger(old), _challenger(ready), agreed, max_changed)
+    trained_on = complete_rows(model)
+    refused += scoreless(ready.judge, trained_on) + backwards(ready.judge, trained_on)
+    if not refused:
+        store.save(model)
+    return Finished(ready, refused)
 
 
 def poll(refit: TrainerProcess[Finished], now: float) -> Failed | Trained[Finished] | None:
@@ -119,5 +130,5 @@ def poll(refit: TrainerProcess[Finished], now: float) -> Failed | Trained[Finish
         return Failed("crashed", f"the new model cannot be tried: {failed}")
 
 
-def _contender(serving: Serving) -> Challenger:
+def _challenger(serving: Serving) -> Challenger:
     return Challenger(serving.judge, serving.promise)

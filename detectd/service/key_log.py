@@ -81,6 +81,9 @@ class KeyLog:
 
         False if its file is gone: all keys begin again. Raises ConfigError if it is damaged.
         """
+        if self._file and state == self._state:
+            self.rollback()  # An interruption: all of it is here.
+            return True
         self._let_go()
         self.tables.restore({})
         self._state = {}
@@ -120,7 +123,7 @@ class KeyLog:
         return {"file": self._next.name, "bytes": self._next.size, "began": self._next.began}
 
     def on_commit(self) -> None:
-        """The latest `snapshot` is committed: files that it does not name may go."""
+        """Let the latest `snapshot` count, and remove the files that it does not name."""
         self.tables.on_commit()
         if self._next is None:
             return
@@ -136,7 +139,7 @@ class KeyLog:
             self._remove_all_but(self._file.name)
 
     def rollback(self) -> None:
-        """What has changed since the last commit has not happened."""
+        """Take back what has changed since the last commit."""
         self._discard_next()
         self.tables.rollback()
 

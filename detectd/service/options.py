@@ -36,7 +36,7 @@ class PhaseOptions:
 
 
 def phase_options(settings: Settings) -> PhaseOptions:
-    """Raises ConfigError if no refit could train a model, and one is asked for."""
+    """Return the options; raise ConfigError if a refit is asked for that could train no model."""
     return PhaseOptions(
         serving=derive.serving_options(settings),
         limits=derive.trainer_limits(settings),
@@ -48,7 +48,7 @@ def phase_options(settings: Settings) -> PhaseOptions:
 
 
 def retraining_options(settings: Settings) -> RetrainingOptions | None:
-    """None if no other model is to be trained. Raises ConfigError if none could be."""
+    """Return None if no other model is to be trained. Raises ConfigError if none could be."""
     training = settings.training
     if training.refit == "never":
         return None
@@ -78,8 +78,8 @@ def retraining_options(settings: Settings) -> RetrainingOptions | None:
 
 
 def batch_limits(settings: Settings) -> BatchLimits:
-    """What a batch may hold: a part of the memory and of the time in which a group member must ask
-    for more."""
+    """Return what a batch may hold: a part of the memory, and of the time in which a group member
+    must ask for more."""
     source = settings.source
     most = memory_budget.most_events(source.batch_bytes, len(settings.event.columns))
     return BatchLimits(
@@ -92,7 +92,7 @@ def batch_limits(settings: Settings) -> BatchLimits:
 
 
 def warmup_options(settings: Settings) -> WarmupOptions:
-    """Raises DetectdError if no warm-up could train the model."""
+    """Return the options; raise DetectdError if no warm-up could train the model."""
     derive.require_detector(settings)
     derive.require_trainable_warmup(settings)
     return WarmupOptions(

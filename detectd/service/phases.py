@@ -152,7 +152,7 @@ class Phases:
         self._activate(ready)
 
     def _renew(self, phase: ServingPhase, ready: Serving) -> None:
-        """A refit was accepted, and is in the store."""
+        """Let the model of a refit take over, or score along: it was accepted, and is stored."""
         try:
             if self.settings.training.on_refit == "shadow":
                 self.store.nominate(ready.model.version)

@@ -152,12 +152,12 @@ class WarmupPhase:
             self._rows.restore(self._committed)
 
     def release(self) -> None:
-        """The stream has ended too soon: what is held gets its answer without a model."""
+        """Let what is held be answered without a model: the stream has ended too soon."""
         self.ended()
         self.holding = False
 
     def ended(self) -> None:
-        """The stream has ended before there was a model: log once what was reached."""
+        """Log once what was reached, as the stream has ended before there was a model."""
         progress = self.progress
         if progress and not self._told_ended:
             self._told_ended = True

@@ -169,7 +169,10 @@ class Tails:
     def _first_match(
         self, rotated: Iterable[Rotated], past: Identity, offset: int, since: int = 0
     ) -> OpenFile | None:
-        """Raises ConfigError if there is none but one changed `since` cannot be read."""
+        """Return the first file that matches.
+
+        Raises ConfigError if there is none but one changed `since` cannot be read.
+        """
         unreadable: ConfigError | None = None
         for one in rotated:
             try:

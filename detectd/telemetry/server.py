@@ -178,7 +178,7 @@ class Server:
                     pass
 
     async def _head(self, client: socket.socket) -> bytes:
-        """The request up to its empty line; as much as there is where it has none."""
+        """Read the request up to its empty line; as much as there is if it has none."""
         head = b""
         while b"\r\n\r\n" not in head and len(head) < HEAD_BYTES:
             more = await self._loop.sock_recv(client, HEAD_BYTES)

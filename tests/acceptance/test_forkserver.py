@@ -2,11 +2,12 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from tests.support import forkserver
-from tests.support.command import detectd
+from tests.support.command import detectd, start
 
 
 class Stranger(subprocess.Popen):
@@ -46,3 +47,22 @@ def test_an_unknown_python_starts_each_process_itself(monkeypatch):
 def test_a_forked_process_runs_as_a_started_one():
     assert forkserver._server() is not None
     assert_the_command_runs()
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["--nonsense"], ["report", "-c", "nowhere"]])
+def test_a_forked_process_ends_as_a_started_one(monkeypatch, arguments):
+    forked = ends(*arguments)
+    monkeypatch.setattr(forkserver, "_knows", lambda popen: False)
+    forkserver._server.cache_clear()
+    assert ends(*arguments) == forked
+
+
+def ends(*arguments):
+    """What is left of a command: its code and its output, and its code where that has no room."""
+    done = detectd(*arguments)
+    buffered = {"PYTHONUNBUFFERED": ""}  # which the server cannot tell a process that it forks
+    with (
+        Path("/dev/full").open("w") as full,
+        start(*arguments, stdout=full, stderr=full, env=buffered) as lost,
+    ):
+        return done.returncode, done.stdout, done.stderr, lost.wait(timeout=60)

@@ -245,6 +245,22 @@ def test_ops_that_stay_keep_their_words_and_others_begin(tmp_path, capsys):
     log.close()
 
 
+def test_what_is_here_is_not_read_again_and_what_another_wrote_is(tmp_path, monkeypatch):
+    log = opened(tmp_path)
+    see(log, batch(1))
+    first = commit(log)
+    see(log, batch(2))
+    second, before = commit(log), everything(log)
+    see(log, batch(3))
+    with monkeypatch.context() as patched:
+        patched.setattr(key_frames, "payloads", None)  # It would be called for each reading.
+        assert log.restore(second)
+    assert everything(log) == before
+    assert log.restore(first)
+    assert everything(log) != before
+    log.close()
+
+
 def test_a_log_of_another_version_is_refused(tmp_path, monkeypatch):
     log = opened(tmp_path)
     see(log, batch(1))

@@ -275,6 +275,7 @@ def test_what_hinders_the_service_is_named_and_only_that(metrics, health, answer
     health.interrupted("away")
     health.refused("no")
     health.doubts("not there", ())
+    health.restoring(0.25)
     health.warming_up(None)
     health.dying(1000)
     clock.now += 61
