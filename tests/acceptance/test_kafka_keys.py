@@ -255,7 +255,7 @@ def test_a_topic_that_does_not_fit_is_told_before_it_loses_anything(make):
         admin.wait_for_topics([world.keys])
     done = world.run("check", "--connect")
     assert done.returncode == 0, done.stdout
-    assert "ok       4 partitions, compacted" in told(done.stdout, world.keys)
+    assert "  ok  4 partitions, compacted" in told(done.stdout, world.keys)
 
 
 def told(output, name):
