@@ -58,8 +58,11 @@ def _max_missing(asked: float | None, features: int) -> int | None:
     return asked
 
 
-def feature_state(settings: Settings) -> FeatureState:
-    """Return what calculates features with a memory, of keys of which nothing is known yet."""
+def feature_state(settings: Settings, *, told: bool = False) -> FeatureState:
+    """Return what calculates features with a memory, of keys of which nothing is known yet.
+
+    With `told` it looks for keys that fall silent, too.
+    """
     from detectd.features.program import compiled_program
     from detectd.features.state import FeatureState, KeyBounds
 
@@ -67,6 +70,7 @@ def feature_state(settings: Settings) -> FeatureState:
     bounds = KeyBounds(
         max_keys=keys.max,
         idle_ms=keys.idle_ms,
+        silent_ms=keys.silent_ms if told else None,
         min_events=keys.min_events,
         late=keys.late,
     )
@@ -223,10 +227,15 @@ def output_topics(settings: Settings) -> dict[Topic, str]:
     return {topic: name for topic, name in names.items() if name is not None}
 
 
+def keeps_keys(settings: Settings) -> bool:
+    """Return whether anything is remembered of keys: for features, or to see that they stop."""
+    return remembers(settings.event.declared) or settings.keys.silent_after is not None
+
+
 def keys_topic(settings: Settings) -> str | None:
-    """Return the topic with what features remember of keys; None if they do not, or in a file."""
+    """Return the topic with what is remembered of keys; None if nothing is, or in a file."""
     if settings.source.kind == "kafka" == settings.sink.kind:
-        return settings.topics.keys if remembers(settings.event.declared) else None
+        return settings.topics.keys if keeps_keys(settings) else None
     return None
 
 
