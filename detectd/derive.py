@@ -58,8 +58,11 @@ def _max_missing(asked: float | None, features: int) -> int | None:
     return asked
 
 
-def feature_state(settings: Settings) -> FeatureState:
-    """Return what calculates features with a memory, of keys of which nothing is known yet."""
+def feature_state(settings: Settings, *, told: bool = False) -> FeatureState:
+    """Return what calculates features with a memory, of keys of which nothing is known yet.
+
+    With `told` it looks for keys that fall silent, too.
+    """
     from detectd.features.program import compiled_program
     from detectd.features.state import FeatureState, KeyBounds
 
@@ -67,6 +70,7 @@ def feature_state(settings: Settings) -> FeatureState:
     bounds = KeyBounds(
         max_keys=keys.max,
         idle_ms=keys.idle_ms,
+        silent_ms=keys.silent_ms if told else None,
         min_events=keys.min_events,
         late=keys.late,
     )

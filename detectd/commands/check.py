@@ -164,7 +164,7 @@ def _memory(settings: Settings) -> Iterator[str]:
     if settings.training.refit != "never":
         rows = settings.training.window + settings.training.quarantine
         most += rows * memory_budget.row_bytes(len(settings.event.columns))
-    if remembers(settings.event.declared):
+    if remembers(settings.event.declared) or settings.keys.silent_after:
         state = derive.feature_state(settings)
         most += settings.keys.max * state.tables.of("").width * 8
     yield f"memory    at most {most >> 20:,} MiB beside libraries and model"

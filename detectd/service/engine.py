@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from detectd import derive
@@ -13,13 +14,14 @@ from detectd.telemetry.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from detectd.pipeline.records import Outgoing, Record
     from detectd.pipeline.schema import Schema
     from detectd.service.champion import Champion
     from detectd.service.warmup import WarmupPhase
     from detectd.settings import Settings
+    from detectd.sources import Partition
 
 
 class ScoringEngine:
@@ -86,11 +88,22 @@ class ScoringEngine:
     def answer(self, records: Sequence[Record]) -> list[Outgoing]:
         """Return one output for each record, in order."""
         batch = vectors(records, self._schema, self._keys.features if self._keys else None)
+        if self._keys:
+            self._keys.counts.see(batch)
         return self._shown(self.phases.current.answer(records, batch))
 
     def alerts(self) -> list[Outgoing]:
-        """Return records that report on the promise rather than on an event, for the commit."""
-        return self._shown(self.phases.serving.alerts()) if self.phases.serving else []
+        """Return records that report on the promise or on keys, not on an event, for the commit."""
+        alerts = self.phases.serving.alerts() if self.phases.serving else []
+        return self._shown(alerts + self._keys.alerts() if self._keys else alerts)
+
+    def look(self, partitions: Mapping[str, Partition] | None) -> None:
+        """Look at the partitions that are assigned, before a commit: what is there, and what is
+        not."""
+        if self.warmup:
+            self.warmup.look(partitions)
+        if self._keys:
+            self._keys.look(partitions, time.monotonic())
 
     def _shown(self, outgoing: list[Outgoing]) -> list[Outgoing]:
         output = self.settings.output
@@ -140,13 +153,15 @@ class ScoringEngine:
     def take_snapshot(self) -> Snapshot:
         """Return what telemetry shows; how trainings ended is in one snapshot only."""
         phase = self.phases.serving
+        keys = self._keys.counts.figures() if self._keys else None
         if phase is None:
-            return Snapshot(warmup=self.warmup.progress if self.warmup else None)
+            return Snapshot(warmup=self.warmup.progress if self.warmup else None, keys=keys)
         champion, retrainer = phase.champion.figures(), phase.retrainer
         if retrainer is None:
-            return Snapshot(champion=champion)
+            return Snapshot(champion=champion, keys=keys)
         return Snapshot(
             champion=champion,
+            keys=keys,
             held=retrainer.held,
             training=retrainer.running,
             refits=retrainer.outcomes(),

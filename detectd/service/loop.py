@@ -184,8 +184,7 @@ class Service:
         # 2. Answer: one output for each record, in order.
         answered = time.monotonic()
         outgoing = self.engine.answer(batch.records)
-        if self.engine.warmup:
-            self.engine.warmup.look(self.ends.source.partitions())
+        self.engine.look(self.ends.source.partitions())
         outgoing = within_limits(batch.records, outgoing, self.ends.sink.limits())
         self.gatherer.took(len(batch.records), time.monotonic() - answered)
         passed = self.startup_guard.pass_on(outgoing, last=batch.ended)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from detectd.models.serving import Serving
     from detectd.pipeline.top_keys import TopKey
     from detectd.sources import Partition
+    from detectd.telemetry.snapshot import KeyFigures
     from detectd.telemetry.warmup_progress import Progress
 
 # How a refit ends: its model answers, or waits for an operator, or was not good enough, or there
@@ -65,6 +66,7 @@ class State:
     `config` is the path of the configuration, in force since `loaded`; `reload_refused` says why a
     newer one is not. A source without partitions is called `source`, its last records came at
     `arrived`, and `unread` is how many of its bytes are not read yet; None if that is not known.
+    `key_figures` is None if no keys are remembered.
     """
 
     watchdog_seconds: float
@@ -107,6 +109,7 @@ class State:
     absent: str | None = None
     warnings: Sequence[str] = ()
     stopping: bool = False
+    key_figures: KeyFigures | None = None
 
     def healthy(self, now: float) -> bool:
         """Return whether the loop has turned within its watchdog."""
