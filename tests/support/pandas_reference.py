@@ -100,7 +100,8 @@ def zscore(frame, window=100, *, robust=True):
         )
     else:
         centre, scale = flat(rolling.mean()), flat(rolling.std())
-    return ((own["x"] - centre) / scale).clip(-100, 100).mask(own["x"] == centre, 0.0)
+    apart = own["x"] - centre
+    return (apart / scale).clip(-100, 100).mask(apart == 0, 0.0)
 
 
 def rate(frame):
