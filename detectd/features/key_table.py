@@ -125,7 +125,8 @@ class KeyTable:
         now, then = self.counters, self._committed
         evicted, shed = now.evicted - then.evicted, len(self._shed)
         expired, late = now.expired - then.expired, now.late - then.late
-        return Counters(evicted=evicted + shed, expired=expired, late=late)
+        events = now.events - then.events
+        return Counters(events, evicted=evicted + shed, expired=expired, late=late)
 
     @property
     def silences(self) -> Sequence[Silence]:

@@ -55,7 +55,6 @@ class KeyWatch:
         self._fenced = fenced
         self._silent_after = silent_after
         self._quiet = quiet
-        self._events: Counter[str] = Counter()
         self._unscored: Counter[str] = Counter()
         self._counts: Counter[str] = Counter()
         self._reasons: Counter[str] = Counter()
@@ -66,7 +65,6 @@ class KeyWatch:
 
     def see(self, batch: Vectors) -> None:
         """Take the feature vectors of a batch in."""
-        self._events[EVENTS] += len(batch.events) + len(batch.unscored)
         self._unscored.update(each.reason.value for each in batch.unscored.values())
 
     def look(
@@ -103,18 +101,17 @@ class KeyWatch:
     def on_commit(self) -> None:
         """Let count what was seen; before the tables do."""
         for table in self._features.tables.values():
-            new = table.uncommitted
-            self._events.update({EVICTED: new.evicted, EXPIRED: new.expired, LATE: new.late})
-        self._counts.update(self._events)
-        self._recent.update(self._events)
-        self._untold += self._events[EVICTED]
+            new = table.uncommitted._asdict()
+            counted = {name: new[name] for name in (EVENTS, EVICTED, EXPIRED, LATE)}
+            self._counts.update(counted)
+            self._recent.update(counted)
+            self._untold += counted[EVICTED]
         self._reasons.update(self._unscored)
         self.rollback()
         self._tell(time.monotonic())
 
     def rollback(self) -> None:
         """Forget what was seen since the last commit."""
-        self._events.clear()
         self._unscored.clear()
 
     def figures(self) -> KeyFigures:
