@@ -11,7 +11,7 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from detectd.detectors import find, try_params
+from detectd.detectors import find, measures, try_params
 from detectd.errors import ConfigError, DetectdError
 from detectd.features import remembers, weights
 from detectd.models.model import Recipe
@@ -22,6 +22,7 @@ from detectd.sinks.delivery import guarantee
 from detectd.sources.header import CsvFormat
 
 if TYPE_CHECKING:
+    from detectd.detectors import Scale
     from detectd.features.state import FeatureState
     from detectd.kafka import KafkaClient
     from detectd.models.collection import Goal
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 # What a refit takes at least if the warm-up is a span of time, and the window is large enough.
 REFIT_ROWS = 2_000
+
+# What detectors that measure distances get, if nothing is said: training rows may hold anomalies.
+AUTO_SCALE: Scale = "robust"
 
 
 def schema(settings: Settings) -> Schema:
@@ -112,6 +116,14 @@ def _order(settings: Settings) -> Literal["random", "time"]:
     return order
 
 
+def _scale(settings: Settings) -> Scale:
+    """Return how columns are scaled: by default only for detectors that measure distances."""
+    scale = settings.detector.scale
+    if scale == "auto":
+        return AUTO_SCALE if measures(settings.detector.name) else "none"
+    return scale
+
+
 def recipe(settings: Settings) -> Recipe:
     """Return what training rows become."""
     detector, calibration = settings.detector, settings.calibration
@@ -125,6 +137,7 @@ def recipe(settings: Settings) -> Recipe:
         order=_order(settings),
         folds=calibration.folds,
         compiled=detector.compiled,
+        scale=_scale(settings),
     )
 
 

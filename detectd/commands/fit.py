@@ -116,11 +116,12 @@ def fit_inputs(
     store.save(model)
     if activate:
         store.activate(model.version)
-    notes = _notes(found, training.constant_features(model))
+    constant = training.constant_features(model)
+    notes = _notes(found, constant, training.scaling_in_words(model))
     return FitResult(ready, notes, len(inputs.places), before)
 
 
-def _notes(found: _Rows, constant: Sequence[str]) -> list[str]:
+def _notes(found: _Rows, constant: Sequence[str], scaled: str | None) -> list[str]:
     notes = [f"{place}: none of its records is a row" for place in found.without]
     if found.left_out:
         notes.append(
@@ -133,6 +134,8 @@ def _notes(found: _Rows, constant: Sequence[str]) -> list[str]:
         )
     if found.covered and found.covered.warning:
         notes.append(found.covered.warning)
+    if scaled is not None:
+        notes.append(scaled)
     if constant:
         notes.append(f"constant in training, so of no use to the detector: {', '.join(constant)}")
     return notes
