@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 SITE := $(VENV)/.site
 FUZZING := $(VENV)/.fuzzing
 
-.PHONY: help demo test test-unit coverage check lint prose types imports format docs bench bench-memory bench-hostile-memory bench-kafka
+.PHONY: help demo demo-fleet test test-unit coverage check lint prose types imports format docs bench bench-memory bench-hostile-memory bench-kafka
 .PHONY: bench-drift bench-poison bench-detectors bench-series chaos parity soak fuzz schema lock audit wheel deb test-deb image clean
 
 $(RUNTIME): pyproject.toml requirements/runtime.txt
@@ -40,6 +40,9 @@ help: ## list the targets
 
 demo: $(RUNTIME) ## a first look, on a simulated fleet with known faults
 	$(BIN)/detectd demo
+
+demo-fleet: $(RUNTIME) ## two minutes: 500 hosts, six kinds of faults, a restart; with and without history
+	$(BIN)/python -m benchmarks.fleet
 
 test: $(READY) ## every test there is
 	$(BIN)/pytest

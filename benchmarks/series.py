@@ -89,7 +89,9 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.series", description=__doc__)
     parser.add_argument("directory", type=Path)
-    parser.add_argument("--peers", action="store_true", help="River and PySAD as well: an hour")
+    parser.add_argument(
+        "--peers", action="store_true", help="River and PySAD as well: an hour and more"
+    )
     arguments = parser.parse_args()
     series, profiles = nab.read(arguments.directory), nab.profiles(arguments.directory)
     events = sum(len(one.values) for one in series)

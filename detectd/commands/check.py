@@ -14,7 +14,6 @@ from detectd import derive, wiring
 from detectd.commands.check_features import what_features_are
 from detectd.commands.check_training import what_is_learnt
 from detectd.errors import ConfigError, DetectdError
-from detectd.features import remembers
 from detectd.filesystem.os_errors import explained
 from detectd.filesystem.private_directories import require_private
 from detectd.filesystem.safe_walk import Walk
@@ -169,7 +168,7 @@ def _memory(settings: Settings) -> Iterator[str]:
     if settings.training.refit != "never":
         rows = settings.training.window + settings.training.quarantine
         most += rows * memory_budget.row_bytes(len(settings.event.columns))
-    if remembers(settings.event.declared):
+    if derive.keeps_keys(settings):
         state = derive.feature_state(settings)
         most += settings.keys.max * state.tables.of("").width * 8
     yield f"memory    at most {most >> 20:,} MiB beside libraries and model"

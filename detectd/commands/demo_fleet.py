@@ -47,12 +47,7 @@ def _telemetry(
     hour = 2 * np.pi * (ticks / EVENTS_A_DAY + host / HOSTS)
     size = 0.8 + 0.4 * (host * 29 % HOSTS) / HOSTS  # large and small hosts everywhere
     load = size * (0.45 + 0.2 * np.sin(hour)) + rng.normal(0, 0.04, count)
-    cpu = 100 * np.clip(load + rng.normal(0, 0.03, count), 0.01, 1)
-    memory = 100 * np.clip(0.35 + 0.4 * load + rng.normal(0, 0.03, count), 0.05, 1)
-    disk = rng.gamma(4, 1 + 2 * np.clip(load, 0.05, None))
-    latency = rng.gamma(9, 2 + 4 * np.clip(load, 0.05, None) ** 2)
-    errors = rng.poisson(0.6 + load.clip(0), count).astype(float)
-    queue = rng.gamma(2, 1 + 6 * np.clip(load, 0.05, None) ** 2)
+    cpu, memory, disk, latency, errors, queue = healthy_telemetry(rng, load)
     faults = rng.random(count) < FAULT_RATE
     severity = np.where(faults, rng.gamma(3, 0.6, count), 0)
     kind = rng.integers(0, 4, count)
@@ -63,3 +58,18 @@ def _telemetry(
     queue += np.where(kind == 3, 25 * severity, 0)  # a stuck consumer
     cpu = np.where(kind == 3, cpu / (1 + severity), cpu)
     return np.column_stack([cpu, memory, disk, latency, errors, queue]), faults
+
+
+def healthy_telemetry(
+    rng: np.random.Generator, load: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], ...]:
+    """Return what hosts measure under these loads (k,), each (k,), in the order of FEATURES."""
+    count = len(load)
+    busy = np.clip(load, 0.05, None)
+    cpu = 100 * np.clip(load + rng.normal(0, 0.03, count), 0.01, 1)
+    memory = 100 * np.clip(0.35 + 0.4 * load + rng.normal(0, 0.03, count), 0.05, 1)
+    disk = rng.gamma(4, 1 + 2 * busy)
+    latency = rng.gamma(9, 2 + 4 * busy**2)
+    errors = rng.poisson(0.6 + load.clip(0), count).astype(float)
+    queue = rng.gamma(2, 1 + 6 * busy**2)
+    return cpu, memory, disk, latency, errors, queue

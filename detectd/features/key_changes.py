@@ -5,7 +5,7 @@ The same form serves for what one commit changed and, all rows taken from zero, 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -25,12 +25,29 @@ if TYPE_CHECKING:
 
 
 class Counters(NamedTuple):
-    """What a table counts: events, the latest time of any (ms), keys let go and begun again."""
+    """What a table counts: events, the latest time of any (ms), keys let go and begun again.
+
+    `clock_ms` runs by the times of events, and `strayed` have been far behind it in a row: see
+    `silence`. `late` events came after a later one of their key.
+    """
 
     events: int = 0
     latest_ms: float = float("-inf")
     evicted: int = 0
     expired: int = 0
+    clock_ms: float = 0.0
+    strayed: int = 0
+    late: int = 0
+
+    def after(self, *more: Any) -> Counters:
+        """Return the counters after a batch, whose own are `more`."""
+        batch = Counters(*more)
+        return batch._replace(
+            events=self.events + batch.events,
+            evicted=self.evicted + batch.evicted,
+            expired=self.expired + batch.expired,
+            late=self.late + batch.late,
+        )
 
 
 class Changes(NamedTuple):

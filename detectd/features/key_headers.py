@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from detectd.features.key_rows import COUNT, LATEST, NUMBER, SILENT
+from detectd.features.key_rows import COUNT, HEADER_WORDS, LATEST, NUMBER, SEEN, SILENT
+from detectd.features.silence import EVENTS, HEARD, KNOWN, SINCE, ticked
 from detectd.jit import compiled
 
 if TYPE_CHECKING:
@@ -15,53 +16,89 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 
+class Slots(NamedTuple):
+    """What is known of each event (k,) once the table has its key.
+
+    slot      its row, or -1 for a late event that is refused: it touches no state
+    fresh     set the row's op words to zero before it
+    earlier   how many events of the key count before it
+    lag_ms    by how much its key's latest time is later; 0 if it is not late
+    """
+
+    slot: NDArray[np.intp]
+    fresh: NDArray[np.bool_]
+    earlier: NDArray[np.int64]
+    lag_ms: Floats
+
+
+@compiled
+def note_silence(header: Floats, clock: float, span: float, ended: Floats) -> None:
+    """Write into `ended` (4,) what is known of the key's silence, if there is one to end."""
+    if header[SILENT] == 0.0 and not clock - header[SEEN] > span:
+        return
+    known = header[SILENT] > 0.0
+    ended[SINCE] = header[LATEST]
+    ended[EVENTS] = header[SILENT] if known else header[COUNT]
+    ended[HEARD] = header[SEEN]
+    ended[KNOWN] = 1.0 if known else 0.0
+
+
 @compiled
 def advance(
     rows: Floats,
     times_ms: Floats,
     events: int,
     latest_ms: float,
+    clock: float,
+    strayed: int,
     idle_ms: float,
+    silent_ms: float,
     refuse_late: bool,
     slot: NDArray[np.intp],
     fresh: NDArray[np.bool_],
     earlier: NDArray[np.int64],
-    late: NDArray[np.bool_],
-    silent: Floats,
-    lost: Floats,
-) -> tuple[int, float]:
-    """Write the headers, and what is known of each event, see `Slots`, into the last six (k,).
+    lag_ms: Floats,
+    ended: Floats,
+    clocks: Floats,
+) -> tuple[int, float, float, int]:
+    """Write the headers, and what is known of each event, see `Slots`, into the last six.
 
-    `lost` is since when a key was silent that makes room for this one. `events` and `latest_ms` are
-    those of the table before. Returns how many keys began again after `idle_ms`, and the table's
-    latest time.
+    `ended` (k, 4) is zero, and gets the silences that end, see `endings`; `clocks` are the table's
+    after each event. `events`, `latest_ms`, `clock` and `strayed` are those before. Returns how
+    many keys began again after `idle_ms`, and the latest time, the clock and `strayed` now.
     """
     expired = 0
     for i in range(len(slot)):
-        header = rows[slot[i], :4]
+        header = rows[slot[i], :HEADER_WORDS]
         time = times_ms[i]
-        if fresh[i]:
-            lost[i] = header[SILENT] if header[NUMBER] > 0.0 else np.nan
-        elif time - header[LATEST] > idle_ms:
+        # Of a row that was nobody's yet the count is zero.
+        if fresh[i] and header[COUNT] > 0.0:
+            note_silence(header, clock, silent_ms, ended[i])
+        elif not fresh[i] and time - header[LATEST] > idle_ms:
             fresh[i] = True
             expired += 1
-            silent[i] = header[SILENT]
+            note_silence(header, clock, silent_ms, ended[i])
         if fresh[i]:
             header[COUNT] = 0.0
             header[LATEST] = np.nan
-            header[SILENT] = np.nan
+            header[SILENT] = 0.0
+            header[SEEN] = clock
         header[NUMBER] = events + i + 1
         earlier[i] = int(header[COUNT])
-        late[i] = time < header[LATEST]
-        if late[i] and refuse_late:
+        late = time < header[LATEST]
+        lag_ms[i] = header[LATEST] - time if late else 0.0
+        if late and refuse_late:
             slot[i] = -1
+            clocks[i] = clock
             continue
+        if not late and not fresh[i]:
+            note_silence(header, clock, silent_ms, ended[i])
         header[COUNT] += 1.0
-        if not late[i]:
-            if not np.isnan(header[SILENT]):
-                silent[i] = header[SILENT]
-                header[SILENT] = np.nan
+        clock, latest_ms, strayed = ticked(clock, latest_ms, strayed, time, silent_ms)
+        clocks[i] = clock
+        if not late:
+            header[SILENT] = 0.0
+            header[SEEN] = clock
             if not np.isnan(time):
                 header[LATEST] = time
-        latest_ms = max(latest_ms, time) if not np.isnan(time) else latest_ms
-    return expired, latest_ms
+    return expired, latest_ms, clock, strayed

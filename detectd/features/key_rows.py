@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     Places = NDArray[np.intp]
 
 # The header: the number of the key's latest event in its table, how many of its events count, the
-# latest of their times (ms; NaN for none), and since when the key is known to be silent (ms; NaN).
-NUMBER, COUNT, LATEST, SILENT = range(4)
-HEADER_WORDS = 4
+# latest of their times (ms; NaN for none), how many there were when it was found silent (0: it is
+# not), and the table's clock at the latest event that was not late (see `silence`).
+NUMBER, COUNT, LATEST, SILENT, SEEN = range(5)
+HEADER_WORDS = 5
 
 # A longer key is kept as its beginning and a digest: keys may be a megabyte, and many.
 LONGEST_KEY = 255

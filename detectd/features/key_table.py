@@ -16,20 +16,23 @@ may be several keys' in the course of a batch.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from detectd.features.key_changes import Changes, Counters, RowsByName, differing
-from detectd.features.key_headers import advance
-from detectd.features.key_rows import HEADER_WORDS, NUMBER, Key, kept, key_of, name_of
+from detectd.features.key_headers import Slots, advance
+from detectd.features.key_rows import HEADER_WORDS, NUMBER, SILENT, kept, key_of, name_of
 from detectd.features.key_undo import RowCopies
 from detectd.features.recency import LeastRecent
+from detectd.features.silence import Silence, Silences, endings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
+
+    from detectd.features.key_rows import Key
 
     Floats = NDArray[np.float64]
 
@@ -38,31 +41,13 @@ FIRST_ROWS = 16
 CHUNK = 1024
 
 
-class Slots(NamedTuple):
-    """What is known of each event (k,) once the table has its key.
-
-    slot      its row, or -1 for a late event that is refused: it touches no state
-    fresh     set the row's op words to zero before it
-    earlier   how many events of the key count before it
-    late      whether its time is before the key's latest
-    silent    since when the key had been known to be silent (ms), if this event ends that; or NaN
-    departed  keys that made room while they were known to be silent: for which event, and since
-              when
-    """
-
-    slot: NDArray[np.intp]
-    fresh: NDArray[np.bool_]
-    earlier: NDArray[np.int64]
-    late: NDArray[np.bool_]
-    silent: Floats
-    departed: list[tuple[int, Key, float]]
-
-
 class KeyTable:
     """Rows of `words` op words for `max_keys` keys at most.
 
-    A key without an event for more than `idle_ms`, by the times of its events, begins again. With
-    `refuse_late`, an event earlier than the key's latest changes nothing but when it was last seen.
+    A key without an event for more than `idle_ms`, by the times of its events, begins again. One
+    that stops for more than `silent_ms` is in `silences` (since the last commit), and again once it
+    is back. With `refuse_late`, an event earlier than the key's latest changes nothing but when it
+    was last seen.
     """
 
     def __init__(
@@ -71,11 +56,13 @@ class KeyTable:
         *,
         max_keys: int,
         idle_ms: float | None = None,
+        silent_ms: float | None = None,
         refuse_late: bool = False,
     ) -> None:
         self.width = HEADER_WORDS + words
         self._max_keys = max_keys
         self._idle_ms = math.inf if idle_ms is None else idle_ms
+        self._silences = Silences(math.inf if silent_ms is None else silent_ms)
         self._refuse_late = refuse_late
         self._forget()
 
@@ -91,6 +78,7 @@ class KeyTable:
         self._former: dict[int, Key] = {}
         self._shed: list[Key] = []
         self._known = 0
+        self._silences.restore(())
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -106,28 +94,51 @@ class KeyTable:
         """
         found = [*map(self._slot_of.get, keys)]
         fresh = np.zeros(len(keys), dtype=bool)
-        departed: list[tuple[int, Key]] = []
+        departed: dict[int, Key] = {}
         if None in found:
             slot = self._admit(keys, fresh, departed)
         else:
             slot = np.array(found, dtype=np.intp)
         self._save(slot)
         earlier = np.zeros(len(slot), dtype=np.int64)
-        late = np.zeros(len(slot), dtype=bool)
-        silent, lost = np.full((2, len(slot)), np.nan)
+        lag_ms = np.zeros(len(slot))
+        ended, clocks = np.zeros((len(slot), 4)), np.empty(len(slot))
         before = self.counters
-        bounds = (before.events, before.latest_ms, self._idle_ms, self._refuse_late)
-        expired, latest = advance(
-            self.rows, times_ms, *bounds, slot, fresh, earlier, late, silent, lost
+        state = (before.events, before.latest_ms, before.clock_ms, before.strayed)
+        bounds = (self._idle_ms, self._silences.span_ms, self._refuse_late)
+        expired, latest, clock, strayed = advance(
+            self.rows, times_ms, *state, *bounds, slot, fresh, earlier, lag_ms, ended, clocks
         )
-        self.counters = Counters(
-            before.events + len(slot),
-            latest,
-            before.evicted + len(departed),
-            before.expired + expired,
-        )
-        gone = [(i, key, float(lost[i])) for i, key in departed if not np.isnan(lost[i])]
-        return Slots(slot, fresh, earlier, late, silent, gone)
+        more = (len(slot), latest, len(departed), expired, clock, strayed)
+        self.counters = before.after(*more, int(np.count_nonzero(lag_ms)))
+        heard = endings(ended, keys, departed, times_ms)
+        self._silences.see(self.rows, self._keys, clocks, heard, self._save)
+        return Slots(slot, fresh, earlier, lag_ms)
+
+    def silence_all(self) -> None:
+        """Take all keys for silent: by another clock, no event has come for the whole span."""
+        self._silences.of_all(self.rows, self._keys, self._save)
+
+    @property
+    def uncommitted(self) -> Counters:
+        """What was counted since the last commit, with the keys for which a start had no room."""
+        now, then = self.counters, self._committed
+        evicted, shed = now.evicted - then.evicted, len(self._shed)
+        expired, late = now.expired - then.expired, now.late - then.late
+        events = now.events - then.events
+        return Counters(events, evicted=evicted + shed, expired=expired, late=late)
+
+    @property
+    def silences(self) -> Sequence[Silence]:
+        """The silences that began and ended since the last commit, in order."""
+        return self._silences.found
+
+    @property
+    def silent(self) -> int:
+        """How many keys are known to be silent."""
+        if math.isinf(self._silences.span_ms):
+            return 0
+        return int(np.count_nonzero(self.rows[: len(self._keys), SILENT]))
 
     def changes(self) -> Iterator[Changes]:
         """Give what is different from the last commit, part by part."""
@@ -156,12 +167,14 @@ class KeyTable:
     @property
     def changed(self) -> bool:
         """Whether anything is different from the last commit."""
-        return self.counters != self._committed or bool(self._shed) or bool(self._former)
+        changes = (self._shed, self._former, self._copies.any)
+        return self.counters != self._committed or any(changes)
 
     def on_commit(self) -> None:
         """Take what has changed for granted."""
         self._copies.clear()
         self._former, self._shed = {}, []
+        self._silences.on_commit()
         self._known, self._committed = len(self._keys), self.counters
 
     def rollback(self) -> None:
@@ -174,6 +187,7 @@ class KeyTable:
             self._slot_of[key] = slot
         self._copies.put_back(self.rows)
         self._former, self.counters = {}, self._committed
+        self._silences.rollback()
         self._least_recent.reset()
 
     def restore(self, state: RowsByName) -> None:
@@ -189,6 +203,7 @@ class KeyTable:
         if self._keys:
             self.rows = rows[excess:]
         self._shed = [key_of(name) for name in names[:excess]]
+        self._silences.restore(zip(self._shed, rows[:excess], strict=True))
         self._known = len(self._keys)
         self._committed = state.counters._replace(evicted=state.counters.evicted + excess)
         self.counters = self._committed
@@ -197,7 +212,7 @@ class KeyTable:
         self,
         keys: Sequence[bytes | None],
         fresh: NDArray[np.bool_],
-        departed: list[tuple[int, Key]],
+        departed: dict[int, Key],
     ) -> NDArray[np.intp]:
         """Return the slots of keys some of which have none yet.
 
@@ -227,7 +242,7 @@ class KeyTable:
                 else:
                     numbers = self.rows[: len(self._keys), NUMBER]
                     slot = self._least_recent.take(numbers, seen, stamp)
-                    departed.append((i, self._replace(slot, key)))
+                    departed[i] = self._replace(slot, key)
             slots.append(slot)
             seen.add(slot)
         return np.array(slots, dtype=np.intp)

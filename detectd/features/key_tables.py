@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, ItemsView
+    from collections.abc import Callable, ItemsView, ValuesView
 
     from detectd.features.key_changes import RowsByName
     from detectd.features.key_table import KeyTable
+    from detectd.features.silence import Silence
 
 
 class KeyTables:
@@ -33,6 +34,10 @@ class KeyTables:
         """Return partitions and their tables."""
         return self._tables.items()
 
+    def values(self) -> ValuesView[KeyTable]:
+        """Return the tables."""
+        return self._tables.values()
+
     def restore(self, states: dict[str, RowsByName]) -> None:
         """Become the tables of a commit, and no others."""
         self._tables = {}
@@ -42,6 +47,10 @@ class KeyTables:
     def drop(self, partition: str) -> None:
         """Forget a partition that is another process's now."""
         self._tables.pop(partition, None)
+
+    def silences(self) -> list[tuple[str, Silence]]:
+        """Return the partition and each silence that began or ended in it since the last commit."""
+        return [(name, each) for name, table in self._tables.items() for each in table.silences]
 
     @property
     def changed(self) -> bool:

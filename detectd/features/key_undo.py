@@ -39,6 +39,11 @@ class RowCopies:
         """Give slots (k,) and their rows (k, width), each once."""
         return zip(self._slots, self._rows, strict=True)
 
+    @property
+    def any(self) -> bool:
+        """Whether there is a copy."""
+        return bool(self._slots)
+
     def put_back(self, rows: Floats) -> None:
         """Write all copies into the rows, and drop them."""
         for slots, copies in self:

@@ -7,6 +7,7 @@ features of a key depend on which partitions are here together.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -16,6 +17,7 @@ from detectd.features.dispatch import run
 from detectd.features.key_rows import HEADER_WORDS
 from detectd.features.key_table import KeyTable
 from detectd.features.key_tables import KeyTables
+from detectd.features.lateness import Late
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +29,10 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Flags = NDArray[np.bool_]
 
-Late = Literal["accept", "dead_letter", "abstain"]
+# Enough to see what they have in common.
+LATE_KEPT = 200
+
+LatePolicy = Literal["accept", "dead_letter", "abstain"]
 
 
 @dataclass(frozen=True)
@@ -35,14 +40,16 @@ class KeyBounds:
     """What is kept of keys.
 
     Of each partition at most `max_keys` are remembered; one without an event for `idle_ms` of event
-    time begins again. An event is young if fewer than `min_events` of its key came before it.
-    `late` says what becomes of an event whose key has had a later one.
+    time begins again, and one without for `silent_ms` is silent, see `silence`. An event is young
+    if fewer than `min_events` of its key came before it. `late` says what becomes of an event whose
+    key has had a later one.
     """
 
     max_keys: int = 100_000
     idle_ms: float | None = None
+    silent_ms: float | None = None
     min_events: int = 0
-    late: Late = "accept"
+    late: LatePolicy = "accept"
 
 
 class FeatureRows(NamedTuple):
@@ -63,12 +70,15 @@ class FeatureState:
         self.program = program
         self.bounds = bounds
         self.tables = KeyTables(self._new_table)
+        # The latest events that were late, whatever became of their batch.
+        self.late: deque[Late] = deque(maxlen=LATE_KEPT)
 
     def _new_table(self) -> KeyTable:
         return KeyTable(
             self.program.words,
             max_keys=self.bounds.max_keys,
             idle_ms=self.bounds.idle_ms,
+            silent_ms=self.bounds.silent_ms,
             refuse_late=self.bounds.late != "accept",
         )
 
@@ -86,7 +96,8 @@ class FeatureState:
     ) -> FeatureRows:
         """Return the rows of k events, in order; they are part of their keys' past from here on.
 
-        `times_ms` (k,) are NaN for an event without a time, `values` (k, fields) what was read.
+        `times_ms` (k,) are NaN for an event without a time, `values` (k, fields) what was read; if
+        no feature remembers anything, they are the rows.
         """
         names = dict.fromkeys(partitions)
         if len(names) <= 1:
@@ -108,9 +119,13 @@ class FeatureState:
     ) -> FeatureRows:
         table = self.tables.of(partition)
         slots = table.slots_of(keys, times_ms)
-        rows = run(
-            self.program, table.rows, slots.slot, times_ms, values, slots.fresh, HEADER_WORDS
-        )
+        rows = values
+        if self.program.steps:
+            rows = run(
+                self.program, table.rows, slots.slot, times_ms, values, slots.fresh, HEADER_WORDS
+            )
+        for i in np.flatnonzero(slots.lag_ms)[-LATE_KEPT:].tolist():
+            self.late.append(Late(times_ms[i].item(), slots.lag_ms[i].item()))
         refused = slots.slot < 0
         young = ~refused & (slots.earlier < self.bounds.min_events)
         return FeatureRows(rows, young, refused)

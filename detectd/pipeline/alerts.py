@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
 from typing import TYPE_CHECKING
 
+from detectd.features.key_rows import in_words as key_in_words
+from detectd.features.key_rows import name_of
 from detectd.pipeline.json_pieces import to_json
 from detectd.pipeline.records import Outgoing, Topic
 
 if TYPE_CHECKING:
+    from detectd.features.silence import Silence
     from detectd.rejection.drift import Alarm
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def alert(model: str, alarm: Alarm) -> Outgoing:
@@ -26,3 +33,51 @@ def in_words(alarm: Alarm) -> str:
         f"expected. The stream has left what the model was trained on, and the promise no longer "
         "holds; or neighbouring events depend on each other (bursts, trends), which looks the same."
     )
+
+
+def silence_alert(partition: str, silence: Silence, span: str) -> Outgoing:
+    """Return a silence that begins or ends as a record for the alerts topic.
+
+    Both have the same `id`; `span` is how long a key may say nothing, as it was configured.
+    """
+    name = name_of(silence.key)
+    seen = f"{partition}\n{silence.since_ms!r} {silence.events}\n".encode()
+    key = key_in_words(silence.key)
+    body = {
+        "id": f"silence/{blake2b(seen + name, digest_size=12).hexdigest()}",
+        "kind": "silence",
+        "state": silence.state,
+        "key": key,
+        "since": _moment(silence.since_ms),
+        "until": _moment(silence.until_ms),
+        "severity": "warning",
+        "summary": _summary(silence, span),
+        "events": silence.events,
+        "silent_after": span,
+    }
+    if silence.state == "close":
+        body["reason"] = "forgotten" if silence.forgotten else "returned"
+    return Outgoing(Topic.ALERTS, to_json(body), key=None if key is None else name[1:])
+
+
+def _summary(silence: Silence, span: str) -> str:
+    key = key_in_words(silence.key)
+    who = "events without a key" if key is None else key
+    last = _moment(silence.since_ms)
+    if silence.state == "open":
+        return f"{who}: silent for more than {span}" + (f", last event {last}" if last else "")
+    if silence.forgotten:
+        return f"{who}: silent, and now forgotten for lack of room (keys.max)"
+    if last is None or _moment(silence.until_ms) is None:
+        return f"{who}: back"
+    seconds = round((silence.until_ms - silence.since_ms) / 1000)
+    return f"{who}: back after {timedelta(seconds=seconds)}"
+
+
+def _moment(time_ms: float) -> str | None:
+    """Return the time in ISO 8601; None if it is not known, or no calendar has it."""
+    try:
+        moment = EPOCH + timedelta(milliseconds=time_ms)
+    except (OverflowError, ValueError):
+        return None
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -53,4 +53,6 @@ def _without_figures(envelope: bytes) -> bytes:
 
 def _of_alarm(value: bytes) -> bytes:
     told = msgspec.json.decode(value)
+    if "kind" in told:  # A silence: no figure of a model is in it.
+        return value
     return msgspec.json.encode({name: told[name] for name in OF_ALARMS if name in told})

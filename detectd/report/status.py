@@ -33,6 +33,7 @@ def status_text(address: str, told: dict[str, Any]) -> str:
         ("delivery", told["delivery"]),
         *_model(told),
         ("outputs", ", ".join(f"{n:,} {topic}" for topic, n in told["outputs"].items())),
+        *_keys(told.get("keys")),
         *_stream(told),
         *_watch(told),
     ]
@@ -102,6 +103,20 @@ def _anomalies(anomalies: dict[str, Any] | None, seen: dict[str, Any]) -> Iterat
             for key in keys[:KEYS_NAMED]
         )
         yield "", f"most: {named}{', …' if len(keys) > KEYS_NAMED else ''}"
+
+
+def _keys(keys: dict[str, Any] | None) -> Iterator[tuple[str, str]]:
+    """How many are remembered, and what became of others. Older services say nothing of keys."""
+    if not keys:
+        return
+    evicted = f"; {keys['evicted']:,} made room for others" if keys["evicted"] else ""
+    yield "keys", f"{keys['remembered']:,} of at most {keys['most']:,}{evicted}"
+    if keys["silent"]:
+        yield "SILENT", f"{keys['silent']:,} keys; topics.alerts names them"
+    unscored = ", ".join(f"{n:,} {reason}" for reason, n in keys["unscored"].items() if n)
+    late = f"{keys['late']:,} late" if keys["late"] else ""
+    if unscored or late:
+        yield "events", "; ".join(filter(None, (late, unscored and f"not judged: {unscored}")))
 
 
 def _stream(told: dict[str, Any]) -> Iterator[tuple[str, str]]:

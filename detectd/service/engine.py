@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from detectd import derive
 from detectd.pipeline.output_detail import shown
 from detectd.pipeline.vectors import vectors
 from detectd.service.key_memory import key_memory
+from detectd.service.key_watch import key_watch
 from detectd.service.phases import Phases
 from detectd.telemetry.snapshot import Snapshot
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from detectd.service.warmup import WarmupPhase
     from detectd.settings import Settings
     from detectd.sinks import Sink
-    from detectd.sources import Source
+    from detectd.sources import Partition, Source
 
 
 class ScoringEngine:
@@ -33,7 +35,8 @@ class ScoringEngine:
     def __init__(self, settings: Settings, schema: Schema, commits: str) -> None:
         self.phases = Phases(settings, schema, commits)
         self._schema = schema
-        self._keys = key_memory(settings, schema)
+        self._keys = key_memory(settings)
+        self._watch = key_watch(settings, self._keys.features) if self._keys else None
         self.events = derive.event_fingerprint(settings)
         self._restored = False
 
@@ -77,6 +80,8 @@ class ScoringEngine:
         self.phases.current.restore(state)
         if self._keys:
             self._keys.restore(keys)
+        if self._watch:
+            self._watch.rollback()
         self._restored = True
 
     def begin_again(self) -> None:
@@ -98,11 +103,25 @@ class ScoringEngine:
     def answer(self, records: Sequence[Record]) -> list[Outgoing]:
         """Return one output for each record, in order."""
         batch = vectors(records, self._schema, self._keys.features if self._keys else None)
+        if self._watch:
+            self._watch.see(batch)
         return self._shown(self.phases.current.answer(records, batch))
 
     def alerts(self) -> list[Outgoing]:
-        """Return records that report on the promise rather than on an event, for the commit."""
-        return self._shown(self.phases.serving.alerts()) if self.phases.serving else []
+        """Return records that report on the promise or on keys, not on an event, for the commit."""
+        alerts = self.phases.serving.alerts() if self.phases.serving else []
+        return self._shown(alerts + self._watch.alerts() if self._watch else alerts)
+
+    def look(
+        self, partitions: Mapping[str, Partition] | None, position: Mapping[str, Any]
+    ) -> list[str]:
+        """Look at the partitions that are assigned, before a commit of `position`.
+
+        Returns those of which something is to be committed that are not in it.
+        """
+        if self.warmup:
+            self.warmup.look(partitions)
+        return self._watch.look(partitions, position, time.monotonic()) if self._watch else []
 
     def _shown(self, outgoing: list[Outgoing]) -> list[Outgoing]:
         output = self.settings.output
@@ -125,6 +144,8 @@ class ScoringEngine:
     def on_commit(self) -> None:
         """Let what was seen count: the outputs have been committed."""
         self.phases.current.on_commit()
+        if self._watch:
+            self._watch.on_commit()
         if self._keys:
             self._keys.on_commit()
 
@@ -133,6 +154,8 @@ class ScoringEngine:
         self.phases.current.rollback()
         if self._keys:
             self._keys.rollback()
+        if self._watch:
+            self._watch.rollback()
 
     def release(self) -> None:
         """Let what is held back be answered without a model: the stream has ended."""
@@ -156,13 +179,15 @@ class ScoringEngine:
     def take_snapshot(self) -> Snapshot:
         """Return what telemetry shows; how trainings ended is in one snapshot only."""
         phase = self.phases.serving
+        keys = self._watch.figures() if self._watch else None
         if phase is None:
-            return Snapshot(warmup=self.warmup.progress if self.warmup else None)
+            return Snapshot(warmup=self.warmup.progress if self.warmup else None, keys=keys)
         champion, retrainer = phase.champion.figures(), phase.retrainer
         if retrainer is None:
-            return Snapshot(champion=champion)
+            return Snapshot(champion=champion, keys=keys)
         return Snapshot(
             champion=champion,
+            keys=keys,
             held=retrainer.held,
             training=retrainer.running,
             refits=retrainer.outcomes(),

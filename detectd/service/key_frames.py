@@ -24,7 +24,7 @@ FORMAT = 1
 MAGIC = b"dkey"
 FRAME = struct.Struct("<4sII")
 # Partition bytes, keys, words, keys that are gone; then the counters.
-HEAD = struct.Struct("<IIIIqdqq")
+HEAD = struct.Struct("<IIIIqdqqdqq")
 # As many words as the smaller of two numbers can name.
 SHORT_ROW = 1 << 16
 

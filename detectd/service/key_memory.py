@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from detectd.features.state import FeatureState
     from detectd.pipeline.records import KeyRecord, Record
-    from detectd.pipeline.schema import Schema
     from detectd.settings import Settings
     from detectd.sinks import Sink
     from detectd.sources import Source
@@ -100,11 +99,11 @@ class LoggedKeys:
         self._log.close()
 
 
-def key_memory(settings: Settings, schema: Schema) -> KeyMemory | None:
-    """Return what remembers the keys of the features; None if none of them has a memory."""
-    if not schema.remembers:
+def key_memory(settings: Settings) -> KeyMemory | None:
+    """Return what remembers the keys; None if no feature has a memory, and silence is nothing."""
+    if not derive.keeps_keys(settings):
         return None
-    features = derive.feature_state(settings)
+    features = derive.feature_state(settings, told=True)
     event = settings.event
     identity = hashlib.sha256(repr((event.key, event.timestamp)).encode()).hexdigest()[:16]
     topic = derive.keys_topic(settings)

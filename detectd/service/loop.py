@@ -190,8 +190,7 @@ class Service:
         # 3. Answer: one output for each record, in order.
         answered = time.monotonic()
         outgoing = self.engine.answer(batch.records)
-        if self.engine.warmup:
-            self.engine.warmup.look(self.ends.source.partitions())
+        quiet = self.engine.look(self.ends.source.partitions(), batch.position)
         outgoing = within_limits(batch.records, outgoing, self.ends.sink.limits())
         self.gatherer.took(len(batch.records), time.monotonic() - answered)
         passed = self.startup_guard.pass_on(outgoing, last=batch.ended)
@@ -206,6 +205,7 @@ class Service:
         passed, counts = self.committer.commit(passed, batch)
         # 5. Tell the source, and whoever watches.
         self.ends.source.acknowledge(batch.position)
+        self.ends.source.include(quiet)
         self.reporter.passed_over(self.ends.source.gaps())
         self.committer.uncommitted = False
         seconds = time.monotonic() - started

@@ -90,6 +90,28 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _silence_can_be_told(self) -> Self:
+        if self.keys.silent_after is None:
+            return self
+        recorded = self.source.kind == "kafka"
+        if self.event.key is None and not recorded:
+            raise ValueError(
+                "keys.silent_after: it is keys that fall silent; set event.key to the field that "
+                "holds them"
+            )
+        if self.event.timestamp is None and not recorded:
+            raise ValueError(
+                "keys.silent_after: silence is a span of event time; set event.timestamp to the "
+                "field that holds it"
+            )
+        if self.topics.alerts is None:
+            raise ValueError(
+                "keys.silent_after: silences are alerts, and there is no topic for them; set "
+                "topics.alerts"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _columns_hold_the_features(self) -> Self:
         columns = self.source.csv.columns
         lacks = next((name for name in self.event.fields if name not in columns), None)

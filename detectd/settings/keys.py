@@ -45,8 +45,14 @@ class KeysSettings(Section):
     idle: Span = None
     min_events: int = Field(default=0, ge=0, le=1_000_000)
     late: Literal["accept", "dead_letter", "abstain"] = "accept"
+    silent_after: Span = None
 
     @property
     def idle_ms(self) -> int | None:
         """After how much event time without an event a key begins again; None for never."""
         return None if self.idle is None else span_ms(self.idle)
+
+    @property
+    def silent_ms(self) -> int | None:
+        """How long a key without an event is not silent yet; None if nobody asks."""
+        return None if self.silent_after is None else span_ms(self.silent_after)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from detectd.pipeline.records import Record
 
@@ -96,6 +96,11 @@ class Source(Protocol):
     def take_losses(self) -> Losses:
         """Return what was lost since this was last called."""
         return Losses()
+
+    def include(self, partitions: Collection[str]) -> None:  # noqa: ARG002
+        """Let the next position name these partitions of ours, too: something of them is to be
+        committed though no record has come."""
+        return
 
     def rewind(self) -> None:
         """Go back to the first record that has not been acknowledged."""

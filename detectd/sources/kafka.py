@@ -173,6 +173,13 @@ class KafkaSource(Source):
             self._resume |= offsets_in(position)
             self._consumer.commit(self._committable(), wait=False)
 
+    def include(self, partitions: Collection[str]) -> None:
+        """See `Source`. If they go to another member, nothing is committed then."""
+        with self._lock:
+            for (topic, partition), after in self._next.items():
+                if after is not None and f"{topic}/{partition}" in partitions:
+                    self._unanswered.setdefault((topic, partition), after)
+
     def rewind(self) -> None:
         """Go back to the first record that has not been acknowledged, if it is still ours."""
         with self._lock:

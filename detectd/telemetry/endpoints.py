@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -140,6 +141,7 @@ def status(state: State, now: float, epoch: float, outputs: Mapping[str, int]) -
         "refitting": state.refitting,
         "held": state.held,
         "refits": dict(state.refits),
+        "keys": asdict(state.key_figures) if state.key_figures else None,
     }
 
 

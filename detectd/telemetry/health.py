@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from detectd.models.serving import Serving
     from detectd.pipeline.top_keys import TopKey
     from detectd.sources import Gap, Partition
+    from detectd.telemetry.snapshot import KeyFigures
     from detectd.telemetry.warmup_progress import Progress
 
 
@@ -206,6 +207,11 @@ class Health:
         """Note which model waits for an operator, if any."""
         if version != self.state.held:
             self._change(held=version)
+
+    def remembering(self, figures: KeyFigures | None) -> None:
+        """Note what is known of keys, None if none are remembered."""
+        if figures != self.state.key_figures:
+            self._change(key_figures=figures)
 
     def dying(self, records: int) -> None:
         """Note how many records in a row became dead letters and nothing else; 0 for none."""

@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING
 
 from detectd import __version__
 from detectd.pipeline.encode import VERDICTS
-from detectd.pipeline.records import Topic
+from detectd.pipeline.records import Reason, Topic
 from detectd.telemetry.state import HINDRANCES, OUTCOMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from detectd.models.serving import Serving
+    from detectd.telemetry.snapshot import KeyFigures
     from detectd.telemetry.state import State
+
+# Why no model judged an event of a known key.
+UNSCORED = (Reason.WARMING_UP.value, Reason.LATE.value)
 
 # Label values -> value, in the order of the declared labels.
 Values = dict[tuple[str, ...], float]
@@ -52,6 +56,8 @@ def readings(state: State, now: float, epoch: float) -> dict[str, Values]:
     }
     if state.unread is not None:
         values["detectd_source_unread_bytes"] = {(): state.unread}
+    if state.key_figures:
+        values |= _of_keys(state.key_figures)
     if state.shared:
         values["detectd_assigned_partitions"] = {(): len(partitions)}
     if state.warming:
@@ -68,6 +74,18 @@ def readings(state: State, now: float, epoch: float) -> dict[str, Values]:
 def _by_partition(owned: Iterable[str], counts: Mapping[str, int]) -> Values:
     """Return the counts, 0 for a partition without one: Prometheus sees a counter only grow."""
     return {(name,): counts.get(name, 0) for name in {*owned, *counts}}
+
+
+def _of_keys(keys: KeyFigures) -> dict[str, Values]:
+    return {
+        "detectd_keys": {(): keys.remembered},
+        "detectd_keys_limit": {(): keys.most},
+        "detectd_keys_silent": {(): keys.silent},
+        "detectd_keys_evicted_total": {(): keys.evicted},
+        "detectd_keys_expired_total": {(): keys.expired},
+        "detectd_late_events_total": {(): keys.late},
+        "detectd_unscored_events_total": {(r,): keys.unscored.get(r, 0) for r in UNSCORED},
+    }
 
 
 def _of_model(serving: Serving, observed: Mapping[str, int], epoch: float) -> dict[str, Values]:

@@ -112,6 +112,7 @@ class TelemetryReporter:
         else:
             health.warming_up(snapshot.warmup)
         health.holding(snapshot.held)
+        health.remembering(snapshot.keys)
         for outcome in snapshot.refits:
             health.refitted(outcome)
         health.refitting(running=snapshot.training)

@@ -45,12 +45,30 @@ class ChampionFigures:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeyFigures:
+    """Keys that are remembered, `most` in all partitions of ours, and those known to be silent.
+
+    How many made room for others, how many began again after `keys.idle`, how many events were
+    late, and how many no model judged, by reason: counted by this process.
+    """
+
+    remembered: int
+    most: int
+    silent: int
+    evicted: int
+    expired: int
+    late: int
+    unscored: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """The scoring engine between two batches.
 
     While there is no `champion`, `warmup` says how far the rows for one are; it is None if another
     process collects them. `held` is the version that waits for an operator, `training` whether the
     next model is being trained, and `refits` how trainings have ended since the snapshot before.
+    `keys` is None if no keys are remembered.
     """
 
     champion: ChampionFigures | None = None
@@ -58,3 +76,4 @@ class Snapshot:
     held: str | None = None
     training: bool = False
     refits: Sequence[str] = ()
+    keys: KeyFigures | None = None

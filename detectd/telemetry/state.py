@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from detectd.models.serving import Serving
     from detectd.pipeline.top_keys import TopKey
     from detectd.sources import Partition
+    from detectd.telemetry.snapshot import KeyFigures
     from detectd.telemetry.warmup_progress import Progress
 
 # How a refit ends: its model answers, or waits for an operator, or was not good enough, or there
@@ -68,6 +69,7 @@ class State:
     `arrived`, and `unread` is how many of its bytes are not read yet; None if that is not known.
     `restoring` is the share of the state of keys that has been read back, None while nothing has to
     be.
+    `key_figures` is None if no keys are remembered.
     """
 
     watchdog_seconds: float
@@ -111,6 +113,7 @@ class State:
     warnings: Sequence[str] = ()
     restoring: float | None = None
     stopping: bool = False
+    key_figures: KeyFigures | None = None
 
     def healthy(self, now: float) -> bool:
         """Return whether the loop has turned within its watchdog."""

@@ -2,13 +2,11 @@
 
 import random
 import resource
-import signal
-import subprocess
-import time
 
 import pytest
 
-from tests.support.command import events, start
+from tests.support.command import events
+from tests.support.crashes import kill_at, outputs, undisturbed
 
 EVENTS = 12_000
 WELL_INTO_THE_WARMUP = 300_000  # bytes, of about 1,000,000
@@ -19,33 +17,6 @@ def world(fitted):
     fitted.write(source={"batch_records": 200}, log={"level": "error"})
     fitted.lines(fitted.events, events(EVENTS, poison=0.01))
     return fitted
-
-
-def undisturbed(world):
-    """The outputs of a run that nobody interferes with."""
-    out = world.config["sink"]["directory"]
-    world.write(sink={"directory": f"{out}-undisturbed"})
-    assert world.run("run").returncode == 0
-    calm = world.home / "out-undisturbed"
-    expected = {path.name: path.read_bytes() for path in calm.glob("*.jsonl")}
-    world.write(sink={"directory": out})
-    return expected
-
-
-def kill_at(world, size):
-    """Run until the outputs have `size` bytes, committed or not, then kill -9. True if killed."""
-    with start("run", "--config", world.path, stdout=subprocess.DEVNULL, stderr=None) as process:
-        deadline = time.monotonic() + 60
-        while process.poll() is None:
-            assert time.monotonic() < deadline
-            if sum(path.stat().st_size for path in world.out.glob("*.jsonl")) >= size:
-                process.send_signal(signal.SIGKILL)
-            time.sleep(0.001)
-    return process.returncode == -signal.SIGKILL
-
-
-def outputs(world):
-    return {path.name: path.read_bytes() for path in world.out.glob("*.jsonl")}
 
 
 def test_killed_at_random_moments_the_outputs_are_byte_identical(world):

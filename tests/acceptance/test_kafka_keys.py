@@ -255,8 +255,34 @@ def test_a_topic_that_does_not_fit_is_told_before_it_loses_anything(make):
         admin.wait_for_topics([world.keys])
     done = world.run("check", "--connect")
     assert done.returncode == 0, done.stdout
-    assert "ok       4 partitions, compacted" in told(done.stdout, world.keys)
+    assert "  ok  4 partitions, compacted" in told(done.stdout, world.keys)
 
 
 def told(output, name):
     return "".join(line for line in output.splitlines() if f" {name} " in line)
+
+
+def test_a_partition_that_nothing_comes_from_is_told_once_whoever_dies(make):
+    """By the clock, in a transaction that names the partition; and the closing ends by events."""
+    world = make()
+    (topic,) = world.broker.create_topics("alerts")
+    world.write(keys={"silent_after": "3s"}, topics={"alerts": topic})
+    produce(world, HOSTS)
+
+    def told():
+        return [json.loads(record.value) for record in world.broker.read_committed(topic)[topic]]
+
+    with service(world) as first:
+        until(lambda: len(told()) >= HOSTS)
+        first.send_signal(signal.SIGKILL)
+        first.wait()
+    with service(world) as second:
+        produce(world, HOSTS, seed=9)
+        until(lambda: len(told()) >= 2 * HOSTS)
+        until(lambda: len(told()) >= 3 * HOSTS)
+        stop(second)
+    ids = [(each["state"], each["id"]) for each in told()]
+    assert len(set(ids)) == len(ids)
+    opened = [which for state, which in ids if state == "open"]
+    assert len(opened) == 2 * HOSTS
+    assert {which for state, which in ids if state == "close"} == set(opened[:HOSTS])

@@ -87,6 +87,18 @@ def test_state_goes_with_the_outputs_and_comes_back(kafka_broker: Broker, librar
     assert len(written[keys]) == 4
 
 
+def test_without_transactions_state_is_written_all_the_same(
+    kafka_broker: Broker, library: str
+) -> None:
+    (events,) = kafka_broker.create_topics("events")
+    topics, keys = four_topics(kafka_broker), compacted(kafka_broker)
+    client = sink_client(kafka_broker, library)
+    with opened(client, topics, events, keys, transactional=False) as sink:
+        records = [KeyRecord(0, b"a", b"1"), KeyRecord(0, b"b", b"2"), KeyRecord(0, b"a", None)]
+        sink.commit([NORMAL], position(events, 1, client), records)
+        assert kept(sink, 0) == {(0, b"a"): None, (0, b"b"): b"2"}
+
+
 def test_a_commit_that_fails_leaves_no_state(
     kafka_broker: Broker, library: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from detectd.features.key_rows import HEADER_WORDS, name_of
+from detectd.features.key_rows import HEADER_WORDS, kept, name_of
 from detectd.features.key_table import KeyTable
+from detectd.features.silence import STRAYED
 
 WORDS = 3
 NAN = math.nan
@@ -20,7 +21,7 @@ def score(table: KeyTable, events: list[tuple[Any, float, float]]) -> list[tuple
     slots = table.slots_of([key for key, _, _ in events], np.array([time for _, time, _ in events]))
     out = []
     for i, (_, _, value) in enumerate(events):
-        known = (int(slots.earlier[i]), bool(slots.late[i]))
+        known = (int(slots.earlier[i]), bool(slots.lag_ms[i] > 0.0))
         if slots.slot[i] < 0:
             out.append((*known, None))
             continue
@@ -47,8 +48,13 @@ def contents(table: KeyTable) -> dict[bytes, bytes]:
 class PlainTable:
     """The same by a dict in the order of recency: one event after the other, no arrays."""
 
-    def __init__(self, max_keys: int, idle_ms: float, *, refuse_late: bool) -> None:
+    def __init__(
+        self, max_keys: int, idle_ms: float, silent_ms: float, *, refuse_late: bool
+    ) -> None:
         self.max_keys, self.idle_ms, self.refuse_late = max_keys, idle_ms, refuse_late
+        self.silent_ms = silent_ms
+        self.clock, self.latest, self.strayed = 0.0, NAN, 0
+        self.silences: list[tuple[Any, ...]] = []
         self.keys: dict[Any, dict[str, Any]] = {}
         self.evicted = self.expired = self.events = 0
 
@@ -57,22 +63,55 @@ class PlainTable:
         known = self.keys.pop(key, None)
         self.events += 1
         if known is None and len(self.keys) == self.max_keys:
-            del self.keys[next(iter(self.keys))]
+            loser = next(iter(self.keys))
+            self._end(loser, self.keys.pop(loser), NAN, forgotten=True)
             self.evicted += 1
         if known is not None and time - known["latest"] > self.idle_ms:
+            self._end(key, known, time)
             known = None
             self.expired += 1
-        known = known or {"count": 0, "latest": NAN, "state": [0.0] * WORDS}
+        known = known or {"count": 0, "latest": NAN, "silent": 0, "state": [0.0] * WORDS}
         self.keys[key] = known
         late = time < known["latest"]
         if late and self.refuse_late:
             return known["count"], late, None
         before = (known["count"], late, [*known["state"]])
+        if not late:
+            self._end(key, known, time)
         known["count"] += 1
-        if not (late or math.isnan(time)):
-            known["latest"] = time
+        self._tick(time)
+        if not late:
+            known["seen"] = self.clock
+            known["latest"] = known["latest"] if math.isnan(time) else time
         remember(known["state"], value)
+        self._begin(lambda key: self.clock - self.keys[key]["seen"] > self.silent_ms)
         return before
+
+    def silence_all(self) -> None:
+        self._begin(lambda _: True)
+
+    def _tick(self, time: float) -> None:
+        if time > self.latest or math.isnan(self.latest):
+            step = time - self.latest
+            self.clock += 0.0 if math.isnan(step) else min(step, self.silent_ms / 2)
+            self.latest, self.strayed = time, 0
+        elif not math.isnan(time):
+            self.strayed = self.strayed + 1 if self.latest - time > self.silent_ms else 0
+            if self.strayed == STRAYED:
+                self.latest, self.strayed = time, 0
+
+    def _begin(self, silent: Any) -> None:
+        found = [key for key in self.keys if not self.keys[key]["silent"] and silent(key)]
+        for key in sorted(found, key=lambda key: (self.keys[key]["seen"], name_of(kept(key)))):
+            known = self.keys[key]
+            known["silent"] = known["count"]
+            self.silences.append(("open", kept(key), known["latest"], known["count"], NAN, False))
+
+    def _end(self, key: Any, known: Any, time: float, *, forgotten: bool = False) -> None:
+        if known["silent"]:
+            which = (kept(key), known["latest"], known["silent"])
+            self.silences.append(("close", *which, time, forgotten))
+        known["silent"] = 0
 
 
 # Few keys and times that collide, step back and are missing.
@@ -83,6 +122,7 @@ LIMITS = st.fixed_dictionaries(
     {
         "max_keys": st.integers(1, 9),
         "idle_ms": st.sampled_from([5.0, 20.0, math.inf]),
+        "silent_ms": st.sampled_from([2.0, 7.0, math.inf]),
         "refuse_late": st.booleans(),
     }
 )

@@ -24,6 +24,7 @@ def test_it_does_what_a_plain_table_does(limits, batches):
     table, plain = KeyTable(WORDS, **limits), PlainTable(**limits)
     for batch in batches:
         assert same(score(table, batch), [plain.score(*event) for event in batch])
+        assert same([*map(tuple, table.silences)], plain.silences)
     assert set(contents(table)) == {name_of(kept(key)) for key in plain.keys}
     counters = table.counters
     assert (counters.events, counters.evicted, counters.expired) == (
@@ -44,13 +45,16 @@ def test_it_does_not_matter_where_batches_are_cut(limits, events, data):
         first += size
     assert same(score(whole, events), outcome)
     assert contents(whole) == contents(parts)
+    assert same(whole.silences, parts.silences)
     assert whole.counters == parts.counters
 
 
 @settings(max_examples=200, deadline=None)
 @given(
     LIMITS,
-    st.lists(st.one_of(EVENTS, st.sampled_from(["commit", "rollback", "restart"])), max_size=14),
+    st.lists(
+        st.one_of(EVENTS, st.sampled_from(["commit", "rollback", "restart", "quiet"])), max_size=14
+    ),
 )
 def test_what_was_not_committed_is_taken_back_and_what_was_comes_back(limits, steps):
     """A log of the changes is the table of the last commit at any time."""
@@ -65,6 +69,7 @@ def test_what_was_not_committed_is_taken_back_and_what_was_comes_back(limits, st
             assert len(rows) == len({name for name, _ in rows})
             topic |= dict(rows)
             table.on_commit()
+            plain.silences.clear()
             committed, at_commit = copy.deepcopy(plain), contents(table)
             assert {name: row for name, row in topic.items() if row is not None} == at_commit
             assert log.counters == table.counters
@@ -74,12 +79,18 @@ def test_what_was_not_committed_is_taken_back_and_what_was_comes_back(limits, st
             table = KeyTable(WORDS, **limits)
             table.restore(log)
         else:
-            assert same(score(table, step), [plain.score(*event) for event in step])
+            if step == "quiet":
+                table.silence_all()
+                plain.silence_all()
+            else:
+                assert same(score(table, step), [plain.score(*event) for event in step])
+            assert same([*map(tuple, table.silences)], plain.silences)
             continue
         plain = copy.deepcopy(committed)
         assert contents(table) == at_commit
         assert table.counters == log.counters
         assert not table.changed
+        assert not table.silences
         assert [*table.changes()] == []
 
 

@@ -17,6 +17,7 @@ from detectd.telemetry.metrics import METRICS, Metrics, stages
 from detectd.telemetry.state import HINDRANCES, OUTCOMES
 from detectd.telemetry.warmup_progress import Progress
 from tests.support.exposition import families, problems
+from tests.support.key_figures import KEYS
 
 # What dashboards and alerts are written against.
 CONTRACT = {
@@ -59,6 +60,13 @@ CONTRACT = {
     "detectd_source_unread_bytes": (),
     "detectd_failed_commits_total": (),
     "detectd_models_refused_total": (),
+    "detectd_keys": (),
+    "detectd_keys_limit": (),
+    "detectd_keys_silent": (),
+    "detectd_keys_evicted_total": (),
+    "detectd_keys_expired_total": (),
+    "detectd_late_events_total": (),
+    "detectd_unscored_events_total": ("reason",),
 }
 
 
@@ -83,6 +91,7 @@ def test_the_exposition_has_what_is_declared_with_its_help_and_its_type(metrics,
     answer()
     health.unread(0)
     health.watched(0.5, [], average_run_length=1e6)
+    health.remembering(KEYS)
     metrics.batch({"normal": 1}, {}, 0.1)
     seen = {n: f for n, f in scraped(metrics).items() if n.startswith("detectd_")}
     declared = {metric.name: (metric.help, metric.kind) for metric in METRICS}
@@ -168,6 +177,19 @@ def test_dead_letters_are_counted_by_the_stage_that_they_carry():
         Outgoing(Topic.NORMAL, b"{}", headers=(("detectd-stage", b"decode"),)),
     ]
     assert stages(outgoing) == {"decode": 1, "features": 1}
+
+
+def test_keys_are_shown_if_any_are_remembered_and_none_by_name(metrics, health):
+    assert value(metrics, "detectd_keys") is None
+    health.remembering(KEYS)
+    assert value(metrics, "detectd_keys") == 90
+    assert value(metrics, "detectd_keys_limit") == 100
+    assert value(metrics, "detectd_keys_silent") == 2
+    assert value(metrics, "detectd_keys_evicted_total") == 30
+    assert value(metrics, "detectd_keys_expired_total") == 4
+    assert value(metrics, "detectd_late_events_total") == 50
+    assert value(metrics, "detectd_unscored_events_total", reason="warming_up") == 60
+    assert value(metrics, "detectd_unscored_events_total", reason="late") == 0
 
 
 def test_lag_and_timestamp_are_shown_where_they_are_known(metrics, answer):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from detectd.report.status import status_text
 from detectd.sources import Partition
 from detectd.telemetry.endpoints import status
+from tests.support.key_figures import KEYS
 
 NOW = 1_796_000_000.0
 
@@ -108,3 +111,21 @@ def test_a_service_that_refused_a_reload_says_so(health):
         assert words in text
     health.reloaded()
     assert "REFUSED" not in screen(health)
+
+
+def test_what_is_remembered_of_keys_is_shown_if_anything_is(health):
+    assert "keys" not in screen(health)
+    health.remembering(KEYS)
+    text = screen(health)
+    for words in (
+        "keys        90 of at most 100; 30 made room for others",
+        "SILENT      2 keys; topics.alerts names them",
+        "events      50 late; not judged: 60 warming_up",
+    ):
+        assert words in text
+    calm = dataclasses.replace(KEYS, silent=0, evicted=0, late=0, unscored={})
+    health.remembering(calm)
+    text = screen(health)
+    assert "keys        90 of at most 100\n" in text
+    assert "SILENT" not in text
+    assert "events  " not in text

@@ -1,0 +1,202 @@
+"""Which keys have stopped, and which are back. Pure.
+
+A key is silent once its partition's clock is more than a span past where it was at the key's latest
+event. That clock runs by the times of all events in the partition. A step is worth half the span at
+most: if nobody says anything for an hour, that is no one key's silence, and a time in the far
+future makes nobody silent. An event that is late says nothing of now, and ends no silence.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+
+from detectd.features.key_rows import COUNT, LATEST, SEEN, SILENT, Key, kept, name_of
+from detectd.jit import compiled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+    Slots = NDArray[np.intp]
+    Save = Callable[[Slots], None]
+
+# So many events in a row from before the span, and the clock goes on from where they are.
+STRAYED = 100
+
+
+class Silence(NamedTuple):
+    """A key that stopped (`open`), is back, or is not remembered any longer (`close`).
+
+    `since_ms` is the time of its last event before, and `events` how many it had had then: together
+    they tell one silence of a key from all others. `until_ms` is the time of the event that ended
+    it. Times are NaN if they are not known.
+    """
+
+    state: Literal["open", "close"]
+    key: Key
+    since_ms: float
+    events: int
+    until_ms: float
+    forgotten: bool = False
+
+
+class Found(NamedTuple):
+    """A silence that begins or ends with the `place`-th event of a batch; `seen` is the clock at
+    the key's latest event before. They are told in the order of place, ends before beginnings."""
+
+    place: int
+    begins: bool
+    seen: float
+    silence: Silence
+
+
+class Ended(NamedTuple):
+    """The end of a silence by the `place`-th event of a batch; `known` if it has been told of."""
+
+    place: int
+    seen: float
+    known: bool
+    silence: Silence
+
+
+# The words of what `endings` are made of.
+SINCE, EVENTS, HEARD, KNOWN = range(4)
+
+
+@compiled
+def ticked(
+    clock: float, latest_ms: float, strayed: int, time: float, span: float
+) -> tuple[float, float, int]:
+    """Return clock, latest time and how many events in a row were far behind it, after one more."""
+    if np.isnan(time):
+        return clock, latest_ms, strayed
+    if time > latest_ms:
+        step = 0.0 if np.isinf(latest_ms) else min(time - latest_ms, span / 2)
+        return clock + step, time, 0
+    if latest_ms - time <= span:
+        return clock, latest_ms, 0
+    if strayed + 1 < STRAYED:
+        return clock, latest_ms, strayed + 1
+    return clock, time, 0
+
+
+@compiled
+def overdue(rows: Floats, clock: float, span: float) -> tuple[Slots, float]:
+    """Return which rows (k, width) have been silent for the span and are not known to be, and when
+    the others were seen: the least of it, or `clock`."""
+    slots = np.empty(len(rows), dtype=np.intp)
+    found, least = 0, clock
+    for slot in range(len(rows)):
+        if rows[slot, SILENT] == 0.0:
+            seen = rows[slot, SEEN]
+            if clock - seen > span:
+                slots[found] = slot
+                found += 1
+            else:
+                least = min(least, seen)
+    return slots[:found].copy(), least
+
+
+class Silences:
+    """The silences of one table that began and ended since the last commit: `found`, in order."""
+
+    def __init__(self, span_ms: float) -> None:
+        self.span_ms = span_ms
+        self.found: list[Silence] = []
+        self.restore(())
+
+    def restore(self, shed: Iterable[tuple[Key, Floats]]) -> None:
+        """Begin with keys that are not remembered any longer, and their rows."""
+        self._shed = [
+            Silence("close", key, row[LATEST].item(), int(row[SILENT]), np.nan, forgotten=True)
+            for key, row in shed
+            if row[SILENT] > 0.0
+        ]
+        self.rollback()
+
+    def on_commit(self) -> None:
+        """What was found is told."""
+        self._shed, self.found = [], []
+
+    def rollback(self) -> None:
+        """Forget what was found since the last commit."""
+        self.found = [*self._shed]
+        # No key was seen before the clock was there, apart from those known to be silent.
+        self._seen_since = -math.inf
+
+    def see(
+        self, rows: Floats, keys: Sequence[Key], clocks: Floats, ended: Sequence[Ended], save: Save
+    ) -> None:
+        """Add what a batch has ended, and what begins with it; `clocks` (k,) are those after each
+        event. Rows are saved before they are written."""
+        if not len(clocks):
+            return
+        found = [each for one in ended for each in _of_ending(one, clocks, self.span_ms)]
+        clock = clocks[-1].item()
+        if clock - self._seen_since > self.span_ms:
+            slots, self._seen_since = overdue(rows[: len(keys)], clock, self.span_ms)
+            found += self._begun(rows, keys, slots, clocks, save)
+        self.found += in_order(found)
+
+    def of_all(self, rows: Floats, keys: Sequence[Key], save: Save) -> None:
+        """Add the silence of every key that is not known to be silent yet."""
+        slots = np.flatnonzero(rows[: len(keys), SILENT] == 0.0)
+        if len(slots):
+            self.found += in_order(self._begun(rows, keys, slots, np.zeros(0), save))
+
+    def _begun(
+        self, rows: Floats, keys: Sequence[Key], slots: Slots, clocks: Floats, save: Save
+    ) -> list[Found]:
+        save(slots)
+        rows[slots, SILENT] = rows[slots, COUNT]
+        found = []
+        for slot in slots.tolist():
+            key, row = keys[slot], rows[slot]
+            silence = Silence("open", key, row[LATEST].item(), int(row[COUNT]), math.nan)
+            seen = row[SEEN].item()
+            found.append(Found(_place(clocks, seen, self.span_ms), True, seen, silence))
+        return found
+
+
+def endings(
+    ended: Floats, keys: Sequence[bytes | None], departed: Mapping[int, Key], times_ms: Floats
+) -> list[Ended]:
+    """Return the silences that events (k,) have ended, those in `departed` since their key made
+    room. `ended` (k, 4) has no `EVENTS` if there is nothing."""
+    found = []
+    for place in np.flatnonzero(ended[:, EVENTS]).tolist():
+        since, count, seen, known = ended[place].tolist()
+        forgotten = place in departed
+        key = departed[place] if forgotten else kept(keys[place])
+        until = math.nan if forgotten else times_ms[place].item()
+        silence = Silence("close", key, since, int(count), until, forgotten)
+        found.append(Ended(place, seen, bool(known), silence))
+    return found
+
+
+def in_order(found: Iterable[Found]) -> list[Silence]:
+    """Return the silences in an order that does not depend on where batches are cut."""
+    return [each.silence for each in sorted(found, key=_order)]
+
+
+def _order(found: Found) -> tuple[int, bool, float, bytes]:
+    return found.place, found.begins, found.seen, name_of(found.silence.key)
+
+
+def _of_ending(ended: Ended, clocks: Floats, span_ms: float) -> Iterator[Found]:
+    """Give the end, and before it the beginning that nobody knows yet."""
+    silence = ended.silence
+    if not ended.known:
+        opened = silence._replace(state="open", until_ms=math.nan, forgotten=False)
+        yield Found(_place(clocks, ended.seen, span_ms), True, ended.seen, opened)
+    yield Found(ended.place, False, ended.seen, silence)
+
+
+def _place(clocks: Floats, seen: float, span_ms: float) -> int:
+    """Return the first event after which a key has been silent for the span."""
+    return int(np.searchsorted(clocks, seen + span_ms, side="right"))

@@ -1,0 +1,37 @@
+"""Runs that are killed at a moment, and those that nobody interferes with."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+
+from tests.support.command import start
+
+
+def undisturbed(world):
+    """The outputs of a run that nobody interferes with."""
+    out = world.config["sink"]["directory"]
+    world.write(sink={"directory": f"{out}-undisturbed"})
+    assert world.run("run").returncode == 0
+    calm = world.home / "out-undisturbed"
+    expected = {path.name: path.read_bytes() for path in calm.glob("*.jsonl")}
+    world.write(sink={"directory": out})
+    return expected
+
+
+def kill_at(world, size):
+    """Run until the outputs have `size` bytes, committed or not, then kill -9. True if killed."""
+    with start("run", "--config", world.path, stdout=subprocess.DEVNULL, stderr=None) as process:
+        deadline = time.monotonic() + 60
+        while process.poll() is None:
+            assert time.monotonic() < deadline
+            if sum(path.stat().st_size for path in world.out.glob("*.jsonl")) >= size:
+                process.send_signal(signal.SIGKILL)
+            time.sleep(0.001)
+    return process.returncode == -signal.SIGKILL
+
+
+def outputs(world):
+    """The bytes of each output."""
+    return {path.name: path.read_bytes() for path in world.out.glob("*.jsonl")}
