@@ -36,7 +36,7 @@ def world(tmp_path):
     world.lines(world.events, reports())
     world.write(
         event={"features": ["v", LAG], "timestamp": "at", "key": ["host", "metric"]},
-        training={"warmup": 100},
+        training={"warmup": 200},
         server={"listen": ""},
     )
     return world
