@@ -133,8 +133,13 @@ class Runs:
         return sum(path.stat().st_size for path in self.out.glob("*.jsonl"))
 
     def outputs(self) -> dict[str, bytes]:
-        """All outputs, by the names of their files."""
-        return {path.name: path.read_bytes() for path in self.out.glob("*.jsonl")}
+        """All outputs, by the names of their files, the alerts kind by kind."""
+        found = {path.name: path.read_bytes() for path in self.out.glob("*.jsonl")}
+        if alerts := found.get("alerts.jsonl"):
+            # Drift and silence are each in order; which comes first hangs on where a batch ends.
+            lines = sorted(alerts.splitlines(keepends=True), key=lambda line: b"silence" in line)
+            found["alerts.jsonl"] = b"".join(lines)
+        return found
 
     def answers(self, since_ms: int) -> list[Answer]:
         """The answers to events from then on, in the order in which each file has them."""
