@@ -11,7 +11,7 @@ SITE := $(VENV)/.site
 FUZZING := $(VENV)/.fuzzing
 
 .PHONY: help demo demo-fleet test test-unit coverage check lint prose types imports format docs bench bench-memory bench-hostile-memory bench-kafka
-.PHONY: bench-drift bench-poison bench-detectors chaos parity soak fuzz schema lock audit wheel deb test-deb image clean
+.PHONY: bench-drift bench-poison bench-detectors bench-series bench-skab chaos parity soak fuzz schema lock audit wheel deb test-deb image clean
 
 $(RUNTIME): pyproject.toml requirements/runtime.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -94,6 +94,12 @@ soak: $(READY) ## an hour under load: does anything grow? MINUTES=1
 
 bench-detectors: $(READY) ## three minutes: which detector finds what; DATA=directory of ADBench
 	$(BIN)/python -m benchmarks.detectors $(DATA)
+
+bench-series: $(READY) ## ten minutes: what is found in series over time; DATA=directory of NAB, PEERS=1
+	$(BIN)/python -m benchmarks.series $(DATA) $(if $(PEERS),--peers)
+
+bench-skab: $(READY) ## minutes: faults seen by several sensors; DATA=directory of SKAB
+	$(BIN)/python -m benchmarks.skab $(DATA)
 
 bench-drift: $(READY) ## half an hour: how soon a change is seen, beside River's detectors
 	$(BIN)/python -m benchmarks.delays

@@ -11,7 +11,7 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from detectd.detectors import find, try_params
+from detectd.detectors import find, measures, try_params
 from detectd.errors import ConfigError, DetectdError
 from detectd.features import remembers, weights
 from detectd.models.model import Recipe
@@ -22,6 +22,7 @@ from detectd.sinks.delivery import guarantee
 from detectd.sources.header import CsvFormat
 
 if TYPE_CHECKING:
+    from detectd.detectors import Scale
     from detectd.features.state import FeatureState
     from detectd.kafka import KafkaClient
     from detectd.models.collection import Goal
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 # What a refit takes at least if the warm-up is a span of time, and the window is large enough.
 REFIT_ROWS = 2_000
+
+# What detectors that measure distances get, if nothing is said: training rows may hold anomalies.
+AUTO_SCALE: Scale = "robust"
 
 
 def schema(settings: Settings) -> Schema:
@@ -112,6 +116,14 @@ def _order(settings: Settings) -> Literal["random", "time"]:
     return order
 
 
+def _scale(settings: Settings) -> Scale:
+    """Return how columns are scaled: by default only for detectors that measure distances."""
+    scale = settings.detector.scale
+    if scale == "auto":
+        return AUTO_SCALE if measures(settings.detector.name) else "none"
+    return scale
+
+
 def recipe(settings: Settings) -> Recipe:
     """Return what training rows become."""
     detector, calibration = settings.detector, settings.calibration
@@ -125,6 +137,7 @@ def recipe(settings: Settings) -> Recipe:
         order=_order(settings),
         folds=calibration.folds,
         compiled=detector.compiled,
+        scale=_scale(settings),
     )
 
 
@@ -225,6 +238,27 @@ def output_topics(settings: Settings) -> dict[Topic, str]:
     """Return the outputs that are written, and their names on Kafka."""
     names = {topic: getattr(settings.topics, topic) for topic in Topic}
     return {topic: name for topic, name in names.items() if name is not None}
+
+
+def keeps_keys(settings: Settings) -> bool:
+    """Return whether anything is remembered of keys: for features, or to see that they stop."""
+    return remembers(settings.event.declared) or settings.keys.silent_after is not None
+
+
+def keys_topic(settings: Settings) -> str | None:
+    """Return the topic with what is remembered of keys; None if nothing is, or in a file."""
+    if settings.source.kind == "kafka" == settings.sink.kind:
+        return settings.topics.keys if keeps_keys(settings) else None
+    return None
+
+
+def key_record_bytes(settings: Settings) -> int:
+    """How many bytes the state of a key takes at most, as a record of `keys_topic`."""
+    from detectd.features.key_rows import HEADER_WORDS
+    from detectd.features.program import compiled_program
+
+    row = 8 * (HEADER_WORDS + compiled_program(settings.event.declared).words)
+    return row + memory_budget.KEY_RECORD_BYTES
 
 
 def delivery(settings: Settings) -> str:

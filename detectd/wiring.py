@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from detectd.settings import Settings
     from detectd.sinks import Sink
     from detectd.sinks.file_reader import FileOutputs
+    from detectd.sinks.kafka_keys import KeysTopic
     from detectd.sinks.kafka_reader import KafkaOutputs
     from detectd.sources import Source
     from detectd.telemetry.reporter import TelemetryReporter
@@ -140,7 +141,18 @@ def sink(settings: Settings, client: KafkaClient | None) -> Sink:
         preserve_partition=settings.kafka.preserve_partition,
         creation=creation(settings),
         state_directory=settings.models.directory,
+        keys=keys_topic(settings, client),
     )
+
+
+def keys_topic(settings: Settings, client: KafkaClient) -> KeysTopic | None:
+    """Where the sink keeps the state of keys; None if there is none, or it is in a file."""
+    name = derive.keys_topic(settings)
+    if name is None:
+        return None
+    from detectd.sinks.kafka_keys import KeysTopic
+
+    return KeysTopic(client, name, settings.source.topics, derive.key_record_bytes(settings))
 
 
 def server_token(settings: Settings) -> str | None:

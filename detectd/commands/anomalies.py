@@ -32,7 +32,7 @@ def anomalies(arguments: argparse.Namespace, console: Console) -> None:
     settings = configuration(arguments, console)
     logs.configure(settings.log)
     topic, outputs = Topic(arguments.verdict), wiring.outputs(settings)
-    read = reader(settings.event.labels, original=settings.output.value == "original")
+    read = reader(settings.event.fields, original=settings.output.value == "original")
     selection = Selection(read, since_ms)
     grouped = arguments.by is not None
     most: int | None = arguments.last

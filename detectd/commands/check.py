@@ -11,10 +11,9 @@ from stat import S_ISVTX, S_IWOTH
 from typing import TYPE_CHECKING
 
 from detectd import derive, wiring
+from detectd.commands.check_features import what_features_are
 from detectd.commands.check_training import what_is_learnt
 from detectd.errors import ConfigError, DetectdError
-from detectd.features import remembers
-from detectd.features.description import describe
 from detectd.filesystem.os_errors import explained
 from detectd.filesystem.private_directories import require_private
 from detectd.filesystem.safe_walk import Walk
@@ -63,7 +62,17 @@ def _without_brokers(settings: Settings) -> list[str]:
     """
     good: list[str] = []
     bad: list[str] = []
-    looks = (_detector, _functions, _source, _sink, _server, _memory, _model, _learning, _cache)
+    looks = (
+        _detector,
+        what_features_are,
+        _source,
+        _sink,
+        _server,
+        _memory,
+        _model,
+        _learning,
+        _cache,
+    )
     for look in looks:
         try:
             good += look(settings)
@@ -78,11 +87,6 @@ def _detector(settings: Settings) -> Iterator[str]:
     detector = settings.detector
     derive.require_detector(settings)
     yield f"detector  {detector.name}, contamination {detector.contamination}"
-
-
-def _functions(settings: Settings) -> Iterator[str]:
-    time = settings.event.timestamp or "the record's timestamp"
-    yield from (f"feature   {line}" for line in describe(settings.event.declared, time))
 
 
 def _source(settings: Settings) -> Iterator[str]:
@@ -164,7 +168,7 @@ def _memory(settings: Settings) -> Iterator[str]:
     if settings.training.refit != "never":
         rows = settings.training.window + settings.training.quarantine
         most += rows * memory_budget.row_bytes(len(settings.event.columns))
-    if remembers(settings.event.declared) or settings.keys.silent_after:
+    if derive.keeps_keys(settings):
         state = derive.feature_state(settings)
         most += settings.keys.max * state.tables.of("").width * 8
     yield f"memory    at most {most >> 20:,} MiB beside libraries and model"

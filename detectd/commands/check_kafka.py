@@ -14,7 +14,14 @@ from detectd.errors import ConfigError, DetectdError, RefusedError
 from detectd.kafka import topics as broker_topics
 from detectd.kafka.errors import explained
 from detectd.kafka.login_probe import log_in
-from detectd.kafka.topic_settings import RULES, SIZE, concerns, impossible
+from detectd.kafka.topic_settings import (
+    POLICY,
+    RULES,
+    SIZE,
+    concerns,
+    impossible,
+    unfit_for_state,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,6 +110,8 @@ def _cluster(settings: Settings, client: KafkaClient, table: Table) -> None:
                 topic,
                 lambda topic=topic: _output(settings, admin, topic, found.get(topic)),  # type: ignore[misc]
             )
+        if state := derive.keys_topic(settings):
+            table.look("state", state, lambda: _state(settings, client, admin, state))
         if reads:
             alone = settings.sink.kind == "file"
             table.look("group", client.group_id, lambda: _group(client, admin, alone=alone))
@@ -145,6 +154,28 @@ def _output(settings: Settings, admin: Any, topic: str, found: dict[str, str] | 
     if troubles:
         return f"WARNING: {there}; {'; '.join(troubles)}"
     return f"{there}, records up to {int(found[SIZE]):,} bytes"
+
+
+def _state(settings: Settings, client: KafkaClient, admin: Any, topic: str) -> str:
+    there = _topic(settings, admin, topic, "WRITE")
+    if there.startswith("WARNING: not there"):
+        return there
+    _topic(settings, admin, topic, "READ")
+    partitions = client.partitions([topic, *settings.source.topics])
+    found = broker_topics.configs(client, [topic], RULES).get(topic, {})
+    unfit = unfit_for_state(
+        found,
+        partitions=partitions[topic],
+        inputs=max(partitions[each] for each in settings.source.topics),
+        largest=derive.key_record_bytes(settings),
+    )
+    if unfit:
+        raise ConfigError(unfit)
+    if POLICY not in found:
+        return f"WARNING: {there}; {POLICY} unknown, grant DescribeConfigs on it"
+    if refused := impossible(found, _replicas(admin, topic)):
+        raise ConfigError(f"{there}; {refused}")
+    return there if there.startswith("WARNING") else f"{there}, compacted"
 
 
 def _replicas(admin: Any, topic: str) -> int | None:

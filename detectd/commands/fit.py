@@ -100,7 +100,7 @@ def fit_inputs(
     found = _read(inputs, settings, advance)
     rows = np.concatenate(found.parts)
     if found.order is not None:
-        rows = rows[found.order.order()]
+        rows = rows[found.order.order(settings.training.max_per_key)]
     hours = None if found.covered is None else round(found.covered.hours, 1)
     log.info("training.started", rows=len(rows), dead_letters=found.left_out, hours_covered=hours)
     if not len(rows) and found.left_out:
@@ -116,11 +116,12 @@ def fit_inputs(
     store.save(model)
     if activate:
         store.activate(model.version)
-    notes = _notes(found, training.constant_features(model))
+    constant = training.constant_features(model)
+    notes = _notes(found, constant, training.scaling_in_words(model))
     return FitResult(ready, notes, len(inputs.places), before)
 
 
-def _notes(found: _Rows, constant: Sequence[str]) -> list[str]:
+def _notes(found: _Rows, constant: Sequence[str], scaled: str | None) -> list[str]:
     notes = [f"{place}: none of its records is a row" for place in found.without]
     if found.left_out:
         notes.append(
@@ -133,6 +134,8 @@ def _notes(found: _Rows, constant: Sequence[str]) -> list[str]:
         )
     if found.covered and found.covered.warning:
         notes.append(found.covered.warning)
+    if scaled is not None:
+        notes.append(scaled)
     if constant:
         notes.append(f"constant in training, so of no use to the detector: {', '.join(constant)}")
     return notes
@@ -142,7 +145,8 @@ def _read(inputs: Inputs, settings: Settings, advance: Advance) -> _Rows:
     schema = derive.schema(settings)
     state = derive.feature_state(settings) if schema.remembers else None
     by_time = derive.recipe(settings).order == "time"
-    found = _Rows([np.empty((0, len(schema.columns)))], RowOrder() if by_time else None)
+    ordered = by_time or settings.training.max_per_key is not None
+    found = _Rows([np.empty((0, len(schema.columns)))], RowOrder() if ordered else None)
     rows_of: Counter[str] = Counter({str(place): 0 for place in inputs.places})
     for place, records, share in inputs.chunks():
         batch = vectors(records, schema, state)

@@ -5,24 +5,30 @@ The law: a row's score does not depend on the rows beside it. Begin with `catalo
 catalogue   the detectors on offer, and why others are refused
 scorer      fitting, and one score a row, independent of the batch, by PyOD
 tail_sum    a detector of our own, for columns that are surprises already
+scaling     columns in units of their spread, for detectors that measure distances
 tails       ECOD and COPOD, which PyOD scores against their batch, computed directly
 kernels     the same scores by kernels of our own
 selection   which of these scores, held against PyOD
 outward     rows far outside, that must not rank as normal
 """
 
-from detectd.detectors.catalogue import build, find
+from detectd.detectors.catalogue import build, find, measures
 from detectd.detectors.outward import far_outside
+from detectd.detectors.scaling import Scale, Scaling, choose_scaled
 from detectd.detectors.scorer import Scorer, fit, training_scores, try_params
 from detectd.detectors.selection import choose
 
 __all__ = [
+    "Scale",
+    "Scaling",
     "Scorer",
     "build",
     "choose",
+    "choose_scaled",
     "far_outside",
     "find",
     "fit",
+    "measures",
     "training_scores",
     "try_params",
 ]

@@ -33,7 +33,8 @@ class Scoring(Enum):
 class Entry:
     """A detector on offer. Beyond `exact_to` features a batch goes through BLAS and rounds.
 
-    One that `learns` nothing scores its training rows as it scores all others.
+    One that `learns` nothing scores its training rows as it scores all others. One that `measures`
+    adds up distances along the columns, so that the one with the largest numbers decides.
     """
 
     module: str
@@ -42,6 +43,7 @@ class Entry:
     torch: bool = False
     package: str = "pyod.models"
     learns: bool = True
+    measures: bool = False
 
 
 # Beyond 15 features scikit-learn's neighbour searches multiply matrices instead of walking trees,
@@ -49,35 +51,35 @@ class Entry:
 TREES_TO = 15
 
 CATALOGUE: dict[str, Entry] = {
-    "ABOD": Entry("abod", exact_to=TREES_TO),
+    "ABOD": Entry("abod", exact_to=TREES_TO, measures=True),
     # KMeans multiplies matrices, and a row between two clusters can change sides with the rounding.
-    "CBLOF": Entry("cblof", Scoring.ROW),
+    "CBLOF": Entry("cblof", Scoring.ROW, measures=True),
     "COPOD": Entry("copod", Scoring.TAILS),
     "ECOD": Entry("ecod", Scoring.TAILS),
     "GMM": Entry("gmm", Scoring.ROW),
     "HBOS": Entry("hbos"),
-    "HDBSCAN": Entry("hdbscan", exact_to=TREES_TO),
+    "HDBSCAN": Entry("hdbscan", exact_to=TREES_TO, measures=True),
     "IForest": Entry("iforest"),
-    "INNE": Entry("inne", Scoring.ROW),
-    "KDE": Entry("kde"),
-    "KNN": Entry("knn", exact_to=TREES_TO),
-    "KPCA": Entry("kpca", Scoring.ROW),
+    "INNE": Entry("inne", Scoring.ROW, measures=True),
+    "KDE": Entry("kde", measures=True),
+    "KNN": Entry("knn", exact_to=TREES_TO, measures=True),
+    "KPCA": Entry("kpca", Scoring.ROW, measures=True),
     "LODA": Entry("loda", Scoring.ROW),
-    "LOF": Entry("lof", exact_to=TREES_TO),
+    "LOF": Entry("lof", exact_to=TREES_TO, measures=True),
     "MAD": Entry("mad"),
     "MCD": Entry("mcd"),
-    "OCSVM": Entry("ocsvm"),
+    "OCSVM": Entry("ocsvm", measures=True),
     "PCA": Entry("pca"),
-    "Sampling": Entry("sampling"),
+    "Sampling": Entry("sampling", measures=True),
     "TailSum": Entry("tail_sum", package="detectd.detectors", learns=False),
     # Networks multiply matrices too.
-    "AE1SVM": Entry("ae1svm", Scoring.ROW, torch=True),
-    "AnoGAN": Entry("anogan", Scoring.ROW, torch=True),
-    "AutoEncoder": Entry("auto_encoder", Scoring.ROW, torch=True),
-    "DeepSVDD": Entry("deep_svdd", Scoring.ROW, torch=True),
-    "LUNAR": Entry("lunar", Scoring.ROW, torch=True),
-    "MO_GAAL": Entry("mo_gaal", Scoring.ROW, torch=True),
-    "SO_GAAL": Entry("so_gaal", Scoring.ROW, torch=True),
+    "AE1SVM": Entry("ae1svm", Scoring.ROW, torch=True, measures=True),
+    "AnoGAN": Entry("anogan", Scoring.ROW, torch=True, measures=True),
+    "AutoEncoder": Entry("auto_encoder", Scoring.ROW, torch=True, measures=True),
+    "DeepSVDD": Entry("deep_svdd", Scoring.ROW, torch=True, measures=True),
+    "LUNAR": Entry("lunar", Scoring.ROW, torch=True, measures=True),
+    "MO_GAAL": Entry("mo_gaal", Scoring.ROW, torch=True, measures=True),
+    "SO_GAAL": Entry("so_gaal", Scoring.ROW, torch=True, measures=True),
 }
 
 ITSELF = "scores a batch against itself, so an event's score would depend on its neighbours"
@@ -142,6 +144,11 @@ def find(name: str) -> Entry:
     close = difflib.get_close_matches(name.lower(), known, n=1)
     hint = f"did you mean {known[close[0]]!r}?" if close else f"there are {', '.join(CATALOGUE)}"
     raise ConfigError(f"detector.name: PyOD has no detector {name!r}; {hint}")
+
+
+def measures(name: str) -> bool:
+    """Whether a detector of that name adds up distances along the columns."""
+    return name in CATALOGUE and CATALOGUE[name].measures
 
 
 def check_params(name: str, params: Mapping[str, Any]) -> None:

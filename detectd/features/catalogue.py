@@ -137,13 +137,13 @@ MEMORY = Parameter("memory", "among so many of the last runs", (whole(20, "runs"
 
 CATALOGUE = {
     "lag": Entry(
-        "value of {of} {steps} ago",
+        "earlier value of {of}, {steps} ago",
         lambda given: (Call("lag", (float(given["steps"]),)),),
         (STEPS,),
         lambda given: given["steps"] + 1,
     ),
     "diff": Entry(
-        "{of} less its value {steps} ago",
+        "change of {of} since {steps} ago",
         lambda given: (Call("diff", (float(given["steps"]),)),),
         (STEPS,),
         lambda given: given["steps"] + 1,
@@ -207,7 +207,7 @@ CATALOGUE = {
         lambda given: given["window"] + 1,
     ),
     "season": Entry(
-        "{of} less what the key has at this time of each {period}, in {slots} slots",
+        "distance of {of} from what the key has at this time of each {period}, in {slots} slots",
         _season,
         (
             Parameter("period", 'the span after which it repeats itself: "1d"', (SPAN,), "1d"),

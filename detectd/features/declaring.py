@@ -19,8 +19,33 @@ if TYPE_CHECKING:
     from detectd.features.series import Weight
 
 NAME = Parameter("name", "what its columns' names begin with", (TEXT,), optional=True)
-OF = Parameter("of", "the field that it is of", (TEXT,))
+OF = Parameter("of", "the field that it reads", (TEXT,))
 ZONE = Parameter("zone", "local time there, with its summer time; else UTC", (TEXT,), optional=True)
+
+# What functions, or what one asks of them, are called in other programs.
+ELSEWHERE = {
+    "average": "mean",
+    "avg": "mean",
+    "ema": "ewma",
+    "ewm": "ewma",
+    "delta": "diff",
+    "derivative": "rate",
+    "increase": "rate",
+    "irate": "rate",
+    "shift": "lag",
+    "stddev": "std",
+    "stdev": "std",
+    "slope": "trend",
+    "seasonal": "season",
+    "light": '{of = "…", fn = "series", set = "light"}',
+    "surprise": '{of = "…", fn = "mean", window = 5, surprise = true}, or another function',
+    "percentile": "quantile",
+    "p50": "median",
+    **{f"p{q}": f'{{of = "…", fn = "quantile", q = 0.{q}, window = 60}}' for q in (90, 95, 99)},
+}
+
+# Functions that are surprises without being asked.
+SURPRISES = {"frozen", "rarity", "series"}
 
 # The most that one feature may remember of a key.
 MOST_BYTES = 1 << 20
@@ -72,9 +97,7 @@ def declare(table: Mapping[str, Any]) -> Function | History:
         raise ValueError(f"needs fn, the name of a function: {', '.join(functions())}")
     fn = table["fn"]
     if not isinstance(fn, str) or fn not in functions():
-        close = nearest(fn, functions()) if isinstance(fn, str) else None
-        advice = f"did you mean {close!r}?" if close else f"the functions are {_listed()}"
-        raise ValueError(f"unknown function {fn!r}; {advice}")
+        raise ValueError(f"unknown function {fn!r}; {_advice(fn)}")
     _require_known(fn, table)
     if fn in FUNCTIONS:
         if "zone" in table and (why := doubt(table["zone"])):
@@ -106,6 +129,11 @@ def given(feature: History) -> dict[str, Value]:
         if each.default is not None
     }
     return defaults | dict(feature.params)
+
+
+def is_surprise(feature: History) -> bool:
+    """Whether a feature's columns say how improbable something is, and so are in no unit."""
+    return feature.fn in SURPRISES or bool(given(feature)["surprise"])
 
 
 def calls(feature: History) -> tuple[Call, ...]:
@@ -161,8 +189,14 @@ def _in_name(param: tuple[str, Value]) -> str:
     return str(value).replace(" ", "")
 
 
-def _listed() -> str:
-    return ", ".join(functions())
+def _advice(fn: Any) -> str:
+    """Say which function may be meant, or which there are."""
+    close = None
+    if isinstance(fn, str):
+        close = ELSEWHERE.get(fn.lower()) or nearest(fn, functions())
+    if close is None:
+        return f"the functions are {', '.join(functions())}"
+    return f"did you mean {close!r}?" if close in functions() else f"write {close}"
 
 
 def _require_known(fn: str, table: Mapping[str, Any]) -> None:
@@ -176,9 +210,9 @@ def _require_known(fn: str, table: Mapping[str, Any]) -> None:
     for name, parameter in takes.items():
         if name not in table:
             if parameter.required:
-                raise ValueError(f"function {fn!r} needs {name}, {parameter.meaning}")
+                raise ValueError(f"function {fn!r} needs {name}: {parameter.meaning}")
         elif problem := parameter.problem(table[name]):
-            raise ValueError(f"{name} of function {fn!r} {problem} (it is {toml(table[name])})")
+            raise ValueError(f"function {fn!r}: {name} {problem} (it is {toml(table[name])})")
 
 
 def _require_affordable(feature: History) -> None:
@@ -190,7 +224,7 @@ def _require_affordable(feature: History) -> None:
         params = ", ".join(f"{name} = {toml(value)}" for name, value in feature.params)
         raise ValueError(
             f"function {feature.fn!r} with {params} takes {size:,} bytes a key, more than "
-            f"{MOST_BYTES:,}; shorten it"
+            f"{MOST_BYTES:,}; ask for less"
         )
 
 

@@ -144,7 +144,8 @@ class RowsByName:
             if (place := self._place.pop(name, None)) is not None:
                 self._free.append(place)
         else:
-            self._rows[self._placed(name)] = row
+            place = self._placed(name)  # which may make the rows another array
+            self._rows[place] = row
 
     def by_recency(self) -> tuple[list[bytes], Floats]:
         """Return the names of the keys and their rows (k, width), least recently seen first."""

@@ -110,7 +110,7 @@ class KeyTable:
             self.rows, times_ms, *state, *bounds, slot, fresh, earlier, lag_ms, ended, clocks
         )
         more = (len(slot), latest, len(departed), expired, clock, strayed)
-        self.counters = before.after(*more, np.count_nonzero(lag_ms))
+        self.counters = before.after(*more, int(np.count_nonzero(lag_ms)))
         heard = endings(ended, keys, departed, times_ms)
         self._silences.see(self.rows, self._keys, clocks, heard, self._save)
         return Slots(slot, fresh, earlier, lag_ms)
@@ -125,7 +125,8 @@ class KeyTable:
         now, then = self.counters, self._committed
         evicted, shed = now.evicted - then.evicted, len(self._shed)
         expired, late = now.expired - then.expired, now.late - then.late
-        return Counters(evicted=evicted + shed, expired=expired, late=late)
+        events = now.events - then.events
+        return Counters(events, evicted=evicted + shed, expired=expired, late=late)
 
     @property
     def silences(self) -> Sequence[Silence]:
@@ -161,7 +162,7 @@ class KeyTable:
             yield name, None
         for slots, _ in self._parts():
             for slot in slots.tolist():
-                yield name_of(self._keys[slot]), self.rows[slot].tobytes()
+                yield name_of(self._keys[slot]), self.rows[slot].astype("<f8", copy=False).tobytes()
 
     @property
     def changed(self) -> bool:

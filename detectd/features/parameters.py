@@ -46,7 +46,7 @@ class Parameter(NamedTuple):
         """Say what it must be if the value is not that."""
         if any(sort.accepts(value) for sort in self.sorts):
             return None
-        return f"must be {' or '.join(sort.words for sort in self.sorts)}"
+        return f"must be {', or '.join(sort.words for sort in self.sorts)}"
 
     @property
     def schema(self) -> dict[str, Any]:
@@ -60,7 +60,7 @@ class Parameter(NamedTuple):
 def whole(low: int, what: str) -> Sort:
     """Return the sort of whole numbers from `low`, of what they count."""
     return Sort(
-        f"a number of {what}, from {low}",
+        f"a whole number of {what}, {low} or more",
         {"type": "integer", "minimum": low, "maximum": MOST_EVENTS},
         lambda value: type(value) is int and low <= value <= MOST_EVENTS,
     )
@@ -69,7 +69,7 @@ def whole(low: int, what: str) -> Sort:
 def between(low: float, high: float) -> Sort:
     """Return the sort of numbers above `low` and up to `high`."""
     return Sort(
-        f"a number above {low:g}, at most {high:g}"
+        f"a number above {low:g}, {high:,.0f} at most"
         if math.isfinite(high)
         else f"a number > {low:g}",
         {"type": "number", "exclusiveMinimum": low}

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from detectd.kafka.identity import Identity
-    from detectd.pipeline.records import Outgoing, Record
+    from detectd.pipeline.records import KeyRecord, Outgoing, Record
 
 T = TypeVar("T")
 
@@ -45,9 +45,9 @@ class PartitionBatch(NamedTuple):
     records: list[Record]
 
 
-# An output, its topic and partition, and its time in milliseconds. None leaves the partition to the
-# key, and the time to the clock.
-ProducerRecord = tuple["Outgoing", str, int | None, int | None]
+# An output or a record of the state of keys, its topic and partition, and its time in milliseconds.
+# None leaves the partition to the key, and the time to the clock.
+ProducerRecord = tuple["Outgoing | KeyRecord", str, int | None, int | None]
 
 
 @dataclass

@@ -58,6 +58,25 @@ def impossible(found: Mapping[str, str], replicas: int | None) -> str | None:
     return None
 
 
+def unfit_for_state(
+    found: Mapping[str, str], *, partitions: int, inputs: int, largest: int
+) -> str | None:
+    """Return why a topic cannot hold the state of `inputs` partitions, with the fix.
+
+    `found` are those of its settings that are known, `largest` the bytes of its largest record.
+    """
+    if found.get(POLICY, "compact") != "compact":
+        return f"{POLICY} = {found[POLICY]} forgets keys; set it to compact"
+    if partitions < inputs:
+        return f"{partitions} partitions, and the input has {inputs}; add partitions"
+    if int(found.get(SIZE, largest)) < largest:
+        return (
+            f"{SIZE} = {int(found[SIZE]):,}, and the state of a key takes {largest:,} bytes; raise "
+            "it, or declare fewer features"
+        )
+    return None
+
+
 def _timestamps(found: Mapping[str, str]) -> Iterator[str]:
     """Limits of the event's own time; the old setting is for both directions."""
     for name, usual in ((BEFORE, PAST_MS), (AFTER, AHEAD_MS), (DIFFERENCE, PAST_MS)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from kafka import KafkaAdminClient
@@ -28,6 +28,12 @@ class NewTopicConfig:
     partitions: int | None = None
     replication_factor: int | None = None
     configs: tuple[tuple[str, str], ...] = ()
+
+    def compacted(self, partitions: int) -> NewTopicConfig:
+        """Return the same for a topic that keeps the last record of each key."""
+        return replace(
+            self, partitions=partitions, configs=(*self.configs, ("cleanup.policy", "compact"))
+        )
 
 
 def require(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from detectd.detectors import Scaling
 from detectd.features import as_data, from_data
 from detectd.filesystem import atomic_files
 from detectd.models.environment import libraries
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 ARRAYS = ("calibration", "medians", "rows")
 MANIFEST, DETECTOR = "manifest.json", "detector.pkl"
-FILES = frozenset({MANIFEST, DETECTOR, *(f"{name}.npy" for name in ARRAYS)})
+SCALING = "scaling.npy"  # only of models whose columns are scaled
+FILES = frozenset({MANIFEST, DETECTOR, SCALING, *(f"{name}.npy" for name in ARRAYS)})
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ def write_model(model: Model, home: Path) -> None:
     """Write the files into the empty directory `home`. Raises OSError."""
     files = {f"{name}.npy": _npy(getattr(model, name)) for name in ARRAYS}
     files[DETECTOR] = pickle.dumps(model.detector, protocol=5)
+    if model.scaling is not None:
+        files[SCALING] = _npy(np.stack([model.scaling.center, model.scaling.spread]))
     manifest = _manifest(model) | {"files": {name: sha256(c) for name, c in files.items()}}
     for name, content in files.items():
         atomic_files.write(home / name, content, mode=0o600)
@@ -72,6 +76,7 @@ def read_model(home: Path, manifest: dict[str, Any]) -> Loaded:
             libraries=manifest["libraries"],
             detector=detector,
             declared=from_data(manifest["declared"]) if "declared" in manifest else None,
+            scaling=_scaling(files),
             **arrays,
         )
         _require_shapes(model)
@@ -80,6 +85,13 @@ def read_model(home: Path, manifest: dict[str, Any]) -> Loaded:
     except Exception as broken:  # A pickle raises anything.
         raise damaged(home, in_words(broken)) from broken
     return Loaded(model, drift)
+
+
+def _scaling(files: dict[str, bytes]) -> Scaling | None:
+    if SCALING not in files:
+        return None
+    center, spread = np.load(io.BytesIO(files[SCALING]))
+    return Scaling(center, spread)
 
 
 def _require_shapes(model: Model) -> None:
@@ -94,8 +106,18 @@ def _require_shapes(model: Model) -> None:
             raise ValueError(f"{name} has no such shape or type")
     if not (np.isfinite(model.calibration).all() and np.isfinite(model.medians).all()):
         raise ValueError("a calibration score or a median is not finite")
+    if (model.scaling is None) != (model.recipe.scale == "none"):
+        raise ValueError("the recipe's scale and the scaling do not agree")
+    if model.scaling is not None and not _can_scale(model.scaling, width):
+        raise ValueError("the scaling has no such shape, type or values")
     if not all(isinstance(name, str) for name in model.features):
         raise ValueError("a feature is no name")
+
+
+def _can_scale(scaling: Scaling, width: int) -> bool:
+    arrays = scaling.center, scaling.spread
+    fits = all(each.shape == (width,) and each.dtype == np.float64 for each in arrays)
+    return fits and bool(np.isfinite(arrays).all() and (scaling.spread > 0.0).all())
 
 
 def read_manifest(home: Path, version: str) -> dict[str, Any]:

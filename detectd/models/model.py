@@ -10,6 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from detectd.detectors import Scale, Scaling
     from detectd.features import Declared
 
 ESTIMATE: Literal["estimate"] = "estimate"
@@ -43,7 +44,8 @@ class Recipe:
     `contamination` is a share in (0, 0.5], or left to the rows. `fraction` is the share of rows
     held out for calibration (`holdout`), `folds` the number of parts (`cross`), `compiled` whether
     kernels may score in PyOD's place. `order` says which rows are held out: a random sample, or
-    the last ones (`time`), for rows that depend on those before them.
+    the last ones (`time`), for rows that depend on those before them. `scale` says in which units
+    the detector gets the columns.
     """
 
     detector: str
@@ -55,6 +57,7 @@ class Recipe:
     order: Literal["random", "time"] = "random"
     folds: int = 5
     compiled: bool = True
+    scale: Scale = "none"
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ class Model:
     medians, `libraries` the versions under which the detector was fitted, `created` ISO 8601 UTC.
     `contamination` is what the recipe set, or what the rows were estimated to hold. `features` (d,)
     are the names of the columns, `declared` what they come from; None if an earlier version made
-    the model.
+    the model. `scaling` is applied before the detector sees a row; None if nothing is.
     """
 
     version: str
@@ -79,3 +82,4 @@ class Model:
     medians: NDArray[np.float64]
     rows: NDArray[np.float64]
     declared: tuple[Declared, ...] | None = None
+    scaling: Scaling | None = None

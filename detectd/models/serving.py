@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from detectd.detectors import choose, find
+from detectd.detectors import choose_scaled, find
 from detectd.errors import ConfigError, DetectdError
 from detectd.features import columns, in_words
 from detectd.models import training
@@ -64,7 +64,7 @@ def serve(model: Model, options: ServingOptions) -> Serving:
         raise ConfigError(f"model {model.version}: {refused}, and fit another model") from None
     promised = _promised(model, options)
     rows = training.complete_rows(model)
-    scorer = choose(model.detector, rows, kernels=options.kernels)
+    scorer = choose_scaled(model.detector, rows, model.scaling, kernels=options.kernels)
     if scorer.doubt is not None:
         log.warning("detector.not_compiled", detector=model.recipe.detector, reason=scorer.doubt)
     judge = ModelScorer(
@@ -214,6 +214,7 @@ RECIPE_KEYS = {
     "detector.seed": "seed",
     "detector.params": "params",
     "detector.compiled": "compiled",
+    "detector.scale": "scale",
     "calibration.method": "method",
     "calibration.fraction": "fraction",
     "calibration.order": "order",

@@ -7,11 +7,11 @@ import json
 import math
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from detectd.detectors import build, choose, find, fit, training_scores
+from detectd.detectors import Scaling, build, choose_scaled, find, fit, training_scores
 from detectd.errors import ConfigError, DetectdError
 from detectd.features import as_data, columns
 from detectd.models import contamination
@@ -49,7 +49,7 @@ def train(rows: Rows, recipe: Recipe, declared: Sequence[Declared], created: dat
     expected = _contamination(complete, recipe)
     settled = replace(recipe, contamination=expected.mean)
     require_rows(len(rows), settled, features)
-    detector, calibration = CALIBRATIONS[recipe.method](complete, settled)
+    fitted, calibration = CALIBRATIONS[recipe.method](complete, settled)
     lost = int(np.count_nonzero(~np.isfinite(calibration)))
     if lost > expected_anomalies(len(calibration), expected.mean):
         raise DetectdError(
@@ -65,11 +65,12 @@ def train(rows: Rows, recipe: Recipe, declared: Sequence[Declared], created: dat
         contamination=expected,
         features=features,
         libraries=libraries(),
-        detector=detector,
+        detector=fitted.detector,
         calibration=calibration,
         medians=medians,
         rows=rows,
         declared=tuple(declared),
+        scaling=fitted.scaling,
     )
 
 
@@ -129,6 +130,15 @@ def constant_features(model: Model) -> list[str]:
     return [name for name, constant in zip(model.features, still, strict=True) if constant]
 
 
+def scaling_in_words(model: Model) -> str | None:
+    """Return by what each feature was divided; None if the detector got them as they came."""
+    if model.scaling is None:
+        return None
+    spreads = zip(model.features, model.scaling.spread.tolist(), strict=True)
+    units = ", ".join(f"{name} {spread:.3g}" for name, spread in spreads)
+    return f"scaled for {model.recipe.detector} ({model.recipe.scale}), in units of: {units}"
+
+
 def calibration_size(total: int, recipe: Recipe) -> int:
     """Return n, the number of calibration scores that N training rows leave."""
     return round(total * recipe.fraction) if _holds_out(recipe) else total
@@ -179,30 +189,40 @@ def _medians(rows: Rows, features: Sequence[str]) -> Rows:
     return medians
 
 
-def _fitted(rows: Rows, recipe: Recipe) -> tuple[Any, Scorer]:
+class _Fitted(NamedTuple):
+    """A detector, the scaling of its columns, and what scores rows as they come by both."""
+
+    detector: Any
+    scaling: Scaling | None
+    scorer: Scorer
+
+
+def _fitted(rows: Rows, recipe: Recipe) -> _Fitted:
     assert recipe.contamination != ESTIMATE
     detector = build(recipe.detector, recipe.contamination, recipe.seed, recipe.params)
-    fit(detector, rows)
-    return detector, choose(detector, rows, kernels=recipe.compiled)
+    scaling = Scaling.of(rows, recipe.scale)
+    fit(detector, rows if scaling is None else scaling(rows))
+    scorer = choose_scaled(detector, rows, scaling, kernels=recipe.compiled)
+    return _Fitted(detector, scaling, scorer)
 
 
-def _holdout(rows: Rows, recipe: Recipe) -> tuple[Any, Rows]:
+def _holdout(rows: Rows, recipe: Recipe) -> tuple[_Fitted, Rows]:
     """Fit on one part, rank against the rest: the scores of both the rest and the stream are then
     those of rows that the detector has not seen, so they are exchangeable."""
     if not _holds_out(recipe):
-        detector, scorer = _fitted(rows, recipe)
-        return detector, scorer.score(rows)
-    held_out, fitted = _split(rows, recipe)
-    if len(fitted) < 2:
+        fitted = _fitted(rows, recipe)
+        return fitted, fitted.scorer.score(rows)
+    held_out, others = _split(rows, recipe)
+    if len(others) < 2:
         raise ConfigError(
             f"calibration.fraction: {recipe.fraction} of {len(rows)} rows leaves fewer than two "
             "to fit; lower it or give more rows"
         )
-    detector, scorer = _fitted(rows[fitted], recipe)
-    return detector, scorer.score(rows[held_out])
+    fitted = _fitted(rows[others], recipe)
+    return fitted, fitted.scorer.score(rows[held_out])
 
 
-def _cross(rows: Rows, recipe: Recipe) -> tuple[Any, Rows]:
+def _cross(rows: Rows, recipe: Recipe) -> tuple[_Fitted, Rows]:
     """Return each row's score by a detector fitted on the other folds; the model's is fitted on
     all."""
     if recipe.folds > len(rows) // 2:
@@ -213,24 +233,24 @@ def _cross(rows: Rows, recipe: Recipe) -> tuple[Any, Rows]:
     scores = np.empty(len(rows))
     for fold in np.array_split(order, recipe.folds):
         others = np.setdiff1d(order, fold)
-        scores[fold] = _fitted(rows[others], recipe)[1].score(rows[fold])
-    return _fitted(rows, recipe)[0], scores
+        scores[fold] = _fitted(rows[others], recipe).scorer.score(rows[fold])
+    return _fitted(rows, recipe), scores
 
 
-def _in_sample(rows: Rows, recipe: Recipe) -> tuple[Any, Rows]:
+def _in_sample(rows: Rows, recipe: Recipe) -> tuple[_Fitted, Rows]:
     """Return the training scores, as the paper and PyOD use them. Not exchangeable with the
     stream's.
 
     In the digits of the scorer where it means the same, so that a row that comes again ties.
     """
-    detector, scorer = _fitted(rows, recipe)
-    fitted, again = training_scores(detector), scorer.score(rows)
+    fitted = _fitted(rows, recipe)
+    seen, again = training_scores(fitted.detector), fitted.scorer.score(rows)
     with np.errstate(over="ignore", invalid="ignore"):
-        same = np.isclose(fitted, again, rtol=1e-9, atol=0)
-    return detector, np.where(same, again, fitted)
+        same = np.isclose(seen, again, rtol=1e-9, atol=0)
+    return fitted, np.where(same, again, seen)
 
 
-CALIBRATIONS: dict[str, Callable[[Rows, Recipe], tuple[Any, Rows]]] = {
+CALIBRATIONS: dict[str, Callable[[Rows, Recipe], tuple[_Fitted, Rows]]] = {
     "holdout": _holdout,
     "cross": _cross,
     "in_sample": _in_sample,

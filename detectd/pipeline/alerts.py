@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from typing import TYPE_CHECKING
@@ -69,9 +68,10 @@ def _summary(silence: Silence, span: str) -> str:
         return f"{who}: silent for more than {span}" + (f", last event {last}" if last else "")
     if silence.forgotten:
         return f"{who}: silent, and now forgotten for lack of room (keys.max)"
-    lasted = silence.until_ms - silence.since_ms
-    after = "" if math.isnan(lasted) else f" after {timedelta(seconds=round(lasted / 1000))}"
-    return f"{who}: back{after}"
+    if last is None or _moment(silence.until_ms) is None:
+        return f"{who}: back"
+    seconds = round((silence.until_ms - silence.since_ms) / 1000)
+    return f"{who}: back after {timedelta(seconds=seconds)}"
 
 
 def _moment(time_ms: float) -> str | None:

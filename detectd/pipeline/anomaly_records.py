@@ -99,7 +99,8 @@ decode_explanation = msgspec.json.Decoder(_Explanation).decode
 def reader(names: Sequence[str], *, original: bool, most: int | None = None) -> Read:
     """Return what reads a record of an output, or an output; None if it is not one of ours.
 
-    `names` are the features, of which `most` are kept; with `original` the value is the event's
+    `names` are the fields that features read, shown of an output without an explanation; `most` is
+    how many features are kept. With `original` the value is the event's
     own, and the verdict is in the headers.
     """
     parse = _of_headers if original else _of_envelope
@@ -169,7 +170,7 @@ def _of_headers(out: Record | Outgoing) -> _Written:
 
 
 def _features(written: _Written, names: Sequence[str], most: int | None) -> tuple[Feature, ...]:
-    """Return the features with the largest part first; without an explanation in their given
+    """Return the features with the largest part first; without an explanation the fields, in their
     order."""
     fields = _fields(bytes(written.event))
     if written.explanation is None:

@@ -52,6 +52,9 @@ CACHED_KEY_BYTES = 256
 CACHED_KEYS = 4096
 CACHED_PARTITIONS = 65_536
 
+# What the state of a key takes as a record beside its row: the key and the names before it.
+KEY_RECORD_BYTES = 2048
+
 # Text that JSON would escape to half as much again is base64 from this length on.
 ESCAPED_BYTES = 4096
 

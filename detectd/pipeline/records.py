@@ -115,6 +115,15 @@ class Outgoing(msgspec.Struct, frozen=True, gc=False):
     partition: int | None = None
 
 
+class KeyRecord(msgspec.Struct, frozen=True, gc=False):
+    """A record of what is remembered of a partition's keys; without a value, that it is gone."""
+
+    partition: int
+    key: bytes
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Position:
     """How far the stream has been answered, and what must be remembered with that.

@@ -153,10 +153,15 @@ def features_text(features: Sequence[Mapping[str, Any]]) -> str:
 
 
 def feature_text(feature: Mapping[str, Any]) -> str:
-    """Return a feature in a few words: `latency_ms 812.4 (74%)`."""
-    value, share = feature["value"], feature["share"]
+    """Return a feature in a few words: `latency_ms 812.4 (74%)`, or `latency_ms_mean_5 (74%)`.
+
+    What has a share and no value in the event was calculated, or the median stands in its place.
+    """
+    name, value, share = one_line(feature["name"], WIDTH), feature["value"], feature["share"]
+    if value is None and share is not None:
+        return f"{name} ({share:.0%})"
     shown = _number(value) if isinstance(value, float) else "missing" if value is None else value
-    words = f"{one_line(feature['name'], WIDTH)} {one_line(str(shown), WIDTH)}"
+    words = f"{name} {one_line(str(shown), WIDTH)}"
     return words if share is None else f"{words} ({share:.0%})"
 
 

@@ -87,6 +87,7 @@ def particulars(serving: Serving) -> Element:
         "fitted": model.created,
         "detector": recipe.detector,
         "parameters": ", ".join(f"{k} = {v!r}" for k, v in recipe.params.items()) or "defaults",
+        "scale": recipe.scale,
         "scored by": "detectd's own kernel" if how == "compiled" else how,
         "training rows": f"{len(model.rows):,}",
         "calibration scores n": f"{zone.n:,} ({recipe.method})",

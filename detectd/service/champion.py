@@ -49,7 +49,7 @@ class Champion:
         self._since: int | None = int(time.time())
         self._schema = schema
         self._original = original
-        self.anomalies = RecentAnomalies(tuple(dict.fromkeys(schema.labels)), original=original)
+        self.anomalies = RecentAnomalies(tuple(dict.fromkeys(schema.reads)), original=original)
 
     @property
     def version(self) -> str:

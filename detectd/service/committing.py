@@ -73,8 +73,9 @@ class Committer:
             counts = Counter[str](map(TOPIC, passed))
             self._engine.settle(counts, passed)
             position = Position(batch.position, self._engine.snapshot())
+            keys = self._engine.key_records(batch.position)
             try:
-                self._ends.sink.commit(passed + alerts, position)
+                self._ends.sink.commit(passed + alerts, position, keys)
                 break
             except UndeliverableError as refused:
                 limits = self._ends.sink.limits()

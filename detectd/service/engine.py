@@ -9,6 +9,7 @@ from detectd import derive
 from detectd.pipeline.output_detail import shown
 from detectd.pipeline.vectors import vectors
 from detectd.service.key_memory import key_memory
+from detectd.service.key_watch import key_watch
 from detectd.service.phases import Phases
 from detectd.telemetry.snapshot import Snapshot
 
@@ -16,12 +17,13 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable, Mapping, Sequence
 
-    from detectd.pipeline.records import Outgoing, Record
+    from detectd.pipeline.records import KeyRecord, Outgoing, Record
     from detectd.pipeline.schema import Schema
     from detectd.service.champion import Champion
     from detectd.service.warmup import WarmupPhase
     from detectd.settings import Settings
-    from detectd.sources import Partition
+    from detectd.sinks import Sink
+    from detectd.sources import Partition, Source
 
 
 class ScoringEngine:
@@ -33,7 +35,8 @@ class ScoringEngine:
     def __init__(self, settings: Settings, schema: Schema, commits: str) -> None:
         self.phases = Phases(settings, schema, commits)
         self._schema = schema
-        self._keys = key_memory(settings, schema)
+        self._keys = key_memory(settings)
+        self._watch = key_watch(settings, self._keys.features) if self._keys else None
         self.events = derive.event_fingerprint(settings)
         self._restored = False
 
@@ -77,6 +80,8 @@ class ScoringEngine:
         self.phases.current.restore(state)
         if self._keys:
             self._keys.restore(keys)
+        if self._watch:
+            self._watch.rollback()
         self._restored = True
 
     def begin_again(self) -> None:
@@ -85,25 +90,38 @@ class ScoringEngine:
         if self.phases.serving:
             self.phases.serving.begin_again()
 
+    def know(
+        self,
+        records: Sequence[Record],
+        source: Source,
+        sink: Sink,
+        pause: Callable[[float], bool],
+    ) -> bool:
+        """See that all that features remember of the records' keys is here; see `KeyMemory`."""
+        return self._keys is None or self._keys.know(records, source, sink, pause)
+
     def answer(self, records: Sequence[Record]) -> list[Outgoing]:
         """Return one output for each record, in order."""
         batch = vectors(records, self._schema, self._keys.features if self._keys else None)
-        if self._keys:
-            self._keys.counts.see(batch)
+        if self._watch:
+            self._watch.see(batch)
         return self._shown(self.phases.current.answer(records, batch))
 
     def alerts(self) -> list[Outgoing]:
         """Return records that report on the promise or on keys, not on an event, for the commit."""
         alerts = self.phases.serving.alerts() if self.phases.serving else []
-        return self._shown(alerts + self._keys.alerts() if self._keys else alerts)
+        return self._shown(alerts + self._watch.alerts() if self._watch else alerts)
 
-    def look(self, partitions: Mapping[str, Partition] | None) -> None:
-        """Look at the partitions that are assigned, before a commit: what is there, and what is
-        not."""
+    def look(
+        self, partitions: Mapping[str, Partition] | None, position: Mapping[str, Any]
+    ) -> list[str]:
+        """Look at the partitions that are assigned, before a commit of `position`.
+
+        Returns those of which something is to be committed that are not in it.
+        """
         if self.warmup:
             self.warmup.look(partitions)
-        if self._keys:
-            self._keys.look(partitions, time.monotonic())
+        return self._watch.look(partitions, position, time.monotonic()) if self._watch else []
 
     def _shown(self, outgoing: list[Outgoing]) -> list[Outgoing]:
         output = self.settings.output
@@ -119,9 +137,15 @@ class ScoringEngine:
         state = {"events": self.events} | self.phases.current.snapshot()
         return state | {"keys": self._keys.snapshot()} if self._keys else state
 
+    def key_records(self, position: Mapping[str, Any]) -> Sequence[KeyRecord]:
+        """Return what the commit of a source's position must write beside the outputs."""
+        return self._keys.records(position) if self._keys else ()
+
     def on_commit(self) -> None:
         """Let what was seen count: the outputs have been committed."""
         self.phases.current.on_commit()
+        if self._watch:
+            self._watch.on_commit()
         if self._keys:
             self._keys.on_commit()
 
@@ -130,6 +154,8 @@ class ScoringEngine:
         self.phases.current.rollback()
         if self._keys:
             self._keys.rollback()
+        if self._watch:
+            self._watch.rollback()
 
     def release(self) -> None:
         """Let what is held back be answered without a model: the stream has ended."""
@@ -153,7 +179,7 @@ class ScoringEngine:
     def take_snapshot(self) -> Snapshot:
         """Return what telemetry shows; how trainings ended is in one snapshot only."""
         phase = self.phases.serving
-        keys = self._keys.counts.figures() if self._keys else None
+        keys = self._watch.figures() if self._watch else None
         if phase is None:
             return Snapshot(warmup=self.warmup.progress if self.warmup else None, keys=keys)
         champion, retrainer = phase.champion.figures(), phase.retrainer

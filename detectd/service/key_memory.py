@@ -1,52 +1,64 @@
-"""What is remembered of keys, between the commits and across restarts."""
+"""What is remembered of keys, between the commits and across restarts: in a log, or on Kafka."""
 
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
 from detectd import derive, wiring
-from detectd.pipeline.alerts import silence_alert
-from detectd.service.key_figures import KeyCounts
+from detectd.service.checkpoint import Checkpointed
 from detectd.service.key_log import KeyLog
-from detectd.service.quiet_partitions import QuietPartitions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from detectd.features.state import FeatureState
-    from detectd.pipeline.records import Outgoing
-    from detectd.pipeline.schema import Schema
+    from detectd.pipeline.records import KeyRecord, Record
     from detectd.settings import Settings
-    from detectd.sources import Partition
+    from detectd.sinks import Sink
+    from detectd.sources import Source
 
 log = structlog.get_logger()
 
 
-class KeyMemory:
-    """The state of keys and the log that keeps it. It is `Checkpointed`.
+class KeyMemory(Checkpointed, Protocol):
+    """The state of keys, and what keeps it."""
+
+    features: FeatureState
+
+    def know(
+        self,
+        records: Sequence[Record],
+        source: Source,
+        sink: Sink,
+        pause: Callable[[float], bool],
+    ) -> bool:
+        """See that the state of the records' keys is here; False if that was given up.
+
+        Calls `pause` again and again while that takes long, with the share that has been read, and
+        gives up if it returns True. Raises PartitionsRevokedError if the records are no longer ours
+        to answer.
+        """
+
+    def records(self, position: Mapping[str, Any]) -> Sequence[KeyRecord]:
+        """Return what the commit of a source's position must write beside the outputs."""
+
+    def close(self) -> None:
+        """Let go of what keeps it. May be called twice."""
+
+
+class LoggedKeys:
+    """The state of keys and the log on disk that keeps it. It is a `KeyMemory`.
 
     `identity` says what keys and times are: under another one nothing of a state can be kept.
-    `silent_after` is the span after which a silence is told, None for never; `quiet` sees that of
-    whole partitions, None if no clock may.
     """
 
-    def __init__(
-        self,
-        features: FeatureState,
-        keys: KeyLog,
-        identity: str,
-        silent_after: str | None = None,
-        quiet: QuietPartitions | None = None,
-    ) -> None:
+    def __init__(self, features: FeatureState, keys: KeyLog, identity: str) -> None:
         self.features = features
         self._log = keys
         self._identity = identity
-        self._silent_after = silent_after
-        self._quiet = quiet
-        self.counts = KeyCounts(features)
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a `snapshot`, from the beginning if it is empty."""
@@ -54,49 +66,52 @@ class KeyMemory:
             reason = "event.key or event.timestamp is another one than when it was written"
             log.warning("keys.restarted", reason=reason)
             state = {}
-        self.counts.rollback()
         self._log.restore(state.get("log", {}))
 
     def snapshot(self) -> dict[str, Any]:
         """Return what a restart must know once the outputs so far are committed."""
         return {"of": self._identity, "log": self._log.snapshot()}
 
+    def know(
+        self,
+        records: Sequence[Record],  # noqa: ARG002
+        source: Source,  # noqa: ARG002
+        sink: Sink,  # noqa: ARG002
+        pause: Callable[[float], bool],  # noqa: ARG002
+    ) -> bool:
+        """See `KeyMemory`: `restore` has read all."""
+        return True
+
+    def records(self, position: Mapping[str, Any]) -> Sequence[KeyRecord]:  # noqa: ARG002
+        """See `KeyMemory`: `snapshot` has written all."""
+        return ()
+
     def on_commit(self) -> None:
         """Let what was seen count."""
-        self.counts.on_commit()
         self._log.on_commit()
 
     def rollback(self) -> None:
         """Forget what was seen since the last commit."""
-        self.counts.rollback()
         self._log.rollback()
-
-    def alerts(self) -> list[Outgoing]:
-        """Return the silences since the last commit, as records for it."""
-        tables, span = self.features.tables, self._silent_after
-        return [silence_alert(*each, span) for each in tables.silences()] if span else []
-
-    def look(self, partitions: Mapping[str, Partition] | None, now: float) -> None:
-        """Take all keys of a partition for silent that nothing has come from; `now` is a clock."""
-        if self._quiet is None:
-            return
-        tables = dict(self.features.tables.items())
-        behind = [name for name, each in (partitions or {}).items() if each.lag != 0]
-        events = {name: table.counters.events for name, table in tables.items()}
-        for name in self._quiet.look(events, tables if partitions is None else behind, now):
-            tables[name].silence_all()
 
     def close(self) -> None:
         """Let go of the files. May be called twice."""
         self._log.close()
 
 
-def key_memory(settings: Settings, schema: Schema) -> KeyMemory | None:
+def key_memory(settings: Settings) -> KeyMemory | None:
     """Return what remembers the keys; None if no feature has a memory, and silence is nothing."""
-    keys = settings.keys
-    if not schema.remembers and keys.silent_after is None:
+    if not derive.keeps_keys(settings):
         return None
     features = derive.feature_state(settings, told=True)
+    event = settings.event
+    identity = hashlib.sha256(repr((event.key, event.timestamp)).encode()).hexdigest()[:16]
+    topic = derive.keys_topic(settings)
+    if topic is not None:
+        from detectd.service.shared_keys import SharedKeys
+
+        group, rewinds = settings.kafka.group_id, not derive.transactional(settings)
+        return SharedKeys(features, topic, group, identity, rewinds=rewinds)
     store = wiring.store(settings)
     store.make()
     log_of_keys = KeyLog(
@@ -106,9 +121,4 @@ def key_memory(settings: Settings, schema: Schema) -> KeyMemory | None:
         features.program.ops,
         sync=settings.sink.fsync,
     )
-    event = settings.event
-    identity = hashlib.sha256(repr((event.key, event.timestamp)).encode()).hexdigest()[:16]
-    # A file that is read to its end gives the same outputs each time, so no clock may decide.
-    clocked = settings.source.kind != "file" or settings.source.follow
-    quiet = QuietPartitions(keys.silent_ms / 1000) if keys.silent_ms and clocked else None
-    return KeyMemory(features, log_of_keys, identity, keys.silent_after, quiet)
+    return LoggedKeys(features, log_of_keys, identity)

@@ -181,10 +181,16 @@ class Service:
         if batch.records:
             self.reporter.health.arrived()
         self.fields.look(batch.records, last=batch.ended)
-        # 2. Answer: one output for each record, in order.
+        # 2. Know what partitions that have come to us remember of their keys.
+        if not self.engine.know(
+            batch.records, self.ends.source, self.ends.sink, self._hold_restoring
+        ):
+            return False
+        self.reporter.restored()
+        # 3. Answer: one output for each record, in order.
         answered = time.monotonic()
         outgoing = self.engine.answer(batch.records)
-        self.engine.look(self.ends.source.partitions())
+        quiet = self.engine.look(self.ends.source.partitions(), batch.position)
         outgoing = within_limits(batch.records, outgoing, self.ends.sink.limits())
         self.gatherer.took(len(batch.records), time.monotonic() - answered)
         passed = self.startup_guard.pass_on(outgoing, last=batch.ended)
@@ -195,10 +201,11 @@ class Service:
             self.committer.keep_origin()
             self.engine.advance(self._hold)
             return batch.ended
-        # 3. Commit the outputs and the position together.
+        # 4. Commit the outputs and the position together.
         passed, counts = self.committer.commit(passed, batch)
-        # 4. Tell the source, and whoever watches.
+        # 5. Tell the source, and whoever watches.
         self.ends.source.acknowledge(batch.position)
+        self.ends.source.include(quiet)
         self.reporter.passed_over(self.ends.source.gaps())
         self.committer.uncommitted = False
         seconds = time.monotonic() - started
@@ -264,6 +271,12 @@ class Service:
         """While a model is being trained: show the group, and whoever watches, that we live."""
         self.ends.source.hold()
         self.reporter.held()
+
+    def _hold_restoring(self, share: float) -> bool:
+        """While the state of keys is read back: the same. True if it is to be given up."""
+        self.reporter.restoring(share)
+        self._hold()
+        return self.stop.requested
 
     def _reload(self) -> None:
         """Take over what a new configuration changes: all of it, or nothing."""

@@ -101,4 +101,5 @@ def warmup_options(settings: Settings) -> WarmupOptions:
         on_warmup=settings.training.on_warmup,
         shared=settings.source.kind == "kafka",
         original=settings.output.value == "original",
+        max_per_key=settings.training.max_per_key,
     )

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import structlog
 
 from detectd.errors import DetectdError
 from detectd.models import training
 from detectd.models.awaited_partitions import Awaited, delivers
 from detectd.models.locks import DirectoryLockedError
+from detectd.models.row_order import NO_KEY, even_per_key
 from detectd.pipeline.records import Topic
 from detectd.pipeline.scoring import collect_vectors
 from detectd.pipeline.time_coverage import HOUR_MS
@@ -50,7 +52,7 @@ class WarmupOptions:
     """What is collected, what is made of it, and what events get meanwhile.
 
     `shared` says that several processes read the stream, `original` that outputs keep the bytes of
-    the record.
+    the record. Of each key `max_per_key` rows train at most.
     """
 
     goal: Goal
@@ -58,6 +60,7 @@ class WarmupOptions:
     on_warmup: Literal["abstain", "hold", "pass"]
     shared: bool
     original: bool
+    max_per_key: int | None = None
 
 
 class WarmupPhase:
@@ -191,8 +194,8 @@ class WarmupPhase:
         """
         assert self._rows
         collected, recipe = self._rows.collected(), self._options.recipe
-        rows = collected.rows
-        _log_training(collected)
+        rows = collected.rows[even_per_key(collected.keys, self._options.max_per_key)]
+        _log_training(collected, len(rows))
         with ThreadPoolExecutor(1, "training") as aside:
             features = self._schema.features
             trained = aside.submit(training.train, rows, recipe, features, datetime.now(UTC))
@@ -292,13 +295,13 @@ def _delivering(partitions: Mapping[str, Partition] | None) -> dict[str, bool] |
     return {name: delivers(each.lag, each.silent) for name, each in partitions.items()}
 
 
-def _log_training(collected: Collected) -> None:
-    covered = collected.covered
+def _log_training(collected: Collected, rows: int) -> None:
+    covered, keys = collected.covered, collected.keys
     log.info(
         "training.started",
-        rows=len(collected.rows),
+        rows=rows,
         partitions=collected.partitions,
-        keys=collected.keys,
+        keys=len(np.unique(keys[keys != NO_KEY])),
         hours_covered=None if covered is None else round(covered.hours, 1),
     )
     if covered and covered.warning:

@@ -43,11 +43,14 @@ class Origin(NamedTuple):
 
 
 class Collected(NamedTuple):
-    """The rows (k, d) in the order in which they came, and what is known of their events."""
+    """The rows (k, d) in the order in which they came, and what is known of their events.
+
+    `keys` (k,) stand for their keys, 0 for none.
+    """
 
     rows: NDArray[np.float64]
     partitions: int
-    keys: int
+    keys: NDArray[np.uint64]
     covered: TimeCovered | None
 
 
@@ -133,13 +136,14 @@ class RowLog:
         """Return all rows that are kept."""
         latest = np.sort(np.array(self._latest, dtype=np.int64))
         if not len(latest):
-            return Collected(np.empty((0, self._width)), 0, 0, None)
+            return Collected(np.empty((0, self._width)), 0, np.empty(0, dtype=np.uint64), None)
         written = np.memmap(self.path, self._entry, "r", shape=(self._written,))
         kept = written[latest]
-        times, keys = kept["time"][kept["time"] != NO_TIME], kept["key"][kept["key"] != 0]
+        times = kept["time"][kept["time"] != NO_TIME]
         covered = TimeCovered(int(times.min()), int(times.max())) if len(times) else None
         rows = np.ascontiguousarray(kept["row"])
-        return Collected(rows, len(np.unique(kept["partition"])), len(np.unique(keys)), covered)
+        keys = np.ascontiguousarray(kept["key"])
+        return Collected(rows, len(np.unique(kept["partition"])), keys, covered)
 
     def done(self) -> None:
         """Remove the file: the model is stored, with the rows in it."""

@@ -38,6 +38,7 @@ class DetectorSettings(Section):
     contamination: Contamination = 0.05
     seed: int = Field(default=0, ge=0, lt=2**32)
     compiled: bool = True
+    scale: Literal["auto", "none", "standard", "robust"] = "auto"
     params: dict[str, Any] = Field(default_factory=dict)
 
 

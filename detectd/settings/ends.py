@@ -85,13 +85,15 @@ class SinkSettings(Section):
 
 
 class TopicsSettings(Section):
-    """The names of the four outputs on Kafka, and of the one for alarms where it is wanted."""
+    """The names of the four outputs on Kafka, of the one for alarms if there is one, and of the
+    one with the state of keys."""
 
     normal: Name = "detectd.normal"
     anomaly: Name = "detectd.anomaly"
     abstain: Name = "detectd.abstain"
     dead_letter: Name = "detectd.dead_letter"
     alerts: Name | None = None
+    keys: Name = "detectd.keys"
 
     @model_validator(mode="after")
     def _differ(self) -> Self:

@@ -54,6 +54,7 @@ class TrainingSettings(Section):
     every_events: Annotated[int | None, RELOADABLE] = Field(default=None, ge=1)
     every_seconds: Annotated[Seconds | None, RELOADABLE] = None
     cooldown_events: Annotated[int, RELOADABLE] = Field(default=10_000, ge=0)
+    max_per_key: int | None = Field(default=None, ge=2)
     window: int = Field(default=10_000, ge=2, le=MOST_ROWS)
     sample: Literal["sliding", "reservoir"] = "sliding"
     guard: Annotated[

@@ -15,12 +15,19 @@ is the place where it lies.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Generator, Mapping, Sequence
 
-    from detectd.pipeline.records import Outgoing, Position, Topic
+    from detectd.pipeline.records import KeyRecord, Outgoing, Position, Topic
+
+
+class KeysRead(NamedTuple):
+    """Records of the state of keys, in order, and which share of all has been read."""
+
+    records: Sequence[KeyRecord]
+    share: float
 
 
 class Sink(Protocol):
@@ -33,13 +40,26 @@ class Sink(Protocol):
     def open(self) -> Position | None:
         """Undo what an unfinished commit left behind and tell the last finished one's position."""
 
-    def commit(self, outgoing: Sequence[Outgoing], position: Position) -> None:
-        """Write the records and the position: all of it, or nothing.
+    def commit(
+        self, outgoing: Sequence[Outgoing], position: Position, keys: Sequence[KeyRecord] = ()
+    ) -> None:
+        """Write the records, the position and the state of keys: all of it, or nothing.
+
+        `keys` are of partitions of which the position says how far they are answered, and go only
+        to a sink that can `read_keys`.
 
         Raises PartitionsRevokedError if the records were no longer ours to answer, and nothing was
         written; UndeliverableError if some outputs can never be written there, and nothing was;
         BrokerUnavailableError if it is unknown what was written: `open` tells.
         """
+
+    def read_keys(self, partitions: Collection[int]) -> Generator[KeysRead]:  # noqa: ARG002
+        """Give the state of keys that commits have left in these partitions, oldest first.
+
+        All of it that was committed when this was called. Gives an empty part when nothing came
+        for a while. Raises ConfigError if there is no such partition.
+        """
+        raise AssertionError("this sink keeps no state of keys")
 
     def close(self) -> None:
         """Let go of what the sink holds. May be called twice."""

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from pathlib import Path
 
-    from detectd.pipeline.records import Outgoing, Position
+    from detectd.pipeline.records import KeyRecord, Outgoing, Position
 
 log = structlog.get_logger()
 
@@ -83,7 +83,12 @@ class FileSink(Sink):
             raise explained(failed, f"sink.directory: {where} cannot be used") from None
         return self.last.position
 
-    def commit(self, outgoing: Sequence[Outgoing], position: Position) -> None:
+    def commit(
+        self,
+        outgoing: Sequence[Outgoing],
+        position: Position,
+        keys: Sequence[KeyRecord] = (),  # noqa: ARG002 - they are in files of their own
+    ) -> None:
         """See `Sink`. Values hold no line breaks."""
         if outgoing or position != self.last.position:
             self._commit(outgoing, position, self.last.replayed)
@@ -233,7 +238,12 @@ class ReplaySink(FileSink):
     A position's `replayed` counts the bytes of the dead letters that have been answered.
     """
 
-    def commit(self, outgoing: Sequence[Outgoing], position: Position) -> None:
+    def commit(
+        self,
+        outgoing: Sequence[Outgoing],
+        position: Position,
+        keys: Sequence[KeyRecord] = (),  # noqa: ARG002
+    ) -> None:
         """See `Sink`."""
         self._commit(outgoing, self.last.position, position.source["replayed"])
 

@@ -1,7 +1,8 @@
 """Four Kafka topics, written in transactions.
 
-One commit is one transaction: the output records, and how far the stream has been answered. That
-is written as committed offsets, since these are what a Kafka transaction can hold beside records:
+One commit is one transaction: the output records, what is remembered of keys (see `kafka_keys`),
+and how far the stream has been answered. That is written as committed offsets, since these are what
+a Kafka transaction can hold beside records:
 
     source   offsets of                       metadata of each offset
     Kafka    the source's group, as they are  the service's state
@@ -39,12 +40,14 @@ from detectd.sinks.local_position import LocalPosition, path_of
 from detectd.sinks.refused_records import tried
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Generator, Mapping, Sequence
     from pathlib import Path
 
     from detectd.kafka import KafkaClient, Place, ProducerRecord
     from detectd.kafka.topics import NewTopicConfig
-    from detectd.pipeline.records import Outgoing
+    from detectd.pipeline.records import KeyRecord, Outgoing
+    from detectd.sinks import KeysRead
+    from detectd.sinks.kafka_keys import KeysTopic
 
 log = structlog.get_logger()
 
@@ -75,8 +78,10 @@ class KafkaSink(Sink):
         preserve_partition: bool = False,
         creation: NewTopicConfig | None = None,
         state_directory: Path | None = None,
+        keys: KeysTopic | None = None,
     ) -> None:
         self._client = client
+        self._keys = keys
         self._topics = topics
         self._addresses = Addresses(client, topics, preserve_partition=preserve_partition)
         self._id = (client.transactional_id or client.group_id) if transactional else None
@@ -104,6 +109,9 @@ class KafkaSink(Sink):
         self._addresses.require_topics(self._creation)
         self._limits = self._look_for_limits()
         self._batch_bytes = min(self._limits.values())
+        if self._keys:
+            largest = self._keys.require(self._creation) or DEFAULT_LIMIT
+            self._batch_bytes = min(self._batch_bytes, largest - BATCH_OVERHEAD)
         self._connect()
         if self._id is None:
             return None
@@ -128,21 +136,25 @@ class KafkaSink(Sink):
         """See `Sink`. What the topics' `max.message.bytes` leave for key, value and headers."""
         return self._limits
 
-    def commit(self, outgoing: Sequence[Outgoing], position: Position) -> None:
-        """Write the records and the position in one transaction.
+    def commit(
+        self, outgoing: Sequence[Outgoing], position: Position, keys: Sequence[KeyRecord] = ()
+    ) -> None:
+        """Write the records, the position and the state of keys in one transaction.
 
         Raises as `Sink` says, and ConfigError if another process uses this transactional id.
         """
         offsets = self._offsets(position)
         fresh = time.monotonic() - self._committed_at < REFRESH_SECONDS
-        if not outgoing and (not offsets or (fresh and position == self._committed)):
+        if not (outgoing or keys) and (not offsets or (fresh and position == self._committed)):
             if self._local:
                 self._local.rest()
             return
         outputs = self._addresses.addressed(outgoing)
         if self._local:
-            last = outputs[-1][:2] if outputs else None
+            last = (outgoing[-1], self._topics[outgoing[-1].topic]) if outgoing else None
             self._local.prepare(self._commits + 1, position, last)
+        if self._keys:
+            outputs += self._keys.addressed(keys)
         while True:
             try:
                 if self._id is None:
@@ -157,6 +169,11 @@ class KafkaSink(Sink):
         self._commits += 1
         self._committed = position
         self._committed_at = time.monotonic()
+
+    def read_keys(self, partitions: Collection[int]) -> Generator[KeysRead]:
+        """See `Sink`."""
+        assert self._keys
+        return self._keys.read(partitions)
 
     def close(self) -> None:
         """Close the connection; an unfinished transaction is left to be aborted."""
@@ -253,6 +270,8 @@ class KafkaSink(Sink):
                 raise BrokerUnavailableError(f"Kafka failed, writing: {refused}")
             self._batch_bytes = max(LEAST_BATCH_BYTES, before // 4)
         self._connect()
+        if found and self._keys:
+            self._keys.require_taken(outputs, found)
         if found:
             raise UndeliverableError(
                 {

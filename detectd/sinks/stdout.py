@@ -14,7 +14,7 @@ from detectd.sinks import Sink
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from detectd.pipeline.records import Outgoing, Position
+    from detectd.pipeline.records import KeyRecord, Outgoing, Position
 
 
 class StdoutSink(Sink):
@@ -32,7 +32,12 @@ class StdoutSink(Sink):
         """See `Sink`."""
         return None
 
-    def commit(self, outgoing: Sequence[Outgoing], position: Position) -> None:  # noqa: ARG002
+    def commit(
+        self,
+        outgoing: Sequence[Outgoing],
+        position: Position,  # noqa: ARG002 - a pipe keeps none
+        keys: Sequence[KeyRecord] = (),  # noqa: ARG002
+    ) -> None:
         """See `Sink`: written in full when it returns, as far as a pipe can promise that."""
         lines = b"".join(out.value + b"\n" for out in outgoing)
         if self._to_terminal:  # JSON keeps its meaning; see `printable`

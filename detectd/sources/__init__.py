@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
     from detectd.pipeline.records import Record
 
 
@@ -95,6 +97,11 @@ class Source(Protocol):
         """Return what was lost since this was last called."""
         return Losses()
 
+    def include(self, partitions: Collection[str]) -> None:  # noqa: ARG002
+        """Let the next position name these partitions of ours, too: something of them is to be
+        committed though no record has come."""
+        return
+
     def rewind(self) -> None:
         """Go back to the first record that has not been acknowledged."""
         raise AssertionError(
@@ -113,6 +120,13 @@ class Source(Protocol):
         """Return what is ours now, by topic/partition; empty if a source has none.
 
         None while we are not in the group that shares them.
+        """
+        return {}
+
+    def claims(self) -> Mapping[str, int]:
+        """Return for each topic/partition of ours a number that grows each time it comes to us.
+
+        As long as it is the same, nobody else can have committed anything of the partition.
         """
         return {}
 

@@ -8,6 +8,7 @@ If neither has an offset, or the brokers have no record at it, `beginnings` says
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from detectd.sources import Gap
 
 HOLD_SECONDS = 0.1
+
+# No two assignments in a process have the same.
+CLAIMS = itertools.count(1)
 
 # kafka-python waits without a word for brokers that are away; so in silence they are asked.
 PROBE_SECONDS = 5.0
@@ -78,6 +82,7 @@ class KafkaSource(Source):
         self._resume: Offsets = {}
         # After the last record that was read, for the partitions that are ours; None before it.
         self._next: dict[Place, int | None] = {}
+        self._claims: dict[Place, int] = {}
         # Before the first record that was read and is not acknowledged yet.
         self._unanswered: Offsets = {}
         self._taken: set[Place] = set()
@@ -168,6 +173,13 @@ class KafkaSource(Source):
             self._resume |= offsets_in(position)
             self._consumer.commit(self._committable(), wait=False)
 
+    def include(self, partitions: Collection[str]) -> None:
+        """See `Source`. If they go to another member, nothing is committed then."""
+        with self._lock:
+            for (topic, partition), after in self._next.items():
+                if after is not None and f"{topic}/{partition}" in partitions:
+                    self._unanswered.setdefault((topic, partition), after)
+
     def rewind(self) -> None:
         """Go back to the first record that has not been acknowledged, if it is still ours."""
         with self._lock:
@@ -200,6 +212,11 @@ class KafkaSource(Source):
             found[f"{place[0]}/{place[1]}"] = Partition(lag, stamp, now - since)
         return found
 
+    def claims(self) -> dict[str, int]:
+        """See `Source`."""
+        with self._lock:
+            return {f"{topic}/{number}": claim for (topic, number), claim in self._claims.items()}
+
     def gaps(self) -> list[Gap]:
         """See `Source`."""
         return self._gaps.take()
@@ -216,7 +233,7 @@ class KafkaSource(Source):
         if self._acknowledges:
             consumer.commit(self._committable(), wait=True)
         consumer.close()
-        self._next, self._unanswered, self._taken = {}, {}, set()
+        self._next, self._claims, self._unanswered, self._taken = {}, {}, {}, set()
 
     def assigned(self, places: Collection[Place]) -> None:
         """Begin with these partitions, each where the last commit left it."""
@@ -227,6 +244,7 @@ class KafkaSource(Source):
         with self._lock:
             for place in places:
                 self._next[place] = None
+                self._claims[place] = next(CLAIMS)
                 self._seen[place] = (time.monotonic(), None)
                 if place in self._resume:
                     self._next[place] = self._resume[place]
@@ -240,6 +258,7 @@ class KafkaSource(Source):
             self._taken |= self._unanswered.keys() & set(places)
             for place in places:
                 self._next.pop(place, None)
+                self._claims.pop(place, None)
                 self._seen.pop(place, None)
                 self._unanswered.pop(place, None)
                 if self._group_decides:

@@ -121,6 +121,7 @@ class Health:
                 self.state,
                 interruption=Interruption(why, before.since if before else now),
                 interruptions=self.state.interruptions + (before is None),
+                restoring=None,
                 partitions=None,
             )
 
@@ -170,6 +171,11 @@ class Health:
         with self._lock:
             total = map(sum, zip(self.state.losses, since, strict=True))
             self.state = replace(self.state, losses=Losses(*total))
+
+    def restoring(self, share: float | None) -> None:
+        """Take note of the share of the state of keys that is read back; None if all of it is."""
+        if share != self.state.restoring:
+            self._change(restoring=share)
 
     def watched(
         self,

@@ -154,6 +154,14 @@ class TelemetryReporter:
         self.health.turned()
         self.supervisor.holding()
 
+    def restoring(self, share: float) -> None:
+        """Take note of the share of the state of keys that has been read back."""
+        self.health.restoring(share)
+
+    def restored(self) -> None:
+        """Take note that the state of keys is here."""
+        self.health.restoring(None)
+
     def away(self, why: str, within: float) -> None:
         """Note that the other side is away; the next try takes less than `within` seconds."""
         self.health.interrupted(why)

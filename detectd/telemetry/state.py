@@ -31,6 +31,7 @@ HINDRANCES = (
     "starting",
     "refused",
     "waiting",
+    "restoring",
     "warming_up",
     "failing",
     "stale",
@@ -66,6 +67,8 @@ class State:
     `config` is the path of the configuration, in force since `loaded`; `reload_refused` says why a
     newer one is not. A source without partitions is called `source`, its last records came at
     `arrived`, and `unread` is how many of its bytes are not read yet; None if that is not known.
+    `restoring` is the share of the state of keys that has been read back, None while nothing has to
+    be.
     `key_figures` is None if no keys are remembered.
     """
 
@@ -108,6 +111,7 @@ class State:
     dead_in_a_row: int = 0
     absent: str | None = None
     warnings: Sequence[str] = ()
+    restoring: float | None = None
     stopping: bool = False
     key_figures: KeyFigures | None = None
 
@@ -160,10 +164,17 @@ class State:
             )
         elif self.partitions is None:
             yield NotReadyReason("starting", "no source is assigned yet")
+        yield from self._hindrances_of_answers(now)
+
+    def _hindrances_of_answers(self, now: float) -> Iterator[NotReadyReason]:
         if self.refused:
             yield NotReadyReason("refused", self.refused)
         if self.absent:
             yield NotReadyReason("waiting", self.absent)
+        if self.restoring is not None:
+            yield NotReadyReason(
+                "restoring", f"the state of keys is read back: {self.restoring:.0%} so far"
+            )
         if self.serving is None:
             yield _no_model(self.warming)
         if self.dead_in_a_row:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import shutil
 import tomllib
 
@@ -16,6 +17,8 @@ from tests.support.examples import (
     SOON,
     answered_from,
     elsewhere,
+    fleet,
+    hosts_over_time,
     json_lines,
     metrics,
     stop_when,
@@ -24,7 +27,7 @@ from tests.support.examples import (
 
 def test_each_example_is_run():
     """The fleet's where a broker asks for a login; the reference is held against the settings."""
-    run = {"file", "follow-csv", "pipe", "service", "kafka"}
+    run = {"file", "follow-csv", "pipe", "service", "kafka", "fleet", "series"}
     assert {path.stem for path in CONFIG.glob("*.toml")} == run | {"kafka-fleet", "reference"}
 
 
@@ -56,6 +59,34 @@ def test_file(here):
         done = detectd(*command, "--config", "file.toml", cwd=here, env=SOON)
         assert done.returncode == 0, done.stderr
     assert sum(answered(here / "verdicts")) == COUNT
+
+
+def test_fleet(here):
+    """The host that is as busy as another one always is stands out among its own events."""
+    (here / "fleet.jsonl").write_text("\n".join(fleet()) + "\n")
+    for command in (["check"], ["fit", "--input", "fleet.jsonl"], ["run"], ["report"]):
+        done = detectd(*command, "--config", "fleet.toml", cwd=here, env=SOON)
+        assert done.returncode == 0, done.stderr
+    assert sum(answered(here / "verdicts")) == COUNT
+    abstained = (here / "verdicts/abstain.jsonl").read_text().splitlines()
+    young = [line for line in map(json.loads, abstained) if line["reason"] == "warming_up"]
+    assert sorted(line["key"] for line in young) == sorted([f"h{i}" for i in range(10)] * 20)
+    anomalies = (here / "verdicts/anomaly.jsonl").read_text().splitlines()
+    latest = fleet()[COUNT - 10]
+    assert [line for line in map(json.loads, anomalies) if line["event"] == json.loads(latest)]
+
+
+def test_series(here):
+    """A host that leaves its day is found, though others are as busy all the time."""
+    history, stream, fault = hosts_over_time()
+    (here / "history.jsonl").write_text("\n".join(history) + "\n")
+    (here / "metrics.jsonl").write_text("\n".join(history + stream) + "\n")
+    for command in (["check"], ["fit", "--input", "history.jsonl"], ["run"], ["report"]):
+        done = detectd(*command, "--config", "series.toml", cwd=here, env=SOON)
+        assert done.returncode == 0, done.stderr
+    assert sum(answered(here / "verdicts")) == len(history) + len(stream)
+    alarms = (here / "verdicts" / "anomaly.jsonl").read_text().splitlines()
+    assert fault in [json.loads(alarm)["event"] for alarm in alarms]
 
 
 def test_follow_csv(here):

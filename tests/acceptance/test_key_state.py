@@ -14,6 +14,7 @@ from tests.support.crashes import kill_at, outputs, undisturbed
 from tests.support.fleet_events import fleet_events
 
 TURNS = 1000
+SWITCHED = 3000
 SILENT = [(host, 100 + 90 * host, 130 + 100 * host) for host in range(5)]
 FEATURES = [
     "a",
@@ -108,7 +109,7 @@ def test_a_model_after_a_warm_up_goes_on_with_what_is_remembered(remembering):
 def test_if_features_change_the_others_go_on_with_what_they_remember(remembering):
     """A run that had the same features from the beginning gives the same to those that stayed."""
     other = [*FEATURES[:-1], {"of": "b", "fn": "max", "window": 9}]
-    half, whole = lines()[:3000], lines()
+    half, whole = lines()[:SWITCHED], lines()
     remembering.lines(remembering.events, half)
     assert remembering.run("run").returncode == 0
     remembering.lines(remembering.events, whole)
@@ -130,7 +131,21 @@ def test_if_features_change_the_others_go_on_with_what_they_remember(remembering
     ]
     assert len(said["begin"]) == len(said["dropped"]) == 1
     assert said["kept"]
-    assert b'"state":"close"' in outputs(remembering)["alerts.jsonl"]
+    switched = answers(remembering)
+    again(remembering, "from-the-beginning")
+    assert remembering.run("run").returncode == 0
+    # Nine events of each host later the new feature knows all that it ever would.
+    after = SWITCHED + 6 * 12
+    late = {where: out for where, out in answers(remembering).items() if where > after}
+    assert len(late) > 2000
+    assert {where: out for where, out in switched.items() if where > after} == late
+
+
+def answers(world):
+    """The outputs of events, by the line of the event."""
+    lines = b"".join(value for name, value in outputs(world).items() if "alert" not in name)
+    found = map(json.loads, lines.splitlines())
+    return {int(each["id"].rpartition(":")[2]): each for each in found}
 
 
 def the_log(world):

@@ -12,6 +12,9 @@ import pytest
 from detectd import errors
 from detectd.commands import COMMANDS
 from detectd.detectors.kernels import MODULES
+from detectd.features.catalogue import CATALOGUE
+from detectd.features.declaring import declare
+from detectd.features.description import describe
 from detectd.settings import Settings
 from detectd.settings.loader import settle
 from detectd.sinks import delivery
@@ -185,6 +188,23 @@ def test_the_guarantees_are_those_that_check_prints():
 def test_the_kernels_are_those_that_there_are():
     row = re.search(r"by a kernel of detectd.*\| (.*) \|", read(DOCS / "reference/detectors.md"))
     assert row[1].split(", ") == sorted(MODULES)
+
+
+def test_the_functions_of_a_key_are_those_that_there_are():
+    page = read(DOCS / "how-to/key-features.md")
+    table = page.partition("<!-- functions -->")[2].partition("<!-- /functions -->")[0]
+    shown = set()
+    for row in table.strip().splitlines()[2:]:
+        example, _, parameters, whole, size = (cell.strip() for cell in row.strip("|").split("|"))
+        table_of_it = tomllib.loads(f"it = {example.strip('`')}")["it"]
+        feature = declare(table_of_it)
+        amount = f"{size} bytes a key"
+        assert next(describe([feature], "time")).endswith(f"whole after {whole} of a key; {amount}")
+        taken = {each.name for each in CATALOGUE[feature.fn].parameters}
+        named = set(re.findall(r"`([a-z_]+)`", parameters))
+        assert named == taken or (not parameters and feature.fn in shown), example
+        shown.add(feature.fn)
+    assert shown == set(CATALOGUE)
 
 
 def test_the_readme_is_short_and_its_figures_are_those_of_the_benchmarks():

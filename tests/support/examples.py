@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import time
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
@@ -29,6 +30,51 @@ def json_lines(count=COUNT):
         json.dumps({"time": when} | dict(zip(FEATURES, row, strict=True)))
         for row in metrics(count).tolist()
     ]
+
+
+def fleet(hosts=10, reports=100):
+    """Return events of hosts, one a minute from each; in the last of them h0 is as busy as h9."""
+    rng = np.random.default_rng(2)
+    sent = np.zeros(hosts)
+    lines = []
+    for minute in range(reports):
+        cpu = 10.0 * np.arange(hosts) + rng.normal(0, 1, hosts)
+        sent += rng.poisson(1000, hosts)
+        if minute == reports - 1:
+            cpu[0] = cpu[-1]
+        lines += [
+            json.dumps(
+                {
+                    "time": 1_800_000_000 + 60 * minute,
+                    "host": f"h{host}",
+                    "cpu": float(cpu[host]),
+                    "bytes_sent": float(sent[host]),
+                    "version": "1.0",
+                }
+            )
+            for host in range(hosts)
+        ]
+    return lines
+
+
+def hosts_over_time(hosts=4, days=4):
+    """Return history and stream of hosts with a daily cycle, and a fault at night."""
+    rng = np.random.default_rng(2)
+    start = datetime(2026, 11, 23, tzinfo=UTC)
+    events = [
+        {
+            "time": (start + timedelta(minutes=15 * step)).isoformat(),
+            "host": f"web-{host}",
+            "cpu": round(50 + 8 * host - 20 * np.cos(2 * np.pi * step / 96) + rng.normal(), 2),
+        }
+        for step in range(96 * days)
+        for host in range(hosts)
+    ]
+    fault = events[(96 * (days - 1) + 2) * hosts]
+    fault["cpu"] = 68.0
+    lines = [json.dumps(event) for event in events]
+    cut = 96 * (days - 1) * hosts
+    return lines[:cut], lines[cut:], fault
 
 
 def elsewhere(broker, source, sinks):

@@ -163,7 +163,7 @@ def test_declared_in_the_configuration():
             [{"fn": "hour", "window": 5}],
             "[0]: function 'hour' takes no 'window'; it takes name",
         ),
-        ([{"fn": "hour", "name": 5}], "[0]: name of function 'hour' must be text"),
+        ([{"fn": "hour", "name": 5}], "[0]: function 'hour': name must be text"),
         (
             [{"fn": "hour", "zone": "Europe/Berln"}],
             "x: event.features[0]: unknown zone 'Europe/Berln'; did you mean 'Europe/Berlin'?",
@@ -172,7 +172,7 @@ def test_declared_in_the_configuration():
         ([{"fn": "hour", "zone": "../etc/passwd"}], "unknown zone '../etc/passwd'; "),
         ([{"fn": "hour", "zone": "Europe"}], "[0]: unknown zone 'Europe'; "),
         ([{"fn": "hour", "zone": "localtime"}], "is another one on another host; name it, as in"),
-        ([{"fn": "hour", "zone": 2}], "[0]: zone of function 'hour' must be text, in quotes"),
+        ([{"fn": "hour", "zone": 2}], "[0]: function 'hour': zone must be text, in quotes"),
         ([7], "x: event.features[0]: must be text, in quotes, or a table like"),
         ([""], "x: event.features[0]: must not be empty"),
         (["hour", {"fn": "hour"}], "x: event.features: 'hour' is listed twice; list each feature"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from detectd.kafka.topic_settings import concerns, impossible
+from detectd.kafka.topic_settings import concerns, impossible, unfit_for_state
 
 USUAL = {
     "cleanup.policy": "delete",
@@ -57,3 +57,22 @@ def test_a_topic_with_the_brokers_time_takes_every_timestamp() -> None:
 
 def test_too_few_replicas_refuse_everything() -> None:
     assert "refuse every record" in str(impossible(USUAL | {"min.insync.replicas": "2"}, 1))
+
+
+def unfit(changed: dict[str, str], **sizes: int) -> str | None:
+    found = USUAL | {"cleanup.policy": "compact"} | changed
+    return unfit_for_state(found, **({"partitions": 4, "inputs": 4, "largest": 1000} | sizes))
+
+
+def test_a_compacted_topic_with_enough_partitions_holds_the_state_of_keys() -> None:
+    assert unfit({}) is None
+    assert unfit({}, partitions=5) is None
+    assert unfit({"max.message.bytes": "1000"}) is None
+    assert unfit_for_state({}, partitions=4, inputs=4, largest=1000) is None
+
+
+def test_a_topic_that_would_lose_the_state_of_keys_is_unfit() -> None:
+    assert "set it to compact" in str(unfit({"cleanup.policy": "delete"}))
+    assert "set it to compact" in str(unfit({"cleanup.policy": "compact,delete"}))
+    assert "3 partitions, and the input has 4" in str(unfit({}, partitions=3))
+    assert "takes 1,000 bytes; raise it" in str(unfit({"max.message.bytes": "999"}))

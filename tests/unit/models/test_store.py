@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from detectd.errors import ConfigError, DetectdError, UsageError
+from detectd.models.integrity import sha256
 from detectd.models.model import Recipe
 from detectd.models.store import Store
-from detectd.models.training import train
+from detectd.models.training import refit, train
 from tests.support.counts import record_observed
 
 FEATURES = ("a", "b", "c")
@@ -170,3 +171,63 @@ def test_damaged_observations_are_none(store, content):
     store.make()
     (store.directory / "observed.json").write_bytes(content)
     assert store.observed("x") == {}
+
+
+@pytest.fixture
+def scaled():
+    """A model of columns of very different sizes."""
+    rows = np.random.default_rng(0).normal(size=(400, 3)) * [1e9, 1.0, 1.0]
+    return train(rows, Recipe("KNN", 0.1, scale="robust"), FEATURES, NOON)
+
+
+def test_a_scaling_is_kept_with_the_model(store, scaled):
+    store.save(scaled)
+    loaded = store.load(scaled.version).model
+    assert np.array_equal(loaded.scaling.center, scaled.scaling.center)
+    assert np.array_equal(loaded.scaling.spread, scaled.scaling.spread)
+    again = refit(loaded, NOON)
+    assert again.recipe.scale == "robust"
+    assert np.array_equal(again.calibration, scaled.calibration)
+
+
+def test_a_model_of_before_scales_nothing(store):
+    """Its manifest says nothing of a scale."""
+    saved = model()
+    store.save(saved)
+    manifest = _manifest(store, saved)
+    del manifest["recipe"]["scale"]
+    _write(store, saved, manifest)
+    loaded = store.load(saved.version).model
+    assert loaded.recipe.scale == "none"
+    assert loaded.scaling is None
+
+
+def test_a_model_whose_scaling_is_gone_is_refused(store, scaled):
+    store.save(scaled)
+    manifest = _manifest(store, scaled)
+    del manifest["files"]["scaling.npy"]
+    _write(store, scaled, manifest)
+    with pytest.raises(ConfigError, match="scale"):
+        store.load(scaled.version)
+
+
+@pytest.mark.parametrize(
+    "content", [np.zeros((2, 3)), np.ones((2, 2)), np.full((2, 3), np.inf), np.ones((2, 3), int)]
+)
+def test_a_scaling_that_cannot_be_is_refused(store, scaled, content):
+    store.save(scaled)
+    path = store.directory / scaled.version / "scaling.npy"
+    np.save(path, content)
+    manifest = _manifest(store, scaled)
+    manifest["files"]["scaling.npy"] = sha256(path.read_bytes())
+    _write(store, scaled, manifest)
+    with pytest.raises(ConfigError, match="scaling"):
+        store.load(scaled.version)
+
+
+def _manifest(store, saved):
+    return json.loads((store.directory / saved.version / "manifest.json").read_bytes())
+
+
+def _write(store, saved, manifest):
+    (store.directory / saved.version / "manifest.json").write_text(json.dumps(manifest))

@@ -83,7 +83,8 @@ def test_what_is_known_of_the_rows(warmup):
     origins[4:] = [o._replace(partition="other", key=None, timestamp_ms=None) for o in origins[4:]]
     warmup.add(rows, origins)
     collected = warmup.collected()
-    assert (collected.partitions, collected.keys) == (2, 4)
+    assert collected.partitions == 2
+    assert len(np.unique(collected.keys[collected.keys != 0])) == 4
     assert collected.covered == (NOON, NOON + 3 * MINUTE_MS)
     assert numbers(warmup) == list(range(10))
 

@@ -1,9 +1,13 @@
 import os
+import re
+import tomllib
 
 import pytest
 
 from detectd import derive
 from detectd.errors import ConfigError
+from detectd.features.catalogue import CATALOGUE
+from detectd.features.declaring import declare
 from detectd.settings import Settings
 from detectd.settings.loader import load
 from tests.support.paths import ROOT
@@ -303,6 +307,15 @@ def test_the_reference_names_every_key_and_the_defaults():
         body = text.split(f"[{section}]")[1].split("\n[")[0]
         for key in field.annotation.model_fields:
             assert f"{key} = " in body or f"[{section}.{key}]" in text, f"{section}.{key}"
+
+
+def test_the_reference_declares_every_function_of_a_key_as_one_may():
+    text = (ROOT / "config" / "reference.toml").read_text(encoding="utf-8")
+    shown = re.findall(r"^#   (\{.*?\})", text, re.MULTILINE)
+    declared = {declare(tomllib.loads(f"it = {each}")["it"]).fn for each in shown}
+    assert declared | {"std", "min", "max", "trend", "shingle", "quantile", "diff"} == set(
+        CATALOGUE
+    )
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.toml")), ids=lambda p: p.stem)

@@ -91,6 +91,7 @@ def test_the_exposition_has_what_is_declared_with_its_help_and_its_type(metrics,
     answer()
     health.unread(0)
     health.watched(0.5, [], average_run_length=1e6)
+    health.remembering(KEYS)
     metrics.batch({"normal": 1}, {}, 0.1)
     seen = {n: f for n, f in scraped(metrics).items() if n.startswith("detectd_")}
     declared = {metric.name: (metric.help, metric.kind) for metric in METRICS}
@@ -275,6 +276,7 @@ def test_what_hinders_the_service_is_named_and_only_that(metrics, health, answer
     health.interrupted("away")
     health.refused("no")
     health.doubts("not there", ())
+    health.restoring(0.25)
     health.warming_up(None)
     health.dying(1000)
     clock.now += 61

@@ -1,0 +1,64 @@
+"""What `detectd check` says of features: what each is and costs, and what is declared in vain."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from detectd.features import Declared, History, remembers
+from detectd.features.declaring import is_surprise
+from detectd.features.description import describe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from detectd.settings import Settings
+    from detectd.settings.event import EventSettings
+
+
+def what_features_are(settings: Settings) -> Iterator[str]:
+    """Yield a line for each feature that is a function, and a warning for what has no effect."""
+    event = settings.event
+    time = event.timestamp or "the record's timestamp"
+    yield from (f"feature   {line}" for line in describe(event.declared, time))
+    if remembers(event.declared):
+        yield from _keys(settings)
+    elif given := sorted(settings.keys.model_fields_set):
+        yield (
+            f"WARNING   keys.{given[0]} has no effect: no feature is a function of a key's past; "
+            "declare one, or remove [keys]"
+        )
+    if settings.detector.name == "TailSum":
+        yield from _added_up(event)
+
+
+def _keys(settings: Settings) -> Iterator[str]:
+    """Say what a key and its time are if nothing names them."""
+    event, keys = settings.event, settings.keys
+    on_kafka = settings.source.kind == "kafka"
+    if event.key is None and not on_kafka:
+        yield "feature   all events are one key, as event.key is not set"
+    if event.timestamp is None and not on_kafka:
+        for key, in_use in (("idle", keys.idle is not None), ("late", keys.late != "accept")):
+            if in_use:
+                yield (
+                    f"WARNING   keys.{key} has no effect, as events have no time; set "
+                    "event.timestamp to the field that holds it"
+                )
+
+
+def _added_up(event: EventSettings) -> Iterator[str]:
+    """Warn of columns that TailSum would add to surprises, whatever their units."""
+    odd = [label for label, each in zip(event.labels, event.declared, strict=True) if _raw(each)]
+    if odd:
+        yield (
+            f"WARNING   detector.name: TailSum adds up surprises, and {', '.join(odd)} "
+            f"{'is none' if len(odd) == 1 else 'are none'}; take a function with surprise = true, "
+            "or another detector"
+        )
+
+
+def _raw(declared: Declared) -> bool:
+    """Whether a feature is in units of its own, and nobody has weighed it."""
+    if not isinstance(declared, History):
+        return True
+    return not is_surprise(declared) and "weight" not in dict(declared.params)

@@ -1,0 +1,95 @@
+"""Columns in units of their own spread, for detectors that measure distances. Pure.
+
+Bytes and percent in one distance are bytes alone. What a column's spread is, its training rows say:
+`standard` by mean and standard deviation, `robust` by median and interquartile range, which a few
+anomalies among them do not move. The range is divided by 1.349, so that both are the same for a
+normal distribution. A column of which half the values or more are the same has no interquartile
+range, and takes its standard deviation. Flags, columns of zeros and ones, are left as they are: a
+rare one would be far away whenever it is set.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from detectd.detectors.selection import choose
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    from detectd.detectors.scorer import Scorer
+
+    Rows = NDArray[np.float64]
+
+Scale = Literal["none", "standard", "robust"]
+
+NORMAL_RANGE = 1.349  # between the quartiles of a normal distribution, in standard deviations
+LARGEST = np.finfo(np.float64).max
+
+
+@dataclass(frozen=True, eq=False)
+class Scaling:
+    """What is subtracted from each column (d,), and what it is then divided by."""
+
+    center: Rows
+    spread: Rows
+
+    @classmethod
+    def of(cls, rows: Rows, scale: Scale) -> Scaling | None:
+        """Return the scaling of complete training rows (N, d); None if they are left alone."""
+        if scale == "none":
+            return None
+        # In units of the largest value, so that no sum of squares is more than a double holds.
+        unit = np.abs(rows).max(axis=0)
+        unit[unit == 0.0] = 1.0
+        low, middle, high = np.quantile(rows / unit, [0.25, 0.5, 0.75], axis=0)
+        center, spread = middle, (high - low) / NORMAL_RANGE
+        deviation = (rows / unit).std(axis=0)
+        if scale == "standard":
+            center, spread = (rows / unit).mean(axis=0), deviation
+        spread = np.where(spread > 0.0, spread, deviation)
+        center, spread = unit * center, unit * spread
+        left = ((rows == 0.0) | (rows == 1.0)).all(axis=0) | (rows == rows[0]).all(axis=0)
+        left |= ~(spread > 0.0)  # less than the smallest double
+        return cls(np.where(left, 0.0, center), np.where(left, 1.0, spread))
+
+    def __call__(self, rows: Rows) -> Rows:
+        """Return rows (k, d) in these units, each by itself; what no double holds, at its limit."""
+        with np.errstate(over="ignore"):
+            scaled = (rows - self.center) / self.spread
+        return np.clip(scaled, -LARGEST, LARGEST)
+
+
+class ScaledScorer:
+    """A scorer behind a scaling: it is given rows as they came."""
+
+    def __init__(self, scorer: Scorer, scaling: Scaling) -> None:
+        self._scorer, self._scaling = scorer, scaling
+
+    @property
+    def how(self) -> str:
+        """See `Scorer`."""
+        return self._scorer.how
+
+    @property
+    def doubt(self) -> str | None:
+        """See `Scorer`."""
+        return self._scorer.doubt
+
+    def score(self, rows: Rows) -> Rows:
+        """See `Scorer`."""
+        return self._scorer.score(self._scaling(rows))
+
+
+def choose_scaled(
+    detector: Any, rows: Rows, scaling: Scaling | None, *, kernels: bool = True
+) -> Scorer:
+    """Return the scorer of a detector fitted to scaled rows; `rows` (N, d) are as they came."""
+    if scaling is None:
+        return choose(detector, rows, kernels=kernels)
+    return ScaledScorer(choose(detector, scaling(rows), kernels=kernels), scaling)
