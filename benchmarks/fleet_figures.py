@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from benchmarks.fleet_stream import KINDS, STEP_MS, STEPS_A_DAY, name
+from benchmarks.fleet_stream import KINDS, SILENT, STEP_MS, STEPS_A_DAY, name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,6 +60,14 @@ class Found(NamedTuple):
     minutes: float | None
 
 
+class Silences(NamedTuple):
+    """Hosts that fell silent, those of which there was an alert, and alerts of others."""
+
+    there: int
+    found: int
+    false: int
+
+
 class FalseAlarms(NamedTuple):
     """A host and day: anomalies outside of any fault, and alarms that they make."""
 
@@ -68,13 +76,14 @@ class FalseAlarms(NamedTuple):
 
 
 class Abstention(NamedTuple):
-    """How often it abstained, in all, by day and by host, and how that hangs together.
+    """How often it abstained from all events, and from those of hosts without a fault.
 
-    `spread` is the variance of the shares of hosts, over that of independent events; `again` is how
-    many times as likely an abstention is right after another one.
+    The latter also by day and by host. `spread` is the variance of the shares of hosts, over that
+    of independent events; `again` is how many times as likely an abstention is right after another.
     """
 
     rate: float
+    healthy: float
     days: list[float]
     least: float
     most: float
@@ -82,22 +91,29 @@ class Abstention(NamedTuple):
     again: float
 
 
-def found(fleet: Fleet, verdicts: Verdicts, silences: Sequence[tuple[str, int]]) -> list[Found]:
-    """What was found of each kind; `silences` are alerts by key and event time in ms."""
+def found(fleet: Fleet, verdicts: Verdicts) -> list[Found]:
+    """What was found of each kind that anomalies can show."""
     rows = []
     for kind in KINDS:
+        if kind == SILENT:
+            continue
         faults = [fault for fault in fleet.faults if fault.kind == kind]
-        if kind == "silent":
-            waits = [_until_alert(fleet, fault, silences) for fault in faults]
-        else:
-            waits = [_until_anomaly(fleet, fault, verdicts) for fault in faults]
+        waits = [_minutes_until_anomaly(fleet, fault, verdicts) for fault in faults]
         seen = [wait for wait in waits if wait is not None]
-        chance = (
-            0.0 if kind == "silent" else sum(_by_chance(fleet, each, verdicts) for each in faults)
-        )
+        chance = sum(_by_chance(fleet, fault, verdicts) for fault in faults)
         middle = float(np.median(seen)) if seen else None
         rows.append(Found(kind, len(faults), len(seen), chance, middle))
     return rows
+
+
+def silences(fleet: Fleet, alerts: Sequence[tuple[str, int]]) -> Silences:
+    """Compare alerts, by key and the time of its last event, with the hosts that stopped."""
+    there = {
+        (name(fault.host), int(fleet.times_ms[fault.first - 1, fault.host]))
+        for fault in fleet.faults
+        if fault.kind == SILENT
+    }
+    return Silences(len(there), len(there.intersection(alerts)), len(set(alerts) - there))
 
 
 def false_alarms(fleet: Fleet, verdicts: Verdicts, *, struck: bool) -> FalseAlarms:
@@ -110,22 +126,19 @@ def false_alarms(fleet: Fleet, verdicts: Verdicts, *, struck: bool) -> FalseAlar
 
 
 def abstention(fleet: Fleet, verdicts: Verdicts) -> Abstention:
-    """Look at all judged events; the spread and what hangs together, at hosts without faults."""
-    abstained, judged = verdicts.abstained, verdicts.judged
-    days = [
-        float(abstained[at : at + STEPS_A_DAY].sum() / judged[at : at + STEPS_A_DAY].sum())
-        for at in range(0, len(judged), STEPS_A_DAY)
-    ]
-    well = abstained[:, ~struck_hosts(fleet)]
+    """Look at all judged events, and at those of hosts without a fault."""
+    well = verdicts.abstained[:, ~struck_hosts(fleet)]
+    days = [float(day.mean()) for day in np.split(well, fleet.plan.days)]
     shares, rate = well.mean(axis=0), float(well.mean())
     independent = rate * (1 - rate) / len(well)
     after = well[1:][well[:-1]]
     return Abstention(
-        float(abstained.sum() / judged.sum()),
+        float(verdicts.abstained.sum() / verdicts.judged.sum()),
+        rate,
         days,
         float(shares.min()),
         float(shares.max()),
-        float(shares.var(ddof=1) / independent) if independent else 0.0,
+        float(shares.var(ddof=1) / independent) if independent else 1.0,
         float(after.mean()) / rate if len(after) else 0.0,
     )
 
@@ -146,7 +159,7 @@ def struck_hosts(fleet: Fleet) -> Flags:
     return struck
 
 
-def _until_anomaly(fleet: Fleet, fault: Fault, verdicts: Verdicts) -> float | None:
+def _minutes_until_anomaly(fleet: Fleet, fault: Fault, verdicts: Verdicts) -> float | None:
     """Minutes from a fault's first value to the first anomaly in it; None if there is none."""
     first = fleet.plan.first
     hits = np.flatnonzero(verdicts.anomaly[fault.first - first : fault.end - first, fault.host])
@@ -158,13 +171,6 @@ def _by_chance(fleet: Fleet, fault: Fault, verdicts: Verdicts) -> float:
     first = fleet.plan.first
     well = verdicts.anomaly[fault.first - first : fault.end - first, ~struck_hosts(fleet)]
     return float(well.any(axis=0).mean())
-
-
-def _until_alert(fleet: Fleet, fault: Fault, silences: Sequence[tuple[str, int]]) -> float | None:
-    """Minutes from the last value before a silence to the alert of it, if there is one."""
-    since, until = (int(fleet.times_ms[step, fault.host]) for step in (fault.first - 1, fault.end))
-    times = [time for key, time in silences if key == name(fault.host) and since < time <= until]
-    return (min(times) - since) / 60_000 if times else None
 
 
 def _episodes(steps: NDArray[np.intp]) -> int:

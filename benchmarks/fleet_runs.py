@@ -10,9 +10,11 @@ import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from datetime import datetime
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
+from scipy import stats
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,12 +47,14 @@ listen = ""
 format = "json"
 """
 RAW = CONFIG.format(features='"cpu", "memory", "latency_ms"', detector="IForest")
-# A day of a host is the least after which its time of day says something.
+# On a host's first day there is nothing yet to compare its time of day with, and on the second
+# nothing to say how far off is far. Rows of these days would set the threshold.
 SERIES = ", ".join(f'{{of = "{of}", fn = "series"}}' for of in ("cpu", "memory", "latency_ms"))
 HISTORY = f"""\
 {CONFIG.format(features=SERIES, detector="TailSum")}
 [keys]
-min_events = 144
+min_events = 288
+silent_after = "1h"
 """
 
 
@@ -60,6 +64,23 @@ class Answer(msgspec.Struct):
     verdict: str
     key: str
     timestamp: int
+
+
+class Promised(NamedTuple):
+    """The law of the abstention rate by n calibration scores: its mean, and its bound at 1 - delta.
+
+    If the events of a host resemble each other, n of them say as much as fewer independent ones.
+    """
+
+    n: int
+    delta: float
+    mean: float
+    upper: float
+
+    def upper_of(self, share: float) -> float:
+        """The bound, if only so large a share of the n scores counted."""
+        n = (self.n + 1) * share
+        return float(stats.beta.ppf(1 - self.delta, self.mean * n, (1 - self.mean) * n))
 
 
 class Ran(NamedTuple):
@@ -112,8 +133,13 @@ class Runs:
         return sum(path.stat().st_size for path in self.out.glob("*.jsonl"))
 
     def outputs(self) -> dict[str, bytes]:
-        """All outputs, by the names of their files."""
-        return {path.name: path.read_bytes() for path in self.out.glob("*.jsonl")}
+        """All outputs, by the names of their files, the alerts kind by kind."""
+        found = {path.name: path.read_bytes() for path in self.out.glob("*.jsonl")}
+        if alerts := found.get("alerts.jsonl"):
+            # Drift and silence are each in order; which comes first hangs on where a batch ends.
+            lines = sorted(alerts.splitlines(keepends=True), key=lambda line: b"silence" in line)
+            found["alerts.jsonl"] = b"".join(lines)
+        return found
 
     def answers(self, since_ms: int) -> list[Answer]:
         """The answers to events from then on, in the order in which each file has them."""
@@ -124,16 +150,24 @@ class Runs:
                 found += [each for each in map(decode, lines) if each.timestamp >= since_ms]
         return found
 
-    def silences(self) -> list[tuple[str, int]]:
-        """Each alert that a key is silent: the key, and the event time in ms of the alert."""
+    def silences(self, since_ms: int) -> list[tuple[str, int]]:
+        """Each alert that a key is silent: the key, and the time in ms of its last event."""
         path = self.out / "alerts.jsonl"
         alerts = map(json.loads, path.read_bytes().splitlines()) if path.exists() else ()
-        return [(each["key"], each["at_ms"]) for each in alerts if each["alert"] == "silence"]
+        opened = (each for each in alerts if each.get("state") == "open")
+        found = [(each["key"], _ms(each["since"])) for each in opened]
+        return [(key, since) for key, since in found if since >= since_ms]
 
-    def promised(self) -> dict[str, Any]:
+    def promised(self) -> Promised:
         """The law of the abstention rate, as `detectd report` has it."""
-        promise: dict[str, Any] = json.loads(self._ran("report", "--format", "json").said)["exact"]
-        return promise
+        report = json.loads(self._ran("report", "--format", "json").said)
+        exact = report["exact"]
+        return Promised(
+            report["model"]["n"],
+            exact["delta"],
+            exact["expected_rejection_rate"],
+            exact["rejection_rate_upper"],
+        )
 
     def bytes_a_key(self) -> int:
         """How much is remembered of a host, as `detectd check` says it; 0 for nothing."""
@@ -170,6 +204,10 @@ class Runs:
         if process.returncode:
             raise RuntimeError(f"detectd {command[0]}: see {self.home / 'log'}")
         return Ran(said, time.perf_counter() - began, usage.ru_maxrss * 1024)
+
+
+def _ms(time: str) -> int:
+    return round(datetime.fromisoformat(time).timestamp() * 1000)
 
 
 def grown(fleet: Fleet, stream: Path, first: int, end: int) -> int:

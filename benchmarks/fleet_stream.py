@@ -1,8 +1,8 @@
 """A simulated fleet whose hosts differ, each with days of its own, and faults at known times.
 
 What a host measures follows its load, as in `detectd demo`. The load has a level, an amplitude, a
-phase and a noise of the host's own, and the noise lasts: each value keeps seven tenths of the one
-before. Every host reports about every ten minutes.
+phase and a noise of the host's own, and the noise lasts: each value keeps seven tenths of that of
+the one before. Every host reports about every ten minutes, at its own second or up to 20 s off.
 
 spike      one value of the latency is 60 to 120 ms higher
 shift      for eight hours the latency is 1.6 to 2.2 times what it was
@@ -35,6 +35,7 @@ NOISE_LASTS = 0.7
 # How many values a fault lasts.
 LASTS = {"spike": 1, "shift": 48, "leak": 96, "untimely": 12, "frozen": 36, "silent": 36}
 KINDS = tuple(LASTS)
+SILENT = "silent"
 
 
 class Plan(NamedTuple):
@@ -90,7 +91,8 @@ class Fleet:
         self.times_ms = (
             START.astype(int)
             + np.arange(plan.steps)[:, None] * STEP_MS
-            + rng.permutation(hosts)[None, :] * STEP_MS // hosts
+            + JITTER_MS
+            + rng.permutation(hosts) * (STEP_MS - 2 * JITTER_MS) // hosts
             + jitter
         )
 
@@ -154,7 +156,7 @@ class Fleet:
             values[:, memory] = np.minimum(values[:, memory] + grown, 100)
         elif fault.kind == "frozen":
             values[:] = self.values[fault.first - 1, fault.host]
-        elif fault.kind == "silent":
+        elif fault.kind == SILENT:
             self.silent[fault.first : fault.end, fault.host] = True
         self.values[fault.first : fault.end, fault.host] = values.round(3)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from detectd.features import Declared, History, remembers
+from detectd import derive
+from detectd.features import Declared, History
 from detectd.features.declaring import is_surprise
 from detectd.features.description import describe
 
@@ -20,7 +21,7 @@ def what_features_are(settings: Settings) -> Iterator[str]:
     event = settings.event
     time = event.timestamp or "the record's timestamp"
     yield from (f"feature   {line}" for line in describe(event.declared, time))
-    if remembers(event.declared):
+    if derive.keeps_keys(settings):
         yield from _keys(settings)
     elif given := sorted(settings.keys.model_fields_set):
         yield (

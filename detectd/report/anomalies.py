@@ -155,10 +155,10 @@ def features_text(features: Sequence[Mapping[str, Any]]) -> str:
 def feature_text(feature: Mapping[str, Any]) -> str:
     """Return a feature in a few words: `latency_ms 812.4 (74%)`, or `latency_ms_mean_5 (74%)`.
 
-    What has a part in the score and no value in the event was calculated, and is not missing.
+    What has a share and no value in the event was calculated, or the median stands in its place.
     """
     name, value, share = one_line(feature["name"], WIDTH), feature["value"], feature["share"]
-    if value is None and share:
+    if value is None and share is not None:
         return f"{name} ({share:.0%})"
     shown = _number(value) if isinstance(value, float) else "missing" if value is None else value
     words = f"{name} {one_line(str(shown), WIDTH)}"

@@ -36,7 +36,7 @@ def world(tmp_path):
     world.lines(world.events, reports())
     world.write(
         event={"features": ["v", LAG], "timestamp": "at", "key": ["host", "metric"]},
-        training={"warmup": 100},
+        training={"warmup": 200},
         server={"listen": ""},
     )
     return world
@@ -87,6 +87,10 @@ def test_what_has_no_effect_is_said(world):
     world.write(keys={"late": None, "idle": None, "min_events": 3}, event={"features": ["v"]})
     (unused,) = warnings(world)
     assert unused.startswith("WARNING   keys.min_events has no effect: no feature is a function of")
+    world.write(
+        keys={"silent_after": "10m"}, event={"timestamp": "at"}, topics={"alerts": "alerts"}
+    )
+    assert warnings(world) == []
 
 
 def test_without_a_key_all_events_are_one(world):
