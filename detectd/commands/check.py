@@ -79,7 +79,7 @@ def _without_brokers(settings: Settings) -> list[str]:
         except DetectdError as mistake:
             bad.append(str(mistake))
     if bad:
-        raise ConfigError("\n".join(bad))
+        raise ConfigError("\n".join(dict.fromkeys(bad)))  # Two looks may meet the same mistake.
     return good
 
 
