@@ -74,15 +74,15 @@ class DriftMonitor:
         return told
 
     def snapshot(self) -> dict[str, Any]:
-        """Return what a restart must know once the batch's outputs are committed."""
+        """Return the state that a restart needs once the batch's outputs are committed."""
         return self._seen.as_dict()
 
     def on_commit(self) -> None:
-        """Let what was seen count."""
+        """Make what was seen since the last commit permanent."""
         self._watched, self._raised = self._seen, []
 
     def rollback(self) -> None:
-        """Forget what was seen since the last commit."""
+        """Discard what was seen since the last commit."""
         self._seen, self._raised = self._watched, []
 
     @property

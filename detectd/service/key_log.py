@@ -144,7 +144,7 @@ class KeyLog:
         self.tables.rollback()
 
     def close(self) -> None:
-        """Let go of the files. May be called twice."""
+        """Close the files. May be called twice."""
         self._let_go()
         if self._lock >= 0:
             os.close(self._lock)

@@ -43,7 +43,7 @@ class KeyMemory(Checkpointed, Protocol):
         """
 
     def records(self, position: Mapping[str, Any]) -> Sequence[KeyRecord]:
-        """Return what the commit of a source's position must write beside the outputs."""
+        """Return the records that a commit of the source's position must write with the outputs."""
 
     def close(self) -> None:
         """Let go of what keeps it. May be called twice."""
@@ -61,7 +61,7 @@ class LoggedKeys:
         self._identity = identity
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a `snapshot`, from the beginning if it is empty."""
+        """Resume from a `snapshot`, or from the beginning if it is empty."""
         if state and state["of"] != self._identity:
             reason = "event.key or event.timestamp is another one than when it was written"
             log.warning("keys.restarted", reason=reason)
@@ -69,7 +69,7 @@ class LoggedKeys:
         self._log.restore(state.get("log", {}))
 
     def snapshot(self) -> dict[str, Any]:
-        """Return what a restart must know once the outputs so far are committed."""
+        """Return the state that a restart needs once the outputs so far are committed."""
         return {"of": self._identity, "log": self._log.snapshot()}
 
     def know(
@@ -87,15 +87,15 @@ class LoggedKeys:
         return ()
 
     def on_commit(self) -> None:
-        """Let what was seen count."""
+        """Make what was seen since the last commit permanent."""
         self._log.on_commit()
 
     def rollback(self) -> None:
-        """Forget what was seen since the last commit."""
+        """Discard what was seen since the last commit."""
         self._log.rollback()
 
     def close(self) -> None:
-        """Let go of the files. May be called twice."""
+        """Close the files. May be called twice."""
         self._log.close()
 
 

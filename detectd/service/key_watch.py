@@ -111,7 +111,7 @@ class KeyWatch:
         self._tell(time.monotonic())
 
     def rollback(self) -> None:
-        """Forget what was seen since the last commit."""
+        """Discard what was seen since the last commit."""
         self._unscored.clear()
 
     def figures(self) -> KeyFigures:

@@ -151,18 +151,18 @@ class Retrainer:
         self._seen = replace(self._seen, warned=True)
 
     def snapshot(self) -> dict[str, Any]:
-        """Return what a restart must know once the batch's outputs are committed."""
+        """Return the state that a restart needs once the batch's outputs are committed."""
         said = {"held": self.held, "discarded": self._word.discarded}
         return {"since": asdict(self._seen)} | said | self._rows.snapshot()
 
     def on_commit(self) -> None:
-        """Let what was seen count."""
+        """Make what was seen since the last commit permanent."""
         self._committed = self._seen
         self._state = self.snapshot()
         self._rows.on_commit()
 
     def rollback(self) -> None:
-        """Forget what was seen since the last commit."""
+        """Discard what was seen since the last commit."""
         self.restore(self._state)
 
     def succeed(self, champion: Serving, options: RetrainingOptions) -> None:

@@ -39,15 +39,15 @@ class Shadow:
         self._seen = self._seen + compared(ours, theirs).counts
 
     def snapshot(self) -> dict[str, Any]:
-        """Return what a restart must know once the batch's outputs are committed."""
+        """Return the state that a restart needs once the batch's outputs are committed."""
         return {"between": self._between(), "counts": self._seen.ravel().tolist()}
 
     def on_commit(self) -> None:
-        """Let what was seen count."""
+        """Make what was seen since the last commit permanent."""
         self._counts = self._seen
 
     def rollback(self) -> None:
-        """Forget what was seen since the last commit."""
+        """Discard what was seen since the last commit."""
         self._seen = self._counts
 
     def report(self) -> dict[str, Any]:

@@ -158,7 +158,7 @@ class SharedKeys:
         return found
 
     def on_commit(self) -> None:
-        """Let what was seen count."""
+        """Make what was seen since the last commit permanent."""
         for name, written in self._going.items():
             if known := self._known.get(name):
                 self._tables.of(name).on_commit()
@@ -166,7 +166,7 @@ class SharedKeys:
         self._going = {}
 
     def rollback(self) -> None:
-        """Forget what was seen since the last commit."""
+        """Discard what was seen since the last commit."""
         self._going = {}
         self._tables.rollback()
 

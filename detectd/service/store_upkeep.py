@@ -45,7 +45,7 @@ class StoreMaintenance:
             log.warning("stats.remove_failed", reason=str(failed))
 
     def record(self, champion: Champion, shadow: Shadow | None) -> bool:
-        """Let reports see the counts. False if they cannot be written."""
+        """Write the counts for reports."""
         seen = champion.report()
         if shadow:
             seen["shadow"] = shadow.report()

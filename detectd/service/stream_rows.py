@@ -98,12 +98,12 @@ class StreamRows:
         return self.kept.snapshot() if self.kept else {"window": {}}
 
     def on_commit(self) -> None:
-        """Let the rows so far count."""
+        """Make the rows so far permanent."""
         if self.kept:
             self.kept.on_commit()
 
     def close(self) -> None:
-        """Let go of the files. May be called twice."""
+        """Close the files. May be called twice."""
         if self.kept:
             self.kept.close()
             self.kept = None

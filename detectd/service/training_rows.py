@@ -88,7 +88,7 @@ class TrainingRows:
             self._waiting.on_commit()
 
     def close(self) -> None:
-        """Let go of the files. May be called twice."""
+        """Close the files. May be called twice."""
         self._file.close()
         if self._waiting:
             self._waiting.close()

@@ -116,7 +116,7 @@ class WindowFile:
             self._others = False
 
     def close(self) -> None:
-        """Let go of the files. May be called twice."""
+        """Close the files. May be called twice."""
         self._let_go()
         if self._lock >= 0:
             os.close(self._lock)
