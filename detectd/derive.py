@@ -109,7 +109,7 @@ def _detector_params(settings: Settings) -> dict[str, Any]:
 
 
 def _order(settings: Settings) -> Literal["random", "time"]:
-    """Which rows calibrate: the last ones if rows depend on those before them."""
+    """Return which rows calibrate: the last ones if rows depend on those before them."""
     order = settings.calibration.order
     if order == "auto":
         return "time" if remembers(settings.event.declared) else "random"
@@ -253,7 +253,7 @@ def keys_topic(settings: Settings) -> str | None:
 
 
 def key_record_bytes(settings: Settings) -> int:
-    """How many bytes the state of a key takes at most, as a record of `keys_topic`."""
+    """Return how many bytes the state of a key takes at most, as a record of `keys_topic`."""
     from detectd.features.key_rows import HEADER_WORDS
     from detectd.features.program import compiled_program
 

@@ -42,7 +42,7 @@ class Answer(NamedTuple):
 
     @property
     def is_html(self) -> bool:
-        """Whether it is a page for a person: of a login, a proxy, an error."""
+        """Return whether it is a page for a person: of a login, a proxy, an error."""
         return self.body.lstrip()[:1] == b"<"
 
 

@@ -42,7 +42,7 @@ class Stop:
 
     @property
     def requested(self) -> bool:
-        """Whether a stop was asked for."""
+        """Return whether a stop was asked for."""
         return self._requested.is_set()
 
     def request(self) -> None:

@@ -146,7 +146,7 @@ def sink(settings: Settings, client: KafkaClient | None) -> Sink:
 
 
 def keys_topic(settings: Settings, client: KafkaClient) -> KeysTopic | None:
-    """Where the sink keeps the state of keys; None if there is none, or it is in a file."""
+    """Return where the sink keeps the state of keys; None if there is none, or it is in a file."""
     name = derive.keys_topic(settings)
     if name is None:
         return None

@@ -224,7 +224,8 @@ def _learning(settings: Settings) -> Iterator[str]:
 
 
 def _zone_after_warmup(settings: Settings) -> Iterator[str]:
-    """The zone that the warm-up will have: its ranks are those of any scores without ties."""
+    """Return the zone that the warm-up will have: its ranks are those of any scores without
+    ties."""
     if settings.detector.contamination == "estimate":
         return
     from detectd.models.training import calibration_size
@@ -255,7 +256,7 @@ def _first_rows(settings: Settings) -> str:
 
 
 def _require_writable(key: str, directory: Path, *, check_owners: bool) -> None:
-    """The directory, or the nearest parent that is there and in which it will be made."""
+    """Return the directory, or its nearest existing parent, in which it will be created."""
     try:
         require_private(key, directory, check_owners=check_owners)
     except OSError as refused:

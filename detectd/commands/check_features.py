@@ -59,7 +59,7 @@ def _added_up(event: EventSettings) -> Iterator[str]:
 
 
 def _raw(declared: Declared) -> bool:
-    """Whether a feature is in units of its own, and nobody has weighed it."""
+    """Return whether a feature is in units of its own, and nobody has weighed it."""
     if not isinstance(declared, History):
         return True
     return not is_surprise(declared) and "weight" not in dict(declared.params)

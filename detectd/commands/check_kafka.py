@@ -51,7 +51,7 @@ class Table:
         return True
 
     def lines(self) -> list[str]:
-        """The table, aligned; a sentence if there is nothing to reach."""
+        """Return the table, aligned; a sentence if there is nothing to reach."""
         if not self.rows:
             return ["nothing to connect to: neither source nor sink is on Kafka"]
         widths = [max(len(row[column]) for row in self.rows) for column in range(3)]
@@ -61,7 +61,8 @@ class Table:
         ]
 
     def verdict(self) -> DetectdError | None:
-        """The failure that decides the exit code: refused before misconfigured before away."""
+        """Return the failure that decides the exit code: refused before misconfigured before
+        away."""
         if not self.failures:
             return None
         by_weight = (RefusedError, ConfigError, DetectdError)
@@ -179,7 +180,7 @@ def _state(settings: Settings, client: KafkaClient, admin: Any, topic: str) -> s
 
 
 def _replicas(admin: Any, topic: str) -> int | None:
-    """How many copies the partition with the fewest has."""
+    """Return how many copies the partition with the fewest has."""
     with explained(f"looking for {topic}"):
         (found,) = admin.describe_topics([topic])
     return min((len(each["replica_nodes"]) for each in found["partitions"]), default=None)

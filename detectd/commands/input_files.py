@@ -56,7 +56,7 @@ class InputFile:
         return self._source.progress() or 0.0
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Release the file."""
         self._source.close()
 
 

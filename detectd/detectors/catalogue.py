@@ -132,7 +132,8 @@ OURS = {"contamination": "detector.contamination", "random_state": "detector.see
 
 
 def find(name: str) -> Entry:
-    """The detector of that name. Raises ConfigError with the nearest name, or with the reason."""
+    """Return the detector of that name. Raises ConfigError with the nearest name, or with the
+    reason."""
     if name in CATALOGUE:
         entry = CATALOGUE[name]
         if entry.torch and importlib.util.find_spec("torch") is None:
@@ -147,7 +148,7 @@ def find(name: str) -> Entry:
 
 
 def measures(name: str) -> bool:
-    """Whether a detector of that name adds up distances along the columns."""
+    """Return whether a detector of that name adds up distances along the columns."""
     return name in CATALOGUE and CATALOGUE[name].measures
 
 
@@ -166,7 +167,7 @@ def check_params(name: str, params: Mapping[str, Any]) -> None:
 
 
 def build(name: str, contamination: float, seed: int, params: Mapping[str, Any]) -> Any:
-    """An unfitted PyOD detector. Raises ConfigError where it cannot be made."""
+    """Return an unfitted PyOD detector. Raise ConfigError if it cannot be created."""
     check_params(name, params)
     detector = _class(name)
     accepted = inspect.signature(detector.__init__).parameters

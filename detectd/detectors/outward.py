@@ -23,7 +23,8 @@ DISTANCES = (2.0, 10.0, 100.0, 1000.0)
 
 
 def far_outside(rows: Rows) -> Rows:
-    """Rows (k, d), k ≤ 128, far outside of the complete rows (N, d) in directions all around.
+    """Return rows (k, d), k ≤ 128, far outside of the complete rows (N, d) in directions all
+    around.
 
     The same for the same rows. A feature that never changed keeps its value. What no double can
     hold is left out.

@@ -37,11 +37,11 @@ class Scorer(Protocol):
 
     @property
     def how(self) -> str:
-        """What scores: detectd's own kernel, or PyOD, and then in what calls."""
+        """Return what scores: detectd's own kernel, or PyOD, and then in what calls."""
 
     @property
     def doubt(self) -> str | None:
-        """Why this is not a kernel though there is one for the detector."""
+        """Return why this is not a kernel though there is one for the detector."""
 
     def score(self, rows: Rows) -> Rows:
         """One score for each row of (k, d), higher is more anomalous: that of the row alone.
@@ -123,7 +123,7 @@ def try_params(name: str, params: Mapping[str, Any], width: int) -> None:
 
 
 def training_scores(detector: Any) -> Rows:
-    """The scores (N,) of the rows that the detector was fitted on."""
+    """Return the scores (N,) of the rows that the detector was fitted on."""
     return np.asarray(detector.decision_scores_, dtype=np.float64)
 
 

@@ -35,7 +35,7 @@ ABSOLUTE = 1e-12
 
 
 def choose(detector: Any, rows: Rows, *, kernels: bool = True) -> Scorer:
-    """The scorer of a fitted detector; where its kernel will not do, PyOD with the `doubt`.
+    """Return the scorer of a fitted detector; where its kernel will not do, PyOD with the `doubt`.
 
     `rows` (N, d) are training rows, on which kernels and batches are tried.
     """
@@ -90,7 +90,7 @@ def _as_pyod(detector: Any, rows: Rows) -> BatchScorer | RowScorer | TailScorer:
 
 
 def _multiplies(detector: Any) -> bool:
-    """Whether one of scikit-learn's neighbour searches has settled on products of matrices.
+    """Return whether one of scikit-learn's neighbour searches has settled on products of matrices.
 
     It does so beyond 15 features, but also where the neighbours asked for are half the rows, and
     for metrics that no tree knows.
@@ -100,7 +100,8 @@ def _multiplies(detector: Any) -> bool:
 
 
 def _batches_are_exact(detector: Any, rows: Rows) -> bool:
-    """Whether rows get the same bits alone, in a batch, and elsewhere in batches of other sizes.
+    """Return whether rows get the same bits alone, in a batch, and elsewhere in batches of other
+    sizes.
 
     This catches parameters that bring BLAS in where the defaults do without.
     """

@@ -72,7 +72,8 @@ class TailScorer:
         return scores + 0.0
 
     def _skew_signs(self, rows: Rows) -> Rows:
-        """The sign of the skewness of each feature over the training rows and one of rows (k, d).
+        """Return the sign of the skewness of each feature over the training rows and one of rows
+        (k, d).
 
         The moments of the training rows are updated by the one row (Pebay, "Formulas for robust,
         one-pass parallel computation of covariances and arbitrary-order statistical moments",

@@ -39,12 +39,12 @@ class Kind(NamedTuple):
 
 
 def _hour(times_ms: Floats) -> Floats:
-    """The share (k,) of the day that has passed."""
+    """Return the share (k,) of the day that has passed."""
     return times_ms % DAY_MS / DAY_MS
 
 
 def _weekday(times_ms: Floats) -> Floats:
-    """The share (k,) of the week that had passed when the day began."""
+    """Return the share (k,) of the week that had passed when the day began."""
     return (times_ms // DAY_MS + EPOCH_WEEKDAY) % 7 / 7
 
 
@@ -67,12 +67,12 @@ class Function:
 
     @property
     def columns(self) -> tuple[str, str]:
-        """The names of its columns."""
+        """Return the names of its columns."""
         return f"{self.label}_sin", f"{self.label}_cos"
 
     @property
     def meaning(self) -> str:
-        """What it is, in words."""
+        """Return what it is, in words."""
         return FUNCTIONS[self.fn].meaning.format(zone=self.zone or "UTC")
 
     def values(self, times_ms: Floats) -> Floats:
@@ -107,7 +107,7 @@ class History:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The names of its columns."""
+        """Return the names of its columns."""
         return tuple(f"{self.label}_{end}" if end else self.label for end, _ in self.parts)
 
     def as_dict(self) -> dict[str, Value]:

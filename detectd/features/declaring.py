@@ -132,7 +132,7 @@ def given(feature: History) -> dict[str, Value]:
 
 
 def is_surprise(feature: History) -> bool:
-    """Whether a feature's columns say how improbable something is, and so are in no unit."""
+    """Return whether a feature's columns say how improbable something is, and so are in no unit."""
     return feature.fn in SURPRISES or bool(given(feature)["surprise"])
 
 
@@ -170,7 +170,7 @@ def _parts(fn: str, params: Mapping[str, Any]) -> tuple[Part, ...]:
 
 
 def _weight(own: Weight, asked: Weight | None, *, alone: bool) -> Weight:
-    """The weight of a column: its own, times what is asked for the feature."""
+    """Return the weight of a column: its own, times what is asked for the feature."""
     if asked is None or (own == MAXIMUM and not alone):
         return own
     if isinstance(asked, str):

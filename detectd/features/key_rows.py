@@ -83,7 +83,7 @@ class Remap(NamedTuple):
 
     @property
     def changes(self) -> bool:
-        """Whether any row becomes another one."""
+        """Return whether any row becomes another one."""
         return bool(self.begin or self.dropped) or not np.array_equal(self.source, self.target)
 
     def apply(self, rows: Floats) -> Floats:

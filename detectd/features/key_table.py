@@ -121,7 +121,8 @@ class KeyTable:
 
     @property
     def uncommitted(self) -> Counters:
-        """What was counted since the last commit, with the keys for which a start had no room."""
+        """Return what was counted since the last commit, with the keys for which a start had no
+        room."""
         now, then = self.counters, self._committed
         evicted, shed = now.evicted - then.evicted, len(self._shed)
         expired, late = now.expired - then.expired, now.late - then.late
@@ -130,12 +131,12 @@ class KeyTable:
 
     @property
     def silences(self) -> Sequence[Silence]:
-        """The silences that began and ended since the last commit, in order."""
+        """Return the silences that began and ended since the last commit, in order."""
         return self._silences.found
 
     @property
     def silent(self) -> int:
-        """How many keys are known to be silent."""
+        """Return how many keys are known to be silent."""
         if math.isinf(self._silences.span_ms):
             return 0
         return int(np.count_nonzero(self.rows[: len(self._keys), SILENT]))
@@ -152,12 +153,12 @@ class KeyTable:
             yield self._described(nothing, None, nothing.astype(bool), gone)
 
     def all_rows(self) -> Iterator[Changes]:
-        """Give the whole table as changes of an empty one, part by part."""
+        """Yield the whole table as changes of an empty one, part by part."""
         for slots in _chunks(np.arange(len(self._keys))):
             yield self._described(slots, None, np.ones(len(slots), dtype=bool), [])
 
     def changed_rows(self) -> Iterator[tuple[bytes, bytes | None]]:
-        """Give the name of each key that is different, with its whole row; None if it is gone."""
+        """Yield the name of each key that is different, with its whole row; None if it is gone."""
         for name in self._gone():
             yield name, None
         for slots, _ in self._parts():
@@ -166,7 +167,7 @@ class KeyTable:
 
     @property
     def changed(self) -> bool:
-        """Whether anything is different from the last commit."""
+        """Return whether anything is different from the last commit."""
         changes = (self._shed, self._former, self._copies.any)
         return self.counters != self._committed or any(changes)
 
@@ -279,7 +280,7 @@ class KeyTable:
         return [name_of(key) for key in lost if key not in self._slot_of]
 
     def _parts(self) -> Iterator[tuple[NDArray[np.intp], Floats | None]]:
-        """Give the slots that were written, with their rows of before; None if these had none."""
+        """Yield the slots that were written, with their rows of before; None if these had none."""
         for slots, before in self._copies:
             for part in _chunks(np.arange(len(slots))):
                 yield slots[part], before[part]

@@ -54,7 +54,7 @@ class KeyTables:
 
     @property
     def changed(self) -> bool:
-        """Whether any table is different from the last commit."""
+        """Return whether any table is different from the last commit."""
         return any(table.changed for table in self._tables.values())
 
     def on_commit(self) -> None:

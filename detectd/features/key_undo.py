@@ -36,12 +36,12 @@ class RowCopies:
             self._rows.append(rows[slots])
 
     def __iter__(self) -> Iterator[tuple[Places, Floats]]:
-        """Give slots (k,) and their rows (k, width), each once."""
+        """Yield slots (k,) and their rows (k, width), each once."""
         return zip(self._slots, self._rows, strict=True)
 
     @property
     def any(self) -> bool:
-        """Whether there is a copy."""
+        """Return whether there is a copy."""
         return bool(self._slots)
 
     def put_back(self, rows: Floats) -> None:

@@ -39,7 +39,7 @@ class Parameter(NamedTuple):
 
     @property
     def required(self) -> bool:
-        """Whether it must be given."""
+        """Return whether it must be given."""
         return self.default is None and not self.optional
 
     def problem(self, value: Any) -> str | None:
@@ -50,7 +50,7 @@ class Parameter(NamedTuple):
 
     @property
     def schema(self) -> dict[str, Any]:
-        """What it may be as a JSON schema."""
+        """Return what it may be as a JSON schema."""
         choices = [dict(sort.schema) for sort in self.sorts]
         described = choices[0] if len(choices) == 1 else {"anyOf": choices}
         default = {} if self.default is None else {"default": self.default}

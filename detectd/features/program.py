@@ -60,12 +60,13 @@ class Program:
 
     @property
     def ops(self) -> tuple[tuple[str, int], ...]:
-        """What each op calculates, and how many words of state it has, in the order of a row."""
+        """Return what each op calculates, and how many words of state it has, in the order of a
+        row."""
         return tuple((op.signature, op.size) for op in self.steps)
 
     @property
     def key_bytes(self) -> int:
-        """How many bytes of state a key takes."""
+        """Return how many bytes of state a key takes."""
         return 8 * self.words
 
 
@@ -120,7 +121,8 @@ class _Compiler:
         return shown
 
     def _read(self, feature: History) -> tuple[int, str]:
-        """Where the feature's field stands in the scratch vector, and how signatures name it."""
+        """Return where the feature's field stands in the scratch vector, and how signatures name
+        it."""
         if feature.of is None:
             return -1, ""
         if CATALOGUE[feature.fn].of == CATEGORY:

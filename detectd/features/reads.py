@@ -38,12 +38,12 @@ def source(declared: Declared) -> tuple[str, str | None]:
 
 
 def needs_time(declared: Declared) -> bool:
-    """Whether a feature is missing from an event without a time."""
+    """Return whether a feature is missing from an event without a time."""
     if isinstance(declared, Function):
         return True
     return isinstance(declared, History) and CATALOGUE[declared.fn].timed(given(declared))
 
 
 def remembers(declared: Sequence[Declared]) -> bool:
-    """Whether any feature is of what came before with the same key."""
+    """Return whether any feature is of what came before with the same key."""
     return any(isinstance(each, History) for each in declared)

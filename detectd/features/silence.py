@@ -120,7 +120,7 @@ class Silences:
         self.rollback()
 
     def on_commit(self) -> None:
-        """What was found is told."""
+        """Make what was found permanent: it is reported."""
         self._shed, self.found = [], []
 
     def rollback(self) -> None:
@@ -189,7 +189,7 @@ def _order(found: Found) -> tuple[int, bool, float, bytes]:
 
 
 def _of_ending(ended: Ended, clocks: Floats, span_ms: float) -> Iterator[Found]:
-    """Give the end, and before it the beginning that nobody knows yet."""
+    """Yield the end, and before it the beginning that nobody knows yet."""
     silence = ended.silence
     if not ended.known:
         opened = silence._replace(state="open", until_ms=math.nan, forgotten=False)

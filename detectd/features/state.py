@@ -84,7 +84,7 @@ class FeatureState:
 
     @property
     def late_dies(self) -> bool:
-        """Whether an event that comes too late becomes a dead letter."""
+        """Return whether an event that comes too late becomes a dead letter."""
         return self.bounds.late == "dead_letter"
 
     def rows(

@@ -51,7 +51,7 @@ class Walk:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
-        """Let go of what lies there."""
+        """Release what lies there."""
         os.close(self._at)
 
     def open(self, flags: int) -> int:

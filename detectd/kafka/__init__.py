@@ -116,7 +116,7 @@ class KafkaClient:
 
     @property
     def transport(self) -> ModuleType:
-        """The module with the `Consumer` and the `Producer` of the library asked for."""
+        """Return the module with the `Consumer` and the `Producer` of the library asked for."""
         if self.library == "confluent":
             from detectd.kafka import confluent_client
 

@@ -19,7 +19,8 @@ class ExponentialBackoff:
         self._last = 0.0
 
     def pause(self, now: float) -> float:
-        """Seconds to wait at the time `now`; short again when the last failure was long ago."""
+        """Return seconds to wait at the time `now`; short again when the last failure was long
+        ago."""
         if now - self._last > 6 * self.most:
             self._next = self.first
         pause, self._last = self._next * random.uniform(0.5, 1.0), now  # noqa: S311

@@ -37,7 +37,7 @@ class Listener(Protocol):
         """Take these partitions over."""
 
     def revoked(self, places: Collection[Place]) -> None:
-        """Let go of these partitions."""
+        """Release these partitions."""
 
     def displaced(self, places: Mapping[Place, Displaced]) -> None:
         """Seek these partitions: the brokers have no records at their offsets."""
@@ -67,7 +67,7 @@ class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
         self._listener.revoked([tuple(place) for place in revoked])
 
     def on_partitions_lost(self, lost: Collection[TopicPartition]) -> None:
-        """Let go of partitions with which the group went on without us: others may have read them
+        """Release partitions with which the group went on without us: others may have read them
         since."""
         self.on_partitions_revoked(lost)
 

@@ -98,6 +98,6 @@ class Pieces:
         return packed
 
     def clear(self) -> None:
-        """Let go of all."""
+        """Release all."""
         self._held.clear()
         self.weight = 0

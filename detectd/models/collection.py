@@ -54,12 +54,12 @@ class Collection:
 
     @property
     def filled(self) -> int:
-        """How many rows are kept."""
+        """Return how many rows are kept."""
         return self.sample.filled
 
     @property
     def wanted(self) -> int:
-        """How many rows the next training takes at least."""
+        """Return how many rows the next training takes at least."""
         goal = self._goal
         if goal.span_ms is None:
             return goal.rows << self.failed
@@ -67,30 +67,32 @@ class Collection:
 
     @property
     def size(self) -> int:
-        """How many rows the next training takes at most."""
+        """Return how many rows the next training takes at most."""
         return self.wanted if self._goal.span_ms is None else self._goal.rows
 
     @property
     def span_ms(self) -> int | None:
-        """The span that the times of the rows must have; None if it is their number that counts."""
+        """Return the span that the times of the rows must have; None if it is their number that
+        counts."""
         span = self._goal.span_ms
         return None if span is None else span << self.failed
 
     @property
     def share(self) -> float:
-        """How much of what is wanted is there, from 0 to 1."""
+        """Return how much of what is wanted is there, from 0 to 1."""
         rows = min(1.0, self.filled / self.wanted)
         return rows if self.span_ms is None else min(rows, self.covered_ms / self.span_ms, 1.0)
 
     @property
     def enough(self) -> bool:
-        """Whether the rows are as many as wanted, and their times spanned enough when judged."""
+        """Return whether the rows are as many as wanted, and their times spanned enough when
+        judged."""
         spans = self.span_ms is None or self._judged_ms >= self.span_ms
         return self.filled >= self.wanted and spans
 
     @property
     def due(self) -> int:
-        """How many events to add at most before `enough` may change; 0 for any number."""
+        """Return how many events to add at most before `enough` may change; 0 for any number."""
         if self.span_ms is None:
             return max(0, self.wanted - self.filled)
         return self._look_at - self.sample.offered

@@ -52,12 +52,12 @@ class EvenSample:
 
     @property
     def filled(self) -> int:
-        """How many places are taken."""
+        """Return how many places are taken."""
         return len(self._owner)
 
     @property
     def kept(self) -> dict[int, int]:
-        """How many rows of each partition are kept."""
+        """Return how many rows of each partition are kept."""
         return {partition: count for partition, count in self._kept.items() if count}
 
     def given(self, partition: int) -> float:

@@ -148,5 +148,5 @@ class Holder:
                 self._held[version] = hold(self._directory / version)
 
     def close(self) -> None:
-        """Let go of all. May be called twice."""
+        """Release all. May be called twice."""
         self.only()

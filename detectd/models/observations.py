@@ -90,7 +90,7 @@ class Observations:
         return found
 
     def resume(self, past: Mapping[str, Any], counts: Mapping[str, int] | None = None) -> None:
-        """Go on from what `as_dict` gave, and from the `counts` of a commit, if there is one.
+        """Resume from what `as_dict` gave, and from the `counts` of a commit, if there is one.
 
         `past` may hold counts alone, or anything: what is not sound in it is left out. Where it
         lags behind `counts`, what is missing joins the history as one period without scores; where

@@ -74,7 +74,7 @@ class RecentAnomalies:
         return found
 
     def resume(self, past: object) -> None:
-        """Go on from what `as_dict` returned; what is not sound in it is left out."""
+        """Resume from what `as_dict` returned; what is not sound in it is left out."""
         self._kept = kept(past)
         self._keys.resume(self._kept.keys)
 

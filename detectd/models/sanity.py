@@ -24,7 +24,8 @@ TRIED = 512
 
 
 def why_scoreless(judge: ModelScorer, rows: NDArray[np.float64]) -> str | None:
-    """Why the model may answer nothing: too many rows like its training rows get no finite score.
+    """Return why the model may answer nothing: too many rows like its training rows get no finite
+    score.
 
     In the stream such a score means that a row is far outside. Among the training rows, as many may
     be as are expected to be anomalies. None if it is sound. `rows` (N, d) are complete.
@@ -38,7 +39,8 @@ def why_scoreless(judge: ModelScorer, rows: NDArray[np.float64]) -> str | None:
 
 
 def why_backwards(judge: ModelScorer, rows: NDArray[np.float64]) -> str | None:
-    """Why the model may answer nothing: half of the rows far outside, or more, are called normal.
+    """Return why the model may answer nothing: half of the rows far outside, or more, are called
+    normal.
 
     None if it is sound. `rows` (N, d) are the complete rows that it was trained on. A row without a
     finite score is not called normal.

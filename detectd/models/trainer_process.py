@@ -152,7 +152,7 @@ class TrainerProcess(Generic[T]):
 
     @property
     def pid(self) -> int | None:
-        """The trainer's process; None while there is none yet."""
+        """Return the trainer's process; None while there is none yet."""
         return self._process.pid if self._process else None
 
     def _stop(self) -> None:

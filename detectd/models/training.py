@@ -145,7 +145,8 @@ def calibration_size(total: int, recipe: Recipe) -> int:
 
 
 def _holds_out(recipe: Recipe) -> bool:
-    """Whether rows are kept from the detector. One that learns nothing has seen none anyway."""
+    """Return whether rows are kept from the detector. One that learns nothing has seen none
+    anyway."""
     return recipe.method == "holdout" and find(recipe.detector).learns
 
 
@@ -260,7 +261,7 @@ CALIBRATIONS: dict[str, Callable[[Rows, Recipe], tuple[_Fitted, Rows]]] = {
 def _name(
     created: datetime, rows: Rows, calibration: Rows, recipe: Recipe, declared: Sequence[Declared]
 ) -> str:
-    """When it was made, and six digits of what it is."""
+    """Return when it was made, and six digits of what it is."""
     content = hashlib.sha256(rows.tobytes())
     content.update(calibration.tobytes())
     content.update(json.dumps([asdict(recipe), as_data(declared)], sort_keys=True).encode())

@@ -59,7 +59,8 @@ class Anomaly(msgspec.Struct, frozen=True):
 
     @property
     def detailed(self) -> bool:
-        """Whether the output says how strong it is: not under `output.detail = "verdict"`."""
+        """Return whether the output says how strong it is: not under `output.detail =
+        "verdict"`."""
         return self.p_value is not None
 
     @property

@@ -76,7 +76,8 @@ def decode(records: Sequence[Record], schema: Schema) -> Decoded:
 
 
 def _matrix(figures: Iterable[Figures], height: int, width: int) -> NDArray[np.float64]:
-    """Rows (height, width); packing is three times as fast as numpy's own look at each number."""
+    """Return rows (height, width); packing is three times as fast as numpy's own look at each
+    number."""
     rows = np.empty((height, width))
     struct.pack_into(f"{height * width}d", rows.data, 0, *itertools.chain.from_iterable(figures))
     return rows
@@ -133,14 +134,14 @@ def _require_enough(
 
 
 def _key(record: Record, fields: Mapping[str, Any], schema: Schema) -> bytes | None:
-    """The record's own key, or the configured fields' text."""
+    """Return the record's own key, or the configured fields' text."""
     if record.key is not None or not schema.key:
         return record.key
     return joined_key([field_of(fields, name) for name in schema.key])
 
 
 def _time(record: Record, fields: Mapping[str, Any], schema: Schema) -> int | None:
-    """The configured field where it holds a time, else the record's own timestamp."""
+    """Return the configured field where it holds a time, else the record's own timestamp."""
     if schema.timestamp is None:
         return record.timestamp_ms
     found = milliseconds(field_of(fields, schema.timestamp))

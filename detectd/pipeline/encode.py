@@ -85,7 +85,8 @@ class Answers(dict[tuple[int, int, int], Answer]):
 
     @cached_property
     def not_finite(self) -> Answer:
-        """The answer to rows that are so far outside that their score is no finite number."""
+        """Return the answer to rows that are so far outside that their score is no finite
+        number."""
         n, reason = self._rejector.zone.n, Reason.SCORE_NOT_FINITE
         return _answer(self._rejector, self._model, Topic.ANOMALY, reason, n, n)
 

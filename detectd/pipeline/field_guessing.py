@@ -151,7 +151,7 @@ def number(value: Any) -> float | None:
 
 
 def _unfit(column: _Column, groups: Sequence[Any]) -> str | None:
-    """Why a field is no feature; None if it is one."""
+    """Return why a field is no feature; None if it is one."""
     if not column.present:
         return "always empty"
     if LABEL.search(column.name):

@@ -56,7 +56,7 @@ def category_hash(text: bytes) -> float:
 
 
 def milliseconds(value: Any) -> int | None:
-    """Milliseconds since the epoch, or None if the value is no time.
+    """Return milliseconds since the epoch, or None if the value is no time.
 
     Accepts ISO 8601 (UTC unless a zone is named) and epoch seconds, milliseconds, microseconds or
     nanoseconds, as a number or as text, from 1970 to 9999: Kafka knows no time before, and nobody
@@ -73,7 +73,8 @@ def milliseconds(value: Any) -> int | None:
 
 
 def before(text: str, now_ms: int) -> int | None:
-    """Milliseconds since the epoch: of a span before now, like 90s, 30m, 2h, 7d, or of an ISO time.
+    """Return milliseconds since the epoch: of a span before now, like 90s, 30m, 2h, 7d, or of an
+    ISO time.
 
     None if the text is neither.
     """

@@ -13,7 +13,7 @@ to_json = msgspec.json.Encoder().encode
 
 
 def as_text(raw: bytes) -> tuple[str, str]:
-    """Bytes as JSON can hold them, and how."""
+    """Return bytes as JSON can hold them, and how."""
     try:
         text = raw.decode()
     except UnicodeDecodeError:

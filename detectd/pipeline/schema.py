@@ -67,12 +67,12 @@ class Schema:
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """The fields whose values a decoded event has, in this order."""
+        """Return the fields whose values a decoded event has, in this order."""
         return (*self.fields, *self.categories)
 
     @property
     def imputable(self) -> int:
-        """How many features may be missing from an event that still gets a row."""
+        """Return how many features may be missing from an event that still gets a row."""
         if self.missing == "dead_letter":
             return 0
         most = len(self.features) - 1

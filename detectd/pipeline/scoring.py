@@ -65,7 +65,7 @@ class ModelScorer:
 
     @cached_property
     def answers(self) -> Answers:
-        """What it answers at each rank."""
+        """Return what it answers at each rank."""
         return Answers(self.rejector, self.version)
 
 
@@ -220,7 +220,7 @@ def _explain(
 def judge_rows(
     rows: NDArray[np.float64], judge: ModelScorer
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_], Verdicts]:
-    """The scores (k,) of rows (k, d), which of them are finite, and the answers to those."""
+    """Return the scores (k,) of rows (k, d), which of them are finite, and the answers to those."""
     scores = _scores(np.where(np.isnan(rows), judge.medians, rows), judge)
     finite = np.isfinite(scores)
     return scores, finite, judge.rejector.judge(scores[finite])
@@ -258,7 +258,8 @@ def collect_vectors(
 def within_limits(
     records: Sequence[Record], outgoing: Sequence[Outgoing], limits: Mapping[Topic, int]
 ) -> list[Outgoing]:
-    """The outputs, those larger than `limits` (bytes) replaced by dead letters that say so."""
+    """Return the outputs, those larger than `limits` (bytes) replaced by dead letters that say
+    so."""
     return (
         [
             out if size(out) <= limits.get(out.topic, math.inf) else too_large(record, out, limits)

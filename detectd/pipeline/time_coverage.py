@@ -33,19 +33,19 @@ class TimeCovered(NamedTuple):
 
     @property
     def hours(self) -> float:
-        """The hours between the two."""
+        """Return the hours between the two."""
         return (self.last_ms - self.first_ms) / HOUR_MS
 
     @property
     def weekend(self) -> bool:
-        """Whether a part of a Saturday or a Sunday (UTC) is covered."""
+        """Return whether a part of a Saturday or a Sunday (UTC) is covered."""
         first, last = self.first_ms // DAY_MS, self.last_ms // DAY_MS
         days = range(first, min(last, first + 6) + 1)
         return any((day + EPOCH_WEEKDAY) % 7 >= SATURDAY for day in days)
 
     @property
     def warning(self) -> str | None:
-        """What cycle the rows cannot show, or None if they cover a week."""
+        """Return what cycle the rows cannot show, or None if they cover a week."""
         span = self.last_ms - self.first_ms
         if span < DAY_MS:
             return (

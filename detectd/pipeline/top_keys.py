@@ -55,7 +55,7 @@ class TopKeys:
         return [TopKey(key, self._counts[key], self._errors.get(key, 0)) for key in ranked]
 
     def resume(self, past: Iterable[TopKey]) -> None:
-        """Go on from what `top` returned, and from nothing else."""
+        """Resume from what `top` returned, and from nothing else."""
         self._counts, self._errors, self._smallest = {}, {}, []
         for known in [*past][: self._capacity]:
             self._errors[known.key] = known.error

@@ -49,7 +49,7 @@ class Vectors:
 
     @property
     def whole(self) -> bool:
-        """Whether every record has become a row."""
+        """Return whether every record has become a row."""
         return not self.unscored and not self.dead
 
     def records_of(self, records: Sequence[Record]) -> Sequence[Record]:

@@ -194,7 +194,8 @@ def _number(value: float | None) -> str:
 
 
 def _aligned(rows: Sequence[Sequence[str]], right: set[int]) -> list[str]:
-    """Rows as lines, each column as wide as its widest cell; those in `right` end together."""
+    """Return rows as lines, each column as wide as its widest cell; those in `right` end
+    together."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(

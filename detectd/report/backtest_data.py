@@ -51,12 +51,12 @@ class BacktestData:
 
     @property
     def scores(self) -> NDArray[np.float64]:
-        """The scores (k,) of all events, in order."""
+        """Return the scores (k,) of all events, in order."""
         return np.concatenate([np.empty(0), *self._scores])
 
     @property
     def anomalous(self) -> NDArray[np.bool_]:
-        """Which of the events (k,) are anomalies."""
+        """Return which of the events (k,) are anomalies."""
         return np.concatenate([np.empty(0, dtype=bool), *self._anomalous])
 
 

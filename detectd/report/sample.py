@@ -108,5 +108,5 @@ def _on_one_line(value: bytes) -> bytes | None:
 
 
 def _undecodable(value: bytes | None) -> dict[str, Any]:
-    """Bytes that are no JSON."""
+    """Return bytes that are no JSON."""
     return {"raw": base64.b64encode(value or b"").decode(), "raw_encoding": "base64"}

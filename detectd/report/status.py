@@ -91,7 +91,8 @@ def _observed(seen: dict[str, Any]) -> str:
 
 
 def _anomalies(anomalies: dict[str, Any] | None, seen: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Their share against the expected one, and whose they are. Older services say neither."""
+    """Return their share against the expected one, and whose they are. Older services say
+    neither."""
     if not anomalies or not seen["events"]:
         return
     share = f"{seen['anomaly'] / seen['events']:.3%} of events"
@@ -106,7 +107,8 @@ def _anomalies(anomalies: dict[str, Any] | None, seen: dict[str, Any]) -> Iterat
 
 
 def _keys(keys: dict[str, Any] | None) -> Iterator[tuple[str, str]]:
-    """How many are remembered, and what became of others. Older services say nothing of keys."""
+    """Return how many are remembered, and what became of others. Older services say nothing of
+    keys."""
     if not keys:
         return
     evicted = f"; {keys['evicted']:,} made room for others" if keys["evicted"] else ""

@@ -34,14 +34,14 @@ def reach_sentence(reach: float) -> str:
 
 
 def rate_doubt(exact: Mapping[str, Any]) -> str:
-    """Why the bound on the abstention rate is none; empty if it is one."""
+    """Return why the bound on the abstention rate is none; empty if it is one."""
     if exact["rejection_rate_upper"] is None:
         return "no exact law"
     return "" if exact.get("valid", True) else "not a bound: ties"
 
 
 def cost_doubt(exact: Mapping[str, Any]) -> str:
-    """Why the bound on the cost is none; empty if it is one."""
+    """Return why the bound on the cost is none; empty if it is one."""
     doubt = rate_doubt(exact)
     return doubt or ("" if exact.get("cost_valid", True) else "estimated contamination")
 
@@ -54,7 +54,8 @@ def standing(inside: bool | None) -> str:
 
 
 def since(observed: Mapping[str, Any]) -> str:
-    """When the events began to be counted, to follow their number; empty if that is not known."""
+    """Return when the events began to be counted, to follow their number; empty if that is not
+    known."""
     moment: str | None = observed.get("since")  # older services say none
     return f" since {moment[:19].replace('T', ' ')} UTC" if moment else ""
 

@@ -42,7 +42,7 @@ class DriftMonitor:
         self.told = deque(told, maxlen=KEPT)
 
     def restore(self, past: dict[str, Any]) -> None:
-        """Go on from a `snapshot` of this model and zone, from the beginning if it is empty."""
+        """Resume from a `snapshot` of this model and zone, from the beginning if it is empty."""
         self._watched = self._watch.resume(past)
         self.rollback()
 
@@ -87,12 +87,12 @@ class DriftMonitor:
 
     @property
     def evidence(self) -> float:
-        """What is held against the average run length."""
+        """Return what is held against the average run length."""
         return self._watched.evidence
 
     @property
     def alarms(self) -> int:
-        """How many there were in all."""
+        """Return how many there were in all."""
         return self._watched.alarms
 
     def figures(self) -> DriftFigures:

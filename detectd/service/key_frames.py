@@ -51,7 +51,7 @@ def heading(ops: Sequence[Op]) -> bytes:
 
 
 def payloads(read: Callable[[int, int], bytes], size: int) -> Iterator[tuple[int, bytes]]:
-    """Give offset and payload of each frame of `size` bytes; `read` takes an offset and a length.
+    """Yield offset and payload of each frame of `size` bytes; `read` takes an offset and a length.
 
     Raises DamagedError.
     """

@@ -77,7 +77,7 @@ class KeyLog:
         )
 
     def restore(self, state: dict[str, Any]) -> bool:
-        """Go on from the `state` of the last commit, {} for none.
+        """Resume from the `state` of the last commit, {} for none.
 
         False if its file is gone: all keys begin again. Raises ConfigError if it is damaged.
         """

@@ -46,7 +46,7 @@ class KeyMemory(Checkpointed, Protocol):
         """Return the records that a commit of the source's position must write with the outputs."""
 
     def close(self) -> None:
-        """Let go of what keeps it. May be called twice."""
+        """Release what keeps it. May be called twice."""
 
 
 class LoggedKeys:

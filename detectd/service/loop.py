@@ -230,7 +230,7 @@ class Service:
         self.ends.source.rewind()
 
     def _interrupted(self) -> bool:
-        """Whether something else is to be done before more is read."""
+        """Return whether something else is to be done before more is read."""
         return self.stop.requested or self.reload.requested or self.engine.restless()
 
     def _open_patiently(self, away: BrokerUnavailableError | None) -> None:

@@ -46,7 +46,7 @@ class Preparation:
 
     @property
     def done(self) -> bool:
-        """Whether `result` returns at once."""
+        """Return whether `result` returns at once."""
         return self._outcome.done()
 
     def result(self) -> Serving:

@@ -79,17 +79,17 @@ class Agreement:
 
     @property
     def rows(self) -> int:
-        """How many rows both judged."""
+        """Return how many rows both judged."""
         return int(self.counts.sum())
 
     @property
     def changed(self) -> float:
-        """The share of rows whose verdict differs; 0 if there are no rows."""
+        """Return the share of rows whose verdict differs; 0 if there are no rows."""
         return 1.0 - int(self.counts.trace()) / self.rows if self.rows else 0.0
 
     @property
     def lost(self) -> int:
-        """Rows that the old model scores and the new one does not."""
+        """Return rows that the old model scores and the new one does not."""
         return int(self.counts[:NOT_FINITE, NOT_FINITE].sum())
 
     def as_dict(self) -> dict[str, Any]:
@@ -141,7 +141,7 @@ def scoreless(judge: ModelScorer, rows: Rows) -> list[Reason]:
 def refusals(
     old: Challenger, new: Challenger, agreed: Agreement, max_change: float
 ) -> list[Reason]:
-    """Why `new` may not take over from `old`; empty if it may.
+    """Return why `new` may not take over from `old`; empty if it may.
 
     `agreed` is their agreement on rows that neither was trained on, `max_change` the share of them
     whose verdict may differ.

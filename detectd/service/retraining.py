@@ -86,12 +86,12 @@ class Retrainer:
 
     @property
     def held(self) -> str | None:
-        """The version that waits for an operator."""
+        """Return the version that waits for an operator."""
         return self._word.held
 
     @property
     def running(self) -> bool:
-        """Whether a model is being trained."""
+        """Return whether a model is being trained."""
         return self._refit is not None
 
     def outcomes(self) -> list[Outcome]:
@@ -101,11 +101,11 @@ class Retrainer:
 
     @property
     def wanted(self) -> int | None:
-        """How many events to judge at most before a refit may be due."""
+        """Return how many events to judge at most before a refit may be due."""
         return self.options.schedule.events_wanted(self._committed)
 
     def restore(self, past: dict[str, Any]) -> None:
-        """Go on from a `snapshot` under the same champion, from the beginning if it is empty."""
+        """Resume from a `snapshot` under the same champion, from the beginning if it is empty."""
         if past and past.get("discarded", "") != self._word.discarded:
             past = {}
             log.warning("window.discarded", reason=DISCARDED)

@@ -23,11 +23,11 @@ class Shadow:
 
     @property
     def version(self) -> str:
-        """The candidate's."""
+        """Return the candidate's."""
         return self.candidate.model.version
 
     def restore(self, past: dict[str, Any]) -> None:
-        """Go on from a `snapshot`; from the beginning if it compares two other models."""
+        """Resume from a `snapshot`; from the beginning if it compares two other models."""
         if past.get("between") == self._between():
             self._counts = np.array(past["counts"], dtype=np.int64).reshape(4, 4)
         self.rollback()

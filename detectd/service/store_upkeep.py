@@ -72,6 +72,6 @@ class StoreMaintenance:
                 log.info("models.pruned", models=gone)
 
     def close(self) -> None:
-        """Let go of all of it. May be called twice."""
+        """Release all of it. May be called twice."""
         self._counts.close()
         self._served.close()

@@ -43,7 +43,7 @@ class StreamRows:
 
     @property
     def window(self) -> Window | None:
-        """The rows that may be trained on; None while another process keeps its own."""
+        """Return the rows that may be trained on; None while another process keeps its own."""
         return self.kept.window if self.kept else None
 
     def open(self) -> bool:
@@ -90,7 +90,7 @@ class StreamRows:
             self.kept.clear()
 
     def restore(self, state: dict[str, Any]) -> bool:
-        """Go on from a `snapshot`. Return False if rows of it are gone, or of another shape."""
+        """Resume from a `snapshot`. Return False if rows of it are gone, or of another shape."""
         return not self.open() or self.kept is None or self.kept.restore(state)
 
     def snapshot(self) -> dict[str, Any]:

@@ -40,11 +40,11 @@ class TrainingRows:
 
     @property
     def waiting(self) -> int:
-        """How many rows wait."""
+        """Return how many rows wait."""
         return self._waiting.window.filled if self._waiting else 0
 
     def restore(self, state: dict[str, Any]) -> bool:
-        """Go on from the `snapshot` of the last commit, {} if there is none.
+        """Resume from the `snapshot` of the last commit, {} if there is none.
 
         False if rows of it are gone, or were collected under another quarantine: what was let into
         the window after a shorter wait must not train after a longer one.

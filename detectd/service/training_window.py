@@ -90,17 +90,17 @@ class Window:
 
     @property
     def width(self) -> int:
-        """How many features a row has."""
+        """Return how many features a row has."""
         return self._rows.shape[1]
 
     @property
     def filled(self) -> int:
-        """How many rows it holds."""
+        """Return how many rows it holds."""
         return min(self.offered, self.size)
 
     @property
     def held(self) -> dict[str, int]:
-        """How many rows of each verdict it holds."""
+        """Return how many rows of each verdict it holds."""
         codes = {"normal": NORMAL, "anomaly": ANOMALY, "abstain": ABSTAIN}
         return {name: int(self._held[code]) for name, code in codes.items()}
 

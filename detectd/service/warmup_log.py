@@ -85,7 +85,7 @@ class RowLog:
         return None
 
     def restore(self, state: dict[str, Any]) -> bool:
-        """Go on from the `snapshot` of a commit, {} for none; False if its rows are gone."""
+        """Resume from the `snapshot` of a commit, {} for none; False if its rows are gone."""
         there = not state or self._restore(state)
         if not there:
             # What is written from here on must not pass for the rows of that commit.
@@ -151,7 +151,7 @@ class RowLog:
         self.close()
 
     def close(self) -> None:
-        """Let go of the file. May be called twice."""
+        """Release the file. May be called twice."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1

@@ -62,7 +62,7 @@ class WindowFile:
         )
 
     def restore(self, state: dict[str, Any]) -> bool:
-        """Go on from the `snapshot` of the last commit, {} if there is none.
+        """Resume from the `snapshot` of the last commit, {} if there is none.
 
         False if its rows are gone, damaged, or those of another window: it then begins again.
         """

@@ -66,7 +66,7 @@ class SourceSettings(Section):
 
     @property
     def bounded(self) -> bool:
-        """Whether the source comes to an end by itself."""
+        """Return whether the source comes to an end by itself."""
         return self.kind == "stdin" or (self.kind == "file" and not self.follow)
 
 

@@ -109,34 +109,34 @@ class EventSettings(Section):
 
     @property
     def key_fields(self) -> tuple[str, ...]:
-        """The fields whose values are the key."""
+        """Return the fields whose values are the key."""
         if self.key is None:
             return ()
         return (self.key,) if isinstance(self.key, str) else self.key
 
     @property
     def declared(self) -> tuple[Declared, ...]:
-        """The features in their order: names of fields, and functions."""
+        """Return the features in their order: names of fields, and functions."""
         return self.features
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The fields that are read for features: numbers, then categories."""
+        """Return the fields that are read for features: numbers, then categories."""
         return tuple(dict.fromkeys(itertools.chain(*fields_of(self.features))))
 
     @property
     def timed(self) -> tuple[str, ...]:
-        """The features that need the event's time."""
+        """Return the features that need the event's time."""
         return tuple(labels_of([each])[0] for each in self.features if needs_time(each))
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The names of the features, as declared."""
+        """Return the names of the features, as declared."""
         return tuple(dict.fromkeys(labels_of(self.declared)))
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The names of the columns of the feature vector."""
+        """Return the names of the columns of the feature vector."""
         return columns_of(self.declared)
 
     @model_validator(mode="after")

@@ -54,5 +54,5 @@ class KeysSettings(Section):
 
     @property
     def silent_ms(self) -> int | None:
-        """How long a key without an event is not silent yet; None if nobody asks."""
+        """Return how long a key without an event is not silent yet; None if nobody asks."""
         return None if self.silent_after is None else span_ms(self.silent_after)

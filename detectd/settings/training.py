@@ -69,12 +69,13 @@ class TrainingSettings(Section):
 
     @property
     def warmup_span_ms(self) -> int | None:
-        """The span of event time that a warm-up lasts, or None if it is a number of events."""
+        """Return the span of event time that a warm-up lasts, or None if it is a number of
+        events."""
         return span_ms(self.warmup) if isinstance(self.warmup, str) else None
 
     @property
     def warmup_rows(self) -> int:
-        """How many rows the first model is trained on, at most if `warmup` is a span."""
+        """Return how many rows the first model is trained on, at most if `warmup` is a span."""
         return self.window if isinstance(self.warmup, str) else self.warmup
 
     @model_validator(mode="after")

@@ -54,7 +54,7 @@ class Sink(Protocol):
         """
 
     def read_keys(self, partitions: Collection[int]) -> Generator[KeysRead]:  # noqa: ARG002
-        """Give the state of keys that commits have left in these partitions, oldest first.
+        """Yield the state of keys that commits have left in these partitions, oldest first.
 
         All of it that was committed when this was called. Gives an empty part when nothing came
         for a while. Raises ConfigError if there is no such partition.
@@ -62,4 +62,4 @@ class Sink(Protocol):
         raise AssertionError("this sink keeps no state of keys")
 
     def close(self) -> None:
-        """Let go of what the sink holds. May be called twice."""
+        """Release what the sink holds. May be called twice."""

@@ -33,7 +33,7 @@ class Output:
 
     @property
     def size(self) -> int:
-        """The bytes in the file, committed or not."""
+        """Return the bytes in the file, committed or not."""
         return os.fstat(self.descriptor).st_size
 
     def change(self) -> str | None:
@@ -76,7 +76,7 @@ class Output:
             self._begin = -1
 
     def close(self) -> None:
-        """Let go of the file. May be called twice."""
+        """Release the file. May be called twice."""
         if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1

@@ -142,4 +142,4 @@ class Source(Protocol):
         """Return the share of the input that has been read, in [0, 1]; None if there is no end."""
 
     def close(self) -> None:
-        """Let go of what the source holds. May be called twice."""
+        """Release what the source holds. May be called twice."""

@@ -159,7 +159,7 @@ class Chain:
         return sum(not self.tails.is_among(after, identity) for identity in missing)
 
     def acknowledge(self, generation: int) -> None:
-        """Let go of what lies before; not of the last one, for somebody may yet write into it."""
+        """Release what lies before; not of the last one, for somebody may yet write into it."""
         done = [file for file in self.behind if file.generation < generation]
         if done and done[-1] is self.behind[-1] and done[-1].status().st_nlink:
             done.pop()
@@ -202,7 +202,7 @@ class Chain:
         return max(0, size - read) + sum(later.size() for later in self.next)
 
     def close(self) -> None:
-        """Let go of all files."""
+        """Release all files."""
         close([*self._read(), *self.next])
         self.behind, self.current, self.next = [], None, []
 

@@ -59,17 +59,17 @@ class FileReader:
 
     @property
     def offset(self) -> int:
-        """How many bytes the records that were taken covered."""
+        """Return how many bytes the records that were taken covered."""
         return self._reader.offset
 
     @property
     def line(self) -> int:
-        """How many lines they covered."""
+        """Return how many lines they covered."""
         return self._reader.line
 
     @property
     def end(self) -> int:
-        """How far the file has been read."""
+        """Return how far the file has been read."""
         return self._trace.end
 
     def take(self, limit: int) -> list[Record]:

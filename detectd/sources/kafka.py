@@ -251,7 +251,7 @@ class KafkaSource(Source):
                     self._consumer.seek(place, self._resume[place])
 
     def revoked(self, places: Collection[Place]) -> None:
-        """Let go of these partitions; what was read of them is not ours to commit."""
+        """Release these partitions; what was read of them is not ours to commit."""
         if self._guard:
             self._guard.rebalanced()
         with self._lock:

@@ -134,12 +134,12 @@ class LineSplitter:
 
     @property
     def held(self) -> int:
-        """The bytes that have been fed and are in no cut yet."""
+        """Return the bytes that have been fed and are in no cut yet."""
         return self._open_size + self._kept + self._dropped
 
     @property
     def waits_for_a_quote(self) -> bool:
-        """Whether lines are held because a quoted field is open."""
+        """Return whether lines are held because a quoted field is open."""
         return bool(self._open)
 
     def give_up(self) -> list[Segment | Lines]:

@@ -166,7 +166,7 @@ class OpenFile:
         )
 
     def close(self) -> None:
-        """Let go of the file. May be called twice."""
+        """Release the file. May be called twice."""
         self.file.close()
 
     def _pieces(self, head: int, offset: int) -> tuple[bytes, bytes]:
@@ -177,7 +177,7 @@ class OpenFile:
 
     @contextlib.contextmanager
     def _content(self) -> Iterator[Content]:
-        """Give the content to read here and there, while reading goes on where it was."""
+        """Yield the content to read here and there, while reading goes on where it was."""
         if not self.packed:
             yield Content(self.file, None)
             return

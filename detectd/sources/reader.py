@@ -73,12 +73,12 @@ class Reader:
 
     @property
     def columns(self) -> tuple[str, ...] | None:
-        """The names of the columns; None if there are none, or none yet."""
+        """Return the names of the columns; None if there are none, or none yet."""
         return self.header.columns if self.header else None
 
     @property
     def looks_for_its_header(self) -> bool:
-        """Whether more must be fed to know under which columns the rows stand."""
+        """Return whether more must be fed to know under which columns the rows stand."""
         return self._head is not None
 
     def feed(self, chunk: bytes) -> None:

@@ -61,7 +61,7 @@ class _TooLongError(Exception):
 
 
 def of_configuration(told: list[StatusReply], config: Path) -> list[StatusReply]:
-    """Those that run this configuration, and those that said nothing of use.
+    """Return those that run this configuration, and those that said nothing of use.
 
     Raises DetectdError if none runs it, which names those that run others.
     """

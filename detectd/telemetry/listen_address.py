@@ -59,7 +59,7 @@ class Tcp:
 
     @property
     def loopback(self) -> bool:
-        """Whether only this host reaches it. A name may mean anything."""
+        """Return whether only this host reaches it. A name may mean anything."""
         try:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:

@@ -47,7 +47,7 @@ class Declared(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """The type, as the name and the buckets say it."""
+        """Return the type, as the name and the buckets say it."""
         if self.buckets:
             return "histogram"
         return "counter" if self.name.endswith("_total") else "gauge"

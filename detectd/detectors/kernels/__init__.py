@@ -114,7 +114,7 @@ class Compiled:
 
 
 def compiled(detector: Any) -> Compiled:
-    """The kernel of a fitted PyOD detector.
+    """Return the kernel of a fitted PyOD detector.
 
     Raises Unsupported where there is none; any other exception where its insides are not those
     that are known here.
@@ -128,7 +128,7 @@ def compiled(detector: Any) -> Compiled:
 
 @cache
 def cores() -> int:
-    """How many processors this process may use."""
+    """Return how many processors this process may use."""
     return len(os.sched_getaffinity(0))
 
 

@@ -36,7 +36,7 @@ def blocked(points: Rows, width: int = WIDTH, filler: float = 0.0) -> Rows:
 
 @compiled
 def add_squares(row: Rows, block: Rows, out: Rows) -> None:
-    """The squared distances (width,) from a row (d,) to the points of a block."""
+    """Compute the squared distances (width,) from a row (d,) to the points of a block."""
     features, width = block.shape
     paired = features - features % 2
     out[:] = 0.0

@@ -37,7 +37,8 @@ class Tree(NamedTuple):
 
 
 def take_apart(tree: Any) -> Tree:
-    """The arrays of a fitted KDTree, copied. Raises ValueError where they are not as known here."""
+    """Return the arrays of a fitted KDTree, copied. Raises ValueError where they are not as known
+    here."""
     data, order, nodes, bounds = tree.get_arrays()
     count, leaves = len(nodes), (len(nodes) + 1) // 2
     if bounds.shape != (2, count, data.shape[1]):
@@ -105,7 +106,7 @@ def find_nearest(
 
 @compiled
 def _bounds(row: Rows, first: Rows, second: Rows) -> tuple[float, float]:
-    """The squared distances from a row to two boxes (2, d), 0 within."""
+    """Return the squared distances from a row to two boxes (2, d), 0 within."""
     to_first = to_second = 0.0
     for j in range(row.shape[0]):
         x = row[j]

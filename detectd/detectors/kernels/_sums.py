@@ -16,7 +16,7 @@ BLOCK = 128
 
 @compiled
 def add_up(cells: NDArray[np.float64], width: int) -> float:
-    """The first `width` cells, in the order in which numpy adds a row of up to 128."""
+    """Return the first `width` cells, in the order in which numpy adds a row of up to 128."""
     added = 0.0
     done = 0
     if 8 <= width <= BLOCK:

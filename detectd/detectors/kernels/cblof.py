@@ -74,7 +74,7 @@ def score(rows: Rows, out: Rows, centres: Rows, weights: Rows, large: Flags, err
 def _is_sure(
     size: float, squares: Rows, own: int, near: int, weights: Rows, large: Flags, error: float
 ) -> bool:
-    """Whether squares that are off by up to `error` · max(|x|², square) give the same score.
+    """Return whether squares that are off by up to `error` · max(|x|², square) give the same score.
 
     For a row of a large cluster, the nearest large centre is its own.
     """
@@ -100,7 +100,7 @@ def reference(
     large: Flags,
     error: float,  # noqa: ARG001 - the kernel's
 ) -> Rows:
-    """The same without a compiler."""
+    """Return the same without a compiler."""
     distances = np.sqrt(((rows[:, :, None] - centres) ** 2).sum(axis=1))
     scores: Rows = distances[:, large].min(axis=1) * weights[distances.argmin(axis=1)]
     return scores

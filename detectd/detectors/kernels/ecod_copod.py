@@ -91,7 +91,8 @@ def _count_not_above(row: Rows, columns: Rows, place: NDArray[np.int64]) -> None
 
 @compiled
 def _skew_sign(x: float, moments: Rows, lowest: float, highest: float, n: int) -> float:
-    """The sign of a feature's skewness over its n training values and x; nan where not clear."""
+    """Return the sign of a feature's skewness over its n training values and x; nan where not
+    clear."""
     mean, m2, m3, off = moments[0], moments[1], moments[2], moments[3]
     step = x - mean
     second = m2 + step * step * (n / (n + 1))

@@ -61,7 +61,8 @@ def build(detector: Any) -> Compiled:
 
 
 def _sums(means: Rows, precisions: Rows, kind: str) -> tuple[Rows, Rows, Rows]:
-    """What x and x² are multiplied with (k, d), and the third sum and a common factor (2, k)."""
+    """Return what x and x² are multiplied with (k, d), and the third sum and a common factor (2,
+    k)."""
     if kind == "diag":
         linear, square, factor = means * precisions, precisions, np.ones(len(means))
         third = np.sum(means**2 * precisions, axis=1)
@@ -74,13 +75,13 @@ def _sums(means: Rows, precisions: Rows, kind: str) -> tuple[Rows, Rows, Rows]:
 
 
 def score_rooted(rows: Rows, out: Rows, *parts: Rows) -> None:
-    """The kernel for "full" and "tied", then the plain form for rows that overflow."""
+    """Compute the kernel for "full" and "tied", then the plain form for rows that overflow."""
     if _score_rooted(rows, out, *parts):
         _settle(rows, out, reference_rooted, parts)
 
 
 def score_summed(rows: Rows, out: Rows, *parts: Rows) -> None:
-    """The same for "diag" and "spherical"."""
+    """Compute the same for "diag" and "spherical"."""
     if _score_summed(rows, out, *parts):
         _settle(rows, out, reference_summed, parts)
 
@@ -151,7 +152,7 @@ def _log_sum(densities: Rows, width: int, logs: Rows) -> float:
 
 @np.errstate(over="ignore", invalid="ignore")
 def reference_rooted(rows: Rows, maps: Rows, centres: Rows, logs: Rows) -> Rows:
-    """The same without a compiler."""
+    """Return the same without a compiler."""
     squares = [
         np.square(rows @ root - centre).sum(axis=1)
         for root, centre in zip(maps, centres, strict=True)
@@ -161,7 +162,7 @@ def reference_rooted(rows: Rows, maps: Rows, centres: Rows, logs: Rows) -> Rows:
 
 @np.errstate(over="ignore", invalid="ignore")
 def reference_summed(rows: Rows, linear: Rows, square: Rows, sums: Rows, logs: Rows) -> Rows:
-    """The same without a compiler."""
+    """Return the same without a compiler."""
     first, second = rows @ linear.T, rows**2 @ square.T
     squares = sums[0] - 2.0 * (first * sums[1]) + second * sums[1]
     return -_log_sums(squares, rows.shape[1], logs)

@@ -47,7 +47,7 @@ def build(detector: Any) -> Compiled:
 def score(
     rows: Rows, out: Rows, ends: Rows, scores: Rows, slack: Rows, bins: NDArray[np.int64]
 ) -> None:
-    """The sum over the features, added up in numpy's order so that it has PyOD's bits."""
+    """Compute the sum over the features, added up in numpy's order so that it has PyOD's bits."""
     width = rows.shape[1]
     cells = np.zeros(max(width, 8))
     for i in range(rows.shape[0]):
@@ -68,7 +68,7 @@ def score(
 
 
 def reference(rows: Rows, ends: Rows, scores: Rows, slack: Rows, bins: NDArray[np.int64]) -> Rows:
-    """The same without a compiler, feature by feature."""
+    """Return the same without a compiler, feature by feature."""
     cells = np.empty(rows.shape)
     for j, count in enumerate(bins):
         x = rows[:, j]

@@ -53,7 +53,8 @@ def build(detector: Any) -> Compiled:
 
 
 def _complete(tree: Any, columns: Any, length: Rows, depth: int) -> tuple[Ints, Rows, Rows]:
-    """The features and thresholds (2^depth - 1,) of a tree, and the path lengths (2^depth,)."""
+    """Return the features and thresholds (2^depth - 1,) of a tree, and the path lengths
+    (2^depth,)."""
     leaf = tree.children_left < 0
     own = np.arange(tree.node_count)
     children = np.where(leaf, own, [tree.children_left, tree.children_right]).T
@@ -67,7 +68,7 @@ def _complete(tree: Any, columns: Any, length: Rows, depth: int) -> tuple[Ints, 
 
 
 def _float32_below(thresholds: Rows) -> Floats:
-    """The largest float32 that is not above each: a float32 is ≤ both or above both."""
+    """Return the largest float32 that is not above each: a float32 is ≤ both or above both."""
     with np.errstate(over="ignore"):
         nearest = thresholds.astype(np.float32)
     above = nearest.astype(np.float64) > thresholds
@@ -84,7 +85,7 @@ def score(
     scale: float,
     offset: float,
 ) -> None:
-    """The kernel's lengths to scores, by the operations that scikit-learn and PyOD take."""
+    """Compute the kernel's lengths to scores, by the operations that scikit-learn and PyOD take."""
     _add_lengths(rows, out, feature, threshold, length, depth)
     np.divide(out, -scale, out=out)
     np.power(2.0, out, out=out)
@@ -95,7 +96,8 @@ def score(
 def _add_lengths(
     rows: Rows, out: Rows, feature: Ints, threshold: Floats, length: Rows, depth: int
 ) -> None:
-    """The sum over all trees of each row's path length, added up in the order of the trees."""
+    """Compute the sum over all trees of each row's path length, added up in the order of the
+    trees."""
     width, inner = rows.shape[1], feature.shape[1]
     lanes = np.empty((width, LANES), np.float32)
     node = np.empty(LANES, np.int32)
@@ -125,7 +127,7 @@ def _add_lengths(
 def _length(
     lanes: Floats, feature: Ints, threshold: Floats, length: Rows, depth: int, node: Ints
 ) -> float:
-    """The same for the one row in lane 0, eight trees at a time."""
+    """Return the same for the one row in lane 0, eight trees at a time."""
     trees, inner = feature.shape
     total = 0.0
     for start in range(0, trees, LANES):
@@ -150,7 +152,7 @@ def reference(
     scale: float,
     offset: float,
 ) -> Rows:
-    """The same without a compiler, tree by tree."""
+    """Return the same without a compiler, tree by tree."""
     with np.errstate(over="ignore"):
         narrow = rows.astype(np.float32)
     total = np.zeros(len(rows))

@@ -42,7 +42,7 @@ def build(detector: Any) -> Compiled:
 def score(
     rows: Rows, out: Rows, blocks: Rows, spheres: Rows, centroids: Rows, error: float
 ) -> None:
-    """The kernel, then row by row the samples on one of whose spheres the row lies."""
+    """Compute the kernel, then row by row the samples on one of whose spheres the row lies."""
     from sklearn.metrics import euclidean_distances
 
     if not _score(rows, out, blocks, spheres, error):
@@ -58,7 +58,7 @@ def score(
 
 @compiled
 def _score(rows: Rows, out: Rows, blocks: Rows, spheres: Rows, error: float) -> int:
-    """The scores of the rows, nan for those on a sphere; returns how many those are."""
+    """Return the scores of the rows, nan for those on a sphere; returns how many those are."""
     found = np.empty(spheres.shape[1])
     squares = np.empty(blocks.shape[0] * blocks.shape[2])
     unsure = 0
@@ -98,7 +98,7 @@ def _find(row: Rows, found: Rows, squares: Rows, blocks: Rows, spheres: Rows, er
 
 
 def _smallest(squares: Rows, spheres: Rows) -> Rows:
-    """The same for rows by their squared distances (k, count), by the very comparisons."""
+    """Return the same for rows by their squared distances (k, count), by the very comparisons."""
     radii, ratios = spheres
     holding = np.where(squares <= radii, radii, np.inf)
     found: Rows = np.where(holding.min(axis=1) < np.inf, ratios[holding.argmin(axis=1)], 1.0)
@@ -112,7 +112,7 @@ def reference(
     centroids: Rows,
     error: float,  # noqa: ARG001
 ) -> Rows:
-    """The same without a compiler, sample by sample."""
+    """Return the same without a compiler, sample by sample."""
     scores = np.zeros(len(rows))
     for t, sample in enumerate(centroids):
         with np.errstate(over="ignore"):

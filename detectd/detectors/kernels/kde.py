@@ -92,7 +92,7 @@ def score(
 
 @compiled
 def _bound(row: Rows, corners: Rows, bounds: Rows) -> None:
-    """The squared distances (nodes,) from a row to the boxes."""
+    """Return the squared distances (nodes,) from a row to the boxes."""
     bounds[:] = 0.0
     for j in range(row.shape[0]):
         x = row[j]
@@ -137,7 +137,7 @@ def _sum_up(squares: Rows, least: float, steepness: float) -> float:
 
 @compiled
 def _blur(bounds: Rows, steepness: float, log_sum: float, count: int) -> float:
-    """The most by which scikit-learn's roundings can move the logarithm of the sum.
+    """Return the most by which scikit-learn's roundings can move the logarithm of the sum.
 
     It takes nodes from the nearest on. With one at a squared distance b go up to three additions,
     in logarithms, to or from a bound of up to count · exp(−steepness · b); each is off by up to
@@ -166,7 +166,7 @@ def reference(
     constant: float,
     count: int,  # noqa: ARG001
 ) -> Rows:
-    """The same without a compiler or a tree."""
+    """Return the same without a compiler or a tree."""
     points = blocks.transpose(0, 2, 1).reshape(-1, blocks.shape[1])
     with np.errstate(over="ignore"):
         squares = ((rows[:, None] - points) ** 2).sum(axis=2)

@@ -65,7 +65,8 @@ def _lof(detector: Any) -> Compiled:
 
 
 def _searched(search: Any) -> tuple[Tree, float]:
-    """The tree of a neighbour search, and the error of its squared distances: 0 if a tree's own."""
+    """Return the tree of a neighbour search, and the error of its squared distances: 0 if a tree's
+    own."""
     if search.effective_metric_ != "euclidean":
         raise Unsupported(f"no kernel for the metric {search.effective_metric_!r}")
     if search._fit_method == "kd_tree":  # noqa: SLF001 - the result is held against PyOD
@@ -85,7 +86,7 @@ def _neighbours(count: int, tree: Tree) -> int:
 
 
 def _cost(tree: Tree) -> float:
-    """What half a walk through all leaves takes, in nanoseconds."""
+    """Return what half a walk through all leaves takes, in nanoseconds."""
     return 0.2 * tree.blocks.size
 
 
@@ -170,7 +171,7 @@ def _square(row: Rows) -> float:
 
 @compiled
 def _is_sure(size: float, squares: Rows, near: Ints, reach: Rows, error: float) -> bool:
-    """Whether distances that are off by `error` give the same neighbours and reachabilities.
+    """Return whether distances that are off by `error` give the same neighbours and reachabilities.
 
     `squares` is a heap of one more than the neighbours, who are all but the first, and `size` is
     |x|²; so the squares are off by up to error · max(|x|², square).
@@ -194,7 +195,7 @@ def reference_knn(
     method: int,
     error: float,  # noqa: ARG001
 ) -> Rows:
-    """The same without a compiler or a tree."""
+    """Return the same without a compiler or a tree."""
     found, _ = _nearest(rows, blocks, places, count)
     if method == LARGEST:
         return found[:, -1]
@@ -211,7 +212,7 @@ def reference_lof(
     training: Rows,
     error: float,  # noqa: ARG001
 ) -> Rows:
-    """The same without a compiler or a tree."""
+    """Return the same without a compiler or a tree."""
     found, near = _nearest(rows, blocks, places, count)
     reach = np.maximum(found, training[0, near]).mean(axis=1)
     ratios = training[1, near] * (reach + 1e-10)[:, None]
@@ -220,7 +221,7 @@ def reference_lof(
 
 
 def _nearest(rows: Rows, blocks: Rows, places: Ints, count: int) -> tuple[Rows, Ints]:
-    """The distances to the nearest rows, in order, and their places: (k, count) each."""
+    """Return the distances to the nearest rows, in order, and their places: (k, count) each."""
     points, order = blocks.transpose(0, 2, 1).reshape(-1, blocks.shape[1]), places.ravel()
     with np.errstate(over="ignore"):
         found = np.array([np.sqrt(((points - row) ** 2).sum(axis=1)) for row in rows])

@@ -58,20 +58,21 @@ def build(detector: Any) -> Compiled:
 
 
 def _evenly_spaced(limit: Rows) -> bool:
-    """Whether the edges are where `_frames` takes them to be."""
+    """Return whether the edges are where `_frames` takes them to be."""
     even = np.linspace(limit[0], limit[-1], len(limit))
     return bool(np.abs(limit - even).max() <= ROUNDINGS / 4 * np.abs(even).max())
 
 
 def _sparse(projections: Rows) -> tuple[Rows, Ints]:
-    """The weights (cuts, m) that are not zero and their columns, in the order of the columns."""
+    """Return the weights (cuts, m) that are not zero and their columns, in the order of the
+    columns."""
     most = max(1, int(np.count_nonzero(projections, axis=1).max()))
     columns = np.sort(np.argsort(projections == 0, axis=1, kind="stable")[:, :most], axis=1)
     return np.take_along_axis(projections, columns, axis=1), columns
 
 
 def _frames(low: Rows, high: Rows, bins: Ints, terms: int) -> Rows:
-    """What takes a projection x to its place among the bins: (cuts, 5).
+    """Return what takes a projection x to its place among the bins: (cuts, 5).
 
     The place is x·scale + shift, of which the integer is the bin: 0 up to the lowest edge, 1 up
     to the next. It is off by up to blur + Σ|terms of x|·smear. The last of all is the highest
@@ -95,7 +96,7 @@ def score(
     ends: Rows,
     projections: Rows,
 ) -> None:
-    """The kernel, then row by row the few that have a projection on an edge."""
+    """Compute the kernel, then row by row the few that have a projection on an edge."""
     if not _add_depths(rows, out, weights, columns, frames, depths, ends):
         return
     bins = np.empty(len(weights), dtype=np.int64)
@@ -112,7 +113,8 @@ def score(
 def _add_depths(
     rows: Rows, out: Rows, weights: Rows, columns: Ints, frames: Rows, depths: Rows, ends: Rows
 ) -> int:
-    """The scores of the rows, NaN for those that are not sure; returns how many those are."""
+    """Return the scores of the rows, NaN for those that are not sure; returns how many those
+    are."""
     full = rows.shape[0] - rows.shape[0] % LANES
     _go_abreast(rows[:full], out, weights, columns, frames, depths)
     bins = np.empty(weights.shape[0], np.int64)
@@ -129,7 +131,7 @@ def _add_depths(
 def _go_abreast(
     rows: Rows, out: Rows, weights: Rows, columns: Ints, frames: Rows, depths: Rows
 ) -> None:
-    """The scores of a multiple of LANES rows, so many at a time; NaN where not sure."""
+    """Compute the scores of a multiple of LANES rows, so many at a time; NaN where not sure."""
     lanes = np.empty((rows.shape[1], LANES))
     x, size, total = np.empty(LANES), np.empty(LANES), np.empty(LANES)
     for start in range(0, rows.shape[0], LANES):
@@ -154,7 +156,8 @@ def _go_abreast(
 def _find_bins(
     row: Rows, bins: Ints, weights: Rows, columns: Ints, frames: Rows, depths: Rows, ends: Rows
 ) -> None:
-    """The bin of each projection of one row; a product alone is rounded the same everywhere."""
+    """Compute the bin of each projection of one row; a product alone is rounded the same
+    everywhere."""
     for cut in range(weights.shape[0]):
         x = size = 0.0
         for k in range(weights.shape[1]):
@@ -168,7 +171,8 @@ def _find_bins(
 
 @compiled
 def _bin(x: float, size: float, frame: Rows, columns: int) -> int:
-    """The bin of a projection, or the last column where another rounding may give another."""
+    """Return the bin of a projection, or the last column where another rounding may give
+    another."""
     place = x * frame[0] + frame[1]
     if not place < frame[4]:  # nor is nan, which no integer stands for
         place = frame[4]
@@ -181,7 +185,7 @@ def _bin(x: float, size: float, frame: Rows, columns: int) -> int:
 
 @compiled
 def _total(bins: Ints, depths: Rows) -> float:
-    """The sum over the projections, in their order as in PyOD."""
+    """Return the sum over the projections, in their order as in PyOD."""
     total = 0.0
     for cut in range(len(bins)):
         total += depths[cut, bins[cut]]
@@ -189,7 +193,7 @@ def _total(bins: Ints, depths: Rows) -> float:
 
 
 def reference(rows: Rows, *parts: Any) -> Rows:
-    """The same without a compiler, each row in products of its own."""
+    """Return the same without a compiler, each row in products of its own."""
     depths, ends, projections = parts[3:]
     scores = np.zeros(len(rows))
     with np.errstate(over="ignore", invalid="ignore"):

@@ -57,7 +57,7 @@ def score(
 
 
 def reference(rows: Rows, blocks: Rows, weights: Rows, gamma: float, intercept: float) -> Rows:
-    """The same without a compiler."""
+    """Return the same without a compiler."""
     vectors = blocks.transpose(0, 2, 1).reshape(-1, blocks.shape[1])
     with np.errstate(over="ignore"):
         squares = ((rows[:, None] - vectors) ** 2).sum(axis=2)

@@ -103,7 +103,8 @@ def squared_mahalanobis(rows: Rows, out: Rows, location: Rows, precision: Rows) 
 
 @compiled
 def _dot(a: Rows, b: Rows) -> float:
-    """The sum of the products in SciPy's order: the even ones, the odd ones, and what is left."""
+    """Return the sum of the products in SciPy's order: the even ones, the odd ones, and what is
+    left."""
     even = odd = 0.0
     for j in range(0, len(a) - 1, 2):
         even += a[j] * b[j]
@@ -112,7 +113,7 @@ def _dot(a: Rows, b: Rows) -> float:
 
 
 def reference_pca(rows: Rows, centre: Rows, scale: Rows, axes: Rows, shares: Rows) -> Rows:
-    """The same without a compiler."""
+    """Return the same without a compiler."""
     with np.errstate(over="ignore"):
         z = (rows - centre) / scale
         squares = (z[:, :, None] - axes) ** 2
@@ -121,7 +122,7 @@ def reference_pca(rows: Rows, centre: Rows, scale: Rows, axes: Rows, shares: Row
 
 
 def reference_mcd(rows: Rows, location: Rows, precision: Rows) -> Rows:
-    """The same without a compiler."""
+    """Return the same without a compiler."""
     with np.errstate(over="ignore", invalid="ignore"):
         steps = rows - location
         total: Rows = np.sqrt(np.einsum("ij,jc,ic->i", steps, precision, steps)) ** 2

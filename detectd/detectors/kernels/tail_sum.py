@@ -27,7 +27,7 @@ def build(detector: Any) -> Compiled:
 
 @compiled
 def score(rows: Rows, out: Rows, weights: Rows, maximum: Flags, lift: float) -> None:
-    """The weighted sum of the columns, or what a column with a maximum has beyond it."""
+    """Compute the weighted sum of the columns, or what a column with a maximum has beyond it."""
     for i in range(rows.shape[0]):
         total = most = 0.0
         for j in range(rows.shape[1]):

@@ -61,7 +61,7 @@ def numbers(state: State, side: int) -> Any:
 
 @compiled
 def reaching(values: Any, length: int, v: float) -> int:
-    """How many of a tail's values reach v."""
+    """Return how many of a tail's values reach v."""
     low, high = 0, length
     while low < high:
         middle = (low + high) // 2

@@ -24,19 +24,19 @@ LN_10 = math.log(10.0)
 
 @compiled
 def extremes(m: float) -> int:
-    """How many of m values make a tail."""
+    """Return how many of m values make a tail."""
     return int(min(EXTREMES, m // SHARE))
 
 
 @compiled
 def by_rank(above: float, m: float) -> float:
-    """The surprise of a value that `above` of m earlier ones reach."""
+    """Return the surprise of a value that `above` of m earlier ones reach."""
     return -math.log10((above + 1.0) / (m + 1.0))
 
 
 @compiled
 def beyond(excess: float, mean: float, count: int, m: float) -> float:
-    """The surprise of a value `excess` > 0 beyond the edge of a tail of `count` values.
+    """Return the surprise of a value `excess` > 0 beyond the edge of a tail of `count` values.
 
     A tail without any excess has no unit to measure by, so the rank must do.
     """

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def rarity_words(params: Sequence[float]) -> int:
-    """The number of events, and the params[0] most frequent values, each with its number."""
+    """Return the number of events, and the params[0] most frequent values, each with its number."""
     return 1 + 2 * int(params[0])
 
 
@@ -47,7 +47,7 @@ def rarity(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) ->
 
 @compiled
 def _find(values: Floats, numbers: Floats, k: int, x: float) -> tuple[int, int]:
-    """The place of x, or the one that it would take, and how many values are known."""
+    """Return the place of x, or the one that it would take, and how many values are known."""
     least, known, found = 0, 0, -1
     for i in range(k):
         if numbers[i] > 0.0:

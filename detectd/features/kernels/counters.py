@@ -20,13 +20,13 @@ EMPTY, VALUE, RATE = 0.0, 1.0, 2.0
 
 
 def rate_words(params: Sequence[float]) -> int:  # noqa: ARG001
-    """What there is, a value, its time and the last rate."""
+    """Return what there is, a value, its time and the last rate."""
     return 4
 
 
 @compiled
 def rate(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:  # noqa: ARG001
-    """The increase of a counter per second since the event before; NaN until there is one.
+    """Compute the increase of a counter per second since the event before; NaN until there is one.
 
     A value below the one before means that the counter began again at zero. Further events at one
     time have the rate of the first. After a step of the clock backwards the rate is unknown once.
@@ -50,13 +50,13 @@ def rate(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> N
 
 
 def gap_words(params: Sequence[float]) -> int:  # noqa: ARG001
-    """Whether there was an event, the latest time, and whether the last event was late."""
+    """Return whether there was an event, the latest time, and whether the last event was late."""
     return 3
 
 
 @compiled
 def gap(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:  # noqa: ARG001
-    """Seconds from the key's latest event to this one; NaN for the first, 0 for a late one.
+    """Compute seconds from the key's latest event to this one; NaN for the first, 0 for a late one.
 
     A late event does not move the latest time, two in a row do: a clock was set back.
     """

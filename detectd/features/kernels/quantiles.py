@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 def sorted_words(params: Sequence[float]) -> int:
-    """The number of values, the last k = params[0], and the same in order of size."""
+    """Return the number of values, the last k = params[0], and the same in order of size."""
     return 1 + 2 * int(params[0])
 
 
 @compiled
 def place_of(ordered: Floats, n: int, x: float) -> int:
-    """How many of the first n values, in order of size, are smaller than x."""
+    """Return how many of the first n values, in order of size, are smaller than x."""
     low, high = 0, n
     while low < high:
         middle = (low + high) // 2
@@ -56,7 +56,7 @@ def put_sorted(state: Floats, x: float, k: int) -> int:
 
 @compiled
 def quantile_of(ordered: Floats, n: int, q: float) -> float:
-    """The quantile q of the first n values in order of size, linear between two of them."""
+    """Return the quantile q of the first n values in order of size, linear between two of them."""
     at = q * (n - 1)
     low = min(int(at), n - 1)
     part = at - low
@@ -67,7 +67,8 @@ def quantile_of(ordered: Floats, n: int, q: float) -> float:
 
 @compiled
 def quantile(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:  # noqa: ARG001
-    """The quantile q = params[1] of the last k = params[0] values, linear between two of them."""
+    """Compute the quantile q = params[1] of the last k = params[0] values, linear between two of
+    them."""
     out[0] = math.nan
     if math.isnan(x):
         return

@@ -25,13 +25,14 @@ ROUNDING = 1e-12
 
 
 def ewma_words(params: Sequence[float]) -> int:  # noqa: ARG001
-    """The sum of the weights, the average and the latest time."""
+    """Return the sum of the weights, the average and the latest time."""
     return 3
 
 
 @compiled
 def ewma(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:  # noqa: ARG001
-    """The average of all values, each of half the weight of the one params[0] values later."""
+    """Compute the average of all values, each of half the weight of the one params[0] values
+    later."""
     out[0] = math.nan
     if math.isnan(x):
         return
@@ -41,7 +42,7 @@ def ewma(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> N
 
 @compiled
 def ewma_by_time(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:
-    """The average of all values, each of half the weight of one params[0] ms later.
+    """Compute the average of all values, each of half the weight of one params[0] ms later.
 
     Between a late event and the one before it no time has passed.
     """
@@ -60,13 +61,14 @@ def _average(state: Floats, x: float, kept: float) -> None:
 
 
 def zscore_words(params: Sequence[float]) -> int:
-    """The number of values, the last k = params[0], and the same in order of size."""
+    """Return the number of values, the last k = params[0], and the same in order of size."""
     return 1 + 2 * int(params[0])
 
 
 @compiled
 def zscore(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:  # noqa: ARG001
-    """How many standard deviations x is from the centre of the k = params[0] values before it.
+    """Compute how many standard deviations x is from the centre of the k = params[0] values before
+    it.
 
     By their median and median absolute deviation if params[1], else by their mean and standard
     deviation; NaN until there are two. At most ±100, also if all of them are equal and x is not.
@@ -99,7 +101,8 @@ def _standardised(x: float, centre: float, scale: float) -> float:
 
 @compiled
 def _median_deviation(ordered: Floats, n: int, centre: float) -> float:
-    """The median distance from the centre: values in order of size are taken from the inside."""
+    """Return the median distance from the centre: values in order of size are taken from the
+    inside."""
     high = place_of(ordered, n, centre)
     low = high - 1
     here, before = 0.0, 0.0
@@ -117,7 +120,7 @@ def _median_deviation(ordered: Floats, n: int, centre: float) -> float:
 
 @compiled
 def _moments(ordered: Floats, n: int) -> tuple[float, float]:
-    """The mean and the sample standard deviation (n − 1) of the first n values."""
+    """Return the mean and the sample standard deviation (n − 1) of the first n values."""
     total = 0.0
     for i in range(n):
         total += ordered[i]
