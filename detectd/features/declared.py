@@ -25,14 +25,14 @@ EPOCH_WEEKDAY = 3
 
 
 class Part(NamedTuple):
-    """A column of a function with several."""
+    """One column of a function that has several."""
 
     ending: str
     weight: Weight
 
 
 class Kind(NamedTuple):
-    """A function of the event's time: where on its cycle an event is, and what that means."""
+    """A function of the event's time: its phase in a cycle, and a description."""
 
     turn: Callable[[Floats], Floats]
     meaning: str
@@ -58,7 +58,7 @@ FUNCTIONS = {
 class Function:
     """A function of the event's time, as declared: two columns, so that 23:59 is next to 00:00.
 
-    Of local time if it names a `zone`, else of UTC.
+    It uses local time if it names a `zone`, UTC otherwise.
     """
 
     fn: str
@@ -72,7 +72,7 @@ class Function:
 
     @property
     def meaning(self) -> str:
-        """Return what it is, in words."""
+        """Return its meaning in words."""
         return FUNCTIONS[self.fn].meaning.format(zone=self.zone or "UTC")
 
     def values(self, times_ms: Floats) -> Floats:
@@ -93,10 +93,10 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """A function of what came before with the same key, as declared.
+    """A function of earlier events with the same key, as declared.
 
     `params` are those that differ from their defaults, by name. It has a column for each of
-    `parts`: the ending of its name (none if it is empty) and its weight in a weighted sum.
+    `parts`: the suffix of its name (empty for none) and its weight in a weighted sum.
     """
 
     fn: str

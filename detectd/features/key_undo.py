@@ -1,4 +1,4 @@
-"""Rows as they were at the last commit, of those that have been written since. Pure."""
+"""Copies, as of the last commit, of rows that were written since. Pure."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class RowCopies:
         return bool(self._slots)
 
     def put_back(self, rows: Floats) -> None:
-        """Write all copies into the rows, and drop them."""
+        """Restore all copies into the rows, and drop them."""
         for slots, copies in self:
             rows[slots] = copies
         self.clear()

@@ -1,4 +1,4 @@
-"""What features read of an event: numbers, categories, the time. Pure."""
+"""The inputs that features read from an event: numbers, categories, the time. Pure."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def fields(declared: Sequence[Declared]) -> Reads:
 
 
 def source(declared: Declared) -> tuple[str, str | None]:
-    """Return a feature's label, and the field that it is of, if any."""
+    """Return a feature's label, and its field, if any."""
     if isinstance(declared, str):
         return declared, declared
     return declared.label, declared.of if isinstance(declared, History) else None
@@ -45,5 +45,5 @@ def needs_time(declared: Declared) -> bool:
 
 
 def remembers(declared: Sequence[Declared]) -> bool:
-    """Return whether any feature is of what came before with the same key."""
+    """Return whether any feature depends on earlier events with the same key."""
     return any(isinstance(each, History) for each in declared)

@@ -1,8 +1,8 @@
-"""Windows of event time, each of 60 slices, and so of a fixed size whatever the rate of events.
+"""Windows of event time, each of 60 slices, so that their size does not depend on the event rate.
 
-A window of length w reaches from the slice of the event back over 60 slices of w/60: it holds the
-events of between 59/60 w and w. A late event counts in the slice of its own time and sees the
-window that ended then. If a clock is set back, or was ahead once, its slices make room one by one.
+A window of length w spans the event's slice and the 59 before it, of w/60 each: it holds the events
+of between 59/60 w and w. A late event counts in the slice of its own time and sees the window that
+ended then. If a clock was ahead and is set back, its slices are replaced one by one.
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ SLICES = 60
 
 
 def count_words(params: Sequence[float]) -> int:  # noqa: ARG001
-    """Return each slice's stamp and number of events."""
+    """Return the size of each slice's stamp and number of events."""
     return 2 * SLICES
 
 
 def extreme_words(params: Sequence[float]) -> int:  # noqa: ARG001
-    """Return each slice's stamp and extreme value."""
+    """Return the size of each slice's stamp and extreme value."""
     return 2 * SLICES
 
 
 def mean_words(params: Sequence[float]) -> int:  # noqa: ARG001
-    """Return each slice's stamp, number of values and sum."""
+    """Return the size of each slice's stamp, number of values and sum."""
     return 3 * SLICES
 
 
 def std_words(params: Sequence[float]) -> int:  # noqa: ARG001
-    """Return each slice's stamp, number of values, mean and sum of squared deviations."""
+    """Return the size of each slice's stamp, number of values, mean and sum of squared
+    deviations."""
     return 4 * SLICES
 
 
 @compiled
 def _slice(state: Floats, t_ms: float, window_ms: float) -> tuple[int, float, bool]:
-    """Return the slice of the time, its stamp (zero: empty), and whether it has just been
-    emptied."""
+    """Return the slice of the time, its stamp (zero: empty), and whether it was just emptied."""
     stamp = math.floor(t_ms / (window_ms / SLICES)) + 1.0
     place = int(stamp) % SLICES
     if state[place] != stamp:
