@@ -1,4 +1,4 @@
-"""A candidate that scores along without being heard, so that two models can be compared."""
+"""Shadow mode: a candidate scores the same events, and only its counts are used."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Shadow:
-    """Counts how a candidate judges what the model that answers, version `champion`, judges."""
+    """Compare the verdicts of a candidate with those of the active model, version `champion`."""
 
     def __init__(self, candidate: Serving, champion: str) -> None:
         self.candidate = candidate
@@ -33,7 +33,7 @@ class Shadow:
         self.rollback()
 
     def see(self, scored: ScoredBatch) -> None:
-        """Let the candidate judge the rows of a batch."""
+        """Score the rows of a batch with the candidate."""
         ours = np.where(np.isfinite(scored.scores), scored.found.verdict, NOT_FINITE)
         theirs = verdicts(self.candidate.judge, scored.rows)
         self._seen = self._seen + compared(ours, theirs).counts
@@ -51,7 +51,7 @@ class Shadow:
         self._seen = self._counts
 
     def report(self) -> dict[str, Any]:
-        """For the store: which candidate, and how it judges."""
+        """Return the candidate and the comparison, for the store."""
         return {"candidate": self.version, "agreement": Agreement(self._counts).as_dict()}
 
     def _between(self) -> list[str]:
