@@ -25,7 +25,7 @@ MAGIC = b"dkey"
 FRAME = struct.Struct("<4sII")
 # Partition bytes, keys, words, removed keys; then the counters.
 HEAD = struct.Struct("<IIIIqdqqdqq")
-# The larger word counts are stored in the wider type.
+# Rows of up to this many words have 16-bit word numbers.
 SHORT_ROW = 1 << 16
 
 
