@@ -1,10 +1,10 @@
 """The service: wires source, scoring engine and sink, and runs the loop between them.
 
-open      where the last commit left the stream
-turn      read, answer, commit: one batch, in one visible block
-again     partitions went to another member, or a warm-up held records back: read again what is left
-reload    at SIGHUP: other settings between two batches, all of them or none
-recover   a broker is away: close both ends, and open them again when it is back
+open      resume where the last commit left the stream
+turn      read, score, commit: one batch, in one visible block
+again     partitions were revoked, or a warm-up held records back: read again what is not committed
+reload    on SIGHUP: apply other settings between two batches, all of them or none
+recover   a broker is unavailable: close source and sink, and reopen them when it is back
 stop      at a signal or at the end of a bounded source, between two batches
 """
 

@@ -94,7 +94,7 @@ class Compiled:
         out = np.empty(len(rows))
         left = self._share_out(rows, out)
         if left and self.others is not None:
-            # Here rather than around the kernel: `quiet` is not per thread for PyOD's own state.
+            # In this thread, not in the kernel's: `quiet` admits one thread at a time.
             places = np.flatnonzero(np.isnan(out))
             out[places] = self.others.score(rows[places])
         return out
