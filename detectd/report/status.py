@@ -1,4 +1,4 @@
-"""A running service for a person at a terminal: what `/status` says, in a screenful."""
+"""Render `/status` of a running service for a terminal."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from detectd.report.wording import abstention_sentence, reach_sentence, since, s
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# This many partitions are named; of more, those with the largest lag.
+# How many partitions are named, those with the largest lag.
 NAMED = 4
 
-# And this many of the keys with the most anomalies.
+# How many of the keys with the most anomalies are named.
 KEYS_NAMED = 5
 KEY_WIDTH = 24
 
@@ -107,8 +107,7 @@ def _anomalies(anomalies: dict[str, Any] | None, seen: dict[str, Any]) -> Iterat
 
 
 def _keys(keys: dict[str, Any] | None) -> Iterator[tuple[str, str]]:
-    """Return how many are remembered, and what became of others. Older services say nothing of
-    keys."""
+    """Return the number of remembered keys, and the other counts. Older services report no keys."""
     if not keys:
         return
     evicted = f"; {keys['evicted']:,} made room for others" if keys["evicted"] else ""

@@ -34,7 +34,7 @@ def _feature(given: Any) -> Declared:
     return given
 
 
-# No plain union: each side's mistakes would be reported.
+# Not a plain union: it would report the errors of each alternative.
 Feature = Annotated[
     Any,
     PlainValidator(_feature),
@@ -55,7 +55,7 @@ def _key(given: Any) -> str | tuple[str, ...]:
     return given if isinstance(given, str) else tuple(names)
 
 
-# A name, or several: the key is what the event has of all of them.
+# One name or several: the key consists of the values of all of them.
 Key = Annotated[
     str | tuple[str, ...],
     PlainValidator(_key, json_schema_input_type=Name | Annotated[list[Name], Field(min_length=1)]),
@@ -72,8 +72,7 @@ def _max_missing(given: Any) -> int | float:
     return given  # type: ignore[no-any-return]
 
 
-# How many features of an event may be missing.
-# No plain union: each side's mistakes would be reported.
+# The maximum number or share of missing features.
 MaxMissing = Annotated[
     int | float,
     BeforeValidator(
