@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import argparse
     from pathlib import Path
 
-# What is imported here is imported before a signal is heeded.
+# Imports here run before signals are handled.
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -32,14 +32,14 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _begin(*, serves: bool) -> None:
-    """Heed the signals that a service may get at once, and see to it that text is UTF-8."""
+    """Handle early signals, and make sure that text is UTF-8."""
     from detectd import signals
     from detectd.commands.standard_streams import is_utf8, start_again_in_utf8
     from detectd.filesystem import umask
 
     if not is_utf8():
         if serves:
-            signals.ignore_hangups()  # no loss: the configuration is read afterwards
+            signals.ignore_hangups()  # safe: the configuration is read afterwards
         start_again_in_utf8()
     umask.restrict()
     if serves:
@@ -59,7 +59,7 @@ def _run(arguments: argparse.Namespace) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
-    except BrokenPipeError:  # The reader of our output has gone.
+    except BrokenPipeError:  # the reader of the output is gone
         return 1
     except OSError as failed:
         explained = located(failed)
@@ -112,7 +112,7 @@ def _complain(error: Exception, debug: bool, config: Path | None = None) -> None
 
 
 def _located(line: str, config: Path | None) -> str:
-    """Return a line that begins with a key gets the name of the file in which it is set."""
+    """Return a line that begins with a key, prefixed by the name of the file in which it is set."""
     from detectd.settings import Settings
 
     section = line.split(":", maxsplit=1)[0].split(".", maxsplit=1)[0]

@@ -1,4 +1,4 @@
-"""Where the configuration is, unless --config names it."""
+"""The default location of the configuration."""
 
 from __future__ import annotations
 

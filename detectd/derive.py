@@ -1,7 +1,7 @@
-"""From settings to values: what each part is given by configuration, without making the part.
+"""Derive the values that each part needs from the settings.
 
-Imports inside functions are of modules that import SciPy or Numba, which commands such as
-`detectd models` need not wait for.
+Modules that import SciPy or Numba are imported inside functions, since commands such as `detectd
+models` do not need them.
 """
 
 from __future__ import annotations
@@ -32,10 +32,11 @@ if TYPE_CHECKING:
     from detectd.rejection.promise import Terms
     from detectd.settings import Settings
 
-# What a refit takes at least if the warm-up is a span of time, and the window is large enough.
+# The least rows of a refit if the warm-up is a span of time and the window is large enough.
 REFIT_ROWS = 2_000
 
-# What detectors that measure distances get, if nothing is said: training rows may hold anomalies.
+# The default scaling for detectors that measure distances, since training rows may contain
+# anomalies.
 AUTO_SCALE: Scale = "robust"
 
 
@@ -63,9 +64,9 @@ def _max_missing(asked: float | None, features: int) -> int | None:
 
 
 def feature_state(settings: Settings, *, told: bool = False) -> FeatureState:
-    """Return what calculates features with a memory, of keys of which nothing is known yet.
+    """Return the calculator of features with a memory, without any key.
 
-    With `told` it looks for keys that fall silent, too.
+    With `told` it also detects silent keys.
     """
     from detectd.features.program import compiled_program
     from detectd.features.state import FeatureState, KeyBounds
@@ -94,14 +95,14 @@ def csv_format(settings: Settings) -> CsvFormat:
 
 
 def event_fingerprint(settings: Settings) -> str:
-    """Sixteen digits that change when events are read in another way."""
+    """Return sixteen hexadecimal digits that change when events are parsed differently."""
     parts = (settings.event, settings.source.csv)
     text = "".join(part.model_dump_json(exclude_defaults=True) for part in parts)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _detector_params(settings: Settings) -> dict[str, Any]:
-    """Return the detector's arguments. TailSum takes its weights from the features, if not here."""
+    """Return the detector's arguments. By default TailSum takes its weights from the features."""
     params = settings.detector.params
     if settings.detector.name != "TailSum":
         return params
@@ -109,7 +110,7 @@ def _detector_params(settings: Settings) -> dict[str, Any]:
 
 
 def _order(settings: Settings) -> Literal["random", "time"]:
-    """Which rows calibrate: the last ones if rows depend on those before them."""
+    """Return the split of calibration rows: the last ones if rows depend on earlier ones."""
     order = settings.calibration.order
     if order == "auto":
         return "time" if remembers(settings.event.declared) else "random"
@@ -125,7 +126,7 @@ def _scale(settings: Settings) -> Scale:
 
 
 def recipe(settings: Settings) -> Recipe:
-    """Return what training rows become."""
+    """Return the recipe for training."""
     detector, calibration = settings.detector, settings.calibration
     return Recipe(
         detector=detector.name,
@@ -142,9 +143,9 @@ def recipe(settings: Settings) -> Recipe:
 
 
 def terms(settings: Settings, model: Model | None = None) -> Terms:
-    """Return what the operator asks of the rejector. A rejection costs γ unless said otherwise.
+    """Return the operator's terms for the rejector. By default a rejection costs γ.
 
-    Raises ConfigError if γ is left to a model and there is none.
+    Raise ConfigError if γ comes from a model and there is none.
     """
     from detectd.rejection import Costs
     from detectd.rejection.promise import Terms
@@ -169,8 +170,7 @@ def terms(settings: Settings, model: Model | None = None) -> Terms:
 
 
 def warmup_goal(settings: Settings) -> Goal:
-    """Return what a warm-up collects. Raises DetectdError if so few rows could not train a
-    model."""
+    """Return the goal of a warm-up. Raise DetectdError if so few rows could not train a model."""
     from detectd.models.collection import Goal
     from detectd.models.training import fewest_rows
 
@@ -182,7 +182,7 @@ def warmup_goal(settings: Settings) -> Goal:
 
 
 def refit_rows(settings: Settings) -> int:
-    """Return how many rows a refit takes at least. Raises DetectdError if none could be trained."""
+    """Return the minimum number of rows of a refit. Raise DetectdError if none could be trained."""
     from detectd.models.training import fewest_rows
 
     asked = settings.training
@@ -193,7 +193,7 @@ def refit_rows(settings: Settings) -> int:
 
 
 def serving_options(settings: Settings) -> ServingOptions:
-    """Under what a model answers."""
+    """Return the options for serving a model."""
     from detectd.models.serving import ServingOptions
 
     return ServingOptions(
@@ -206,7 +206,7 @@ def serving_options(settings: Settings) -> ServingOptions:
 
 
 def trainer_limits(settings: Settings, *, gives_way: bool = True) -> Limits:
-    """Return what a training beside the loop may take."""
+    """Return the resource limits of a training beside the loop."""
     from detectd.models.trainer_process import Limits
 
     asked = settings.training
@@ -214,16 +214,17 @@ def trainer_limits(settings: Settings, *, gives_way: bool = True) -> Limits:
 
 
 def require_detector(settings: Settings) -> None:
-    """Raise ConfigError if there is no such detector, or none with such parameters."""
+    """Raise ConfigError if the detector or one of its parameters is unknown."""
     detector = settings.detector
     find(detector.name)
     params = _detector_params(settings)
-    if params:  # Only then is PyOD needed, and PyOD is slow to import.
+    if params:  # only this needs PyOD, which is slow to import
         try_params(detector.name, params, len(settings.event.columns))
 
 
 def require_trainable_warmup(settings: Settings) -> None:
-    """Raise ConfigError if so few events, however good, could not train a model."""
+    """Raise ConfigError if the warm-up has too few events to train a model, however good they
+    are."""
     from detectd.models.training import require_rows
 
     training = settings.training
@@ -235,25 +236,25 @@ def require_trainable_warmup(settings: Settings) -> None:
 
 
 def output_topics(settings: Settings) -> dict[Topic, str]:
-    """Return the outputs that are written, and their names on Kafka."""
+    """Return the outputs that are written, with their Kafka topics."""
     names = {topic: getattr(settings.topics, topic) for topic in Topic}
     return {topic: name for topic, name in names.items() if name is not None}
 
 
 def keeps_keys(settings: Settings) -> bool:
-    """Return whether anything is remembered of keys: for features, or to see that they stop."""
+    """Return whether there is state of keys: for features, or to detect silence."""
     return remembers(settings.event.declared) or settings.keys.silent_after is not None
 
 
 def keys_topic(settings: Settings) -> str | None:
-    """Return the topic with what is remembered of keys; None if nothing is, or in a file."""
+    """Return the topic for the state of keys; None if there is none, or it is in a file."""
     if settings.source.kind == "kafka" == settings.sink.kind:
         return settings.topics.keys if keeps_keys(settings) else None
     return None
 
 
 def key_record_bytes(settings: Settings) -> int:
-    """How many bytes the state of a key takes at most, as a record of `keys_topic`."""
+    """Return the maximum bytes of a key's state as a record of `keys_topic`."""
     from detectd.features.key_rows import HEADER_WORDS
     from detectd.features.program import compiled_program
 
@@ -262,19 +263,19 @@ def key_record_bytes(settings: Settings) -> int:
 
 
 def delivery(settings: Settings) -> str:
-    """Return what the pair of source and sink guarantees."""
+    """Return the delivery guarantee of source and sink."""
     kinds = settings.source.kind, settings.sink.kind
     return guarantee(*kinds, transactional=transactional(settings))
 
 
 def source_name(settings: Settings) -> str:
-    """Return what a source without partitions is called; empty for one that has some."""
+    """Return the name of a source without partitions; empty for one with partitions."""
     names = {"file": str(settings.source.path), "stdin": "stdin", "kafka": ""}
     return names[settings.source.kind]
 
 
 def watchdog_seconds(settings: Settings) -> float:
-    """Return how long a turn may take: by then it has read, answered and committed."""
+    """Return the maximum seconds of one turn of the loop: reading, scoring and committing."""
     answering = settings.kafka.max_poll_interval_seconds / 4
     committing = settings.kafka.transaction_timeout_seconds
     return settings.source.batch_seconds + answering + committing + 60
@@ -286,7 +287,7 @@ def transactional(settings: Settings) -> bool:
 
 
 def commit_stream(settings: Settings, client: KafkaClient | None) -> str:
-    """Return a name for the commits that a process makes, which a restarted one goes on with."""
+    """Return a name for this process's commits that is the same after a restart."""
     if settings.sink.kind == "file":
         assert settings.sink.directory is not None
         return f"file {settings.sink.directory.absolute()}"
@@ -296,8 +297,7 @@ def commit_stream(settings: Settings, client: KafkaClient | None) -> str:
 
 
 def stream(settings: Settings) -> str:
-    """Return a name for what is answered: on Kafka by all members of a group, else by one
-    process."""
+    """Return a name for the stream: per consumer group on Kafka, per process otherwise."""
     if settings.source.kind == "kafka":
         topics = ",".join(sorted(settings.source.topics))
         return f"kafka group {settings.kafka.group_id} of {topics}"
@@ -307,6 +307,6 @@ def stream(settings: Settings) -> str:
 
 
 def copies(settings: Settings) -> int:
-    """Return how many times its bytes an event may occupy, apart from what a row of CSV is known
-    to."""
+    """Return the memory of an event as a multiple of its bytes, apart from the known extra of CSV
+    rows."""
     return memory_budget.AVRO_COPIES if settings.source.format == "avro" else 1

@@ -1,7 +1,7 @@
-"""The failures that end a command, split by whose fault they are.
+"""The failures that end a command, by cause.
 
-Each message is one line that says what, where and how to fix it; the command line prints it and
-exits with the class's code.
+Each message is one line: what, where, and how to fix it. The command line prints it and exits with
+the class's code.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 class DetectdError(Exception):
-    """A failure that a person can understand and fix. Exit 1: failed while running."""
+    """A failure that an operator can understand and fix. Exit 1: failed while running."""
 
     exit_code = 1
 
 
 class UsageError(DetectdError):
-    """The command line asks for something that is not there. Exit 2."""
+    """The command line names something that does not exist. Exit 2."""
 
     exit_code = 2
 
@@ -37,22 +37,22 @@ class ConfigError(DetectdError):
 
 
 class BrokerUnavailableError(DetectdError):
-    """The other side is away, and will be back. The service goes on from the last commit.
+    """The other side is temporarily unavailable. The service resumes from the last commit.
 
-    With `rival` it is there, but another process has our name.
+    With `rival` it is available, but another process uses our name.
     """
 
     rival = False
 
 
 class PartitionsRevokedError(DetectdError):
-    """Partitions went to another member before their records were committed: read again."""
+    """Partitions were revoked before their records were committed: read again."""
 
 
 class UndeliverableError(DetectdError):
     """The sink will never take some of the outputs. Nothing was committed.
 
-    `reasons` says why, by the output's place in the commit.
+    `reasons` are the reasons by the output's index in the commit.
     """
 
     def __init__(self, reasons: Mapping[int, str]) -> None:

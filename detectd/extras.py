@@ -1,13 +1,14 @@
-"""How to get what is optional. No index has detectd, so nothing here names it to pip."""
+"""How to install optional dependencies. No index has detectd, so nothing here names it to pip."""
 
 from __future__ import annotations
 
-# What the Debian package and the container image bring (requirements/package.txt); too big: torch.
+# The extras in the Debian package and the container image (requirements/package.txt); torch is too
+# big.
 PACKAGED = ("avro", "codecs", "confluent")
 
 
 def how_to_get(extra: str) -> str:
-    """Return what to do to have the extra `extra`, as the end of an error's line."""
+    """Return how to install the extra `extra`, as the end of an error line."""
     install = f"run pip install '.[{extra}]' in a checkout of detectd"
     if extra in PACKAGED:
         return f"{install} (the Debian package and the container image have it)"

@@ -1,8 +1,8 @@
-"""One question to a web server that may be slow, broken, hostile or something else altogether.
+"""One HTTP request to a server that may be slow, broken, hostile or not HTTP at all.
 
-Whatever it does, the answer is here or given up within a time that holds in total, from the first
-packet to the last byte; it has a limit; and it comes from the server that was asked. Credentials
-are never sent to another one, or without the encryption that the address asks for.
+The request ends, with a response or an error, within one total deadline, from the first packet to
+the last byte. The response has a size limit, and comes from the requested server. Credentials are
+never sent to another server, or without the encryption that the address requires.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ PORTS = {"http": 80, "https": 443}
 
 
 class TooLongError(HTTPException):
-    """The answer has more bytes than its limit."""
+    """The response has more bytes than its limit."""
 
 
 class RedirectedError(HTTPException):
-    """The answer is that another server has it."""
+    """The response redirects to another server."""
 
 
 class Answer(NamedTuple):
-    """What a server answered, whatever its status."""
+    """A server's response, whatever its status."""
 
     status: int
     reason: str
@@ -42,12 +42,12 @@ class Answer(NamedTuple):
 
     @property
     def is_html(self) -> bool:
-        """Whether it is a page for a person: of a login, a proxy, an error."""
+        """Return whether it is an HTML page: a login, a proxy, an error."""
         return self.body.lstrip()[:1] == b"<"
 
 
 def is_address(url: str) -> bool:
-    """Return whether something could be asked for there."""
+    """Return whether a request could be sent there."""
     try:
         parts = urlsplit(url)
         sound = parts.scheme in PORTS and parts.hostname and parts.port != 0
@@ -65,10 +65,10 @@ def ask(
     limit: int,
     context: ssl.SSLContext | None = None,
 ) -> Answer:
-    """Return the answer to GET, or to POST with a `form`, read before `deadline` (monotonic).
+    """Return the response to GET, or to POST with a `form`, read before `deadline` (monotonic).
 
-    Raises OSError if there is no answer in time, and HTTPException if there is half of one, more
-    than `limit` bytes of one (TooLongError), or one that leads elsewhere (RedirectedError).
+    Raise OSError if there is no response in time, and HTTPException if it is incomplete, longer
+    than `limit` bytes (TooLongError), or redirects elsewhere (RedirectedError).
     """
     opener = build_opener(_Plain(deadline), _Secure(deadline, context), _AnyStatus)
     for _ in range(MOST_REDIRECTIONS + 1):
@@ -86,7 +86,7 @@ def ask(
 
 
 def read_bounded(response: HTTPResponse, limit: int) -> bytes:
-    """Return the whole body. Raises TooLongError at more than `limit` bytes, IncompleteRead."""
+    """Return the whole body. Raise TooLongError at more than `limit` bytes, or IncompleteRead."""
     body = response.read(limit + 1)
     if len(body) > limit:
         raise TooLongError(f"answers with more than {limit:,} bytes")
@@ -96,7 +96,7 @@ def read_bounded(response: HTTPResponse, limit: int) -> bytes:
 
 
 def _redirected(url: str, location: str, form: bytes | None) -> str:
-    """Return where a redirection leads, if that is the same server and no less encrypted."""
+    """Return the target of a redirection if it is on the same server and no less encrypted."""
     target = _joined(url, location)
     if not location or not is_address(target):
         raise RedirectedError("redirects to what is no address")
@@ -121,7 +121,7 @@ def _server(url: str) -> tuple[str, str, int | None]:
 
 
 class _AnyStatus(HTTPErrorProcessor):
-    """Every status is an answer, and no redirection is followed unseen."""
+    """Return responses of every status, and follow no redirection automatically."""
 
     def http_response(self, request: Request, response: HTTPResponse) -> HTTPResponse:  # noqa: ARG002
         return response
@@ -157,14 +157,14 @@ class _Secure(HTTPSHandler):
 
 
 def _hurried(connection: HTTPConnection, deadline: float) -> HTTPConnection:
-    """Make the connection hold the deadline: the library's own time limit is for each step."""
+    """Make the connection respect the deadline: the library's own timeout is per step."""
     connection._create_connection = partial(_connect, deadline)  # type: ignore[attr-defined]  # noqa: SLF001
     connection.response_class = partial(_Response, deadline)  # type: ignore[assignment]
     return connection
 
 
 def _connect(deadline: float, address: tuple[str, int], *_: object) -> socket.socket:
-    """Return a connection to the first of the host's addresses that takes one."""
+    """Return a connection to the first of the host's addresses that accepts one."""
     failed = OSError("its host has no address")
     for family, kind, protocol, _name, place in socket.getaddrinfo(
         *address, type=socket.SOCK_STREAM
@@ -183,14 +183,14 @@ def _connect(deadline: float, address: tuple[str, int], *_: object) -> socket.so
 
 
 class _Response(HTTPResponse):
-    """An answer of which every byte comes before the deadline."""
+    """A response that is read completely before the deadline."""
 
     def __init__(self, deadline: float, sock: socket.socket, **options: Any) -> None:
         super().__init__(_Readable(sock, deadline), **options)  # type: ignore[arg-type]
 
 
 class _Readable:
-    """A socket, as HTTPResponse needs it."""
+    """A socket with the interface that HTTPResponse needs."""
 
     def __init__(self, sock: socket.socket, deadline: float) -> None:
         self._sock = sock
@@ -202,12 +202,12 @@ class _Readable:
 
 
 class _Received(io.RawIOBase):
-    """The bytes that come over a socket before the deadline."""
+    """The bytes received from a socket before the deadline."""
 
     def __init__(self, sock: socket.socket, deadline: float) -> None:
         self._sock = sock
         self._deadline = deadline
-        # Keeps the connection open after the library has closed its socket.
+        # Keep the connection open after the library has closed its socket.
         self._file = sock.makefile("rb", buffering=0)
 
     def readable(self) -> bool:

@@ -1,12 +1,12 @@
-"""Compiling what is called for every event.
+"""Compile functions that are called for every event.
 
-numba is asked to keep its machine code on disk. If no directory can be written, or the disk is
-full, each process compiles for itself. So it does if others could write there: numba's index is a
-pickle, and what it names is run.
+numba caches its machine code on disk. If no directory is writable, or the disk is full, each
+process compiles for itself. The same holds if other users can write there: numba's index is a
+pickle, and its content is executed.
 
-numba looks only at a function's own file to see whether its machine code is still right. What it
-calls is part of that code, and so are the constants that it takes from other files: another version
-of these would be passed over. So they are part of the stamp that numba compares.
+numba checks only a function's own file to decide whether its machine code is current. That code
+includes called functions and constants from other files, whose changes it would miss. So their
+stamps are added to the stamp that numba compares.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
-# Why there is no cache, once for each directory.
+# The reason for not caching, logged once per directory.
 refused: list[str] = []
 
-# The configuration is not read yet when this is; its variable can be.
+# This runs before the configuration is read, but its environment variable is available.
 CHECK_OWNERS = "DETECTD_PATHS__CHECK_OWNERS"
 SUFFIXES = (".nbi", ".nbc")
 COMPILES = "each start compiles what it runs"
 
 
 def compiled(function: F) -> F:
-    """Compile at the first call, keep the machine code on disk, and run without the GIL."""
+    """Compile on the first call, cache the machine code on disk, and run without the GIL."""
     try:
         dispatcher = numba.njit(nogil=True, cache=True)(function)
-    except RuntimeError:  # No directory can be written.
+    except RuntimeError:  # no writable directory
         return cast("F", numba.njit(nogil=True)(function))
     store: Any = getattr(dispatcher, "_cache", None)
     if store is not None and not _is_safe(store.cache_path):
@@ -53,7 +53,7 @@ def compiled(function: F) -> F:
 
 
 def _stamp_with_imports(store: Any, function: Any) -> None:
-    """Make machine code stale if anything changes that the function's file has imported."""
+    """Invalidate machine code if anything that the function's file imports has changed."""
     kept: Any = getattr(store, "_cache_file", None)
     if hasattr(kept, "_source_stamp"):
         package = function.__module__.partition(".")[0]
@@ -63,7 +63,7 @@ def _stamp_with_imports(store: Any, function: Any) -> None:
 
 
 def _stamps(names: dict[str, Any], package: str, depth: int = 1) -> Iterator[str]:
-    """Stamps of compiled functions, and constants, also those in modules of the package."""
+    """Yield stamps of compiled functions and of constants, including those in imported modules."""
     for name, value in names.items():
         if isinstance(value, ModuleType):
             if depth and value.__name__.partition(".")[0] == package:
@@ -78,7 +78,8 @@ def _stamps(names: dict[str, Any], package: str, depth: int = 1) -> Iterator[str
 
 @cache
 def _is_safe(directory: str) -> bool:
-    """Return whether no other user could have written what is there; if not, `refused` says why."""
+    """Return whether no other user can have written the directory's content; if not, `refused` has
+    the reason."""
     if os.environ.get(CHECK_OWNERS, "").lower() == "false":
         return True
     try:
@@ -95,7 +96,7 @@ def _is_safe(directory: str) -> bool:
 
 
 def _bear_a_full_disk(dispatcher: Any) -> None:
-    """numba looks for a directory that it may write to, but not whether there is room in it."""
+    """Handle a full disk: numba checks that its directory is writable, but not for free space."""
     store: Any = getattr(dispatcher, "_cache", None)
     save = getattr(store, "save_overload", None)
     if save is None:

@@ -1,4 +1,4 @@
-"""What somebody may have meant who named a thing that is not there."""
+"""Suggest a known name for a misspelled one."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name of which `name` is probably a slip, in whatever case, or None."""
+    """Return the known name that `name` probably misspells, ignoring case, or None."""
     folded = {each.lower(): each for each in known}
     close = difflib.get_close_matches(name.lower(), folded, n=1)
     return folded[close[0]] if close else None
 
 
 def missing(path: Path, fix: str) -> str:
-    """Say that there is no such file, and what is there that may be meant, or else the `fix`."""
+    """Return an error for a missing file, with a suggestion, or else the `fix`."""
     said = f"{path} does not exist"
     if not exists(path.parent):
         said += f", nor does {_first_missing(path)}"
@@ -27,9 +27,9 @@ def missing(path: Path, fix: str) -> str:
 
 
 def nearest_path(path: Path) -> Path | None:
-    """Return the path that is there and differs least from one that is not, or None.
+    """Return the existing path that is most similar to a missing one, or None.
 
-    The first part that is missing is the one that is mistaken; what is behind it must be there.
+    The first missing part is assumed to be misspelled; the rest behind it must exist.
     """
     mistaken = _first_missing(path)
     try:
@@ -37,7 +37,7 @@ def nearest_path(path: Path) -> Path | None:
     except OSError:
         return None
     close = nearest(mistaken.name, beside)
-    # The same ending makes names alike that have nothing else in common.
+    # A common suffix makes unrelated names similar.
     if close is None or not nearest(mistaken.stem, [close.removesuffix(mistaken.suffix)]):
         return None
     found = mistaken.parent / close / path.relative_to(mistaken)
@@ -45,7 +45,7 @@ def nearest_path(path: Path) -> Path | None:
 
 
 def exists(path: Path) -> bool:
-    """Return whether there is such a file, as far as this user may see."""
+    """Return whether the file exists, as far as this user can see."""
     try:
         return path.exists()
     except OSError:

@@ -1,4 +1,4 @@
-"""Keeping libraries quiet in one thread of a process with several.
+"""Silence libraries in one thread of a process with several.
 
 PyOD and what it uses print and warn; a service's output is its own. `sys.stdout`, `sys.stderr` and
 the filters of `warnings` belong to the whole process: to swap them around a call, as `contextlib`
@@ -25,15 +25,15 @@ class _Thread(threading.local):
 
 _thread = _Thread()
 
-# The libraries themselves swap the filters of warnings, and limit their threads, for the process.
+# The libraries themselves replace the warning filters, and limit threads, for the whole process.
 _one_at_a_time = threading.RLock()
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Drop what this thread prints (after `install`) or warns of.
+    """Drop what this thread prints (after `install`) or warns about.
 
-    One thread at a time is in here, as the libraries are not made for two: keep it short where the
+    Only one thread at a time may enter, as the libraries are not thread-safe: keep it short if the
     loop may wait for it. May be nested.
     """
     with _one_at_a_time:
@@ -46,7 +46,7 @@ def quiet() -> Iterator[None]:
 
 
 def install() -> None:
-    """Let `quiet` hold for what is printed, from now on. May be called twice."""
+    """Make `quiet` apply to printed text, from now on. May be called twice."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is not None and not isinstance(stream, Stream):
@@ -54,13 +54,13 @@ def install() -> None:
 
 
 class Stream:
-    """A text stream that loses what a quiet thread writes, and is as the other in all else."""
+    """A text stream that drops what a quiet thread writes, and otherwise delegates."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        """Write all of it, or nothing in a quiet thread."""
+        """Write the text, or nothing in a quiet thread."""
         return len(text) if _thread.quiet else self._stream.write(text)
 
     def writelines(self, lines: Any) -> None:
@@ -73,10 +73,10 @@ class Stream:
 
 
 class _WhileQuiet:
-    """Stands where a filter has the pattern of the messages that it is for.
+    """Take the place of the message pattern in a warning filter.
 
-    scikit-learn makes the filters again from their `pattern` around each of its own calls; in these
-    all messages are meant.
+    scikit-learn rebuilds the filters from their `pattern` around each of its own calls; there it
+    must match all messages.
     """
 
     pattern = ""
@@ -85,12 +85,13 @@ class _WhileQuiet:
         return _thread.quiet
 
 
-# What `warnings.filterwarnings` makes, which takes no pattern but a text.
+# The filter that `warnings.filterwarnings` would create; it accepts only text as a pattern.
 _FILTER = ("ignore", _WhileQuiet(), Warning, None, 0)
 
 
 def _filter_first() -> None:
-    """Others put filters before ours, and take back lists in which it was not."""
+    """Move our filter to the front: others insert theirs before it, and restore lists without
+    it."""
     filters = cast("list[Any]", warnings.filters)
     if not filters or filters[0] is not _FILTER:
         filters.insert(0, _FILTER)

@@ -1,4 +1,4 @@
-"""What the service is asked for by signals, and does between two batches.
+"""Requests to the service by signals, handled between two batches.
 
 SIGTERM, SIGINT   asked once, it ends; asked twice, at once
 SIGHUP            it reads its configuration again, as soon as it is ready to
@@ -9,18 +9,18 @@ from __future__ import annotations
 import signal
 import threading
 
-# What was asked for before there was a `Stop` or a `Reload`: signals are the process's.
+# Requests from before there was a `Stop` or a `Reload`: signals are per process.
 _held: set[int] = set()
 
 
 def hold() -> None:
-    """Remember signals for the `Stop` and the `Reload` to come, from the very beginning."""
+    """Hold signals for a later `Stop` and `Reload`, from the very beginning."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _hold)
 
 
 def ignore_hangups() -> None:
-    """Lose a SIGHUP, also in the program that takes the place of this one."""
+    """Ignore SIGHUP, also after an exec."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
@@ -31,9 +31,9 @@ def _hold(number: int, _frame: object) -> None:
 
 
 class Stop:
-    """A request to stop. The second signal finds the default handlers, and kills.
+    """A request to stop. A second signal reaches the default handlers, which kill.
 
-    `signal` is the name of the one that asked, None if it was no signal.
+    `signal` is the name of the signal, None if there was none.
     """
 
     def __init__(self) -> None:
@@ -42,19 +42,19 @@ class Stop:
 
     @property
     def requested(self) -> bool:
-        """Whether a stop was asked for."""
+        """Return whether a stop was requested."""
         return self._requested.is_set()
 
     def request(self) -> None:
-        """Ask for a stop, as the first signal does."""
+        """Request a stop, as the first signal does."""
         self._requested.set()
 
     def wait(self, seconds: float) -> None:
-        """Wait that many seconds, or until a stop is asked for."""
+        """Wait that many seconds, or until a stop is requested."""
         self._requested.wait(max(0.0, seconds))
 
     def listen(self) -> None:
-        """Take SIGTERM and SIGINT as requests, also those that were held."""
+        """Handle SIGTERM and SIGINT as requests, including held ones."""
         for number in (signal.SIGINT, signal.SIGTERM):
             if number in _held:
                 self.signal = signal.Signals(number).name
@@ -75,12 +75,12 @@ class Reload:
         self.requested = False
 
     def take(self) -> bool:
-        """Return whether it was asked for; it is done with then."""
+        """Return whether a reload was requested, and clear the request."""
         asked, self.requested = self.requested, False
         return asked
 
     def listen(self) -> None:
-        """Take SIGHUP as a request, also one that was held."""
+        """Handle SIGHUP as a request, including a held one."""
         signal.signal(signal.SIGHUP, self._on_signal)
         self.requested = self.requested or signal.SIGHUP in _held
 

@@ -1,6 +1,6 @@
-"""From settings to parts. The only place that knows both; no part knows the settings.
+"""Create the parts from the settings. Only this module knows both; no part knows the settings.
 
-Parts are imported where they are made, so that a command waits for none that it does not use.
+Parts are imported in the functions that create them, so that a command loads only what it uses.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def store(settings: Settings) -> Store:
 
 
 def serve_active(settings: Settings, now: datetime) -> Serving:
-    """Make the active model answer. Raises DetectdError if there is none."""
+    """Load the active model for serving. Raise DetectdError if there is none."""
     from detectd.models import serving
 
     return serving.serve_active(store(settings), derive.serving_options(settings), now)
@@ -146,7 +146,7 @@ def sink(settings: Settings, client: KafkaClient | None) -> Sink:
 
 
 def keys_topic(settings: Settings, client: KafkaClient) -> KeysTopic | None:
-    """Where the sink keeps the state of keys; None if there is none, or it is in a file."""
+    """Return the topic for the state of keys; None if there is no state, or it is in a file."""
     name = derive.keys_topic(settings)
     if name is None:
         return None
@@ -156,7 +156,7 @@ def keys_topic(settings: Settings, client: KafkaClient) -> KeysTopic | None:
 
 
 def server_token(settings: Settings) -> str | None:
-    """Return what a client of the endpoints must send, if that is asked for."""
+    """Return the token that clients of the endpoints must send; None if none is required."""
     from detectd.settings.secrets import read_secret
 
     path = settings.server.token_file
@@ -166,8 +166,7 @@ def server_token(settings: Settings) -> str | None:
 def reporter(
     settings: Settings, config: Path | None = None, *, bar: bool = False
 ) -> TelemetryReporter:
-    """Return what is known of the service, for everyone who may ask; `config` is its
-    configuration."""
+    """Return the telemetry of the service; `config` is its configuration."""
     from detectd.settings.stock import unedited
     from detectd.telemetry.health import Health
     from detectd.telemetry.reporter import TelemetryReporter
@@ -191,7 +190,7 @@ def reporter(
 
 
 def creation(settings: Settings) -> NewTopicConfig | None:
-    """Return how missing topics are made; None if that is not asked for."""
+    """Return the settings for missing topics; None if they are not to be created."""
     from detectd.kafka.topics import NewTopicConfig
 
     asked = settings.kafka
@@ -201,11 +200,11 @@ def creation(settings: Settings) -> NewTopicConfig | None:
 
 
 def kafka_client(settings: Settings, beside: str | None = None) -> KafkaClient | None:
-    """Return who we are to the brokers, for as long as the process runs; None if there are none.
+    """Return the Kafka client of this process, with a fixed identity; None without Kafka.
 
     Many processes may share a Kafka source, so each has an identity. A file has one reader, whose
-    position is found again under the transactional id: that one stays the same on any host. What
-    is done `beside` the services has a group and a transactional id of its own, with that ending.
+    position is found by the transactional id, so that id is the same on any host. Work `beside` the
+    services has its own group and transactional id, with that suffix.
     """
     if "kafka" not in (settings.source.kind, settings.sink.kind):
         return None
@@ -239,7 +238,7 @@ def kafka_client(settings: Settings, beside: str | None = None) -> KafkaClient |
 
 
 def outputs(settings: Settings) -> FileOutputs | KafkaOutputs:
-    """Return what the sink has written. Raises UsageError if it goes to a pipe."""
+    """Return a reader of the sink's outputs. Raise UsageError if they go to a pipe."""
     if settings.sink.kind == "file":
         from detectd.sinks.file_reader import FileOutputs
 
@@ -264,7 +263,7 @@ def outputs(settings: Settings) -> FileOutputs | KafkaOutputs:
 
 
 def feed(settings: Settings, client: KafkaClient | None) -> Feed | None:
-    """Return what brings published models into the store; None if there is no topic for them."""
+    """Return the feed of published models to the store; None if there is no topic for them."""
     if settings.kafka.models_topic is None or client is None:
         return None
     from detectd.models.replication import Feed, require
@@ -274,7 +273,7 @@ def feed(settings: Settings, client: KafkaClient | None) -> Feed | None:
 
 
 def publish(settings: Settings, version: str) -> str | None:
-    """Publish a stored model for the other hosts, and tell the topic; None if there is none."""
+    """Publish a stored model for the other hosts and return the topic; None if there is none."""
     topic = settings.kafka.models_topic
     if topic is None:
         return None

@@ -1,9 +1,9 @@
-"""What each command does: a module a command, with its work and its text.
+"""The commands: one module for each, with its work and its text.
 
-A command prints nothing; it says it to the `Console`. Its module is imported when it is run, so
-that `--help` is quick. SciPy, numba, PyOD and Kafka's client take a second to import: a command
-imports what needs them in a function, once the configuration has been read, so that `check` does
-without and a mistake in the configuration is reported at once. Begin with the command's own module.
+A command prints nothing itself; it writes to the `Console`. Its module is imported when it is run,
+so that `--help` is quick. SciPy, numba, PyOD and Kafka's client take a second to import: a command
+imports what needs them in a function, after the configuration has been read, so that `check` avoids
+them and a configuration error is reported at once. Begin with the command's own module.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 
 class Command(NamedTuple):
-    """What a command does, in a line for its help, and the function that does it."""
+    """A command: one line for its help, and the function that runs it."""
 
     does: str
     function: str
 
     def run(self, arguments: argparse.Namespace, console: Console) -> None:
-        """Import the function, and call it."""
+        """Import the function and call it."""
         resolve_name(f"{__name__}.{self.function}")(arguments, console)
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from detectd.commands.console import Console
 
-# How many are shown if --last does not say it: the latest, and those since a time.
+# How many are shown without --last: the latest, and those since a time.
 LATEST = 20
 SINCE = 1_000
 
@@ -57,7 +57,7 @@ def anomalies(arguments: argparse.Namespace, console: Console) -> None:
 
 
 def _moment(text: str) -> int:
-    """Unix time in ms of a span before now, or of an ISO time. Raises UsageError."""
+    """Return the Unix time in ms of a span before now, or of an ISO time. Raise UsageError."""
     found = before(text, time.time_ns() // 1_000_000)
     if found is None:
         raise UsageError(f"--since {text}: neither a span like 90s, 30m, 2h, 7d nor an ISO time")

@@ -1,4 +1,4 @@
-"""The arguments of each command, and nothing else: what a command does is in `commands/`."""
+"""The command line's arguments; what a command does is in its own module."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from detectd.config_path import DEFAULT_CONFIG, LOCAL_CONFIG
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# A day of more would overflow what is computed of it.
+# More events per day would overflow the figures.
 MOST_EVENTS = 10**10
 
-# What can be said of the things whose commands are two words.
+# The help of commands of two words, by their first word.
 GROUPS = {
     "dead-letters": "What could not be answered.",
     "models": "The model store.",
 }
 
-# The keys that `plan` takes from the command line, and their flags.
+# The keys that `plan` takes from the command line, with their flags.
 PLAN_KEYS = {
     "--contamination": ("detector", "contamination"),
     "--T": ("rejector", "T"),
@@ -34,7 +34,7 @@ PLAN_KEYS = {
 
 
 class Argument(NamedTuple):
-    """What `ArgumentParser.add_argument` takes."""
+    """The arguments of `ArgumentParser.add_argument`."""
 
     names: tuple[str, ...]
     options: dict[str, Any]
@@ -228,7 +228,8 @@ WITHOUT_CONFIG = {"demo", "init"}
 
 
 def parser(commands: Mapping[str, str]) -> argparse.ArgumentParser:
-    """`commands` maps each name, like `models list`, to what it does. The parsed name is `name`."""
+    """Return the parser. `commands` maps each name, like `models list`, to its help. The parsed
+    name is `name`."""
     top = argparse.ArgumentParser(
         prog="detectd",
         description="Scores event streams and answers normal, anomaly or abstain, with a promise.",

@@ -1,4 +1,4 @@
-"""`detectd backtest`: what the promise comes to on labelled history."""
+"""`detectd backtest`: check the promise on labelled history."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Labelled history judged by the pipeline, as `run` would answer it.
+"""Judge labelled history with the pipeline, as `run` would.
 
 The active model judges every record. If there is none, the first `training.warmup` events train
-one, as in `run`, and the rest are judged; it is stored nowhere.
+one, as in `run`, and the rest are judged; that model is not stored.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ WORDS = {"false": False, "normal": False, "true": True, "anomaly": True}
 
 
 class _Answer(msgspec.Struct):
-    """What is looked at of an output record."""
+    """The fields of an output record that are used here."""
 
     id: str
     rank: int | None
@@ -61,7 +61,7 @@ read_answer = msgspec.json.Decoder(_Answer).decode
 
 @dataclass
 class _Reading:
-    """The file, and what has come of it so far."""
+    """The file, and the results so far."""
 
     file: InputFile
     schema: Schema
@@ -72,7 +72,7 @@ class _Reading:
     ended: bool = False
 
     def vectors(self, records: Sequence[Record]) -> Vectors:
-        """Return the feature vectors of what comes next."""
+        """Return the feature vectors of the next records."""
         return vectors(records, self.schema, self.state)
 
     def took(self, events: int, dead: Counter[str], *, ended: bool) -> None:
@@ -83,10 +83,9 @@ class _Reading:
 
 
 def judge_history(path: Path, label: str, settings: Settings, advance: Advance) -> Backtest:
-    """Judge the file at `path`, whose events say in the field `label` what they are in truth.
+    """Judge the file at `path`, whose events have their true label in the field `label`.
 
-    Raises UsageError if the file or a label cannot be read, DetectdError if nothing of it can be
-    judged.
+    Raise UsageError if the file or a label cannot be read, DetectdError if nothing can be judged.
     """
     if label in settings.event.fields:
         raise UsageError(f"--label {label}: is one of event.features, so the detector would see it")
@@ -112,7 +111,7 @@ def judge_history(path: Path, label: str, settings: Settings, advance: Advance) 
 
 
 def _warmed_up(path: Path, reading: _Reading, settings: Settings) -> Model:
-    """Return the model that `run` would make of the first events."""
+    """Return the model that `run` would train on the first events."""
     collection = Collection(derive.warmup_goal(settings))
     latest: dict[int, tuple[int, NDArray[np.float64]]] = {}
     while not collection.enough:
@@ -145,8 +144,8 @@ def _lacking(collection: Collection, events: int, settings: Settings) -> str:
 def _answers(
     path: Path, label: str, reading: _Reading, serving: Serving
 ) -> tuple[BacktestData, int]:
-    """Return what is said of the events that are left, and how many of their rows the model
-    knows."""
+    """Return the verdicts on the remaining events, and how many of their rows the model was trained
+    on."""
     known = {row.tobytes() for row in serving.model.rows}
     answered = BacktestData(serving.promise.rejector.zone.n)
     familiar = 0
@@ -161,7 +160,7 @@ def _answers(
 
 
 def _truths(path: Path, label: str, outgoing: Sequence[Outgoing]) -> NDArray[np.bool_]:
-    """Return what the events are in truth that have a verdict of the model (k,)."""
+    """Return the true labels (k,) of the events that have a verdict of the model."""
     living = (out.value for out in outgoing if out.topic is not Topic.DEAD_LETTER)
     answers = (decode_json(value, read_answer) for value in living)
     judged = [_truth(path, label, answer) for answer in answers if answer.rank is not None]
@@ -182,7 +181,7 @@ def _truth(path: Path, label: str, answer: _Answer) -> bool:
 
 
 def truth_of(found: object) -> bool | None:
-    """Return what a label says: a truth value, 0 or 1 however written, or a word; else None."""
+    """Return the value of a label: a boolean, 0 or 1 in any form, or a known word; else None."""
     if isinstance(found, str):
         word = found.strip().lower()
         if word in WORDS:

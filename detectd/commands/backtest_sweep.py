@@ -1,6 +1,6 @@
 """`detectd backtest --sweep`: one model and one history under several thresholds.
 
-A zone is made of ranks among the calibration scores, and contamination and T decide nothing else.
+A zone consists of ranks among the calibration scores, and contamination and T affect nothing else.
 So the history is scored once, and each variant only judges the scores.
 """
 
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
 # The keys that need no new scores, and their sections.
 SECTIONS = {"T": "rejector", "contamination": "detector", "max_abstain_rate": "rejector"}
 
-# This many variants are a table that someone reads.
+# The most variants that fit in a readable table.
 MOST_VARIANTS = 200
 
-# T and a budget imply each other, so that the one that is swept replaces the other.
+# T and a budget imply each other, so the swept one replaces the other.
 EXCLUDED = {"T": "max_abstain_rate", "max_abstain_rate": "T"}
 
-# What a row must keep, beside its cost.
+# The columns of a row, beside its cost.
 PROMISES = ("abstention", "false_positive", "false_negative")
 
 
 @dataclass(frozen=True)
 class Variant:
-    """The values swept, by key, and the settings that have them."""
+    """The swept values, by key, and the settings with them."""
 
     values: dict[str, float]
     settings: Settings
@@ -48,7 +48,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Swept:
-    """A variant with its backtest, or with the reason why there is none."""
+    """A variant with its backtest, or the reason why there is none."""
 
     variant: Variant
     tested: Backtest | None
@@ -56,7 +56,7 @@ class Swept:
 
 
 def variants(asked: Sequence[str], settings: Settings) -> list[Variant]:
-    """Return all combinations of lists like `T=3,8,32`, in the order given.
+    """Return all combinations of lists like `T=3,8,32`, in order.
 
     Raises UsageError if a key cannot be swept or is given twice, a list is empty, or a value is
     no number or out of range.
@@ -116,10 +116,10 @@ def _variant(values: dict[str, float], settings: Settings) -> Variant:
 
 
 def sweep(tested: Backtest, swept: Sequence[Variant], settings: Settings) -> list[Swept]:
-    """Judge the history under each variant, by the costs of `settings`.
+    """Judge the history under each variant, with the costs of `settings`.
 
-    An abstention costs γ unless said otherwise; it costs the configured γ in all of them, as costs
-    could not be compared otherwise.
+    By default an abstention costs γ; here it costs the configured γ in all variants, so that costs
+    are comparable.
     """
     costs = derive.terms(settings, tested.serving.model).costs
     return [_under(variant, tested, costs) for variant in swept]
@@ -139,8 +139,8 @@ def _under(variant: Variant, tested: Backtest, costs: Costs) -> Swept:
 
 
 def sweep_figures(tested: Backtest, swept: Sequence[Swept]) -> dict[str, Any]:
-    """Return one entry for each variant, in the order given; `cheapest` is a copy of the first with
-    the lowest observed cost, null if none can be judged."""
+    """Return one entry for each variant, in order; `cheapest` is a copy of the first with the
+    lowest observed cost, null if none can be judged."""
     whole, costs = backtest_figures(tested), tested.serving.promise.terms.costs
     entries = [_entry(each) for each in swept]
     possible = [entry for entry in entries if "impossible" not in entry]
@@ -191,7 +191,7 @@ def _entry(each: Swept) -> dict[str, Any]:
 
 
 def sweep_text(found: dict[str, Any]) -> str:
-    """Return the table, and the cheapest."""
+    """Return the table and the cheapest variant."""
     model, history, costs = found["model"], found["history"], found["costs"]
     head = ("T", "contamination", "reach", "abstained", "false alarms", "missed", "cost")
     return "\n".join(

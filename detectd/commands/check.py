@@ -1,4 +1,4 @@
-"""`detectd check`: all that can be known to be wrong before the service starts."""
+"""`detectd check`: find all configuration errors before the service starts."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ def check(arguments: argparse.Namespace, console: Console) -> None:
 
 
 def _without_brokers(settings: Settings) -> list[str]:
-    """Return what was found good, one line each.
+    """Return the checks that passed, one line each.
 
-    Raises ConfigError with one line for each thing that is not.
+    Raise ConfigError with one line for each failed check.
     """
     good: list[str] = []
     bad: list[str] = []
@@ -105,13 +105,13 @@ def _source(settings: Settings) -> Iterator[str]:
 
 
 def _writers(path: Path) -> Iterator[str]:
-    """Warn if every user could put another file in the place of the source."""
+    """Warn if any user could replace the source file."""
     try:
         with Walk(path, missing_ok=True) as walk:
             places = [*walk.directories, *([] if walk.missing else [(walk.place, walk.status)])]
     except OSError:
         return
-    # In a sticky directory, as /tmp, they cannot replace what is there.
+    # In a sticky directory such as /tmp, other users cannot replace it.
     open_to_all = (p for p, each in places if each.st_mode & (S_IWOTH | S_ISVTX) == S_IWOTH)
     for place in open_to_all:
         yield (
@@ -121,7 +121,7 @@ def _writers(path: Path) -> Iterator[str]:
 
 
 def _cache(settings: Settings) -> Iterator[str]:
-    """Warn if compiled code cannot be kept, without importing what compiles."""
+    """Warn if compiled code cannot be cached, without importing the compiler."""
     directory = os.environ.get("NUMBA_CACHE_DIR")
     if "detectd.jit" in sys.modules:
         from detectd import jit
@@ -136,9 +136,9 @@ def _cache(settings: Settings) -> Iterator[str]:
 
 
 def _try_first_records(settings: Settings) -> Iterator[str]:
-    """Open the file as `run` would, and see whether its first records give rows, keys and times.
+    """Open the file as `run` would, and check whether its first records give rows, keys and times.
 
-    Raises ConfigError if none of them gives a row; what is followed may yet change.
+    Raise ConfigError if none of them gives a row, unless the file is followed and may change.
     """
     source = wiring.source(settings, None)
     try:
@@ -224,7 +224,7 @@ def _learning(settings: Settings) -> Iterator[str]:
 
 
 def _zone_after_warmup(settings: Settings) -> Iterator[str]:
-    """The zone that the warm-up will have: its ranks are those of any scores without ties."""
+    """Yield the zone after the warm-up: its ranks are those of any scores without ties."""
     if settings.detector.contamination == "estimate":
         return
     from detectd.models.training import calibration_size
@@ -255,7 +255,7 @@ def _first_rows(settings: Settings) -> str:
 
 
 def _require_writable(key: str, directory: Path, *, check_owners: bool) -> None:
-    """The directory, or the nearest parent that is there and in which it will be made."""
+    """Raise ConfigError unless the directory, or its nearest existing parent, is writable."""
     try:
         require_private(key, directory, check_owners=check_owners)
     except OSError as refused:
@@ -266,7 +266,7 @@ def _require_writable(key: str, directory: Path, *, check_owners: bool) -> None:
     if not nearest.is_dir():
         raise ConfigError(f"{key}: {nearest} is not a directory; name one")
     try:
-        # Asking the kernel is the only answer that holds for root and read-only mounts alike.
+        # Only the kernel's answer is right for root and for read-only mounts.
         tempfile.TemporaryFile(dir=nearest).close()
     except OSError as refused:
         raise explained(

@@ -1,4 +1,4 @@
-"""What `detectd check` says of features: what each is and costs, and what is declared in vain."""
+"""The output of `detectd check` on features: meaning, cost, and declarations without effect."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 
 def what_features_are(settings: Settings) -> Iterator[str]:
-    """Yield a line for each feature that is a function, and a warning for what has no effect."""
+    """Yield a line for each feature that is a function, and a warning for each declaration without
+    effect."""
     event = settings.event
     time = event.timestamp or "the record's timestamp"
     yield from (f"feature   {line}" for line in describe(event.declared, time))
@@ -33,7 +34,7 @@ def what_features_are(settings: Settings) -> Iterator[str]:
 
 
 def _keys(settings: Settings) -> Iterator[str]:
-    """Say what a key and its time are if nothing names them."""
+    """Yield the sources of key and time if they are not configured."""
     event, keys = settings.event, settings.keys
     on_kafka = settings.source.kind == "kafka"
     if event.key is None and not on_kafka:
@@ -48,7 +49,7 @@ def _keys(settings: Settings) -> Iterator[str]:
 
 
 def _added_up(event: EventSettings) -> Iterator[str]:
-    """Warn of columns that TailSum would add to surprises, whatever their units."""
+    """Warn about columns that TailSum would add to surprises in spite of their units."""
     odd = [label for label, each in zip(event.labels, event.declared, strict=True) if _raw(each)]
     if odd:
         yield (
@@ -59,7 +60,7 @@ def _added_up(event: EventSettings) -> Iterator[str]:
 
 
 def _raw(declared: Declared) -> bool:
-    """Whether a feature is in units of its own, and nobody has weighed it."""
+    """Return whether a feature has its own unit and no weight."""
     if not isinstance(declared, History):
         return True
     return not is_surprise(declared) and "weight" not in dict(declared.params)

@@ -1,4 +1,4 @@
-"""`detectd check --connect`: what the brokers let us do, found out without doing any of it."""
+"""`detectd check --connect`: test access to the brokers without changing anything."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ OK, WARNING, FAILED = "ok", "WARNING", "FAILED"
 
 @dataclass
 class Table:
-    """What was looked at, how that went, and what was found; `failures` are those that ended so."""
+    """The checks, their outcomes and details; `failures` are the errors."""
 
     rows: list[tuple[str, str, str, str]] = field(default_factory=list)
     failures: list[DetectdError] = field(default_factory=list)
 
     def look(self, what: str, name: str, find: Callable[[], str]) -> bool:
-        """Add a row for what `find` says, or why it cannot say it."""
+        """Add a row with the result of `find`, or with its error."""
         try:
             found = find()
         except DetectdError as failed:
@@ -51,7 +51,7 @@ class Table:
         return True
 
     def lines(self) -> list[str]:
-        """The table, aligned; a sentence if there is nothing to reach."""
+        """Return the aligned table, or a sentence if there are no checks."""
         if not self.rows:
             return ["nothing to connect to: neither source nor sink is on Kafka"]
         widths = [max(len(row[column]) for row in self.rows) for column in range(3)]
@@ -61,7 +61,8 @@ class Table:
         ]
 
     def verdict(self) -> DetectdError | None:
-        """The failure that decides the exit code: refused before misconfigured before away."""
+        """Return the failure that decides the exit code: refused before misconfigured before
+        unavailable."""
         if not self.failures:
             return None
         by_weight = (RefusedError, ConfigError, DetectdError)
@@ -70,7 +71,7 @@ class Table:
 
 
 def connect_check(settings: Settings) -> Table:
-    """Try brokers, login, topics, rights and the schema registry, each in a row of its own."""
+    """Check brokers, login, topics, access rights and the schema registry, one row each."""
     table = Table()
     client = wiring.kafka_client(settings)
     if client:
@@ -147,7 +148,7 @@ def _output(settings: Settings, admin: Any, topic: str, found: dict[str, str] | 
     replicas = _replicas(admin, topic)
     if refused := impossible(found, replicas):
         raise ConfigError(f"{there}; {refused}")
-    # A dead letter has the key that its record came with; an alert has one of its own.
+    # A dead letter has its record's key; an alert has its own.
     verdicts = bool(settings.event.key) and topic != settings.topics.dead_letter
     keyed = verdicts or topic == settings.topics.alerts
     troubles = list(concerns(found, keyed=keyed, replicas=replicas))
@@ -179,7 +180,7 @@ def _state(settings: Settings, client: KafkaClient, admin: Any, topic: str) -> s
 
 
 def _replicas(admin: Any, topic: str) -> int | None:
-    """How many copies the partition with the fewest has."""
+    """Return the smallest number of replicas of any partition."""
     with explained(f"looking for {topic}"):
         (found,) = admin.describe_topics([topic])
     return min((len(each["replica_nodes"]) for each in found["partitions"]), default=None)

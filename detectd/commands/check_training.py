@@ -1,4 +1,4 @@
-"""What the settings of `[training]` mean together, in sentences for `detectd check`."""
+"""Explain the settings of `[training]` in sentences for `detectd check`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ GUARDS = {
 
 
 def what_is_learnt(training: TrainingSettings, fewest: int) -> Iterator[str]:
-    """How models are replaced, and what may get into them; a refit takes `fewest` rows at least."""
+    """Yield how models are replaced, and which rows train them; a refit takes at least `fewest`
+    rows."""
     if training.refit == "never":
         yield "nothing after the first model: only an operator replaces it"
         return

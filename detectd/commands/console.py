@@ -1,4 +1,4 @@
-"""What a command has instead of `print`."""
+"""Output of commands, in place of `print`."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 class Console(NamedTuple):
-    """Where lines go: `say` is the result, `note` is for a person who watches."""
+    """The destinations of lines: `say` is the result, `note` is for a person who watches."""
 
     say: Callable[[str], None]
     note: Callable[[str], None]
 
 
 def configuration(arguments: argparse.Namespace, console: Console) -> Settings:
-    """Return the settings of the command, after a note of what may not be meant in them."""
+    """Return the settings of the command, after printing warnings about them."""
     settings, warnings = examine(arguments.config)
     for warning in warnings:
         console.note(f"detectd: WARNING: {warning}")
@@ -31,7 +31,8 @@ def configuration(arguments: argparse.Namespace, console: Console) -> Settings:
 
 
 def printable(text: str) -> str:
-    """Return the text without what a terminal obeys: it may come from anybody."""
+    """Return the text without terminal control characters, since it may come from an untrusted
+    source."""
     return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
@@ -41,13 +42,13 @@ def give(
     arguments: argparse.Namespace,
     console: Console,
 ) -> None:
-    """Say figures as text or JSON, as --format has it, or write them where -o says."""
+    """Print figures as text or JSON, depending on --format, or write them to the file of -o."""
     rendered = json.dumps(found, indent=2) if arguments.format == "json" else text(found)
     write(rendered, arguments, console)
 
 
 def write(rendered: str, arguments: argparse.Namespace, console: Console) -> None:
-    """Say it, or write it where -o says."""
+    """Print the text, or write it to the file of -o."""
     if arguments.output is None:
         console.say(rendered)
         return

@@ -1,9 +1,9 @@
-"""`detectd dead-letters`: what could not be answered, and answering it after a fix.
+"""`detectd dead-letters`: inspect and replay dead letters.
 
-A replay answers each dead letter once. The outputs get the answers; neither the source nor its
-readers see anything of it. One commit holds the answers and how far the replay has come, so neither
-a crash nor another replay answers a dead letter twice. What dies again is a dead letter again,
-behind all that this replay reads.
+A replay processes each dead letter once. The results go to the outputs; the source and its readers
+are not affected. One commit holds the results and the progress of the replay, so neither a crash
+nor another replay processes a dead letter twice. A record that fails again becomes a new dead
+letter, after all that this replay reads.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ OUTPUTS = (*VERDICTS, Topic.DEAD_LETTER)
 
 @dataclass
 class Replayed:
-    """What became of the dead letters: outputs by topic, and why some were left as they are."""
+    """The result of a replay: outputs by topic, and why some dead letters were left."""
 
     model: str
     topics: Counter[str] = field(default_factory=Counter)
@@ -67,9 +67,9 @@ def replay(arguments: argparse.Namespace, console: Console) -> None:
 
 
 def replay_all(settings: Settings, stop: Stop, *, rehearse: bool = False) -> Replayed:
-    """Answer all dead letters behind the last replay; a rehearsal writes nothing.
+    """Process all dead letters since the last replay; a rehearsal writes nothing.
 
-    Raises DetectdError if no model is active, or the service still writes to the same files.
+    Raise DetectdError if no model is active, or if the service still writes to the same files.
     """
     from detectd.pipeline.scoring import judge_vectors, within_limits
     from detectd.pipeline.vectors import without_their_past
@@ -100,10 +100,9 @@ def replay_all(settings: Settings, stop: Stop, *, rehearse: bool = False) -> Rep
 
 
 def _header(settings: Settings) -> tuple[tuple[str, ...] | None, Dialect | None]:
-    """Return the columns under which the records stood, and how they are written; None if that is
-    JSON.
+    """Return the columns and the format of CSV records; None for JSON.
 
-    They are those of the source now. Raises UsageError if it has none.
+    They are those of the source at present. Raise UsageError if it has none.
     """
     asked = settings.source
     if asked.kind == "kafka" or asked.row_format(asked.path) != "csv":
@@ -125,7 +124,7 @@ def _header(settings: Settings) -> tuple[tuple[str, ...] | None, Dialect | None]
 
 
 def _list_figures(groups: Sequence[Group]) -> dict[str, Any]:
-    """Return what `dead-letters list` tells."""
+    """Return the figures of `dead-letters list`."""
     return {
         "dead_letters": sum(group.count for group in groups),
         "replayable": sum(group.replayable for group in groups),
@@ -155,12 +154,12 @@ def _list_text(found: dict[str, Any]) -> str:
 
 
 def _cell(value: Any) -> Any:
-    """Return a text of a record's, which stays in its line."""
+    """Return a record's text without line breaks."""
     return one_line(value) if isinstance(value, str) else value
 
 
 def _replay_figures(done: Replayed, *, rehearsed: bool) -> dict[str, Any]:
-    """Return what `dead-letters replay` tells."""
+    """Return the figures of `dead-letters replay`."""
     return {
         "model": done.model,
         "rehearsed": rehearsed,
@@ -171,7 +170,7 @@ def _replay_figures(done: Replayed, *, rehearsed: bool) -> dict[str, Any]:
 
 
 def _replay_text(told: dict[str, Any]) -> str:
-    """Return what became of them, a line each."""
+    """Return the outcomes, one line each."""
     what = "would be replayed" if told["rehearsed"] else "replayed"
     lines = [f"{told['replayed']:,} dead letters {what} with model {told['model']}"]
     if told["replayed"]:

@@ -1,4 +1,4 @@
-"""`detectd demo`: the real pipeline on a simulated fleet, and what became of the promise."""
+"""`detectd demo`: run the real pipeline on a simulated fleet, and check the promise."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class _Answer(msgspec.Struct):
 
 
 def demo(arguments: argparse.Namespace, console: Console) -> None:
-    """Simulate a fleet, fit, run, and say what was promised and what happened."""
+    """Simulate a fleet, fit, run, and print what was promised and what happened."""
     directory, say = arguments.directory, console.say
     _prepare(directory)
     settings = _simulate(directory, arguments.events, say)
@@ -127,7 +127,7 @@ def _simulate(directory: Path, events: int, say: Callable[[str], None]) -> Setti
 
 
 def _prepare(directory: Path) -> None:
-    """Return an empty directory; one that an earlier demo has filled is emptied."""
+    """Create an empty directory; empty it if an earlier demo filled it."""
     if directory.exists() and not (directory / MARKER).exists() and any(directory.iterdir()):
         raise UsageError(f"--directory {directory}: not empty, and not from a demo; name another")
     shutil.rmtree(directory, ignore_errors=True)
@@ -136,8 +136,8 @@ def _prepare(directory: Path) -> None:
 
 
 def _costs(out: Path, costs: Costs, bound: float) -> str:
-    """Return the cost an event, from the truth: as it went, and had every event been given a
-    verdict."""
+    """Return the cost per event, from the true labels: observed, and with a verdict on every
+    event."""
     answers = {topic: _answers(out / f"{topic}.jsonl") for topic in VERDICTS}
     given = np.repeat(
         np.arange(len(VERDICTS), dtype=np.int8), [len(each) for each in answers.values()]

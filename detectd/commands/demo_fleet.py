@@ -1,4 +1,4 @@
-"""A simulated fleet of hosts that report their telemetry, with known faults. For the demo."""
+"""Simulate a fleet of hosts that report telemetry, with known faults, for the demo."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ START = np.datetime64("2026-03-02T00:00:00", "ms")
 
 
 def write_fleet(path: Path, seed: int, first: int, count: int) -> None:
-    """Write events `first` to `first + count` as JSON lines; the field `fault` is the truth.
+    """Write events `first` to `first + count` as JSON lines; the field `fault` is the true label.
 
-    Load follows the hour of the day and differs by host. The hosts stand all around the globe, so
-    the fleet as a whole is always as busy. A fault of random severity strikes one event in fifty
-    and moves one or two features, so the mild ones look like a busy hour.
+    Load follows the hour of the day and differs by host. The hosts are spread around the globe, so
+    the load of the whole fleet is constant. A fault of random severity affects one event in fifty
+    and moves one or two features, so mild faults look like a busy hour.
     """
     rng = np.random.default_rng([seed, first])
     rows, faults = _telemetry(rng, np.arange(first, first + count))
@@ -42,7 +42,7 @@ def write_fleet(path: Path, seed: int, first: int, count: int) -> None:
 def _telemetry(
     rng: np.random.Generator, ticks: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Telemetry (k, 6) in the order of FEATURES, and which events are faults (k,)."""
+    """Return telemetry (k, 6) in the order of FEATURES, and which events are faults (k,)."""
     count, host = len(ticks), ticks % HOSTS
     hour = 2 * np.pi * (ticks / EVENTS_A_DAY + host / HOSTS)
     size = 0.8 + 0.4 * (host * 29 % HOSTS) / HOSTS  # large and small hosts everywhere
@@ -63,7 +63,8 @@ def _telemetry(
 def healthy_telemetry(
     rng: np.random.Generator, load: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], ...]:
-    """Return what hosts measure under these loads (k,), each (k,), in the order of FEATURES."""
+    """Return the measurements of hosts under these loads (k,), each (k,), in the order of
+    FEATURES."""
     count = len(load)
     busy = np.clip(load, 0.05, None)
     cpu = 100 * np.clip(load + rng.normal(0, 0.03, count), 0.01, 1)

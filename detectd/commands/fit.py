@@ -1,4 +1,4 @@
-"""`detectd fit`: from files of training rows to an active model."""
+"""`detectd fit`: train a model on files and activate it."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class FitResult:
-    """What `fit` made, from how many rows of how many files, and what to know of the rows.
+    """The result of `fit`: the model, the number of rows and files, and warnings on the rows.
 
-    `before` is the version that was active until then.
+    `before` is the previously active version.
     """
 
     serving: Serving
@@ -52,9 +52,9 @@ class FitResult:
 
 @dataclass
 class _Rows:
-    """The rows (N, d) of all places, and what became of the records that gave none.
+    """The rows (N, d) of all inputs, and the counts of records without a row.
 
-    `young` events have no row: too little was known of their keys.
+    `young` events have no row: their keys had too little history.
     """
 
     parts: list[NDArray[np.float64]]
@@ -84,16 +84,16 @@ def fit(arguments: argparse.Namespace, console: Console) -> None:
 
 
 def fit_file(path: Path, settings: Settings, advance: Advance) -> FitResult:
-    """Fit on one file, and activate the model. See `fit_inputs`."""
+    """Fit on one file and activate the model. See `fit_inputs`."""
     return fit_inputs(Inputs([str(path)], settings), settings, advance)
 
 
 def fit_inputs(
     inputs: Inputs, settings: Settings, advance: Advance, *, activate: bool = True
 ) -> FitResult:
-    """Train on the inputs, store the model and let it answer from now on, with `activate`.
+    """Train on the inputs and store the model; with `activate`, activate it.
 
-    Raises UsageError if an input cannot be read, DetectdError if their rows carry no model.
+    Raise UsageError if an input cannot be read, DetectdError if the rows cannot train a model.
     """
     from detectd.models import serving, training
 
@@ -167,7 +167,7 @@ def _read(inputs: Inputs, settings: Settings, advance: Advance) -> _Rows:
 
 
 def _fitted_text(fitted: FitResult, directory: Path, *, active: bool) -> str:
-    """Return the rows, where the model is, and which one answers now."""
+    """Return the text on the rows, the location of the model, and the active version."""
     model = fitted.serving.model
     places = f"{fitted.places} inputs" if fitted.places > 1 else "one input"
     lines = [f"fitted on {len(model.rows):,} rows of {places}: {model.version} in {directory}"]

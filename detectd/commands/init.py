@@ -1,4 +1,4 @@
-"""`detectd init`: a first configuration from a look at a file, with comments that say why."""
+"""`detectd init`: generate a first configuration from a file, with explanatory comments."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STDOUT = Path("-")
 
 CONTAMINATION = 0.02
 
-# Without a file to look at: something to fill in, which `detectd check` complains of.
+# The template without a file, with placeholders that `detectd check` rejects.
 EXAMPLE = Guess(
     time=None,
     key=None,
@@ -90,8 +90,8 @@ def first_config(path: Path | None, home: Path) -> str:
 
 
 def _share(records: int) -> float:
-    """Return the usual contamination; more for so few records that it would expect no anomaly at
-    all."""
+    """Return the default contamination; more if so few records would make less than one anomaly
+    expected."""
     least = 2 / max(records // 2, 4)
     return max(CONTAMINATION, math.ceil(100 * least) / 100)
 
@@ -135,7 +135,7 @@ def _format(path: str, looked_at: Sample) -> Iterator[str]:
 
 
 def _csv(looked_at: Sample) -> Iterator[str]:
-    """Yield what the header and the name do not say."""
+    """Yield the settings that the header and the file name do not imply."""
     if looked_at.csv:
         yield "[source.csv]"
         for key, (value, why) in looked_at.csv.items():
@@ -169,5 +169,5 @@ def _named(key: str, field: Field | None, use: str) -> str:
 
 
 def _quoted(value: str | list[str]) -> str:
-    """Return the value as TOML has it, which has JSON's strings and lists."""
+    """Return the value as TOML, whose strings and lists are like JSON's."""
     return json.dumps(value, ensure_ascii=False)

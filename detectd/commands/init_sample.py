@@ -1,7 +1,7 @@
-"""The first events of a file of which nothing is known yet, and how it is written.
+"""Read the first events of an unknown file, and detect its format.
 
-What a configuration would say of it is found out from its bytes: JSON lines or CSV, the encoding,
-what separates fields and decimals, whether there is a header.
+The format is detected from the bytes: JSON lines or CSV, the encoding, the separators of fields and
+decimals, and whether there is a header.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-# This much of a file is looked at, from the beginning on.
+# How many bytes of a file are examined.
 LONGEST = 16 << 20
 RECORDS = 20_000
 
-# As `source.max_depth`, which no configuration has set yet.
+# The default of `source.max_depth`, as there is no configuration yet.
 DEEPEST = 128
 
 DELIMITERS = (",", ";", "\t", "|")
 
-# Rows that decide which delimiter it is, and how many of them must be of one width.
+# How many rows decide on the delimiter, and how many of them must have the same width.
 FIRST_ROWS = 50
 MOST = 0.9
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Events, and what a configuration must say to read them; `total` counts the records.
+    """Events, and the settings needed to read them; `total` counts the records.
 
-    `csv` holds the keys of [source.csv] whose defaults do not do, with the reason for each.
+    `csv` holds the keys of [source.csv] that need a value, with the reason for each.
     """
 
     events: Sequence[Mapping[str, Any]]
@@ -56,7 +56,7 @@ class Sample:
 
 
 def sample(path: Path) -> Sample:
-    """Read the first events at `path`. Raises UsageError if there are none."""
+    """Read the first events at `path`. Raise UsageError if there are none."""
     text, encoding = _text(path, _content(path))
     first = text.lstrip()[:1]
     if first == "[":
@@ -87,13 +87,13 @@ def _content(path: Path) -> bytes:
         raise explained(
             refused, f"--input {path}: cannot be read", "name another file", operators=UsageError
         ) from None
-    # A last line that was cut off is no record.
+    # A truncated last line is not a record.
     return content[: content.rfind(b"\n") + 1] if len(content) == LONGEST else content
 
 
 def _text(path: Path, content: bytes) -> tuple[str, str]:
-    """Return the text and its encoding. Any byte is Latin-1: only UTF-16 and the like are
-    refused."""
+    """Return the text and its encoding. Any bytes are valid Latin-1, so only UTF-16 and the like
+    are refused."""
     try:
         return decoded(content), "utf-8"
     except ValueError as broken:
@@ -114,7 +114,7 @@ def _object(line: str) -> Mapping[str, Any] | None:
 
 
 def _rows(text: str) -> Sample:
-    """Return the events of CSV: with a header, or under names made up for the columns."""
+    """Return the events of CSV: with its header, or with generated column names."""
     delimiter = _delimiter(text)
     reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter, skipinitialspace=True)
     rows = [row for row in itertools.islice(reader, RECORDS + 1) if row]
@@ -134,7 +134,7 @@ def _rows(text: str) -> Sample:
 
 
 def _delimiter(text: str) -> str:
-    """Return the one that gives most rows the same number of fields, and the most of them."""
+    """Return the delimiter that gives most rows the same number of fields, and the most fields."""
     lines = text.splitlines(keepends=True)[:FIRST_ROWS]
     widths: dict[str, int] = {}
     for delimiter in DELIMITERS:
@@ -146,8 +146,7 @@ def _delimiter(text: str) -> str:
 
 
 def _is_header(names: Sequence[str]) -> bool:
-    """Return whether a first row names columns: each another, and none of them a number or a
-    time."""
+    """Return whether a first row is a header: all different, none of them a number or a time."""
     values = any(number(name) is not None or milliseconds(name) is not None for name in names)
     return not values and len(set(names)) == len(names)
 

@@ -1,4 +1,4 @@
-"""What `--input` names, read from its first record to its last."""
+"""Read the inputs of `--input`, from the first record to the last."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 CHUNK = 10_000
 
-# How standard input is named, and how long one look at it lasts.
+# The name of standard input, and the seconds that one read waits for it.
 STDIN = "-"
 PATIENCE_SECONDS = 0.5
 
 
 class InputFile:
-    """JSON lines or CSV, as the name or the configuration says. Close it.
+    """A file of JSON lines or CSV, as its name or the configuration says. Close it.
 
     Raises UsageError if it cannot be read.
     """
@@ -56,7 +56,7 @@ class InputFile:
         return self._source.progress() or 0.0
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Release the file."""
         self._source.close()
 
 
@@ -76,12 +76,12 @@ class InputPipe:
         self._source.start(None)
 
     def read(self, limit: int = CHUNK) -> Batch:
-        """Return the next records, at most `limit`; none if none came in a while."""
+        """Return the next records, at most `limit`; none if none arrived in time."""
         with _told_of_the_argument():
             return self._source.read(limit, PATIENCE_SECONDS)
 
     def progress(self) -> float:
-        """Return None: a pipe does not say how much is to come."""
+        """Return None: the length of a pipe is unknown."""
         return 0.0
 
     def close(self) -> None:
@@ -93,8 +93,8 @@ class Inputs:
     """Files and standard input, one after the other, as one stream.
 
     `names` are paths, patterns like `logs/*.jsonl.gz`, or `-`. A file that is named twice is read
-    once. Raises UsageError if there is none of that name, or one cannot be read: all are looked at
-    before the first is read.
+    once. Raise UsageError if a name does not exist or cannot be read: all are checked before the
+    first is read.
     """
 
     def __init__(self, names: Sequence[str], settings: Settings) -> None:
@@ -105,12 +105,13 @@ class Inputs:
                 InputFile(place, settings).close()
 
     def __str__(self) -> str:
-        """Return how a message names them."""
+        """Return the names for a message."""
         first = f"--input {self.places[0]}"
         return first if len(self.places) == 1 else f"{first} and {len(self.places) - 1} more"
 
     def chunks(self) -> Iterator[tuple[str, list[Record], float]]:
-        """Yield the name of a place, its next records, and the share of all places that is read."""
+        """Yield the name of an input, its next records, and the share of all inputs that is
+        read."""
         for done, place in enumerate(self.places):
             with closing(self._open(place)) as opened:
                 ended = False
@@ -126,13 +127,13 @@ class Inputs:
 
 
 def _expanded(name: str) -> list[Path | str]:
-    """Return the files that a name means, those of a pattern in the order of their names."""
+    """Return the files that a name matches, those of a pattern sorted by name."""
     if name == STDIN:
         return [STDIN]
     path = Path(name).absolute()
     if exists(path) or not glob.has_magic(name):
         return [path]
-    # Path.glob takes no absolute pattern.
+    # Path.glob does not accept absolute patterns.
     found = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207
     if not found:
         raise UsageError(f"--input {path}: no file matches this pattern")

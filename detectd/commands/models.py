@@ -1,4 +1,4 @@
-"""`detectd models`: the model store."""
+"""`detectd models`: manage the model store."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def prune(arguments: argparse.Namespace, console: Console) -> None:
 
 
 def to_other_hosts(settings: Settings, version: str, console: Console) -> None:
-    """Publish a model if the configuration names a topic for models."""
+    """Publish a model if a topic for models is configured."""
     logs.configure(settings.log)
     topic = wiring.publish(settings, version)
     if topic:

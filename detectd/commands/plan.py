@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from detectd.commands.console import Console
 
-# While there is no configuration yet, any source and features will do.
+# Without a configuration, any source and features will do.
 ANY_STREAM: dict[str, Any] = {
     "source": {"kind": "stdin"},
     "sink": {"kind": "stdout"},
@@ -34,7 +34,7 @@ def plan(arguments: argparse.Namespace, console: Console) -> None:
         if value is not None:
             asked.setdefault(section, {})[key] = value
     for section, keys in asked.items():
-        # T and a budget imply each other: the one asked for here replaces the file's other.
+        # T and a budget imply each other: the one given here replaces the other from the file.
         replaced = {"T", "max_abstain_rate"} if keys.keys() & {"T", "max_abstain_rate"} else set()
         kept = {k: v for k, v in written.get(section, {}).items() if k not in replaced}
         written = written | {section: kept | keys}

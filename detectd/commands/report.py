@@ -1,4 +1,4 @@
-"""`detectd report`: the active model, read from the store, under the configured terms."""
+"""`detectd report`: report on the active model, under the configured terms."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def report(arguments: argparse.Namespace, console: Console) -> None:
 
 
 def active_figures(settings: Settings) -> dict[str, Any]:
-    """Return the figures of the active model under the configured terms, and what it met so far.
+    """Return the figures of the active model under the configured terms, and its counts so far.
 
-    If a candidate scores along, its own promise beside that, and how far the two agree; and its
-    latest and strongest anomalies, and the keys with the most.
+    If there is a candidate in shadow mode, add its promise, and its agreement with the model; add
+    the latest and strongest anomalies, and the keys with the most.
     """
     from detectd.report.figures import figures
 
@@ -45,7 +45,7 @@ def active_figures(settings: Settings) -> dict[str, Any]:
 
 
 def active_page(settings: Settings) -> str:
-    """Return the same and more, as an HTML document."""
+    """Return the report, with more detail, as an HTML document."""
     from detectd.report.html import page
 
     return page(*_active(settings), datetime.now(UTC))

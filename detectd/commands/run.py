@@ -1,4 +1,4 @@
-"""`detectd run`, and what a bounded run says at its end."""
+"""`detectd run`, and the summary of a bounded run."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
         reread = partial(load, arguments.config)
         summary = Service(settings, stop, shown, reread, arguments.config).run()
     if settings.source.bounded:
-        # Verdicts may be on stdout; then the summary must not be among them.
+        # If verdicts are on stdout, the summary must not be.
         tell = console.note if settings.sink.kind == "stdout" else console.say
         tell(summary_text(summary))
 

@@ -1,7 +1,7 @@
-"""Standard input, output and error as the process finds them: closed, without a reader, not UTF-8.
+"""Make standard input, output and error safe: closed, without a reader, or not UTF-8.
 
-Logs go to standard error. The disk under them may be full, or their reader gone: the verdicts are
-worth more.
+Logs go to standard error. If its disk is full or its reader is gone, log lines are lost, not
+verdicts.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Lossy(io.FileIO):
     _torn = False
 
     def write(self, content: ReadableBuffer, /) -> int:
-        """Write all of `content`, or lose the rest; the next that can be written begins a line."""
+        """Write all of `content`, or drop the rest; the next successful write begins a line."""
         left = memoryview(content).cast("B")
         size = len(left)
         try:
@@ -36,20 +36,20 @@ class Lossy(io.FileIO):
 
 
 def prepare() -> None:
-    """Make the three streams safe to use, whatever the process was started with."""
+    """Make the three streams safe to use, however the process was started."""
     _occupy_descriptors()
     bear_loss()
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout is sys.__stdout__:
-        # A path may hold bytes that are not UTF-8; they are written as they are.
+        # Paths may contain bytes that are not UTF-8; these are written unchanged.
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
 
 
 def bear_loss() -> None:
-    """Let nothing that is said on standard error be the end of the process."""
+    """Ignore all write errors on standard error."""
     told = sys.__stderr__
-    if sys.stderr is not told:  # somebody captures it
+    if sys.stderr is not told:  # it is captured
         return
-    # Unbuffered: what could not be written must not be tried again at the exit.
+    # Unbuffered, so that a failed write is not retried at exit.
     descriptor = os.open(os.devnull, os.O_WRONLY) if told is None else told.fileno()
     sys.stderr = io.TextIOWrapper(
         Lossy(descriptor, "w", closefd=False),
@@ -60,7 +60,7 @@ def bear_loss() -> None:
 
 
 def lose_output() -> None:
-    """Keep the interpreter from flushing at its exit what standard output did not take."""
+    """Prevent the interpreter from flushing at exit what standard output did not accept."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -71,10 +71,10 @@ def is_utf8() -> bool:
 
 
 def start_again_in_utf8() -> None:
-    """Start the same command again in UTF-8 mode, whatever the locale.
+    """Restart the same command in UTF-8 mode, whatever the locale.
 
-    Configurations, events and outputs are UTF-8, and how paths are encoded is settled at the start
-    of the interpreter.
+    Configurations, events and outputs are UTF-8, and the encoding of paths is fixed when the
+    interpreter starts.
     """
     os.execv(  # noqa: S606 - ourselves
         sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]]
@@ -82,9 +82,9 @@ def start_again_in_utf8() -> None:
 
 
 def _occupy_descriptors() -> None:
-    """Open /dev/null for those that are closed.
+    """Open /dev/null for closed standard streams.
 
-    The next file would get the number otherwise, and whatever a library prints would go into it.
+    Otherwise the next opened file would get the descriptor, and library output would go into it.
     """
     for descriptor in range(3):
         try:

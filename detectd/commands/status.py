@@ -1,4 +1,4 @@
-"""`detectd status`."""
+"""`detectd status`: show the state of a running service."""
 
 from __future__ import annotations
 

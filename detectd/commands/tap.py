@@ -1,4 +1,4 @@
-"""`detectd tap`."""
+"""`detectd tap`: show outputs as they are committed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from detectd.commands.console import Console
 
-# How many records are shown if neither --n nor --last says it.
+# How many records are shown without --n or --last.
 UNLESS_ASKED = 20
 
 

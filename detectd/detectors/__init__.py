@@ -1,6 +1,6 @@
-"""Feature vectors to scores: which PyOD detectors there are, and how each scores a row alone.
+"""Score feature vectors: the PyOD detectors on offer, and how each scores a row alone.
 
-The law: a row's score does not depend on the rows beside it. Begin with `catalogue`.
+The guarantee: a row's score does not depend on the other rows in its batch. Begin with `catalogue`.
 
 catalogue   the detectors on offer, and why others are refused
 scorer      fitting, and one score a row, independent of the batch, by PyOD

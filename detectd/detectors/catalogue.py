@@ -1,6 +1,6 @@
-"""Which detectors are offered, how each scores a row alone, and why some are refused.
+"""The detectors on offer, how each scores a row alone, and why others are refused.
 
-Tables only: PyOD is imported when a detector's parameters are looked at, or it is built.
+Tables only: PyOD is imported when a detector's parameters are validated, or it is built.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Scoring(Enum):
-    """How to get the score that a detector gives a row alone."""
+    """How to compute the score of a row alone with a detector."""
 
     BATCH = "a batch gives each row the very bits that it gets alone"
     ROW = "a batch rounds otherwise, so each row is scored in a call of its own"
@@ -31,10 +31,11 @@ class Scoring(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A detector on offer. Beyond `exact_to` features a batch goes through BLAS and rounds.
+    """A detector on offer. Beyond `exact_to` features a batch goes through BLAS, with other
+    rounding.
 
-    One that `learns` nothing scores its training rows as it scores all others. One that `measures`
-    adds up distances along the columns, so that the one with the largest numbers decides.
+    A detector that does not `learn` scores its training rows like any others. One that `measures`
+    sums distances along the columns, so the column with the largest numbers dominates.
     """
 
     module: str
@@ -127,12 +128,13 @@ REFUSED: dict[str, str] = {
     ),
 }
 
-# What the service sets itself, and the key that sets it.
+# Parameters that the service sets, and the configuration keys for them.
 OURS = {"contamination": "detector.contamination", "random_state": "detector.seed"}
 
 
 def find(name: str) -> Entry:
-    """The detector of that name. Raises ConfigError with the nearest name, or with the reason."""
+    """Return the detector of that name. Raise ConfigError with the nearest name, or the reason for
+    its absence."""
     if name in CATALOGUE:
         entry = CATALOGUE[name]
         if entry.torch and importlib.util.find_spec("torch") is None:
@@ -147,7 +149,7 @@ def find(name: str) -> Entry:
 
 
 def measures(name: str) -> bool:
-    """Whether a detector of that name adds up distances along the columns."""
+    """Return whether the detector of that name sums distances along the columns."""
     return name in CATALOGUE and CATALOGUE[name].measures
 
 
@@ -166,7 +168,7 @@ def check_params(name: str, params: Mapping[str, Any]) -> None:
 
 
 def build(name: str, contamination: float, seed: int, params: Mapping[str, Any]) -> Any:
-    """An unfitted PyOD detector. Raises ConfigError where it cannot be made."""
+    """Return an unfitted PyOD detector. Raise ConfigError if it cannot be created."""
     check_params(name, params)
     detector = _class(name)
     accepted = inspect.signature(detector.__init__).parameters

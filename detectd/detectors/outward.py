@@ -1,8 +1,8 @@
-"""Rows far outside of the training rows, on which a detector shows which way its scores point.
+"""Rows far outside of the training rows, to test the direction of a detector's scores.
 
-Not every detector ranks such rows high. PyOD's QMCD turns its scores around by their skewness and
-then calls them the most normal of all; LODA takes whatever lies beyond its histograms for the
-outermost bins, which are full where the rows form clusters.
+Not every detector ranks such rows high. PyOD's QMCD flips its scores by their skewness and may then
+call them the most normal of all; LODA puts everything beyond its histograms into the outermost
+bins, which are full if the rows form clusters.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
     Rows = NDArray[np.float64]
 
-# In every other direction all features move, in the rest one moves most and others less.
+# In every second direction all features move; in the others one moves most.
 DIRECTIONS = 32
-# How far from the middle of the training rows, in units of the range of each feature.
+# Distance from the middle of the training rows, in units of each feature's range.
 DISTANCES = (2.0, 10.0, 100.0, 1000.0)
 
 
 def far_outside(rows: Rows) -> Rows:
-    """Rows (k, d), k ≤ 128, far outside of the complete rows (N, d) in directions all around.
+    """Return rows (k, d), k ≤ 128, far outside of the complete rows (N, d) in all directions.
 
-    The same for the same rows. A feature that never changed keeps its value. What no double can
-    hold is left out.
+    The result is deterministic. A feature that never changed keeps its value. Rows that overflow a
+    double are left out.
     """
     low, high = rows.min(axis=0), rows.max(axis=0)
     rng = np.random.default_rng(0)

@@ -1,11 +1,11 @@
-"""Columns in units of their own spread, for detectors that measure distances. Pure.
+"""Scale columns by their own spread, for detectors that measure distances. Pure.
 
-Bytes and percent in one distance are bytes alone. What a column's spread is, its training rows say:
-`standard` by mean and standard deviation, `robust` by median and interquartile range, which a few
-anomalies among them do not move. The range is divided by 1.349, so that both are the same for a
-normal distribution. A column of which half the values or more are the same has no interquartile
-range, and takes its standard deviation. Flags, columns of zeros and ones, are left as they are: a
-rare one would be far away whenever it is set.
+In a distance over bytes and percent, only the bytes count. The spread comes from the training rows:
+`standard` is mean and standard deviation, `robust` is median and interquartile range, which a few
+anomalies do not move. The range is divided by 1.349, so that both agree for a normal distribution.
+A column with at least half of its values equal has no interquartile range, and uses its standard
+deviation. Flags, columns of zeros and ones, are not scaled: a rare one would be far away whenever
+it is set.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ class Scaling:
 
     @classmethod
     def of(cls, rows: Rows, scale: Scale) -> Scaling | None:
-        """Return the scaling of complete training rows (N, d); None if they are left alone."""
+        """Return the scaling of complete training rows (N, d); None if they are not scaled."""
         if scale == "none":
             return None
-        # In units of the largest value, so that no sum of squares is more than a double holds.
+        # Relative to the largest value, so that no sum of squares overflows.
         unit = np.abs(rows).max(axis=0)
         unit[unit == 0.0] = 1.0
         low, middle, high = np.quantile(rows / unit, [0.25, 0.5, 0.75], axis=0)
@@ -59,14 +59,14 @@ class Scaling:
         return cls(np.where(left, 0.0, center), np.where(left, 1.0, spread))
 
     def __call__(self, rows: Rows) -> Rows:
-        """Return rows (k, d) in these units, each by itself; what no double holds, at its limit."""
+        """Return rows (k, d) in these units, each by itself; clipped to the range of a double."""
         with np.errstate(over="ignore"):
             scaled = (rows - self.center) / self.spread
         return np.clip(scaled, -LARGEST, LARGEST)
 
 
 class ScaledScorer:
-    """A scorer behind a scaling: it is given rows as they came."""
+    """A scorer with a scaling in front: it takes unscaled rows."""
 
     def __init__(self, scorer: Scorer, scaling: Scaling) -> None:
         self._scorer, self._scaling = scorer, scaling
@@ -89,7 +89,7 @@ class ScaledScorer:
 def choose_scaled(
     detector: Any, rows: Rows, scaling: Scaling | None, *, kernels: bool = True
 ) -> Scorer:
-    """Return the scorer of a detector fitted to scaled rows; `rows` (N, d) are as they came."""
+    """Return the scorer of a detector fitted to scaled rows; `rows` (N, d) are unscaled."""
     if scaling is None:
         return choose(detector, rows, kernels=kernels)
     return ScaledScorer(choose(detector, scaling(rows), kernels=kernels), scaling)

@@ -1,9 +1,8 @@
-"""Scoring rows as if each were alone, whatever other rows share the call.
+"""Score each row as if it were alone, whatever its batch.
 
-An event's score must not depend on how the stream was cut into batches: then a replay after a
-crash gives the same bytes, and the promise is about one score per event. Most detectors score a
-batch row by row anyway; some round otherwise in a batch, because BLAS does; two score it against
-itself.
+An event's score must not depend on batch boundaries: then a replay after a crash gives the same
+bytes, and the promise is about one score per event. Most detectors score a batch row by row anyway;
+some round differently in a batch, because BLAS does; two score it relative to itself.
 """
 
 from __future__ import annotations
@@ -25,34 +24,34 @@ if TYPE_CHECKING:
 
     Rows = NDArray[np.float64]
 
-# Rows enough for a detector to be tried on.
+# Enough rows to try out a detector.
 TRIAL_ROWS = 512
 
-# What NumPy, SciPy and scikit-learn raise where a row leads to numbers that no double holds.
+# The exceptions of NumPy, SciPy and scikit-learn for rows that overflow a double.
 BEYOND_DOUBLES = (ValueError, ArithmeticError)
 
 
 class Scorer(Protocol):
-    """What the pipeline needs of a detector."""
+    """The pipeline's interface of a detector."""
 
     @property
     def how(self) -> str:
-        """What scores: detectd's own kernel, or PyOD, and then in what calls."""
+        """Return the method: detectd's own kernel, or PyOD, and in which calls."""
 
     @property
     def doubt(self) -> str | None:
-        """Why this is not a kernel though there is one for the detector."""
+        """Return why the detector's kernel is not used; None if it is, or if there is none."""
 
     def score(self, rows: Rows) -> Rows:
-        """One score for each row of (k, d), higher is more anomalous: that of the row alone.
+        """Return one score for each row of (k, d), higher is more anomalous, as for the row alone.
 
-        A row for which the detector's arithmetic has no number gets NaN. Raises what else the
-        detector raises.
+        A row on which the detector's arithmetic overflows gets NaN. Any other exception of the
+        detector propagates.
         """
 
 
 class BatchScorer:
-    """For detectors whose batches give each row the bits that it gets alone."""
+    """A scorer for detectors whose batches give each row the same bits as alone."""
 
     how = "PyOD, a batch a call"
     doubt: str | None = None
@@ -65,12 +64,12 @@ class BatchScorer:
         """See `Scorer`."""
         try:
             return _decide(self._detector, rows)
-        except BEYOND_DOUBLES:  # One row must not take the others with it.
+        except BEYOND_DOUBLES:  # One row must not fail the others.
             return self._rows.score(rows)
 
 
 class RowScorer:
-    """For all others: one call a row."""
+    """A scorer for all others: one call per row."""
 
     how = "PyOD, a row a call"
     doubt: str | None = None
@@ -88,10 +87,10 @@ class RowScorer:
 
 
 def fit(detector: Any, rows: Rows) -> None:
-    """Fit on rows (N, d). Raises DetectdError where the detector cannot be fitted to them.
+    """Fit on rows (N, d). Raise DetectdError if the detector cannot be fitted to them.
 
-    On one OpenMP thread: KMeans adds up its centres in the order in which threads finish, so the
-    same rows and seed would give another model from run to run.
+    It uses one OpenMP thread: KMeans sums its centres in the order in which threads finish, so the
+    same rows and seed would give another model in each run.
     """
     try:
         with quiet(), threadpool_limits(1, user_api="openmp"):
@@ -106,9 +105,9 @@ def fit(detector: Any, rows: Rows) -> None:
 
 
 def try_params(name: str, params: Mapping[str, Any], width: int) -> None:
-    """Raise ConfigError for parameters whose values only a fit finds out, by a small one.
+    """Raise ConfigError for invalid parameter values that only a fit detects, by a small fit.
 
-    What fails for other reasons may be the small data's fault and is passed over.
+    Failures for other reasons may be due to the small data, and are ignored.
     """
     detector = build(name, 0.1, 0, params)
     rows = np.random.default_rng(0).normal(size=(TRIAL_ROWS, width))
@@ -123,7 +122,7 @@ def try_params(name: str, params: Mapping[str, Any], width: int) -> None:
 
 
 def training_scores(detector: Any) -> Rows:
-    """The scores (N,) of the rows that the detector was fitted on."""
+    """Return the scores (N,) of the rows that the detector was fitted on."""
     return np.asarray(detector.decision_scores_, dtype=np.float64)
 
 

@@ -1,7 +1,7 @@
-"""The fastest way to score with a fitted detector that is true to the row alone.
+"""Select the fastest way to score with a fitted detector that scores each row as if alone.
 
-First choice is a kernel of our own, held against PyOD on training rows and on rows far outside;
-then PyOD in batches, where they are seen to give each row its own bits; then PyOD row by row.
+The first choice is detectd's own kernel, compared with PyOD on training rows and on rows far
+outside; then PyOD in batches, if they give each row its own bits; then PyOD row by row.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
 
     Rows = NDArray[np.float64]
 
-# Enough rows to see a batch that rounds otherwise in one row out of a hundred.
+# Enough rows to detect a batch that rounds differently in one row out of a hundred.
 PROBES = 512
 SIZES = (1, 2, 3, 7, 64)
-# How many rows a kernel is tried on: few where PyOD takes a call for each, and fewer where ECOD and
-# COPOD look at all training rows in each call.
+# How many rows a kernel is tested on: few if PyOD needs a call for each, and fewer if ECOD and
+# COPOD process all training rows in each call.
 TRIED = {Scoring.BATCH: PROBES, Scoring.ROW: 48, Scoring.TAILS: 16}
-# How far a kernel may be from PyOD: by this share of the score, and of the scores' spread.
+# The tolerated difference from PyOD: this share of the score, and of the scores' spread.
 RELATIVE = 1e-9
 ABSOLUTE = 1e-12
 
 
 def choose(detector: Any, rows: Rows, *, kernels: bool = True) -> Scorer:
-    """The scorer of a fitted detector; where its kernel will not do, PyOD with the `doubt`.
+    """Return the scorer of a fitted detector; if its kernel fails the test, PyOD with the `doubt`.
 
-    `rows` (N, d) are training rows, on which kernels and batches are tried.
+    `rows` (N, d) are training rows, on which kernels and batches are tested.
     """
     doubt = None
     if kernels:
@@ -66,7 +66,7 @@ def _difference(kernel: Compiled, detector: Any, rows: Rows) -> str | None:
     pyod = BatchScorer(detector) if scoring is Scoring.BATCH else RowScorer(detector)
     ours, theirs = kernel.score(probes), pyod.score(probes)
     finite = theirs[np.isfinite(theirs)]
-    # Of two products, as the spread itself may be more than a double holds.
+    # As two products, since the spread itself may overflow a double.
     spread = float(np.ptp(ABSOLUTE * finite)) if len(finite) else 0.0
     with np.errstate(over="ignore", invalid="ignore"):
         same = np.isclose(ours, theirs, rtol=RELATIVE, atol=spread, equal_nan=True)
@@ -77,7 +77,7 @@ def _difference(kernel: Compiled, detector: Any, rows: Rows) -> str | None:
 
 
 def _as_pyod(detector: Any, rows: Rows) -> BatchScorer | RowScorer | TailScorer:
-    """PyOD itself, in batches where their bits are those of the row alone."""
+    """Return PyOD itself, in batches if their bits are those of the row alone."""
     entry = CATALOGUE[type(detector).__name__]
     if entry.scoring is Scoring.TAILS:
         return TailScorer(detector)
@@ -90,25 +90,26 @@ def _as_pyod(detector: Any, rows: Rows) -> BatchScorer | RowScorer | TailScorer:
 
 
 def _multiplies(detector: Any) -> bool:
-    """Whether one of scikit-learn's neighbour searches has settled on products of matrices.
+    """Return whether one of scikit-learn's neighbour searches uses matrix products.
 
-    It does so beyond 15 features, but also where the neighbours asked for are half the rows, and
-    for metrics that no tree knows.
+    It does so beyond 15 features, but also if the requested neighbours are half the rows, and for
+    metrics that no tree supports.
     """
     parts = vars(detector).values()
     return any(getattr(part, "_fit_method", None) == "brute" for part in parts)
 
 
 def _batches_are_exact(detector: Any, rows: Rows) -> bool:
-    """Whether rows get the same bits alone, in a batch, and elsewhere in batches of other sizes.
+    """Return whether rows get the same bits alone, in a batch, and elsewhere in batches of other
+    sizes.
 
-    This catches parameters that bring BLAS in where the defaults do without.
+    This detects parameters that use BLAS when the defaults do not.
     """
     batch = BatchScorer(detector)
     order = np.random.default_rng(0).permutation(len(rows))
     try:
         whole, mixed = batch.score(rows)[order], rows[order]
-    except AttributeError:  # parameters under which it scores nothing: the fit reports that
+    except AttributeError:  # With such parameters it cannot score: the fit reports that.
         return False
     if not _same_bits(whole, batch.score(mixed)):
         return False

@@ -1,8 +1,8 @@
 """TailSum: the weighted sum of a row's columns, for columns that are surprises already.
 
-Where ECOD adds up how far out in the tails of all training rows each feature is, this adds up
-features that say how far out in the tails of their own key's past they are. It learns nothing from
-the training rows but how many columns they have.
+ECOD sums how far each feature is in the tails of all training rows; this sums features that say how
+far they are in the tails of their own key's past. It learns nothing from the training rows but the
+number of columns.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Rows = NDArray[np.float64]
     Flags = NDArray[np.bool_]
 
-# The weight of a column that does not add to the sum of the others; the larger of the two counts.
+# The weight of a column that is not added to the sum of the others; the larger of the two counts.
 MAXIMUM = "max"
 
 
@@ -45,7 +45,7 @@ class TailSum(BaseDetector):  # type: ignore[misc] # PyOD has no types
         self.lift = lift
 
     def fit(self, X: Any, y: Any = None) -> TailSum:
-        """Take the rows' scores for training scores. Raises TypeError if `weights` do not fit."""
+        """Store the scores of the training rows. Raise TypeError if `weights` do not fit."""
         rows = check_array(X)
         self._set_n_classes(y)
         self.weight_, self.maximum_ = understood(self.weights, self.lift, rows.shape[1])
@@ -65,7 +65,8 @@ class TailSum(BaseDetector):  # type: ignore[misc] # PyOD has no types
 def understood(
     weights: Sequence[float | str] | None, lift: float, width: int
 ) -> tuple[Rows, Flags]:
-    """Return the weights (d,) and which columns are maxima (d,). Raises TypeError for others."""
+    """Return the weights (d,) and which columns are maxima (d,). Raise TypeError for invalid
+    weights."""
     given = [1.0] * width if weights is None else weights
     if isinstance(given, str) or len(given) != width:
         raise TypeError(f"weights: one for each of the {width} columns, not {given!r}")
@@ -81,7 +82,7 @@ def understood(
 
 
 def score(rows: Rows, weights: Rows, maximum: Flags, lift: float) -> Rows:
-    """Return the scores (k,), added up column by column, so that no row's bits hang on others."""
+    """Return the scores (k,), summed column by column, so that no row's bits depend on others."""
     total = np.zeros(len(rows))
     for j in np.flatnonzero(~maximum):
         total += weights[j] * np.abs(rows[:, j])

@@ -1,4 +1,4 @@
-"""Features: what becomes a column of the feature vector, read or calculated. Pure.
+"""Features: the columns of the feature vector, read from events or calculated. Pure.
 
 `FUNCTIONS` are those of the event's time alone; `CATALOGUE` are those of a key's history.
 """
@@ -61,7 +61,7 @@ def as_data(declared: Sequence[Declared]) -> list[str | dict[str, Any]]:
 
 
 def from_data(data: Sequence[Any]) -> tuple[Declared, ...]:
-    """Return the features that `as_data` gave. Raises KeyError or TypeError if it did not."""
+    """Return the features that `as_data` encoded. Raise KeyError or TypeError for other data."""
     return tuple(map(_from_data, data))
 
 
@@ -74,7 +74,7 @@ def _from_data(each: Any) -> Declared:
 
 
 def assemble(declared: Sequence[Declared], read: Floats, times_ms: Floats) -> Floats:
-    """Return the rows (k, d): the fields as `read` (k, fields), and the functions calculated."""
+    """Return the rows (k, d): the fields from `read` (k, fields), and the calculated functions."""
     rows = np.empty((len(read), len(columns(declared))))
     column = field = 0
     for each in declared:

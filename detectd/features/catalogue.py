@@ -1,4 +1,4 @@
-"""The functions of a key's history: their parameters, their steps, and what they mean. Pure."""
+"""The catalogue of functions of a key's history: their parameters, steps and meanings. Pure."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
     Given = Mapping[str, Any]
 
-# What a function is of: a number, a category, or the event as such.
+# The input of a function: a number, a category, or the event itself.
 NUMBER, CATEGORY, EVENT = "number", "category", "event"
 
 
 class Call(NamedTuple):
     """One step of a feature.
 
-    It reads output `at` of an earlier call of the same feature, by its place, or the feature's
-    field. Each of its outputs that has an ending in `shown` is a column of that name.
+    It reads output `at` of an earlier call of the same feature, by index, or the feature's field.
+    Each output with a suffix in `shown` is a column of that name.
     """
 
     step: str
@@ -42,11 +42,11 @@ class Call(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A function.
+    """A function in the catalogue.
 
-    `calls` gives its steps, `meaning` what it is, in words with parameters to be filled in, and
-    `needs` how many events of a key make its value whole, or the span of them; each from its
-    parameters. `timed` says whether it needs the events' times.
+    From the parameters, `calls` returns its steps, `meaning` its description in words, and `needs`
+    how many events of a key, or what span of them, make its value complete. `timed` is whether it
+    needs the events' times.
     """
 
     meaning: str
@@ -80,7 +80,7 @@ def _ms(span: str) -> float:
 
 
 def _by_window(step: str, *params: float) -> Callable[[Given], tuple[Call, ...]]:
-    """One step by values, another, of that name, by event time."""
+    """Return one step for windows of events, and another of that name for windows of event time."""
 
     def calls(given: Given) -> tuple[Call, ...]:
         window = given["window"]
@@ -284,7 +284,7 @@ CATALOGUE = {
     ),
 }
 
-# What each of them takes as well.
+# The parameters that all of them share.
 SURPRISE = Parameter(
     "surprise",
     "instead of the value, how improbable it is among the key's last 5,000: −log10 of the "

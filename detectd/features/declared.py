@@ -25,26 +25,26 @@ EPOCH_WEEKDAY = 3
 
 
 class Part(NamedTuple):
-    """A column of a function with several."""
+    """One column of a function that has several."""
 
     ending: str
     weight: Weight
 
 
 class Kind(NamedTuple):
-    """A function of the event's time: where on its cycle an event is, and what that means."""
+    """A function of the event's time: its phase in a cycle, and a description."""
 
     turn: Callable[[Floats], Floats]
     meaning: str
 
 
 def _hour(times_ms: Floats) -> Floats:
-    """The share (k,) of the day that has passed."""
+    """Return the share (k,) of the day that has passed."""
     return times_ms % DAY_MS / DAY_MS
 
 
 def _weekday(times_ms: Floats) -> Floats:
-    """The share (k,) of the week that had passed when the day began."""
+    """Return the share (k,) of the week that had passed when the day began."""
     return (times_ms // DAY_MS + EPOCH_WEEKDAY) % 7 / 7
 
 
@@ -58,7 +58,7 @@ FUNCTIONS = {
 class Function:
     """A function of the event's time, as declared: two columns, so that 23:59 is next to 00:00.
 
-    Of local time if it names a `zone`, else of UTC.
+    It uses local time if it names a `zone`, UTC otherwise.
     """
 
     fn: str
@@ -67,12 +67,12 @@ class Function:
 
     @property
     def columns(self) -> tuple[str, str]:
-        """The names of its columns."""
+        """Return the names of its columns."""
         return f"{self.label}_sin", f"{self.label}_cos"
 
     @property
     def meaning(self) -> str:
-        """What it is, in words."""
+        """Return its meaning in words."""
         return FUNCTIONS[self.fn].meaning.format(zone=self.zone or "UTC")
 
     def values(self, times_ms: Floats) -> Floats:
@@ -93,10 +93,10 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """A function of what came before with the same key, as declared.
+    """A function of earlier events with the same key, as declared.
 
     `params` are those that differ from their defaults, by name. It has a column for each of
-    `parts`: the ending of its name (none if it is empty) and its weight in a weighted sum.
+    `parts`: the suffix of its name (empty for none) and its weight in a weighted sum.
     """
 
     fn: str
@@ -107,7 +107,7 @@ class History:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The names of its columns."""
+        """Return the names of its columns."""
         return tuple(f"{self.label}_{end}" if end else self.label for end, _ in self.parts)
 
     def as_dict(self) -> dict[str, Value]:

@@ -1,4 +1,4 @@
-"""From a table in `event.features` to a feature, or to what is wrong with the table. Pure."""
+"""Parse a table in `event.features` to a feature, or to an error message. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NAME = Parameter("name", "what its columns' names begin with", (TEXT,), optional
 OF = Parameter("of", "the field that it reads", (TEXT,))
 ZONE = Parameter("zone", "local time there, with its summer time; else UTC", (TEXT,), optional=True)
 
-# What functions, or what one asks of them, are called in other programs.
+# Names that other programs use for these functions.
 ELSEWHERE = {
     "average": "mean",
     "avg": "mean",
@@ -44,10 +44,10 @@ ELSEWHERE = {
     **{f"p{q}": f'{{of = "…", fn = "quantile", q = 0.{q}, window = 60}}' for q in (90, 95, 99)},
 }
 
-# Functions that are surprises without being asked.
+# Functions that are surprises by default.
 SURPRISES = {"frozen", "rarity", "series"}
 
-# The most that one feature may remember of a key.
+# The most state that one feature may keep per key.
 MOST_BYTES = 1 << 20
 
 
@@ -57,7 +57,7 @@ def functions() -> tuple[str, ...]:
 
 
 def parameters(fn: str) -> tuple[Parameter, ...]:
-    """Return what a function takes beside its name."""
+    """Return the parameters of a function."""
     if fn in FUNCTIONS:
         return NAME, ZONE
     entry = CATALOGUE[fn]
@@ -66,7 +66,7 @@ def parameters(fn: str) -> tuple[Parameter, ...]:
 
 
 def schemas() -> list[dict[str, Any]]:
-    """Return what each function's table may hold, as JSON schemas."""
+    """Return the JSON schema of each function's table."""
     return [
         {
             "type": "object",
@@ -81,7 +81,7 @@ def schemas() -> list[dict[str, Any]]:
 
 
 def description(fn: str) -> str:
-    """Return what a function is, in words, with the names of its parameters."""
+    """Return a function's description, with the names of its parameters."""
     if fn in FUNCTIONS:
         return FUNCTIONS[fn].meaning.format(zone="zone")
     meaning = CATALOGUE[fn].meaning
@@ -91,7 +91,7 @@ def description(fn: str) -> str:
 def declare(table: Mapping[str, Any]) -> Function | History:
     """Return the feature that a table declares.
 
-    Raises ValueError with one line that says what is wrong, and what may be meant.
+    Raise ValueError with one line: what is wrong, and what may be meant.
     """
     if "fn" not in table:
         raise ValueError(f"needs fn, the name of a function: {', '.join(functions())}")
@@ -109,7 +109,7 @@ def declare(table: Mapping[str, Any]) -> Function | History:
 
 
 def history(table: Mapping[str, Any]) -> History:
-    """Return the feature that a table declares, known to be right."""
+    """Return the feature that a valid table declares."""
     fn, of = table["fn"], table.get("of")
     entry = CATALOGUE[fn]
     params = tuple(
@@ -132,7 +132,8 @@ def given(feature: History) -> dict[str, Value]:
 
 
 def is_surprise(feature: History) -> bool:
-    """Whether a feature's columns say how improbable something is, and so are in no unit."""
+    """Return whether a feature's columns are surprises (−log10 probabilities), which have no
+    unit."""
     return feature.fn in SURPRISES or bool(given(feature)["surprise"])
 
 
@@ -170,7 +171,7 @@ def _parts(fn: str, params: Mapping[str, Any]) -> tuple[Part, ...]:
 
 
 def _weight(own: Weight, asked: Weight | None, *, alone: bool) -> Weight:
-    """The weight of a column: its own, times what is asked for the feature."""
+    """Return the weight of a column: its own, times the weight configured for the feature."""
     if asked is None or (own == MAXIMUM and not alone):
         return own
     if isinstance(asked, str):
@@ -190,7 +191,7 @@ def _in_name(param: tuple[str, Value]) -> str:
 
 
 def _advice(fn: Any) -> str:
-    """Say which function may be meant, or which there are."""
+    """Suggest the nearest function, or list all of them."""
     close = None
     if isinstance(fn, str):
         close = ELSEWHERE.get(fn.lower()) or nearest(fn, functions())
@@ -216,7 +217,7 @@ def _require_known(fn: str, table: Mapping[str, Any]) -> None:
 
 
 def _require_affordable(feature: History) -> None:
-    """Raise ValueError if a feature would remember too much of each key."""
+    """Raise ValueError if a feature would keep too much state per key."""
     from detectd.features.program import compiled_program
 
     size = compiled_program([feature]).key_bytes
@@ -229,5 +230,5 @@ def _require_affordable(feature: History) -> None:
 
 
 def toml(value: Any) -> str:
-    """Return a parameter's value as TOML writes it."""
+    """Return a parameter's value as TOML."""
     return json.dumps(value, ensure_ascii=False, default=str)

@@ -1,4 +1,5 @@
-"""What features mean, in a line each: what a key needs for it, and what it costs. Pure."""
+"""Describe features, one line each: the meaning, the history it needs, and the cost per key.
+Pure."""
 
 from __future__ import annotations
 
@@ -11,14 +12,14 @@ from detectd.features.declaring import given
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-# Parameters that count values if they are numbers.
+# Parameters that count values when they are numbers.
 OF_VALUES = {"window", "steps", "half_life"}
 
 
 def describe(declared: Sequence[Declared], time: str) -> Iterator[str]:
-    """Return a line for each function, and one for what a key takes in all.
+    """Yield a line for each function, and one for the total state per key.
 
-    `time` names what an event's time is taken from.
+    `time` names the source of an event's time.
     """
     from detectd.features.program import compiled_program
 
@@ -36,7 +37,7 @@ def describe(declared: Sequence[Declared], time: str) -> Iterator[str]:
 
 
 def meaning(feature: History) -> str:
-    """Return what a feature is, in words."""
+    """Return a feature's meaning in words."""
     asked = given(feature)
     words = CATALOGUE[feature.fn].meaning.format(
         of=feature.of, **{name: _amount(name, value) for name, value in asked.items()}
@@ -47,7 +48,7 @@ def meaning(feature: History) -> str:
 
 
 def needs(feature: History) -> str:
-    """Return what makes a feature's value whole, in words."""
+    """Return, in words, how much history makes a feature's value complete."""
     whole = CATALOGUE[feature.fn].needs(given(feature))
     if isinstance(whole, str):
         return f"whole after {whole} of a key"

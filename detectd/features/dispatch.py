@@ -1,6 +1,7 @@
-"""The steps of a program over a batch of events.
+"""Run the steps of a program over a batch of events.
 
-A new step takes three lines here: its code, its entry in `STEPS`, and its branch in `_take_step`.
+Adding a step takes three lines here: its code, its entry in `STEPS`, and its branch in
+`_take_step`.
 """
 
 from __future__ import annotations
@@ -69,12 +70,12 @@ SURPRISE = 26
 SURPRISE_EXACT = 27
 
 
-# The square of what is larger would be no number, nor the sum of a few.
+# The square of a larger number, or the sum of a few, would overflow.
 LARGEST = 1e150
 
 
 class Step(NamedTuple):
-    """What the compiler of declarations must know of a step: its code and its state's size."""
+    """The compiler's view of a step: its code and its state's size."""
 
     code: int
     words: Callable[[Sequence[float]], int]
@@ -124,7 +125,7 @@ def _take_step(  # noqa: C901 - a branch a step
     params: Floats,
     out: Floats,
 ) -> None:
-    """Take one step for each event, in order: x (k,) in, out (width, k).
+    """Run one step for each event, in order: x (k,) in, out (width, k).
 
     The length of `branch` is the step's code. It is part of the argument's type, so numba compiles
     that branch and no other.
@@ -204,7 +205,8 @@ ARGUMENTS = (MATRIX, WHOLE, WHOLE, PLACES, FLAGS, FLOATS, FLOATS, FLOATS, MATRIX
 
 @cache
 def _compiled_step(code: int) -> Callable[..., None]:
-    """Return the machine code of a step. Compiling all of them takes a minute, of most no use."""
+    """Return the machine code of a step. Only the steps in use are compiled; all would take a
+    minute."""
     dispatcher: Any = _take_step
     branch = numba.types.UniTuple(numba.int64, code)  # type: ignore[no-untyped-call]
     step: Callable[..., None] = dispatcher.compile((branch, *ARGUMENTS))
@@ -220,13 +222,13 @@ def run(
     fresh: Bools | None = None,
     first: int = 0,
 ) -> Floats:
-    """Return the rows (k, d) of k events, in order, and change their keys' rows of the `table`.
+    """Return the rows (k, d) of k events, in order, and update their keys' rows of the `table`.
 
-    `table` is (slots, first + program.words), zeros for a key without a history; what is left of
-    `first` belongs to others. `slots` (k,) are the events' places in it, -1 for one that touches no
-    history and gets none; `fresh` (k,) says whose place is to be emptied before. `times_ms` (k,)
-    are their times, NaN if there is none; `values` (k, fields) are what was read of them:
-    `program.fields`, then `program.categories`.
+    `table` is (slots, first + program.words), zeros for a key without a history; its first `first`
+    words belong to the caller. `slots` (k,) are the events' rows in it, -1 for an event that uses
+    no history and gets none; `fresh` (k,) marks events whose row is zeroed first. `times_ms` (k,)
+    are their times, NaN for none; `values` (k, fields) are the fields read: `program.fields`, then
+    `program.categories`.
     """
     k = len(values)
     scratch = np.empty((program.scratch, k))
@@ -239,8 +241,8 @@ def run(
     slots = np.ascontiguousarray(slots, dtype=np.int64)
     fresh = np.zeros(k, dtype=np.bool_) if fresh is None else fresh
     times_ms, nothing = np.ascontiguousarray(times_ms, dtype=np.float64), np.zeros(k)
-    # A step reads of an event what earlier ones wrote of it, and of a key its own words alone: so
-    # each may take all events before the next begins.
+    # A step reads only what earlier steps wrote for the same event, and its own words of the key,
+    # so each step may process all events before the next begins.
     for op in program.steps:
         _compiled_step(op.code)(
             table,

@@ -1,6 +1,6 @@
-"""What changed in a table of keys: the words of rows that differ, key by key. Pure.
+"""Changes of a table of keys: the words of rows that differ, key by key. Pure.
 
-The same form serves for what one commit changed and, all rows taken from zero, for a whole table.
+The same form is used for the changes of one commit and, as changes from zero, for a whole table.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 
 
 class Counters(NamedTuple):
-    """What a table counts: events, the latest time of any (ms), keys let go and begun again.
+    """The counters of a table: events, the latest time of any (ms), evicted keys and restarted
+    keys.
 
-    `clock_ms` runs by the times of events, and `strayed` have been far behind it in a row: see
-    `silence`. `late` events came after a later one of their key.
+    `clock_ms` follows the times of events; `strayed` is how many events in a row were far behind
+    it: see `silence`. `late` events came after a later one of their key.
     """
 
     events: int = 0
@@ -40,7 +41,7 @@ class Counters(NamedTuple):
     late: int = 0
 
     def after(self, *more: Any) -> Counters:
-        """Return the counters after a batch, whose own are `more`."""
+        """Return the counters after a batch with the counters `more`."""
         batch = Counters(*more)
         return batch._replace(
             events=self.events + batch.events,
@@ -51,10 +52,10 @@ class Counters(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """Keys that changed, by name, those that are gone, and the counters after it.
+    """Changed keys, by name, removed keys, and the counters afterwards.
 
-    The `counts[i]` words of the i-th name are next in `words` and `values`; a row that is `new[i]`
-    is zero in all the others.
+    The next `counts[i]` entries of `words` and `values` belong to the i-th name; the other words of
+    a row that is `new[i]` are zero.
     """
 
     names: Sequence[bytes]
@@ -70,9 +71,10 @@ class Changes(NamedTuple):
 def differing(
     rows: Bits, slots: Places, before: Bits, new: NDArray[np.bool_]
 ) -> tuple[NDArray[np.uint32], NDArray[np.uint32], Bits]:
-    """Return how many words of each row differ, which ones, and what they are now.
+    """Return how many words of each row differ, which ones, and their new values.
 
-    `rows` are the table's, those in `slots` (k,) were as `before` (k, width); where `new`, zero.
+    `rows` are the table's; `before` (k, width) is the earlier state of those in `slots` (k,), which
+    counts as zero if `new`.
     """
     width = rows.shape[1]
     counts = np.zeros(len(slots), dtype=np.uint32)
@@ -100,7 +102,7 @@ def scatter(
     words: NDArray[np.uint32],
     values: Floats,
 ) -> None:
-    """Write into `rows` what `differing` has found."""
+    """Write the result of `differing` into `rows`."""
     first = 0
     for i in range(len(slots)):
         row = rows[slots[i]]
@@ -112,7 +114,7 @@ def scatter(
 
 
 class RowsByName:
-    """Builds a table again from the changes that made it."""
+    """Rebuild a table from its changes."""
 
     def __init__(self, words: int) -> None:
         self._width = HEADER_WORDS + words
@@ -122,7 +124,7 @@ class RowsByName:
         self.counters = Counters()
 
     def apply(self, changes: Changes) -> None:
-        """Take over the changes of a commit. Raises ValueError if they are of no such table."""
+        """Apply the changes of a commit. Raise ValueError if they do not fit this table."""
         for name in changes.gone:
             if (place := self._place.pop(name, None)) is not None:
                 self._free.append(place)
@@ -132,19 +134,19 @@ class RowsByName:
         places = np.array([self._placed(name) for name in changes.names], dtype=np.intp)
         if len(changes.words) and int(changes.words.max()) >= self._width:
             raise ValueError(f"a row has {self._width} words, none numbered {changes.words.max()}")
-        # What comes from a file need not be aligned.
+        # Data from a file may be unaligned.
         words = np.require(changes.words, requirements="A")
         values = np.require(changes.values, requirements="A")
         scatter(self._rows, places, changes.new, changes.counts, words, values)
         self.counters = changes.counters
 
     def put(self, name: bytes, row: Floats | None) -> None:
-        """Take over a whole row, or that its key is gone."""
+        """Set a whole row, or remove its key."""
         if row is None:
             if (place := self._place.pop(name, None)) is not None:
                 self._free.append(place)
         else:
-            place = self._placed(name)  # which may make the rows another array
+            place = self._placed(name)  # may reallocate the rows
             self._rows[place] = row
 
     def by_recency(self) -> tuple[list[bytes], Floats]:
@@ -165,7 +167,7 @@ class RowsByName:
         if place is None:
             place = self._free.pop() if self._free else len(self._place)
             if place >= len(self._rows):
-                # Memory that is zero already costs nothing until it is written.
+                # Fresh zero memory costs nothing until it is written.
                 grown = np.zeros((max(64, 2 * place), self._width))
                 grown[:place] = self._rows
                 self._rows = grown

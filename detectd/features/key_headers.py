@@ -1,4 +1,4 @@
-"""The headers of rows, event by event. Pure."""
+"""Update the headers of rows, event by event. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Slots(NamedTuple):
-    """What is known of each event (k,) once the table has its key.
+    """The result of the key look-up for each event (k,).
 
     slot      its row, or -1 for a late event that is refused: it touches no state
     fresh     set the row's op words to zero before it
@@ -33,7 +33,7 @@ class Slots(NamedTuple):
 
 @compiled
 def note_silence(header: Floats, clock: float, span: float, ended: Floats) -> None:
-    """Write into `ended` (4,) what is known of the key's silence, if there is one to end."""
+    """Write the key's silence into `ended` (4,), if there is one to end."""
     if header[SILENT] == 0.0 and not clock - header[SEEN] > span:
         return
     known = header[SILENT] > 0.0
@@ -63,15 +63,16 @@ def advance(
 ) -> tuple[int, float, float, int]:
     """Write the headers, and what is known of each event, see `Slots`, into the last six.
 
-    `ended` (k, 4) is zero, and gets the silences that end, see `endings`; `clocks` are the table's
-    after each event. `events`, `latest_ms`, `clock` and `strayed` are those before. Returns how
-    many keys began again after `idle_ms`, and the latest time, the clock and `strayed` now.
+    `ended` (k, 4) is zero, and receives the silences that end, see `endings`; `clocks` receives the
+    table's clock after each event. `events`, `latest_ms`, `clock` and `strayed` are the values
+    before. Return how many keys were restarted after `idle_ms`, and the new latest time, clock and
+    `strayed`.
     """
     expired = 0
     for i in range(len(slot)):
         header = rows[slot[i], :HEADER_WORDS]
         time = times_ms[i]
-        # Of a row that was nobody's yet the count is zero.
+        # An unused row has count zero.
         if fresh[i] and header[COUNT] > 0.0:
             note_silence(header, clock, silent_ms, ended[i])
         elif not fresh[i] and time - header[LATEST] > idle_ms:

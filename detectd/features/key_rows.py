@@ -1,6 +1,6 @@
-"""The row that is the whole state of a key: a header of the table's own, then the words of the ops.
+"""The row with the whole state of a key: a header of the table, then the words of the ops.
 
-A word is a float64. Op words that are all zero are those of a key that has not been seen.
+A word is a float64. Op words that are all zero are those of an unseen key.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 NUMBER, COUNT, LATEST, SILENT, SEEN = range(5)
 HEADER_WORDS = 5
 
-# A longer key is kept as its beginning and a digest: keys may be a megabyte, and many.
+# A longer key is stored as its beginning and a digest: there may be many keys of a megabyte.
 LONGEST_KEY = 255
 BEGINNING = 128
 
-# What a table knows a key by: itself, or text in the place of a long one. None is a key as well.
+# A key as a table stores it: itself, or text in the place of a long one. None is a valid key.
 Key = bytes | str | None
 
-# An op: the text that tells it from all others, and the number of its words.
+# An op: the signature that identifies it, and the number of its words.
 Op = tuple[str, int]
 
 
 def kept(key: bytes | None) -> Key:
-    """Return what a table knows the key by."""
+    """Return the key as a table stores it."""
     if key is None or len(key) <= LONGEST_KEY:
         return key
     beginning = key[:BEGINNING].decode(errors="backslashreplace")
@@ -45,14 +45,14 @@ def kept(key: bytes | None) -> Key:
 
 
 def name_of(key: Key) -> bytes:
-    """Return the key as bytes for a log: never empty, and no two keys have the same."""
+    """Return the key as bytes for a log: never empty, and unique."""
     if key is None:
         return b"-"
     return b"=" + key if isinstance(key, bytes) else b"#" + key.encode()
 
 
 def key_of(name: bytes) -> Key:
-    """Return the key that `name_of` gave this name. Raises ValueError if it gives none such."""
+    """Return the key for a name from `name_of`. Raise ValueError for any other."""
     kind, rest = name[:1], name[1:]
     if name == b"-":
         return None
@@ -64,14 +64,14 @@ def key_of(name: bytes) -> Key:
 
 
 def in_words(key: Key) -> str | None:
-    """Return the key as text, for people."""
+    """Return the key as text, for display."""
     return key.decode(errors="backslashreplace") if isinstance(key, bytes) else key
 
 
 class Remap(NamedTuple):
-    """Where the words of rows are in rows of other ops, and the signatures of the ops.
+    """The mapping of words from rows of old ops to rows of new ones, and the signatures of the ops.
 
-    Those that stay keep their words, those that begin start from zero, and those dropped are gone.
+    Kept ops keep their words, added ones start from zero, and removed ones lose theirs.
     """
 
     source: Places
@@ -83,11 +83,11 @@ class Remap(NamedTuple):
 
     @property
     def changes(self) -> bool:
-        """Whether any row becomes another one."""
+        """Return whether the mapping changes any row."""
         return bool(self.begin or self.dropped) or not np.array_equal(self.source, self.target)
 
     def apply(self, rows: Floats) -> Floats:
-        """Return the rows (k, words), headers included, as rows of the other ops."""
+        """Return the rows (k, words), headers included, in the layout of the new ops."""
         others = np.zeros((len(rows), self.words))
         others[:, self.target] = rows[:, self.source]
         return others

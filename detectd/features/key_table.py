@@ -6,11 +6,11 @@
     on_commit   what has changed is now true
     rollback    what has changed has not happened
 
-What comes of an event depends on the events before it and on nothing else: not on where batches
-are cut, nor on which row a key has. Which key is least recent follows from the rows alone.
+The result for an event depends only on the events before it: not on batch boundaries, nor on which
+row a key has. The rows alone determine which key is least recent.
 
-Whoever updates the features sets a row's op words to zero before an event that is `fresh`. One row
-may be several keys' in the course of a batch.
+The caller zeroes a row's op words before an event that is `fresh`. One row may belong to several
+keys in the course of a batch.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 FIRST_ROWS = 16
-# Rows that are compared at once for a snapshot.
+# Rows compared at once for a snapshot.
 CHUNK = 1024
 
 
 class KeyTable:
-    """Rows of `words` op words for `max_keys` keys at most.
+    """Rows of `words` op words for at most `max_keys` keys.
 
-    A key without an event for more than `idle_ms`, by the times of its events, begins again. One
-    that stops for more than `silent_ms` is in `silences` (since the last commit), and again once it
-    is back. With `refuse_late`, an event earlier than the key's latest changes nothing but when it
-    was last seen.
+    A key without an event for more than `idle_ms`, in event time, is restarted. One that stops for
+    more than `silent_ms` is added to `silences` (since the last commit), and again when it is back.
+    With `refuse_late`, an event earlier than the key's latest updates only when the key was last
+    seen.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class KeyTable:
         self._keys: list[Key] = []
         self._slot_of: dict[Key, int] = {}
         self._least_recent = LeastRecent()
-        # Since the last commit: rows as they were, keys that lost theirs, and those that had none
+        # Since the last commit: rows as they were, keys that lost theirs, and keys that had no row
         # any more when the table was read.
         self._copies = RowCopies()
         self._former: dict[int, Key] = {}
@@ -89,7 +89,7 @@ class KeyTable:
     def slots_of(self, keys: Sequence[bytes | None], times_ms: Floats) -> Slots:
         """Count an event of each key (k,) at `times_ms` (k,; NaN for none), in order.
 
-        `rows` may be another array afterwards, and its op words may be written: what they were is
+        `rows` may be reallocated, and its op words may be written afterwards: their old values are
         kept until the commit.
         """
         found = [*map(self._slot_of.get, keys)]
@@ -116,12 +116,12 @@ class KeyTable:
         return Slots(slot, fresh, earlier, lag_ms)
 
     def silence_all(self) -> None:
-        """Take all keys for silent: by another clock, no event has come for the whole span."""
+        """Mark all keys as silent: by another clock, no event came for the whole span."""
         self._silences.of_all(self.rows, self._keys, self._save)
 
     @property
     def uncommitted(self) -> Counters:
-        """What was counted since the last commit, with the keys for which a start had no room."""
+        """Return the counts since the last commit, including keys that did not fit at start-up."""
         now, then = self.counters, self._committed
         evicted, shed = now.evicted - then.evicted, len(self._shed)
         expired, late = now.expired - then.expired, now.late - then.late
@@ -130,18 +130,18 @@ class KeyTable:
 
     @property
     def silences(self) -> Sequence[Silence]:
-        """The silences that began and ended since the last commit, in order."""
+        """Return the silences that began or ended since the last commit, in order."""
         return self._silences.found
 
     @property
     def silent(self) -> int:
-        """How many keys are known to be silent."""
+        """Return how many keys are known to be silent."""
         if math.isinf(self._silences.span_ms):
             return 0
         return int(np.count_nonzero(self.rows[: len(self._keys), SILENT]))
 
     def changes(self) -> Iterator[Changes]:
-        """Give what is different from the last commit, part by part."""
+        """Yield the changes since the last commit, part by part."""
         gone = self._gone()
         for slots, before in self._parts():
             replaced = [before is None or slot in self._former for slot in slots.tolist()]
@@ -152,12 +152,12 @@ class KeyTable:
             yield self._described(nothing, None, nothing.astype(bool), gone)
 
     def all_rows(self) -> Iterator[Changes]:
-        """Give the whole table as changes of an empty one, part by part."""
+        """Yield the whole table as changes of an empty one, part by part."""
         for slots in _chunks(np.arange(len(self._keys))):
             yield self._described(slots, None, np.ones(len(slots), dtype=bool), [])
 
     def changed_rows(self) -> Iterator[tuple[bytes, bytes | None]]:
-        """Give the name of each key that is different, with its whole row; None if it is gone."""
+        """Yield the name of each changed key, with its whole row; None if it was removed."""
         for name in self._gone():
             yield name, None
         for slots, _ in self._parts():
@@ -166,19 +166,19 @@ class KeyTable:
 
     @property
     def changed(self) -> bool:
-        """Whether anything is different from the last commit."""
+        """Return whether anything changed since the last commit."""
         changes = (self._shed, self._former, self._copies.any)
         return self.counters != self._committed or any(changes)
 
     def on_commit(self) -> None:
-        """Take what has changed for granted."""
+        """Make the changes since the last commit permanent."""
         self._copies.clear()
         self._former, self._shed = {}, []
         self._silences.on_commit()
         self._known, self._committed = len(self._keys), self.counters
 
     def rollback(self) -> None:
-        """Take back all changes since the last commit."""
+        """Undo all changes since the last commit."""
         for slot in (*self._former, *range(self._known, len(self._keys))):
             del self._slot_of[self._keys[slot]]
         del self._keys[self._known :]
@@ -191,9 +191,10 @@ class KeyTable:
         self._least_recent.reset()
 
     def restore(self, state: RowsByName) -> None:
-        """Become the table of a commit. At a lower cap, the least recently seen keys go.
+        """Restore the table of a commit. If the cap is lower now, the least recently seen keys are
+        evicted.
 
-        Raises ValueError if a name is none of a key.
+        Raise ValueError if a name is not that of a key.
         """
         self._forget()
         names, rows = state.by_recency()
@@ -214,9 +215,9 @@ class KeyTable:
         fresh: NDArray[np.bool_],
         departed: dict[int, Key],
     ) -> NDArray[np.intp]:
-        """Return the slots of keys some of which have none yet.
+        """Return the slots of keys, and assign slots to keys without one.
 
-        Marks the events with which a key begins, and adds the keys that made room for it.
+        Mark the events with which a key begins, and add the evicted keys.
         """
         slots: list[int] = []
         seen: set[int] = set()
@@ -226,7 +227,7 @@ class KeyTable:
             nonlocal stamped
             latest = np.array(slots[stamped:], dtype=np.intp)
             self._save(latest)
-            # Of one slot's several numbers the last stays.
+            # If a slot has several numbers, the last one wins.
             first = self.counters.events + stamped + 1
             self.rows[latest, NUMBER] = np.arange(first, first + len(latest))
             stamped = len(slots)
@@ -254,14 +255,14 @@ class KeyTable:
             grown = np.zeros((more, self.width))
             grown[:slot] = self.rows
             self.rows = grown
-        # A rollback may have left something.
+        # A rollback may have left data here.
         self.rows[slot, :HEADER_WORDS] = 0.0
         self._keys.append(key)
         self._slot_of[key] = slot
         return slot
 
     def _replace(self, slot: int, key: Key) -> Key:
-        """Give the slot to another key, and return the one that had it."""
+        """Assign the slot to another key, and return its previous key."""
         loser = self._keys[slot]
         if slot < self._known:
             self._former.setdefault(slot, loser)
@@ -271,7 +272,7 @@ class KeyTable:
         return loser
 
     def _save(self, slots: NDArray[np.intp]) -> None:
-        """Copy rows that the last commit knows, before they are written."""
+        """Copy rows of the last commit before they are written."""
         self._copies.save(self.rows, slots[slots < self._known])
 
     def _gone(self) -> list[bytes]:
@@ -279,7 +280,7 @@ class KeyTable:
         return [name_of(key) for key in lost if key not in self._slot_of]
 
     def _parts(self) -> Iterator[tuple[NDArray[np.intp], Floats | None]]:
-        """Give the slots that were written, with their rows of before; None if these had none."""
+        """Yield the slots that were written, with their previous rows; None if they had none."""
         for slots, before in self._copies:
             for part in _chunks(np.arange(len(slots))):
                 yield slots[part], before[part]
@@ -293,7 +294,7 @@ class KeyTable:
         gone: Sequence[bytes],
     ) -> Changes:
         names = [name_of(self._keys[slot]) for slot in slots.tolist()]
-        # Bits, not numbers: NaN is the same as before, and -0.0 is not 0.0.
+        # Compare bits: NaN equals itself, and -0.0 differs from 0.0.
         bits = self.rows.view(np.uint64)
         past = bits[:0] if before is None else before.view(np.uint64)
         counts, words, values = differing(bits, slots, past, new)

@@ -1,7 +1,7 @@
 """A table of keys for each partition of the input. Pure.
 
-Partitions come and go, and each takes its keys along; so no partition's outputs depend on which
-others the process reads.
+Partitions come and go, and each takes its keys along, so a partition's outputs do not depend on
+which others the process reads.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 class KeyTables:
-    """Tables by the name of their partition; `new` makes an empty one."""
+    """Tables by the name of their partition; `new` creates an empty one."""
 
     def __init__(self, new: Callable[[], KeyTable]) -> None:
         self._new = new
         self._tables: dict[str, KeyTable] = {}
 
     def of(self, partition: str) -> KeyTable:
-        """Return the partition's table, an empty one at first."""
+        """Return the partition's table; create an empty one if there is none."""
         table = self._tables.get(partition)
         if table is None:
             table = self._tables[partition] = self._new()
@@ -39,13 +39,13 @@ class KeyTables:
         return self._tables.values()
 
     def restore(self, states: dict[str, RowsByName]) -> None:
-        """Become the tables of a commit, and no others."""
+        """Restore the tables of a commit, and drop all others."""
         self._tables = {}
         for partition, state in states.items():
             self.of(partition).restore(state)
 
     def drop(self, partition: str) -> None:
-        """Forget a partition that is another process's now."""
+        """Drop a partition that is now assigned to another process."""
         self._tables.pop(partition, None)
 
     def silences(self) -> list[tuple[str, Silence]]:
@@ -54,15 +54,15 @@ class KeyTables:
 
     @property
     def changed(self) -> bool:
-        """Whether any table is different from the last commit."""
+        """Return whether any table changed since the last commit."""
         return any(table.changed for table in self._tables.values())
 
     def on_commit(self) -> None:
-        """Take what has changed for granted."""
+        """Make the changes since the last commit permanent."""
         for table in self._tables.values():
             table.on_commit()
 
     def rollback(self) -> None:
-        """Take back all changes since the last commit."""
+        """Undo all changes since the last commit."""
         for table in self._tables.values():
             table.rollback()

@@ -1,4 +1,4 @@
-"""Rows as they were at the last commit, of those that have been written since. Pure."""
+"""Copies, as of the last commit, of rows that were written since. Pure."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ class RowCopies:
             self._rows.append(rows[slots])
 
     def __iter__(self) -> Iterator[tuple[Places, Floats]]:
-        """Give slots (k,) and their rows (k, width), each once."""
+        """Yield slots (k,) and their rows (k, width), each once."""
         return zip(self._slots, self._rows, strict=True)
 
     @property
     def any(self) -> bool:
-        """Whether there is a copy."""
+        """Return whether there is a copy."""
         return bool(self._slots)
 
     def put_back(self, rows: Floats) -> None:
-        """Write all copies into the rows, and drop them."""
+        """Restore all copies into the rows, and drop them."""
         for slots, copies in self:
             rows[slots] = copies
         self.clear()

@@ -1,4 +1,4 @@
-"""Why many events may be late: a guess from how late they are. Pure."""
+"""Guess why many events are late, from how late they are. Pure."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 QUARTER_MS, MOST_QUARTERS = 900_000, 14 * 4
-# So near to a quarter of an hour, and so many of them, and it is no accident.
+# A lag this close to a multiple of a quarter of an hour, for this share of events, is not a
+# coincidence.
 NEAR_MS, MOST = 60_000, 0.8
-# Times before are of no event that is measured today, but of one in another unit.
+# Earlier times are not those of current events, but in another unit.
 OLDEST_MS = datetime(1990, 1, 1, tzinfo=UTC).timestamp() * 1000
 
 
 class Late(NamedTuple):
-    """The time of an event, and by how much an earlier one of its key was later."""
+    """The time of a late event, and its lag behind an earlier event of its key."""
 
     time_ms: float
     lag_ms: float
 
 
 def guess(late: Collection[Late]) -> str | None:
-    """Return what may be wrong with the times of events that were late, None if nothing shows."""
+    """Return the likely cause of late event times, None if there is no pattern."""
     time = median(each.time_ms for each in late)
     latest = median(each.time_ms + each.lag_ms for each in late)
     if time < OLDEST_MS <= latest:

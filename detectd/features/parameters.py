@@ -1,4 +1,4 @@
-"""What the parameters of a feature function may be, and what is wrong with a value. Pure."""
+"""The types of parameters of feature functions, and their validation. Pure."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from detectd.features.spans import span_ms
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-# What a parameter may be.
+# The value of a parameter.
 Value = str | bool | int | float
 
-# Slices of a sixtieth of a second are longer than the milliseconds that times are told in.
+# A slice, a sixtieth of the window, must be longer than the milliseconds in which times are
+# measured.
 SHORTEST_MS = 1_000
 LONGEST_MS = 366 * 86_400_000
-# What is beyond costs more than a key may have.
+# Larger values need more state than a key may have.
 MOST_EVENTS = 10_000_000
 
 
 class Sort(NamedTuple):
-    """A sort of value: in words, as a JSON schema, and whether a value is of it."""
+    """A type of value: in words, as a JSON schema, and as a check."""
 
     words: str
     schema: Mapping[str, Any]
@@ -29,7 +30,7 @@ class Sort(NamedTuple):
 
 
 class Parameter(NamedTuple):
-    """A parameter of a function. Without a `default` it must be given, unless it is `optional`."""
+    """A parameter of a function. It is required if it has no `default` and is not `optional`."""
 
     name: str
     meaning: str
@@ -39,18 +40,18 @@ class Parameter(NamedTuple):
 
     @property
     def required(self) -> bool:
-        """Whether it must be given."""
+        """Return whether the parameter is required."""
         return self.default is None and not self.optional
 
     def problem(self, value: Any) -> str | None:
-        """Say what it must be if the value is not that."""
+        """Return the expected type if the value is not valid."""
         if any(sort.accepts(value) for sort in self.sorts):
             return None
         return f"must be {', or '.join(sort.words for sort in self.sorts)}"
 
     @property
     def schema(self) -> dict[str, Any]:
-        """What it may be as a JSON schema."""
+        """Return its JSON schema."""
         choices = [dict(sort.schema) for sort in self.sorts]
         described = choices[0] if len(choices) == 1 else {"anyOf": choices}
         default = {} if self.default is None else {"default": self.default}
@@ -58,7 +59,7 @@ class Parameter(NamedTuple):
 
 
 def whole(low: int, what: str) -> Sort:
-    """Return the sort of whole numbers from `low`, of what they count."""
+    """Return the type of integers from `low`; `what` is what they count."""
     return Sort(
         f"a whole number of {what}, {low} or more",
         {"type": "integer", "minimum": low, "maximum": MOST_EVENTS},
@@ -67,7 +68,7 @@ def whole(low: int, what: str) -> Sort:
 
 
 def between(low: float, high: float) -> Sort:
-    """Return the sort of numbers above `low` and up to `high`."""
+    """Return the type of numbers above `low` and up to `high`."""
     return Sort(
         f"a number above {low:g}, {high:,.0f} at most"
         if math.isfinite(high)
@@ -79,7 +80,7 @@ def between(low: float, high: float) -> Sort:
 
 
 def one_of(*choices: str) -> Sort:
-    """Return the sort of text that is one of a few."""
+    """Return the type of text that is one of the choices."""
     return Sort(
         " or ".join(f'"{choice}"' for choice in choices),
         {"enum": [*choices]},

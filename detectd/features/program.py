@@ -1,8 +1,8 @@
-"""From features as declared to the program that calculates them, one op after another.
+"""Compile declared features to a program that calculates them, one op after another.
 
-All that is remembered of a key is one row of `Program.words` float64 words, in which each op has
-its part. What an op reads and writes stands in the scratch vector of an event: first the fields as
-they were read, then the columns of functions of time, then what each op wrote.
+The state of a key is one row of `Program.words` float64 words, in which each op has its part. Ops
+read and write the scratch vector of an event: first the fields as read, then the columns of
+functions of time, then the output of each op.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 class Op(NamedTuple):
     """One step of a program.
 
-    `source` is the place in the scratch vector that it reads (-1: none), `dest` and `width` what it
-    writes, `offset` and `size` its part of a key's row. `signature` says what it calculates: state
-    that an op with the same signature has left can be taken over.
+    `source` is the index in the scratch vector that it reads (-1: none), `dest` and `width` the
+    range it writes, `offset` and `size` its part of a key's row. `signature` identifies the
+    calculation: an op can take over the state of an op with the same signature.
     """
 
     code: int
@@ -45,9 +45,9 @@ class Op(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """What calculates the feature vectors (d,) of events.
+    """The program that calculates the feature vectors (d,) of events.
 
-    `columns` (d,) are the feature vector's places in the scratch vector.
+    `columns` (d,) are the feature vector's indices in the scratch vector.
     """
 
     fields: tuple[str, ...]
@@ -60,12 +60,12 @@ class Program:
 
     @property
     def ops(self) -> tuple[tuple[str, int], ...]:
-        """What each op calculates, and how many words of state it has, in the order of a row."""
+        """Return each op's signature and the number of its state words, in the order of a row."""
         return tuple((op.signature, op.size) for op in self.steps)
 
     @property
     def key_bytes(self) -> int:
-        """How many bytes of state a key takes."""
+        """Return the bytes of state per key."""
         return 8 * self.words
 
 
@@ -105,7 +105,7 @@ class _Compiler:
         )
 
     def _history(self, feature: History) -> list[int]:
-        """Add the ops of a feature, those that are not there already; return its columns."""
+        """Add the ops of a feature that are not there already; return its columns."""
         shown: list[int] = []
         done: list[Op] = []
         for call in calls(feature):
@@ -120,7 +120,8 @@ class _Compiler:
         return shown
 
     def _read(self, feature: History) -> tuple[int, str]:
-        """Where the feature's field stands in the scratch vector, and how signatures name it."""
+        """Return the index of the feature's field in the scratch vector, and its name in
+        signatures."""
         if feature.of is None:
             return -1, ""
         if CATALOGUE[feature.fn].of == CATEGORY:

@@ -1,4 +1,4 @@
-"""What features read of an event: numbers, categories, the time. Pure."""
+"""The inputs that features read from an event: numbers, categories, the time. Pure."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ def fields(declared: Sequence[Declared]) -> Reads:
 
 
 def source(declared: Declared) -> tuple[str, str | None]:
-    """Return a feature's label, and the field that it is of, if any."""
+    """Return a feature's label, and its field, if any."""
     if isinstance(declared, str):
         return declared, declared
     return declared.label, declared.of if isinstance(declared, History) else None
 
 
 def needs_time(declared: Declared) -> bool:
-    """Whether a feature is missing from an event without a time."""
+    """Return whether a feature is missing from an event without a time."""
     if isinstance(declared, Function):
         return True
     return isinstance(declared, History) and CATALOGUE[declared.fn].timed(given(declared))
 
 
 def remembers(declared: Sequence[Declared]) -> bool:
-    """Whether any feature is of what came before with the same key."""
+    """Return whether any feature depends on earlier events with the same key."""
     return any(isinstance(each, History) for each in declared)

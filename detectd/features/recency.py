@@ -1,8 +1,8 @@
-"""The least recently seen of many slots, from the numbers of their latest events alone. Pure.
+"""Find the least recently seen of many slots from the numbers of their latest events alone. Pure.
 
-Slots are sorted once, and taken in that order as long as they have not been seen since: all that
-have been are more recent than any that has not. When none is left, they are sorted again. In
-between every slot was seen or taken, so sorting costs O(log n) an event.
+Slots are sorted once, and taken in that order unless they were seen since: those are more recent
+than all others. When none is left, they are sorted again. In between, every slot was seen or taken,
+so sorting costs O(log n) per event.
 """
 
 from __future__ import annotations
@@ -20,21 +20,22 @@ if TYPE_CHECKING:
 
 
 class LeastRecent:
-    """Gives slots in the order in which they were seen last."""
+    """Return slots in the order in which they were last seen."""
 
     def __init__(self) -> None:
         self._slots: list[int] = []
         self._numbers: list[float] = []
 
     def reset(self) -> None:
-        """Forget the order: numbers have gone back."""
+        """Discard the order: a rollback decreased the numbers."""
         self._slots, self._numbers = [], []
 
     def take(self, numbers: Floats, seen: Container[int], settle: Callable[[], None]) -> int:
-        """Return the slot with the least of `numbers` (k,); each is returned once until seen again.
+        """Return the slot with the smallest of `numbers` (k,); each is returned once until seen
+        again.
 
-        `seen` are slots with an event that their numbers do not show yet; `settle` makes them do so
-        and empties it.
+        `seen` are slots with an event that `numbers` do not include yet; `settle` includes them and
+        empties it.
         """
         while True:
             while self._slots:

@@ -1,8 +1,8 @@
-"""The presets `series` and `light`: a metric over time, as the surprises of what it does. Pure.
+"""The presets `series` and `light`: a metric over time, as the surprises of its behaviour. Pure.
 
-Its level, its trend, what it usually has at this time of day and in this hour of the week, how well
-its pattern is kept (code length), each judged among its key's own last values, and how long it has
-not moved. `light` is the first three.
+The parts are the level, the trend, the deviation from the time of day and from the hour of the
+week, and the break of its pattern (code length), each judged among its key's own last values, and
+the time without a change. `light` is the first three.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import NamedTuple
 DAY_MS = 86_400_000.0
 MEMORY = 5_000.0
 
-# A column of this weight does not add to the sum of the others; the larger of the two counts.
+# A column of this weight is not added to the sum of the others; the larger of the two counts.
 MAXIMUM = "max"
 Weight = float | str
 
@@ -20,7 +20,7 @@ Weight = float | str
 class Part(NamedTuple):
     """One step of a preset.
 
-    It reads output `at` of an earlier part, by its place, or the feature's field. A part with a
+    It reads output `at` of an earlier part, by index, or the feature's field. A part with a
     `weight` is a column of the feature vector.
     """
 
@@ -34,7 +34,7 @@ class Part(NamedTuple):
 
 
 def series_parts(*, light: bool = False, exact: bool = False) -> tuple[Part, ...]:
-    """Return the steps of the preset; `exact` remembers all of the last 5,000 values of each."""
+    """Return the steps of the preset; with `exact`, each keeps its last 5,000 values."""
     parts: list[Part] = []
 
     def add(name: str, step: str, *params: float, width: int = 1) -> int:

@@ -1,9 +1,9 @@
-"""Which keys have stopped, and which are back. Pure.
+"""Detect keys that have stopped, and keys that are back. Pure.
 
-A key is silent once its partition's clock is more than a span past where it was at the key's latest
-event. That clock runs by the times of all events in the partition. A step is worth half the span at
-most: if nobody says anything for an hour, that is no one key's silence, and a time in the far
-future makes nobody silent. An event that is late says nothing of now, and ends no silence.
+A key is silent once its partition's clock is more than a span past its value at the key's latest
+event. That clock follows the times of all events in the partition. A step counts at most half the
+span: a gap of an hour in all keys is no single key's silence, and a time in the far future makes no
+key silent. A late event says nothing about the present, and ends no silence.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     Slots = NDArray[np.intp]
     Save = Callable[[Slots], None]
 
-# So many events in a row from before the span, and the clock goes on from where they are.
+# After this many consecutive events from before the span, the clock is set back to them.
 STRAYED = 100
 
 
 class Silence(NamedTuple):
-    """A key that stopped (`open`), is back, or is not remembered any longer (`close`).
+    """A key that stopped (`open`), is back, or is no longer remembered (`close`).
 
-    `since_ms` is the time of its last event before, and `events` how many it had had then: together
-    they tell one silence of a key from all others. `until_ms` is the time of the event that ended
-    it. Times are NaN if they are not known.
+    `since_ms` is the time of its last event before, and `events` how many it had had by then:
+    together they identify a silence of a key. `until_ms` is the time of the event that ended it.
+    Times are NaN if unknown.
     """
 
     state: Literal["open", "close"]
@@ -47,7 +47,7 @@ class Silence(NamedTuple):
 
 class Found(NamedTuple):
     """A silence that begins or ends with the `place`-th event of a batch; `seen` is the clock at
-    the key's latest event before. They are told in the order of place, ends before beginnings."""
+    the key's previous event. They are reported in order of place, ends before beginnings."""
 
     place: int
     begins: bool
@@ -56,7 +56,8 @@ class Found(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """The end of a silence by the `place`-th event of a batch; `known` if it has been told of."""
+    """The end of a silence by the `place`-th event of a batch; `known` if its beginning was
+    reported."""
 
     place: int
     seen: float
@@ -64,7 +65,7 @@ class Ended(NamedTuple):
     silence: Silence
 
 
-# The words of what `endings` are made of.
+# The columns of the input of `endings`.
 SINCE, EVENTS, HEARD, KNOWN = range(4)
 
 
@@ -72,7 +73,8 @@ SINCE, EVENTS, HEARD, KNOWN = range(4)
 def ticked(
     clock: float, latest_ms: float, strayed: int, time: float, span: float
 ) -> tuple[float, float, int]:
-    """Return clock, latest time and how many events in a row were far behind it, after one more."""
+    """Return clock, latest time and the number of consecutive events far behind it, after one more
+    event."""
     if np.isnan(time):
         return clock, latest_ms, strayed
     if time > latest_ms:
@@ -87,8 +89,8 @@ def ticked(
 
 @compiled
 def overdue(rows: Floats, clock: float, span: float) -> tuple[Slots, float]:
-    """Return which rows (k, width) have been silent for the span and are not known to be, and when
-    the others were seen: the least of it, or `clock`."""
+    """Return which rows (k, width) have newly been silent for the span, and the earliest clock at
+    which the others were seen, or `clock`."""
     slots = np.empty(len(rows), dtype=np.intp)
     found, least = 0, clock
     for slot in range(len(rows)):
@@ -111,7 +113,7 @@ class Silences:
         self.restore(())
 
     def restore(self, shed: Iterable[tuple[Key, Floats]]) -> None:
-        """Begin with keys that are not remembered any longer, and their rows."""
+        """Begin with evicted keys and their rows."""
         self._shed = [
             Silence("close", key, row[LATEST].item(), int(row[SILENT]), np.nan, forgotten=True)
             for key, row in shed
@@ -120,19 +122,19 @@ class Silences:
         self.rollback()
 
     def on_commit(self) -> None:
-        """What was found is told."""
+        """Make what was found permanent: it is reported."""
         self._shed, self.found = [], []
 
     def rollback(self) -> None:
-        """Forget what was found since the last commit."""
+        """Discard what was found since the last commit."""
         self.found = [*self._shed]
-        # No key was seen before the clock was there, apart from those known to be silent.
+        # No key was seen before the clock started, except those known to be silent.
         self._seen_since = -math.inf
 
     def see(
         self, rows: Floats, keys: Sequence[Key], clocks: Floats, ended: Sequence[Ended], save: Save
     ) -> None:
-        """Add what a batch has ended, and what begins with it; `clocks` (k,) are those after each
+        """Add the silences that a batch ends and begins; `clocks` (k,) are the clocks after each
         event. Rows are saved before they are written."""
         if not len(clocks):
             return
@@ -166,8 +168,8 @@ class Silences:
 def endings(
     ended: Floats, keys: Sequence[bytes | None], departed: Mapping[int, Key], times_ms: Floats
 ) -> list[Ended]:
-    """Return the silences that events (k,) have ended, those in `departed` since their key made
-    room. `ended` (k, 4) has no `EVENTS` if there is nothing."""
+    """Return the silences that events (k,) ended, including those in `departed`, whose key was
+    evicted since. `ended` (k, 4) has no `EVENTS` if there is none."""
     found = []
     for place in np.flatnonzero(ended[:, EVENTS]).tolist():
         since, count, seen, known = ended[place].tolist()
@@ -180,7 +182,7 @@ def endings(
 
 
 def in_order(found: Iterable[Found]) -> list[Silence]:
-    """Return the silences in an order that does not depend on where batches are cut."""
+    """Return the silences in an order that does not depend on batch boundaries."""
     return [each.silence for each in sorted(found, key=_order)]
 
 
@@ -189,7 +191,7 @@ def _order(found: Found) -> tuple[int, bool, float, bytes]:
 
 
 def _of_ending(ended: Ended, clocks: Floats, span_ms: float) -> Iterator[Found]:
-    """Give the end, and before it the beginning that nobody knows yet."""
+    """Yield the end, and before it the beginning if it was not reported yet."""
     silence = ended.silence
     if not ended.known:
         opened = silence._replace(state="open", until_ms=math.nan, forgotten=False)

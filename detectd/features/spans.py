@@ -1,4 +1,4 @@
-"""Spans of time as they are written: 90s, 30m, 2h, 7d or 1w. Pure."""
+"""Parse spans of time: 90s, 30m, 2h, 7d or 1w. Pure."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 
 def span_ms(text: str) -> int | None:
-    """Return the milliseconds in a span of time like 90s, 30m, 2h, 7d or 1w; None if it is none."""
+    """Return a span of time like 90s, 30m, 2h, 7d or 1w in milliseconds; None if it is not one."""
     span = SPAN.fullmatch(text.strip())
     return round(float(span[1]) * SECONDS[span[2]] * 1000) if span else None

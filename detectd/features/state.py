@@ -1,8 +1,8 @@
-"""The feature vectors of a stream, and what they remember of each key's past. Pure.
+"""The feature vectors of a stream, and the state of each key's past. Pure.
 
-The state counts with the commit of the outputs: what a batch has changed is taken back with it. It
-is kept by partition, since another process may own a partition tomorrow: neither the bounds nor the
-features of a key depend on which partitions are here together.
+The state becomes permanent with the commit of the outputs; a rollback undoes a batch's changes. It
+is kept by partition, since a partition may move to another process: neither the bounds nor the
+features of a key depend on which other partitions are assigned.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Flags = NDArray[np.bool_]
 
-# Enough to see what they have in common.
+# Enough to find a common cause.
 LATE_KEPT = 200
 
 LatePolicy = Literal["accept", "dead_letter", "abstain"]
@@ -37,12 +37,12 @@ LatePolicy = Literal["accept", "dead_letter", "abstain"]
 
 @dataclass(frozen=True)
 class KeyBounds:
-    """What is kept of keys.
+    """The bounds of the state of keys.
 
-    Of each partition at most `max_keys` are remembered; one without an event for `idle_ms` of event
-    time begins again, and one without for `silent_ms` is silent, see `silence`. An event is young
-    if fewer than `min_events` of its key came before it. `late` says what becomes of an event whose
-    key has had a later one.
+    At most `max_keys` are remembered per partition; one without an event for `idle_ms` of event
+    time is restarted, and one without for `silent_ms` is silent, see `silence`. An event is young
+    if fewer than `min_events` of its key came before it. `late` is the policy for an event earlier
+    than its key's latest.
     """
 
     max_keys: int = 100_000
@@ -53,9 +53,9 @@ class KeyBounds:
 
 
 class FeatureRows(NamedTuple):
-    """The rows (k, d) of events, and which of them (k,) no model may judge: NaN in those refused.
+    """The rows (k, d) of events, and which of them (k,) no model may judge: refused ones are NaN.
 
-    `young` are those of a key of which too little is known, `refused` those that came too late.
+    `young` events have a key with too little history, `refused` ones came too late.
     """
 
     rows: Floats
@@ -64,13 +64,13 @@ class FeatureRows(NamedTuple):
 
 
 class FeatureState:
-    """Calculates the rows of events in order, and remembers what they need of those before."""
+    """Calculate the rows of events in order, and keep the state they need."""
 
     def __init__(self, program: Program, bounds: KeyBounds) -> None:
         self.program = program
         self.bounds = bounds
         self.tables = KeyTables(self._new_table)
-        # The latest events that were late, whatever became of their batch.
+        # The most recent late events, even if their batch was rolled back.
         self.late: deque[Late] = deque(maxlen=LATE_KEPT)
 
     def _new_table(self) -> KeyTable:
@@ -84,7 +84,7 @@ class FeatureState:
 
     @property
     def late_dies(self) -> bool:
-        """Whether an event that comes too late becomes a dead letter."""
+        """Return whether an event that comes too late becomes a dead letter."""
         return self.bounds.late == "dead_letter"
 
     def rows(
@@ -94,10 +94,10 @@ class FeatureState:
         times_ms: Floats,
         values: Floats,
     ) -> FeatureRows:
-        """Return the rows of k events, in order; they are part of their keys' past from here on.
+        """Return the rows of k events, in order, and add the events to their keys' past.
 
-        `times_ms` (k,) are NaN for an event without a time, `values` (k, fields) what was read; if
-        no feature remembers anything, they are the rows.
+        `times_ms` (k,) are NaN for an event without a time, `values` (k, fields) the fields read;
+        if no feature has a memory, they are the rows.
         """
         names = dict.fromkeys(partitions)
         if len(names) <= 1:

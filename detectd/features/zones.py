@@ -1,4 +1,4 @@
-"""Local time: how far the clocks of a time zone are ahead of UTC at given moments. Pure."""
+"""The offset of a time zone's local time from UTC at given moments. Pure."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-# Clocks are looked up at the ends of such steps, and within one only if they differ there.
+# Offsets are looked up at the ends of such steps, and within one only if they differ there.
 STEP_SECONDS = 900
-# Local times beyond 9999 are none; the last two days have the offset of the day before.
+# There are no local times beyond 9999; the last two days have the offset of the day before.
 LAST_SECOND = 253_402_300_799 - 2 * 86_400
 
 
 def doubt(zone: str) -> str | None:
-    """Say why there is no such zone, and what may be meant; None if there is."""
+    """Return an error for an unknown zone, with a suggestion; None if the zone exists."""
     if zone == "localtime":
         return "zone 'localtime' is another one on another host; name it, as in 'Europe/Berlin'"
     try:
@@ -39,13 +39,13 @@ def doubt(zone: str) -> str | None:
 
 
 def offsets_ms(zone: str, times_ms: Floats) -> Floats:
-    """Return how far local time is ahead of UTC (k,) at `times_ms` (k,), all of them finite."""
+    """Return the offset of local time from UTC (k,) at `times_ms` (k,), all of them finite."""
     seconds = np.minimum(times_ms / 1000, LAST_SECOND)
     steps, place = np.unique(np.floor(seconds / STEP_SECONDS), return_inverse=True)
     first = np.array([_offset(zone, int(step) * STEP_SECONDS) for step in steps.tolist()])
     after = np.array([_offset(zone, (int(step) + 1) * STEP_SECONDS) for step in steps.tolist()])
     found = first[place]
-    # Clocks are changed at whole seconds.
+    # Offsets change at whole seconds.
     for i in np.flatnonzero((first != after)[place]).tolist():
         found[i] = _offset(zone, int(seconds[i]))
     return found * 1000.0

@@ -1,4 +1,4 @@
-"""Files that are either wholly there or not at all, whatever happens while they are written."""
+"""Write files that are complete or absent, whatever happens while they are written."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ def write(
 ) -> None:
     """Create `path` with `content`; with `sync` on the disk itself, not only in its cache.
 
-    Nothing may be there yet. Others may read it as far as `mode` and the umask at the start allow.
+    The path must not exist yet. Others may read it as far as `mode` and the umask at the start
+    allow.
 
     So is then what was written to the descriptors `after`. The disk is asked for all of it at the
     same time: a file system makes one journal entry of that, and we wait for one.
@@ -47,10 +48,10 @@ def write(
 def replace(
     path: Path, content: bytes, *, mode: int = 0o640, sync: bool = True, after: Sequence[int] = ()
 ) -> None:
-    """Put `content` in the place of `path`: a reader sees the old file or the new one.
+    """Replace `path` by `content`: a reader sees the old file or the new one.
 
-    Several threads and processes may do so at once; the last one's content stays. With `sync` what
-    was written to the descriptors `after` is on the disk before.
+    Several threads and processes may do so at once; the last one wins. With `sync`, data written to
+    the descriptors `after` is on disk before.
     """
     beside = unique(path)
     try:
@@ -67,13 +68,13 @@ def replace(
 def unique(path: Path) -> Path:
     """Return a hidden name beside `path` that no thread, process or container uses.
 
-    The number of a process would not do: in a container of its own each is the first.
+    A process id is not unique: it is the same in every container.
     """
     return path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
 
 
 def sync_directory(directory: Path) -> None:
-    """Make renames, creations and removals in the directory outlive a power cut."""
+    """Make renames, creations and removals in the directory survive a power cut."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""What each errno of a file, disk or pipe means for the service, in one table.
+"""The meaning of each errno of a file, disk or pipe for the service, in one table.
 
 PASSING   the other side is away (a network file system): wait, open again, go on
 RETRY     exit 1: started again later it may work, as when somebody has freed space
@@ -18,7 +18,7 @@ from detectd.errors import BrokerUnavailableError, ConfigError, DetectdError
 
 
 class Kind(Enum):
-    """Whether trying again helps, and who tries."""
+    """Whether a retry helps, and who retries."""
 
     PASSING = "passing"
     RETRY = "retry"
@@ -26,7 +26,7 @@ class Kind(Enum):
 
 
 class Meaning(NamedTuple):
-    """What an errno means, and what fixes it."""
+    """The meaning of an errno, and its fix."""
 
     kind: Kind
     fix: str
@@ -37,7 +37,7 @@ _PERMISSIONS = "let the service's user read and write it (chown, chmod), or name
 _DEVICE = "check the disk and its cable (dmesg), then start again"
 
 TABLE: dict[int, Meaning] = {
-    # The network file system, or the process that holds the file, will be back.
+    # The network file system, or the process that holds the file, is temporarily unavailable.
     errno.EINTR: Meaning(Kind.PASSING, "try again"),
     errno.EAGAIN: Meaning(Kind.PASSING, "try again"),
     errno.EBUSY: Meaning(Kind.PASSING, "wait until whatever uses it is done"),
@@ -50,7 +50,7 @@ TABLE: dict[int, Meaning] = {
     errno.ECONNRESET: Meaning(Kind.PASSING, _FILE_SERVER),
     errno.ECONNREFUSED: Meaning(Kind.PASSING, _FILE_SERVER),
     errno.ENOLCK: Meaning(Kind.PASSING, "check the lock service of the file server"),
-    # Something has run out, or is broken.
+    # A resource is exhausted or broken.
     errno.ENOSPC: Meaning(Kind.RETRY, "free space and run again"),
     errno.EDQUOT: Meaning(Kind.RETRY, "free space or raise the quota, and run again"),
     errno.EFBIG: Meaning(Kind.RETRY, "rotate it, or raise the limit on file sizes (ulimit -f)"),
@@ -61,7 +61,7 @@ TABLE: dict[int, Meaning] = {
     errno.ENOMEM: Meaning(Kind.RETRY, "free memory, or raise MemoryMax="),
     errno.ENOBUFS: Meaning(Kind.RETRY, "free memory, or raise MemoryMax="),
     errno.EPIPE: Meaning(Kind.RETRY, "start its reader again"),
-    # It stays as it is until somebody changes it.
+    # It is permanent until an operator changes it.
     errno.EACCES: Meaning(Kind.OPERATOR, _PERMISSIONS),
     errno.EPERM: Meaning(Kind.OPERATOR, _PERMISSIONS),
     errno.EROFS: Meaning(
@@ -88,7 +88,7 @@ UNKNOWN = Meaning(Kind.RETRY, "try again")
 
 
 def meaning(failed: OSError) -> Meaning:
-    """Return what the table says of an error."""
+    """Return the table's entry for an error."""
     return TABLE.get(failed.errno or 0, UNKNOWN)
 
 
@@ -99,7 +99,7 @@ def explained(
     *,
     operators: type[DetectdError] = ConfigError,
 ) -> DetectdError:
-    """Return what to raise instead of `failed`: one line that says what failed, why, and the fix.
+    """Return the error to raise instead of `failed`: one line with what failed, why, and the fix.
 
     `fix` replaces the table's words if an operator must act; `operators` is the class then.
     """

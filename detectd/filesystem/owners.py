@@ -1,4 +1,4 @@
-"""Who else could change a file: the users that are trusted, and those of a group."""
+"""Find out who could change a file: trusted users, and members of a group."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EVERYBODY = 1 << 32  # the size of a map of users that leaves none out
 
 @cache
 def trusted() -> frozenset[int]:
-    """Return the users who can do what they like with this process anyway.
+    """Return the users who control this process anyway.
 
     Root, our own user, and the owners of the root directory and of this program: in containers and
     user namespaces those may be neither.
@@ -41,7 +41,7 @@ def anonymous() -> int | None:
 
 
 def name(user: int) -> str:
-    """Return how a message names a user."""
+    """Return the name of a user for a message."""
     if user == anonymous():
         return f"a user who is not known here (uid {user})"
     try:
@@ -51,7 +51,7 @@ def name(user: int) -> str:
 
 
 def flaw(status: os.stat_result, *, sticky: bool = False) -> str | None:
-    """Return why others could change a file, or what is in a directory; None if they cannot.
+    """Return why others could change a file or a directory's content; None if they cannot.
 
     With `sticky`, a directory in which everyone removes only their own files, as /tmp, will do.
     """

@@ -1,4 +1,5 @@
-"""Write a result to where `-o` says: a file, a pipe, a device, but not where others lead us."""
+"""Write a result to the target of `-o`: a file, a pipe, a device, without following untrusted
+links."""
 
 from __future__ import annotations
 
@@ -15,13 +16,13 @@ from detectd.filesystem.safe_walk import Walk
 if TYPE_CHECKING:
     from pathlib import Path
 
-# A pipe without a reader is an error, not a reason to wait.
+# A pipe without a reader is an error, not a wait.
 FLAGS = os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC
 MODE = 0o666
 
 
 def write_result(path: Path, text: str) -> None:
-    """Replace what a file holds, whose name was given as `-o`. Raises UsageError."""
+    """Replace the content of the file given as `-o`. Raise UsageError."""
     try:
         descriptor = _opened(path)
         os.set_blocking(descriptor, True)

@@ -1,4 +1,4 @@
-"""Walk a path by descriptors: what was checked is what is opened, whatever others do meanwhile."""
+"""Walk a path by descriptors, so that the checked file is the opened one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Step(NamedTuple):
 
 
 class Walk:
-    """What lies at `path`: its `status`, and the `links` and `directories` that lead there.
+    """The target of `path`: its `status`, and the `links` and `directories` on the way.
 
     Use it as a context. Raises OSError, with the name of `path`, if the way does not lead to its
     end; with `missing_ok` it is `missing`, and `status` is that of the last directory there. A
@@ -51,7 +51,7 @@ class Walk:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
-        """Let go of what lies there."""
+        """Close the walk."""
         os.close(self._at)
 
     def open(self, flags: int) -> int:

@@ -1,7 +1,7 @@
-"""What this process creates is its own alone, but for outputs: those have the mode that was asked.
+"""Restrict created files to this user, except outputs, which get the configured mode.
 
-State, models and compiled code are code or as good as that, whatever umask the process was started
-with. Outputs are there for others to read, as far as that umask allows.
+State, models and compiled code are private, whatever the umask at the start, since they are code or
+equivalent. Outputs are readable for others, as far as that umask allows.
 """
 
 from __future__ import annotations

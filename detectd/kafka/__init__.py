@@ -1,9 +1,9 @@
-"""Kafka's brokers: how to reach them, who we are to them, and what they can be asked to do.
+"""Access to Kafka's brokers: connection, identity and operations.
 
 `kafka_python_client` and `confluent_client` are two transports with the same two classes,
-`Consumer` and `Producer`; what is not on a record's way (topics, offsets of a group) is asked here,
-through kafka-python. What an error of either means is said once, in `error_codes`. Begin with
-`KafkaClient` below. `avro` reads records in Confluent's wire format.
+`Consumer` and `Producer`; everything outside of the record path (topics, offsets of a group) uses
+kafka-python, here. `error_codes` maps the errors of both. Begin with `KafkaClient` below. `avro`
+reads records in Confluent's wire format.
 """
 
 from __future__ import annotations
@@ -45,19 +45,19 @@ class PartitionBatch(NamedTuple):
     records: list[Record]
 
 
-# An output or a record of the state of keys, its topic and partition, and its time in milliseconds.
-# None leaves the partition to the key, and the time to the clock.
+# An output or a state record, its topic and partition, and its time in milliseconds. With None the
+# key decides the partition, and the clock the time.
 ProducerRecord = tuple["Outgoing | KeyRecord", str, int | None, int | None]
 
 
 @dataclass
 class Membership:
-    """As whom the consumer read what is to be committed next: the brokers fence all others.
+    """The group membership under which the consumer read the records: the brokers fence all others.
 
-    The source writes `member` and the sink reads it; what it holds is the transport's own.
-    `admitted` says that some broker has let us in. `topic_ids` are those of the topics that are
-    read, and `crowded` is when another member was first seen in a group that has to be ours alone.
-    `displaced` is the transport's own, too: partitions without records at their offset.
+    The source writes `member` and the sink reads it; its content is private to the transport.
+    `admitted` is whether any broker has accepted the login. `topic_ids` are those of the topics
+    that are read, and `crowded` is when another member was first seen in a group that must be ours
+    alone. `displaced` is also private to the transport: partitions without records at their offset.
     """
 
     member: Any = None
@@ -69,13 +69,12 @@ class Membership:
 
 @dataclass(frozen=True, slots=True)
 class KafkaClient:
-    """How to reach the brokers, and who we are to them.
+    """How to connect to the brokers, and the identity of this process.
 
     `extra` holds options of kafka-python for every kind of client (`security_protocol`, ...), and
     `native` those of librdkafka. All times are in seconds; `patience` bounds how long one attempt
-    waits for the brokers, and partitions that are added are seen within `metadata_age`. `identity`
-    is kept as long as the client: it is what makes
-    `transactional_id` ours alone.
+    waits for the brokers, and added partitions are detected within `metadata_age`. `identity` is
+    kept as long as the client: it makes `transactional_id` unique to this process.
     """
 
     bootstrap_servers: Sequence[str]
@@ -98,8 +97,7 @@ class KafkaClient:
     membership: Membership = field(default_factory=Membership)
 
     def renamed(self) -> KafkaClient:
-        """Return the same client under another name, as the brokers know another process by this
-        one."""
+        """Return the same client under another name, since another process uses this one."""
         assert self.identity
         old, identity = self.identity.name, self.identity.next()
         transactional, static = (
@@ -116,7 +114,7 @@ class KafkaClient:
 
     @property
     def transport(self) -> ModuleType:
-        """The module with the `Consumer` and the `Producer` of the library asked for."""
+        """Return the module with the configured library's `Consumer` and `Producer`."""
         if self.library == "confluent":
             from detectd.kafka import confluent_client
 
@@ -128,8 +126,8 @@ class KafkaClient:
     def connect(self, kind: Callable[..., T], **options: object) -> T:
         """Return a client of kafka-python of that kind, connected.
 
-        Raises BrokerUnavailableError if no broker answers in time, RefusedError if it refuses us,
-        and ConfigError if an option is wrong.
+        Raise BrokerUnavailableError if no broker responds in time, RefusedError if it denies
+        access, and ConfigError if an option is wrong.
         """
         if not self.membership.admitted:
             self._log_in()
@@ -151,7 +149,7 @@ class KafkaClient:
             raise ConfigError(f"kafka: {one_line(wrong)}; correct the options") from wrong
 
     def _log_in(self) -> None:
-        """See whether any of the brokers lets us in. Raises as `log_in`."""
+        """Check that any of the brokers accepts the login. Raises as `log_in`."""
         reasons = []
         for server in self.bootstrap_servers:
             try:
@@ -164,9 +162,9 @@ class KafkaClient:
         raise BrokerUnavailableError(f"{reasons[0]}; start the brokers, or correct the addresses")
 
     def partitions(self, topics: Collection[str]) -> dict[str, int]:
-        """Return how many partitions each topic has, 0 if there is no such topic.
+        """Return the number of partitions of each topic, 0 if it does not exist.
 
-        Raises RefusedError if we may not know.
+        Raise RefusedError if access is denied.
         """
         with closing(self.connect(KafkaAdminClient)) as admin, explained("looking for the topics"):
             found = self.patiently(lambda: admin.describe_topics(list(topics)))
@@ -176,8 +174,7 @@ class KafkaClient:
         return {topic["name"]: len(topic["partitions"]) for topic in found}
 
     def patiently(self, ask: Callable[[], T]) -> T:
-        """Return what `ask` returns, asked again while the brokers say that they are not ready
-        yet."""
+        """Return what `ask` returns, and retry while the brokers are not ready."""
         deadline = time.monotonic() + self.patience
         while True:
             try:

@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 __all__ = ["Registry", "reader"]
 
 HEADER_BYTES = 5
-# Registries count in signed integers, and know no id from here on.
+# Registries use signed integers, so larger ids do not exist.
 END_OF_IDS = 2**31
 
-# Python's own words would name memory addresses, and a replay gives the same bytes.
+# Python's own text would include memory addresses, and a replay must give the same bytes.
 BROKEN: dict[type[Exception], str] = {
     EOFError: "it ends too early",
     UnicodeDecodeError: "a text is not UTF-8",
@@ -46,12 +46,13 @@ BROKEN: dict[type[Exception], str] = {
 
 
 def reader(registry: Registry, *, clock: Callable[[], float] = time.monotonic) -> Read:
-    """Return what makes an event of a record's bytes: its fields, and the same as one line of JSON.
+    """Return a function from a record's bytes to the event: its fields, and the same as one line of
+    JSON.
 
     In the JSON a number that is not finite is null, while its field still holds it. The function
-    raises RecordError if the record is at fault, and whatever `Registry.schema` raises where the
-    registry is. Schemas never change, so each is asked for once while it is in use. Raises
-    ConfigError without fastavro.
+    raises RecordError if the record is invalid, and the errors of `Registry.schema` for the
+    registry. Schemas never change, so each is fetched once while in use. Raise ConfigError without
+    fastavro.
     """
     try:
         from detectd.kafka.avro_schemas import body_reader

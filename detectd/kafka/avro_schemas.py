@@ -1,4 +1,4 @@
-"""From a schema to a function that reads bodies as JSON values.
+"""Build a function from a schema that reads bodies as JSON values.
 
 Values become what JSON has: an enum its symbol, a union the value of its branch, bytes and fixed
 their base64. Logical types (Avro 1.12) become what a person writes:
@@ -10,7 +10,7 @@ their base64. Logical types (Avro 1.12) become what a person writes:
     duration                    P1M2DT3.004S
     uuid                        its 36 characters
 
-A time that no calendar has, such as the largest long, stays the number that it is.
+A time outside the calendar, such as the largest long, stays a number.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
     from detectd.kafka.schema_registry import Registered
 
-# fastavro reads recursive types on the C stack, which a few thousand levels overflow: the process
-# dies of a record of that many bytes.
+# fastavro reads recursive types on the C stack, which a few thousand levels overflow: a record of
+# that many bytes would crash the process.
 MAX_LEVELS = 100
 
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - Z is written where it is meant
@@ -47,28 +47,28 @@ COMPLEX = {"record", "error", "enum", "fixed", "array", "map"}
 
 SIZES = {"uuid": 16, "duration": 12}
 
-# Of a type's attributes, those that say how it is read: defaults and documents do not.
+# The attributes of a type that affect reading, unlike defaults and documentation.
 READ = {"name", "namespace", "symbols", "size", "scale"}
 
-# No type and no field of a valid schema has the name of ours.
+# No valid schema has a type or field of this name.
 ROOT = LEVEL = ""
 INNER = "value"
 
 
-# Types whose items occupy about what they take in the body. All others may occupy a hundred times
-# that, or anything: an array of a million nulls takes four bytes.
+# Types whose items need about as much memory as in the body. All others may need a hundred times
+# that, or more: an array of a million nulls takes four bytes.
 PLAIN = PRIMITIVES - {"null"}
 
 
 class Levels:
-    """How many records stand open around the one that is being read, and the items counted."""
+    """The nesting depth of the record being read, and the number of items."""
 
     count = 0
     items = 0
 
 
 def body_reader(registered: Registered) -> Callable[[BytesIO], Any]:
-    """Return a function that reads one body, from where it is asked to, as a JSON value.
+    """Return a function that reads one body, from its current offset, as a JSON value.
 
     Decimals stay `Decimal`, and doubles that are not finite stay as they are. What the function
     raises for a broken body is fastavro's. Raises RecordError if the schema cannot be understood.
@@ -100,7 +100,7 @@ def _parsed(registered: Registered, levels: Levels) -> Any:
     names: set[str] = set()
     for schema in schemas:
         _rewritten(schema, names, None)
-    # Only a type that is called by its name can hold itself.
+    # Only a type that is referenced by name can contain itself.
     guard = levels if names else None
     *referenced, own = (_rewritten(schema, names, guard, levels) for schema in schemas)
     named: dict[str, Any] = {}
@@ -113,10 +113,9 @@ def _parsed(registered: Registered, levels: Levels) -> Any:
 def _rewritten(
     schema: Any, names: set[str], guard: Levels | None, counter: Levels | None = None
 ) -> Any:
-    """Return the schema with our logical types in the place of Avro's, and nothing that is not
-    needed.
+    """Return the schema with our logical types in place of Avro's, and without unneeded attributes.
 
-    Adds to `names` what is called by its name. With a `counter` items are counted.
+    Add the types that are referenced by name to `names`. With a `counter`, items are counted.
     """
     if isinstance(schema, list):
         return [_rewritten(branch, names, guard, counter) for branch in schema]
@@ -145,9 +144,9 @@ def _rewritten(
 
 
 def _counted(item: Any, counter: Levels | None) -> Any:
-    """Return the type of an item, which is counted when it is read, unless it is a plain one.
+    """Return the type of an item, with counting unless it is a plain one.
 
-    A record that is called by its name counts itself.
+    A record that is referenced by name counts itself.
     """
     if isinstance(item, list):
         return [_counted(branch, counter) for branch in item]
@@ -160,7 +159,8 @@ def _counted(item: Any, counter: Levels | None) -> Any:
 
 
 def _logical(schema: dict[str, Any]) -> dict[str, str]:
-    """Avro wants a logical type ignored if it is unknown or does not fit the type."""
+    """Return the logical type; as Avro demands, ignore it if it is unknown or does not fit the
+    type."""
     kind, logical, size = schema["type"], str(schema.get("logicalType")), schema.get("size")
     scale = schema.get("scale", 0)
     fits = size == SIZES.get(logical, size) and isinstance(scale, int) and scale >= 0
@@ -170,8 +170,7 @@ def _logical(schema: dict[str, Any]) -> dict[str, str]:
 
 
 def _guarded(record: dict[str, Any], levels: Levels) -> dict[str, Any]:
-    """Return the record with a field of no bytes before all others, which is read when it is
-    entered."""
+    """Return the record with an empty field in front, which is read on entry."""
     entry = {"type": "null", "logicalType": "detectd.enter", "levels": levels}
     fields = [{"name": LEVEL, "type": entry}, *record["fields"]]
     return record | {"logicalType": "detectd.leave", "levels": levels, "fields": fields}

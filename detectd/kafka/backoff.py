@@ -1,4 +1,4 @@
-"""How long to wait before brokers are tried again."""
+"""The delay before brokers are tried again."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import random
 
 
 class ExponentialBackoff:
-    """How long to wait before the next try: longer each time, and never like everybody else.
+    """The delay before the next attempt: exponential, with jitter.
 
-    All processes lose a broker at the same moment; they need not come back at the same moment.
+    All processes lose a broker at the same moment; they should not reconnect at the same moment.
     """
 
     first = 0.2
@@ -19,7 +19,8 @@ class ExponentialBackoff:
         self._last = 0.0
 
     def pause(self, now: float) -> float:
-        """Seconds to wait at the time `now`; short again when the last failure was long ago."""
+        """Return the seconds to wait at the time `now`; short again if the last failure was long
+        ago."""
         if now - self._last > 6 * self.most:
             self._next = self.first
         pause, self._last = self._next * random.uniform(0.5, 1.0), now  # noqa: S311

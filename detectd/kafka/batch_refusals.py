@@ -1,8 +1,8 @@
-"""Which records of a batch the brokers refuse, as kafka-python learns it.
+"""Find out which records of a batch the brokers refuse, with kafka-python.
 
-A broker refuses a batch as a whole, and names the records that are to blame if it checks them one
-by one. kafka-python hands the same kind of error to all of them, and to those that it had not sent
-yet; so what the broker named is marked here.
+A broker refuses a batch as a whole, and names the invalid records if it validates them one by one.
+kafka-python sets the same kind of error on all of them, and on those not sent yet; so those that
+the broker named are marked here.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ NAMED = "detectd_meaning"
 
 
 def name_refused(producer: Any) -> None:
-    """Let the producer mark the errors of records that a broker has named, and split no batch."""
+    """Make the producer mark the errors of records that a broker named, and split no batch."""
     sender = producer._sender  # noqa: SLF001 - there is no other place that knows
     of_library = sender._record_exceptions_fn  # noqa: SLF001
 
@@ -36,7 +36,7 @@ def name_refused(producer: Any) -> None:
         return exception
 
     sender._record_exceptions_fn = exceptions  # noqa: SLF001
-    # It would split a batch that is too large, and then neither flush nor count as it should.
+    # It would split a batch that is too large, and then neither flush nor count correctly.
     sender._can_split = lambda *_: False  # noqa: SLF001
 
 

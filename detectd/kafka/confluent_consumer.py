@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from detectd.kafka import KafkaClient, Place
     from detectd.kafka.rebalances import Listener
 
-# ctypes raises an error that is pending after a call of Python's own interface.
+# ctypes raises a pending error after a call of Python's C API.
 raise_pending = ctypes.pythonapi.PyErr_Occurred
 
-# librdkafka waits for all the records that it is asked for, and this long with errors, too.
+# librdkafka waits for all requested records, and this long after errors, too.
 CONSUME_SECONDS = 0.5
 
 # No offset, one that the brokers do not have, or one of another log.
@@ -39,9 +39,9 @@ class Consumer:
     def __init__(self, client: KafkaClient, topics: Sequence[str], listener: Listener) -> None:
         self._listener = listener
         self._patience = client.patience
-        # Kept while we leave the group and join it again.
+        # kept while leaving and rejoining the group
         self._displaced = client.membership.displaced
-        # Where partitions that are just being assigned begin, if not where the group says.
+        # The start of partitions being assigned, if not the group's offset.
         self._beginnings: dict[Place, int] | None = None
         options = {
             "group.id": client.group_id,
@@ -66,7 +66,7 @@ class Consumer:
             )
 
     def poll(self, limit: int, wait: float) -> list[PartitionBatch]:
-        """Return up to `limit` records within `wait` seconds, or sooner fewer."""
+        """Return up to `limit` records, waiting at most `wait` seconds."""
         with explained("reading"):
             messages = self._consumer.consume(limit, min(wait, CONSUME_SECONDS))
             for message in messages:
@@ -83,16 +83,16 @@ class Consumer:
         ]
 
     def member(self) -> object:
-        """Return as whom we own our partitions now; None if the group has put us out."""
+        """Return our current group membership; None if the group has removed us."""
         member: object = self._consumer.consumer_group_metadata()
         return member if self._consumer.memberid() else None
 
     def member_id(self) -> str:
-        """Return the name that the group has given us, empty before it has."""
+        """Return the member id that the group assigned, empty before that."""
         return self._consumer.memberid() or ""
 
     def seek(self, place: Place, offset: int) -> None:
-        """Go on there."""
+        """Resume at that offset."""
         if self._beginnings is not None:
             self._beginnings[place] = offset
         else:
@@ -106,14 +106,14 @@ class Consumer:
         return low, high
 
     def commit(self, offsets: Mapping[Place, int], *, wait: bool) -> None:
-        """Tell the group where we are, as well as it goes."""
+        """Commit the offsets to the group, as far as possible."""
         told = [TopicPartition(*place, offset) for place, offset in offsets.items()]
         with suppress(KafkaException):
             if told:
                 self._consumer.commit(offsets=told, asynchronous=not wait)
 
     def hold(self, wait: float) -> None:
-        """Take part in the group's life without taking records."""
+        """Poll the group without consuming records."""
         with explained("waiting"):
             owned = self._consumer.assignment()
             self._consumer.pause(owned)
@@ -123,15 +123,14 @@ class Consumer:
             self._consumer.resume(self._consumer.assignment())
 
     def end(self, place: Place) -> int | None:
-        """Return the offset after the last record that the brokers have, as far as they have
-        told."""
+        """Return the last known end offset of the partition."""
         with suppress(KafkaException):
             _, high = self._consumer.get_watermark_offsets(TopicPartition(*place), cached=True)
             return high if high >= 0 else None
         return None
 
     def probe(self, seconds: float) -> None:
-        """Raise BrokerUnavailableError if the brokers do not answer in time."""
+        """Raise BrokerUnavailableError if the brokers do not respond in time."""
         with explained("asking whether the brokers are there"):
             self._consumer.list_topics(timeout=seconds)
 
@@ -141,10 +140,10 @@ class Consumer:
             self._consumer.close()
 
     def _fail(self, message: Any) -> NoReturn:
-        """Raise what the message says.
+        """Raise the error in the message.
 
-        librdkafka has given up a partition without records at its offset, and does not let us seek
-        it. So we leave the group, and begin with the partition elsewhere when it comes again.
+        librdkafka stops a partition without records at its offset, and does not allow a seek. So
+        leave the group, and begin the partition elsewhere when it is assigned again.
         """
         error, place = message.error(), (message.topic(), message.partition())
         if error.code() not in DISPLACED:
@@ -165,12 +164,12 @@ class Consumer:
         self._listener.revoked([(each.topic, each.partition) for each in partitions])
 
     def _without_records(self, partitions: Sequence[TopicPartition]) -> dict[Place, Displaced]:
-        """Return those that the group has no offset of, or whose offset has turned out wrong."""
+        """Return partitions without an offset in the group, or with an invalid one."""
         assert self._beginnings is not None
         places = {(each.topic, each.partition): each for each in partitions}
         unknown = [each for place, each in places.items() if place not in self._beginnings]
         committed: list[TopicPartition] = []
-        # It fails while a transaction of a predecessor is open; librdkafka then waits by itself.
+        # It fails while a predecessor's transaction is open; librdkafka then waits by itself.
         with suppress(KafkaException):
             committed = self._consumer.committed(unknown, self._patience) if unknown else []
         none = {(each.topic, each.partition): Displaced() for each in committed if each.offset < 0}
@@ -200,8 +199,8 @@ def _records(topic: str, partition: int, messages: Sequence[Any]) -> list[Record
 def _headers(message: Any) -> Sequence[tuple[str, bytes | None]]:
     """Return the headers; none of them if one has a name that is not UTF-8.
 
-    confluent-kafka then leaves an error pending beside a list that has no object for the name. So
-    the list is not looked into before that is asked, and the message is not asked again.
+    confluent-kafka then leaves an error pending, and a list without an object for the name. So the
+    list is not read before that is checked, and the message is not read again.
     """
     try:
         headers = message.headers()

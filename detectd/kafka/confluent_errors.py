@@ -1,4 +1,4 @@
-"""What librdkafka's errors become for the service; `errors` does so for kafka-python's."""
+"""Map librdkafka's errors to those of the service; `errors` does so for kafka-python's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the librdkafka clients are given in common."""
+"""The common options of the librdkafka clients."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from detectd.kafka import KafkaClient
 
-# librdkafka reports each lost connection; whether that matters is seen by what fails after it.
+# librdkafka reports each lost connection; those that matter cause a later failure.
 log = logging.getLogger("kafka.librdkafka")
 
 

@@ -24,22 +24,22 @@ if TYPE_CHECKING:
 LINGER_MS = 5
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 
-# How often a flush is looked after that waits for records which will not be sent.
+# How often to check a flush that waits for records which will not be sent, in seconds.
 FLUSH_SECONDS = 0.2
 HEAR_SECONDS = 1.0
 
-# librdkafka's errors for records beside and behind one that failed.
+# librdkafka's errors for records beside and after a failed one.
 BESIDE = ("_PURGE_QUEUE", "_PURGE_INFLIGHT", "_INVALID_DIFFERENT_RECORD")
 
-# librdkafka's own number for a partition that is left to the key.
+# librdkafka's number for a partition chosen by key.
 BY_KEY = -1
 
 
 class Producer:
-    """Writes records, in transactions if there is a transactional id.
+    """Write records, in transactions if there is a transactional id.
 
-    Each call may raise DetectdError; an open transaction is then to be aborted. `largest` bounds
-    the bytes of a batch if the topics allow less than usual.
+    Each call may raise DetectdError; abort an open transaction then. `largest` bounds the bytes of
+    a batch if the topics allow less than usual.
     """
 
     def __init__(self, client: KafkaClient, transactional_id: str | None, largest: int) -> None:
@@ -75,30 +75,29 @@ class Producer:
             self._producer.begin_transaction()
 
     def write(self, outputs: Sequence[ProducerRecord]) -> None:
-        """Hand over the records, and see that the brokers have every one.
+        """Send the records, and wait until the brokers have all of them.
 
-        Raises RecordsRefused if they refuse some. librdkafka does not say which: that one record of
-        a batch is refused it tells of each record of the batch.
+        Raise RecordsRefused if they refuse some.
         """
         deadline = time.monotonic() + self._seconds
-        # One for each write: reports of an aborted one may come later.
+        # One for each write, since reports of an aborted one may arrive later.
         failures: list[Any] = []
         with explained("writing"):
             try:
                 self._hand_over(outputs, deadline, failures)
                 left = len(outputs)
-                # Behind a record that is refused the others wait until the transaction is aborted.
+                # After a refused record the others wait until the transaction is aborted.
                 while left and not failures and time.monotonic() < deadline:
                     left = self._producer.flush(FLUSH_SECONDS)
             except KafkaException:
-                # While records are handed over, those before them may fail; that is told later.
+                # Earlier records may fail while others are sent; that is reported later.
                 if not self._cause(failures):
                     raise
             if failures:
                 cause = self._cause(failures)
                 if (found := native_meaning(cause)).kind is Kind.RECORD:
                     raise RecordsRefused({}, dict.fromkeys(range(len(outputs)), found))
-                # What has ended the transaction is told by its next step.
+                # The transaction's next step reports why it ended.
                 if not self._transactional or found.name not in BESIDE:
                     raise KafkaException(cause)
                 return
@@ -130,8 +129,7 @@ class Producer:
                 self._insist(topic, record, deadline)
 
     def _cause(self, failures: list[Any]) -> Any:
-        """Return the failure that is not only that of a record behind another; None if there is
-        none."""
+        """Return the original failure, not one of a record after it; None if there is none."""
         deadline = time.monotonic() + HEAR_SECONDS
         while True:
             telling = [error for error in failures if error.name() not in BESIDE]
@@ -144,7 +142,7 @@ class Producer:
     ) -> None:
         """Make the offsets and their metadata part of the transaction.
 
-        `member` is what `Consumer.member` gave, None if no consumer reads as this group.
+        `member` is the result of `Consumer.member`, None if no consumer reads as this group.
         """
         told = [TopicPartition(*place, at, memo) for place, (at, memo) in offsets.items()]
         with explained("committing the offsets"):
@@ -152,17 +150,17 @@ class Producer:
             self._producer.send_offsets_to_transaction(told, whom, self._seconds)
 
     def commit(self) -> None:
-        """Make it all visible at once."""
+        """Commit the transaction, which makes it all visible at once."""
         with explained("committing"):
             self._producer.commit_transaction(self._seconds)
 
     def abort(self) -> None:
-        """Take it all back."""
+        """Abort the transaction."""
         with explained("aborting"):
             self._producer.abort_transaction(self._seconds)
 
     def close(self) -> None:
-        """Close the connection; an unfinished transaction is left to be aborted."""
+        """Close the connection; the broker aborts an unfinished transaction."""
         for reader in self._groups.values():
             reader.close()
         self._groups.clear()
@@ -171,7 +169,7 @@ class Producer:
             self._producer.flush(0)
 
     def _insist(self, topic: str, record: dict[str, Any], deadline: float) -> None:
-        """Wait until the queue is no longer full and the brokers have taken some of it."""
+        """Retry until the queue accepts the record."""
         while time.monotonic() < deadline:
             self._producer.poll(0.1)
             with suppress(BufferError):

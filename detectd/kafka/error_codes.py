@@ -1,4 +1,4 @@
-"""What each error of Kafka means for the service: one table for both clients, and one lookup.
+"""The meaning of each Kafka error for the service: one table for both clients, and one look-up.
 
 A broker's errors have a number, which both clients know. Errors that a client raises by itself
 stand beside them: librdkafka's have negative numbers, kafka-python's only the names of classes.
@@ -18,7 +18,7 @@ Code = int | str  # a number of the protocol or of librdkafka, or a class of kaf
 
 
 class Kind(Enum):
-    """What to do about an error."""
+    """How to handle an error."""
 
     PASSING = "wait and try again, for kafka.retry_seconds since the last commit"
     REVOKED = "the group goes on without us: read again what is still ours"
@@ -30,7 +30,7 @@ class Kind(Enum):
 
 
 class Meaning(NamedTuple):
-    """One row of the table; `fix` says what to do if there is something."""
+    """One row of the table; `fix` is how to fix it, if known."""
 
     code: Code
     name: str
@@ -289,7 +289,7 @@ LIBRDKAFKA = (
     Meaning(-141, "_NOOP", P),
     Meaning(-140, "_AUTO_OFFSET_RESET", P),
     Meaning(-139, "_LOG_TRUNCATION", P),
-    # Beside one that is refused, in the same batch.
+    # in the same batch as a refused one
     Meaning(-138, "_INVALID_DIFFERENT_RECORD", P),
     Meaning(-137, "_DESTROY_BROKER", P),
 )
@@ -333,5 +333,5 @@ TABLE: dict[Code, Meaning] = {row.code: row for row in (*BROKERS, *LIBRDKAFKA, *
 
 
 def meaning(code: Code, name: str) -> Meaning:
-    """Return what the error means. An unknown one may pass, and is called by its `name`."""
+    """Return the error's meaning. An unknown one counts as temporary, under its `name`."""
     return TABLE.get(code) or Meaning(code, name, Kind.PASSING)

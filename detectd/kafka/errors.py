@@ -1,6 +1,6 @@
-"""What the clients' errors become for the service; the decision is in `error_codes`.
+"""Map the clients' errors to those of the service, by the table in `error_codes`.
 
-kafka-python's errors are turned here, librdkafka's in `confluent_errors`.
+kafka-python's errors are mapped here, librdkafka's in `confluent_errors`.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 
-# kafka-python wraps an error that it does not expect as a text, which has its number.
+# kafka-python wraps an unexpected error as text, which contains its number.
 WRAPPED = re.compile(r"\[Error (-?\d+)\]")
 
 
 class FencedError(BrokerUnavailableError):
-    """The brokers have ended our transaction: it took too long, or another has our name.
+    """The brokers aborted our transaction: it timed out, or another process has our name.
 
-    With `rival` it is certain that another has.
+    With `rival` another process certainly has it.
     """
 
     def __init__(self, message: str, *, rival: bool = False) -> None:
@@ -40,7 +40,7 @@ class FencedError(BrokerUnavailableError):
 
 
 class RecordsRefused(DetectdError):  # noqa: N818
-    """Some of the records just written will never be taken; the transaction is to be aborted.
+    """Some records of this write will never be accepted; abort the transaction.
 
     `certain` are those that the brokers named, by their number in the write, and `suspects` those
     among which the others are.
@@ -59,7 +59,7 @@ def explained(doing: str) -> Iterator[None]:
     try:
         yield
     except kafka_errors.KafkaError as error:
-        # An earlier error that broke the client comes wrapped in the error of the next call.
+        # An earlier fatal error of the client is wrapped in the error of the next call.
         inner = [cause for cause in error.args if isinstance(cause, kafka_errors.KafkaError)]
         cause = inner[0] if inner else error
         raise failure(kafka_python_meaning(cause), one_line(cause), doing) from error

@@ -1,4 +1,4 @@
-"""What the brokers know of a group and of the topics that it reads."""
+"""Query a group, and the topics that it reads."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NO_ID = str(UUID(int=0))
 
 
 def committed(client: KafkaClient) -> dict[Place, int]:
-    """Return the offsets that the group has committed, by topic and partition."""
+    """Return the group's committed offsets, by topic and partition."""
     group = client.group_id
     with closing(client.connect(KafkaAdminClient)) as admin, explained("asking for the offsets"):
         found = client.patiently(lambda: admin.list_group_offsets([group])[group])
@@ -31,7 +31,7 @@ def committed(client: KafkaClient) -> dict[Place, int]:
 def members(client: KafkaClient) -> dict[str, str]:
     """Return the group's members by their id, each as `client id at host`.
 
-    A static member that is our own predecessor is left out: we take its place.
+    Our own predecessor as a static member is left out: we take its place.
     """
     group = client.group_id
     with closing(client.connect(KafkaAdminClient)) as admin, explained("asking for the members"):
@@ -47,9 +47,9 @@ def members(client: KafkaClient) -> dict[str, str]:
 
 
 def topic_ids(client: KafkaClient, topics: Collection[str]) -> dict[str, str]:
-    """Return each topic's id, which a topic that is deleted and created again does not keep.
+    """Return each topic's id, which changes when a topic is deleted and recreated.
 
-    Brokers before 2.8 give none.
+    Brokers before 2.8 return none.
     """
     with closing(client.connect(KafkaAdminClient)) as admin, explained("looking for the topics"):
         found = client.patiently(lambda: admin.describe_topics(list(topics)))

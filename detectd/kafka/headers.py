@@ -1,7 +1,7 @@
-"""The headers of an incoming record, as the service passes them on.
+"""The headers of an incoming record, as the service forwards them.
 
-An upstream detectd's own headers end here: ours take their place. Kafka lets any bytes be a name,
-and both clients know only UTF-8.
+Headers of an upstream detectd are removed: ours replace them. Kafka allows any bytes as a name, and
+both clients support only UTF-8.
 """
 
 from __future__ import annotations
@@ -24,30 +24,30 @@ _warned: set[str] = set()
 
 
 def passed_on(headers: Sequence[tuple[str, bytes | None]]) -> tuple[tuple[str, bytes], ...]:
-    """Return the headers without those of a detectd; a value that is null becomes an empty one.
+    """Return the headers without those of a detectd; a null value becomes an empty one.
 
     Of more than memory.HEADERS there are only the first; see `left_out`.
     """
-    # The client that writes a header again knows no null.
+    # The writing client does not support null.
     kept = headers[: memory_budget.HEADERS]
     return tuple((name, value or b"") for name, value in kept if not name.startswith(OURS))
 
 
 def left_out(headers: Sequence[tuple[str, bytes | None]]) -> int:
-    """Return the bytes of the headers that are too many, as far as they are known; 0 if none is."""
+    """Return the bytes of excess headers, as far as known; 0 if there are none."""
     rest = headers[memory_budget.HEADERS :]
     return sum(len(name) + len(value or b"") for name, value in rest) + len(rest)
 
 
 def warn_once(event: str, **details: object) -> None:
-    """Log a warning for the first record of its kind; the others would only repeat it."""
+    """Log a warning for the first record of its kind only."""
     if event not in _warned:
         _warned.add(event)
         log.warning(event, **details)
 
 
 class _Text(bytes):
-    """A part of a buffer that is text if it can be, and otherwise has its odd bytes escaped."""
+    """A part of a buffer as text, with invalid bytes escaped."""
 
     def decode(self, *_: Any) -> str:
         return bytes.decode(self, "utf-8", "backslashreplace")
@@ -60,14 +60,15 @@ class _Buffer(bytes):
 
 
 class _RecordBatch(default_records.DefaultRecordBatch):  # type: ignore[misc]
-    """kafka-python's batch, which goes on behind a header whose name is not UTF-8."""
+    """kafka-python's batch, which continues after a header whose name is not UTF-8."""
 
     _buffer: Any
     _pos: int
 
     def _read_msg(self, *arguments: Any) -> Any:
         record = self._read_any(*arguments)
-        # One more than is kept, as a sign. Many small ones would occupy twenty times their bytes.
+        # One more than is kept, to detect an excess. Many small ones would need twenty times their
+        # bytes.
         del record.headers[memory_budget.HEADERS + 1 :]
         return record
 
@@ -91,5 +92,5 @@ class _RecordBatch(default_records.DefaultRecordBatch):  # type: ignore[misc]
 
 
 def read_any_header_name() -> None:
-    """Let kafka-python's consumers read records whose headers have names that are not UTF-8."""
+    """Patch kafka-python's consumers to read header names that are not UTF-8."""
     memory_records.DefaultRecordBatch = _RecordBatch

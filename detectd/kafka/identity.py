@@ -1,8 +1,8 @@
-"""A name that no other running process has, and that a restarted process has again.
+"""A name that is unique among running processes, and the same after a restart.
 
-The same configuration runs on every host, yet each process needs a transactional id of its own.
-It is the host's name, its machine id and the first free number on that host. The number is held
-as a socket address in Linux's abstract namespace: the kernel gives it up with the process,
+The same configuration runs on every host, yet each process needs its own transactional id. It
+consists of the host's name, its machine id and the first free number on that host. The number is
+held as a socket address in Linux's abstract namespace: the kernel releases it with the process,
 however that ends, and a frozen process keeps it.
 """
 
@@ -20,7 +20,7 @@ class Identity:
     """The first free number among the processes of this host that share `scope`.
 
     Containers may share a host's name and machine id, but not the sockets: then two of them have
-    one number, which only shows when the brokers fence the one for the other. That one takes the
+    the same number, which is noticed only when the brokers fence one of them. That one takes the
     `next` number.
     """
 
@@ -30,7 +30,7 @@ class Identity:
         self._scope = scope
         self.number: int
         self._held, self.number = _first_free(f"\0detectd-{digest}", first)
-        # The numbers before stay ours too: a new process here would be fenced in turn.
+        # Keep the earlier numbers: a new process would be fenced with them.
         self._beyond = beyond
         self.name = "-".join([socket.gethostname(), *_machine(), str(self.number)])
 
@@ -39,7 +39,7 @@ class Identity:
         return Identity(self._scope, self)
 
     def release(self) -> None:
-        """Let another process have the number."""
+        """Release the number for other processes."""
         self._held.close()
         if self._beyond:
             self._beyond.release()
@@ -57,7 +57,7 @@ def _first_free(prefix: str, first: int) -> tuple[socket.socket, int]:
 
 
 def _machine() -> list[str]:
-    """Return the beginning of the machine id; hosts that are called alike differ in it."""
+    """Return the beginning of the machine id, which distinguishes hosts of the same name."""
     try:
         return [MACHINE_ID.read_text().strip()[:8]]
     except OSError:

@@ -1,4 +1,4 @@
-"""The transport that is always there: kafka-python."""
+"""The default transport: kafka-python."""
 
 from __future__ import annotations
 

@@ -28,13 +28,13 @@ Headers = tuple[tuple[str, bytes], ...]
 
 read_any_header_name()
 
-# By a heartbeat a member learns that the group is sharing out its partitions again.
+# A member learns of a rebalance by a heartbeat.
 HEARTBEAT_SECONDS = 1.0
 
-# A stop waits this long while the group shares out its partitions.
+# How long a stop waits during a rebalance.
 JOIN_SECONDS = 3.0
 
-# The group waits no longer than a session for members that are gone.
+# The group waits at most a session timeout for members that are gone.
 LEAST_PATIENCE_SECONDS = 10.0
 
 
@@ -67,8 +67,8 @@ class Consumer:
     def poll(self, limit: int, wait: float) -> list[PartitionBatch]:
         """Return up to `limit` records, as soon as there are any.
 
-        Waits longer while the group shares out its partitions: kafka-python forgets a join that is
-        completed between two polls, joins again, and so disturbs the group for ever.
+        Wait longer during a rebalance: kafka-python forgets a join that completes between two
+        polls, joins again, and so disturbs the group forever.
         """
         deadline = time.monotonic() + JOIN_SECONDS
         with explained("reading"):
@@ -88,10 +88,10 @@ class Consumer:
         ]
 
     def _poll(self, wait: float, limit: int | None = None) -> Any:
-        """Poll kafka-python, and see a join through that a poll before has not waited for.
+        """Poll kafka-python, and complete a join that an earlier poll left unfinished.
 
-        A join for the sake of new metadata is needed no more for kafka-python once it has shared
-        out the partitions: if a poll ends just then, no other takes note of how it went on.
+        kafka-python drops a join for new metadata once it has computed the assignment: if a poll
+        ends just then, no later poll completes the join.
         """
         if self._joining():
             self._consumer._coordinator.request_rejoin()  # noqa: SLF001
@@ -110,8 +110,8 @@ class Consumer:
         return {}
 
     def _require_progress(self) -> None:
-        """Raise BrokerUnavailableError if joining takes longer than the brokers wait for the
-        dead."""
+        """Raise BrokerUnavailableError if joining takes longer than the session timeout of dead
+        members."""
         now = time.monotonic()
         if self._consumer.group_metadata().state == MemberState.STABLE:
             self._stable = now
@@ -124,16 +124,16 @@ class Consumer:
         return bool(self._consumer.group_metadata().state == MemberState.REBALANCING)
 
     def member(self) -> ConsumerGroupMetadata | None:
-        """Return as whom we own our partitions now; None if the group has put us out."""
+        """Return our current group membership; None if the group has removed us."""
         member = self._consumer.group_metadata()
         return member if member.generation_id >= 0 else None
 
     def member_id(self) -> str:
-        """Return the name that the group has given us, empty before it has."""
+        """Return the member id that the group assigned, empty before that."""
         return str(self._consumer.group_metadata().member_id)
 
     def seek(self, place: Place, offset: int) -> None:
-        """Go on there."""
+        """Resume at that offset."""
         self._consumer.seek(TopicPartition(*place), offset)
 
     def bounds(self, place: Place, seconds: float) -> tuple[int, int]:
@@ -145,7 +145,7 @@ class Consumer:
         return low, high
 
     def commit(self, offsets: Mapping[Place, int], *, wait: bool) -> None:
-        """Tell the group where we are, as well as it goes."""
+        """Commit the offsets to the group, as far as possible."""
         told = {
             TopicPartition(*place): OffsetAndMetadata(at, "", -1) for place, at in offsets.items()
         }
@@ -156,7 +156,7 @@ class Consumer:
                 self._consumer.commit_async(told)
 
     def hold(self, wait: float) -> None:
-        """Take part in the group's life without taking records."""
+        """Poll the group without consuming records."""
         with explained("waiting"):
             self._consumer.pause(*self._consumer.assignment())
             for place, found in self._poll(wait).items():  # came during the poll
@@ -164,13 +164,12 @@ class Consumer:
             self._consumer.resume(*self._consumer.paused())
 
     def end(self, place: Place) -> int | None:
-        """Return the offset after the last record that the brokers have, as far as they have
-        told."""
+        """Return the last known end offset of the partition."""
         high: int | None = self._consumer.highwater(TopicPartition(*place))
         return high
 
     def probe(self, seconds: float) -> None:
-        """Raise BrokerUnavailableError if the brokers do not answer in time."""
+        """Raise BrokerUnavailableError if the brokers do not respond in time."""
         with explained("asking whether the brokers are there"):
             self._consumer.end_offsets(list(self._consumer.assignment()), timeout_ms=seconds * 1000)
 
@@ -188,9 +187,9 @@ def all_headers(headers: Sequence[tuple[str, bytes | None]]) -> Headers:
 def records(
     consumed: Sequence[Any], headers: Callable[[Any], Headers] = all_headers
 ) -> list[Record]:
-    """Return the records of one partition, as kafka-python gives them; at least one.
+    """Return the records of one partition from kafka-python's; there is at least one.
 
-    `headers` says which of its headers a record keeps.
+    `headers` selects the headers that a record keeps.
     """
     place = f"{consumed[0].topic}/{consumed[0].partition}/"
     return [

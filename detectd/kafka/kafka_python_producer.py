@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
     from detectd.kafka import KafkaClient, Place, ProducerRecord
 
-# The brokers finish a transaction after they have acknowledged its commit, and let the next one
-# begin when they have; kafka-python waits this long between its tries.
+# The brokers finish a transaction after acknowledging its commit, and only then allow the next one;
+# kafka-python waits this long between its attempts.
 RETRY_MS = 20
 
-# Larger requests cost less a record; a flush does not wait for one to fill.
+# Larger requests cost less per record; a flush does not wait for a full one.
 BATCH_BYTES = 256 * 1024
 LINGER_MS = 20
 
@@ -37,9 +37,9 @@ MAX_REQUEST_BYTES = 64 * 1024 * 1024
 
 
 class KeyPartitioner(Partitioner):  # type: ignore[misc]
-    """Kafka's own rule for records with a key; others come with their partition.
+    """Kafka's own partitioner for records with a key; others have an explicit partition.
 
-    kafka-python takes three microseconds to hash a key of eight bytes, and keys come again.
+    kafka-python takes three microseconds to hash a key of eight bytes, and keys repeat.
     """
 
     hashed = staticmethod(lru_cache(memory_budget.CACHED_PARTITIONS)(murmur2))
@@ -59,12 +59,12 @@ class KeyPartitioner(Partitioner):  # type: ignore[misc]
 
 
 class Producer:
-    """Writes records, in transactions if there is a transactional id.
+    """Write records, in transactions if there is a transactional id.
 
     `largest` bounds the bytes of a batch if the topics allow less than usual.
 
-    Each call may raise DetectdError; an open transaction is then to be aborted. kafka-python has
-    no time limit for most of them, so they have it here.
+    Each call may raise DetectdError; abort an open transaction then. kafka-python has no timeout
+    for most calls, so they have one here.
     """
 
     def __init__(self, client: KafkaClient, transactional_id: str | None, largest: int) -> None:
@@ -105,14 +105,14 @@ class Producer:
             self._producer.begin_transaction()
 
     def write(self, outputs: Sequence[ProducerRecord]) -> None:
-        """Hand over the records, and see that the brokers have every one.
+        """Send the records, and wait until the brokers have all of them.
 
-        Raises RecordsRefused if they refuse some.
+        Raise RecordsRefused if they refuse some.
         """
         with explained("writing"):
             sent, stopped = self._hand_over(outputs)
-            # A commit would wait for that too, but a batch that fails while kafka-python completes
-            # a transaction can go unreported.
+            # A commit would wait, too, but kafka-python may not report a batch that fails while it
+            # completes a transaction.
             self._producer.flush(timeout=self._seconds)
             failed = {n: future for n, future in enumerate(sent) if not future.succeeded()}
             if failed:
@@ -124,9 +124,9 @@ class Producer:
                 raise stopped
 
     def _hand_over(self, outputs: Sequence[ProducerRecord]) -> tuple[list[Any], Exception | None]:
-        """Return what became of each, as far as it went, and what ended it.
+        """Return the results of the records sent, and the exception that stopped the rest.
 
-        While records are handed over, those before them may fail, and no more are taken.
+        Earlier records may fail while others are sent; then no more are accepted.
         """
         sent: list[Any] = []
         send = self._producer.send
@@ -150,7 +150,7 @@ class Producer:
     ) -> None:
         """Make the offsets and their metadata part of the transaction.
 
-        `member` is what `Consumer.member` gave, None if no consumer reads as this group.
+        `member` is the result of `Consumer.member`, None if no consumer reads as this group.
         """
         told = {
             TopicPartition(*place): OffsetAndMetadata(offset, memo, -1)
@@ -161,18 +161,19 @@ class Producer:
             self._within(lambda: self._producer.send_offsets_to_transaction(told, whom))
 
     def commit(self) -> None:
-        """Make it all visible at once."""
+        """Commit the transaction, which makes it all visible at once."""
         with explained("committing"):
             self._within(self._producer.commit_transaction)
 
     def abort(self) -> None:
-        """Take it all back."""
+        """Abort the transaction."""
         with explained("aborting"):
             self._within(self._producer.abort_transaction)
-        # kafka-python keeps the offsets of an aborted transaction, and adds them to the next one.
+        # kafka-python would add the offsets of an aborted transaction to the next one.
         self._producer._transaction_manager._pending_txn_offset_commits.clear()  # noqa: SLF001
         if self._refused:
-            # Behind a refused batch it counts on as if the brokers had it, and they take no more.
+            # After a refused batch its sequence numbers continue as if the batch had been accepted,
+            # and the brokers refuse all later ones.
             self.close()
             self._renew()
             self.take_over()
@@ -183,7 +184,7 @@ class Producer:
         name_refused(self._producer)
 
     def close(self) -> None:
-        """Close the connection; an unfinished transaction is left to be aborted."""
+        """Close the connection; the broker aborts an unfinished transaction."""
         with suppress(kafka_errors.KafkaError):
             self._producer.close(timeout=CLOSE_SECONDS)
 

@@ -1,4 +1,4 @@
-"""Schemas that the registry has, as long as they are used, and ids that it does not have. Pure."""
+"""Caches of schemas, and of ids that the registry does not have. Pure."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ if TYPE_CHECKING:
 
     ReadBody = Callable[[BytesIO], Any]
 
-# What the registry did not have may have been registered since.
+# A missing schema may be registered later.
 UNKNOWN_SECONDS = 30.0
 
-# This many ids that it turns out not to have are asked for in that time, each of which takes as
-# long as thousands of records: a writer of records could hold up the stream with them.
+# At most this many missing ids are requested in that time, each of which takes as long as thousands
+# of records: a writer of invalid records could stall the stream with them.
 UNKNOWN_IDS = 100
 
 
 class Known:
-    """Readers of bodies by the id of their schema: those used last, in memory.SCHEMA_BYTES."""
+    """Readers of bodies by schema id: the most recently used, within SCHEMA_BYTES."""
 
     def __init__(self) -> None:
         self._readers: dict[int, tuple[ReadBody, int]] = {}
         self._bytes = 0
 
     def get(self, number: int) -> ReadBody | None:
-        """Return the reader, which is now the one used last."""
+        """Return the reader, and mark it as the most recently used."""
         if found := self._readers.pop(number, None):
             self._readers[number] = found
             return found[0]
         return None
 
     def add(self, number: int, read_body: ReadBody, size: int) -> None:
-        """Keep a reader of a schema of `size` bytes, and those before as far as there is room."""
+        """Add the reader of a schema of `size` bytes; evict old ones to make room."""
         self._readers[number] = (read_body, size)
         self._bytes += size
         while self._bytes > memory_budget.SCHEMA_BYTES and len(self._readers) > 1:
@@ -45,7 +45,7 @@ class Known:
 
 
 class Unknown:
-    """Ids without a schema, for a while, and how many more may be asked for at a time."""
+    """Ids without a schema, which expire, and a limit on further requests."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -53,7 +53,7 @@ class Unknown:
         self._left, self._looked = float(UNKNOWN_IDS), clock()
 
     def check(self, number: int) -> None:
-        """Raise RecordError if the id is known to have no schema, or is not to be asked for now."""
+        """Raise RecordError if the id is known to have no schema, or the limit is reached."""
         until, error = self._errors.get(number, (0.0, ""))
         now = self._clock()
         if error and now < until:
@@ -68,7 +68,7 @@ class Unknown:
             )
 
     def add(self, number: int, error: str) -> None:
-        """Remember that the id has no schema that can be used, and why."""
+        """Record that the id has no usable schema, and the reason."""
         now = self._clock()
         self._left -= 1
         if len(self._errors) > UNKNOWN_IDS:

@@ -1,7 +1,7 @@
-"""One plain connection to one broker, to learn why it does not let us in.
+"""Open one plain connection to one broker, to find out why it denies access.
 
-kafka-python takes a refused login, or a certificate that it does not trust, for a lost connection
-and tries on; so the first connection is made here, step by step.
+kafka-python treats a refused login, or an untrusted certificate, as a lost connection and retries;
+so the first connection is made here, step by step.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from detectd.filesystem.os_errors import explained as os_failure
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# What a broker says of itself, or in a login, has a few kilobytes.
+# The maximum size of a response, a few kilobytes.
 ANSWER_BYTES = 1 << 20
 
 
 class Admitted(NamedTuple):
-    """How we were let in: the version of TLS and the SASL mechanism, None if there is none."""
+    """The accepted login: the version of TLS and the SASL mechanism, None if there is none."""
 
     tls: str | None
     sasl: str | None
 
 
 def log_in(server: str, options: Mapping[str, Any], seconds: float) -> Admitted:
-    """Connect to `host:port` as kafka-python would with `options`, and leave again.
+    """Connect to `host:port` as kafka-python would with `options`, and disconnect.
 
-    Raises RefusedError if we are not let in, ConfigError if TLS cannot come about, and
-    BrokerUnavailableError if no broker answers within `seconds`.
+    Raise RefusedError if access is denied, ConfigError if TLS fails, and BrokerUnavailableError if
+    no broker responds within `seconds`.
     """
     deadline = time.monotonic() + seconds
     host, _, port = server.rpartition(":")
@@ -73,7 +73,7 @@ def log_in(server: str, options: Mapping[str, Any], seconds: float) -> Admitted:
 
 
 class _Talk:
-    """Requests and answers, one after the other, all before the deadline."""
+    """Requests and responses, one after the other, all before the deadline."""
 
     def __init__(self, connection: socket.socket, deadline: float) -> None:
         self._connection = connection
@@ -85,7 +85,7 @@ class _Talk:
         self._connection.sendall(self._protocol.send_bytes())
         received = 0
         while True:
-            # A limit for each step would wait for ever on an answer that comes byte by byte.
+            # A timeout per step would never end for a response that arrives byte by byte.
             self._connection.settimeout(max(0.001, self._deadline - time.monotonic()))
             data = self._connection.recv(65536)
             received += len(data)
@@ -173,7 +173,7 @@ def _authenticate(talk: _Talk, host: str, server: str, options: Mapping[str, Any
                 raise _refused(server, mechanism)
             exchange.receive(answer.auth_bytes)
     except EOFError:
-        # A broker that refuses us may close before its answer is read.
+        # A broker that denies access may close before its response is read.
         raise _refused(server, mechanism) from None
     except (ValueError, kafka_errors.KafkaError):
         raise _refused(server, mechanism) from None

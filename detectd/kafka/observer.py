@@ -1,4 +1,4 @@
-"""Reading a topic without being in any group: no member notices, and nothing is committed."""
+"""Read a topic without joining a group: no member notices, and nothing is committed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def onlooker(client: KafkaClient) -> Any:
-    """Return a consumer of committed records; assign it partitions, and close it.
+    """Return a consumer of committed records; assign partitions to it, and close it.
 
     Raises as `KafkaClient.connect`.
     """
@@ -30,7 +30,8 @@ def onlooker(client: KafkaClient) -> Any:
 
 
 def partitions(client: KafkaClient, key: str, topic: str) -> list[TopicPartition]:
-    """Return all partitions of the topic that `key` names. Raises ConfigError if there is none."""
+    """Return all partitions of the topic configured by `key`. Raise ConfigError if it does not
+    exist."""
     count = client.partitions([topic])[topic]
     if not count:
         raise ConfigError(f"{key}: there is no topic {topic!r}; correct the name, or create it")

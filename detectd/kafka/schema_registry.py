@@ -1,4 +1,4 @@
-"""The schema registry, as far as a reader needs it: Confluent's HTTP interface.
+"""A client for reading from a schema registry, by Confluent's HTTP interface.
 
 GET /schemas/ids/{id}                   a schema, and what it refers to
 GET /subjects/{name}/versions/{number}  what another refers to
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 ACCEPT = "application/vnd.schemaregistry.v1+json, application/json"
 
-# The registry's own word for no such subject, version or schema. A 404 without it comes from
-# something that is no registry, and says nothing of the record.
+# The registry's error code for an unknown subject, version or schema. A 404 without it comes from
+# another kind of server, and says nothing about the record.
 UNKNOWN = range(40400, 40500)
 REFUSALS = (401, 403)
 TOO_MANY = 429
 PAUSE_SECONDS = 0.1
 
-# For a schema and all that it refers to, however slowly they come.
+# The total seconds for a schema and all that it references.
 SCHEMA_SECONDS = 30.0
 MOST_REFERENCES = 256
 MOST_REFERENCES_DEEP = 32
@@ -44,7 +44,7 @@ MOST_REFERENCES_DEEP = 32
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """A schema as parsed JSON, and the ones it refers to, each after those that it needs."""
+    """A schema as parsed JSON, and the schemas it references, dependencies first."""
 
     id: int
     schema: Any
@@ -54,9 +54,9 @@ class Registered:
 class Registry:
     """A schema registry at `url`, with basic authentication if there is a username.
 
-    One question is asked up to `attempts` times of a registry that is away or failing, with at most
-    `timeout` seconds for each answer, and SCHEMA_SECONDS for a schema with all that it refers to.
-    Raises ConfigError if the url or the ca_file cannot be used.
+    A request is tried up to `attempts` times if the registry is unavailable or failing, with at
+    most `timeout` seconds for each response, and SCHEMA_SECONDS for a schema with all that it
+    references. Raise ConfigError if the url or the ca_file cannot be used.
     """
 
     def __init__(
@@ -79,11 +79,11 @@ class Registry:
         self._attempts = attempts
 
     def schema(self, number: int) -> Registered:
-        """Return the schema with that id, and all that it refers to.
+        """Return the schema with that id, and all that it references.
 
-        Raises RecordError if the registry does not have it or it is not Avro,
-        BrokerUnavailableError if the registry is away, RefusedError if it refuses us, and
-        ConfigError if it is none.
+        Raise RecordError if the registry does not have it or it is not Avro, BrokerUnavailableError
+        if the registry is unavailable, RefusedError if it denies access, and ConfigError if it is
+        not a registry.
         """
         until = time.monotonic() + SCHEMA_SECONDS
         answer = self._ask(f"/schemas/ids/{number}", f"schema {number}", until)
@@ -95,7 +95,8 @@ class Registry:
         return Registered(number, self._parsed(answer, number), tuple(found.values()))
 
     def check(self) -> None:
-        """Return where a registry answers us. Raises as `schema` does, but never RecordError."""
+        """Return the address of a working registry. Raises as `schema` does, but never
+        RecordError."""
         try:
             kinds = self._get("/schemas/types", time.monotonic() + SCHEMA_SECONDS)
         except LookupError:
@@ -111,7 +112,7 @@ class Registry:
         until: float,
         depth: int = 0,
     ) -> None:
-        """Add to `found`, depth first, what the schema in the answer refers to."""
+        """Add the schemas that the response references to `found`, depth first."""
         try:
             places = [(one["subject"], one["version"]) for one in answer.get("references") or ()]
         except (KeyError, TypeError):
@@ -147,10 +148,10 @@ class Registry:
         return answer
 
     def _get(self, path: str, until: float) -> Any:
-        """Return the JSON at the path. Raises LookupError if the registry has no such thing."""
+        """Return the JSON at the path. Raise LookupError if the registry does not have it."""
         for attempt in range(self._attempts):
             if attempt:
-                # Not all processes at once, when a registry comes back.
+                # Jitter, so that not all processes retry at once.
                 time.sleep(PAUSE_SECONDS * 2**attempt * random.random())  # noqa: S311
             try:
                 return self._once(path, min(until, time.monotonic() + self._timeout))
@@ -180,7 +181,7 @@ class Registry:
             raise self._no_registry(f"answers {other}") from None
 
     def _meaning(self, answer: http_client.Answer) -> Exception:
-        """Return what an answer other than 200 is to us."""
+        """Return the error for a response other than 200."""
         said = f"{answer.status} {_one_line(answer.reason)}".strip()
         if answer.status in REFUSALS:
             return RefusedError(
@@ -194,7 +195,7 @@ class Registry:
         return self._no_registry(f"answers {said}")
 
     def _failure(self, failed: Exception) -> Exception:
-        """Return what it is to us that there was no answer, or half of one."""
+        """Return the error for a missing or incomplete response."""
         reason = failed.reason if isinstance(failed, URLError) else failed
         why = _one_line(reason) or type(reason).__name__
         if isinstance(reason, ssl.SSLCertVerificationError):

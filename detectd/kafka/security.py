@@ -1,6 +1,6 @@
-"""From `[kafka]` to the options with which kafka-python and librdkafka open a connection.
+"""Convert `[kafka]` to the connection options of kafka-python and librdkafka.
 
-Secrets are read from files when a client is made; they are in no setting, log or message.
+Secrets are read from files when a client is created; they are in no setting, log or message.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def kafka_python_options(kafka: KafkaSettings) -> dict[str, Any]:
-    """Return what kafka-python's clients are given beside the addresses. Raises ConfigError."""
+    """Return the options of kafka-python's clients beside the addresses. Raise ConfigError."""
     options: dict[str, Any] = {"security_protocol": kafka.security_protocol}
     if "SSL" in kafka.security_protocol:
         options |= {
@@ -40,7 +40,7 @@ def kafka_python_options(kafka: KafkaSettings) -> dict[str, Any]:
 
 
 def confluent_options(kafka: KafkaSettings) -> dict[str, Any]:
-    """Return what librdkafka's clients are given beside the addresses. Raises ConfigError."""
+    """Return the options of librdkafka's clients beside the addresses. Raise ConfigError."""
     options: dict[str, Any] = {"security.protocol": kafka.security_protocol}
     if "SSL" in kafka.security_protocol:
         files = {

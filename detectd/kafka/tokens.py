@@ -19,22 +19,22 @@ from detectd.settings.secrets import read_secret
 if TYPE_CHECKING:
     from detectd.settings.kafka import KafkaSettings
 
-# For the whole of an answer, and the most that one has.
+# The seconds and the maximum bytes of a response.
 TOKEN_SECONDS = 10.0
 TOKEN_BYTES = 256 << 10
 
-# A token is asked for again when this share of its life has passed, and once a day at least.
+# A token is renewed after this share of its life, and at least once a day.
 LIFE_SHARE = 0.8
-LIFE_SECONDS = 60.0  # of a token that does not say
+LIFE_SECONDS = 60.0  # of a token without a lifetime
 MOST_LIFE_SECONDS = 86_400.0
 
 REFUSED = (400, 401, 403)
 TOO_MANY = 429
 
-# Visible characters: anything else could say more to a broker than who we are.
+# Visible characters only: others could inject further fields.
 TOKEN = re.compile(r"[!-~]+")
 
-# The word of RFC 6749 for why no token is granted.
+# The error field of RFC 6749.
 ERROR = re.compile(r"[a-z_]{1,40}")
 
 
@@ -49,12 +49,12 @@ class Tokens(AbstractTokenProvider):  # type: ignore[misc]
         self.good_until = 0.0
 
     def token(self) -> str:
-        """Return a token that is good now.
+        """Return a token that is valid now.
 
-        Raises RefusedError if none is granted, BrokerUnavailableError if there is no answer.
+        Raise RefusedError if none is granted, BrokerUnavailableError if there is no response.
         """
         if self._kafka.sasl_token_file is not None:
-            # The file's writer renews it in time; it is read at every login.
+            # The file's writer renews it in time; it is read at each login.
             self.good_until = time.time() + LIFE_SECONDS
             found = read_secret("kafka.sasl_token_file", self._kafka.sasl_token_file).strip()
             if not TOKEN.fullmatch(found):
@@ -75,7 +75,7 @@ class Tokens(AbstractTokenProvider):  # type: ignore[misc]
 
 
 def granted(kafka: KafkaSettings) -> tuple[str, float]:
-    """Return a token of the endpoint, and for how many seconds it is good.
+    """Return a token from the endpoint, and its lifetime in seconds.
 
     Raises RefusedError, BrokerUnavailableError or ConfigError, each in a line that names the
     endpoint.
@@ -129,7 +129,7 @@ def _token(endpoint: str, answer: http_client.Answer) -> tuple[str, float]:
 
 
 def _seconds(given: Any) -> float | None:
-    """Return a time above 0, which some servers put in quotes; None if it is none."""
+    """Return a positive time, which some servers quote; None for anything else."""
     try:
         seconds = math.nan if isinstance(given, bool) else float(given)
     except OverflowError:
@@ -140,7 +140,7 @@ def _seconds(given: Any) -> float | None:
 
 
 def _meaning(endpoint: str, answer: http_client.Answer) -> Exception:
-    """Return what an answer other than 200 is to us."""
+    """Return the error for a response other than 200."""
     said = f"{answer.status} {_error(answer.body) or ' '.join(answer.reason.split())[:80]}".strip()
     if answer.status in REFUSED:
         return RefusedError(
@@ -170,5 +170,5 @@ def _no_endpoint(endpoint: str, what: str) -> ConfigError:
 
 
 def _without_query(url: str) -> str:
-    """Return the address without what may be a secret in it."""
+    """Return the address without its query, which may contain a secret."""
     return urlsplit(url)._replace(query="", fragment="").geturl()

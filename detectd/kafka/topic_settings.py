@@ -1,4 +1,4 @@
-"""What the settings of a topic mean for the records that the service writes there."""
+"""Check the settings of a topic against the records that the service writes there."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ RETENTION = "retention.ms"
 
 RULES = (POLICY, BEFORE, AFTER, DIFFERENCE, STAMP, SIZE, REPLICAS, RETENTION)
 
-# Brokers of today have no limit for the past, and an hour for the future, where the service itself
-# replaces timestamps.
+# Current brokers have no limit for the past, and an hour for the future, for which the service
+# itself replaces timestamps.
 AHEAD_MS = 3_600_000
 PAST_MS = 10 * 365 * DAY_MS
 
-# A topic that holds less than the largest record of the service makes dead letters of it.
+# A topic with a smaller limit than the service's largest record causes dead letters.
 DEFAULT_SIZE = 1_048_588
 
 
 def concerns(found: Mapping[str, str], *, keyed: bool, replicas: int | None) -> Iterator[str]:
-    """Say what a topic with these settings will refuse or forget, and the fix.
+    """Yield what a topic with these settings will refuse or delete, and the fix.
 
-    `keyed` says that every output has a key; `replicas` is how many copies the topic has.
+    `keyed` is whether every output has a key; `replicas` is the topic's number of replicas.
     """
     if "compact" in found.get(POLICY, "") and not keyed:
         yield f"{POLICY} = {found[POLICY]} refuses records without a key; set event.key, or delete"
@@ -78,7 +78,7 @@ def unfit_for_state(
 
 
 def _timestamps(found: Mapping[str, str]) -> Iterator[str]:
-    """Limits of the event's own time; the old setting is for both directions."""
+    """Yield the limits of the event's own time; the old setting applies to both directions."""
     for name, usual in ((BEFORE, PAST_MS), (AFTER, AHEAD_MS), (DIFFERENCE, PAST_MS)):
         limit = int(found.get(name, usual))
         if limit < usual:

@@ -1,4 +1,4 @@
-"""The topics that the service needs: there, created if asked, and how large a record may be."""
+"""The topics that the service needs: existence, creation, and record size limits."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LIMIT = "max.message.bytes"
 
 @dataclass(frozen=True, slots=True)
 class NewTopicConfig:
-    """How missing topics are made; None leaves it to the brokers' defaults."""
+    """The settings of missing topics; None uses the brokers' defaults."""
 
     partitions: int | None = None
     replication_factor: int | None = None
@@ -39,10 +39,10 @@ class NewTopicConfig:
 def require(
     client: KafkaClient, section: str, names: Mapping[str, str], creation: NewTopicConfig | None
 ) -> dict[str, int]:
-    """Return how many partitions each topic of `names` (as the configuration calls it: topic) has.
+    """Return the number of partitions of each topic of `names` (configuration key: topic).
 
-    Missing ones are made if there is a `creation`. Raises ConfigError naming all that are missing
-    otherwise, RefusedError if we may not know or make them.
+    Missing ones are created if there is a `creation`. Raise ConfigError naming all missing ones
+    otherwise, RefusedError if access is denied.
     """
     found = client.partitions(list(names.values()))
     missing = {label: topic for label, topic in names.items() if not found[topic]}
@@ -59,7 +59,7 @@ def require(
 
 
 def create(client: KafkaClient, topics: Collection[str], creation: NewTopicConfig) -> None:
-    """Make the topics; that another process was quicker is no error."""
+    """Create the topics; it is no error if another process was quicker."""
     wanted = {
         topic: {
             "num_partitions": creation.partitions or -1,
@@ -86,22 +86,22 @@ def create(client: KafkaClient, topics: Collection[str], creation: NewTopicConfi
 
 
 def size_limits(client: KafkaClient, topics: Collection[str]) -> dict[str, int]:
-    """Return how many bytes a record of each topic may have; none of those we may not look at."""
+    """Return the maximum record bytes of each topic, except where access is denied."""
     found = configs(client, topics, (LIMIT,))
     return {topic: int(values[LIMIT]) for topic, values in found.items() if LIMIT in values}
 
 
 def config(client: KafkaClient, topic: str, name: str) -> str | None:
-    """Return one setting of a topic; None if we may not look at it."""
+    """Return one setting of a topic; None if access is denied."""
     return configs(client, [topic], (name,)).get(topic, {}).get(name)
 
 
 def configs(
     client: KafkaClient, topics: Collection[str], names: Collection[str]
 ) -> dict[str, dict[str, str]]:
-    """Return settings by topic and name; none of topics that we may not look at.
+    """Return settings by topic and name; none for topics where access is denied.
 
-    A setting that the brokers do not know is left out.
+    A setting unknown to the brokers is left out.
     """
     kind = ConfigResourceType.TOPIC
     asked = [ConfigResource(kind, topic, configs=dict.fromkeys(names)) for topic in topics]

@@ -1,4 +1,4 @@
-"""What a model is, how it is made, stored and shared, and how it is made ready to answer.
+"""Models: their definition, training, storage, replication and loading for serving.
 
 A stored model is never changed, and nothing is loaded that another user could have written. Begin
 with `model`, then `training` and `serving`.

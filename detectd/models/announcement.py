@@ -1,7 +1,7 @@
-"""What a topic of models says: pieces of an archive, and which model answers. Pure.
+"""Records of a models topic: pieces of an archive, and the active model. Pure.
 
-Anybody who may write to the topic may write anything. What is not as `publish` writes it is refused
-here, before memory or time is spent on it.
+Any client with write access may write anything to the topic. Records that `publish` would not write
+are refused here, before memory or time is spent on them.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import msgspec
 
 from detectd.errors import ConfigError
 
-# A record of this size passes where max.message.bytes is the brokers' default.
+# A record of this size fits within the brokers' default max.message.bytes.
 PIECE_BYTES = 512 * 1024
-# Of pieces that no announcement has named yet, the feed keeps as many bytes, and the latest.
+# The most bytes of unannounced pieces that the feed keeps; it keeps the latest.
 MOST_BYTES = 1 << 30
 MOST_PIECES = MOST_BYTES // PIECE_BYTES
 
@@ -27,7 +27,7 @@ PIECE = re.compile(rb"(%b)/(0|[1-9][0-9]{0,8})" % NAME.encode())
 
 
 class Announcement(msgspec.Struct, frozen=True):
-    """Which model answers: its name, of how many pieces its archive is, and the archive's hash."""
+    """The active model: its name, its archive's number of pieces, and the archive's hash."""
 
     version: str
     pieces: Annotated[int, msgspec.Meta(ge=1)]
@@ -38,7 +38,7 @@ decode = msgspec.json.Decoder(Announcement).decode
 
 
 def announced(value: bytes) -> Announcement:
-    """Return what an announcement says; believe it if `require_possible` does not raise.
+    """Return a parsed announcement; it is trusted only if `require_possible` does not raise.
 
     Raises ConfigError if it is none.
     """
@@ -49,7 +49,7 @@ def announced(value: bytes) -> Announcement:
 
 
 def require_possible(claim: Announcement) -> None:
-    """Raise ConfigError if it cannot be of a model."""
+    """Raise ConfigError if the announcement is impossible for a model."""
     if not VERSION.fullmatch(claim.version):
         raise ConfigError("that is no name of a model")
     if claim.pieces > MOST_PIECES:
@@ -57,7 +57,7 @@ def require_possible(claim: Announcement) -> None:
 
 
 class Pieces:
-    """The pieces that no announcement has named yet, by key, at most `most` bytes of them."""
+    """The unannounced pieces, by key, at most `most` bytes of them."""
 
     def __init__(self, most: int = MOST_BYTES) -> None:
         self._most = most
@@ -65,9 +65,9 @@ class Pieces:
         self.weight = 0
 
     def take(self, key: bytes | None, value: bytes | None) -> None:
-        """Keep a piece, or let go of one that has no value any more.
+        """Keep a piece, or remove one without a value.
 
-        Raises ConfigError if it is no piece, or others had to go: the oldest do.
+        Raise ConfigError if it is not a piece, or if the oldest pieces had to be removed.
         """
         if key is None or not PIECE.fullmatch(key):
             raise ConfigError("that is no piece of a model")
@@ -87,7 +87,7 @@ class Pieces:
             )
 
     def archive(self, wanted: Announcement) -> bytes:
-        """Return the bytes that the announcement is of. Raises ConfigError if they are not here."""
+        """Return the announced archive. Raise ConfigError if pieces are missing."""
         keys = [f"{wanted.version}/{n}".encode() for n in range(wanted.pieces)]
         lacking = next((key for key in keys if key not in self._held), None)
         if lacking is not None:
@@ -98,6 +98,6 @@ class Pieces:
         return packed
 
     def clear(self) -> None:
-        """Let go of all."""
+        """Release all."""
         self._held.clear()
         self.weight = 0

@@ -1,4 +1,4 @@
-"""A stored model as one piece of bytes, and back: for hosts that share no disk."""
+"""A stored model as one archive, and back, for hosts without a shared disk."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
 
 def pack(store: Store, version: str) -> bytes:
-    """Return the files of a model, in an order that does not vary. Raises DetectdError as
-    `Store.load`."""
+    """Return the archive of a model, deterministically. Raises DetectdError as `Store.load`."""
     home = store.directory / version
     store.manifest(version)  # raises if there is no such model
     packed = io.BytesIO()
@@ -37,7 +36,7 @@ def pack(store: Store, version: str) -> bytes:
 
 
 def unpack(store: Store, version: str, packed: bytes) -> None:
-    """Store the model: whole and as its manifest says, or not at all.
+    """Store the model completely and as its manifest says, or not at all.
 
     Raises ConfigError if it is damaged, DetectdError if it cannot be written.
     """
@@ -51,7 +50,7 @@ def unpack(store: Store, version: str, packed: bytes) -> None:
 
 def _extract(packed: bytes, version: str, directory: Path) -> None:
     try:
-        # No compression: a few bytes of it can mean any number.
+        # No compression: a few compressed bytes could expand to any size.
         with tarfile.open(fileobj=io.BytesIO(packed), mode="r:") as archive:
             for entry in archive:
                 content = archive.extractfile(entry) if _plain(entry, len(packed)) else None
@@ -63,6 +62,5 @@ def _extract(packed: bytes, version: str, directory: Path) -> None:
 
 
 def _plain(entry: tarfile.TarInfo, most: int) -> bool:
-    """Return whether it is a file of a model, and has its bytes in the archive: a sparse one does
-    not."""
+    """Return whether it is a model file whose bytes are in the archive, unlike a sparse file."""
     return entry.isreg() and not entry.issparse() and entry.name in FILES and entry.size <= most

@@ -1,4 +1,4 @@
-"""Which model answers and which scores along, as a store says it: a small file for each.
+"""The store's active model and candidate: a small file for each.
 
 active.json      the versions that have answered, the last of them now
 candidate.json   the version that scores along without being heard
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def history(directory: Path) -> list[str]:
-    """Return the versions that have answered, the last of them now; empty if none has."""
+    """Return the versions that have been active, the current one last; empty if there is none."""
     path = directory / "active.json"
     try:
         return list(json.loads(path.read_bytes())["history"])
@@ -32,12 +32,12 @@ def history(directory: Path) -> list[str]:
 
 
 def write_history(directory: Path, versions: Sequence[str]) -> None:
-    """Let the last of `versions` answer."""
+    """Activate the last of `versions`."""
     atomic_files.replace(directory / "active.json", as_json({"history": list(versions)}))
 
 
 def candidate(directory: Path) -> str | None:
-    """Return the version that scores along, or None."""
+    """Return the candidate version, or None."""
     try:
         version: str | None = json.loads(_candidate(directory).read_bytes())["version"]
     except (FileNotFoundError, KeyError, ValueError, TypeError):
@@ -46,7 +46,7 @@ def candidate(directory: Path) -> str | None:
 
 
 def write_candidate(directory: Path, version: str | None) -> None:
-    """Let `version` score along; None if none does any more."""
+    """Make `version` the candidate; None for no candidate."""
     if version is None:
         _candidate(directory).unlink(missing_ok=True)
     else:

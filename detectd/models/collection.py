@@ -1,7 +1,7 @@
-"""When a warm-up has enough: a number of rows, or rows whose times span a time. Pure.
+"""Decide when a warm-up has enough: a number of rows, or rows that span a time. Pure.
 
-A span is judged at certain numbers of events alone, each a fiftieth after the one before. So the
-rows of the first model do not depend on where batches are cut, and judging costs little.
+A span is checked only at certain numbers of events, each a fiftieth after the one before. So the
+rows of the first model do not depend on batch boundaries, and checks cost little.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
     from detectd.models.even_sample import Entry
 
-# A time of an event that has none; events have none before 1970.
+# The time of an event without one; real times are after 1970.
 NO_TIME = -1
 
-# Trainings of the same rows and more that fail before new rows are collected: at most four times
-# the first number of rows, or of the span, are collected.
+# Failed trainings before the rows are discarded: at most four times the first number of rows, or of
+# the span, are collected.
 MOST_FAILED = 3
 
-# The next look at the span comes after this share of the events so far.
+# The next check of the span comes after this share of the events so far.
 STEP = 50
 
 
@@ -41,10 +41,9 @@ class Goal(NamedTuple):
 
 
 class Collection:
-    """Which rows of the stream are kept, and whether they are enough.
+    """The rows of the stream that are kept, and whether they are enough.
 
-    `failed` counts the trainings that these rows could not carry. `covered_ms` is what their times
-    spanned at the last look.
+    `failed` counts the failed trainings. `covered_ms` is the span of the times at the last check.
     """
 
     def __init__(self, goal: Goal) -> None:
@@ -54,12 +53,12 @@ class Collection:
 
     @property
     def filled(self) -> int:
-        """How many rows are kept."""
+        """Return the number of kept rows."""
         return self.sample.filled
 
     @property
     def wanted(self) -> int:
-        """How many rows the next training takes at least."""
+        """Return the minimum number of rows of the next training."""
         goal = self._goal
         if goal.span_ms is None:
             return goal.rows << self.failed
@@ -67,36 +66,37 @@ class Collection:
 
     @property
     def size(self) -> int:
-        """How many rows the next training takes at most."""
+        """Return the maximum number of rows of the next training."""
         return self.wanted if self._goal.span_ms is None else self._goal.rows
 
     @property
     def span_ms(self) -> int | None:
-        """The span that the times of the rows must have; None if it is their number that counts."""
+        """Return the required span of the rows' times; None if a number of rows is required."""
         span = self._goal.span_ms
         return None if span is None else span << self.failed
 
     @property
     def share(self) -> float:
-        """How much of what is wanted is there, from 0 to 1."""
+        """Return the share of the goal that is reached, from 0 to 1."""
         rows = min(1.0, self.filled / self.wanted)
         return rows if self.span_ms is None else min(rows, self.covered_ms / self.span_ms, 1.0)
 
     @property
     def enough(self) -> bool:
-        """Whether the rows are as many as wanted, and their times spanned enough when judged."""
+        """Return whether there are enough rows, and their times spanned enough at the last
+        check."""
         spans = self.span_ms is None or self._judged_ms >= self.span_ms
         return self.filled >= self.wanted and spans
 
     @property
     def due(self) -> int:
-        """How many events to add at most before `enough` may change; 0 for any number."""
+        """Return the maximum number of events to add before `enough` may change; 0 for no limit."""
         if self.span_ms is None:
             return max(0, self.wanted - self.filled)
         return self._look_at - self.sample.offered
 
     def add(self, partitions: Sequence[int], times_ms: Sequence[int]) -> list[int]:
-        """Take rows with these times, `NO_TIME` for none; return what the sample says to each."""
+        """Add rows with these times, `NO_TIME` for none; return the sample's decision on each."""
         places = [self.sample.offer(partition) for partition in partitions]
         self._keep(places, times_ms)
         if self.span_ms is not None and self.sample.offered >= self._look_at:
@@ -104,9 +104,9 @@ class Collection:
         return places
 
     def want_more(self) -> bool:
-        """Collect more, as these rows cannot carry a model; return whether it begins again.
+        """Collect more, since these rows cannot train a model; return whether it restarts.
 
-        As many again are wanted, then twice as many; or as long a time.
+        The goal is doubled, then doubled again, in rows or in time.
         """
         self.failed += 1
         self.sample.size = self.size
@@ -119,9 +119,9 @@ class Collection:
     def restore(
         self, entries: Sequence[Entry], times_ms: Sequence[int], offered: int, failed: int
     ) -> None:
-        """Go on after the entries of that many rows with their times, in order.
+        """Resume from the entries of that many rows with their times, in order.
 
-        Raises ValueError if that cannot have come about.
+        Raise ValueError if that is inconsistent.
         """
         self.failed = min(failed, MOST_FAILED - 1)
         self._begin()
@@ -131,7 +131,7 @@ class Collection:
             self._go_on_looking()
 
     def times(self) -> NDArray[np.int64]:
-        """Return the times (filled,) of the rows by place, `NO_TIME` for none."""
+        """Return the times (filled,) of the rows by index, `NO_TIME` for none."""
         return np.array(self._times, dtype=np.int64)
 
     def _begin(self) -> None:
@@ -153,8 +153,8 @@ class Collection:
         self._look_at += max(1, self._look_at // STEP)
 
     def _go_on_looking(self) -> None:
-        """Forget the looks so far, as if there had been no restart: a look between two others would
-        see what they do not."""
+        """Reset the checks so far, as without a restart: a check between two others would see a
+        different span."""
         self._measure()
         before = 0
         while self._look_at <= self.sample.offered:

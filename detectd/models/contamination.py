@@ -1,4 +1,4 @@
-"""The share of anomalies, if it is not known: γGMM.
+"""Estimate the share of anomalies when it is not known: γGMM.
 
 L. Perini, P.-C. Bürkner and A. Klami, "Estimating the Contamination Factor's Distribution in
 Unsupervised Anomaly Detection", ICML 2023:
@@ -11,8 +11,8 @@ Unsupervised Anomaly Detection", ICML 2023:
               `NONE`, and more than `MANY` with probability `TOO_MANY`
     share     for each k, the mass of the first k components is a Beta variable
 
-The paper draws from the posterior. Here only what a component's parameters may be is drawn; the
-rest is the mixture of Betas itself, so its mean and quantiles are exact.
+The paper samples from the posterior. Here only a component's parameters are sampled; the rest is
+the mixture of Betas itself, so its mean and quantiles are exact.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     Array = npt.NDArray[np.float64]
 
 PANEL = ("KNN", "IForest", "LOF", "HBOS", "PCA", "COPOD", "OCSVM", "LODA", "GMM")
-# Fewer detectors than this see too little, and fewer rows have no components.
+# Fewer detectors than this are not enough, and fewer rows have no components.
 FEWEST_DETECTORS, FEWEST_ROWS = 3, 50
-# A mixture of this many rows takes seconds; more of them take minutes and know little more.
+# A mixture of this many rows takes seconds; of more, minutes for little gain.
 MOST_ROWS = 1000
 
 # Logarithms nearer to each other than this differ by rounding.
@@ -48,7 +48,7 @@ COMPONENTS, CONCENTRATION, ITERATIONS = 50, 0.01, 500
 STEEPEST = 50.0
 DRAWS = 1000
 TRIES = 4
-# A component of fewer rows is none.
+# A component needs at least this many rows.
 SMALLEST = 2.0
 
 LARGEST = 0.5
@@ -59,7 +59,7 @@ def estimate(rows: Array, seed: int) -> Contamination:
     """Return the contamination of rows (N, d) without missing features; of more than 1,000, a
     sample.
 
-    Raises DetectdError if they are too few, or too few detectors can be fitted to them.
+    Raise DetectdError if they are too few, or too few detectors can be fitted to them.
     """
     require_rows(len(rows))
     rng = np.random.default_rng(seed)
@@ -67,7 +67,7 @@ def estimate(rows: Array, seed: int) -> Contamination:
 
 
 def require_rows(total: int) -> None:
-    """Refuse row counts of which nothing can be estimated."""
+    """Raise DetectdError if there are too few rows for an estimate."""
     if total < FEWEST_ROWS:
         raise DetectdError(
             f"training: {total} rows are too few to estimate the contamination; give at least "
@@ -76,8 +76,8 @@ def require_rows(total: int) -> None:
 
 
 def panel_scores(rows: Array, seed: int) -> Array:
-    """Return the scores (N, M) of the panel's detectors, without those that fail or tell no rows
-    apart."""
+    """Return the scores (N, M) of the panel's detectors, without those that fail or give equal
+    scores."""
     columns = []
     for name in PANEL:
         detector = build(name, 0.1, seed, {})
@@ -114,7 +114,7 @@ def from_scores(scores: Array, seed: int) -> Contamination:
     """Return the contamination of rows with these scores (N, M), whose logarithms all differ."""
     logs = _logs(scores)
     standard = (logs - logs.mean(axis=0)) / logs.std(axis=0)
-    # The mixture is one of many that fit; take the first that allows for what is believed.
+    # Several mixtures fit; take the first that is consistent with the prior.
     for attempt in range(TRIES):
         shares = _shares(_mixture(standard, seed + attempt), np.random.default_rng(seed))
         if shares.as_believed:
@@ -124,11 +124,12 @@ def from_scores(scores: Array, seed: int) -> Contamination:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shares:
-    """The share of anomalies: none with probability `NONE`, else a mixture of Betas.
+    """The distribution of the share of anomalies: 0 with probability `NONE`, else a mixture of
+    Betas.
 
-    `weights` (K,) add up to 1 − `NONE`, `alpha` and `beta` (K,) are the Betas' parameters; the last
-    of them is the point 1. `as_believed` is false if too many anomalies are likelier than
-    believed, however steep the sigmoid: the outermost component is then a large one.
+    `weights` (K,) sum to 1 − `NONE`, `alpha` and `beta` (K,) are the Betas' parameters; the last of
+    them is the point 1. `as_believed` is false if too many anomalies are more likely than the
+    prior, however steep the sigmoid: the outermost component is then a large one.
     """
 
     weights: Array
@@ -152,8 +153,7 @@ def _mixture(standard: Array, seed: int) -> BayesianGaussianMixture:
         max_iter=ITERATIONS,
         random_state=seed,
     )
-    # One thread: the matrices are small, and the centres are added up in the same order each time.
-    # It warns that it has not converged.
+    # One thread: the matrices are small, and the centres are summed in the same order each time.
     with quiet(), threadpool_limits(1):
         return mixture.fit(standard)
 
@@ -165,7 +165,7 @@ def _shares(mixture: BayesianGaussianMixture, rng: np.random.Generator) -> Share
     outwardness = np.stack([_outwardness(mixture, k, rng) for k in kept.tolist()])
     order = np.argsort(-outwardness.mean(axis=1))
     outwardness = outwardness[order]
-    # What the components left out would weigh is shared out among the others.
+    # The weight of excluded components is distributed over the others.
     masses = rows[kept][order] + (rows.sum() - rows[kept].sum()) / len(kept)
     alpha = np.cumsum(masses)
     beta = np.maximum(alpha[-1] - alpha, np.finfo(float).tiny)
@@ -184,7 +184,7 @@ def _shares(mixture: BayesianGaussianMixture, rng: np.random.Generator) -> Share
 
 
 def _outwardness(mixture: BayesianGaussianMixture, k: int, rng: np.random.Generator) -> Array:
-    """Draws (DRAWS,) of r from the component's normal-inverse-Wishart posterior."""
+    """Return draws (DRAWS,) of r from the component's normal-inverse-Wishart posterior."""
     from scipy import stats
 
     degrees, width = mixture.degrees_of_freedom_[k], mixture.means_.shape[1]
@@ -212,7 +212,7 @@ def _joint(steepness: float, outwardness: Array, outermost: Array) -> Array:
 
 
 def _settled(shares: Shares) -> Contamination:
-    """Equally likely shares up to the largest that a contamination can be."""
+    """Return equally likely shares, up to the largest possible contamination."""
     within = shares.up_to(LARGEST)
 
     def share(probability: float) -> float:

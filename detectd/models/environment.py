@@ -5,8 +5,8 @@ from __future__ import annotations
 import platform
 from importlib.metadata import version
 
-# A model fitted under other versions of these is fitted again from its rows: their pickles and
-# their arithmetic may differ.
+# A model fitted under other versions of these is fitted again from its rows: pickles and arithmetic
+# may differ.
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "pyod")
 
 

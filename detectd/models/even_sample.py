@@ -1,9 +1,10 @@
 """A bounded sample of the stream: even over partitions, uniform within each. Pure.
 
-Each row draws a lot, by its number in the stream alone, and of each partition the rows with the
-lowest lots are kept. If one row is too many, the partition with the most gives up its highest.
-So a replay keeps the same rows, and what happens next depends on how many rows there were, what is
-kept and what was given up, but on no count for each partition: a commit would have no room for it.
+Each row gets a pseudo-random number from its number in the stream alone, and the rows with the
+lowest ones of each partition are kept. If there is one row too many, the partition with the most
+rows drops its highest. So a replay keeps the same rows, and the next step depends on the number of
+rows, the kept and the dropped ones, but on no count per partition, for which a commit would have no
+room.
 """
 
 from __future__ import annotations
@@ -18,15 +19,15 @@ from detectd.rejection.tie_breaking import lot
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# Lots are neither those of a training window nor those that break ties.
+# A random stream separate from those of training windows and of tie-breaking.
 SALT = 0x3A7E << 44
 
-# Instead of a place: a row that is left out, and one that is left out and bars higher lots.
+# Instead of an index: a row that is left out, and one that is left out and bars higher numbers.
 LEFT_OUT, BARRING = -1, -2
 
 
 class Entry(NamedTuple):
-    """A row that was kept at a place when it came, or is `BARRING`."""
+    """A row that was kept at an index when it came, or is `BARRING`."""
 
     place: int
     number: int
@@ -34,7 +35,7 @@ class Entry(NamedTuple):
 
 
 class EvenSample:
-    """Says at which place a row is kept, and forgets the row. Partitions are numbers of any kind.
+    """Decide at which index a row is kept, without storing it. Partitions are any numbers.
 
     `size` may grow. `offered` counts all rows.
     """
@@ -45,29 +46,31 @@ class EvenSample:
         self._owner = array("Q")
         self._lots = array("d")
         self._kept: dict[int, int] = {}
-        # No row of the partition with this lot or a higher one is kept.
+        # No row of the partition with this number or a higher one is kept.
         self._bars: dict[int, float] = {}
-        # The rows of each partition, the highest lot on top; not before a place is given up.
+        # The rows of each partition, the highest number on top; built when the first index is given
+        # up.
         self._heaps: dict[int, list[tuple[float, int]]] | None = None
 
     @property
     def filled(self) -> int:
-        """How many places are taken."""
+        """Return how many rows are kept."""
         return len(self._owner)
 
     @property
     def kept(self) -> dict[int, int]:
-        """How many rows of each partition are kept."""
+        """Return how many rows of each partition are kept."""
         return {partition: count for partition, count in self._kept.items() if count}
 
     def given(self, partition: int) -> float:
-        """Return how many rows the partition has given; infinity if more than could be kept."""
+        """Return how many rows the partition has contributed; infinity if more than could be
+        kept."""
         return math.inf if partition in self._bars else self._kept.get(partition, 0)
 
     def offer(self, partition: int) -> int:
-        """Return the place of the next row, or `LEFT_OUT` or `BARRING`.
+        """Return the index of the next row, or `LEFT_OUT` or `BARRING`.
 
-        A place below `filled` was another row's until now.
+        An index below `filled` belonged to another row until now.
         """
         number, self.offered = self.offered, self.offered + 1
         drawn = lot(number ^ SALT)
@@ -78,9 +81,9 @@ class EvenSample:
         return place
 
     def restore(self, entries: Iterable[Entry], offered: int) -> None:
-        """Make of a new sample one that has seen all this, in order.
+        """Restore a new sample to the state after these entries, in order.
 
-        Raises ValueError if that cannot have come about.
+        Raise ValueError if that is inconsistent.
         """
         for place, number, partition in entries:
             if not BARRING <= place <= self.filled:
@@ -91,7 +94,7 @@ class EvenSample:
         self.offered = offered
 
     def _given_up(self, partition: int, drawn: float) -> int:
-        """Return the place of the row that a new one with that lot replaces; `BARRING` if it is
+        """Return the index of the row that a new one with that number replaces; `BARRING` for
         itself."""
         most = max(self._kept, key=self._kept.__getitem__)
         if self._kept.get(partition, 0) + 1 >= self._kept[most]:

@@ -1,4 +1,4 @@
-"""A model as the files of one directory: what is written, and what is read and checked."""
+"""A model as the files of one directory: writing, and reading with checks."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def write_model(model: Model, home: Path) -> None:
 def read_model(home: Path, manifest: dict[str, Any]) -> Loaded:
     """Return the model whose files are in `home`.
 
-    Raises ConfigError unless they are what was stored.
+    Raise ConfigError unless they are unchanged.
     """
     if not FILES.issuperset(manifest["files"]):
         raise damaged(home, "its manifest names files that no model has")
@@ -82,7 +82,7 @@ def read_model(home: Path, manifest: dict[str, Any]) -> Loaded:
         _require_shapes(model)
     except MemoryError:
         raise
-    except Exception as broken:  # A pickle raises anything.
+    except Exception as broken:  # a pickle can raise anything
         raise damaged(home, in_words(broken)) from broken
     return Loaded(model, drift)
 
@@ -121,7 +121,7 @@ def _can_scale(scaling: Scaling, width: int) -> bool:
 
 
 def read_manifest(home: Path, version: str) -> dict[str, Any]:
-    """Return what the model in `home` says of itself. Raises ConfigError unless it is `version`."""
+    """Return the manifest of the model in `home`. Raise ConfigError unless it is `version`."""
     try:
         manifest: dict[str, Any] = json.loads((home / MANIFEST).read_bytes())
         if manifest["version"] != version:
@@ -136,7 +136,8 @@ def read_manifest(home: Path, version: str) -> dict[str, Any]:
 
 
 def contamination(manifest: dict[str, Any]) -> Contamination:
-    """Models of earlier versions name it in their recipe alone: it was always a number."""
+    """Return the contamination; models of earlier versions have it only in their recipe, as a
+    number."""
     if "contamination" not in manifest:
         return Contamination.known(manifest["recipe"]["contamination"])
     found = manifest["contamination"]
@@ -144,7 +145,7 @@ def contamination(manifest: dict[str, Any]) -> Contamination:
 
 
 def as_json(value: object) -> bytes:
-    """Return the content of a JSON file that people may read."""
+    """Return the content of a JSON file for people to read."""
     return json.dumps(value, indent=1, sort_keys=True).encode() + b"\n"
 
 

@@ -1,5 +1,5 @@
-"""Files that may hold code: nothing is read of them that another user could have written, or whose
-sha256 is not the one expected."""
+"""Read files that may hold code: only if no other user could have written them, and their sha256 is
+as expected."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 def verified(path: Path, digest: str) -> bytes:
     """Return the content of a file.
 
-    Raises ConfigError if others could write it, or its sha256 is not `digest`.
+    Raise ConfigError if others could write it, or its sha256 is not `digest`.
     """
     try:
         with os.fdopen(os.open(path, FLAGS), "rb") as file:
@@ -37,7 +37,7 @@ def verified(path: Path, digest: str) -> bytes:
 
 
 def damaged(home: Path, what: str) -> ConfigError:
-    """Return what to raise of a model that is not as it was stored."""
+    """Return the error for a model that was changed after it was stored."""
     return ConfigError(
         f"{home}: damaged model: {what}; `detectd models rollback` goes back, or fit again"
     )

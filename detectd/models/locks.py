@@ -21,25 +21,25 @@ if TYPE_CHECKING:
 
 NAME = ".lock"
 
-# A process that changes the store holds it for milliseconds; a frozen one holds it for longer.
+# A process changing the store holds the lock for milliseconds; a frozen one holds it longer.
 FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 PATIENCE_SECONDS = 10.0
 PAUSE_SECONDS = 0.005
 
-# File systems that lock no directory for writing (NFS), or nothing at all.
+# Errors of file systems that cannot lock a directory for writing (NFS), or anything.
 UNSUPPORTED = {errno.EBADF, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}
 
 
 class DirectoryLockedError(DetectdError):
-    """Another process keeps rows of its own in the directory."""
+    """Another process keeps its rows in the directory."""
 
 
 @contextlib.contextmanager
 def exclusive(store: Path, patience: float = PATIENCE_SECONDS) -> Iterator[None]:
-    """Be the only one that changes what is in the directory `store`. Not to be nested.
+    """Hold the exclusive lock on the directory `store`. Not to be nested.
 
-    Raises DetectdError if another process does not let go of it within `patience` seconds, OSError
-    if the lock file cannot be opened.
+    Raise DetectdError if another process does not release it within `patience` seconds, OSError if
+    the lock file cannot be opened.
     """
     descriptor = os.open(store / NAME, FLAGS, 0o600)
     try:
@@ -59,9 +59,9 @@ def exclusive(store: Path, patience: float = PATIENCE_SECONDS) -> Iterator[None]
 
 @contextlib.contextmanager
 def in_use(home: Path) -> Iterator[int]:
-    """Keep the directory `home` from being pruned, and give its descriptor.
+    """Protect the directory `home` from pruning, and yield its descriptor.
 
-    Raises OSError if it is not there.
+    Raise OSError if it does not exist.
     """
     descriptor = hold(home)
     try:
@@ -83,7 +83,7 @@ def hold(home: Path) -> int:
 
 
 def is_in_use(home: Path) -> bool:
-    """Return whether any process loads or serves what is in the directory `home`."""
+    """Return whether any process loads or serves the model in the directory `home`."""
     descriptor = directory(home)
     try:
         return not try_lock(descriptor, fcntl.LOCK_EX)
@@ -94,7 +94,8 @@ def is_in_use(home: Path) -> bool:
 def locked_file(path: Path, busy: str) -> int:
     """Open a file in the model store, locked for as long as the process holds it.
 
-    Raises DirectoryLockedError with `busy` if another process holds it, and what an OSError means.
+    Raise DirectoryLockedError with `busy` if another process holds it, and the error for an
+    OSError.
     """
     try:
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -109,7 +110,7 @@ def locked_file(path: Path, busy: str) -> int:
 
 
 def directory(path: Path) -> int:
-    """Return a descriptor of the directory, to be locked."""
+    """Return a descriptor of the directory, for locking."""
     return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
 
 
@@ -126,21 +127,21 @@ def try_lock(descriptor: int, how: int) -> bool:
 
 
 def _leave_to_owner(descriptor: int, store: Path) -> None:
-    """Give a lock file that root has made to the owner of the store."""
+    """Change the owner of a lock file that root created to that of the store."""
     if os.geteuid() == 0:
         owner = store.stat()
         os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
 
 class Holder:
-    """The models that this process serves: no `prune`, of whatever process, removes them."""
+    """The models that this process serves: no process may prune them."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._held: dict[str, int] = {}
 
     def only(self, *versions: str) -> None:
-        """Hold these and no others. One that is not in the store needs no holding."""
+        """Hold these and no others. One that is not in the store is ignored."""
         for version in self._held.keys() - set(versions):
             os.close(self._held.pop(version))
         for version in set(versions) - self._held.keys():
@@ -148,5 +149,5 @@ class Holder:
                 self._held[version] = hold(self._directory / version)
 
     def close(self) -> None:
-        """Let go of all. May be called twice."""
+        """Release all. May be called twice."""
         self.only()

@@ -1,4 +1,4 @@
-"""A model: a fitted detector, the scores against which it ranks, and how it came about."""
+"""A model: a fitted detector, its calibration scores, and its origin."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ESTIMATE: Literal["estimate"] = "estimate"
 
 @dataclass(frozen=True)
 class Contamination:
-    """The share of anomalies expected: `mean`, in (0, 0.5], and how sure that is.
+    """The expected share of anomalies: `mean`, in (0, 0.5], and its uncertainty.
 
     `points` are equally likely shares in [0, 0.5], ascending; a known share is the only one.
     """
@@ -28,24 +28,24 @@ class Contamination:
 
     @classmethod
     def known(cls, share: float) -> Contamination:
-        """Return a share that somebody has set."""
+        """Return a configured share."""
         return cls(share, (share,))
 
     def interval(self, level: float) -> tuple[float, float]:
-        """Return where the share lies with probability `level`, with as much below as above."""
+        """Return the interval of the share with probability `level`, equal-tailed."""
         low, high = np.quantile(self.points, [(1 - level) / 2, (1 + level) / 2])
         return float(low), float(high)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that decides what training rows become: the detector and the calibration.
+    """Everything that determines a model from training rows: the detector and the calibration.
 
-    `contamination` is a share in (0, 0.5], or left to the rows. `fraction` is the share of rows
-    held out for calibration (`holdout`), `folds` the number of parts (`cross`), `compiled` whether
-    kernels may score in PyOD's place. `order` says which rows are held out: a random sample, or
-    the last ones (`time`), for rows that depend on those before them. `scale` says in which units
-    the detector gets the columns.
+    `contamination` is a share in (0, 0.5], or estimated from the rows. `fraction` is the share of
+    rows held out for calibration (`holdout`), `folds` the number of parts (`cross`), `compiled`
+    whether kernels may score instead of PyOD. `order` selects the held-out rows: a random sample,
+    or the last ones (`time`), for rows that depend on earlier ones. `scale` selects the units of
+    the detector's columns.
     """
 
     detector: str

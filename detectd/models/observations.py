@@ -1,11 +1,11 @@
-"""What the stream made of the promise, in a few kilobytes however long the stream is.
+"""Observations on the promise, in a few kilobytes however long the stream is.
 
 counts      verdicts of each kind: exact, as they ride in every commit
 histogram   how the scores are distributed, on a grid that the calibration scores fix
 history     how many were abstained from and how many were anomalies, period after period
 
-The latter two are for people to look at. They are written down now and then; a crash loses what
-they saw since, and `resume` closes the gap as far as the counts allow.
+The latter two are for display. They are written periodically; a crash loses the latest of them, and
+`resume` closes the gap as far as the counts allow.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 
 VERDICTS = ("normal", "anomaly", "abstain")
 
-# The history is made half as long when it has grown longer than this.
+# The history is halved when it has grown longer than this.
 PERIODS = 240
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Period(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Some events one after the other; `until` is when the last was answered, Unix time."""
+    """Consecutive events; `until` is when the last was scored, Unix time."""
 
     events: Count
     abstained: Count
@@ -44,7 +44,7 @@ class Period(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class _Kept(msgspec.Struct):
-    """What `as_dict` gives, and what must be asked of a file before it is believed."""
+    """The schema of `as_dict`, by which a file is validated."""
 
     normal: Count = 0
     anomaly: Count = 0
@@ -78,7 +78,7 @@ class Observations:
         self._count({verdict: counts.get(verdict, 0) for verdict in VERDICTS}, int(when))
 
     def as_dict(self) -> dict[str, Any]:
-        """Return all of it, for JSON; at most some 9 kB."""
+        """Return everything, for JSON; at most about 9 kB."""
         kept = _Kept(
             **{verdict: self.counts[verdict] for verdict in VERDICTS},
             grid=self._ends(),
@@ -90,11 +90,11 @@ class Observations:
         return found
 
     def resume(self, past: Mapping[str, Any], counts: Mapping[str, int] | None = None) -> None:
-        """Go on from what `as_dict` gave, and from the `counts` of a commit, if there is one.
+        """Resume from the result of `as_dict`, and from the `counts` of a commit, if there is one.
 
-        `past` may hold counts alone, or anything: what is not sound in it is left out. Where it
-        lags behind `counts`, what is missing joins the history as one period without scores; where
-        it is ahead of them, it tells of another stream and is forgotten.
+        `past` may hold counts alone, or anything: invalid parts are ignored. If it lags behind
+        `counts`, the difference joins the history as one period without scores; if it is ahead of
+        them, it belongs to another stream and is discarded.
         """
         self._begin()
         kept = _believed(past)
@@ -126,12 +126,12 @@ class Observations:
 
 
 def combined(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what several processes made of one model, each as `as_dict` gave it, as if one had
-    seen it.
+    """Return the observations of several processes on one model, each from `as_dict`, as if from
+    one.
 
-    Counts and histograms are added up, the histories joined by time. An alarm is put where it
-    falls in the joined history; the latest anomalies are those of all by time. Of candidates, those
-    that the first part with one compares.
+    Counts and histograms are added, the histories merged by time. An alarm is placed in the merged
+    history; the latest anomalies are those of all by time. Only the candidate of the first part
+    with one is included.
     """
     kept = [_believed(part) for part in parts]
     sound = [each for each in kept if _adds_up(each)]
@@ -172,7 +172,7 @@ def _alarms_of_all(
 
 
 def _earliest(parts: Sequence[Mapping[str, Any]]) -> int | None:
-    """Return since when the first of them counts; None if one does not say."""
+    """Return the earliest start of the counts; None if one is unknown."""
     since = [part.get("since") for part in parts]
     known = [each for each in since if isinstance(each, int)]
     return min(known) if known and len(known) == len(since) else None
@@ -225,7 +225,7 @@ def _joined(earlier: Period, later: Period) -> Period:
 
 
 def _coarser(history: Sequence[Period], span: int) -> list[Period]:
-    """Neighbours joined until each has `span` events or more, save the last."""
+    """Return neighbours merged until each has at least `span` events, except the last."""
     coarse: list[Period] = []
     for period in history:
         if coarse and coarse[-1].events < span:

@@ -1,13 +1,13 @@
-"""What the stream made of the promise, as each process on a store has it: a file a process.
+"""Observations on the promise by each process on a store: one file per process.
 
     observed-<who>-<n>.json         {version: {counts and whatever else}}
     .observed-<who>-<n>.lock        held by the process whose file that is, as long as it lives
     observed.json                   as earlier versions wrote it, for all processes; taken over once
 
-`who` is the stream of commits that the process makes, which a restarted process goes on with; `n`
-is the first number that no other process holds. What a process leaves when it ends is still what
-its model met, so it is counted as long as the model is kept, or until the `stream` that it answered
-is read from its beginning again: what is observed is of one run of a stream.
+`who` is the process's stream of commits, which a restarted process continues; `n` is the first
+number that no other process holds. The counts of an ended process remain valid, so they are
+included as long as the model is kept, or until the `stream` is read from its beginning again:
+observations belong to one run of a stream.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ LEGACY = "observed.json"
 
 
 class ProcessCounts:
-    """What this process makes of the `stream`. `commits` names those that it makes."""
+    """The counts of this process on the `stream`. `commits` names its commits."""
 
     def __init__(self, directory: Path, commits: str, stream: str) -> None:
         self._directory = directory
@@ -42,17 +42,17 @@ class ProcessCounts:
         self._lock = -1
 
     def read(self, version: str) -> dict[str, Any]:
-        """Return what it, or the process that it goes on from, has recorded under `version`."""
+        """Return what it, or its predecessor, recorded under `version`."""
         self._claim()
         return _content(self._directory / _name(self._by)).get(version, {})
 
     def write(self, version: str, what: dict[str, Any]) -> None:
-        """Record it in the place of what was there. Raises OSError."""
+        """Replace the record. Raise OSError."""
         self._claim()
         write(self._directory, self._by, version, what | {"stream": self._stream})
 
     def begin_again(self) -> None:
-        """Forget what ended processes have recorded of an earlier run. Raises OSError."""
+        """Delete the records of ended processes from an earlier run. Raise OSError."""
         if not self._directory.is_dir():
             return
         self._claim()
@@ -63,7 +63,7 @@ class ProcessCounts:
             )
 
     def close(self) -> None:
-        """Let another process go on from here. May be called twice."""
+        """Release the record for another process. May be called twice."""
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
@@ -84,9 +84,9 @@ class ProcessCounts:
 def parts(
     directory: Path, version: str, zone: Sequence[int] | None, stream: str | None = None
 ) -> list[dict[str, Any]]:
-    """Return what each process has recorded under `version`.
+    """Return the records of each process under `version`.
 
-    Not under another zone than `zone`, and not of another stream than `stream`.
+    Records of another zone than `zone`, or of another stream than `stream`, are left out.
     """
     found = [_content(path).get(version, {}) for path in sorted(directory.glob(PATTERN))]
     return [
@@ -104,15 +104,15 @@ def together(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def write(directory: Path, by: str, version: str, what: dict[str, Any]) -> None:
-    """Replace what the process `by` has recorded. Raises OSError."""
+    """Replace the record of the process `by`. Raise OSError."""
     content = json.dumps({version: what}, separators=(",", ":"))
     atomic_files.replace(directory / _name(by), content.encode() + b"\n")
 
 
 def forget(directory: Path, versions: Iterable[str]) -> None:
-    """Remove what ended processes have recorded under models other than `versions`.
+    """Remove the records of ended processes under models other than `versions`.
 
-    Call it while holding the store's lock: no process claims a file meanwhile.
+    Call this while holding the store's lock: no process claims a file meanwhile.
     """
     kept = set(versions)
     _forget(directory, lambda content: not kept & content.keys())

@@ -1,4 +1,4 @@
-"""What waits in a store for an operator, and what one has thrown away: a small file for each.
+"""The held model and the discards in a store: a small file for each.
 
 held.json        the model that was fitted after an alarm, and that must not answer by itself
 discarded.json   a token that is new each time an operator discards what the stream has taught
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 def held(directory: Path) -> str | None:
-    """Return the version that waits, or None."""
+    """Return the held version, or None."""
     return _read(directory / "held.json", "version")
 
 
 def hold(directory: Path, version: str | None) -> None:
-    """Let `version` wait; None if none does any more."""
+    """Hold `version`; None for no held version."""
     if version is None:
         (directory / "held.json").unlink(missing_ok=True)
     else:
@@ -36,7 +36,7 @@ def discarded(directory: Path) -> str:
 
 
 def discard(directory: Path) -> None:
-    """Have the service forget the rows that it has collected for the next model."""
+    """Make the service discard the rows that it collected for the next model."""
     atomic_files.replace(directory / "discarded.json", as_json({"token": secrets.token_hex(8)}))
 
 

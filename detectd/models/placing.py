@@ -1,4 +1,4 @@
-"""The name of a model's directory, given and taken in one step: no reader finds half of one."""
+"""Create and remove a model's directory by an atomic rename: no reader sees half of one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def rename_unless_there(beside: Path, home: Path) -> None:
-    """Give `beside` the name `home`; if that is taken already, leave both as they are."""
+    """Rename `beside` to `home`; if that exists already, leave both unchanged."""
     try:
         beside.rename(home)
     except OSError as failed:
@@ -24,12 +24,11 @@ def rename_unless_there(beside: Path, home: Path) -> None:
 
 
 def move_aside(home: Path) -> Path | None:
-    """Take the name from a model, in one step; return None if a process has it in use."""
+    """Rename a model away atomically; return None if a process uses it."""
     aside = atomic_files.unique(home)
     descriptor = locks.directory(home)
     try:
-        # Held until the name is gone: a reader that comes now finds no model rather than half of
-        # one.
+        # Held until the name is gone: a new reader finds no model rather than half of one.
         if not locks.try_lock(descriptor, fcntl.LOCK_EX):
             return None
         home.rename(aside)
@@ -39,7 +38,7 @@ def move_aside(home: Path) -> Path | None:
 
 
 def is_left_behind(beside: Path) -> bool:
-    """Return whether the process that was writing this has ended before it was finished."""
+    """Return whether the process that was writing this ended before it finished."""
     try:
         return beside.is_dir() and not locks.is_in_use(beside)
     except OSError:

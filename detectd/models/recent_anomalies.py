@@ -1,7 +1,7 @@
-"""The anomalies that people ask for first: the latest, the strongest, and the keys with the most.
+"""The anomalies of most interest: the latest, the strongest, and the keys with the most.
 
-They are for people to look at, and are written down now and then beside the other observations: a
-crash loses what came since.
+They are for display, and are written periodically with the other observations: a crash loses the
+latest of them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from detectd.pipeline.records import Outgoing
 
-# How many are kept of each, and of how many features.
+# How many of each are kept, and of how many features.
 KEPT = 20
 FEATURES = 8
 KEYS = 64
@@ -33,7 +33,7 @@ STRENGTH = attrgetter("strength")
 
 
 class Kept(msgspec.Struct):
-    """What `RecentAnomalies.as_dict` returns: `latest` in their order, `strongest` first."""
+    """The result of `RecentAnomalies.as_dict`: `latest` in order, `strongest` first."""
 
     latest: list[Anomaly] = []
     strongest: list[Anomaly] = []
@@ -49,7 +49,7 @@ class RecentAnomalies:
         self._kept = Kept()
 
     def see(self, outgoing: Sequence[Outgoing]) -> None:
-        """Take in the outputs of a commit. Reads 2 · KEPT of its anomalies, however many."""
+        """Add the outputs of a commit. It reads at most 2 · KEPT of its anomalies."""
         found = [out for out in outgoing if out.topic is Topic.ANOMALY]
         if not found:
             return
@@ -68,19 +68,19 @@ class RecentAnomalies:
         return self._keys.top(most)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return all of it, for JSON."""
+        """Return everything, for JSON."""
         told = Kept(self._kept.latest, self._kept.strongest, self._keys.top())
         found: dict[str, Any] = msgspec.to_builtins(told)
         return found
 
     def resume(self, past: object) -> None:
-        """Go on from what `as_dict` returned; what is not sound in it is left out."""
+        """Resume from the result of `as_dict`; invalid parts are ignored."""
         self._kept = kept(past)
         self._keys.resume(self._kept.keys)
 
 
 def kept(past: object) -> Kept:
-    """Return what a file says of anomalies; nothing if it is not sound."""
+    """Return the anomalies in a file; none if they are invalid."""
     try:
         return msgspec.convert(past, Kept)
     except msgspec.ValidationError:
@@ -88,12 +88,12 @@ def kept(past: object) -> Kept:
 
 
 def together(parts: Sequence[object]) -> dict[str, Any]:
-    """Return what several processes remember, each as `as_dict` gave it, as if one had seen it."""
+    """Return the anomalies of several processes, each from `as_dict`, as if from one."""
     found = [kept(part) for part in parts]
     every = [anomaly for each in found for anomaly in each.latest]
     strongest = [anomaly for each in found for anomaly in each.strongest]
     joined = Kept(
-        # Stable: those without a time stay in the order of their process.
+        # Stable: anomalies without a time keep the order of their process.
         latest=sorted(every, key=lambda anomaly: anomaly.time_ms or 0)[-KEPT:],
         strongest=heapq.nlargest(KEPT, strongest, key=STRENGTH),
         keys=added([each.keys for each in found], KEYS),

@@ -4,10 +4,9 @@
     <version>/<n>     the n-th piece of the model's archive
     active            {"version", "pieces", "sha256"}: which one answers
 
-All of it is one transaction, so a reader sees a model whole or not at all. A detector is a pickle,
-and a pickle is code: a client that may write to the topic runs code on every host. The hash guards
-against damage, not against them; grant Write on the topic to publishers alone.
-A record that is not as `publish` writes it is refused, once, and the feed goes on behind it.
+Everything is one transaction, so a reader sees a model completely or not at all. A detector is a
+pickle, and a pickle is code: a client that may write to the topic runs code on every host. The hash
+protects against damage, not against such clients; grant Write on the topic to publishers alone.
 """
 
 from __future__ import annotations
@@ -45,16 +44,16 @@ log = structlog.get_logger()
 
 READ_SECONDS = 60.0
 
-# Of a record that is refused, and of the reason, this is logged.
+# How many characters of a refused record and of the reason are logged.
 SHOWN, LONGEST = 100, 400
 
 
 def publish(
     client: KafkaClient, topic: str, store: Store, version: str, creation: NewTopicConfig | None
 ) -> None:
-    """Let every host that reads `topic` answer with this model.
+    """Activate this model on every host that reads `topic`.
 
-    Raises ConfigError if the topic is missing or not one that keeps models, and as
+    Raise ConfigError if the topic is missing or not suitable for models, and as
     `KafkaClient.connect`.
     """
     require(client, topic, creation)
@@ -88,7 +87,7 @@ def publish(
 
 
 def require(client: KafkaClient, topic: str, creation: NewTopicConfig | None) -> None:
-    """Raise ConfigError unless the topic is there, has one partition, and is compacted."""
+    """Raise ConfigError unless the topic exists, has one partition, and is compacted."""
     compacted = (("cleanup.policy", "compact"),)
     made = creation and NewTopicConfig(1, creation.replication_factor, compacted)
     names = {topic: topic}
@@ -107,10 +106,10 @@ def require(client: KafkaClient, topic: str, creation: NewTopicConfig | None) ->
 
 
 class Feed:
-    """Puts what is published on the topic into the store, and lets it answer.
+    """Store models that are published on the topic, and activate them.
 
-    What is damaged is refused, once; `refused` counts such records. What may pass (brokers, a full
-    disk) is tried again for as long as the feed runs.
+    A damaged record is refused, once; `refused` counts them. Temporary failures (brokers, a full
+    disk) are retried as long as the feed runs.
     """
 
     def __init__(self, client: KafkaClient, topic: str, store: Store) -> None:
@@ -125,7 +124,7 @@ class Feed:
         self._thread = threading.Thread(target=self._run, name="models-feed", daemon=True)
 
     def start(self, patience: float) -> None:
-        """Begin, and wait until all that is published by now is in the store."""
+        """Start, and wait until everything published so far is in the store."""
         self._thread.start()
         self._caught_up.wait(patience)
 
@@ -144,7 +143,8 @@ class Feed:
         while not self._stop.is_set():
             try:
                 do()
-            # Whatever it is: a thread would end unseen, and the models would stop coming.
+            # Any exception: otherwise the thread would end unnoticed, and no more models would
+            # arrive.
             except Exception as failed:  # noqa: BLE001
                 reason = str(failed) if isinstance(failed, DetectdError) else repr(failed)
                 if reason != reported:
@@ -179,7 +179,7 @@ class Feed:
             self._pieces.take(record.key, record.value)
         except ConfigError as refused:
             self._refused_pieces += 1
-            # A flood of them is no flood of lines.
+            # Many refused records must not flood the log.
             if self._refused_pieces.bit_count() == 1:
                 key = repr((record.key or b"")[:SHOWN])
                 self._refuse(record, refused, key=key, records=self._refused_pieces)
@@ -187,9 +187,9 @@ class Feed:
                 self.refused += 1
 
     def _apply(self, record: Any, applied: Path) -> None:
-        """Store and activate, but only once: an operator may have gone back since.
+        """Store and activate a model, but only once: an operator may have rolled back since.
 
-        Raises DetectdError or OSError for what may pass.
+        Raise DetectdError or OSError for temporary failures.
         """
         if record.offset <= _last_applied(applied):
             return
@@ -205,7 +205,7 @@ class Feed:
             return
         except (DetectdError, OSError):
             raise
-        # A pickle and what is read of it can raise anything, and would again.
+        # A pickle can raise anything, and would again.
         except Exception as refused:  # noqa: BLE001
             self._refuse(record, refused, model=version)
             return
@@ -214,15 +214,15 @@ class Feed:
         log.info("models.received", model=version)
 
     def _refuse(self, record: Any, refused: Exception, **which: object) -> None:
-        """Log in one line why a record is passed over, and count it."""
+        """Log in one line why a record is refused, and count it."""
         self.refused += 1
         reason = str(refused) if isinstance(refused, DetectdError) else in_words(refused)
         log.warning("models.refused", reason=reason[:LONGEST], offset=record.offset, **which)
 
     def _applied(self) -> Path:
-        """Return the file that holds which announcement was the last to be applied.
+        """Return the file with the last applied announcement.
 
-        Stores are shared and topics are created again, so each topic has a file of its own.
+        Stores are shared and topics are recreated, so each topic has its own file.
         """
         which = groups.topic_ids(self._client, [self._topic]).get(self._topic, self._topic)
         return (
@@ -238,7 +238,8 @@ def _last_applied(applied: Path) -> int:
 
 
 def _superseded(client: KafkaClient, topic: str, version: str) -> list[bytes]:
-    """Return the pieces on the topic of models that neither answer now nor shall."""
+    """Return the keys of pieces on the topic of models that are neither active nor to be
+    activated."""
     keys: dict[bytes, bool] = {}
     latest = b""
     with closing(onlooker(client)) as reader, explained("reading the models topic"):
@@ -256,6 +257,6 @@ def _superseded(client: KafkaClient, topic: str, version: str) -> list[bytes]:
     try:
         active = announced(latest).version
     except ConfigError:
-        active = version  # No host could read it, so none needs it.
+        active = version  # no host could read it, so none needs it
     kept = tuple(f"{each}/".encode() for each in (active, version))
     return [key for key, there in keys.items() if there and not key.startswith(kept)]

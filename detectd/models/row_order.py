@@ -1,4 +1,4 @@
-"""The order of training rows in time, whichever files and keys they come from. Pure."""
+"""Order training rows by time across files and keys. Pure."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-# What stands for the key of an event that has none.
+# The key of an event without one.
 NO_KEY = 0
 
 
 class RowOrder:
-    """Puts the rows of each key in order, and the keys side by side.
+    """Merge the ordered rows of each key.
 
-    A row's place is how much of its key's rows came before it. So the last rows of all are the
-    later part of each key's, also if one key was read after another.
+    A row's rank is the share of its key's rows before it. So the last rows overall are the later
+    part of each key's, even if one key was read after another.
     """
 
     def __init__(self) -> None:
@@ -28,11 +28,11 @@ class RowOrder:
         self._keys: list[int] = []
 
     def add(self, keys: Iterable[bytes | None]) -> None:
-        """Take the keys of further rows, in the order in which they were read."""
+        """Add the keys of further rows, in the order in which they were read."""
         self._keys += [self._numbers.setdefault(key, len(self._numbers)) for key in keys]
 
     def order(self, most: int | None = None) -> NDArray[np.intp]:
-        """Return which rows (k,) of those taken train, in order; at most so many of each key."""
+        """Return the indices (k,) of the training rows, in order; at most `most` of each key."""
         keys = np.array(self._keys, dtype=np.intp)
         places, counts = _places(keys)
         chosen = even_per_key(keys, most)
@@ -42,7 +42,7 @@ class RowOrder:
 def even_per_key(keys: NDArray[Any], most: int | None) -> NDArray[np.intp]:
     """Return which of the rows (N,) with these `keys` to keep, in order.
 
-    Of a key with more than `most` rows, `most` are kept, evenly spaced; None keeps all. So do rows
+    Of a key with more than `most` rows, `most` are kept, evenly spaced; None keeps all, as for rows
     of `NO_KEY`.
     """
     if most is None:
@@ -54,7 +54,7 @@ def even_per_key(keys: NDArray[Any], most: int | None) -> NDArray[np.intp]:
 
 
 def _places(keys: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return for each row how many of its key came before it, and how many there are in all."""
+    """Return, for each row, the number of earlier rows of its key, and of all its rows."""
     _, numbers, counts = np.unique(keys, return_inverse=True, return_counts=True)
     order = np.argsort(numbers, kind="stable")
     places = np.empty(len(keys), dtype=np.int64)

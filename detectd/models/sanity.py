@@ -1,4 +1,4 @@
-"""Whether a fitted model scores its own training rows, and its scores point outwards."""
+"""Check that a fitted model scores its training rows, and that its scores point outwards."""
 
 from __future__ import annotations
 
@@ -15,19 +15,21 @@ if TYPE_CHECKING:
 
     from detectd.pipeline.scoring import ModelScorer
 
-# Of rows far outside in all directions, fewer than this share may be called normal: detectors that
-# look at one feature at a time miss some.
+# Fewer than this share of rows far outside may be called normal: detectors that use one feature at
+# a time miss some.
 TOO_MANY = 0.5
 
-# Training rows enough to see a detector that has no number for such rows.
+# Enough training rows to notice a detector without a score for such rows.
 TRIED = 512
 
 
 def why_scoreless(judge: ModelScorer, rows: NDArray[np.float64]) -> str | None:
-    """Why the model may answer nothing: too many rows like its training rows get no finite score.
+    """Return why the model must not serve: too many rows like its training rows have no finite
+    score.
 
-    In the stream such a score means that a row is far outside. Among the training rows, as many may
-    be as are expected to be anomalies. None if it is sound. `rows` (N, d) are complete.
+    In the stream such a score means that a row is far outside. Among the training rows, their share
+    may be at most the expected share of anomalies. Return None if it is sound. `rows` (N, d) are
+    complete.
     """
     some, zone = rows[:TRIED], judge.rejector.zone
     _, finite, _ = judge_rows(some, judge)
@@ -38,10 +40,10 @@ def why_scoreless(judge: ModelScorer, rows: NDArray[np.float64]) -> str | None:
 
 
 def why_backwards(judge: ModelScorer, rows: NDArray[np.float64]) -> str | None:
-    """Why the model may answer nothing: half of the rows far outside, or more, are called normal.
+    """Return why the model must not serve: at least half of the rows far outside are called normal.
 
-    None if it is sound. `rows` (N, d) are the complete rows that it was trained on. A row without a
-    finite score is not called normal.
+    Return None if it is sound. `rows` (N, d) are its complete training rows. A row without a finite
+    score does not count as normal.
     """
     far = far_outside(rows)
     _, _, found = judge_rows(far, judge)

@@ -1,4 +1,4 @@
-"""The grid on which scores are counted: bins that the calibration scores fix."""
+"""The grid on which scores are counted: bins determined by the calibration scores."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 # Bins of the grid, beside one for all scores below it and one for all above.
 BINS = 64
 
-# Scores are taken to lie within; a range that no double can hold is of no use.
+# Scores are clipped to this, so that their range does not overflow.
 LARGEST = 1e300
 
-# Where the upper tail is longer than this many times the lower one, equal bins would show a single
-# one with nearly all scores in it.
+# If the upper tail is more than this many times as long as the lower one, nearly all scores would
+# be in one of equal bins.
 LONG_TAIL = 12.0
 
-# Nothing is said to be farther out than this many grids, so that places can be reckoned with.
+# Positions are clipped to this many grids.
 FARTHEST = 1e6
 
-# The unit of a grid is no smaller than this share of its length, or its edges would be no doubles.
+# The unit of a grid is at least this share of its length, so that its edges are distinct doubles.
 FINEST = 1e-100
 
 
@@ -46,8 +46,8 @@ class Grid:
         return np.bincount(bins.astype(np.int64) + 1, minlength=BINS + 2)
 
     def place(self, scores: Floats) -> Floats:
-        """Return where scores stand, from 0 at `low` to 1 at `high`, and beyond, to `FARTHEST` at
-        most."""
+        """Return the positions of scores, from 0 at `low` to 1 at `high`, and beyond, up to
+        `FARTHEST`."""
         with np.errstate(over="ignore"):
             first, last = self._stretched(np.array([self.low, self.high]))
             found: Floats = (self._stretched(scores) - first) / (last - first)
@@ -67,7 +67,7 @@ class Grid:
 def grid(calibration: Floats) -> Grid:
     """Return the grid of n calibration scores, (n,), in any order.
 
-    It leaves out what lies farther beyond the outer half percents than these are apart.
+    It excludes scores farther beyond the outer half percents than these are apart.
     """
     known = np.clip(calibration, -LARGEST, LARGEST)
     lowest, outer_low, middle, outer_high, highest = np.quantile(known, [0, 0.005, 0.5, 0.995, 1])

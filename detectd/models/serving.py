@@ -1,4 +1,4 @@
-"""The model that answers: loaded, fitted again where libraries have changed, and promised."""
+"""Load a model for serving, fit it again if libraries have changed, and compute its promise."""
 
 from __future__ import annotations
 
@@ -30,10 +30,11 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class ServingOptions:
-    """What an operator has configured for models that answer.
+    """The configured options of served models.
 
-    `features` are those of the events, `recipe` is that of the next model. `terms` gives the terms
-    of a model. With `kernels` it may be scored without PyOD; with `explains` anomalies say why.
+    `features` are those of the events, `recipe` is that of the next model. `terms` returns the
+    terms of a model. With `kernels` it may be scored without PyOD; with `explains` anomalies are
+    explained.
     """
 
     features: tuple[Declared, ...]
@@ -45,7 +46,7 @@ class ServingOptions:
 
 @dataclass(frozen=True)
 class Serving:
-    """A model, its promise under the configured terms, and what judges by it."""
+    """A model, its promise under the configured terms, and its scorer."""
 
     model: Model
     promise: Promise
@@ -53,9 +54,9 @@ class Serving:
 
 
 def serve(model: Model, options: ServingOptions) -> Serving:
-    """Make `model` answer under the terms of `options`.
+    """Prepare `model` for serving under the terms of `options`.
 
-    Raises ConfigError if the configured features are not the model's, or its detector is no longer
+    Raise ConfigError if the configured features are not the model's, or its detector is no longer
     offered.
     """
     try:
@@ -78,10 +79,10 @@ def serve(model: Model, options: ServingOptions) -> Serving:
 
 
 def serve_new(model: Model, options: ServingOptions) -> Serving:
-    """Make a model that was just trained answer.
+    """Prepare a newly trained model for serving.
 
     Raises as `serve`, and ConfigError if it calls rows far outside of its training rows normal, or
-    has no score for one of those.
+    has no score for some training rows.
     """
     ready = serve(model, options)
     rows = training.complete_rows(model)
@@ -95,8 +96,8 @@ def serve_new(model: Model, options: ServingOptions) -> Serving:
 
 
 def under_other_terms(serving: Serving, options: ServingOptions) -> Serving:
-    """Return the same model and scorer, which need not be tried again; itself, if the terms are the
-    same.
+    """Return the same model and scorer under other terms, without testing it again; itself, if the
+    terms are equal.
 
     Raises as `serve`.
     """
@@ -133,7 +134,7 @@ def _require_features(model: Model, options: ServingOptions) -> None:
 
 
 def serve_active(store: Store, options: ServingOptions, now: datetime) -> Serving:
-    """Make the active model answer. Raises DetectdError if there is none."""
+    """Prepare the active model for serving. Raise DetectdError if there is none."""
     model = load_active(store, now)
     if model is None:
         raise DetectdError(
@@ -152,8 +153,8 @@ def load_active(store: Store, now: datetime) -> Model | None:
 def load(store: Store, version: str, now: datetime) -> Model:
     """Return a stored model.
 
-    One that other library versions have fitted is fitted again from its rows with its seed, in
-    memory: store it under its new name to keep it.
+    A model fitted by other library versions is fitted again from its rows with its seed, in memory:
+    store it under its new name to keep it.
     """
     loaded = store.load(version)
     if not loaded.drift:
@@ -164,7 +165,7 @@ def load(store: Store, version: str, now: datetime) -> Model:
 
 
 def log_fitted_again(loaded: Loaded, model: Model) -> None:
-    """Log that `model` takes the place of one that other library versions have fitted."""
+    """Log that `model` replaces one fitted by other library versions."""
     log.warning(
         "model.refitted",
         was=loaded.model.version,
@@ -175,11 +176,11 @@ def log_fitted_again(loaded: Loaded, model: Model) -> None:
 
 
 def log_serving(ready: Serving) -> None:
-    """Log what answers from now on, and what it promises."""
+    """Log the model served from now on, and its promise."""
     for warning in ready.promise.warnings:
         log.warning("promise.warning", reason=warning)
     promise = ready.promise
-    # No bound without a law: a figure that is none belongs in no log either.
+    # Without a law there is no bound, so none is logged.
     bound: dict[str, float | bool] = {}
     if promise.exact is not None:
         bound["rejection_rate_upper"] = promise.exact.rejection_rate_upper
@@ -198,7 +199,7 @@ def log_serving(ready: Serving) -> None:
 
 
 def other_settings(model: Model, options: ServingOptions) -> list[str]:
-    """Return the settings under which the model was fitted and which have changed since."""
+    """Return the settings of the model's training that have changed since."""
     then, now = model.recipe, options.recipe
     return [
         f"{key} was {getattr(then, name)!r}, is {getattr(now, name)!r}"
@@ -207,8 +208,8 @@ def other_settings(model: Model, options: ServingOptions) -> list[str]:
     ]
 
 
-# The keys that take a new fit to change. Contamination is not among them: the zone is computed
-# from the calibration scores at every start.
+# The keys that need a new fit to change. Contamination is not among them: the zone is computed from
+# the calibration scores at every start.
 RECIPE_KEYS = {
     "detector.name": "detector",
     "detector.seed": "seed",

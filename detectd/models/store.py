@@ -1,4 +1,4 @@
-"""Where models live: one directory each, written once and never changed.
+"""The model store: one directory per model, written once and never changed.
 
     <directory>/
       20261123T101500Z-3f2a9c/   manifest.json detector.pkl calibration.npy medians.npy rows.npy
@@ -8,9 +8,9 @@
       observed-*.json            what the stream made of the promise, a file a process
       .lock                      held while any of that changes
 
-Any number of threads and processes may use a store at once. What appears in it is renamed there, so
-it is there whole or not at all; what is changed is changed under the lock; and a model that any
-process loads or serves is not removed.
+Any number of threads and processes may use a store at once. New entries are renamed into place, so
+they are complete or absent; changes are made under the lock; and a model that any process loads or
+serves is not removed.
 
 A detector is a pickle, and a pickle is code: nothing is loaded that another user could have
 written, or whose sha256 is not the manifest's.
@@ -55,17 +55,17 @@ class Store:
         self._made = False
 
     def save(self, model: Model) -> None:
-        """Write the model beside, then give it its name: it is there whole or not at all.
+        """Write the model to a temporary directory, then rename it: it is complete or absent.
 
-        A version that is there already is left as it is: the name says what it holds.
+        An existing version is left unchanged: the name identifies the content.
         """
         self.add(model.version, lambda beside: write_model(model, beside))
 
     def add(self, version: str, write: Callable[[Path], None]) -> None:
-        """Store what `write` puts into the directory that it is given, under the name `version`.
+        """Store the directory that `write` fills, under the name `version`.
 
-        Raises DetectdError if it cannot be stored, and what `write` raises. Others may add the same
-        version at the same time: the first one's stays.
+        Raise DetectdError if it cannot be stored, and what `write` raises. If others add the same
+        version at the same time, the first one stays.
         """
         self.make()
         home = self.directory / version
@@ -74,7 +74,7 @@ class Store:
         beside = atomic_files.unique(home)
         try:
             beside.mkdir(mode=0o700)
-            with locks.in_use(beside):  # else somebody's `prune` takes it for left behind
+            with locks.in_use(beside):  # else another `prune` would remove it as abandoned
                 write(beside)
                 atomic_files.sync_directory(beside)
                 placing.rename_unless_there(beside, home)
@@ -91,12 +91,12 @@ class Store:
     def load(self, version: str) -> Loaded:
         """Read a model, checking every byte before any of it is unpickled.
 
-        Raises ConfigError if the store can be written by others, or the model is damaged.
+        Raise ConfigError if the store is writable by others, or the model is damaged.
         """
         return self.load_from(self.directory / version, version)
 
     def load_from(self, home: Path, version: str) -> Loaded:
-        """Read a model as `load` does, of a version whose files are in the directory `home`."""
+        """Read a model as `load` does, from the directory `home`."""
         try:
             require_private(KEY, self.directory, check_owners=self._check_owners)
             with locks.in_use(home) as descriptor:
@@ -108,7 +108,7 @@ class Store:
             raise explained(failed, f"{home}: cannot be read") from None
 
     def manifest(self, version: str) -> dict[str, Any]:
-        """Return what the model says of itself."""
+        """Return the model's manifest."""
         self._require(version)
         return read_manifest(self.directory / version, version)
 
@@ -136,19 +136,19 @@ class Store:
         )
 
     def active(self) -> str | None:
-        """Return the version that answers; None if nothing has been activated."""
+        """Return the active version; None if nothing has been activated."""
         history = self._history()
         return history[-1] if history else None
 
     def activate(self, version: str) -> None:
-        """Let `version` answer from now on; a running service goes over to it within a second."""
+        """Activate `version`; a running service switches to it within a second."""
         with self._changing():
             self._require(version)
             self._let_answer([v for v in self._history() if v != version] + [version])
             pending.hold(self.directory, None)
 
     def replace_active(self, old: str, new: str) -> bool:
-        """Let `new` answer in the place of `old`; False if another version answers by now."""
+        """Activate `new` instead of `old`; return False if another version is active by now."""
         with self._changing():
             self._require(new)
             history = self._history()
@@ -158,9 +158,9 @@ class Store:
             return True
 
     def rollback(self) -> str:
-        """Activate the version that answered before, and tell its name.
+        """Activate the previous version, and return its name.
 
-        The rows collected so far are discarded: they are those that the later model came of.
+        The rows collected so far are discarded: the later model was trained on them.
         """
         with self._changing():
             history = self._history()
@@ -172,21 +172,21 @@ class Store:
             return earlier[-1]
 
     def held(self) -> str | None:
-        """Return the version that waits for `activate` or `discard`; None if none does, or it is
-        gone."""
+        """Return the version that waits for `activate` or `discard`; None if there is none, or it
+        is gone."""
         version = pending.held(self.directory)
         return version if version in self.versions() else None
 
     def hold(self, version: str) -> None:
-        """Let `version` wait for an operator."""
+        """Hold `version` for an operator."""
         with self._changing():
             self._require(version)
             pending.hold(self.directory, version)
 
     def discard(self) -> str | None:
-        """Let no model wait, and have the service forget the rows it collected for the next one.
+        """Release the held model, and make the service discard the rows for the next one.
 
-        Returns the version that waited.
+        Return the version that was held.
         """
         with self._changing():
             waited = self.held()
@@ -198,17 +198,17 @@ class Store:
         return pending.discarded(self.directory)
 
     def candidate(self) -> str | None:
-        """Return the version that scores along; None if there is none, or it is gone."""
+        """Return the candidate; None if there is none, or it is gone."""
         version = choices.candidate(self.directory)
         return version if version in self.versions() else None
 
     def nominate(self, version: str | None) -> None:
-        """Let `version` score along with the one that answers; None ends that."""
+        """Run `version` in shadow mode; None ends that."""
         with self._changing():
             self._nominate(version)
 
     def replace_candidate(self, old: str, new: str) -> bool:
-        """Let `new` score along in the place of `old`; False if another version does by now."""
+        """Make `new` the candidate instead of `old`; return False if another one is by now."""
         with self._changing():
             if self.candidate() != old:
                 return False
@@ -216,11 +216,10 @@ class Store:
             return True
 
     def prune(self, keep: int, *, spare_earlier: bool = False) -> list[str]:
-        """Remove all but the newest `keep` models; return which are gone.
+        """Remove all but the newest `keep` models; return the removed ones.
 
-        Spared are also the active one, the candidate, the one that waits, those that a process
-        loads or serves at this moment, and with `spare_earlier` the one that `rollback` goes back
-        to.
+        The active, candidate and held models are also spared, as are those that a process loads or
+        serves now, and with `spare_earlier` the target of `rollback`.
         """
         with self._changing():
             versions, history = self.versions(), self._history()
@@ -240,21 +239,21 @@ class Store:
     def observed(
         self, version: str, zone: list[int] | None = None, stream: str | None = None
     ) -> dict[str, Any]:
-        """Return what was recorded under `version`, by all processes together.
+        """Return the observations of all processes under `version`.
 
-        With `zone` what was recorded under other ranks than these is left out: it belongs to
-        another promise. With `stream` what is known to be of another one is left out.
+        With `zone`, observations under other ranks are left out: they belong to another promise.
+        With `stream`, those known to belong to another stream are left out.
         """
         return observed.together(observed.parts(self.directory, version, zone, stream))
 
     def holder(self) -> locks.Holder:
-        """Return what keeps models from being pruned while this process serves them."""
+        """Return a holder, which keeps models from being pruned while this process serves them."""
         return locks.Holder(self.directory)
 
     def make(self) -> None:
-        """Create the directory if it is missing, for its owner alone.
+        """Create the directory if it is missing, accessible to its owner alone.
 
-        Raises ConfigError if others could change what is in it.
+        Raise ConfigError if others could change its content.
         """
         if self._made and self.directory.is_dir():
             return
@@ -268,7 +267,7 @@ class Store:
         return choices.history(self.directory)
 
     def _let_answer(self, history: list[str]) -> None:
-        """Let the last of `history` answer, and no longer score along."""
+        """Activate the last of `history`, and end its shadow mode."""
         choices.write_history(self.directory, history)
         if self.candidate() == history[-1]:
             choices.write_candidate(self.directory, None)

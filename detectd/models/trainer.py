@@ -1,4 +1,4 @@
-"""The trainer: a process that fits one model beside the service, and gives way to it.
+"""The trainer: a low-priority process that fits one model beside the service.
 
 `trainer_process` starts it as `python -m detectd.models.trainer DIRECTORY PARENT`. It reads its
 task from the directory and leaves a store with one model there, or the reason why there is none.
@@ -29,16 +29,16 @@ NICE = 10  # a weight of 110 against the 1,024 of the service
 
 
 def main(directory: Path, parent: int) -> int:
-    """Train as the task in `directory` says: 0 where the model is there, else 1."""
+    """Train by the task in `directory`; return 0 if the model is there, else 1."""
     _die_with(parent)
-    quiet.install()  # what goes to stderr is why a trainer has ended
+    quiet.install()  # stderr is only for the trainer's failure
     task = json.loads((directory / TASK).read_bytes())
     if task["gives_way"]:
         _give_way()
     try:
         _train(directory, task)
     except DetectdError as unfit:
-        # PyOD's own MemoryError reaches us as the cause of a detector that cannot be fitted.
+        # PyOD's MemoryError arrives as the cause of a failed fit.
         memory = isinstance(unfit.__cause__, MemoryError)
         why = ("out_of_memory", "") if memory else ("unfit", str(unfit))
     except MemoryError:
@@ -59,7 +59,7 @@ def _train(directory: Path, task: dict[str, Any]) -> None:
     from detectd.models.model import Recipe
     from detectd.models.store import Store
 
-    # Only now: a library that finds no room while it is imported does not say so.
+    # Only now: a library that runs out of memory during its import does not report it.
     _limit_memory(task["memory_bytes"])
     model = training.train(
         np.load(directory / ROWS),
@@ -71,16 +71,16 @@ def _train(directory: Path, task: dict[str, Any]) -> None:
 
 
 def _die_with(parent: int) -> None:
-    """Whatever ends the service ends us too."""
+    """Terminate this process when the service ends, for whatever reason."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it ended before we asked
+    if os.getppid() != parent:  # it had already ended
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _give_way() -> None:
-    """Take a tenth of a processor that others want too, and die first when memory runs out.
+    """Use at most a tenth of a contended processor, and be killed first when memory runs out.
 
-    With the lowest priority of all, a host that is always busy would never see the end of a refit.
+    With the lowest priority, a refit would never finish on a host that is always busy.
     """
     os.nice(NICE)
     with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""A refit beside the loop: another process trains while the service goes on answering.
+"""A refit beside the loop: another process trains while the service keeps scoring.
 
     write    the rows and the recipe into a directory of their own beside the models
     train    `trainer`, a new interpreter: no socket, lock or thread of ours is in it; one thread, a
@@ -6,9 +6,9 @@
     load     its model, verified as that of any store
     finish   whatever makes it ready to answer
 
-All of that happens in a thread, so that the loop only ever polls. The model comes back as files and
-not through a pipe: a trainer that dies halfway leaves nothing that could be taken for a model, and
-no byte is unpickled whose sha256 is not the manifest's.
+All of that happens in a thread, so that the loop only polls. The model is returned as files and not
+through a pipe: a trainer that dies halfway leaves nothing that could be mistaken for a model, and
+no byte is unpickled unless its sha256 matches the manifest.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ PREFIX = ".refit-"
 ONE_THREAD = {
     f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL", "BLIS", "NUMBA")
 }
-# What a trainer is given of the environment: what interpreter and numerical libraries go by. All
-# else is none of its business: the configuration, the supervisor, and secrets of whatever kind.
+# The trainer's environment variables: those of the interpreter and numerical libraries, without the
+# configuration, the supervisor's variables and secrets.
 KEPT = {
     *("DETECTD_PATHS__CHECK_OWNERS", "HOME", "LANG", "LANGUAGE", "LD_LIBRARY_PATH", "LD_PRELOAD"),
     *("PATH", "TMPDIR", "TZ", "USER"),
@@ -69,7 +69,7 @@ KEPT_PREFIXES = (
 
 @dataclass(frozen=True)
 class Task:
-    """What to train: the arguments of `training.train`."""
+    """The task of a trainer: the arguments of `training.train`."""
 
     rows: NDArray[np.float64]
     recipe: Recipe
@@ -79,10 +79,10 @@ class Task:
 
 @dataclass(frozen=True)
 class Limits:
-    """What a refit may take; None is no limit.
+    """The resource limits of a refit; None is no limit.
 
-    `memory_bytes` are of data (RLIMIT_DATA), about 200 MB of which the libraries take. With
-    `gives_way` it takes a tenth of a processor that others want too: not if somebody waits.
+    `memory_bytes` limits data (RLIMIT_DATA), of which the libraries need about 200 MB. With
+    `gives_way` it uses at most a tenth of a contended processor; not for interactive use.
     """
 
     memory_bytes: int | None = None
@@ -92,24 +92,24 @@ class Limits:
 
 @dataclass(frozen=True)
 class Trained(Generic[T]):
-    """The refit succeeded; `result` is what its `finish` made of the model."""
+    """The refit succeeded; `result` is the result of its `finish`."""
 
     result: T
 
 
 @dataclass(frozen=True)
 class Failed:
-    """There is no new model: `reason` in a sentence, `code` in a word for metrics."""
+    """The refit failed: `reason` is a sentence, `code` a word for metrics."""
 
     code: Code
     reason: str
 
 
 class TrainerProcess(Generic[T]):
-    """One training, begun at once. Poll it; after an outcome or `cancel` it is over.
+    """One training, which starts at once. Poll it; after an outcome or `cancel` it is over.
 
-    `directory` is where the models live, `now` any clock in seconds that does not jump. A
-    DetectdError of `finish` is a failure like any other of the model.
+    `directory` is the model store, `now` any monotonic clock in seconds. A DetectdError of `finish`
+    counts as a failure of the model.
     """
 
     def __init__(
@@ -129,14 +129,15 @@ class TrainerProcess(Generic[T]):
         self._starting = threading.Lock()
         self._stopped = False
         self._process: subprocess.Popen[bytes] | None = None
-        # It starts the trainer, and the kernel takes its end for the service's: it must wait.
+        # This thread starts the trainer, and the kernel treats its end as the service's: it must
+        # wait.
         self._thread = threading.Thread(target=self._run, name="refit", daemon=True)
         self._thread.start()
 
     def poll(self, now: float) -> Trained[T] | Failed | None:
-        """Return how it ended; None while it goes on. Never waits.
+        """Return the outcome; None while it runs. Never blocks.
 
-        Raises what `finish` raises, other than a DetectdError.
+        Raise what `finish` raises, other than a DetectdError.
         """
         if self._outcome.done():
             return self._outcome.result()
@@ -146,13 +147,13 @@ class TrainerProcess(Generic[T]):
         return Failed("too_slow", f"training took longer than {self._limits.seconds:g} seconds")
 
     def cancel(self) -> None:
-        """Stop it and forget it; afterwards neither its process nor its files are there."""
+        """Stop the training; remove its process and its files."""
         self._stop()
         self._thread.join()
 
     @property
     def pid(self) -> int | None:
-        """The trainer's process; None while there is none yet."""
+        """Return the trainer's process id; None if it has not started yet."""
         return self._process.pid if self._process else None
 
     def _stop(self) -> None:
@@ -216,7 +217,7 @@ class TrainerProcess(Generic[T]):
 
 
 def sweep(directory: Path) -> None:
-    """Remove what refits have left that were killed with their service."""
+    """Remove the leftovers of refits that were killed with their service."""
     for left in directory.glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):
             lock = locks.directory(left)
@@ -229,7 +230,8 @@ def sweep(directory: Path) -> None:
 
 @contextlib.contextmanager
 def _own_directory(parent: Path) -> Iterator[Path]:
-    """Make a directory that no service sweeps while we hold its lock; gone afterwards."""
+    """Create a directory that no service sweeps while its lock is held, and remove it at the
+    end."""
     home, lock = _new_directory(parent)
     try:
         yield home

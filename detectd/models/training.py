@@ -1,4 +1,4 @@
-"""From training rows to a model: impute, fit, calibrate, name."""
+"""Train a model on rows: impute, fit, calibrate, name."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 def train(rows: Rows, recipe: Recipe, declared: Sequence[Declared], created: datetime) -> Model:
     """Fit and calibrate on `rows` (N, d) of the declared features, NaN where one is missing.
 
-    A calibration score that is not finite is one of a row far outside, and counts as the largest
-    double. Raises DetectdError if the rows cannot carry a model: too few, all equal, a feature that
-    never has a value, more scores that are not finite than anomalies are expected.
+    A calibration score that is not finite is that of a row far outside, and counts as the largest
+    double. Raise DetectdError if the rows cannot train a model: too few, all equal, a feature
+    without any value, or more non-finite scores than expected anomalies.
     """
     features = columns(declared)
     require_rows(len(rows), recipe, features)
@@ -80,13 +80,13 @@ def complete_rows(model: Model) -> Rows:
 
 
 def refit(model: Model, created: datetime) -> Model:
-    """Return the same rows, recipe and seed under the libraries of today."""
+    """Return a model from the same rows, recipe and seed, fitted by the present libraries."""
     fitted = train(model.rows, model.recipe, model.declared or model.features, created)
     return replace(fitted, declared=model.declared)
 
 
 def require_rows(total: int, recipe: Recipe, features: Sequence[str]) -> None:
-    """Refuse row counts from which nothing can be promised, with the count that would do."""
+    """Raise DetectdError if there are too few rows for a promise, with the number needed."""
     if total < max(len(features), 2):
         raise DetectdError(
             f"training: {total} rows for {len(features)} features; "
@@ -98,7 +98,7 @@ def require_rows(total: int, recipe: Recipe, features: Sequence[str]) -> None:
         share = recipe.fraction if _holds_out(recipe) else 1.0
         needed = max(1, math.floor((1 / recipe.contamination - 1) / share))
         while expected_anomalies(calibration_size(needed, recipe), recipe.contamination) < 1:
-            needed += 1  # A few steps: rounding is all that is left.
+            needed += 1  # a few steps, due only to rounding
         raise DetectdError(
             f"training: {total} rows leave {calibration_size(total, recipe)} calibration scores, "
             f"of which a contamination of {recipe.contamination:g} expects none to be an "
@@ -109,10 +109,10 @@ def require_rows(total: int, recipe: Recipe, features: Sequence[str]) -> None:
 def fewest_rows(most: int, recipe: Recipe, features: Sequence[str]) -> int:
     """Return the least number of rows that `require_rows` lets pass, up to `most`.
 
-    Raises DetectdError if it does not let `most` pass.
+    Raise DetectdError if `most` rows are not enough.
     """
     require_rows(most, recipe, features)
-    low, high = 1, most  # `low` is too few, `high` is not.
+    low, high = 1, most  # `low` is too few, `high` is enough
     while high - low > 1:
         middle = (low + high) // 2
         try:
@@ -125,13 +125,13 @@ def fewest_rows(most: int, recipe: Recipe, features: Sequence[str]) -> int:
 
 
 def constant_features(model: Model) -> list[str]:
-    """Features that never changed in training: the detector learnt nothing from them."""
+    """Return the features that never changed in training: the detector learnt nothing from them."""
     still = np.nanmin(model.rows, axis=0) == np.nanmax(model.rows, axis=0)
     return [name for name, constant in zip(model.features, still, strict=True) if constant]
 
 
 def scaling_in_words(model: Model) -> str | None:
-    """Return by what each feature was divided; None if the detector got them as they came."""
+    """Return the divisor of each feature, in words; None if there was no scaling."""
     if model.scaling is None:
         return None
     spreads = zip(model.features, model.scaling.spread.tolist(), strict=True)
@@ -145,7 +145,7 @@ def calibration_size(total: int, recipe: Recipe) -> int:
 
 
 def _holds_out(recipe: Recipe) -> bool:
-    """Whether rows are kept from the detector. One that learns nothing has seen none anyway."""
+    """Return whether rows are held out. A detector that does not learn needs none."""
     return recipe.method == "holdout" and find(recipe.detector).learns
 
 
@@ -154,8 +154,9 @@ def _fitting_size(total: int, recipe: Recipe) -> int:
 
 
 def _contamination(rows: Rows, recipe: Recipe) -> Contamination:
-    """Return what the recipe sets, or an estimate from rows that are not calibrated on, where there
-    are such: else the zone would depend on the scores of which it promises something."""
+    """Return the recipe's contamination, or an estimate from rows that are not used for
+    calibration, if there are any: otherwise the zone would depend on the scores that it makes a
+    promise on."""
     if recipe.contamination != ESTIMATE:
         return Contamination.known(recipe.contamination)
     if _holds_out(recipe):
@@ -164,10 +165,10 @@ def _contamination(rows: Rows, recipe: Recipe) -> Contamination:
 
 
 def _split(rows: Rows, recipe: Recipe) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return which rows calibrate, and which are fitted.
+    """Return the indices of the calibration rows, and of the fitted rows.
 
-    By `time` the rows calibrate that come last. A feature with a memory makes a row depend on those
-    before it: of rows held out at random the detector would have seen the neighbours.
+    With `time` the last rows are for calibration. A feature with a memory makes a row depend on
+    earlier ones: the detector would have seen the neighbours of randomly held-out rows.
     """
     held_out = calibration_size(len(rows), recipe)
     if recipe.order == "time":
@@ -184,13 +185,13 @@ def _medians(rows: Rows, features: Sequence[str]) -> Rows:
         raise ConfigError(f"event.features: {name!r} has no value in any training row; drop it")
     with np.errstate(over="ignore"):
         medians: Rows = np.nanmedian(rows, axis=0)
-    if not np.isfinite(medians).all():  # the sum of the two in the middle is more than a double
+    if not np.isfinite(medians).all():  # the sum of the two middle values overflows a double
         medians = np.where(np.isfinite(medians), medians, 2.0 * np.nanmedian(rows / 2.0, axis=0))
     return medians
 
 
 class _Fitted(NamedTuple):
-    """A detector, the scaling of its columns, and what scores rows as they come by both."""
+    """A detector, the scaling of its columns, and a scorer of unscaled rows by both."""
 
     detector: Any
     scaling: Scaling | None
@@ -207,7 +208,7 @@ def _fitted(rows: Rows, recipe: Recipe) -> _Fitted:
 
 
 def _holdout(rows: Rows, recipe: Recipe) -> tuple[_Fitted, Rows]:
-    """Fit on one part, rank against the rest: the scores of both the rest and the stream are then
+    """Fit on one part, calibrate on the rest: the scores of both the rest and the stream are then
     those of rows that the detector has not seen, so they are exchangeable."""
     if not _holds_out(recipe):
         fitted = _fitted(rows, recipe)
@@ -223,7 +224,7 @@ def _holdout(rows: Rows, recipe: Recipe) -> tuple[_Fitted, Rows]:
 
 
 def _cross(rows: Rows, recipe: Recipe) -> tuple[_Fitted, Rows]:
-    """Return each row's score by a detector fitted on the other folds; the model's is fitted on
+    """Return each row's score by a detector fitted on the other folds, and a detector fitted on
     all."""
     if recipe.folds > len(rows) // 2:
         raise ConfigError(
@@ -241,7 +242,7 @@ def _in_sample(rows: Rows, recipe: Recipe) -> tuple[_Fitted, Rows]:
     """Return the training scores, as the paper and PyOD use them. Not exchangeable with the
     stream's.
 
-    In the digits of the scorer where it means the same, so that a row that comes again ties.
+    They are computed by the scorer if it gives the same values, so that a repeated row ties.
     """
     fitted = _fitted(rows, recipe)
     seen, again = training_scores(fitted.detector), fitted.scorer.score(rows)
@@ -260,7 +261,7 @@ CALIBRATIONS: dict[str, Callable[[Rows, Recipe], tuple[_Fitted, Rows]]] = {
 def _name(
     created: datetime, rows: Rows, calibration: Rows, recipe: Recipe, declared: Sequence[Declared]
 ) -> str:
-    """When it was made, and six digits of what it is."""
+    """Return the model's name: its creation time, and six digits of a hash of its content."""
     content = hashlib.sha256(rows.tobytes())
     content.update(calibration.tobytes())
     content.update(json.dumps([asdict(recipe), as_data(declared)], sort_keys=True).encode())

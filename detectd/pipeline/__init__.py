@@ -1,7 +1,7 @@
-"""What becomes of a record, from its bytes to the bytes of its output. Pure: no Kafka, no clock.
+"""The way of one record, from its bytes to the bytes of its output. Pure: no Kafka, no clock.
 
-A record is decoded into an event and its feature vector, scored, judged and encoded; `scoring` is
-the one function that does all of it. Its law: every record in yields exactly one record out, in
-order. Begin with `scoring`, then `records` for the vocabulary. This file imports nothing, so that
-importing one module of the pipeline does not load the rest.
+A record is decoded into an event and its feature vector, scored, judged and encoded; `scoring` has
+the one function that does all of it. Every record in yields exactly one record out, in order. Begin
+with `scoring`, then `records` for the vocabulary. This file imports nothing, so that importing one
+module of the pipeline does not load the rest.
 """

@@ -1,4 +1,4 @@
-"""What to say of a field that an event does not have: what it has, and what may be meant."""
+"""Error text for a missing field: which fields the event has, and which one may be meant."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ LISTED, SHOWN = 20, 160
 
 
 def what_is_there(name: str, fields: Mapping[str, Any]) -> str:
-    """Return the rest of a sentence that says that `name` is missing; empty if it is there, but
+    """Return the end of a sentence that says that `name` is missing; empty if it is present but
     null."""
     return _said(name, tuple(each[:LONGEST] for each in islice(names_of(fields), COMPARED)))
 
 
 def alternatives(name: str, known: Collection[str], kind: str = "fields") -> str:
-    """Return the known name nearest to one that is not there, and all of them."""
+    """Return the known name nearest to an unknown one, and all known names."""
     listed = [*known]
     if not listed:
         return f"there are no {kind}"

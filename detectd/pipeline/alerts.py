@@ -1,4 +1,4 @@
-"""From alarms to the JSON of the alerts topic, and to words."""
+"""Alarms and silences as JSON for the alerts topic, and in words."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def alert(model: str, alarm: Alarm) -> Outgoing:
 
 
 def in_words(alarm: Alarm) -> str:
-    """Return an alarm in words: what moved, by how much, and what that can mean."""
+    """Return an alarm in words: what moved, by how much, and possible causes."""
     (_, abstain, anomaly), (_, abstained, anomalies) = alarm.recent, alarm.expected
     return (
         f"{alarm.moved}: of the latest events {abstain:.1%} fall where the model abstains and "
@@ -36,9 +36,9 @@ def in_words(alarm: Alarm) -> str:
 
 
 def silence_alert(partition: str, silence: Silence, span: str) -> Outgoing:
-    """Return a silence that begins or ends as a record for the alerts topic.
+    """Return the start or end of a silence as a record for the alerts topic.
 
-    Both have the same `id`; `span` is how long a key may say nothing, as it was configured.
+    Both have the same `id`; `span` is the configured time after which a key counts as silent.
     """
     name = name_of(silence.key)
     seen = f"{partition}\n{silence.since_ms!r} {silence.events}\n".encode()
@@ -75,7 +75,7 @@ def _summary(silence: Silence, span: str) -> str:
 
 
 def _moment(time_ms: float) -> str | None:
-    """Return the time in ISO 8601; None if it is not known, or no calendar has it."""
+    """Return the time in ISO 8601; None if it is unknown or outside the calendar."""
     try:
         moment = EPOCH + timedelta(milliseconds=time_ms)
     except (OverflowError, ValueError):

@@ -1,4 +1,5 @@
-"""Outputs, read again for a person: when, which key, how strong, which features, which record."""
+"""Output records read back for display: when, which key, how strong, which features, which
+record."""
 
 from __future__ import annotations
 
@@ -22,13 +23,13 @@ if TYPE_CHECKING:
 
 PREFIX = "detectd-"
 
-# Events longer than this (bytes) are not decoded again to show what their features were.
+# Events longer than this (bytes) are not decoded again to show their features.
 LARGEST_EVENT = 65_536
 
-# A key, a text among the features, an id is cut to this many characters.
+# Keys, ids and textual features are cut to this many characters.
 LONGEST = 200
 
-# Integers beyond are not those of JSON's other readers.
+# JSON readers may round larger integers.
 LARGEST_INTEGER = 2**53
 
 Value = float | int | bool | str | None
@@ -46,7 +47,7 @@ class Feature(msgspec.Struct, frozen=True):
 
 
 class Anomaly(msgspec.Struct, frozen=True):
-    """What an output says of its event. `time_ms` is the event's, Unix; None if it has none."""
+    """The data of one output record. `time_ms` is the event's Unix time; None if it has none."""
 
     id: str
     verdict: str
@@ -59,14 +60,16 @@ class Anomaly(msgspec.Struct, frozen=True):
 
     @property
     def detailed(self) -> bool:
-        """Whether the output says how strong it is: not under `output.detail = "verdict"`."""
+        """Return whether the output has a strength, which `output.detail = "verdict"` leaves
+        out."""
         return self.p_value is not None
 
     @property
     def strength(self) -> tuple[float, float]:
-        """A rank that grows with strength: by p-value, which models share, then by score.
+        """Return a sort key that grows with strength: by p-value, which is comparable between
+        models, then by score.
 
-        Judged without a score is what lies beyond all scores.
+        An anomaly without a score lies beyond all scores.
         """
         p_value = 1.0 if self.p_value is None else self.p_value
         return -p_value, math.inf if self.score is None else self.score
@@ -97,7 +100,8 @@ decode_explanation = msgspec.json.Decoder(_Explanation).decode
 
 
 def reader(names: Sequence[str], *, original: bool, most: int | None = None) -> Read:
-    """Return what reads a record of an output, or an output; None if it is not one of ours.
+    """Return a function that reads an output record, or an output; it returns None for foreign
+    records.
 
     `names` are the fields that features read, shown of an output without an explanation; `most` is
     how many features are kept. With `original` the value is the event's
@@ -131,14 +135,14 @@ def key_text(key: bytes | None) -> str | None:
 
 
 def shortened(text: str) -> str:
-    """Return text, or its beginning and what still tells it from others with the same."""
+    """Return text, or its beginning with a hash of the whole."""
     if len(text) <= LONGEST:
         return text
     return f"{text[:LONGEST]}…({len(text):,} characters, {hash_of(text)})"
 
 
 def hash_of(text: str) -> str:
-    """Return eight digits that differ between texts."""
+    """Return eight hexadecimal digits that identify a text."""
     return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=4).hexdigest()
 
 
@@ -150,7 +154,7 @@ def _of_envelope(out: Record | Outgoing) -> _Written:
 
 
 def _of_headers(out: Record | Outgoing) -> _Written:
-    """Return the same, of an output whose value is the event as it came."""
+    """Return the same for an output whose value is the original event."""
     said = {name: content for name, content in out.headers if name.startswith(PREFIX)}
 
     def number(name: str) -> float | None:
@@ -178,7 +182,7 @@ def _features(written: _Written, names: Sequence[str], most: int | None) -> tupl
     parts = written.explanation.features
     raised = {name: part for name, part in parts.items() if part is not None and part > 0}
     largest = max(raised.values(), default=1.0)
-    total = sum(part / largest for part in raised.values())  # never more than there are parts
+    total = sum(part / largest for part in raised.values())  # at most the number of parts
 
     def share(name: str) -> float | None:
         return raised.get(name, 0.0) / largest / total if total else None

@@ -1,4 +1,4 @@
-"""Dead letters: written with the reason and the record's bytes, and read again for both."""
+"""Dead letters: written with the reason and the record's bytes, and read back."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from detectd.pipeline.records import Dialect, Outgoing, Record, RecordError, Sta
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-# Headers of ours, which a record did not have before it became a dead letter.
+# Headers that detectd adds; the original record did not have them.
 STAGE, REPLAYED = "detectd-stage", "detectd-replayed"
 
-# Where in Kafka a record came from: topic/partition/offset.
+# The Kafka position of the record: topic/partition/offset.
 PLACE = re.compile(r".+/([0-9]{1,9})/[0-9]+", re.DOTALL)
 
-# What differs from record to record in an error; the name of a feature does not.
+# The parts of an error that differ from record to record; the name of a feature does not.
 PARTICULARS = re.compile(r"(feature '[^']*')|'[^']*'|\"[^\"]*\"|(?<![\w-])\d+")
 
-# What an event has where a feature is missing helps to fix that, and makes no kind of its own.
+# The list of fields an event has helps to fix the error but does not make a group of its own.
 WHAT_IS_THERE = re.compile(r"(feature '[^']*' is missing|every feature is missing: '[^']*');.*")
 
 
 class DeadLetter(msgspec.Struct):
-    """The value of a dead letter: the record's own bytes, and why they went no further.
+    """The value of a dead letter: the record's bytes and the reason.
 
     `dropped` counts the bytes that the source has left out.
     """
@@ -44,7 +44,8 @@ class DeadLetter(msgspec.Struct):
 
 
 class Letter(msgspec.Struct, frozen=True):
-    """A dead letter. `record` is what died, None if it cannot be had back, and `lacks` why."""
+    """A dead letter. `record` is the failed record, None if it cannot be recovered; `lacks` says
+    why."""
 
     id: str
     stage: str
@@ -69,7 +70,8 @@ class _Written(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Dead letters that died alike: `error` without what differs, the ids of the first and last."""
+    """Dead letters with the same cause: `error` without its variable parts, the ids of the first
+    and last."""
 
     stage: str
     error: str
@@ -79,19 +81,19 @@ class Group:
     last: str
 
     def joined(self, later: Group) -> Group:
-        """Return both as one, under the name of this."""
+        """Return both as one group, under the name of this one."""
         count, replayable = self.count + later.count, self.replayable + later.replayable
         return replace(self, count=count, replayable=replayable, last=later.last)
 
 
-# The name of the last group if there are more kinds than are told apart.
+# The name of the last group if there are too many kinds.
 OTHER, RARER = "other", "rarer kinds, not told apart"
 
 decode = msgspec.json.Decoder(_Written).decode
 
 
 def dead_letter(record: Record, defect: RecordError) -> Outgoing:
-    """Return a record that could not become a feature vector, or an output."""
+    """Return the dead letter for a record that could not become a feature vector or an output."""
     raw, encoding = (None, "none") if record.value is None else as_text(record.value)
     body = DeadLetter(record.id, defect.stage, defect.error, raw, encoding)
     if record.dropped:
@@ -107,7 +109,7 @@ def dead_letter(record: Record, defect: RecordError) -> Outgoing:
 
 
 def size(out: Outgoing) -> int:
-    """Return the bytes that key, value and headers take, with room for the lengths between them."""
+    """Return the size in bytes of key, value and headers, including their length fields."""
     total = len(out.value) + len(out.key or b"")
     for name, value in out.headers:
         total += len(name) + len(value) + 10
@@ -115,9 +117,9 @@ def size(out: Outgoing) -> int:
 
 
 def too_large(record: Record, out: Outgoing, limits: Mapping[Topic, int]) -> Outgoing:
-    """Return the dead letter for a record whose output has no room on its topic.
+    """Return the dead letter for a record whose output is too large for its topic.
 
-    It keeps the record's bytes if they fit, and otherwise says where they still are.
+    It keeps the record's bytes if they fit; otherwise it names the position where they can be read.
     """
     defect = RecordError(
         Stage.ENCODE,
@@ -166,10 +168,10 @@ def read(
 
 
 def grouped(letters: Iterable[Letter], most: int = memory_budget.GROUPS) -> list[Group]:
-    """Order by stage and error, the most frequent first; within a group in the order of `letters`.
+    """Group by stage and error, most frequent first; within a group keep the order of `letters`.
 
-    At most `most` groups. If there are more kinds, the rarest so far are counted together, in a
-    last group of stage `other`; one that comes again is counted from there on.
+    Return at most `most` groups. If there are more kinds, the rarest so far are merged into a last
+    group of stage `other`; later ones of a merged kind start a new count.
     """
     groups: dict[tuple[str, str], Group] = {}
     others: Group | None = None
@@ -184,7 +186,7 @@ def grouped(letters: Iterable[Letter], most: int = memory_budget.GROUPS) -> list
 
 
 def _merged(groups: dict[tuple[str, str], Group], others: Group | None, most: int) -> Group:
-    """Take the rarer half out of `groups`; return it as one group, with what that was before."""
+    """Remove the rarer half of `groups`; return it merged with the `others` so far."""
     ranked = sorted(groups.values(), key=_rank)
     for group in ranked[most // 2 :]:
         del groups[group.stage, group.error]
@@ -198,14 +200,14 @@ def _rank(group: Group) -> tuple[int, str, str]:
 
 
 def _shown(text: str) -> str:
-    """Text of a dead letter, which anyone may have written, cut to what a table can hold."""
+    """Return text of a dead letter, which anyone may have written, cut to fit a table."""
     most = memory_budget.TEXT_CHARACTERS
     return text if len(text) <= most else f"{text[:most]}…"
 
 
 def pattern(error: str) -> str:
     """Return the error without the numbers and values that differ from record to record."""
-    error = error[: memory_budget.ESCAPED_BYTES]  # All that a table shows of it is far shorter.
+    error = error[: memory_budget.ESCAPED_BYTES]  # a table shows far less
     error = WHAT_IS_THERE.sub(r"\1", error)
     return PARTICULARS.sub(lambda found: found[1] or ("N" if found[0].isdecimal() else "…"), error)
 

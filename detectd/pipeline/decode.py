@@ -1,6 +1,6 @@
-"""From bytes to events to the matrix that a detector scores, or to dead letters.
+"""Decode bytes to events and the matrix that a detector scores, or to dead letters.
 
-Every record ends either as one row of the matrix or as one dead letter; `Decoded.sound` and
+Every record becomes either one row of the matrix or one dead letter; `Decoded.sound` and
 `Decoded.dead` together name each record once.
 """
 
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """The matrix (k, d), the k events behind its rows, and what could not become a row.
+    """The matrix (k, d), the k events behind its rows, and the records that have no row.
 
-    If features remember (`Schema.remembers`), the matrix has what was read, `Schema.reads`.
-    `sound[i]` is the place in the batch of the record behind row i; `dead` maps the other places
-    to the stage and the error.
+    If features remember (`Schema.remembers`), the matrix has the fields as read, `Schema.reads`.
+    `sound[i]` is the index in the batch of the record behind row i; `dead` maps the other indices
+    to stage and error.
     """
 
     rows: NDArray[np.float64]
@@ -63,7 +63,8 @@ def decode(records: Sequence[Record], schema: Schema) -> Decoded:
             stage = Stage.FEATURES
             known[place], figures[place] = _event(records[place], fields, text, schema)
         except RecordError as defect:
-            # Another one: the traceback of this would keep all that was decoded of the event.
+            # A new exception: the traceback of this one would keep everything decoded from the
+            # event.
             dead[place] = RecordError(defect.stage, defect.error)
         except Exception as cause:  # noqa: BLE001 - no record ends the stream
             dead[place] = unexpected_errors.defect(stage, cause)
@@ -76,7 +77,7 @@ def decode(records: Sequence[Record], schema: Schema) -> Decoded:
 
 
 def _matrix(figures: Iterable[Figures], height: int, width: int) -> NDArray[np.float64]:
-    """Rows (height, width); packing is three times as fast as numpy's own look at each number."""
+    """Return rows (height, width); packing is three times as fast as numpy's own conversion."""
     rows = np.empty((height, width))
     struct.pack_into(f"{height * width}d", rows.data, 0, *itertools.chain.from_iterable(figures))
     return rows
@@ -90,7 +91,7 @@ def times_of(events: Sequence[Event]) -> NDArray[np.float64]:
 def _event(
     record: Record, fields: Mapping[str, Any], text: bytes, schema: Schema
 ) -> tuple[Event, Figures]:
-    """Whatever the typed reader leaves: the event and its features, or Defect."""
+    """Decode what the typed reader cannot: return the event and its features, or raise Defect."""
     dialect = None if record.columns is None else record.dialect
     figures = tuple(number_of(fields, path_of(name), schema, dialect) for name in schema.fields)
     if schema.categories:
@@ -115,11 +116,12 @@ def _no_time(schema: Schema) -> str:
 def _require_enough(
     fields: Mapping[str, Any], figures: Figures, timeless: Sequence[str], schema: Schema
 ) -> None:
-    """Raise Defect if so much is missing that medians would be judged, and not the event."""
+    """Raise Defect if so many features are missing that the verdict would be on medians, not on the
+    event."""
     unread = [name for name, x in zip(schema.reads, figures, strict=True) if math.isnan(x)]
     missing = [label for label, of in schema.sources if of in unread or label in timeless]
     width = len(schema.features)
-    # A time of day alone says nothing about an event from which every field is missing.
+    # A time of day alone does not describe an event without any other field.
     if len(missing) == width or (unread and len(unread) == len(schema.reads)):
         names = ", ".join(unread or missing)
         hint = what_is_there(unread[0], fields) if unread else f": {_no_time(schema)}"
@@ -133,14 +135,14 @@ def _require_enough(
 
 
 def _key(record: Record, fields: Mapping[str, Any], schema: Schema) -> bytes | None:
-    """The record's own key, or the configured fields' text."""
+    """Return the record's own key, or the configured fields' text."""
     if record.key is not None or not schema.key:
         return record.key
     return joined_key([field_of(fields, name) for name in schema.key])
 
 
 def _time(record: Record, fields: Mapping[str, Any], schema: Schema) -> int | None:
-    """The configured field where it holds a time, else the record's own timestamp."""
+    """Return the configured field where it holds a time, else the record's own timestamp."""
     if schema.timestamp is None:
         return record.timestamp_ms
     found = milliseconds(field_of(fields, schema.timestamp))

@@ -1,8 +1,8 @@
-"""From verdicts and dead letters to the JSON of the four topics.
+"""Encode verdicts and dead letters as the JSON of the four topics.
 
-The original event is spliced in as it came, never decoded and encoded again, so no digit of it
-changes on the way through. Nor is the rest encoded for each event: what follows from the rank alone
-is encoded once a rank, and the score, the id and the event are put between its pieces.
+The original event is spliced in unchanged, never decoded and encoded again, so every digit of it is
+kept. What follows from the rank alone is encoded once per rank; the score, the id and the event are
+inserted between its pieces.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SCORE = "detectd-score"
 
 
 class Envelope(msgspec.Struct):
-    """The value of an output record up to the event. Null is what does not apply."""
+    """The value of an output record up to the event. Fields that do not apply are null."""
 
     verdict: str
     reason: str | None
@@ -45,14 +45,15 @@ class Envelope(msgspec.Struct):
     event: msgspec.Raw
 
 
-# What an envelope says of a model, if none has scored the event.
+# The envelope's fields on the model, if none has scored the event.
 NO_MODEL = dict.fromkeys(
     ("score", "rank", "p_value", "confidence", "log_p_anomaly", "log_p_normal", "model")
 )
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What all events at one rank share: the bytes before the score and the id, and headers."""
+    """The parts that all events at one rank share: the bytes before the score and the id, and the
+    headers."""
 
     topic: Topic
     before_score: bytes
@@ -63,9 +64,9 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Answers(dict[tuple[int, int, int], Answer]):
-    """A model's answers by verdict code, rank and count of scores below, made when looked up.
+    """A model's answers by verdict code, rank and count of scores below, built on first use.
 
-    With n continuous scores there are n+1; beyond `MOST` they are forgotten, and made again.
+    With n continuous scores there are n+1; the cache is cleared at `MOST` entries.
     """
 
     MOST = 16_384
@@ -85,7 +86,7 @@ class Answers(dict[tuple[int, int, int], Answer]):
 
     @cached_property
     def not_finite(self) -> Answer:
-        """The answer to rows that are so far outside that their score is no finite number."""
+        """Return the answer to rows so far outside that their score is not a finite number."""
         n, reason = self._rejector.zone.n, Reason.SCORE_NOT_FINITE
         return _answer(self._rejector, self._model, Topic.ANOMALY, reason, n, n)
 
@@ -127,7 +128,7 @@ def envelopes(
     events: Iterable[Event],
     imputed: Iterable[tuple[str, ...]],
 ) -> list[Outgoing]:
-    """Verdicts as output records: the events, framed by the answers at their scores."""
+    """Return verdicts as output records: each event framed by the answer at its score."""
     return [
         Outgoing(
             answer.topic,
@@ -159,7 +160,7 @@ def originals(
     records: Iterable[Record],
     events: Iterable[Event],
 ) -> list[Outgoing]:
-    """Return the same, with the records' own values, byte for byte, and the figures as headers."""
+    """Return the same, with the records' values unchanged and the figures as headers."""
     return [
         Outgoing(
             answer.topic,
@@ -192,14 +193,14 @@ def explained(out: Outgoing, why: bytes, *, original: bool) -> Outgoing:
 
 
 def without_score(out: Outgoing) -> Outgoing:
-    """Return the same output without the header of a score that is no finite number, null in its
-    value."""
+    """Return the same output without the score header, for a score that is not finite; it is null
+    in the value."""
     headers = tuple(header for header in out.headers if header != (SCORE, b"null"))
     return msgspec.structs.replace(out, headers=headers)
 
 
 def _as_json(scores: Sequence[float]) -> list[bytes]:
-    """Return each of the scores as JSON writes it: null if it is infinite."""
+    """Return each score as JSON; null if it is infinite."""
     return to_json(scores)[1:-1].split(b",") if scores else []
 
 
@@ -211,7 +212,7 @@ def unscored(
     verdict: Topic = Topic.ABSTAIN,
     original: bool = False,
 ) -> Outgoing:
-    """Return the output of an event that gets no score, with the reason why."""
+    """Return the output of an event without a score, with the reason."""
     body = Envelope(verdict, reason, id=record.id, event=msgspec.Raw(event.json), **NO_MODEL)
     headers: tuple[Header, ...] = (_header("verdict", verdict),)
     if original:

@@ -37,9 +37,9 @@ def occlusion(
 ) -> Floats:
     """Return the part (k, f) of each feature in the scores (k,) of complete rows (k, d).
 
-    `columns` (f, d) says which columns are whose. A row whose score without a feature is not finite
-    gives NaN there; a part too large for a double is the largest one, as is that of an infinite
-    score. Scores k·f rows.
+    `columns` (f, d) marks the columns of each feature. A row whose score without a feature is not
+    finite gives NaN there; a part too large for a double is the largest double, as is that of an
+    infinite score. Scores k·f rows.
     """
     (k, d), f = rows.shape, len(columns)
     occluded = np.where(columns, medians, rows[:, None, :])
@@ -58,7 +58,7 @@ def explanations(
     found: Verdicts,
     calibration: Floats,
 ) -> Iterator[tuple[int, bytes]]:
-    """For each of the k scores that is not judged normal: its place, and why, as JSON.
+    """Yield index and explanation, as JSON, for each of the k scores that is not judged normal.
 
     `rows` (k, d) are complete, `calibration` (n,) ascends. `labels` (d) name the feature behind
     each column; features come with the largest part first; `nearest` are the calibration scores
@@ -69,7 +69,7 @@ def explanations(
         return
     features = list(dict.fromkeys(labels))
     columns = np.array([[label == feature for label in labels] for feature in features])
-    # A row takes one of its own for each feature, so there may be too many for one call.
+    # Each row becomes one row per feature, which may be too many for one call.
     step = max(1, memory_budget.EXPLAINING_BYTES // (8 * columns.size))
     parts = (
         part

@@ -1,8 +1,8 @@
-"""JSON events whose features are plain numbers, read straight into the row.
+"""A fast path for JSON events with plain numeric features, read straight into the row.
 
-A decoder made for the schema takes the features out of the text and makes no object of anything
-else. What it does not take (a path, a number written as text, whatever is wrong) is left to the
-general decoder, which also has the words for what is wrong.
+A decoder built for the schema extracts the features and builds no other object. What it cannot
+handle (a path, a number written as text, any error) goes to the general decoder, which also has the
+error messages.
 """
 
 from __future__ import annotations
@@ -28,32 +28,32 @@ if TYPE_CHECKING:
     Figures = tuple[float, ...]
     Events = list[Event | None]
 
-# What line separators can stand for in JSON: nothing but white space between tokens.
+# In JSON, line separators outside of strings are only white space.
 LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
-# As integers: Python finds a byte in bytes five times faster so than as bytes of length one.
+# As integers: Python finds an integer in bytes five times faster than bytes of length one.
 NEWLINE, RETURN = b"\n\r"
 
-# Records that are read in one go; where one of them is odd, each is tried alone.
+# Records read in one call; if one of them fails, each is tried alone.
 RUN = 64
 
 
 def on_one_line(value: bytes) -> bytes:
-    """JSON without line breaks."""
+    """Return JSON without line breaks."""
     return value.translate(LINE_BREAKS) if NEWLINE in value or RETURN in value else value
 
 
 @lru_cache(8)
 def typed_reader(schema: Schema) -> TypedReader | None:
-    """Return what reads events of the schema; None if it has paths, or values that are not JSON."""
+    """Return a reader for the schema; None if it has paths, or values that are not JSON."""
     decoder = _decoder(schema)
     return None if decoder is None else TypedReader(schema, decoder)
 
 
 class TypedReader:
-    """Puts the event and the features of each record into two lists.
+    """Append the event and the features of each record to two lists.
 
-    It accepts one thing more than the general decoder: numbers too large for a double in fields
-    that are not features.
+    It is more lenient than the general decoder in one case: numbers too large for a double in
+    fields that are not features.
     """
 
     def __init__(self, schema: Schema, decoder: msgspec.json.Decoder[Any]) -> None:
@@ -65,7 +65,7 @@ class TypedReader:
     def read(
         self, records: Sequence[Record], events: Events, figures: list[Figures | None]
     ) -> list[int]:
-        """Return the places that are left as they are, for the general decoder to look at."""
+        """Return the indices left for the general decoder."""
         left = []
         for start in range(0, len(records), RUN):
             stop = min(start + RUN, len(records))
@@ -84,7 +84,7 @@ class TypedReader:
         events: Events,
         figures: list[Figures | None],
     ) -> bool:
-        """Take all of these records, or none if one of them is to be left."""
+        """Read all of these records, or none if one of them needs the general decoder."""
         run = records[places]
         values = self._plain(run)
         if values is None:
@@ -92,7 +92,7 @@ class TypedReader:
         text = b" ".join(values)
         try:
             if not text.isascii():
-                text.decode()  # The decoder looks at no text that it skips.
+                text.decode()  # The decoder does not validate text that it skips.
             rows = list(map(self._decode, values))
             found = self._figures_of(rows)
             if RETURN in text or NEWLINE in text:
@@ -119,7 +119,7 @@ class TypedReader:
 
 
 def _events(schema: Schema) -> Callable[[list[bytes], Sequence[Record], list[Any]], list[Event]]:
-    """Return what makes events of their values, their records and their rows."""
+    """Return a function that builds events from values, records and rows."""
     keyed, timed = [f"key{i}" for i in range(len(schema.key))], schema.timestamp is not None
     key_of = key_bytes if len(keyed) == 1 else joined_key
     parts = attrgetter(*keyed) if keyed else None
@@ -143,13 +143,13 @@ def _events(schema: Schema) -> Callable[[list[bytes], Sequence[Record], list[Any
 
 
 def _figures(schema: Schema) -> Callable[[list[Any]], list[Figures]]:
-    """Return what makes figures of rows: NaN if one is missing and will be imputed.
+    """Return a function that builds figures from rows: NaN for a missing feature to be imputed.
 
-    It raises ValueError if too many of one row are missing.
+    It raises ValueError if too many features of one row are missing.
     """
     width, others = len(schema.fields), bool(schema.key or schema.timestamp)
     imputes = schema.missing == "median" and width > 0
-    # Of one field there may be several features.
+    # One field may have several features.
     imputable = 0 if schema.remembers else min(schema.imputable, width - 1)
 
     def figures(rows: list[Any]) -> list[Figures]:

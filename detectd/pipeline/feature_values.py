@@ -26,7 +26,8 @@ def field_of(fields: Mapping[str, Any], name: str) -> Any:
 
 @lru_cache(memory_budget.CACHED_KEYS)
 def path_of(feature: str) -> tuple[str, ...]:
-    """Return the whole name, since flat events may have dots in their names, then its parts."""
+    """Return the whole name, since flat events may have dots in their names, then its parts as a
+    path."""
     return (feature, *feature.replace("[", ".").replace("]", "").split("."))
 
 
@@ -106,14 +107,14 @@ def _parsed(text: str, feature: str, schema: Schema, dialect: Dialect | None) ->
 def _float(text: str, marks: str) -> float | None:
     """Return the number that is written with at most one of the decimal `marks`, or None."""
     if "," in text:
-        # With a point as well, or with two, commas would group the digits.
+        # With a point or another comma beside it, a comma is a thousands separator.
         if "," not in marks or "." in text or text.count(",") > 1:
             return None
         text = text.replace(",", ".")
     elif marks == "," and "." in text:
         return None
     try:
-        # Python reads 1_000 as a number; no event means that.
+        # Python reads 1_000 as a number; events do not use that.
         return None if "_" in text else float(text)
     except ValueError:
         return None

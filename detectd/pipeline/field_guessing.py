@@ -1,8 +1,8 @@
-"""Which fields of events are their time, their key and features to judge them by. Pure.
+"""Guess which fields of events are the time, the key and the features. Pure.
 
-Guessed from names and values, each with the reason, for a person to look over: a field is a time if
-its values are, a key if its name says so, and a feature if it is a number that varies and neither
-counts nor names something.
+The guess is from names and values, each with its reason, for a person to review: a field is a time
+if its values are times, a key if its name says so, and a feature if it is a number that varies and
+is neither a counter nor an identifier.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from detectd.pipeline.fields import NUMBERS, milliseconds
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-# A name's last word, or the whole of it.
+# The last word of a name, or the whole name.
 WORD = r"(^|[_.@ -])"
 TIME = re.compile(
     WORD + r"(time|timestamp|ts|date|datetime|when|epoch)([_ -]|$)|^t$|_at$", re.IGNORECASE
@@ -42,22 +42,22 @@ LABEL = re.compile(
 
 BLANKS = ("", "nan", "null", "na", "-", "\\n")
 
-# Of the records that have a field, as many must be of its kind. A few bad ones are dead letters.
+# The share of a field's values that must be of its kind; a few bad ones become dead letters.
 MOST = 0.95
 
-# A field that fewer records have is no feature.
+# A field in a smaller share of the records is not a feature.
 OFTEN = 0.5
 
-# Fewer records say nothing of whether a number is a flag, or counts.
+# With fewer records it is unknown whether a number is a flag or a counter.
 ENOUGH = 10
 
-# Epoch times of events lie in this century; other large numbers are amounts.
+# Epoch times lie in this century; other large numbers are quantities.
 CENTURY_MS = (946_684_800_000, 4_102_444_800_000)
 
 
 @dataclass(frozen=True)
 class Field:
-    """A field, and why it is what it was taken for."""
+    """A field, and the reason for its guessed role."""
 
     name: str
     why: str
@@ -65,9 +65,10 @@ class Field:
 
 @dataclass(frozen=True)
 class Guess:
-    """The fields of events by what they are good for.
+    """The fields of events by their guessed role.
 
-    `numeric_strings` says that numbers are written as text; `gaps` that some events lack a feature.
+    `numeric_strings` is whether numbers are written as text; `gaps` whether some events lack a
+    feature.
     """
 
     time: Field | None
@@ -107,8 +108,8 @@ class _Column:
 
 
 def guess(events: Sequence[Mapping[str, Any]], *, rows: bool) -> Guess:
-    """Return what the fields are, in the order in which they come; `rows` says that they are
-    CSV's."""
+    """Return the roles of the fields, in order of appearance; `rows` is whether they come from
+    CSV."""
     names = dict.fromkeys(name for event in events for name in names_of(event))
     columns = [_Column(name, [field_of(event, name) for event in events]) for name in names]
     times = sorted((c for c in columns if c.is_time), key=lambda c: not TIME.search(c.name))
@@ -138,7 +139,7 @@ def guess(events: Sequence[Mapping[str, Any]], *, rows: bool) -> Guess:
 
 
 def number(value: Any) -> float | None:
-    """Return a number, or text that is one; None for anything else, truths among it."""
+    """Return a number, or a numeric text as one; None for anything else, including booleans."""
     if isinstance(value, bool):
         return None
     if not isinstance(value, (*NUMBERS, str)) or (isinstance(value, str) and "_" in value):
@@ -151,7 +152,7 @@ def number(value: Any) -> float | None:
 
 
 def _unfit(column: _Column, groups: Sequence[Any]) -> str | None:
-    """Why a field is no feature; None if it is one."""
+    """Return why a field is not a feature; None if it is one."""
     if not column.present:
         return "always empty"
     if LABEL.search(column.name):
@@ -205,14 +206,13 @@ def _counts(numbers: Sequence[float | None], groups: Iterable[Any]) -> bool:
 
 
 def _key(columns: Sequence[_Column]) -> _Column | None:
-    """Return the field that names what an event is about, by its name; one whose values come
-    again."""
+    """Return the field that identifies an event's subject, by its name; its values must repeat."""
     named = [c for c in columns if KEY.search(c.name) and c.present and not _is_fraction(c)]
     return next((c for c in named if len(c.distinct()) <= max(1, len(c.present) / 2)), None)
 
 
 def _is_fraction(column: _Column) -> bool:
-    """Return whether some values have decimals: no name of anything has."""
+    """Return whether some values have decimals, which identifiers do not."""
     return any(not value.is_integer() for value in column.known)
 
 
@@ -223,11 +223,11 @@ def _of_key(column: _Column) -> str:
 
 
 def _is_blank(value: Any) -> bool:
-    """Return whether a value is missing, or is text that people write for one that is."""
+    """Return whether a value is missing, or is a text that stands for a missing value."""
     return value is None or (isinstance(value, str) and value.strip().lower() in BLANKS)
 
 
 def _shown(value: Any) -> str:
-    """Return a value in a comment of one line."""
+    """Return a value as a one-line comment."""
     text = repr(value) if isinstance(value, str) else str(value)
     return text if len(text) <= 40 else f"{text[:37]}…"

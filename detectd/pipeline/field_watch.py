@@ -1,8 +1,8 @@
-"""Do the events have the fields that the configuration names? Pure.
+"""Warn if the first events lack fields that the configuration names. Pure.
 
-Nothing fails without a key or a time: the outputs have no key, or the time of their arrival; nor
-without a feature whose median is taken instead. So a slip in a name would go unseen, and the first
-records are looked at. A field that comes later ends the warning.
+A missing key or time causes no error: outputs then have no key, or the arrival time; and a missing
+feature may be imputed. A typo in a name would go unnoticed, so the first records are checked. If
+the field appears later, the warning ends.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
     from detectd.pipeline.records import Record
     from detectd.pipeline.schema import Schema
 
-# Enough to tell a wrong name from a field that only some events have.
+# Enough to distinguish a wrong name from a field that only some events have.
 FIRST_RECORDS = 100
 
-# How much of a value is shown that is no time.
+# How many characters of an invalid time are shown.
 SHOWN = 40
 
 
 class _Wanted(NamedTuple):
-    """A field that should be there, and what lacks it."""
+    """An expected field, and the number of events that lack it."""
 
     key: str
     name: str
 
 
 class FieldWatch:
-    """Looks at the first events of a stream; `warnings` has a line for each field they lack."""
+    """Check the first events of a stream; `warnings` has a line for each field they lack."""
 
     def __init__(self, schema: Schema, limit: int = FIRST_RECORDS) -> None:
         self._schema = schema
@@ -55,11 +55,12 @@ class FieldWatch:
         self.warnings: list[str] = []
 
     def look(self, records: Sequence[Record], *, last: bool = False) -> bool:
-        """Look at a batch, the `last` one of a bounded stream. True if `warnings` has changed."""
+        """Check a batch, the `last` one of a bounded stream. Return True if `warnings` has
+        changed."""
         if not self._wanted:
             return False
         before = self.warnings
-        # Later on one of each batch will do, to see a field that comes after all.
+        # Later, one event per batch is enough to see that a field appears after all.
         for record in records[: max(1, self._limit - self._seen)]:
             fields = fields_of(record, self._schema)
             if fields is not None:

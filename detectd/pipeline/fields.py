@@ -1,4 +1,4 @@
-"""An event's own key and timestamp, from whatever its fields hold."""
+"""Extract key and timestamp from an event's fields."""
 
 from __future__ import annotations
 
@@ -25,12 +25,13 @@ END_OF_TIME = 253_402_300_800_000
 
 # A number in text, with a decimal point or comma.
 EPOCH = re.compile(r"[0-9]+(?:[.,][0-9]*)?(?:[eE][+-]?[0-9]{1,3})?")
-# As many digits have 20260101 and 20260101123000; epoch times of that length lie in 1970 and 2611.
+# Dates such as 20260101 and 20260101123000 have this many digits; epoch times of that length lie in
+# 1970 and 2611.
 COMPACT = (8, 14)
-# More digits would be no time, and may be more than Python turns into a number.
+# More digits are not a time, and may be more than Python converts to a number.
 LONGEST_EPOCH = 40
 
-# JSON gives no Decimal, other formats do.
+# JSON yields no Decimal, other formats do.
 NUMBERS = (float, int, Decimal)
 to_json = msgspec.json.Encoder(decimal_format="number").encode
 
@@ -43,7 +44,8 @@ def key_bytes(value: Any) -> bytes | None:
 
 
 def joined_key(values: Sequence[Any]) -> bytes | None:
-    """Return the key that several fields give: the JSON array of their values, unless all lack."""
+    """Return the key for several fields: the JSON array of their values, None if all are
+    missing."""
     if len(values) == 1:
         return key_bytes(values[0])
     return None if all(value is None for value in values) else to_json(values)
@@ -56,7 +58,7 @@ def category_hash(text: bytes) -> float:
 
 
 def milliseconds(value: Any) -> int | None:
-    """Milliseconds since the epoch, or None if the value is no time.
+    """Return milliseconds since the epoch, or None if the value is not a time.
 
     Accepts ISO 8601 (UTC unless a zone is named) and epoch seconds, milliseconds, microseconds or
     nanoseconds, as a number or as text, from 1970 to 9999: Kafka knows no time before, and nobody
@@ -67,13 +69,14 @@ def milliseconds(value: Any) -> int | None:
         moment = _text_milliseconds(value.strip())
     elif isinstance(value, NUMBERS) and not isinstance(value, bool):
         value = float(value) if isinstance(value, Decimal) else value
-        # Most are seconds, and a call takes longer than the rest.
+        # Most times are seconds; this avoids a call.
         moment = value * 1000.0 if 0 <= value < FIRST_MILLISECONDS else _epoch_milliseconds(value)
     return round(moment) if 0 <= moment < END_OF_TIME else None
 
 
 def before(text: str, now_ms: int) -> int | None:
-    """Milliseconds since the epoch: of a span before now, like 90s, 30m, 2h, 7d, or of an ISO time.
+    """Return milliseconds since the epoch: of a span before now, like 90s, 30m, 2h, 7d, or of an
+    ISO time.
 
     None if the text is neither.
     """
@@ -82,7 +85,7 @@ def before(text: str, now_ms: int) -> int | None:
 
 
 def _epoch_milliseconds(value: float) -> float:
-    # What is out of range may be an integer too large to calculate with.
+    # A value out of range may be an integer too large to calculate with.
     if not 0 <= value < END_OF_NANOSECONDS:
         return -1.0
     if value < FIRST_MILLISECONDS:
@@ -93,7 +96,7 @@ def _epoch_milliseconds(value: float) -> float:
 
 
 def _text_milliseconds(text: str) -> float:
-    is_date = text[4:5] == "-"  # Most are, and the pattern takes longer than the rest.
+    is_date = text[4:5] == "-"  # the common case, faster than the pattern
     if not is_date and len(text) <= LONGEST_EPOCH and EPOCH.fullmatch(text):
         return _compact_milliseconds(text)
     try:
@@ -104,7 +107,7 @@ def _text_milliseconds(text: str) -> float:
 
 
 def _compact_milliseconds(text: str) -> float:
-    """Return the time that digits mean: a date if they are one, otherwise an epoch time."""
+    """Return the time for digits: a calendar date if valid, otherwise an epoch time."""
     if len(text) in COMPACT and text.isdigit():
         try:
             return _utc_milliseconds(datetime.fromisoformat(f"{text[:8]}T{text[8:] or '00'}"))

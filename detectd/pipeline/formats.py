@@ -1,4 +1,4 @@
-"""From a record's bytes to the event's fields: JSON, CSV, or what the schema's reader reads."""
+"""Parse a record's bytes to the event's fields: JSON, CSV, or by the schema's reader."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def read_fields(record: Record, schema: Schema) -> tuple[Mapping[str, Any], byte
 
 
 def _require_shallow(text: bytes, schema: Schema) -> None:
-    """Raise RecordError if JSON is nested too deep for readers that must give up somewhere."""
+    """Raise RecordError if JSON is nested deeper than the schema allows."""
     most = schema.max_depth
     if any_deeper((text,), most):
         error = f"nested {depth(text)} deep, more than source.max_depth = {most}"
@@ -90,7 +90,7 @@ def _json_fields(value: bytes) -> dict[str, Any]:
 
 def _csv_fields(text: str, columns: tuple[str, ...], delimiter: str) -> dict[str, str]:
     try:
-        # Quoted line breaks are part of the record, so the text goes in whole, not line by line.
+        # Quoted line breaks are part of the record, so it is parsed whole, not line by line.
         rows = list(csv.reader([text], delimiter=delimiter, strict=True))
     except csv.Error as broken:
         raise RecordError(Stage.DECODE, f"not CSV: {broken}") from None
@@ -112,7 +112,7 @@ def fields_of(record: Record, schema: Schema) -> Mapping[str, Any] | None:
 
 
 def kind_of(value: object) -> str:
-    """Return what JSON calls a value of that type."""
+    """Return the JSON name of the value's type."""
     names = {
         dict: "an object",
         list: "an array",

@@ -13,7 +13,7 @@ to_json = msgspec.json.Encoder().encode
 
 
 def as_text(raw: bytes) -> tuple[str, str]:
-    """Bytes as JSON can hold them, and how."""
+    """Return bytes as text for JSON, and the name of their encoding."""
     try:
         text = raw.decode()
     except UnicodeDecodeError:
@@ -24,7 +24,7 @@ def as_text(raw: bytes) -> tuple[str, str]:
 
 
 def end(key: bytes | None, timestamp_ms: int | None, imputed: tuple[str, ...] = ()) -> bytes:
-    """Return the end of a value, behind the event or the raw record."""
+    """Return the end of a value, after the event or the raw record."""
     if key is None and timestamp_ms is None and not imputed:
         return b"}"
     start = b',"imputed":%b' % to_json(imputed) if imputed else b""
@@ -42,4 +42,4 @@ def _key_field(key: bytes) -> bytes:
     return (b',"key":' if encoding == "utf-8" else b',"key_base64":') + to_json(text)
 
 
-_known_key = lru_cache(memory_budget.CACHED_KEYS)(_key_field)  # keys come again
+_known_key = lru_cache(memory_budget.CACHED_KEYS)(_key_field)  # keys repeat

@@ -1,8 +1,8 @@
-"""The service's memory budget: what it may hold, whatever comes in. Pure.
+"""The service's memory budget: upper bounds that hold for any input. Pure.
 
-Every limit that input could exceed is here, in bytes unless its comment says otherwise, and used
-where it applies. `budget` is their sum: what the service occupies at most beside its libraries and
-its model. `make bench-hostile-memory` measures it with the worst record of each kind.
+Every limit on input is defined here, in bytes unless its comment says otherwise. `budget` is their
+sum: the most that the service occupies beside its libraries and its model. `make
+bench-hostile-memory` measures it with the worst record of each kind.
 """
 
 from __future__ import annotations
@@ -17,51 +17,51 @@ if TYPE_CHECKING:
 
 MIB = 1 << 20
 
-# What the records of a batch may occupy before it is full, however few they are: the default of
-# source.batch_bytes. The last record may exceed it.
+# The most that the records of a batch may occupy: the default of source.batch_bytes. The last
+# record may exceed it.
 BATCH_BYTES = 32 * MIB
 SLICE_BYTES = BATCH_BYTES // 2
 
-# What a record occupies beside its bytes, with its answer on the way to the sink; and a header.
-# Measured: 0.6 KB with a verdict, 0.9 KB as a dead letter; 68 bytes a header, and 8 in its output.
+# The overhead of a record with its output, and of a header. Measured: 0.6 KB with a verdict, 0.9 KB
+# as a dead letter; 68 bytes a header, and 8 in its output.
 RECORD_BYTES = 1024
 HEADER_BYTES = 128
 
-# Of each feature of each event: its value as an object, in a row, and in the matrices of a batch.
+# For each feature of each event: its value as an object, in a row, and in the matrices of a batch.
 FEATURE_BYTES = 64
 
-# A batch's bytes are there as records, as events on one line, as outputs (a third longer where they
-# are base64), and as what the sink writes at once.
+# A batch's bytes exist as records, as events on one line, as outputs (a third longer if base64),
+# and in the sink's write buffer.
 COPIES = 5
 
-# A record that is decoded in full, one at a time, occupies this many times its bytes at most: an
-# array of empty arrays, three bytes each, measured 27.
+# A fully decoded record, one at a time, occupies at most this many times its bytes: an array of
+# empty arrays, three bytes each, measured 27.
 DECODED = 32
 
-# What is kept of a line longer than source.max_record_bytes, for its dead letter.
+# How much of a line longer than source.max_record_bytes is kept for its dead letter.
 LINE_BYTES = 16 * MIB
 
-# Columns of a CSV header (a number). A longer line is no header.
+# Number of columns of a CSV header. A line with more is not a header.
 COLUMNS = 16_384
 
-# Headers of a record (a number). One with more is a dead letter with the first of them.
+# Number of headers of a record. One with more is a dead letter with the first of them.
 HEADERS = 1000
 
-# Caches of what comes again have this many entries of keys no longer than this.
+# Caches of repeated values hold this many keys, none longer than this.
 CACHED_KEY_BYTES = 256
 CACHED_KEYS = 4096
 CACHED_PARTITIONS = 65_536
 
-# What the state of a key takes as a record beside its row: the key and the names before it.
+# The overhead of a key's state as a record: the key and the names before it.
 KEY_RECORD_BYTES = 2048
 
-# Text that JSON would escape to half as much again is base64 from this length on.
+# From this length on, text that JSON escaping would make half as long again is base64.
 ESCAPED_BYTES = 4096
 
-# Outputs held back until the configuration is seen to fit the stream.
+# Outputs held until the configuration is known to fit the stream.
 HELD_BYTES = 32 * MIB
 
-# Rows that are scored at a time to explain others.
+# Rows scored per call for explanations.
 EXPLAINING_BYTES = 16 * MIB
 
 # Avro: the schemas kept, as JSON; and the items of one record (a number, with the fields of items
@@ -70,34 +70,34 @@ SCHEMA_BYTES = 8 * MIB
 AVRO_ITEMS = 262_144
 
 # The JSON of an Avro record may have this many times its bytes, or AVRO_JSON_BYTES if that is more;
-# and so its bytes are weighed AVRO_COPIES times.
+# so its bytes are weighed AVRO_COPIES times.
 AVRO_EXPANSION, AVRO_JSON_BYTES, AVRO_COPIES = 64, 65_536, 8
 
-# What a compressed file may make of one piece of it, and the window that unpacking it may need.
+# The most that one piece of a compressed file may expand to, and the largest window for it.
 PIECE_BYTES = 8 * MIB
 WINDOW_BYTES = 128 * MIB
 
-# An answer of a schema registry: a broker takes no larger schema unless it was told to.
+# A response of a schema registry; larger schemas exceed a broker's default limit.
 ANSWER_BYTES = 4 * MIB
 
-# For people: the kinds of dead letters that are told apart (a number), the length of a text in
-# them, and the names of fields (a number) that a warning may choose from.
+# For display: the number of kinds of dead letters, the length of a text in them, and the number of
+# field names in a warning.
 GROUPS = 1000
 TEXT_CHARACTERS = 500
 NAMES = 1000
 
-# The caches and tables above together, and what the allocator does not give back.
+# The caches and tables above together, plus memory that the allocator does not return.
 REST_BYTES = 96 * MIB
 
 _value, _key, _headers = map(attrgetter, ("value", "key", "headers"))
 
-# What JSON writes as six characters, and as two.
+# Characters that JSON escapes as six characters, and as two.
 _CONTROL = bytes(set(range(32)) - set(b"\b\t\n\f\r"))
 _ESCAPED = b'"\\\b\t\n\f\r'
 
 
 def weight(records: Sequence[Record], copies: int = 1) -> int:
-    """Return the bytes that the records occupy: values, keys, headers, and what each costs.
+    """Return the bytes that the records occupy: values, keys, headers and overhead.
 
     The values are weighed `copies` times.
     """
@@ -112,13 +112,13 @@ def weight(records: Sequence[Record], copies: int = 1) -> int:
 
 
 def escaped(text: bytes) -> int:
-    """Return how long UTF-8 is as text in JSON."""
+    """Return the length of UTF-8 text when escaped in JSON."""
     long, short = (len(text) - len(text.translate(None, each)) for each in (_CONTROL, _ESCAPED))
     return len(text) + 5 * long + short
 
 
 class _Widths:
-    """What the names of columns add to each row as JSON. Rows share their columns."""
+    """The bytes that column names add to each row as JSON. Rows share their columns."""
 
     def __init__(self) -> None:
         self._last: tuple[Sequence[str] | None, int] = (None, 0)
@@ -135,17 +135,17 @@ _width = _Widths()
 
 
 def _extra_of_row(record: Record) -> int:
-    """Return what a row of CSV takes as JSON, beyond its own bytes."""
+    """Return the bytes that a CSV row takes as JSON, beyond its own."""
     return escaped(record.value or b"") - len(record.value or b"") + _width(record.columns)
 
 
 def slice_bytes(batch_bytes: int) -> int:
-    """Return what one read may give, and how much makes a batch complete: together no more."""
+    """Return the size of one read; together with a complete batch it stays within the limit."""
     return batch_bytes // 2
 
 
 def most_records(room: int, columns: Sequence[str] | None = None) -> int:
-    """Return how many records may be asked for while `room` bytes are left: at least one."""
+    """Return how many records to request while `room` bytes are left: at least one."""
     return max(1, room // (RECORD_BYTES + _width(columns)))
 
 
@@ -160,17 +160,16 @@ def longest_line(max_record_bytes: int) -> int:
 
 
 def row_bytes(columns: int) -> int:
-    """Return what a row that may train takes in the window, or in quarantine."""
+    """Return the bytes of a training row in the window or in quarantine."""
     return 8 * columns + 9
 
 
 def budget(
     batch_bytes: int = BATCH_BYTES, max_record_bytes: int = MIB, fetch_bytes: int = 0
 ) -> int:
-    """Return what the service occupies at most beside its libraries and its model.
+    """Return the most bytes that the service occupies beside its libraries and its model.
 
-    `fetch_bytes` are those of Kafka's records in flight. The last record of a batch may come on
-    top of it.
+    `fetch_bytes` are Kafka's records in flight. The last record of a batch may add to it.
     """
     batch = COPIES * (batch_bytes + longest_line(max_record_bytes))
     held = HELD_BYTES + batch_bytes

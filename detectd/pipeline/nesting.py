@@ -1,7 +1,7 @@
-"""How deep JSON is nested, found without decoding it. Pure.
+"""Measure how deep JSON is nested, without decoding it. Pure.
 
-Whether enough brackets open costs a glance. Only if so, a compiled scan leaves out texts and counts
-what is open, in a time that grows with the number of bytes, whatever they are.
+Counting the opening brackets is cheap. Only if there are enough, a compiled scan skips strings and
+counts the open levels, in linear time for any bytes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-# As integers: Python counts a byte faster so than as bytes of length one.
+# As integers: Python counts an integer in bytes faster than bytes of length one.
 BRACE, BRACKET, CLOSING_BRACE, CLOSING_BRACKET, QUOTE, BACKSLASH = b'{[}]"\\'
 
 
@@ -28,19 +28,20 @@ def any_deeper(values: Iterable[bytes], most: int) -> bool:
 
 
 def _opens(text: bytes) -> int:
-    """Return how many brackets open. To find that a byte is not there takes a tenth of counting."""
+    """Return the number of opening brackets. Finding that a byte is absent takes a tenth of
+    counting."""
     braces = text.count(BRACE) if text.find(BRACE, 1) > 0 else 1
     return braces + text.count(BRACKET) if BRACKET in text else braces
 
 
 def depth(text: bytes) -> int:
-    """Return how many objects and arrays are open at most at one place of JSON text."""
+    """Return the maximum number of nested objects and arrays in JSON text."""
     return int(_scan()(np.frombuffer(text, dtype=np.uint8)))
 
 
 @cache
 def _scan() -> Callable[[Any], Any]:
-    from detectd.jit import compiled  # Loads the compiler, which few streams need here.
+    from detectd.jit import compiled  # loads the compiler, which few streams need
 
     scan: Callable[[Any], Any] = compiled(_deepest)
     return scan

@@ -1,8 +1,8 @@
-"""From any scores to answers, those that are no finite numbers among them. Pure.
+"""Judge any scores, including those that are not finite. Pure.
 
-A row of finite features on which a detector runs out of doubles is farther outside than any row
-that it can score. Its score counts as infinite: an anomaly above all calibration scores, whatever
-the zone. Were it a dead letter, an attacker would have a way past every verdict.
+A row of finite features whose score overflows a double is farther outside than any row that the
+detector can score. Its score counts as infinite: an anomaly above all calibration scores, whatever
+the zone. As a dead letter it would let an attacker bypass every verdict.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def judge_scores(scores: Floats, rejector: Rejector) -> tuple[Floats, Verdicts]:
-    """Return the scores (k,), infinite where they are not finite, and the answers to them."""
+    """Return the scores (k,), infinite if they are not finite, and the verdicts on them."""
     finite = np.isfinite(scores)
     if finite.all():
         return scores, rejector.judge(scores)
@@ -37,7 +37,7 @@ def judge_scores(scores: Floats, rejector: Rejector) -> tuple[Floats, Verdicts]:
 
 
 def joined(parts: Sequence[Verdicts], rejector: Rejector) -> Verdicts:
-    """Return the answers of several batches of one rejector as those of one batch."""
+    """Return the verdicts on several batches of one rejector as those on one batch."""
     nothing = rejector.judge(np.empty(0))
     parts = [nothing, *parts]
     return Verdicts(

@@ -1,8 +1,8 @@
-"""Outputs for those who shall learn the verdict and not how near it was to another.
+"""Outputs with reduced detail: the verdict, but not how close it was to another.
 
-Who sends events and reads scores can try out what is still called normal. So with little detail an
-output keeps its verdict, reason, model, id and event, an alarm what moved, and a dead letter all of
-it: it was never judged.
+A sender of events who can read scores can probe what is still called normal. With little detail, an
+output keeps only its verdict, reason, model, id and event; an alarm keeps what moved; a dead
+letter, which was never judged, keeps everything.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ Detail = Literal["full", "verdict"]
 
 HEADERS = {f"detectd-{name}" for name in ("score", "rank", "p-value", "confidence", "explanation")}
 
-# An envelope's figures are numbers and nulls between these fields, see `encode.Envelope`.
+# The figures of an envelope are the numbers and nulls between these fields, see `encode.Envelope`.
 FIRST, BEHIND = b',"score":', b',"model":'
 
-# What is kept of an alarm, see `alerts.alert`.
+# The fields of an alarm that are kept, see `alerts.alert`.
 OF_ALARMS = ("alert", "model", "number", "event", "after", "moved")
 
 
 def shown(outgoing: list[Outgoing], detail: Detail, *, original: bool) -> list[Outgoing]:
-    """Return the outputs in that detail; with `original` their values are the events' own."""
+    """Return the outputs with that detail; with `original` their values are the original events."""
     if detail == "full":
         return outgoing
     return [_verdict_only(out, original=original) for out in outgoing]
@@ -53,6 +53,6 @@ def _without_figures(envelope: bytes) -> bytes:
 
 def _of_alarm(value: bytes) -> bytes:
     told = msgspec.json.decode(value)
-    if "kind" in told:  # A silence: no figure of a model is in it.
+    if "kind" in told:  # A silence has no figures of a model.
         return value
     return msgspec.json.encode({name: told[name] for name in OF_ALARMS if name in told})

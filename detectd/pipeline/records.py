@@ -1,9 +1,9 @@
 """The vocabulary: what flows through the service, from a source to a sink.
 
-Nothing here does anything. A source gives `Record`s, the pipeline turns each into exactly one
-`Outgoing`, and a sink writes those together with the `Position` that the source goes on from.
-What there is one of for every event is a msgspec struct: made in a tenth of a dataclass's time,
-and nothing that the garbage collector need look at, as none of it can be part of a cycle.
+These are plain data types. A source yields `Record`s, the pipeline turns each into exactly one
+`Outgoing`, and a sink writes those together with the `Position` from which the source resumes.
+Types with one instance per event are msgspec structs: ten times as fast to create as a dataclass,
+and not tracked by the garbage collector, since they cannot be part of a cycle.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import msgspec
 
 
 class Topic(StrEnum):
-    """Where outputs go. Each record ends on one of `OUTCOMES`; the first three are verdicts."""
+    """The output topics. Each record ends on one of `OUTCOMES`; the first three are verdicts."""
 
     NORMAL = "normal"
     ANOMALY = "anomaly"
@@ -24,16 +24,16 @@ class Topic(StrEnum):
     DEAD_LETTER = "dead_letter"
     ALERTS = "alerts"
 
-    __hash__ = str.__hash__  # An Enum's own is a call in Python for each look-up.
+    __hash__ = str.__hash__  # Enum's own hash is a Python call per look-up.
 
 
 OUTCOMES = (Topic.NORMAL, Topic.ANOMALY, Topic.ABSTAIN, Topic.DEAD_LETTER)
 
 
 class Reason(StrEnum):
-    """Why the service abstained from a verdict, or gave one without a rank of its own.
+    """Why the service abstained, or gave a verdict without a rank of its own.
 
-    An anomaly whose score is no finite number is farther outside than the detector can reckon.
+    An anomaly whose score is not finite is farther outside than the detector can compute.
     """
 
     UNSTABLE = "unstable"
@@ -43,7 +43,7 @@ class Reason(StrEnum):
 
 
 class Stage(StrEnum):
-    """Where a record failed to become a feature vector, a verdict or an output.
+    """The stage at which a record failed to become a feature vector, a verdict or an output.
 
     An output of stage `deliver` was refused by its topic.
     """
@@ -55,12 +55,13 @@ class Stage(StrEnum):
     DELIVER = "deliver"
 
 
-# Text that stands for a value that is not there, in any case of letters.
+# Texts that stand for a missing value, compared case-insensitively.
 MISSING_VALUES = ("", "NaN", "null", "NA", "-", "\\N")
 
 
 class Dialect(msgspec.Struct, frozen=True, gc=False):
-    """How CSV is written. `decimal_marks` are those that numbers may have, one at a time."""
+    """The format of CSV. `decimal_marks` are the decimal separators that numbers may have, one at a
+    time."""
 
     delimiter: str = ","
     decimal_marks: str = "."
@@ -68,12 +69,11 @@ class Dialect(msgspec.Struct, frozen=True, gc=False):
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
-    """Bytes as the source gave them.
+    """A record's bytes as read from the source.
 
     `id` is the source position, unique in the stream: topic/partition/offset, or file:line.
-    `columns` is the header under which a CSV row stands, and `dialect` how it is written; no
-    columns means that the value is JSON. `dropped` counts the bytes that the source left out
-    because the record had no bearable size.
+    `columns` is the header of a CSV row, and `dialect` its format; without columns the value is
+    JSON. `dropped` counts the bytes that the source left out because the record was too large.
     """
 
     id: str
@@ -105,7 +105,7 @@ class RecordError(Exception):
 
 
 class Outgoing(msgspec.Struct, frozen=True, gc=False):
-    """One output record: where it goes, and what a sink needs to write it."""
+    """One output record: its topic, and everything that a sink needs to write it."""
 
     topic: Topic
     value: bytes
@@ -116,7 +116,7 @@ class Outgoing(msgspec.Struct, frozen=True, gc=False):
 
 
 class KeyRecord(msgspec.Struct, frozen=True, gc=False):
-    """A record of what is remembered of a partition's keys; without a value, that it is gone."""
+    """The stored state of a partition's keys as a record; one without a value deletes."""
 
     partition: int
     key: bytes
@@ -126,11 +126,11 @@ class KeyRecord(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far the stream has been answered, and what must be remembered with that.
+    """How far the stream has been processed, and the state to resume with.
 
-    Both parts are JSON objects. `source` is written and read by the source alone, `state` by the
-    service alone; a sink stores them in the same commit as the outputs, and looks into neither,
-    except that the Kafka sink recognises the offsets of a Kafka source.
+    Both parts are JSON objects. Only the source reads and writes `source`, only the service
+    `state`; a sink stores them in the same commit as the outputs and treats them as opaque, except
+    that the Kafka sink recognises the offsets of a Kafka source.
     """
 
     source: dict[str, Any]

@@ -1,4 +1,4 @@
-"""What of an event becomes the feature vector."""
+"""Which parts of an event become the feature vector."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """What of an event becomes the feature vector, and which fields give key and timestamp.
+    """Which parts of an event become the feature vector, its key and its timestamp.
 
-    A feature is the name of a field, or a path into nested objects and arrays: `disk.0.busy`.
-    Missing is a feature that is absent or null, or whose text is one of `missing_values` (compared
-    without the case of letters and without white space around it). With `missing="median"` it
-    becomes NaN, to be imputed by whoever knows the training data, unless more than `max_missing`
-    features are, or all of them. `read` is for values that are not JSON: it gives an event's fields
-    and the same as one line of JSON, or raises Defect.
+    A feature is the name of a field, or a path into nested objects and arrays: `disk.0.busy`. A
+    feature is missing if it is absent or null, or if its text is one of `missing_values` (compared
+    case-insensitively and without surrounding white space). With `missing="median"` it becomes NaN,
+    to be imputed by the model, unless more than `max_missing` features are missing, or all of them.
+    `read` is for values that are not JSON: it returns an event's fields and the same as one line of
+    JSON, or raises Defect.
 
-    A feature may be a function as well, with columns of its own: of the event's time, or of what
-    came before with the same key. `columns` are those of the feature vector, `labels` the feature
-    behind each. What is read of an event are `fields`, numbers, and `categories`, as hashes of
-    their text; `sources` are all features with the field of each. Those that are `timed` are
-    missing from an event without a time. If a feature `remembers`, feature vectors take a
-    `FeatureState`. A `key` of several fields is the JSON array of their values.
+    A feature may also be a function with columns of its own: of the event's time, or of earlier
+    events with the same key. `columns` are those of the feature vector, `labels` the feature behind
+    each. The fields read from an event are `fields`, numbers, and `categories`, as hashes of their
+    text; `sources` are all features with the field of each. Features in `timed` are missing from an
+    event without a time. If a feature `remembers`, feature vectors need a `FeatureState`. A `key`
+    of several fields is the JSON array of their values.
     """
 
     features: tuple[features.Declared, ...]
@@ -67,12 +67,12 @@ class Schema:
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """The fields whose values a decoded event has, in this order."""
+        """Return the fields whose values a decoded event has, in this order."""
         return (*self.fields, *self.categories)
 
     @property
     def imputable(self) -> int:
-        """How many features may be missing from an event that still gets a row."""
+        """Return how many features may be missing from an event that still gets a row."""
         if self.missing == "dead_letter":
             return 0
         most = len(self.features) - 1

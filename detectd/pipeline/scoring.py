@@ -1,8 +1,9 @@
-"""Records in, outgoing out: one pure function, and the law it keeps.
+"""Turn records into outputs: one pure function, and its guarantee.
 
-The law: every record in yields exactly one record out, in order. A record becomes a verdict on
-one of three topics, or a dead letter with the reason; nothing is dropped, doubled or reordered.
-Where a batch fails as nobody foresaw, its records are tried one by one, and the law still holds.
+The guarantee: every record in yields exactly one record out, in order. A record becomes a verdict
+on one of three topics, or a dead letter with the reason; nothing is dropped, duplicated or
+reordered. If a batch fails unexpectedly, its records are tried one by one, and the guarantee still
+holds.
 
     decode   bytes -> events and what is read of them, or dead letters
     vectors  what is read, and the past of its key -> feature vectors
@@ -52,9 +53,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ModelScorer:
-    """What turns a feature vector into a verdict. `medians` (d,) stand in for missing features.
+    """A model as a scorer of feature vectors. `medians` (d,) are imputed for missing features.
 
-    With `explains`, anomalies and abstentions say which features drove their score.
+    With `explains`, outputs of anomalies and abstentions name the features that drove their score.
     """
 
     version: str
@@ -65,17 +66,18 @@ class ModelScorer:
 
     @cached_property
     def answers(self) -> Answers:
-        """What it answers at each rank."""
+        """Return the outputs' constant parts, by rank."""
         return Answers(self.rejector, self.version)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScoredBatch:
-    """The outputs of a batch, one a record, in order, and what there is to learn from it.
+    """The outputs of a batch, one per record, in order, with the data for retraining and
+    monitoring.
 
-    `rows` (k, d) are those of the events that have a score, as they came: NaN if a feature is
-    missing. `scores` (k,) are theirs, infinite if the detector's is no finite number, and `found`
-    the answers. `unscored` events got an abstention that no model has decided.
+    `rows` (k, d) are those of the scored events, as they came: NaN if a feature is missing.
+    `scores` (k,) are theirs, infinite if the detector's score is not finite, and `found` the
+    verdicts. `unscored` events got an abstention that no model decided.
     """
 
     outgoing: list[Outgoing]
@@ -86,7 +88,7 @@ class ScoredBatch:
 
 
 class Unjudged(NamedTuple):
-    """The outputs of a batch without a model, one a record, and the rows (k, d) for training.
+    """The outputs of a batch without a model, one per record, and the rows (k, d) for training.
 
     `events` are those behind the rows, and `records` theirs.
     """
@@ -100,7 +102,7 @@ class Unjudged(NamedTuple):
 def judge_records(
     records: Sequence[Record], schema: Schema, judge: ModelScorer, *, original: bool = False
 ) -> ScoredBatch:
-    """Judge records of features without a memory; see `judge_vectors`."""
+    """Judge records whose features have no memory; see `judge_vectors`."""
     return judge_vectors(records, vectors(records, schema), schema, judge, original=original)
 
 
@@ -112,10 +114,10 @@ def judge_vectors(
     *,
     original: bool = False,
 ) -> ScoredBatch:
-    """Return a verdict, an abstention or a dead letter for each record; `batch` are theirs.
+    """Return a verdict, an abstention or a dead letter for each record; `batch` has their vectors.
 
-    With `original` the value stays what it was, and the verdict is in the headers alone. Raises
-    DetectdError if it is the model that fails, whatever the record.
+    With `original` the value is unchanged, and the verdict is in the headers alone. Raise
+    DetectdError if the model itself fails, whatever the record.
     """
     try:
         judged = _judge_together(records, batch, schema, judge, original=original)
@@ -161,7 +163,7 @@ def _judge_one_by_one(
     *,
     original: bool,
 ) -> ScoredBatch:
-    """Do the same if one row at least has met a defect: its record is a dead letter."""
+    """Do the same when at least one row fails: its record becomes a dead letter."""
     outgoing: list[Outgoing] = []
     sound: list[ScoredBatch] = []
     failed: Unforeseen | None = None
@@ -220,7 +222,7 @@ def _explain(
 def judge_rows(
     rows: NDArray[np.float64], judge: ModelScorer
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_], Verdicts]:
-    """The scores (k,) of rows (k, d), which of them are finite, and the answers to those."""
+    """Return the scores (k,) of rows (k, d), which of them are finite, and the verdicts."""
     scores = _scores(np.where(np.isnan(rows), judge.medians, rows), judge)
     finite = np.isfinite(scores)
     return scores, finite, judge.rejector.judge(scores[finite])
@@ -258,7 +260,7 @@ def collect_vectors(
 def within_limits(
     records: Sequence[Record], outgoing: Sequence[Outgoing], limits: Mapping[Topic, int]
 ) -> list[Outgoing]:
-    """The outputs, those larger than `limits` (bytes) replaced by dead letters that say so."""
+    """Return the outputs; replace those larger than `limits` (bytes) by dead letters."""
     return (
         [
             out if size(out) <= limits.get(out.topic, math.inf) else too_large(record, out, limits)
@@ -289,7 +291,7 @@ def _in_order(
     original: bool,
     verdict: Topic = Topic.ABSTAIN,
 ) -> list[Outgoing]:
-    """Return the outputs of the rows, with those of the other records where these were."""
+    """Return the outputs of the rows and of the other records, in the order of the records."""
     if not batch.whole:
         answered: list[Outgoing | None] = [None] * len(records)
         for place, out in zip(batch.places, living, strict=True):

@@ -1,4 +1,4 @@
-r"""JSON text with half a surrogate pair, such as "\ud83d", which is valid JSON and no text.
+r"""JSON text with a lone surrogate, such as "\ud83d", which is valid JSON but not valid text.
 
 `json.dumps` of Python and `JSON.stringify` of older JavaScript engines write it for file names
 that are not UTF-8 and for text cut within a character. Decoders of UTF-8 refuse it.
@@ -25,7 +25,7 @@ _ESCAPE = re.compile(
 
 
 def spelled_out(value: bytes) -> bytes:
-    r"""Return the same JSON, but that each half of a pair is the six characters of its escape.
+    r"""Return the same JSON with each lone surrogate replaced by the six characters of its escape.
 
     So `\ud83d` becomes `\\ud83d`, and different texts stay different. Whole pairs stay as they are.
     """
@@ -33,8 +33,8 @@ def spelled_out(value: bytes) -> bytes:
 
 
 def decode_json(value: bytes, decode: Callable[[bytes], T] = msgspec.json.decode) -> T:
-    """Return what `decode`, one of msgspec's, makes of JSON text; half a pair is its escape,
-    spelled out.
+    """Return JSON text decoded by `decode`, one of msgspec's; lone surrogates become the text of
+    their escape.
 
     Raises as `decode`.
     """

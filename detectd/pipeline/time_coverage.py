@@ -1,4 +1,4 @@
-"""What span of time training rows cover, and what they cannot show of it. Pure."""
+"""The span of time that training rows cover, and the cycles they are too short to show. Pure."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ WEEK_MS = 7 * DAY_MS
 # 1 January 1970 was a Thursday; weeks begin on Monday.
 EPOCH_WEEKDAY, SATURDAY = 3, 5
 
-# Of the times, this share at each end does not count, one time at least; nor does any that is
-# farther from the median than this many spans.
+# This share of the times at each end does not count, at least one time; nor does a time farther
+# from the median than this many spans.
 TRIMMED = 0.01
 FAR_SPANS = 2
 
@@ -33,19 +33,20 @@ class TimeCovered(NamedTuple):
 
     @property
     def hours(self) -> float:
-        """The hours between the two."""
+        """Return the duration in hours."""
         return (self.last_ms - self.first_ms) / HOUR_MS
 
     @property
     def weekend(self) -> bool:
-        """Whether a part of a Saturday or a Sunday (UTC) is covered."""
+        """Return whether a part of a Saturday or a Sunday (UTC) is covered."""
         first, last = self.first_ms // DAY_MS, self.last_ms // DAY_MS
         days = range(first, min(last, first + 6) + 1)
         return any((day + EPOCH_WEEKDAY) % 7 >= SATURDAY for day in days)
 
     @property
     def warning(self) -> str | None:
-        """What cycle the rows cannot show, or None if they cover a week."""
+        """Return a warning on the cycle that the rows are too short to show; None if they cover a
+        week."""
         span = self.last_ms - self.first_ms
         if span < DAY_MS:
             return (
@@ -62,7 +63,7 @@ class TimeCovered(NamedTuple):
 
 
 def widened(covered: TimeCovered | None, times_ms: Iterable[int | None]) -> TimeCovered | None:
-    """Return what is covered with more times; None while no event has one."""
+    """Return the coverage extended by more times; None while no event has one."""
     known = [each for each in times_ms if each is not None]
     known += covered or ()
     return TimeCovered(min(known), max(known)) if known else None
@@ -90,5 +91,5 @@ def portion(covered_ms: float, span_ms: float) -> str:
     """Say how much of a span is covered: "2.3 of 7 days"."""
     units = (("days", DAY_MS), ("hours", HOUR_MS), ("minutes", MINUTE_MS))
     name, unit = next((each for each in units if span_ms >= 2 * each[1]), units[-1])
-    # Rounded down: what is not covered must not seem to be.
+    # Rounded down, so as not to overstate the coverage.
     return f"{math.floor(10 * covered_ms / unit) / 10:g} of {round(span_ms / unit, 1):g} {name}"

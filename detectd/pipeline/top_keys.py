@@ -23,7 +23,7 @@ Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class TopKey(msgspec.Struct, frozen=True):
-    """A key, how often it occurred at most, and by how much that may be too high."""
+    """A key, the upper bound of its count, and the most by which that may be too high."""
 
     key: str
     count: Count
@@ -37,7 +37,7 @@ class TopKeys:
         self._capacity = capacity
         self._counts: dict[str, int] = {}
         self._errors: dict[str, int] = {}
-        # (count, key), with entries of before that no longer hold.
+        # (count, key), including stale entries.
         self._smallest: list[tuple[int, str]] = []
 
     def add(self, key: str, times: int = 1) -> str | None:
@@ -55,7 +55,7 @@ class TopKeys:
         return [TopKey(key, self._counts[key], self._errors.get(key, 0)) for key in ranked]
 
     def resume(self, past: Iterable[TopKey]) -> None:
-        """Go on from what `top` returned, and from nothing else."""
+        """Resume from what `top` returned, and from nothing else."""
         self._counts, self._errors, self._smallest = {}, {}, []
         for known in [*past][: self._capacity]:
             self._errors[known.key] = known.error

@@ -1,8 +1,8 @@
-"""What is written in the place of an output that its topic refuses.
+"""Replacements for outputs that their topic refuses.
 
-A verdict becomes a dead letter of stage `deliver`. A dead letter, or an alert, that is refused as
-well is tried without what a topic may object to: first without its timestamp, then with its own
-headers alone and a key, and at last without the bytes of its record.
+A verdict becomes a dead letter of stage `deliver`. A dead letter or alert that is refused, too, is
+retried in reduced forms: first without its timestamp, then with only detectd's headers and a key,
+and finally without the bytes of its record.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ def undelivered(
     reasons: Mapping[int, str],
     limits: Mapping[Topic, int],
 ) -> list[Outgoing]:
-    """Return the outputs of a commit with others for those in `reasons`, by their places.
+    """Return the outputs of a commit, with replacements for those in `reasons`, by index.
 
-    Behind the outputs of `records` stand alerts, and before them dead letters of earlier records.
-    Raises ConfigError for one that is refused in its barest form.
+    Alerts follow the outputs of `records`, and dead letters of earlier records precede them. Raise
+    ConfigError for one that is refused in its most reduced form.
     """
     replaced = list(outgoing)
     alerts = sum(out.topic is Topic.ALERTS for out in outgoing)
@@ -65,7 +65,7 @@ def _letter(record: Record, reason: str, limits: Mapping[Topic, int]) -> Outgoin
 
 
 def next_form(out: Outgoing) -> Outgoing | None:
-    """Return the dead letter or alert with less that a topic may object to; None if it is bare."""
+    """Return the dead letter or alert in the next reduced form; None if there is none."""
     return next((form for form in _forms(out) if form != out), None)
 
 

@@ -1,8 +1,9 @@
-"""Unforeseen errors while a record is answered: its dead letter, and not the stream's end. Pure.
+"""Unexpected errors while a record is processed become its dead letter and do not stop the stream.
+Pure.
 
-An exception that has no words of its own is a defect of detectd or of a library, met by the bytes
-of one record. Lack of memory and faults of the host are not that record's, nor is what has a
-message for the operator.
+An exception without a message for the operator is a bug in detectd or in a library, triggered by
+the bytes of one record. Lack of memory and host failures are not the record's fault, nor are errors
+with a message for the operator.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ if TYPE_CHECKING:
 NOT_THE_RECORDS = (MemoryError, OSError, DetectdError)
 
 LONGEST = 200
-# A replay gives the same bytes, and no two processes have the same addresses.
+# Addresses differ between processes, and a replay must give the same bytes.
 ADDRESS = re.compile(r"0x[0-9a-fA-F]{4,}")
 
 
 class Unforeseen(Exception):  # noqa: N818 - what happened, not what is wrong
-    """An exception of a stage in which a batch was; one of its records, or all, are to blame."""
+    """An unexpected exception of a stage, caused by one or more records of its batch."""
 
     def __init__(self, stage: Stage, cause: Exception) -> None:
         super().__init__(in_words(cause))
@@ -35,7 +36,7 @@ class Unforeseen(Exception):  # noqa: N818 - what happened, not what is wrong
 
 
 class During:
-    """A context that turns an unforeseen error into `Unforeseen` of a stage."""
+    """A context manager that turns an unexpected error into `Unforeseen` of a stage."""
 
     __slots__ = ("_stage",)
 

@@ -1,6 +1,6 @@
-"""From records to feature vectors: what is read of an event, and what follows from its key's past.
+"""Turn records into feature vectors: the fields of an event, and features of its key's past.
 
-Every record ends as one row of the matrix, as an event that gets no score, or as a dead letter;
+Every record becomes one row of the matrix, an event without a score, or a dead letter;
 `Vectors.places`, `Vectors.unscored` and `Vectors.dead` together name each record once.
 """
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Unscored(NamedTuple):
-    """An event that no model may judge, and why."""
+    """An event that no model may judge, and the reason."""
 
     event: Event
     reason: Reason
@@ -35,10 +35,10 @@ class Unscored(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Vectors:
-    """The matrix (k, d), the k events behind its rows, and what became of the other records.
+    """The matrix (k, d), the k events behind its rows, and the other records.
 
-    `places[i]` is the place in the batch of the record behind row i; `unscored` and `dead` map the
-    other places to an event without a score, or to the stage and the error.
+    `places[i]` is the index in the batch of the record behind row i; `unscored` and `dead` map the
+    other indices to an event without a score, or to stage and error.
     """
 
     rows: NDArray[np.float64]
@@ -49,25 +49,25 @@ class Vectors:
 
     @property
     def whole(self) -> bool:
-        """Whether every record has become a row."""
+        """Return whether every record has become a row."""
         return not self.unscored and not self.dead
 
     def records_of(self, records: Sequence[Record]) -> Sequence[Record]:
-        """Return those of the batch's records that are behind the rows."""
+        """Return the batch's records that are behind the rows."""
         return records if self.whole else [records[place] for place in self.places]
 
     def only(self, row: int) -> Vectors:
-        """Return one row, as that of a batch of its record alone."""
+        """Return one row, as a batch of its record alone."""
         return Vectors(self.rows[row : row + 1], [self.events[row]], [0], {}, {})
 
 
 def vectors(
     records: Sequence[Record], schema: Schema, state: FeatureState | None = None
 ) -> Vectors:
-    """Return the feature vectors of a batch: finite, but for features to be imputed.
+    """Return the feature vectors of a batch: finite, except for features to be imputed.
 
-    `state` is what features with a memory remember, None if there are none. The events of the batch
-    join it, whatever becomes of them afterwards.
+    `state` is the state of features with a memory, None if there are none. The batch's events
+    update it, whatever their outcome.
     """
     decoded = _decoded(records, schema)
     if state is None:
@@ -90,7 +90,7 @@ def vectors(
 
 
 def without_their_past(records: Sequence[Record], schema: Schema) -> Vectors:
-    """Return the vectors of records out of order: no event gets a score if features remember."""
+    """Return the vectors of records out of order: if features remember, no event gets a score."""
     if not schema.remembers:
         return vectors(records, schema)
     decoded = _decoded(records, schema)
@@ -100,7 +100,7 @@ def without_their_past(records: Sequence[Record], schema: Schema) -> Vectors:
 
 
 def _decoded(records: Sequence[Record], schema: Schema) -> Decoded:
-    """Decode a batch. If that fails as nobody foresaw, only the record to blame is lost."""
+    """Decode a batch. If that fails unexpectedly, only the failing records become dead letters."""
     try:
         with During(Stage.DECODE):
             return decode(records, schema)
@@ -126,14 +126,14 @@ def _width(schema: Schema) -> int:
 
 
 def partition_of(record: Record) -> str:
-    """Return the name of the record's partition; a source without partitions is one."""
+    """Return the name of the record's partition; a source without partitions counts as one."""
     return "" if record.partition is None else record.id.rpartition("/")[0]
 
 
 def _without_a_score(
     decoded: Decoded, refused: NDArray[np.bool_], others: NDArray[np.bool_], *, dies: bool
 ) -> tuple[dict[int, Unscored], dict[int, RecordError]]:
-    """Return the events that are too late, or whose key is too young, by place in the batch."""
+    """Return the events that are too late, or whose key is too young, by index in the batch."""
     unscored: dict[int, Unscored] = {}
     late: dict[int, RecordError] = {}
     for i in np.flatnonzero(others).tolist():

@@ -94,7 +94,7 @@ class DriftState:
 
     @property
     def evidence(self) -> float:
-        """What is held against the average run length."""
+        """Return what is held against the average run length."""
         return float(self.R.mean())
 
     def as_dict(self) -> dict[str, Any]:

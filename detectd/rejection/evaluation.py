@@ -46,7 +46,7 @@ class Tally:
 
     @property
     def anomalies(self) -> int:
-        """Those that are anomalies in truth."""
+        """Return those that are anomalies in truth."""
         true_positives = self.anomaly - self.false_positives
         return true_positives + self.false_negatives + self.abstained_anomalies
 
@@ -99,7 +99,8 @@ class RiskCoverage:
 
     @property
     def augrc(self) -> float:
-        """The area under the generalized risk; linear between events that are equally doubtful."""
+        """Return the area under the generalized risk; linear between events that are equally
+        doubtful."""
         return float(np.trapezoid(self.generalized_risk, self.coverage))
 
 

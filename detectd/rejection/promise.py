@@ -58,8 +58,8 @@ class Terms:
 
     @property
     def lawful(self) -> bool:
-        """Whether calibration scores and those of the stream are exchangeable, so that there is an
-        exact law."""
+        """Return whether calibration scores and those of the stream are exchangeable, so that
+        there is an exact law."""
         return self.calibration == "holdout"
 
 
@@ -80,29 +80,30 @@ class Promise:
 
     @property
     def expected_rejection_rate(self) -> float:
-        """The share of ranks in the zone: with a law, the expected abstention rate."""
+        """Return the share of ranks in the zone: with a law, the expected abstention rate."""
         zone = self.rejector.zone
         return zone.width / (zone.n + 1)
 
     @property
     def expected_anomaly_rate(self) -> float:
-        """The share of ranks above the zone: with a law, the expected share of anomalies."""
+        """Return the share of ranks above the zone: with a law, the expected share of anomalies."""
         zone = self.rejector.zone
         return (zone.n - zone.rank_high) / (zone.n + 1)
 
     @property
     def reach(self) -> float:
-        """The share of the expected anomalies that the zone leaves to be called anomaly."""
+        """Return the share of the expected anomalies that the zone leaves to be called anomaly."""
         return reach(self.rejector.zone, self.terms.contamination)
 
     @property
     def rate_bounded(self) -> bool:
-        """Whether the upper bound on the abstention rate is one."""
+        """Return whether the upper bound on the abstention rate is one."""
         return self.exact is not None and not self.tied
 
     @property
     def cost_bounded(self) -> bool:
-        """Whether the upper bound on the cost is one: not if the contamination is an estimate."""
+        """Return whether the upper bound on the cost is one: not if the contamination is an
+        estimate."""
         return self.rate_bounded and not self.terms.plausible
 
     def kept(self, events: int, abstained: int) -> bool | None:

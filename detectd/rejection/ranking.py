@@ -48,7 +48,7 @@ class Ranking:
 
     @property
     def depth(self) -> float:
-        """The steps that finding one of the scores takes in the mean."""
+        """Return the steps that finding one of the scores takes in the mean."""
         sizes = np.diff(self.starts)
         return float(sizes @ np.log2(1.0 + sizes)) / len(self.scores)
 

@@ -54,17 +54,17 @@ class Zone:
 
     @property
     def empty(self) -> bool:
-        """Whether no rank is rejected."""
+        """Return whether no rank is rejected."""
         return self.width == 0
 
     @property
     def anomaly_reachable(self) -> bool:
-        """Whether any score at all can be called an anomaly."""
+        """Return whether any score at all can be called an anomaly."""
         return self.rank_high < self.n
 
     @property
     def normal_reachable(self) -> bool:
-        """Whether any score at all can be called normal."""
+        """Return whether any score at all can be called normal."""
         return self.rank_low > 0
 
 
@@ -96,7 +96,7 @@ class Verdicts:
 
     @property
     def p_value(self) -> npt.NDArray[np.float64]:
-        """The conformal p-value, (1 + #{calibration ≥ score}) / (n+1), in (0, 1]."""
+        """Return the conformal p-value, (1 + #{calibration ≥ score}) / (n+1), in (0, 1]."""
         return np.asarray(_p_value(self.below, self.stability.n))
 
     @property
@@ -111,7 +111,7 @@ class Verdicts:
 
     @property
     def confidence(self) -> npt.NDArray[np.float64]:
-        """The larger of the two probabilities, in [0.5, 1]."""
+        """Return the larger of the two probabilities, in [0.5, 1]."""
         return np.asarray(_confidence(self.log_p_anomaly, self.log_p_normal))
 
 
@@ -145,7 +145,7 @@ class Rejector:
 
     @property
     def plug_in_rejection_rate(self) -> float:
-        """The share of the calibration scores that would be rejected, ties and all."""
+        """Return the share of the calibration scores that would be rejected, ties and all."""
         inside = (self.scores >= self.score_low) & (self.scores <= self.score_high)
         return int(np.count_nonzero(inside)) / self.zone.n
 

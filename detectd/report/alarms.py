@@ -1,4 +1,4 @@
-"""What was raised against the promise, as far as the store tells."""
+"""The alarms in the store, for the report."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from xml.etree.ElementTree import Element
 
-# The latest; more of them are a stream to look at, not a list.
+# The most alarms that are listed, the latest ones.
 SHOWN = 20
 
 WHY_MANY = (
@@ -25,7 +25,7 @@ WHY_MANY = (
 
 
 class Shares(NamedTuple):
-    """Of events, by verdict: a list in JSON."""
+    """Shares of events, by verdict: a list in JSON."""
 
     normal: float
     abstain: float
@@ -41,7 +41,7 @@ class NamedShares(msgspec.Struct, frozen=True):
 
 
 class AlarmRecord(msgspec.Struct, frozen=True):
-    """An alarm as JSON keeps it, and the Unix time; see `detectd.rejection.drift.Alarm`."""
+    """An alarm as stored in JSON, with its Unix time; see `detectd.rejection.drift.Alarm`."""
 
     number: int
     event: int
@@ -52,7 +52,7 @@ class AlarmRecord(msgspec.Struct, frozen=True):
 
 
 def believed(told: object) -> list[AlarmRecord]:
-    """Return the alarms in what a file holds, as far as they are any."""
+    """Return the valid alarms of a file."""
     alarms = []
     for each in told if isinstance(told, list) else []:
         with contextlib.suppress(msgspec.ValidationError):
@@ -61,7 +61,7 @@ def believed(told: object) -> list[AlarmRecord]:
 
 
 def alarm_list(alarms: Sequence[AlarmRecord]) -> Element:
-    """Return one entry an alarm, the latest of them."""
+    """Return one entry per alarm, for the latest ones."""
     if not alarms:
         return tag("p", "None: no evidence so far that the stream has left its calibration.")
     earlier = len(alarms) - SHOWN

@@ -1,4 +1,4 @@
-"""Anomalies for a person at a terminal, and as data."""
+"""Render anomalies for a terminal, and as data."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NO_DETAIL = 'no detail: output.detail = "verdict" leaves scores and p-values out
 def list_figures(
     found: Sequence[msgspec.Struct], selection: Selection, verdict: Topic
 ) -> dict[str, Any]:
-    """Return what `anomalies` prints."""
+    """Return the figures of `anomalies`."""
     return _counts(selection, verdict) | {
         "shown": len(found),
         "anomalies": [_as_data(anomaly) for anomaly in found],
@@ -39,7 +39,7 @@ def list_figures(
 def by_key_figures(
     keys: Sequence[KeyAnomalies], selection: Selection, verdict: Topic
 ) -> dict[str, Any]:
-    """Return what `anomalies --by key` prints."""
+    """Return the figures of `anomalies --by key`."""
     return _counts(selection, verdict) | {
         "keys": [
             {
@@ -64,13 +64,13 @@ def _counts(selection: Selection, verdict: Topic) -> dict[str, Any]:
 
 
 def _as_data(anomaly: msgspec.Struct) -> dict[str, Any]:
-    """Return the anomaly as JSON has it, with its time for a person, too."""
+    """Return the anomaly for JSON, also with a readable time."""
     data: dict[str, Any] = msgspec.to_builtins(anomaly)
     return {"time": iso_time(data["time_ms"])} | data | {"features": list(data["features"])}
 
 
 def list_text(told: dict[str, Any]) -> str:
-    """Return a line an anomaly, the latest last."""
+    """Return one line per anomaly, the latest last."""
     found, notes = told["anomalies"], _notes(told)
     if not found:
         return "\n".join([f"no {_plural(told['verdict'])}", *notes])
@@ -83,7 +83,7 @@ def list_text(told: dict[str, Any]) -> str:
 
 
 def by_key_text(told: dict[str, Any]) -> str:
-    """Return a line a key."""
+    """Return one line per key."""
     keys, notes = told["keys"], _notes(told)
     if not keys:
         return "\n".join([f"no {_plural(told['verdict'])}", *notes])
@@ -111,12 +111,12 @@ def by_key_text(told: dict[str, Any]) -> str:
 
 
 def lacks_detail(anomaly: Mapping[str, Any]) -> bool:
-    """Return whether a model has judged it, and the output does not say how strong it is."""
+    """Return whether the output of a judged event omits its strength."""
     return anomaly["model"] is not None and anomaly["p_value"] is None
 
 
 def remembered(past: object) -> dict[str, Any]:
-    """Return what the store keeps of a model's anomalies; nothing if it is not sound."""
+    """Return the anomalies in the store; none if they are invalid."""
     kept = recent_anomalies.kept(past)
     return {
         "latest": [_as_data(anomaly) for anomaly in kept.latest],
@@ -126,7 +126,8 @@ def remembered(past: object) -> dict[str, Any]:
 
 
 def table(found: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Anomalies as lines under a head; those without a key or a time have no such column."""
+    """Return anomalies as lines under a header; if none has a key or a time, that column is
+    omitted."""
     keyed = any(anomaly["key"] is not None for anomaly in found)
     timed = any(anomaly["time_ms"] is not None for anomaly in found)
     head = ("time", "key", "score", "p-value", "features", "id")
@@ -155,7 +156,7 @@ def features_text(features: Sequence[Mapping[str, Any]]) -> str:
 def feature_text(feature: Mapping[str, Any]) -> str:
     """Return a feature in a few words: `latency_ms 812.4 (74%)`, or `latency_ms_mean_5 (74%)`.
 
-    What has a share and no value in the event was calculated, or the median stands in its place.
+    A feature with a share but no value in the event was calculated or imputed.
     """
     name, value, share = one_line(feature["name"], WIDTH), feature["value"], feature["share"]
     if value is None and share is not None:
@@ -166,7 +167,7 @@ def feature_text(feature: Mapping[str, Any]) -> str:
 
 
 def iso_time(time_ms: int | None) -> str | None:
-    """Return the moment to the second, in UTC."""
+    """Return the time to the second, in UTC."""
     if time_ms is None:
         return None
     try:
@@ -194,7 +195,8 @@ def _number(value: float | None) -> str:
 
 
 def _aligned(rows: Sequence[Sequence[str]], right: set[int]) -> list[str]:
-    """Rows as lines, each column as wide as its widest cell; those in `right` end together."""
+    """Return rows as lines, each column as wide as its widest cell; those in `right` end
+    together."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(

@@ -1,4 +1,4 @@
-"""The report's anomalies as HTML: the strongest and the latest side by side, and whose they are."""
+"""The report's anomalies as HTML: the strongest and the latest side by side, and their keys."""
 
 from __future__ import annotations
 
@@ -25,8 +25,7 @@ NOTE = (
 
 
 def anomaly_section(anomalies: Mapping[str, Any]) -> Element:
-    """Return everything that is remembered of a model's anomalies, see
-    `report.anomalies.remembered`."""
+    """Return the section on a model's anomalies, see `report.anomalies.remembered`."""
     if not anomalies["latest"]:
         return tag("p", "None yet under this model.")
     return tag(
@@ -86,7 +85,7 @@ def _strength(anomaly: Mapping[str, Any]) -> str:
 
 
 def _keys(keys: Sequence[Mapping[str, Any]]) -> Element | None:
-    """Whose anomalies they are, as far as they have a key."""
+    """Return the keys with the most anomalies, if there are keys."""
     if not keys:
         return None
     shown = keys[:KEYS_SHOWN]

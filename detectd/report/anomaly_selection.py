@@ -1,4 +1,4 @@
-"""Which anomalies are asked for, in bounded memory however many there are."""
+"""Select anomalies, in bounded memory."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from detectd.pipeline.anomaly_records import Anomaly, Read
     from detectd.pipeline.records import Record
 
-# Keys that are told apart; of more, those with the most anomalies.
+# The most keys that are counted separately, those with the most anomalies.
 KEYS = 10_000
 
 
 class KeyAnomalies(msgspec.Struct, frozen=True):
-    """A key's anomalies: `count` is too high by `error` at most."""
+    """A key's anomalies: `count` is too high by at most `error`."""
 
     key: str | None
     count: int
@@ -30,10 +30,10 @@ class KeyAnomalies(msgspec.Struct, frozen=True):
 
 
 class Selection:
-    """Reads records, leaves out what came before `since_ms`, and counts what it has left out.
+    """Read records, skip those before `since_ms`, and count the skipped ones.
 
-    `matched` are those that are asked for, `timeless` those without a time to ask about, and
-    `unreadable` what is no output of detectd.
+    `matched` counts the selected ones, `timeless` those without a time, and `unreadable` records
+    that are not outputs of detectd.
     """
 
     def __init__(self, read: Read, since_ms: int | None) -> None:
@@ -42,7 +42,7 @@ class Selection:
         self.matched = self.timeless = self.unreadable = 0
 
     def of(self, batches: Iterable[Sequence[Record]]) -> Iterator[Anomaly]:
-        """Return the anomalies that are asked for, in the order of the records."""
+        """Yield the selected anomalies, in the order of the records."""
         for record in chain.from_iterable(batches):
             anomaly = self._read(record)
             if anomaly is None:

@@ -1,4 +1,4 @@
-"""What a backtest found, held against the promise: as plain data, and as text."""
+"""The result of a backtest compared with the promise: as plain data, and as text."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ if TYPE_CHECKING:
 
     Ints = np.ndarray[Any, np.dtype[np.int64]]
 
-# A curve has as many steps as there are ranks; this many points draw it.
+# A curve has one step per rank; it is drawn with this many points.
 POINTS = 200
 TABLE = (1.0, 0.99, 0.95, 0.9, 0.75, 0.5)
 
-# From this share on, rows that trained the model are no coincidence.
+# From this share on, training rows in the history are not a coincidence.
 FAMILIAR = 0.01
 
 
 def backtest_figures(tested: Backtest) -> dict[str, Any]:
-    """Return all of it; rates are shares of all judged events."""
+    """Return all figures; rates are shares of all judged events."""
     promise, answered = tested.serving.promise, tested.answered
     counted = tally_of(answered.counts)
     verdicts = {"normal": counted.normal, "anomaly": counted.anomaly, "abstain": counted.abstain}
@@ -71,7 +71,7 @@ def backtest_figures(tested: Backtest) -> dict[str, Any]:
 
 
 def _allowed(counted: Tally, promise: Promise) -> FiniteHistory | None:
-    """Return what a history as long as this one may hold; None if the calibration has no law."""
+    """Return the bounds for a history of this length; None if the calibration has no law."""
     terms = promise.terms
     if promise.exact is None:
         return None
@@ -80,8 +80,8 @@ def _allowed(counted: Tally, promise: Promise) -> FiniteHistory | None:
 
 
 def _rates(counted: Tally, promise: Promise, allowed: FiniteHistory | None) -> dict[str, Any]:
-    """`upper` bounds the rate in the long run; whether it is `kept` is judged by the law of a
-    history of that many events, which allows `history_upper`."""
+    """Return the rates. `upper` bounds the long-run rate; `kept` is judged by the law of a history
+    of that many events, which allows `history_upper`."""
     exact, events, delta = promise.exact, counted.events, promise.terms.delta
     kept = None
     if exact is not None:
@@ -193,7 +193,7 @@ def _warnings(tested: Backtest, counted: Tally) -> Iterator[str]:
 
 
 def backtest_text(found: dict[str, Any]) -> str:
-    """Return the figures in a screenful."""
+    """Return the figures as text for one screen."""
     model, history, verdicts = found["model"], found["history"], found["verdicts"]
     return "\n".join(
         [
@@ -259,7 +259,7 @@ def _kept(kept: bool | None) -> str:
 
 
 def _risks(curve: dict[str, Any]) -> list[str]:
-    """Return what would go wrong, if only the surest events had a verdict."""
+    """Return the risks if only the surest events had a verdict."""
     coverage = np.array(curve["coverage"])
     places = [int(np.searchsorted(coverage, share, side="right")) - 1 for share in TABLE]
     chosen = [place for place in dict.fromkeys(places) if place > 0]

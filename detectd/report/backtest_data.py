@@ -1,4 +1,4 @@
-"""A labelled history as the pipeline judged it: what `detectd backtest` and its report pass on."""
+"""A labelled history as the pipeline judged it, for `detectd backtest` and its report."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class BacktestData:
-    """What the pipeline said of the events, and the truth, in 9 bytes an event.
+    """The verdicts on the events and their true labels, in 9 bytes per event.
 
     `counts` (3, 2): events by verdict code and truth, 1 for an anomaly. `ranks` (2, n+1): events by
     truth and rank among the n calibration scores.
@@ -33,7 +33,7 @@ class BacktestData:
         self._anomalous: list[NDArray[np.bool_]] = []
 
     def add(self, scored: ScoredBatch, anomalous: NDArray[np.bool_]) -> None:
-        """Return a batch, and which of its events (k,) are anomalies."""
+        """Add a batch, and which of its events (k,) are anomalies."""
         truth = anomalous.astype(np.int64)
         np.add.at(self.counts, (scored.found.verdict, truth), 1)
         np.add.at(self.ranks, (truth, scored.found.rank), 1)
@@ -51,12 +51,12 @@ class BacktestData:
 
     @property
     def scores(self) -> NDArray[np.float64]:
-        """The scores (k,) of all events, in order."""
+        """Return the scores (k,) of all events, in order."""
         return np.concatenate([np.empty(0), *self._scores])
 
     @property
     def anomalous(self) -> NDArray[np.bool_]:
-        """Which of the events (k,) are anomalies."""
+        """Return which of the events (k,) are anomalies."""
         return np.concatenate([np.empty(0, dtype=bool), *self._anomalous])
 
 

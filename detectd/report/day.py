@@ -1,4 +1,4 @@
-"""What a day of N events brings: alerts and reviews, and what of them is wrong at most."""
+"""The figures of a day of N events: alerts and reviews, and the bounds on errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COLUMNS = ("alerts", "reviews", "missed", "false_alerts")
 
 
 def day_figures(promise: Promise, events: int) -> dict[str, Any]:
-    """Return what a day of `events` brings on average, and at most with probability 1 − δ.
+    """Return the figures of a day of `events`: averages, and bounds with probability 1 − δ.
 
     An alert is an anomaly verdict, a review an abstention. Missed anomalies and false alerts are
     those of the worst placement of a share γ of anomalies, so their averages are bounds too. All

@@ -1,8 +1,8 @@
-"""An output record for `detectd tap`: as JSON, or in a line for the eye.
+"""Render an output record for `detectd tap`: as JSON, or as a readable line.
 
-Events are spliced in as they came and never decoded: a number that is too large for a double, or a
-nesting too deep for a decoder, is no reason to stop looking. What is no output of detectd is shown
-too, as far as it can be.
+Events are spliced in unchanged and never decoded: a number too large for a double, or nesting too
+deep for a decoder, is not an error here. Records that are not outputs of detectd are shown as far
+as possible.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ to_json = msgspec.json.Encoder().encode
 
 
 class _Shown(msgspec.Struct):
-    """What is shown of a verdict or a dead letter."""
+    """The displayed fields of a verdict or a dead letter."""
 
     id: str
     verdict: str = ""
@@ -108,5 +108,5 @@ def _on_one_line(value: bytes) -> bytes | None:
 
 
 def _undecodable(value: bytes | None) -> dict[str, Any]:
-    """Bytes that are no JSON."""
+    """Return bytes that are not JSON."""
     return {"raw": base64.b64encode(value or b"").decode(), "raw_encoding": "base64"}

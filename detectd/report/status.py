@@ -1,4 +1,4 @@
-"""A running service for a person at a terminal: what `/status` says, in a screenful."""
+"""Render `/status` of a running service for a terminal."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from detectd.report.wording import abstention_sentence, reach_sentence, since, s
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# This many partitions are named; of more, those with the largest lag.
+# How many partitions are named, those with the largest lag.
 NAMED = 4
 
-# And this many of the keys with the most anomalies.
+# How many of the keys with the most anomalies are named.
 KEYS_NAMED = 5
 KEY_WIDTH = 24
 
@@ -91,7 +91,8 @@ def _observed(seen: dict[str, Any]) -> str:
 
 
 def _anomalies(anomalies: dict[str, Any] | None, seen: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Their share against the expected one, and whose they are. Older services say neither."""
+    """Return their share against the expected one, and whose they are. Older services say
+    neither."""
     if not anomalies or not seen["events"]:
         return
     share = f"{seen['anomaly'] / seen['events']:.3%} of events"
@@ -106,7 +107,7 @@ def _anomalies(anomalies: dict[str, Any] | None, seen: dict[str, Any]) -> Iterat
 
 
 def _keys(keys: dict[str, Any] | None) -> Iterator[tuple[str, str]]:
-    """How many are remembered, and what became of others. Older services say nothing of keys."""
+    """Return the number of remembered keys, and the other counts. Older services report no keys."""
     if not keys:
         return
     evicted = f"; {keys['evicted']:,} made room for others" if keys["evicted"] else ""

@@ -1,4 +1,4 @@
-"""Text for a terminal: the writer of an event must not drive the reader's screen.
+"""Make text safe for a terminal: the writer of an event must not control the reader's screen.
 
 Control characters (C0, DEL, C1) start escape sequences that retitle, erase or copy to the clipboard
 (ECMA-48; OSC 52), bidirectional ones show text in another order than it has (CVE-2021-42574), and
@@ -18,7 +18,7 @@ BREAKS = re.compile(r"[\t\n]")
 
 
 def printable(text: str) -> str:
-    """Return text with nothing that a terminal obeys, except tabs and line feeds."""
+    """Return text without terminal control characters, except tabs and line feeds."""
     return UNSAFE.sub(_escaped, text)
 
 

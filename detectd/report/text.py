@@ -1,4 +1,4 @@
-"""The report for a person at a terminal."""
+"""The report as text for a terminal."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KEYS_SHOWN = 5
 
 
 def text(report: dict[str, Any]) -> str:
-    """Return the figures of `detectd.report.figures` in a screenful."""
+    """Return the figures of `detectd.report.figures` as text for one screen."""
     model, zone, exact = report["model"], report["zone"], report["exact"]
     lines = [
         f"model     {model['version']}  {model['detector']} on {', '.join(model['features'])}",
@@ -96,7 +96,7 @@ def _notes(ours: str, theirs: str | None) -> str:
 
 
 def _assumes(exact: dict[str, Any]) -> list[str]:
-    """Return what the law needs, beside the law."""
+    """Return the law and its assumptions."""
     if exact["rejection_rate_upper"] is None:
         return []
     return ["exact: for events exchangeable with the calibration rows, and scores without ties"]
@@ -140,8 +140,7 @@ def _candidate_cost(exact: dict[str, Any]) -> str:
 
 
 def _candidate(candidate: dict[str, Any] | None) -> list[str]:
-    """Return the model that scores along, its promise, and how it judges what the active one
-    judges."""
+    """Return the candidate, its promise, and its agreement with the active model."""
     if candidate is None:
         return []
     model, exact, table = candidate["model"], candidate["exact"], candidate["agreement"]

@@ -1,4 +1,4 @@
-"""What other thresholds would promise for the same model: the curves over T."""
+"""The promises of the same model under other thresholds: the curves over T."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 POINTS = 61
 
-# The quantile of the cost takes tens of milliseconds, so it is computed at every so manieth point.
+# The quantile of the cost takes tens of milliseconds, so it is computed at every STEP-th point.
 COST_EVERY = 5
 
 LARGEST_T = 48.0
@@ -31,8 +31,8 @@ LARGEST_T = 48.0
 class WhatIf:
     """Rates at thresholds `T` (k,), costs at `cost_thresholds` (j,), exact and as in the paper.
 
-    `valid` (k,) says where the paper's upper bound is one. Beyond `reachable` some verdict can no
-    longer be given. The exact bounds are None if the calibration has no law.
+    `valid` (k,) marks where the paper's upper bound is valid. Beyond `reachable` some verdict is no
+    longer possible. The exact bounds are None if the calibration has no law.
     """
 
     T: Floats
@@ -52,7 +52,7 @@ def what_if(promise: Promise) -> WhatIf:
     """Return the curves from log 2 on to half as far again as the model's own T, and at least to
     48.
 
-    Thresholds are closer to each other where they are small, as there they matter more.
+    Thresholds are denser where they are small, as they matter more there.
     """
     terms, tables = promise.terms, promise.rejector.stability
     n, delta = tables.n, terms.delta

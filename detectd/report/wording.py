@@ -1,4 +1,4 @@
-"""The promise in words, for every place that prints it: from the figures of `report.figures`.
+"""The promise in words, from the figures of `report.figures`, for all output.
 
 A probability is printed only beside a bound that has it.
 """
@@ -29,32 +29,34 @@ def abstention_sentence(exact: Mapping[str, Any]) -> str:
 
 
 def reach_sentence(reach: float) -> str:
-    """Return what the zone leaves of the expected anomalies. By rounding, `reach` may exceed 1."""
+    """Return the share of the expected anomalies that the zone leaves. By rounding, `reach` may
+    exceed 1."""
     return f"leaves {min(reach, 1.0):.1%} of the expected anomalies to be called anomaly"
 
 
 def rate_doubt(exact: Mapping[str, Any]) -> str:
-    """Why the bound on the abstention rate is none; empty if it is one."""
+    """Return why the bound on the abstention rate is invalid; empty if it is valid."""
     if exact["rejection_rate_upper"] is None:
         return "no exact law"
     return "" if exact.get("valid", True) else "not a bound: ties"
 
 
 def cost_doubt(exact: Mapping[str, Any]) -> str:
-    """Why the bound on the cost is none; empty if it is one."""
+    """Return why the bound on the cost is invalid; empty if it is valid."""
     doubt = rate_doubt(exact)
     return doubt or ("" if exact.get("cost_valid", True) else "estimated contamination")
 
 
 def standing(inside: bool | None) -> str:
-    """Return what became of the promise: for the end of a sentence."""
+    """Return whether the promise holds, for the end of a sentence."""
     if inside is None:
         return "nothing was promised"
     return "inside the promise" if inside else "OUTSIDE the promise"
 
 
 def since(observed: Mapping[str, Any]) -> str:
-    """When the events began to be counted, to follow their number; empty if that is not known."""
+    """Return when the events began to be counted, to follow their number; empty if that is not
+    known."""
     moment: str | None = observed.get("since")  # older services say none
     return f" since {moment[:19].replace('T', ' ')} UTC" if moment else ""
 

@@ -1,8 +1,7 @@
 """The long-running process: read, score, commit, and learn from the stream what to serve next.
 
-`loop` turns: it reads a batch, lets `engine` answer it, and commits outputs, position and state
-together, so that after a crash everything here goes on from the last commit. Begin with `loop`,
-then `engine`.
+`loop` reads a batch, lets `engine` score it, and commits outputs, position and state together, so
+that after a crash everything here resumes from the last commit. Begin with `loop`, then `engine`.
 
 loop                  one turn after the other; recovery, reload, stop (`endpoints`, `gathering`,
                       `committing`)

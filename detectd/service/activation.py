@@ -1,4 +1,4 @@
-"""Which model should answer, and which score along, as the store says it while the service runs."""
+"""Follow the store's choice of active model and candidate while the service runs."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-# How soon what an operator does with the store takes effect.
+# How often the store is checked for changes by an operator.
 LOOK_SECONDS = 0.5
 
 Role = Literal["active", "candidate"]
 
 
 class ActivationWatcher:
-    """Looks into the store now and then. A version that cannot be loaded is refused once, and tried
-    again when the store has named another one in between."""
+    """Check the store periodically. A version that cannot be loaded is refused once, and retried
+    only after the store has named another one."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -39,7 +39,7 @@ class ActivationWatcher:
         self._told: str | None = None
 
     def due(self) -> bool:
-        """Return whether it is time for a look; the next is due half a second later."""
+        """Return whether a check is due; the next one is due half a second later."""
         now = time.monotonic()
         if now - self._looked_at <= LOOK_SECONDS:
             return False
@@ -47,21 +47,20 @@ class ActivationWatcher:
         return True
 
     def active(self) -> str | None:
-        """Return the version that should answer; None if there is none, or it has been refused."""
+        """Return the active version; None if there is none or it was refused."""
         return self._sound("active", self._store.active)
 
     def candidate(self) -> str | None:
-        """Return the version that should score along; None if there is none, or it has been
-        refused."""
+        """Return the candidate version; None if there is none or it was refused."""
         return self._sound("candidate", self._store.candidate)
 
     def under_way(self, role: Role, version: str) -> bool:
-        """Return whether that version is being prepared, and not ready yet."""
+        """Return whether that version is still being prepared."""
         preparing = self._preparing.get(role)
         return preparing is not None and preparing.version == version and not preparing.done
 
     def preparing(self) -> bool:
-        """Return whether a model that should answer is being prepared, or is ready to."""
+        """Return whether the active model is being prepared, or is ready to take over."""
         return "active" in self._preparing
 
     def prepared(
@@ -74,9 +73,9 @@ class ActivationWatcher:
         wait: bool = False,
     ) -> Serving | None:
         """Return the version, ready under `options`; None while it is being prepared beside the
-        loop, and if it cannot answer, which is logged once. With `wait` it is waited for.
+        loop, or if it cannot be served, which is logged once. With `wait`, block until it is ready.
 
-        A version that had to be fitted again, within `limits`, is ready under a new name, stored.
+        A version that had to be fitted again, within `limits`, is stored under a new name.
         """
         preparing = self._preparing.get(role)
         if preparing is None or preparing.version != version:
@@ -87,7 +86,7 @@ class ActivationWatcher:
         del self._preparing[role]
         try:
             return serving.under_other_terms(preparing.result(), options)
-        except BrokerUnavailableError as away:  # the store's file system; the next look tries again
+        except BrokerUnavailableError as away:  # the store's file system; retried at the next check
             self._tell(str(away))
             return None
         except DetectdError as failed:
@@ -95,22 +94,22 @@ class ActivationWatcher:
             return None
 
     def refuse(self, role: Role, version: str, why: str) -> None:
-        """Do not try this version again before another one was named."""
+        """Do not try this version again until the store has named another one."""
         self._refused[role] = version
         log.warning("model.refused", model=version, reason=why)
 
     def end(self, role: Role) -> None:
-        """Prepare nothing any more."""
+        """Stop preparing a model for this role."""
         if preparing := self._preparing.pop(role, None):
             preparing.abandon()
 
     def close(self) -> None:
-        """End what is being prepared. May be called twice."""
+        """Stop all preparation. May be called twice."""
         while self._preparing:
             self._preparing.popitem()[1].close()
 
     def keep(self, model: Model) -> None:
-        """Write down the model that answers, if the store has been deleted under it."""
+        """Save the active model again if the store was deleted under it."""
         try:
             if self._store.active() is None:
                 self._store.save(model)

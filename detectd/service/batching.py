@@ -1,4 +1,4 @@
-"""How large a batch may be, and how long to keep trying without a commit."""
+"""The size of a batch, and how long to retry without a commit."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ GROWTH = 4
 
 
 class AdaptiveBatchSize:
-    """How many records a batch may have, so that answering it takes less than `seconds`.
+    """The number of records that can be scored in less than `seconds`.
 
-    A member of a consumer group that does not ask for records in time is taken for dead. How long
-    a record takes depends on the detector, and is known only when some were answered.
+    A consumer that does not poll in time loses its session. The time per record depends on the
+    detector and is known only after some records are scored.
     """
 
     def __init__(self, most: int, seconds: float) -> None:
@@ -19,7 +19,7 @@ class AdaptiveBatchSize:
         self.limit = min(most, FIRST)
 
     def took(self, records: int, seconds: float) -> None:
-        """Note how many seconds a batch of that many records took."""
+        """Record how many `seconds` a batch of that many `records` took."""
         if not records:
             return
         affordable = self.seconds * records / seconds if seconds > 0 else self.most
@@ -27,11 +27,11 @@ class AdaptiveBatchSize:
 
 
 class RetryBudget:
-    """How long the service has failed to commit, and whether it is over.
+    """How long the service has failed to commit, and whether the failures are over.
 
-    A try counts as a success only when something was committed: brokers that let us in and refuse
-    each commit would be tried for ever. What was read when a commit failed may have gone to another
-    process; then the loop turns in peace for a while, and that counts as well.
+    A try succeeds only when something is committed; otherwise brokers that accept connections but
+    refuse each commit would be retried forever. What was read when a commit failed may have gone to
+    another process; then a quiet period of the loop counts as success, too.
     """
 
     settled_seconds = 10.0
@@ -42,26 +42,26 @@ class RetryBudget:
         self._opened: float | None = None
 
     def failed(self, now: float) -> float:
-        """Take note of a failure. Returns for how many seconds there was nothing else."""
+        """Record a failure. Return for how many seconds there was nothing but failures."""
         if self.since is None:
             self.since = now
         self._opened = None
         return now - self.since
 
     def commit_failed(self) -> None:
-        """Note that what was read is not committed, and is still to be."""
+        """Record that the batch is not committed and still has to be."""
         self.owing = True
 
     def opened(self, now: float) -> None:
-        """Note that source and sink are open again."""
+        """Record that source and sink are open again."""
         self._opened = now
 
     def committed(self) -> None:
-        """Note that outputs were committed: that is the end of the failures."""
+        """Record a commit, which ends the failures."""
         self.since, self.owing = None, False
 
     def turned(self, now: float) -> bool:
-        """Take note of a turn of the loop. Returns whether a quiet while ends the failures."""
+        """Record a turn of the loop. Return whether a quiet period ends the failures."""
         if self.since is None or self._opened is None:
             return False
         if now - self._opened >= self.settled_seconds:

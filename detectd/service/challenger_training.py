@@ -1,8 +1,7 @@
 """A candidate: the next model, trained beside the loop from collected rows, and judged.
 
-Of the rows that are given, those beyond a warm-up, up to a fifth of all, are kept from the
-training: on the newest of them the verdicts of the model that answers and of the candidate are
-compared.
+Of the given rows, those beyond a warm-up, up to a fifth of all, are held out from the training. The
+champion and the challenger are compared on the newest of them.
 """
 
 from __future__ import annotations
@@ -42,14 +41,14 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-# Rows on which two models are compared before one replaces the other, where the window can hold so
+# Rows on which two models are compared before one replaces the other, if the window can hold that
 # many beyond a warm-up.
 COMPARED = 100
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A trained model, ready to answer, and why it should not."""
+    """A trained model, ready to serve, and the reasons against it."""
 
     ready: Serving
     refused: list[Reason]
@@ -62,7 +61,7 @@ def comparable(window: Window, warmup: int) -> bool:
 
 
 def held_out(rows: int, warmup: int) -> int:
-    """Return how many of `rows` are kept from the training, which takes `warmup` at least."""
+    """Return how many of `rows` are held out; the training takes at least `warmup`."""
     return max(0, min(rows // 5, rows - warmup))
 
 
@@ -78,10 +77,10 @@ def begin(
     max_changed: float,
     after_alarm: bool,
 ) -> TrainerProcess[Finished] | Reason:
-    """Train the successor of `old`; a reason if it could not take over, whatever it is like.
+    """Start training the successor of `old`; return a reason if none could take over.
 
-    The training takes `fewest` rows at least, and if it is `strict` those that `old` called normal.
-    An accepted successor is stored. `after_alarm` is for the log.
+    The training takes at least `fewest` rows, and if it is `strict`, those that `old` called
+    normal. An accepted successor is stored. `after_alarm` is for the log.
     """
     rows = window.rows(NORMAL if strict else None)
     kept = held_out(len(rows), fewest)
@@ -110,7 +109,7 @@ def _judged(
     max_changed: float,
     model: Model,
 ) -> Finished:
-    """Return the model ready to answer, and why it should not; it is stored if it may."""
+    """Return the model, ready to serve, and the reasons against it; store it if there are none."""
     ready = serving.serve(model, options)
     agreed = agreement(old.judge, ready.judge, compared)
     refused = refusals(_challenger(old), _challenger(ready), agreed, max_changed)
@@ -122,11 +121,12 @@ def _judged(
 
 
 def poll(refit: TrainerProcess[Finished], now: float) -> Failed | Trained[Finished] | None:
-    """Return what has become of the training; a model on which our code fails is a failure."""
+    """Return the outcome of the training, None while it runs; an exception of our code on the model
+    is a failure."""
     try:
         with During(Stage.SCORE):
             return refit.poll(now)
-    except Unforeseen as failed:  # The champion goes on answering.
+    except Unforeseen as failed:  # The champion keeps serving.
         return Failed("crashed", f"the new model cannot be tried: {failed}")
 
 

@@ -1,4 +1,4 @@
-"""The model that answers, and what its stream makes of its promise."""
+"""The active model, its counts on this stream, and evidence against its promise."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ log = structlog.get_logger()
 
 
 class Champion:
-    """Gives verdicts under one model and one zone, counts them, and watches the promise."""
+    """Give verdicts under one model and one zone, count them, and monitor the promise."""
 
     def __init__(
         self, serving: Serving, schema: Schema, average_run_length: float, *, original: bool
@@ -42,7 +42,7 @@ class Champion:
         self.drift_monitor = DriftMonitor(serving, average_run_length)
         self._observations = Observations(serving.promise.rejector.scores)
         self._scores: list[NDArray[np.float64]] = []
-        # Abstentions since the last commit that are not the model's.
+        # Abstentions since the last commit that the model did not decide.
         self._unscored = 0
         self._outcome: tuple[Counter[str], Sequence[Outgoing]] = (Counter(), ())
         self._reported: dict[str, Any] = {}
@@ -53,22 +53,22 @@ class Champion:
 
     @property
     def version(self) -> str:
-        """The model's."""
+        """Return the model's version."""
         return self.serving.model.version
 
     @property
     def observed(self) -> Mapping[str, int]:
-        """The verdicts committed so far in this run of the stream, by kind."""
+        """Return the number of committed verdicts in this run of the stream, by kind."""
         return self._observations.counts
 
     @property
     def since(self) -> int | None:
-        """When that run began, Unix time; None if an earlier version did not say."""
+        """Return when that run began, Unix time; None if the state comes from a version without
+        it."""
         return self._since
 
     def begin_again(self) -> None:
-        """Count from the beginning, as nothing of this stream has been answered: what was counted
-        is of another run of it."""
+        """Reset the counts: they belong to an earlier run of the stream."""
         self._observations = Observations(self.serving.promise.rejector.scores)
         self._since = int(time.time())
         self.drift_monitor.restore({})
@@ -77,13 +77,13 @@ class Champion:
         self._forget_batch()
 
     def recall(self, reported: dict[str, Any]) -> None:
-        """Let `restore` fill in what no commit holds from what the store has for reports."""
+        """Set the reported counts, which `restore` uses if the commits hold no state."""
         self._reported = reported
 
     def restore(self, past: dict[str, Any]) -> None:
-        """Go on from a `snapshot`, from the beginning if it is of another model or zone."""
+        """Resume from a `snapshot`, or from the beginning if it is of another model or zone."""
         reported = self._reported
-        if not past:  # Without state in the commits, what was last written for reports has to do.
+        if not past:  # The commits hold no state: use the reported counts.
             past = self._terms() | {"observed": reported, "since": reported.get("since")}
         same = all(past.get(key) == value for key, value in self._terms().items())
         self._observations.resume(reported if same else {}, past["observed"] if same else {})
@@ -94,8 +94,8 @@ class Champion:
         self._forget_batch()
 
     def go_on_under(self, serving: Serving, average_run_length: float) -> None:
-        """Go on with the same model under other terms. What was counted and seen is of a zone; with
-        another, both begin again."""
+        """Switch the same model to other terms. Counts and evidence belong to a zone; if the zone
+        changes, both are reset."""
         terms = self._terms()
         self.serving = serving
         self.drift_monitor.go_on_under(serving, average_run_length)
@@ -103,8 +103,8 @@ class Champion:
             self.begin_again()
 
     def answer(self, records: Sequence[Record], batch: Vectors) -> tuple[ScoredBatch, list[int]]:
-        """Return one output for each record, in order, and what there is to learn; and how many of
-        the scores it took to each alarm that was raised."""
+        """Return one output for each record, in order, with the scored rows for retraining; and for
+        each alarm raised, the number of scores up to it."""
         judge = self.serving.judge
         scored = judge_vectors(records, batch, self._schema, judge, original=self._original)
         self._scores.append(scored.scores)
@@ -112,14 +112,13 @@ class Champion:
         return scored, self.drift_monitor.see(scored.found)
 
     def settle(self, counts: Counter[str], outgoing: Sequence[Outgoing]) -> None:
-        """Note the outputs that the next commit is to hold; call it again if others take their
-        place."""
-        # The promise says nothing of abstentions that no model has decided.
+        """Count the outputs of the next commit; call it again if they are replaced."""
+        # The promise covers only abstentions that the model decided.
         judged = counts - Counter({Topic.ABSTAIN.value: self._unscored})
         self._outcome = judged, outgoing
 
     def snapshot(self) -> dict[str, Any]:
-        """Return what a restart must know once the outputs are committed."""
+        """Return the state that a restart needs once the outputs are committed."""
         counts, _ = self._outcome
         observed = {topic.value: self.observed[topic] + counts[topic] for topic in VERDICTS}
         return self._terms() | {
@@ -129,7 +128,7 @@ class Champion:
         }
 
     def on_commit(self) -> None:
-        """Let what was seen count, and log the alarms among it."""
+        """Make what was seen permanent, and log its alarms."""
         (counts, outgoing), now = self._outcome, time.time()
         scores = np.concatenate(self._scores) if self._scores else np.empty(0)
         self._observations.add(counts, scores, now)
@@ -142,7 +141,7 @@ class Champion:
         self._forget_batch()
 
     def rollback(self) -> None:
-        """Forget what was seen since the last commit."""
+        """Discard what was seen since the last commit."""
         self.drift_monitor.rollback()
         self._forget_batch()
 
@@ -152,7 +151,7 @@ class Champion:
         self._outcome = Counter(), ()
 
     def figures(self) -> ChampionFigures:
-        """For telemetry: the model, and what is committed."""
+        """Return the model and the committed counts, for telemetry."""
         return ChampionFigures(
             serving=self.serving,
             observed=dict(self.observed),
@@ -162,7 +161,7 @@ class Champion:
         )
 
     def report(self) -> dict[str, Any]:
-        """For the store: what reports show of the stream."""
+        """Return what reports show of the stream, for the store."""
         told = {
             "alarms": list(self.drift_monitor.told),
             "anomalies": self.anomalies.as_dict(),
@@ -172,11 +171,11 @@ class Champion:
         return self._observations.as_dict() | told
 
     def _terms(self) -> dict[str, Any]:
-        """Return what shows a state to be this model's under this zone."""
+        """Return what identifies a state as this model's under this zone."""
         zone = self.serving.promise.rejector.zone
         return {"model": self.version, "zone": [zone.rank_low, zone.rank_high]}
 
 
 def _moment(given: object) -> int | None:
-    """Return the Unix time that a commit or a file holds, None if it is none."""
+    """Return the value as a Unix time, or None if it is not one."""
     return given if isinstance(given, int) else None

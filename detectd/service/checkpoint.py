@@ -1,4 +1,4 @@
-"""What a part of the service remembers of the stream, and when that counts."""
+"""The protocol for state that is committed with the outputs."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Any, Protocol
 
 
 class Checkpointed(Protocol):
-    """A part that learns from the stream, and that a crash does not make forget or learn twice.
+    """State that a crash neither loses nor counts twice.
 
-    The law: what a part has learnt is what it would have learnt from exactly the records whose
-    outputs are committed, each once. So
+    The contract: the state is always what results from exactly the records whose outputs are
+    committed, each once. So
 
     - `snapshot` covers all that was seen, and goes into the commit of the outputs it was seen with;
     - `on_commit` says that this commit has succeeded: what was seen now counts;
@@ -19,19 +19,19 @@ class Checkpointed(Protocol):
       another model or of other options. A snapshot is JSON, and those of the version before are
       still read.
 
-    The files of rows (`RowLog`, `WindowFile`, `TrainingRows`) keep the same law. Their `restore`
-    returns False if rows of the snapshot are gone, and the part that owns them rolls them back by
-    restoring its last snapshot.
+    The files of rows (`RowLog`, `WindowFile`, `TrainingRows`) follow the same contract. Their
+    `restore` returns False if rows of the snapshot are gone; the owner rolls them back by restoring
+    its last snapshot.
     """
 
     def restore(self, state: dict[str, Any], /) -> None:
-        """Go on from a `snapshot`, from the beginning if it is empty."""
+        """Resume from a `snapshot`, or from the beginning if it is empty."""
 
     def snapshot(self) -> dict[str, Any]:
-        """Return what a restart must know once the outputs so far are committed."""
+        """Return the state that a restart needs once the outputs so far are committed."""
 
     def on_commit(self) -> None:
-        """Let what was seen count: the outputs have been committed."""
+        """Make what was seen permanent: the outputs have been committed."""
 
     def rollback(self) -> None:
-        """Forget what was seen since the last commit: it will be seen again."""
+        """Discard what was seen since the last commit: it will be read again."""

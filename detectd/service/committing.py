@@ -1,4 +1,4 @@
-"""Outputs, position and state committed together, and what the last commit said."""
+"""Commit outputs, position and state together, and resume from the last commit."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ TOPIC = attrgetter("topic")
 
 
 class Committer:
-    """Commits by the sink at the end; what a topic refuses becomes a dead letter.
+    """Commit through the sink; a record that a topic refuses becomes a dead letter.
 
-    `uncommitted` says that nothing of this stream is committed yet.
+    `uncommitted` is whether nothing of this stream is committed yet.
     """
 
     def __init__(
@@ -42,32 +42,33 @@ class Committer:
         self._ends = ends
         self._reporter = reporter
         self._budget = budget
-        # The state that was committed last, and while nothing is committed under another name the
-        # one to go on from.
+        # The state of the last commit; while nothing is committed under a new name, the state to
+        # resume from.
         self._state: dict[str, Any] = {}
         self._carried: dict[str, Any] | None = None
         self._origin: dict[str, Any] | None = None
         self.uncommitted = True
 
     def state_of(self, position: Position | None) -> dict[str, Any]:
-        """Return the state to go on from, given the `position` that the sink has."""
+        """Return the state to resume from, given the sink's `position`."""
         if self._carried is not None:
             return self._carried
         return position.state if position else {}
 
     def carry_over(self) -> None:
-        """Go on from what we know: the sink has another name, and no commits under it."""
+        """Resume from the last known state: the sink has a new name without commits."""
         self._carried = self._state
 
     def keep_origin(self) -> None:
-        """Commit where the stream begins, as long as nothing else is: a restart goes on there."""
+        """Commit where the stream begins if nothing is committed yet, so that a restart resumes
+        there."""
         origin = self._ends.source.origin() if self.uncommitted else None
         if origin is not None and origin != self._origin:
             self._ends.sink.commit((), Position(origin, {}))
             self._origin = origin
 
     def commit(self, passed: list[Outgoing], batch: Batch) -> tuple[list[Outgoing], Counter[str]]:
-        """Commit the outputs with the position; return those that were, and their counts."""
+        """Commit the outputs with the position; return the committed outputs and their counts."""
         alerts = self._engine.alerts()
         while True:
             counts = Counter[str](map(TOPIC, passed))

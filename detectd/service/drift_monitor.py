@@ -42,7 +42,7 @@ class DriftMonitor:
         self.told = deque(told, maxlen=KEPT)
 
     def restore(self, past: dict[str, Any]) -> None:
-        """Go on from a `snapshot` of this model and zone, from the beginning if it is empty."""
+        """Resume from a `snapshot` of this model and zone, from the beginning if it is empty."""
         self._watched = self._watch.resume(past)
         self.rollback()
 
@@ -74,25 +74,25 @@ class DriftMonitor:
         return told
 
     def snapshot(self) -> dict[str, Any]:
-        """Return what a restart must know once the batch's outputs are committed."""
+        """Return the state that a restart needs once the batch's outputs are committed."""
         return self._seen.as_dict()
 
     def on_commit(self) -> None:
-        """Let what was seen count."""
+        """Make what was seen since the last commit permanent."""
         self._watched, self._raised = self._seen, []
 
     def rollback(self) -> None:
-        """Forget what was seen since the last commit."""
+        """Discard what was seen since the last commit."""
         self._seen, self._raised = self._watched, []
 
     @property
     def evidence(self) -> float:
-        """What is held against the average run length."""
+        """Return what is held against the average run length."""
         return self._watched.evidence
 
     @property
     def alarms(self) -> int:
-        """How many there were in all."""
+        """Return how many there were in all."""
         return self._watched.alarms
 
     def figures(self) -> DriftFigures:

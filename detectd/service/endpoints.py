@@ -1,4 +1,4 @@
-"""The two ends of a run, source and sink, and the Kafka client that they share."""
+"""Source and sink of a run, and the Kafka client that they share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ log = structlog.get_logger()
 
 
 class Endpoints:
-    """Makes both ends; after an interruption new ones, as clients keep what has failed."""
+    """Create source and sink, and recreate them after an interruption, since clients keep a failed
+    state."""
 
     def __init__(self, settings: Settings) -> None:
         self.client = wiring.kafka_client(settings)
@@ -23,13 +24,13 @@ class Endpoints:
         self.sink = wiring.sink(settings, self.client)
 
     def renew(self, settings: Settings) -> None:
-        """Close both ends, and make new ones."""
+        """Close source and sink, and create new ones."""
         self.close()
         self.source = wiring.source(settings, self.client)
         self.sink = wiring.sink(settings, self.client)
 
     def rename(self) -> None:
-        """Go on under a name that is free, since another process has ours; `renew` comes next."""
+        """Switch to a free name, since another process uses ours; call `renew` next."""
         assert self.client
         self.client = self.client.renamed()
         log.warning(
@@ -41,6 +42,6 @@ class Endpoints:
         )
 
     def close(self) -> None:
-        """Close both ends. May be called twice."""
+        """Close source and sink. May be called twice."""
         self.source.close()
         self.sink.close()

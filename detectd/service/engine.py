@@ -1,4 +1,4 @@
-"""Who answers, seen from the loop: records in, outputs out, and what is remembered beside them."""
+"""Score records with the current phase, whether warm-up or model, and keep its state."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 
 class ScoringEngine:
-    """Gives each record its output. It is `Checkpointed`, with `settle` before each snapshot.
+    """Give each record its output. It is `Checkpointed`; call `settle` before each `snapshot`.
 
-    `load` comes first, then `restore`. `commits` names the commits that this process makes.
+    Call `load` first, then `restore`. `commits` names the commits that this process makes.
     """
 
     def __init__(self, settings: Settings, schema: Schema, commits: str) -> None:
@@ -42,37 +42,38 @@ class ScoringEngine:
 
     @property
     def settings(self) -> Settings:
-        """Those in force."""
+        """Return the settings in force."""
         return self.phases.settings
 
     @property
     def warmup(self) -> WarmupPhase | None:
-        """What answers while there is no model; None if there is one."""
+        """Return the warm-up phase; None when a model is active."""
         return self.phases.warmup
 
     @property
     def champion(self) -> Champion | None:
-        """The model that answers; None during a warm-up."""
+        """Return the model that serves; None during a warm-up."""
         return self.phases.serving.champion if self.phases.serving else None
 
     @property
     def wanted(self) -> int | None:
-        """How many events to answer at most before something else is due; None for any number."""
+        """Return the maximum number of events to score before other work is due; None for no
+        limit."""
         return self.phases.current.wanted
 
     @property
     def holding(self) -> bool:
-        """Whether nothing may be committed yet."""
+        """Return whether nothing may be committed yet."""
         return self.warmup is not None and self.warmup.holding
 
     def load(self) -> None:
-        """Let the active model answer, or begin a warm-up if there is none."""
+        """Serve the active model, or begin a warm-up if there is none."""
         self.phases.load()
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from what the last commit remembers; call it again to take everything back."""
+        """Resume from the state of the last commit; call it again to undo everything since."""
         keys = state.get("keys", {})
-        # Rows of other features are none of this model's.
+        # Rows of other features do not fit this model.
         if self.warmup and state.get("events") != self.events:
             state = {}
         if self.phases.serving and not self._restored:
@@ -85,7 +86,7 @@ class ScoringEngine:
         self._restored = True
 
     def begin_again(self) -> None:
-        """Count nothing of an earlier run: the stream is read from its beginning."""
+        """Reset the counts: the stream is read from its beginning."""
         self.phases.upkeep.begin_again()
         if self.phases.serving:
             self.phases.serving.begin_again()
@@ -97,7 +98,7 @@ class ScoringEngine:
         sink: Sink,
         pause: Callable[[float], bool],
     ) -> bool:
-        """See that all that features remember of the records' keys is here; see `KeyMemory`."""
+        """Load the state of the records' keys, if it is not loaded yet; see `KeyMemory`."""
         return self._keys is None or self._keys.know(records, source, sink, pause)
 
     def answer(self, records: Sequence[Record]) -> list[Outgoing]:
@@ -108,16 +109,17 @@ class ScoringEngine:
         return self._shown(self.phases.current.answer(records, batch))
 
     def alerts(self) -> list[Outgoing]:
-        """Return records that report on the promise or on keys, not on an event, for the commit."""
+        """Return the alert records for this commit: on the promise or on keys, not on single
+        events."""
         alerts = self.phases.serving.alerts() if self.phases.serving else []
         return self._shown(alerts + self._watch.alerts() if self._watch else alerts)
 
     def look(
         self, partitions: Mapping[str, Partition] | None, position: Mapping[str, Any]
     ) -> list[str]:
-        """Look at the partitions that are assigned, before a commit of `position`.
+        """Inspect the assigned partitions before a commit of `position`.
 
-        Returns those of which something is to be committed that are not in it.
+        Return the partitions that need a commit but are missing from it.
         """
         if self.warmup:
             self.warmup.look(partitions)
@@ -128,21 +130,21 @@ class ScoringEngine:
         return shown(outgoing, output.detail, original=output.value == "original")
 
     def settle(self, counts: Counter[str], outgoing: Sequence[Outgoing]) -> None:
-        """Note the outputs that the next commit is to hold; the last word before it counts."""
+        """Count the outputs of the next commit; if called again before it, the last call counts."""
         if self.phases.serving:
             self.phases.serving.settle(counts, outgoing)
 
     def snapshot(self) -> dict[str, Any]:
-        """Return what a restart must know once the settled outputs are committed."""
+        """Return the state that a restart needs once the settled outputs are committed."""
         state = {"events": self.events} | self.phases.current.snapshot()
         return state | {"keys": self._keys.snapshot()} if self._keys else state
 
     def key_records(self, position: Mapping[str, Any]) -> Sequence[KeyRecord]:
-        """Return what the commit of a source's position must write beside the outputs."""
+        """Return the records that a commit of the source's position must write with the outputs."""
         return self._keys.records(position) if self._keys else ()
 
     def on_commit(self) -> None:
-        """Let what was seen count: the outputs have been committed."""
+        """Make what was seen permanent: the outputs have been committed."""
         self.phases.current.on_commit()
         if self._watch:
             self._watch.on_commit()
@@ -150,7 +152,7 @@ class ScoringEngine:
             self._keys.on_commit()
 
     def rollback(self) -> None:
-        """Forget what was answered since the last commit: it will be answered again."""
+        """Discard what was scored since the last commit: it will be scored again."""
         self.phases.current.rollback()
         if self._keys:
             self._keys.rollback()
@@ -158,26 +160,27 @@ class ScoringEngine:
             self._watch.rollback()
 
     def release(self) -> None:
-        """Let what is held back be answered without a model: the stream has ended."""
+        """Release the held records without verdicts: the stream has ended."""
         assert self.warmup
         self.warmup.release()
 
     def restless(self) -> bool:
-        """Return whether another model waits to take over: then a batch need not wait for more."""
+        """Return whether another model waits to take over; if so, a batch need not wait for
+        records."""
         return self.phases.restless()
 
     def advance(self, hold: Callable[[], None]) -> bool:
-        """Between two batches: train what is due, or let another model answer.
+        """Train what is due or switch models, between two batches.
 
-        Calls `hold` again and again while that takes long. Returns True if what was held back until
-        now is to be read again, and answered.
+        Call `hold` repeatedly while that takes long. Return True if the records held back until now
+        are to be read again and scored.
         """
         held = self.holding
         self.phases.advance(hold)
         return held and not self.holding
 
     def take_snapshot(self) -> Snapshot:
-        """Return what telemetry shows; how trainings ended is in one snapshot only."""
+        """Return what telemetry shows. The outcome of a training appears in one snapshot only."""
         phase = self.phases.serving
         keys = self._watch.figures() if self._watch else None
         if phase is None:
@@ -194,16 +197,16 @@ class ScoringEngine:
         )
 
     def reconfigure(self, settings: Settings) -> None:
-        """Go on under other settings. Raises DetectdError if impossible, and changes nothing."""
+        """Apply other settings. If that fails, raise DetectdError and change nothing."""
         self.phases.reconfigure(settings)
 
     def write_observed(self) -> None:
-        """Let reports see the counts."""
+        """Write the counts for reports."""
         if self.phases.serving:
             self.phases.serving.write_observed()
 
     def close(self) -> None:
-        """Let go of the rows, and leave the counts."""
+        """Release the rows and write the counts."""
         self.write_observed()
         self.phases.close()
         if self._keys:

@@ -1,4 +1,4 @@
-"""One batch from what a source gives: bounded by number, bytes and time."""
+"""Gather one batch from a source, bounded by number, bytes and time."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from detectd.pipeline.records import Record
     from detectd.sources import Source
 
-# How long a stop may have to wait for a silent source.
+# The longest that a stop waits for a silent source.
 SLICE_SECONDS = 0.5
 
-# Of `wait_seconds`, if the last batch took longer: a client may be about to have more.
+# Share of `wait_seconds` to wait if the last batch took longer: the client may have more soon.
 SHORTEST_WAIT = 0.1
 
 
@@ -27,9 +27,9 @@ SHORTEST_WAIT = 0.1
 class BatchLimits:
     """What a batch may hold, and how long it may wait for more.
 
-    It has `most_records` at most, and as many as can be answered within `answer_seconds`. It is
-    complete with `enough_bytes`, in which an event's value is counted `copies` times, or
-    `wait_seconds` after the batch before.
+    It has at most `most_records`, and no more than can be scored within `answer_seconds`. It is
+    complete at `enough_bytes`, where an event's value counts `copies` times, or `wait_seconds`
+    after the batch before.
     """
 
     most_records: int
@@ -40,7 +40,7 @@ class BatchLimits:
 
 
 class Gatherer:
-    """Gathers batches, and learns from how long they took how large they may be."""
+    """Gather batches, and adapt their size to how long they take."""
 
     def __init__(self, limits: BatchLimits) -> None:
         self.limits = limits
@@ -48,21 +48,21 @@ class Gatherer:
         self.gathered = 0.0
 
     def go_on_under(self, limits: BatchLimits) -> None:
-        """Gather within other limits from here on."""
+        """Use other limits from now on."""
         if limits.most_records != self.limits.most_records:
             self._size = AdaptiveBatchSize(limits.most_records, limits.answer_seconds)
         self.limits = limits
 
     def took(self, records: int, seconds: float) -> None:
-        """Note how long it took to answer that many records."""
+        """Record how many `seconds` a batch of that many `records` took."""
         self._size.took(records, seconds)
 
     def gather(self, source: Source, wanted: int | None, interrupted: Callable[[], bool]) -> Batch:
-        """Read a batch in slices, so that a stop need not wait for it: no more than `wanted`
-        records, and none after it was `interrupted`."""
+        """Read a batch of at most `wanted` records in slices, and stop between slices once
+        `interrupted` returns True."""
         limit = min(self._size.limit, wanted or self._size.limit)
         patience, now = self.limits.wait_seconds, time.monotonic()
-        # While the last batch was answered, records have waited already.
+        # Records queued up while the last batch was scored.
         deadline = max(self.gathered + patience, now + SHORTEST_WAIT * patience)
         records: list[Record] = []
         while True:

@@ -1,6 +1,6 @@
-"""Python's search for cycles of garbage, while events flow.
+"""Tuning of Python's cyclic garbage collector.
 
-What there is one of for every event takes part in no cycle, and is freed at once without a search.
+Objects with one instance per event are never part of a cycle, and are freed without a collection.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Of what an event takes, a tenth was for looking for cycles, and no event is part of one.
+# The cyclic garbage collector took 10 % of the time per event, and no per-event object can be in a
+# cycle.
 OBJECTS_A_COLLECTION = 100_000
 
 
 @contextmanager
 def rare_collections() -> Iterator[None]:
-    """Let Python look for cycles rarely, and never among what is there now."""
+    """Run the collector rarely, and never over the objects that exist now."""
     usual = gc.get_threshold()
     gc.freeze()
     gc.set_threshold(OBJECTS_A_COLLECTION, *usual[1:])

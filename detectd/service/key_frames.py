@@ -1,4 +1,4 @@
-"""Changes of tables of keys as bytes, in frames that are known to be whole.
+"""Changes of tables of keys as bytes, in frames with checksums.
 
 frame      magic, size of the payload, its CRC-32, the payload; little-endian throughout
 heading    the first frame: JSON with the format and the ops whose words the rows hold
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 FORMAT = 1
 MAGIC = b"dkey"
 FRAME = struct.Struct("<4sII")
-# Partition bytes, keys, words, keys that are gone; then the counters.
+# Partition bytes, keys, words, removed keys; then the counters.
 HEAD = struct.Struct("<IIIIqdqqdqq")
-# As many words as the smaller of two numbers can name.
+# Rows of up to this many words have 16-bit word numbers.
 SHORT_ROW = 1 << 16
 
 
 class DamagedError(ValueError):
-    """The bytes are not those that were written, from `offset` on."""
+    """The bytes are damaged from `offset` on."""
 
     def __init__(self, offset: int, reason: str) -> None:
         super().__init__(f"damaged at byte {offset:,}: {reason}")
@@ -51,7 +51,7 @@ def heading(ops: Sequence[Op]) -> bytes:
 
 
 def payloads(read: Callable[[int, int], bytes], size: int) -> Iterator[tuple[int, bytes]]:
-    """Give offset and payload of each frame of `size` bytes; `read` takes an offset and a length.
+    """Yield offset and payload of each frame of `size` bytes; `read` takes an offset and a length.
 
     Raises DamagedError.
     """
@@ -105,7 +105,7 @@ def encode(partition: str, changes: Changes, width: int) -> bytes:
 
 
 def decode(payload: bytes, width: int) -> tuple[str, Changes]:
-    """Return what `encode` was given. Raises ValueError if it did not write these bytes."""
+    """Return the arguments of `encode`. Raise ValueError for other bytes."""
     try:
         size, keys, words, gone, *counters = HEAD.unpack_from(payload)
     except struct.error as failed:

@@ -1,12 +1,12 @@
 """The state of keys on disk, as of any commit: a log of what each commit changed.
 
-Each commit appends the words that it changed, and how many bytes of the log count is part of the
+Each commit appends the words that it changed, and the committed length of the log is part of the
 checkpoint. So a restart finds every key as it was when the outputs were committed, whatever a crash
-has left behind that. A log that has grown to several times what it began with goes on in a new
-file, which begins with all keys; the old one goes when a commit has named the new one.
+left after that. A log that has grown to several times its initial size continues in a new file,
+which begins with all keys; the old file is removed when a commit has named the new one.
 
-With `sync` that outlives a power cut. Without, it outlives the process; after a power cut a log
-that is not whole is refused.
+With `sync` this survives a power cut. Without, it survives the process; after a power cut an
+incomplete log is refused.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 NAME = re.compile(r"keys-[0-9a-f]{16}\.log")
-# A log goes on in a new file at GROWTH times the bytes that it began with, and MORE.
+# A log continues in a new file at GROWTH times its initial bytes, and MORE.
 GROWTH, MORE = 3, 4 << 20
 
 
 class LogFile(NamedTuple):
-    """A file of the log: how many of its bytes count, and how many it began with."""
+    """A file of the log, with its committed and its initial length in bytes."""
 
     name: str
     descriptor: int
@@ -65,7 +65,7 @@ class KeyLog:
         self._ops = tuple(ops)
         self._width = HEADER_WORDS + sum(size for _, size in ops)
         self._sync = sync
-        # What the last commit names, and what the next one will.
+        # The file that the last commit names, and that of the next one.
         self._file: LogFile | None = None
         self._next: LogFile | None = None
         self._state: dict[str, Any] = {}
@@ -77,12 +77,12 @@ class KeyLog:
         )
 
     def restore(self, state: dict[str, Any]) -> bool:
-        """Go on from the `state` of the last commit, {} for none.
+        """Resume from the `state` of the last commit, {} for none.
 
-        False if its file is gone: all keys begin again. Raises ConfigError if it is damaged.
+        Return False if its file is gone: all keys begin again. Raise ConfigError if it is damaged.
         """
         if self._file and state == self._state:
-            self.rollback()  # An interruption: all of it is here.
+            self.rollback()  # After an interruption everything is in memory.
             return True
         self._let_go()
         self.tables.restore({})
@@ -103,12 +103,12 @@ class KeyLog:
         self._state = state
         if self._read(path, file):
             self._file = file
-        else:  # Of other ops: the next commit names a file of these.
+        else:  # The ops changed: the next commit names a new file.
             os.close(descriptor)
         return True
 
     def snapshot(self) -> dict[str, Any]:
-        """Write what the next commit changes, and return what it must remember."""
+        """Write the changes for the next commit, and return the state that it must include."""
         if not self.tables.changed:
             return self._state
         self._discard_next()
@@ -123,7 +123,7 @@ class KeyLog:
         return {"file": self._next.name, "bytes": self._next.size, "began": self._next.began}
 
     def on_commit(self) -> None:
-        """Let the latest `snapshot` count, and remove the files that it does not name."""
+        """Make the latest `snapshot` permanent, and remove the files that it does not name."""
         self.tables.on_commit()
         if self._next is None:
             return
@@ -139,19 +139,19 @@ class KeyLog:
             self._remove_all_but(self._file.name)
 
     def rollback(self) -> None:
-        """Take back what has changed since the last commit."""
+        """Undo all changes since the last commit."""
         self._discard_next()
         self.tables.rollback()
 
     def close(self) -> None:
-        """Let go of the files. May be called twice."""
+        """Close the files. May be called twice."""
         self._let_go()
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
 
     def _begun(self) -> LogFile:
-        """All keys, in a file that no commit has named yet."""
+        """Write all keys to a file that no commit has named yet."""
         name = f"keys-{secrets.token_hex(8)}.log"
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         self._others = True
@@ -177,7 +177,7 @@ class KeyLog:
                 yield key_frames.encode(partition, changes, self._width)
 
     def _append(self, file: LogFile, payloads: Iterator[bytes]) -> int:
-        """Write frames behind what counts of the file, and return where they end."""
+        """Write frames after the committed part of the file, and return their end."""
         offset = file.size
         for payload in payloads:
             content = memoryview(key_frames.frame(payload))
@@ -189,9 +189,9 @@ class KeyLog:
         return offset
 
     def _read(self, path: Path, file: LogFile) -> bool:
-        """Fill the tables with what counts of the file; False if it holds the words of other ops.
+        """Fill the tables with the committed part of the file; return False if its ops differ.
 
-        What a crash has left behind that is cut off.
+        Anything that a crash left after it is truncated.
         """
         try:
             if os.fstat(file.descriptor).st_size < file.size:
@@ -215,7 +215,7 @@ class KeyLog:
         return moved is None
 
     def _replayed(self, file: LogFile) -> tuple[dict[str, RowsByName], Remap | None]:
-        """Return each partition's rows, and what to do with them if they are of other ops."""
+        """Return each partition's rows, and the remap if they have other ops."""
         frames = key_frames.payloads(
             lambda offset, length: os.pread(file.descriptor, length, offset), file.size
         )
@@ -235,7 +235,7 @@ class KeyLog:
         return states, moved
 
     def _discard_next(self) -> None:
-        """Forget what was written for a commit that did not come about."""
+        """Discard what was written for a commit that failed."""
         if self._next and (not self._file or self._next.descriptor != self._file.descriptor):
             self._remove(self._next)
         self._next = None

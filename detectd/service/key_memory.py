@@ -1,4 +1,4 @@
-"""What is remembered of keys, between the commits and across restarts: in a log, or on Kafka."""
+"""The state of keys between commits and across restarts: in a log, or on Kafka."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ log = structlog.get_logger()
 
 
 class KeyMemory(Checkpointed, Protocol):
-    """The state of keys, and what keeps it."""
+    """The state of keys, and its storage."""
 
     features: FeatureState
 
@@ -35,24 +35,23 @@ class KeyMemory(Checkpointed, Protocol):
         sink: Sink,
         pause: Callable[[float], bool],
     ) -> bool:
-        """See that the state of the records' keys is here; False if that was given up.
+        """Load the state of the records' keys; return False if the load was given up.
 
-        Calls `pause` again and again while that takes long, with the share that has been read, and
-        gives up if it returns True. Raises PartitionsRevokedError if the records are no longer ours
-        to answer.
+        Call `pause` repeatedly while that takes long, with the share read so far, and give up if it
+        returns True. Raise PartitionsRevokedError if the partitions of the records were revoked.
         """
 
     def records(self, position: Mapping[str, Any]) -> Sequence[KeyRecord]:
-        """Return what the commit of a source's position must write beside the outputs."""
+        """Return the records that a commit of the source's position must write with the outputs."""
 
     def close(self) -> None:
-        """Let go of what keeps it. May be called twice."""
+        """Release the storage. May be called twice."""
 
 
 class LoggedKeys:
-    """The state of keys and the log on disk that keeps it. It is a `KeyMemory`.
+    """The state of keys with a log on disk. It is a `KeyMemory`.
 
-    `identity` says what keys and times are: under another one nothing of a state can be kept.
+    `identity` is the definition of keys and times; if it changes, the old state is invalid.
     """
 
     def __init__(self, features: FeatureState, keys: KeyLog, identity: str) -> None:
@@ -61,7 +60,7 @@ class LoggedKeys:
         self._identity = identity
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a `snapshot`, from the beginning if it is empty."""
+        """Resume from a `snapshot`, or from the beginning if it is empty."""
         if state and state["of"] != self._identity:
             reason = "event.key or event.timestamp is another one than when it was written"
             log.warning("keys.restarted", reason=reason)
@@ -69,7 +68,7 @@ class LoggedKeys:
         self._log.restore(state.get("log", {}))
 
     def snapshot(self) -> dict[str, Any]:
-        """Return what a restart must know once the outputs so far are committed."""
+        """Return the state that a restart needs once the outputs so far are committed."""
         return {"of": self._identity, "log": self._log.snapshot()}
 
     def know(
@@ -79,28 +78,28 @@ class LoggedKeys:
         sink: Sink,  # noqa: ARG002
         pause: Callable[[float], bool],  # noqa: ARG002
     ) -> bool:
-        """See `KeyMemory`: `restore` has read all."""
+        """Return True: `restore` has read everything. See `KeyMemory`."""
         return True
 
     def records(self, position: Mapping[str, Any]) -> Sequence[KeyRecord]:  # noqa: ARG002
-        """See `KeyMemory`: `snapshot` has written all."""
+        """Return nothing: `snapshot` has written everything. See `KeyMemory`."""
         return ()
 
     def on_commit(self) -> None:
-        """Let what was seen count."""
+        """Make what was seen since the last commit permanent."""
         self._log.on_commit()
 
     def rollback(self) -> None:
-        """Forget what was seen since the last commit."""
+        """Discard what was seen since the last commit."""
         self._log.rollback()
 
     def close(self) -> None:
-        """Let go of the files. May be called twice."""
+        """Close the files. May be called twice."""
         self._log.close()
 
 
 def key_memory(settings: Settings) -> KeyMemory | None:
-    """Return what remembers the keys; None if no feature has a memory, and silence is nothing."""
+    """Return the memory of keys; None if no feature has a memory, and silence is not reported."""
     if not derive.keeps_keys(settings):
         return None
     features = derive.feature_state(settings, told=True)

@@ -1,4 +1,4 @@
-"""The state of keys as records of a compacted topic: what is in their keys and values.
+"""The state of keys as records of a compacted topic: their keys and values.
 
     key                            value
     group/topic/NAME               the layout's mark, and the row of the key of that name
@@ -34,7 +34,7 @@ Layouts = dict[bytes, tuple[Op, ...]]
 
 
 class Name(NamedTuple):
-    """What a record is about: a key's row by its name, or None with which of the table's `part`."""
+    """The subject of a record: a key's row by its name, or None and the table's `part`."""
 
     topic: str
     name: bytes | None
@@ -42,7 +42,7 @@ class Name(NamedTuple):
 
 
 class Names:
-    """The keys of records that a group's processes write."""
+    """The record keys of one consumer group."""
 
     def __init__(self, group: str) -> None:
         self._group = quote(group, safe="").encode()
@@ -56,7 +56,7 @@ class Names:
         return b"%s/%s%s" % (self._group, topic.encode(), part)
 
     def parsed(self, key: bytes) -> Name | None:
-        """Return what the record is about; None if another group or somebody else wrote it."""
+        """Return the subject of a record; None if it is from another group or a foreign writer."""
         group, slash, rest = key.partition(b"/")
         if group != self._group or not slash:
             return None
@@ -68,7 +68,7 @@ class Names:
 
 
 def mark_of(identity: str, ops: Sequence[Op]) -> bytes:
-    """Return what tells rows of this layout from all others."""
+    """Return the mark that identifies rows of this layout."""
     told = json.dumps([FORMAT, HEADER_WORDS, identity, ops]).encode()
     return blake2b(told, digest_size=MARK_BYTES).digest()
 
@@ -105,13 +105,14 @@ def read_layouts(value: bytes) -> tuple[str, Layouts]:
 def counters(counted: Counters, after: int) -> bytes:
     """Return the value of the record with the counters."""
     content = counted._asdict() | {"after": after}
-    if counted.latest_ms == float("-inf"):  # JSON has no word for it.
+    if counted.latest_ms == float("-inf"):  # JSON has no infinity.
         content["latest_ms"] = None
     return json.dumps(content, separators=(",", ":")).encode()
 
 
 def read_counters(value: bytes) -> tuple[Counters, int]:
-    """Return the counters, and the offset after which they stand. Raises ValueError."""
+    """Return the counters, and the offset after which they apply. Raise ValueError for other
+    bytes."""
     try:
         found: dict[str, Any] = json.loads(value)
         after = int(found.pop("after"))

@@ -1,4 +1,4 @@
-"""Rows of a partition's keys as they come from a compacted topic, and what becomes of them."""
+"""Read the rows of a partition's keys from a compacted topic."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 class Settled(NamedTuple):
-    """The rows that count, in the present layout, and the layouts that they have on the topic.
+    """The valid rows, in the current layout, and the layouts that they have on the topic.
 
-    `stale` are names of rows that count no more, `restarted` says why not. `moved` are the remaps.
+    `stale` are the names of invalid rows, `restarted` is the reason. `moved` are the remaps.
     """
 
     rows: RowsByName
@@ -30,7 +30,7 @@ class Settled(NamedTuple):
 
 
 class RowsRead:
-    """The latest row of each key, whatever its layout. It takes records in their order."""
+    """The latest row of each key, in any layout. Add records in order."""
 
     def __init__(self) -> None:
         self.written = b""
@@ -44,7 +44,7 @@ class RowsRead:
         return len(self._mark_of)
 
     def take(self, about: Name, value: bytes | None) -> None:
-        """Take over a record. Raises ValueError if detectd did not write it."""
+        """Add a record. Raise ValueError if detectd did not write it."""
         self.bytes += len(value or b"")
         if about.name is not None:
             self._take_row(about.name, value)
@@ -71,10 +71,11 @@ class RowsRead:
     def settled(
         self, identity: str, ops: Sequence[Op], first: int, *, rewinds: bool = False
     ) -> Settled:
-        """Return what the rows are under these `ops`, for events from the offset `first` on.
+        """Return the rows under these `ops`, for events from the offset `first` on.
 
-        Rows that have seen events from there on count no more, unless they may be seen again as
-        the stream `rewinds`. Raises OtherFormatError, and ValueError if detectd did not write them.
+        Rows that include events from there on are invalid, unless the stream `rewinds`, so that
+        those events may be seen again. Raise OtherFormatError, and ValueError if detectd did not
+        write them.
         """
         of, known = key_records.read_layouts(self.written) if self.written else (identity, {})
         if of != identity:

@@ -1,4 +1,4 @@
-"""What becomes of keys and of their events: for telemetry, and for the log once in a while."""
+"""Monitoring of keys and their events: for telemetry, and rarely for the log."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ log = structlog.get_logger()
 
 # No line is repeated within an hour.
 AGAIN_SECONDS = 3600.0
-# Many are late: so many at least, and such a share of this many events, or of fewer.
+# Warn if at least this many events are late, and this share of this many events or fewer.
 MANY_LATE, LATE_SHARE, RECENT = 100, 0.1, 10_000
 
 EVENTS, EVICTED, EXPIRED, LATE = "events", "evicted", "expired", "late"
 
 
 class KeyWatch:
-    """Tells of the keys of `features`: silences to the alerts topic, counts of what is committed.
+    """Report on the keys of `features`: silences to the alerts topic, counts of committed events.
 
-    A key may say nothing for `silent_after`, for ever if it is None. `quiet` sees partitions that
-    nothing comes from at all, None if no clock may. If `fenced`, a commit holds nothing of a
-    partition that its position does not name.
+    A key without an event for `silent_after` is silent; None disables this. `quiet` detects
+    partitions without any event, None if the clock must not be used. If `fenced`, a commit may
+    contain nothing of a partition that its position does not name.
     """
 
     def __init__(
@@ -58,13 +58,13 @@ class KeyWatch:
         self._unscored: Counter[str] = Counter()
         self._counts: Counter[str] = Counter()
         self._reasons: Counter[str] = Counter()
-        # When each line was told last, and what is to be told in the next one.
+        # When each line was last logged, and what the next one will contain.
         self._told: dict[str, float] = {}
         self._untold = 0
         self._recent: Counter[str] = Counter()
 
     def see(self, batch: Vectors) -> None:
-        """Take the feature vectors of a batch in."""
+        """Add the feature vectors of a batch."""
         self._unscored.update(each.reason.value for each in batch.unscored.values())
 
     def look(
@@ -73,10 +73,10 @@ class KeyWatch:
         position: Mapping[str, Any],
         now: float,
     ) -> list[str]:
-        """Take all keys of a partition for silent that nothing has come from; `now` is a clock.
+        """Mark all keys of a quiet partition as silent; `now` is a clock in seconds.
 
-        `partitions` are those of ours, as the source tells it, and `position` is that of the next
-        commit. Returns partitions that have to be in it before that can be told.
+        `partitions` are the assigned ones, and `position` is that of the next commit. Return the
+        partitions that must be added to it before their silence can be reported.
         """
         if self._quiet is None:
             return []
@@ -99,7 +99,7 @@ class KeyWatch:
         return [silence_alert(*each, span) for each in tables.silences()] if span else []
 
     def on_commit(self) -> None:
-        """Let count what was seen; before the tables do."""
+        """Make what was seen permanent; call this before the tables' `on_commit`."""
         for table in self._features.tables.values():
             new = table.uncommitted._asdict()
             counted = {name: new[name] for name in (EVENTS, EVICTED, EXPIRED, LATE)}
@@ -111,11 +111,11 @@ class KeyWatch:
         self._tell(time.monotonic())
 
     def rollback(self) -> None:
-        """Forget what was seen since the last commit."""
+        """Discard what was seen since the last commit."""
         self._unscored.clear()
 
     def figures(self) -> KeyFigures:
-        """Return what is known now."""
+        """Return the current figures."""
         tables = self._features.tables.values()
         return KeyFigures(
             remembered=sum(map(len, tables)),
@@ -143,7 +143,7 @@ class KeyWatch:
             self._recent.clear()
 
     def _due(self, line: str, now: float) -> bool:
-        """Return whether the line may be told again, and take it for told."""
+        """Return whether the line may be logged again, and record it as logged."""
         due = now - self._told.get(line, -math.inf) >= AGAIN_SECONDS
         if due:
             self._told[line] = now
@@ -151,9 +151,9 @@ class KeyWatch:
 
 
 def key_watch(settings: Settings, features: FeatureState) -> KeyWatch:
-    """Return what tells of the keys of `features`."""
+    """Return the monitor of the keys of `features`."""
     span_ms = settings.keys.silent_ms
-    # A file that is read to its end gives the same outputs each time, so no clock may decide.
+    # A file that is read to its end must give the same outputs each time, so the clock is not used.
     clocked = settings.source.kind != "file" or settings.source.follow
     quiet = QuietPartitions(span_ms / 1000) if span_ms and clocked else None
     fenced = derive.keys_topic(settings) is not None

@@ -1,10 +1,10 @@
 """The service: wires source, scoring engine and sink, and runs the loop between them.
 
-open      where the last commit left the stream
-turn      read, answer, commit: one batch, in one visible block
-again     partitions went to another member, or a warm-up held records back: read again what is left
-reload    at SIGHUP: other settings between two batches, all of them or none
-recover   a broker is away: close both ends, and open them again when it is back
+open      resume where the last commit left the stream
+turn      read, score, commit: one batch, in one visible block
+again     partitions were revoked, or a warm-up held records back: read again what is not committed
+reload    on SIGHUP: apply other settings between two batches, all of them or none
+recover   a broker is unavailable: close source and sink, and reopen them when it is back
 stop      at a signal or at the end of a bounded source, between two batches
 """
 
@@ -46,10 +46,10 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-# How long a start waits for a published model.
+# How long a start waits for a published model, in seconds.
 FEED_SECONDS = 30.0
 
-# Each try to reach the brokers takes less than this.
+# Each attempt to reach the brokers takes less than this.
 EXTENSION_SECONDS = 90
 
 
@@ -134,7 +134,7 @@ class Service:
                 self.reporter.health.models_refused(self.feed.refused)
 
     def _receive_models(self) -> None:
-        """Begin with the model that is published, where models are."""
+        """Load the published model, if there is a topic for models."""
         try:
             self.feed = wiring.feed(self.settings, self.ends.client)
             if self.feed:
@@ -153,22 +153,22 @@ class Service:
         if not state and self.ends.source.begins():
             self.engine.begin_again()
         self.committer.uncommitted = not state
-        self.engine.advance(self._hold)  # where the last run ended just before
+        self.engine.advance(self._hold)  # in case the last run ended just before this
         self.reporter.doubts(self.ends.source.absent(), self.fields.warnings)
-        # Whoever reads the line finds the service open: pages and supervisor know first.
+        # Telemetry and the supervisor are updated before the log line.
         self.reporter.opened(settled=not self.patience.owing)
         log.info("service.started", resumed=position is not None)
         self.patience.opened(time.monotonic())
 
     def _turn_or_recover(self) -> bool:
-        """One batch. True when a bounded source has ended."""
+        """Process one batch. Return True when a bounded source has ended."""
         try:
             return self._turn()
         except PartitionsRevokedError as revoked:
             log.info("consumer.rewound", reason=str(revoked))
             self.reporter.health.rewound()
             self._again()
-            # Until the next heartbeat we may take ourselves for a member that we no longer are.
+            # Until the next heartbeat a lost group membership may go unnoticed.
             self.stop.wait(self.backoff.pause(time.monotonic()))
         except BrokerUnavailableError as away:
             self._open_patiently(away)
@@ -176,18 +176,18 @@ class Service:
 
     def _turn(self) -> bool:
         started = time.monotonic()
-        # 1. Read, no further than the warm-up wants.
+        # 1. Read, at most as many records as the warm-up wants.
         batch = self.gatherer.gather(self.ends.source, self.engine.wanted, self._interrupted)
         if batch.records:
             self.reporter.health.arrived()
         self.fields.look(batch.records, last=batch.ended)
-        # 2. Know what partitions that have come to us remember of their keys.
+        # 2. Load the state of keys of newly assigned partitions.
         if not self.engine.know(
             batch.records, self.ends.source, self.ends.sink, self._hold_restoring
         ):
             return False
         self.reporter.restored()
-        # 3. Answer: one output for each record, in order.
+        # 3. Score: one output for each record, in order.
         answered = time.monotonic()
         outgoing = self.engine.answer(batch.records)
         quiet = self.engine.look(self.ends.source.partitions(), batch.position)
@@ -203,7 +203,7 @@ class Service:
             return batch.ended
         # 4. Commit the outputs and the position together.
         passed, counts = self.committer.commit(passed, batch)
-        # 5. Tell the source, and whoever watches.
+        # 5. Acknowledge to the source, and update telemetry.
         self.ends.source.acknowledge(batch.position)
         self.ends.source.include(quiet)
         self.reporter.passed_over(self.ends.source.gaps())
@@ -215,7 +215,7 @@ class Service:
         return batch.ended
 
     def _hold_back(self, batch: Batch) -> bool:
-        """Commit nothing while the warm-up collects; then answer it all from the beginning."""
+        """Commit nothing while the warm-up collects; then process everything from the beginning."""
         if self.engine.advance(self._hold):
             self._again()
         elif batch.ended:
@@ -224,25 +224,26 @@ class Service:
         return False
 
     def _again(self) -> None:
-        """Read again, and answer anew, what has not been committed."""
+        """Read and score again what has not been committed."""
         self.engine.rollback()
         self.startup_guard.begin_again()
         self.ends.source.rewind()
 
     def _interrupted(self) -> bool:
-        """Whether something else is to be done before more is read."""
+        """Return whether other work is due before more is read."""
         return self.stop.requested or self.reload.requested or self.engine.restless()
 
     def _open_patiently(self, away: BrokerUnavailableError | None) -> None:
-        """Open both ends; after an interruption new ones, as soon as the brokers let us.
+        """Open source and sink; after an interruption recreate them, and retry until the brokers
+        respond.
 
-        Raises BrokerUnavailableError if nothing was committed for `kafka.retry_seconds`.
+        Raise BrokerUnavailableError if nothing was committed for `kafka.retry_seconds`.
         """
         logged = False
         while not self.stop.requested:
             if away:
                 self._require_budget(away)
-                # The pages have it before the line is read.
+                # Telemetry is updated before the log line.
                 self.reporter.away(str(away), within=EXTENSION_SECONDS)
                 if not logged:
                     log.warning("service.interrupted", reason=str(away))
@@ -268,18 +269,19 @@ class Service:
             )
 
     def _hold(self) -> None:
-        """While a model is being trained: show the group, and whoever watches, that we live."""
+        """Keep the group membership and telemetry alive while a model is being trained."""
         self.ends.source.hold()
         self.reporter.held()
 
     def _hold_restoring(self, share: float) -> bool:
-        """While the state of keys is read back: the same. True if it is to be given up."""
+        """Do the same while the state of keys is read. Return True if the read should be given
+        up."""
         self.reporter.restoring(share)
         self._hold()
         return self.stop.requested
 
     def _reload(self) -> None:
-        """Take over what a new configuration changes: all of it, or nothing."""
+        """Apply a new configuration: all of its changes, or none."""
         assert self.reread
         self.reporter.supervisor.reloading()
         try:

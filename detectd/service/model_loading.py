@@ -1,7 +1,8 @@
-"""A stored version made ready to answer, in a thread beside the loop.
+"""Prepare a stored version for serving, in a thread beside the loop.
 
-To load a model is to read, hash and unpickle it, to try its scorer, and, if other libraries have
-fitted it, to fit it again: seconds to minutes, in which the loop goes on with the model before.
+Loading a model means to read, hash and unpickle it, to try its scorer, and, if other library
+versions fitted it, to fit it again: seconds to minutes, in which the loop continues with the
+previous model.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ POLL_SECONDS = 0.1
 
 
 class Preparation:
-    """Begun at once. A model that is fitted again within `limits` is stored under its new name."""
+    """Preparation starts at once. A model that is fitted again within `limits` is stored under a
+    new name."""
 
     def __init__(self, store: Store, version: str, options: ServingOptions, limits: Limits) -> None:
         self.version = version
@@ -46,22 +48,22 @@ class Preparation:
 
     @property
     def done(self) -> bool:
-        """Whether `result` returns at once."""
+        """Return whether `result` returns without waiting."""
         return self._outcome.done()
 
     def result(self) -> Serving:
-        """Return the model, ready under the options it was begun with; waits for it.
+        """Return the model, ready under its options; wait for it if necessary.
 
         Raises DetectdError if it cannot answer.
         """
         return self._outcome.result()
 
     def abandon(self) -> None:
-        """Forget it, without waiting."""
+        """Abandon the preparation without waiting."""
         self._stopped.set()
 
     def close(self) -> None:
-        """Forget it; afterwards neither its thread nor a trainer is there."""
+        """Abandon the preparation; end its thread and trainer."""
         self.abandon()
         self._thread.join()
 
@@ -82,8 +84,8 @@ class Preparation:
             self._outcome.set_exception(failed)
 
     def _fitted_again(self, loaded: Loaded) -> Serving:
-        """Return the same rows, recipe and seed under the libraries of today, in a process of its
-        own."""
+        """Return a model from the same rows, recipe and seed, fitted by the present libraries in a
+        separate process."""
         model = loaded.model
         refit = TrainerProcess(
             self._store.directory,

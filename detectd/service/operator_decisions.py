@@ -1,4 +1,4 @@
-"""What an operator has said about the next model: which one waits, and what has been discarded."""
+"""The operator's decisions on the next model: which one is held, and what was discarded."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ log = structlog.get_logger()
 
 
 class OperatorWord:
-    """The store's files of `models.pending`, as they were at the last look.
+    """The store's files of `models.pending`, as of the last check.
 
     `held` is the version that waits for an operator, `discarded` the token of the last discard.
-    Raises OSError if the store cannot be read.
+    Raise OSError if the store cannot be read.
     """
 
     def __init__(self, store: Store) -> None:
@@ -25,7 +25,7 @@ class OperatorWord:
         self.discarded = store.discarded()
 
     def look(self) -> bool:
-        """Look again. True if an operator has discarded the rows since the last look."""
+        """Check again. Return True if an operator discarded the rows since the last check."""
         before = self.discarded
         try:
             self.held, self.discarded = self._store.held(), self._store.discarded()
@@ -34,13 +34,13 @@ class OperatorWord:
         return self.discarded != before
 
     def hold(self, version: str) -> None:
-        """Let a version wait. Raises DetectdError if the store cannot be written."""
+        """Hold a version. Raise DetectdError if the store cannot be written."""
         self._store.hold(version)
         self.held = version
         self.tell()
 
     def tell(self) -> None:
-        """Log that a model waits, if one does."""
+        """Log the held model, if there is one."""
         if self.held:
             log.warning(
                 "refit.held",

@@ -1,4 +1,5 @@
-"""From settings to what the parts of the service are given, so that no part knows the settings."""
+"""Convert settings to the options of the service's parts, so that no part depends on the
+settings."""
 
 from __future__ import annotations
 
@@ -21,10 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class PhaseOptions:
-    """Under what models answer, and how the next ones come about; None for not at all.
+    """The options for serving and for retraining; None for no retraining.
 
-    `limits` are those within which a stored model may be fitted again. `original` says that outputs
-    keep the bytes of the record, `alerts` that alarms are written to a topic.
+    `limits` apply to fitting a stored model again. `original` is whether outputs keep the bytes of
+    the record, `alerts` whether alarms are written to a topic.
     """
 
     serving: ServingOptions
@@ -36,7 +37,7 @@ class PhaseOptions:
 
 
 def phase_options(settings: Settings) -> PhaseOptions:
-    """Return the options; raise ConfigError if a refit is asked for that could train no model."""
+    """Return the options. Raise ConfigError if the refit settings could train no model."""
     return PhaseOptions(
         serving=derive.serving_options(settings),
         limits=derive.trainer_limits(settings),
@@ -48,7 +49,8 @@ def phase_options(settings: Settings) -> PhaseOptions:
 
 
 def retraining_options(settings: Settings) -> RetrainingOptions | None:
-    """Return None if no other model is to be trained. Raises ConfigError if none could be."""
+    """Return the options; None without retraining. Raise ConfigError if no model could be
+    trained."""
     training = settings.training
     if training.refit == "never":
         return None
@@ -78,8 +80,7 @@ def retraining_options(settings: Settings) -> RetrainingOptions | None:
 
 
 def batch_limits(settings: Settings) -> BatchLimits:
-    """Return what a batch may hold: a part of the memory, and of the time in which a group member
-    must ask for more."""
+    """Return the limits of a batch: a part of the memory, and of the consumer's poll interval."""
     source = settings.source
     most = memory_budget.most_events(source.batch_bytes, len(settings.event.columns))
     return BatchLimits(
@@ -92,7 +93,7 @@ def batch_limits(settings: Settings) -> BatchLimits:
 
 
 def warmup_options(settings: Settings) -> WarmupOptions:
-    """Return the options; raise DetectdError if no warm-up could train the model."""
+    """Return the options. Raise DetectdError if no warm-up could train the model."""
     derive.require_detector(settings)
     derive.require_trainable_warmup(settings)
     return WarmupOptions(

@@ -1,7 +1,7 @@
-"""Which phase the service is in: a warm-up or a model, and how one comes after the other.
+"""The phase of the service, warm-up or serving, and the transitions between phases.
 
-Another model answers when it was trained here, activated by an operator, or published by another
-host. All of it happens between two batches.
+A model takes over after it is trained here, activated by an operator, or published by another host.
+All of it happens between two batches.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ log = structlog.get_logger()
 
 
 class Phases:
-    """Holds the `current` phase: there is one from `load` on.
+    """Own the `current` phase, which is set by `load`.
 
     `commits` names the commits that this process makes.
     """
@@ -51,22 +51,22 @@ class Phases:
 
     @property
     def current(self) -> Phase:
-        """What answers."""
+        """Return the current phase."""
         assert self._phase
         return self._phase
 
     @property
     def warmup(self) -> WarmupPhase | None:
-        """What answers while there is no model; None if there is one."""
+        """Return the warm-up phase; None when a model is active."""
         return self._phase if isinstance(self._phase, WarmupPhase) else None
 
     @property
     def serving(self) -> ServingPhase | None:
-        """The models that answer and score along; None during a warm-up."""
+        """Return the serving phase; None during a warm-up."""
         return self._phase if isinstance(self._phase, ServingPhase) else None
 
     def load(self) -> None:
-        """Let the active model answer, or begin a warm-up if there is none."""
+        """Serve the active model, or begin a warm-up if there is none."""
         version = self.store.active()
         if version is not None:
             model = serving.load(self.store, version, datetime.now(UTC))
@@ -83,9 +83,9 @@ class Phases:
         return self._look
 
     def advance(self, hold: Callable[[], None]) -> None:
-        """Train when the warm-up is complete or a refit is due, or let another model answer.
+        """Train if the warm-up is complete or a refit is due, or switch to another model.
 
-        Calls `hold` again and again while that takes long.
+        Call `hold` repeatedly while that takes long.
         """
         if self.warmup and self.warmup.complete:
             if model := self.warmup.train(hold):
@@ -97,17 +97,17 @@ class Phases:
             self._renew(self.serving, ready)
 
     def reconfigure(self, settings: Settings) -> None:
-        """Go on under other settings. Raises DetectdError if impossible, and changes nothing."""
-        # 1. All that can fail.
+        """Apply other settings. If that fails, raise DetectdError and change nothing."""
+        # 1. Everything that can fail.
         options, phase = phase_options(settings), self.serving
         prepared = phase.prepare(options) if phase else None
-        # 2. Nothing of what follows does.
+        # 2. Nothing below can fail.
         self.settings, self._options = settings, options.serving
         if phase and prepared:
             phase.go_on_under(prepared)
 
     def close(self) -> None:
-        """Let go of the rows and of the store. May be called twice."""
+        """Release the rows and the store. May be called twice."""
         for part in (self.watcher, self.upkeep, self._phase):
             if part:
                 part.close()
@@ -121,7 +121,7 @@ class Phases:
         return candidate is None or not self.watcher.under_way("candidate", candidate)
 
     def _follow_store(self) -> None:
-        """Let those models answer and score along that the store names now."""
+        """Serve the models that the store now names as active and as candidate."""
         self._look_for_another_model()
         if isinstance(self.current, ServingPhase):
             self.current.follow_store()
@@ -144,7 +144,9 @@ class Phases:
             except DetectdError as failed:
                 self.watcher.refuse("active", version, str(failed))
             if self.settings.kafka.models_topic is not None:
-                self.upkeep.prune(self.settings.models.keep)  # Here others' refits arrive.
+                self.upkeep.prune(
+                    self.settings.models.keep
+                )  # Models refitted by other processes arrive here.
 
     def _adopt_trained(self, model: Model) -> None:
         ready = serving.serve_new(model, self._options)
@@ -152,7 +154,7 @@ class Phases:
         self._activate(ready)
 
     def _renew(self, phase: ServingPhase, ready: Serving) -> None:
-        """Let the model of a refit take over, or score along: it was accepted, and is stored."""
+        """Activate an accepted and stored refit, or run it in shadow mode."""
         try:
             if self.settings.training.on_refit == "shadow":
                 self.store.nominate(ready.model.version)
@@ -165,7 +167,7 @@ class Phases:
             self.upkeep.prune(self.settings.models.keep)
 
     def _activate(self, ready: Serving) -> None:
-        """Let a model answer that was made here, on every host."""
+        """Activate a model trained here, for every host."""
         model = ready.model
         self.store.activate(model.version)
         self._serve(ready)
@@ -175,10 +177,10 @@ class Phases:
             log.warning("models.not_published", model=model.version, reason=str(failed))
 
     def _adopt(self, version: str, ready: Serving) -> None:
-        """Serve what the store has activated; under a new name if it was fitted again."""
+        """Serve the version that the store activated; under a new name if it was fitted again."""
         model = ready.model
         if model.version != version and not self.store.replace_active(version, model.version):
-            return  # Another version is active by now.
+            return  # Another version is already active.
         changed = serving.other_settings(model, self._options)
         self._serve(ready)
         if changed:

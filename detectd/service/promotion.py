@@ -1,9 +1,9 @@
-"""Whether a freshly trained model may take over from the one that answers.
+"""Decide whether a newly trained model may replace the current one.
 
-Both judge rows that neither was trained on. Models of two samples of one and the same stream differ
-there too, near the ends of their zones: with 1,000 calibration scores each, γ = 0.05 and T = 8 on
-3 % of the rows for IForest, 4 % for PCA and KNN, 5 % for HBOS, 6 % for LOF. A smaller set change
-refuses good models.
+Both judge rows that neither was trained on. Even models of two samples of the same stream differ
+there, near the ends of their zones: with 1,000 calibration scores each, γ = 0.05 and T = 8, on 3 %
+of the rows for IForest, 4 % for PCA and KNN, 5 % for HBOS, 6 % for LOF. A lower limit refuses good
+models.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ NOT_FINITE = 3
 
 @dataclass(frozen=True, slots=True)
 class Challenger:
-    """A model as it answers: what judges by it, and what it promises."""
+    """A model as served: its scorer, and its promise."""
 
     judge: ModelScorer
     promise: Promise
@@ -53,13 +53,13 @@ class Challenger:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why a model may not take over: a `code` for a metric, a sentence for the log."""
+    """A reason to refuse a model: a `code` for a metric, a sentence for the log."""
 
     code: Code
     sentence: str
 
 
-# On no rows no share of the verdicts can be too large, so nothing would be known of the model.
+# Without rows no share of the verdicts can be too large, so nothing would be known of the model.
 NOT_COMPARED = Reason(
     "not_compared",
     "there would be no held-out rows to compare it on; set training.window well above "
@@ -79,21 +79,21 @@ class Agreement:
 
     @property
     def rows(self) -> int:
-        """How many rows both judged."""
+        """Return the number of rows that both judged."""
         return int(self.counts.sum())
 
     @property
     def changed(self) -> float:
-        """The share of rows whose verdict differs; 0 if there are no rows."""
+        """Return the share of rows whose verdict differs; 0 if there are no rows."""
         return 1.0 - int(self.counts.trace()) / self.rows if self.rows else 0.0
 
     @property
     def lost(self) -> int:
-        """Rows that the old model scores and the new one does not."""
+        """Return rows that the old model scores and the new one does not."""
         return int(self.counts[:NOT_FINITE, NOT_FINITE].sum())
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON: {old verdict: {new verdict: rows}}."""
+        """Return the counts for JSON: {old verdict: {new verdict: rows}}."""
         names = [*VERDICTS, "not_finite"]
         table = self.counts.tolist()
         return {
@@ -126,14 +126,13 @@ def suspicious(judge: ModelScorer, rows: Rows) -> npt.NDArray[np.bool_]:
 
 
 def backwards(judge: ModelScorer, rows: Rows) -> list[Reason]:
-    """Return the reason if the model calls rows far outside of `rows` (N, d) normal; see
-    `sanity`."""
+    """Return a reason if the model calls rows far outside of `rows` (N, d) normal; see `sanity`."""
     why = why_backwards(judge, rows)
     return [Reason("backwards", why)] if why else []
 
 
 def scoreless(judge: ModelScorer, rows: Rows) -> list[Reason]:
-    """Return the reason if the model has no score for some of its training `rows` (N, d)."""
+    """Return a reason if the model has no score for some of its training `rows` (N, d)."""
     why = why_scoreless(judge, rows)
     return [Reason("not_finite", why)] if why else []
 
@@ -141,7 +140,7 @@ def scoreless(judge: ModelScorer, rows: Rows) -> list[Reason]:
 def refusals(
     old: Challenger, new: Challenger, agreed: Agreement, max_change: float
 ) -> list[Reason]:
-    """Why `new` may not take over from `old`; empty if it may.
+    """Return the reasons against `new` replacing `old`; empty if there are none.
 
     `agreed` is their agreement on rows that neither was trained on, `max_change` the share of them
     whose verdict may differ.

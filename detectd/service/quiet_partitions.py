@@ -1,4 +1,4 @@
-"""Which partitions nothing at all has come from for a span, by the clock of this process."""
+"""Detect partitions without any event for a span, by the clock of this process."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-# Between two looks no more than this part of the span goes by: while a model is trained, or a
-# broker is away, it is this process that hears nothing.
+# At most this part of the span counts between two checks: during a training or a broker outage it
+# is this process that receives nothing.
 STEP = 1 / 4
 
 
 class QuietPartitions:
-    """Counts the seconds without an event, partition by partition, from when it is first seen."""
+    """Count the seconds without an event, per partition, from when it is first seen."""
 
     def __init__(self, span_seconds: float) -> None:
         self._span = span_seconds
@@ -21,9 +21,9 @@ class QuietPartitions:
         self._quiet: dict[str, tuple[int, float]] = {}
 
     def look(self, events: Mapping[str, int], behind: Collection[str], now: float) -> list[str]:
-        """Return those that have been quiet for longer than the span.
+        """Return the partitions that have been quiet for longer than the span.
 
-        `events` is how many each has had so far; those `behind` have some that are not read yet.
+        `events` is the number of events of each so far; those `behind` have unread records.
         """
         since = 0.0 if self._looked is None else now - self._looked
         step, self._looked = min(since, STEP * self._span), now

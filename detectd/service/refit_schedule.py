@@ -1,4 +1,4 @@
-"""When the next model is due: a decision from what was counted, with time as an argument.
+"""Decide when the next model is due, from counts, with time as an argument.
 
 every      N judged events, or N seconds, after the last model
 on_drift   after an alarm. The window is then filled again and without its guard: the verdicts that
@@ -17,7 +17,7 @@ from detectd.service.challenger_training import comparable
 if TYPE_CHECKING:
     from detectd.service.training_window import Guarded, Window
 
-# In a backfill, batches end at multiples of this many judged events, and there a refit may be due.
+# In a backfill, batches end at multiples of this many judged events, where a refit may be due.
 STEP = 1_000
 
 
@@ -25,7 +25,7 @@ STEP = 1_000
 class Since:
     """Judged events since the last model or attempt, and whether there was an alarm.
 
-    `alarmed` says that the window was begun again for it, `warned` only that there was one.
+    `alarmed` is whether the window was restarted after it, `warned` whether there was one.
     """
 
     events: int = 0
@@ -35,10 +35,10 @@ class Since:
 
 @dataclass(frozen=True, kw_only=True)
 class RefitSchedule:
-    """What `training.*` says of when a model is due, and of what it is compared by.
+    """The `training.*` settings on when a model is due and how it is compared.
 
-    A refit takes `fewest` rows at least. `backfill` says that the source is a file that is read to
-    its end: then a replay gives the same models, and no event is waited for.
+    A refit takes at least `fewest` rows. `backfill` is whether the source is a file that is read to
+    its end: then a replay must give the same models, and a refit never waits for events.
     """
 
     refit: Literal["every", "on_drift"]
@@ -59,7 +59,8 @@ class RefitSchedule:
         return 1.0 if self._lifted(since) else self.max_changed
 
     def events_wanted(self, since: Since) -> int | None:
-        """Return how many events to judge at most before a refit may be due; None for any."""
+        """Return the maximum number of events to judge before a refit may be due; None for no
+        limit."""
         if not self.backfill:
             return None
         every, ahead = self.every_events, STEP - since.events % STEP

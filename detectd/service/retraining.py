@@ -1,13 +1,13 @@
 """The next model: when it is due, the rows it is trained on, and whether it may take over.
 
-It is due between two batches; `refit_schedule` says when, `challenger_training` how. Over a file
-that is read to its end the loop waits for the trainer, and batches end where a refit may be due, so
-a replay gives the same verdicts.
+A refit starts between two batches; `refit_schedule` decides when, `challenger_training` how. Over a
+file that is read to its end, the loop waits for the trainer, and batches end where a refit may be
+due, so a replay gives the same verdicts.
 
-Rows in quarantine are dropped when something speaks against them: an alarm, unless its own refit is
-still to come; and with the window a refused model, `models rollback` and `models discard`. With
-`after_alarm = "hold"` a model that came after an alarm is stored and waits for `models activate`;
-until then, or until it is discarded, no other is trained.
+Rows in quarantine are dropped after an alarm, unless its own refit is still to come; they and the
+window are dropped after a refused model, `models rollback` and `models discard`. With `after_alarm
+= "hold"`, a model trained after an alarm is stored and waits for `models activate`; until it is
+activated or discarded, no other is trained.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ Outcome = Literal["accepted", "held", "refused", "failed"]
 
 @dataclass(frozen=True, kw_only=True)
 class RetrainingOptions:
-    """What is collected, when the next model is due, and what it may take to train it.
+    """What to collect, when the next model is due, and the limits of its training.
 
-    With `hold_after_alarm` a model that came after an alarm waits for an operator.
+    With `hold_after_alarm` a model trained after an alarm waits for an operator.
     """
 
     rows: RowsOptions
@@ -64,10 +64,10 @@ class RetrainingOptions:
 
 
 class Retrainer:
-    """Fills the window with what `champion` has judged, and has the next model trained from it.
+    """Fill the window with rows judged by `champion`, and train the next model from it.
 
-    One process on a store does so; the others find its models there. What is seen counts with the
-    commit of the batch's outputs, and is taken back with it.
+    One process per store does this; the others get its models from the store. What is seen becomes
+    permanent with the commit of the batch's outputs, and is rolled back with it.
     """
 
     def __init__(self, options: RetrainingOptions, store: Store, champion: Serving) -> None:
@@ -86,31 +86,31 @@ class Retrainer:
 
     @property
     def held(self) -> str | None:
-        """The version that waits for an operator."""
+        """Return the version that waits for an operator."""
         return self._word.held
 
     @property
     def running(self) -> bool:
-        """Whether a model is being trained."""
+        """Return whether a model is being trained."""
         return self._refit is not None
 
     def outcomes(self) -> list[Outcome]:
-        """Return how refits have ended since this was asked before."""
+        """Return the outcomes of refits since the last call."""
         outcomes, self._outcomes = self._outcomes, []
         return outcomes
 
     @property
     def wanted(self) -> int | None:
-        """How many events to judge at most before a refit may be due."""
+        """Return the maximum number of events to judge before a refit may be due."""
         return self.options.schedule.events_wanted(self._committed)
 
     def restore(self, past: dict[str, Any]) -> None:
-        """Go on from a `snapshot` under the same champion, from the beginning if it is empty."""
+        """Resume from a `snapshot` under the same champion, from the beginning if it is empty."""
         if past and past.get("discarded", "") != self._word.discarded:
             past = {}
             log.warning("window.discarded", reason=DISCARDED)
         if self.held != past.get("held") and self.held:
-            past = past | {"since": {}}  # It came after that commit.
+            past = past | {"since": {}}  # The decision is later than that commit.
         self._state = past
         since = past.get("since", {})
         # Earlier releases knew one kind of alarm.
@@ -121,7 +121,7 @@ class Retrainer:
         self._set_guard()
 
     def heed(self) -> bool:
-        """Look for what an operator has said. True if the rows so far are discarded."""
+        """Check for an operator's decision. Return True if the rows so far are discarded."""
         discarded = self._word.look()
         if discarded:
             self._stop()
@@ -131,7 +131,7 @@ class Retrainer:
         return discarded
 
     def see(self, scored: ScoredBatch, alarms: Sequence[int]) -> None:
-        """Take a batch in; `alarms` says how many of its rows it took to each alarm."""
+        """Add a batch; `alarms` are the numbers of rows up to each alarm."""
         done = 0
         for alarm in alarms:
             self._rows.add(scored, slice(done, alarm))
@@ -141,7 +141,7 @@ class Retrainer:
         self._seen = replace(self._seen, events=self._seen.events + len(scored.rows))
 
     def _alarmed(self) -> None:
-        """Drop what an alarm speaks against, unless it is what the alarm's own refit waits for."""
+        """Drop the rows before an alarm, unless the alarm's own refit waits for them."""
         if self.options.schedule.refit != "on_drift":
             self._rows.drop_waiting()
         elif not self._seen.alarmed:
@@ -151,22 +151,22 @@ class Retrainer:
         self._seen = replace(self._seen, warned=True)
 
     def snapshot(self) -> dict[str, Any]:
-        """Return what a restart must know once the batch's outputs are committed."""
+        """Return the state that a restart needs once the batch's outputs are committed."""
         said = {"held": self.held, "discarded": self._word.discarded}
         return {"since": asdict(self._seen)} | said | self._rows.snapshot()
 
     def on_commit(self) -> None:
-        """Let what was seen count."""
+        """Make what was seen since the last commit permanent."""
         self._committed = self._seen
         self._state = self.snapshot()
         self._rows.on_commit()
 
     def rollback(self) -> None:
-        """Forget what was seen since the last commit."""
+        """Discard what was seen since the last commit."""
         self.restore(self._state)
 
     def succeed(self, champion: Serving, options: RetrainingOptions) -> None:
-        """Go on under another champion, or the same one under other terms."""
+        """Switch to another champion, or to other terms of the same one."""
         another = champion.model.version != self.champion.model.version
         self.champion, self.options = champion, options
         if another:
@@ -176,9 +176,9 @@ class Retrainer:
             self._set_guard()
 
     def advance(self, hold: Callable[[], None]) -> Serving | None:
-        """Begin a refit that is due, between two batches; return its model when it is accepted.
+        """Start a refit that is due, between two batches; return its model once it is accepted.
 
-        Over a file that is not followed this waits, and calls `hold` again and again meanwhile.
+        Over a file that is not followed, wait for the refit, and call `hold` repeatedly meanwhile.
         """
         self._rows.open()
         if self._refit is None and self._due():
@@ -187,7 +187,7 @@ class Retrainer:
             found = challenger_training.poll(self._refit, time.monotonic())
             if found is not None:
                 self._refit = None
-                if self.heed():  # An operator has spoken against its rows since the last look.
+                if self.heed():  # An operator discarded its rows since the last check.
                     return None
                 return self._weigh(found if isinstance(found, Failed) else found.result)
             if not self.options.schedule.backfill:
@@ -197,7 +197,7 @@ class Retrainer:
         return None
 
     def close(self) -> None:
-        """Stop what is being trained, and let go of the window. May be called twice."""
+        """Stop a running training, and close the window. May be called twice."""
         self._stop()
         self._rows.close()
 
@@ -236,7 +236,7 @@ class Retrainer:
             return None
         try:
             ready = serving.under_other_terms(found.ready, self.options.serving)
-        except DetectdError as impossible:  # under terms that came with a reload
+        except DetectdError as impossible:  # under reloaded terms
             self._refuse([Reason("no_promise", str(impossible))])
             return None
         if self.options.hold_after_alarm and self._committed.warned:
@@ -258,12 +258,12 @@ class Retrainer:
         for reason in reasons:
             log.warning("refit.refused", code=reason.code, reason=reason.sentence)
         if self.options.rows.quarantine:
-            self._rows.clear()  # Rows that come later are no better than those it was trained on.
+            self._rows.clear()  # Its training rows would train the same model again.
         self._end("refused")
 
     def _end(self, outcome: Outcome) -> None:
         self._outcomes.append(outcome)
-        # An alarm stands until a model has come of it.
+        # An alarm holds until a model was trained after it.
         stands = outcome not in ("accepted", "held")
         self._begin_again(
             alarmed=stands and self._committed.alarmed, warned=stands and self._committed.warned
@@ -286,7 +286,7 @@ class Retrainer:
 
 
 def of_another_champion(past: dict[str, Any]) -> dict[str, Any]:
-    """Return what of a `snapshot` counts under another champion: the window alone."""
+    """Return the part of a `snapshot` that is valid under another champion: the window alone."""
     return past | {"since": {}} if past else past
 
 

@@ -1,4 +1,4 @@
-"""What a run of the service did."""
+"""The summary of a run."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class Summary:
-    """What a run did: outputs per topic, warm-up events among the abstained, and how long.
+    """The counts of a run: outputs per topic, warm-up events among the abstained, and the duration.
 
-    `no_model` says what the warm-up lacks, empty if a model answers; `serving` is what answered
-    last, and `scored` are its verdicts.
+    `no_model` says what the warm-up lacks, empty if there is a model; `serving` is the last model,
+    and `scored` are its verdicts.
     """
 
     topics: Counter[str] = field(default_factory=Counter)
@@ -28,7 +28,7 @@ class Summary:
     serving: Serving | None = None
 
     def add(self, counts: Counter[str], serving: Serving | None) -> None:
-        """Add the outputs of a commit, given by `serving` or, if None, during the warm-up."""
+        """Add the outputs of a commit, from the model `serving`, or None during the warm-up."""
         self.topics.update(counts)
         if serving is None:
             self.warming_up += counts["abstain"]
@@ -38,7 +38,7 @@ class Summary:
             self.scored.update(counts)
 
     def figures(self) -> dict[str, Any]:
-        """Return the records by outcome, how long they took, and the last model, for the log."""
+        """Return the records by outcome, the duration, and the last model, for the log."""
         counts = {topic.value: self.topics[topic] for topic in OUTCOMES}
         records = sum(counts.values())
         return {

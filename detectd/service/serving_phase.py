@@ -1,4 +1,4 @@
-"""A model answers: the champion, a candidate that may score along, and what trains the next one."""
+"""The serving phase: the champion, an optional candidate in shadow mode, and the retrainer."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Prepared:
-    """The models and the retrainer under other options, ready to go on with."""
+    """The models and the retrainer under other options, ready to switch to."""
 
     options: PhaseOptions
     champion: Serving
@@ -45,7 +45,7 @@ class Prepared:
 
 
 class ServingPhase:
-    """Gives verdicts by `ready`, and from `succeed` on by another model."""
+    """Give verdicts by `ready`, or by a later model after `succeed`."""
 
     def __init__(
         self,
@@ -69,16 +69,17 @@ class ServingPhase:
 
     @property
     def wanted(self) -> int | None:
-        """How many events to answer at most before something else is due; None for any number."""
+        """Return the maximum number of events to score before other work is due; None for no
+        limit."""
         return self.retrainer.wanted if self.retrainer else None
 
     @property
     def candidate(self) -> str | None:
-        """The version that scores along."""
+        """Return the version in shadow mode; None if there is none."""
         return self.shadow.version if self.shadow else None
 
     def succeed(self, ready: Serving) -> None:
-        """Let another model answer from here on."""
+        """Serve another model from now on."""
         self.champion = self._champion(ready)
         candidate, self.shadow = self.shadow and self.shadow.candidate, None
         self._claim_models()
@@ -86,9 +87,9 @@ class ServingPhase:
             self.compare_with(candidate)
 
     def retrain(self) -> None:
-        """Prepare for the next model, as the successor of the one that answers now.
+        """Set up retraining for a successor of the current model.
 
-        Raises DetectdError if the store cannot keep the rows for it.
+        Raise DetectdError if the store cannot keep the rows for it.
         """
         ready, options = self.champion.serving, self._options.retraining
         if self.retrainer and options:
@@ -97,7 +98,7 @@ class ServingPhase:
             self.retrainer = begun(options, self._store, ready)
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a `snapshot`; see `Checkpointed`."""
+        """Resume from a `snapshot`; see `Checkpointed`."""
         self.champion.recall(self._upkeep.recorded(self.champion.version))
         self.champion.restore(state)
         self.look_for_candidate()
@@ -118,15 +119,15 @@ class ServingPhase:
         return scored.outgoing
 
     def alerts(self) -> list[Outgoing]:
-        """Return records that report on the promise rather than on an event."""
+        """Return the alert records, which report on the promise rather than on an event."""
         return self.champion.drift_monitor.alerts() if self._options.alerts else []
 
     def settle(self, counts: Counter[str], outgoing: Sequence[Outgoing]) -> None:
-        """Note the outputs that the next commit is to hold."""
+        """Count the outputs that the next commit will contain."""
         self.champion.settle(counts, outgoing)
 
     def snapshot(self) -> dict[str, Any]:
-        """Return what a restart must know once the settled outputs are committed."""
+        """Return the state that a restart needs once the settled outputs are committed."""
         state: dict[str, Any] = {}
         if self.shadow:
             state["shadow"] = self.shadow.snapshot()
@@ -135,33 +136,33 @@ class ServingPhase:
         return state | self.champion.snapshot()
 
     def on_commit(self) -> None:
-        """Let what was seen count."""
+        """Make what was seen since the last commit permanent."""
         for part in self._parts():
             part.on_commit()
         self._unwritten = True
 
     def rollback(self) -> None:
-        """Forget what was seen since the last commit."""
+        """Discard what was seen since the last commit."""
         for part in self._parts():
             part.rollback()
 
     def begin_again(self) -> None:
-        """Count nothing of an earlier run of the stream."""
+        """Reset the counts of an earlier run of the stream."""
         self.champion.begin_again()
         self._unwritten = True
         self.write_observed()
 
     def write_observed(self) -> None:
-        """Let reports see the counts."""
+        """Write the counts for reports."""
         if self._unwritten:
             self._unwritten = not self._upkeep.record(self.champion, self.shadow)
 
     def next_model(self, hold: Callable[[], None]) -> Serving | None:
-        """Train the next model if it is due; return it once it is accepted, and in the store."""
+        """Train the next model if it is due; return it once it is accepted and stored."""
         return self.retrainer.advance(hold) if self.retrainer else None
 
     def look_for_candidate(self, *, wait: bool = False) -> None:
-        """Let the candidate that the store names score along; with `wait` it is waited for."""
+        """Run the store's candidate in shadow mode; with `wait`, wait until it is loaded."""
         version = self._watcher.candidate()
         if version == self.candidate:
             return
@@ -182,20 +183,21 @@ class ServingPhase:
             self._watcher.refuse("candidate", version, str(failed))
 
     def follow_store(self) -> None:
-        """Follow what the store and its operator say of the models beside the champion."""
+        """Apply the store's and the operator's decisions on models other than the champion."""
         self.look_for_candidate()
         if self.retrainer:
             self.retrainer.heed()
         self.write_observed()
 
     def compare_with(self, candidate: Serving) -> None:
-        """Let `candidate` score along."""
+        """Run `candidate` in shadow mode."""
         self.shadow = Shadow(candidate, self.champion.version)
         self._claim_models()
         log.info("model.shadowing", model=candidate.model.version)
 
     def prepare(self, options: PhaseOptions) -> Prepared:
-        """Make ready to go on under other options. Raises DetectdError, and changes nothing."""
+        """Prepare to switch to other options. If that fails, raise DetectdError and change
+        nothing."""
         ready = serving.under_other_terms(self.champion.serving, options.serving)
         candidate = retrainer = None
         if self.shadow:
@@ -205,7 +207,7 @@ class ServingPhase:
         return Prepared(options, ready, candidate, retrainer)
 
     def go_on_under(self, prepared: Prepared) -> None:
-        """Go on under other options, with the counts and the rows that they allow to keep."""
+        """Switch to other options; keep the counts and rows that are still valid under them."""
         self._options, ready = prepared.options, prepared.champion
         other = ready is not self.champion.serving
         self.champion.go_on_under(ready, self._options.average_run_length)
@@ -220,7 +222,7 @@ class ServingPhase:
             serving.log_serving(ready)
 
     def close(self) -> None:
-        """Stop what is being trained. May be called twice."""
+        """Stop a running training. May be called twice."""
         if self.retrainer:
             self.retrainer.close()
 
@@ -239,11 +241,11 @@ class ServingPhase:
         self._upkeep.serves(self.champion.version, self.candidate)
 
     def _compare(self, shadow: Shadow, scored: ScoredBatch) -> None:
-        """Let the candidate judge the batch, too; one that cannot is compared no longer."""
+        """Score the batch with the candidate, too; stop comparing if it fails."""
         try:
             with During(Stage.SCORE):
                 shadow.see(scored)
-        except Unforeseen as failed:  # Nobody hears a candidate: it ends no stream.
+        except Unforeseen as failed:  # A candidate's failure must not stop the stream.
             self.shadow = None
             why = f"{shadow.version}: it cannot answer: {failed}"
             self._watcher.refuse("candidate", shadow.version, why)

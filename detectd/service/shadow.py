@@ -1,4 +1,4 @@
-"""A candidate that scores along without being heard, so that two models can be compared."""
+"""Shadow mode: a candidate scores the same events, and only its counts are used."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Shadow:
-    """Counts how a candidate judges what the model that answers, version `champion`, judges."""
+    """Compare the verdicts of a candidate with those of the active model, version `champion`."""
 
     def __init__(self, candidate: Serving, champion: str) -> None:
         self.candidate = candidate
@@ -23,35 +23,35 @@ class Shadow:
 
     @property
     def version(self) -> str:
-        """The candidate's."""
+        """Return the candidate's."""
         return self.candidate.model.version
 
     def restore(self, past: dict[str, Any]) -> None:
-        """Go on from a `snapshot`; from the beginning if it compares two other models."""
+        """Resume from a `snapshot`; from the beginning if it compares two other models."""
         if past.get("between") == self._between():
             self._counts = np.array(past["counts"], dtype=np.int64).reshape(4, 4)
         self.rollback()
 
     def see(self, scored: ScoredBatch) -> None:
-        """Let the candidate judge the rows of a batch."""
+        """Score the rows of a batch with the candidate."""
         ours = np.where(np.isfinite(scored.scores), scored.found.verdict, NOT_FINITE)
         theirs = verdicts(self.candidate.judge, scored.rows)
         self._seen = self._seen + compared(ours, theirs).counts
 
     def snapshot(self) -> dict[str, Any]:
-        """Return what a restart must know once the batch's outputs are committed."""
+        """Return the state that a restart needs once the batch's outputs are committed."""
         return {"between": self._between(), "counts": self._seen.ravel().tolist()}
 
     def on_commit(self) -> None:
-        """Let what was seen count."""
+        """Make what was seen since the last commit permanent."""
         self._counts = self._seen
 
     def rollback(self) -> None:
-        """Forget what was seen since the last commit."""
+        """Discard what was seen since the last commit."""
         self._seen = self._counts
 
     def report(self) -> dict[str, Any]:
-        """For the store: which candidate, and how it judges."""
+        """Return the candidate and the comparison, for the store."""
         return {"candidate": self.version, "agreement": Agreement(self._counts).as_dict()}
 
     def _between(self) -> list[str]:

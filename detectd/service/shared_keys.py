@@ -1,12 +1,12 @@
-"""The state of keys on a compacted topic: that of a partition goes wherever the partition goes.
+"""The state of keys on a compacted topic: it moves with its partition between processes.
 
-What a commit changes is written in its transaction. A partition's keys are read back before its
-first event is answered after it has come to us, and forgotten when it goes: as long as the source's
-claim is the same, nobody else can have committed anything of it. If it has changed while the keys
-were read, the batch is no longer ours to answer.
+A commit's changes are written in its transaction. When a partition is assigned, its keys are read
+back before its first event is scored; when it is revoked, they are dropped. As long as the source's
+claim is unchanged, no other process can have committed to the partition. If the claim changed while
+the keys were read, the batch is abandoned.
 
-So nothing of a former owner is missed: its commit was finished when the group told where we begin,
-or is refused for its old generation; see `sinks.kafka_keys`.
+So no commit of a former owner is missed: it was finished when the group returned our offset, or it
+is refused for its old generation; see `sinks.kafka_keys`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-# While the keys are read, the group and whoever watches hear from us so often.
+# How often to poll the group and to update telemetry while keys are read.
 PAUSE_SECONDS = 1.0
 
 
@@ -47,8 +47,8 @@ PAUSE_SECONDS = 1.0
 class Known:
     """A partition whose keys have been read.
 
-    `written` is its record of layouts, which `layouts` has beside the present one; `stale` are
-    names on the topic that are to go.
+    `written` is its record of layouts, which `layouts` contains beside the current one; `stale` are
+    names on the topic that are to be deleted.
     """
 
     claim: int
@@ -58,10 +58,10 @@ class Known:
 
 
 class SharedKeys:
-    """What the processes of a `group` remember of keys. It is a `KeyMemory`.
+    """The state of keys of a consumer `group`. It is a `KeyMemory`.
 
-    Under another `identity` of keys and times nothing can be kept. `rewinds` says that the state
-    may be ahead of the group's offsets, as it is without transactions. `topic` is for people.
+    Under another `identity` of keys and times the state is invalid. `rewinds` is whether the state
+    may be ahead of the group's offsets, as it is without transactions. `topic` is for messages.
     """
 
     def __init__(
@@ -76,17 +76,17 @@ class SharedKeys:
         self._rewinds = rewinds
         self._mark = key_records.mark_of(identity, self._ops)
         self._known: dict[str, Known] = {}
-        # Partitions whose changes go with the next commit, each with its record of layouts.
+        # Partitions with changes in the next commit, each with its record of layouts.
         self._going: dict[str, bytes] = {}
         self._told: set[tuple[str, ...]] = set()
 
     def restore(self, state: dict[str, Any]) -> None:  # noqa: ARG002 - all is on the topic
-        """Begin without any keys: each partition's are read when it comes."""
+        """Reset all keys: each partition's are read when it is assigned."""
         self._tables.restore({})
         self._known, self._going = {}, {}
 
     def snapshot(self) -> dict[str, Any]:
-        """Return nothing: all is on the topic."""
+        """Return nothing: all state is on the topic."""
         return {}
 
     def know(
@@ -96,11 +96,11 @@ class SharedKeys:
         sink: Sink,
         pause: Callable[[float], bool],
     ) -> bool:
-        """Read back the keys of partitions of which there are records, unless they are known.
+        """Read the keys of the records' partitions, unless they are loaded.
 
-        Calls `pause` again and again while that takes long, with the share that has been read.
-        False if that returned True: it is given up. Raises PartitionsRevokedError if the records
-        are no longer ours to answer.
+        Call `pause` repeatedly while that takes long, with the share read so far. Return False if
+        that returned True: the load is given up. Raise PartitionsRevokedError if the partitions of
+        the records were revoked.
         """
         claims = source.claims()
         for name in [n for n, known in self._known.items() if known.claim != claims.get(n)]:
@@ -139,7 +139,7 @@ class SharedKeys:
     def records(self, position: Mapping[str, Any]) -> list[KeyRecord]:
         """Return what a commit of this position must write: the changes of its partitions.
 
-        Those of others would not be fenced by the group's offsets.
+        Changes of other partitions would not be fenced by the group's offsets.
         """
         self._going = {}
         found: list[KeyRecord] = []
@@ -158,7 +158,7 @@ class SharedKeys:
         return found
 
     def on_commit(self) -> None:
-        """Let what was seen count."""
+        """Make what was seen since the last commit permanent."""
         for name, written in self._going.items():
             if known := self._known.get(name):
                 self._tables.of(name).on_commit()
@@ -166,12 +166,12 @@ class SharedKeys:
         self._going = {}
 
     def rollback(self) -> None:
-        """Forget what was seen since the last commit."""
+        """Discard what was seen since the last commit."""
         self._going = {}
         self._tables.rollback()
 
     def close(self) -> None:
-        """Hold nothing."""
+        """Do nothing: there is nothing to close."""
 
     def _changes(
         self, topic: str, name: str, known: Known, written: bytes, after: int
@@ -207,7 +207,7 @@ class SharedKeys:
         about = self._names.parsed(record.key)
         read = about and found.get(f"{about.topic}/{record.partition}")
         if about is None or read is None:
-            return  # of another group, or of a partition that nobody asks for
+            return  # of another group, or of a partition that is not requested
         try:
             read.take(about, record.value)
         except ValueError as wrong:

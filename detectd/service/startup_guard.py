@@ -1,4 +1,4 @@
-"""A configuration that does not fit the stream must not consume it."""
+"""Stop before a configuration that does not fit the stream consumes it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class StartupGuard:
-    """Holds the first outputs of a run back until one of them is no dead letter."""
+    """Hold back the first outputs of a run until one of them is not a dead letter."""
 
     def __init__(self, limit: int = 1000) -> None:
         self.limit = limit
@@ -26,19 +26,19 @@ class StartupGuard:
         self._bytes = 0
 
     def end(self) -> None:
-        """Note that this configuration has been seen to fit the stream."""
+        """Record that this configuration fits the stream."""
         self._held, self._bytes = None, 0
 
     def begin_again(self) -> None:
-        """Forget what was held back: it will be answered again."""
+        """Discard what was held back: it will be scored again."""
         if self._held is not None:
             self._held, self._bytes = [], 0
 
     def pass_on(self, outgoing: list[Outgoing], *, last: bool) -> list[Outgoing] | None:
         """Return what may be committed now; None while that is undecided.
 
-        Raises ConfigError if the first `limit` outputs, or as many as may be held in memory, are
-        all dead letters. A bounded stream that ends before that is passed on as it is.
+        Raise ConfigError if the first `limit` outputs, or as many as fit in memory, are all dead
+        letters. A bounded stream that ends before that is passed on unchanged.
         """
         if self._held is None:
             return outgoing

@@ -1,4 +1,4 @@
-"""What the service does with the store beside its models: counts for reports, and pruning."""
+"""Store maintenance by the service: counts for reports, and pruning."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ log = structlog.get_logger()
 
 
 class StoreMaintenance:
-    """No failure here is a reason to stop: the commits carry the counts.
+    """Failures here do not stop the service: the commits hold the counts.
 
-    `commits` names those that this process makes, `stream` what it answers.
+    `commits` names the commits of this process, `stream` the stream that it processes.
     """
 
     def __init__(self, store: Store, commits: str, stream: str) -> None:
@@ -29,8 +29,7 @@ class StoreMaintenance:
         self._served = store.holder()
 
     def recorded(self, version: str) -> dict[str, Any]:
-        """Return what this process, or the one that it goes on from, has recorded under
-        `version`."""
+        """Return the counts that this process, or its predecessor, recorded under `version`."""
         try:
             return self._counts.read(version)
         except (OSError, DetectdError) as failed:
@@ -38,14 +37,14 @@ class StoreMaintenance:
             return {}
 
     def begin_again(self) -> None:
-        """Forget what ended processes have recorded in an earlier run of the stream."""
+        """Discard the counts of ended processes from an earlier run of the stream."""
         try:
             self._counts.begin_again()
         except (OSError, DetectdError) as failed:
             log.warning("stats.remove_failed", reason=str(failed))
 
     def record(self, champion: Champion, shadow: Shadow | None) -> bool:
-        """Let reports see the counts. False if they cannot be written."""
+        """Write the counts for reports."""
         seen = champion.report()
         if shadow:
             seen["shadow"] = shadow.report()
@@ -58,11 +57,11 @@ class StoreMaintenance:
         return True
 
     def serves(self, *versions: str | None) -> None:
-        """Let no process remove these models, and any process all others."""
+        """Protect these models from removal by any process, and release all others."""
         self._served.only(*filter(None, versions))
 
     def prune(self, keep: int) -> None:
-        """Keep no more than `keep` models, those in use, and the one that can be gone back to."""
+        """Keep at most `keep` models, plus those in use and the target of a rollback."""
         try:
             gone = self._store.prune(keep, spare_earlier=True)
         except (OSError, DetectdError) as failed:
@@ -72,6 +71,6 @@ class StoreMaintenance:
                 log.info("models.pruned", models=gone)
 
     def close(self) -> None:
-        """Let go of all of it. May be called twice."""
+        """Release all protections. May be called twice."""
         self._counts.close()
         self._served.close()

@@ -1,6 +1,6 @@
-"""The rows of the stream for the next model, as long as no other process on the store keeps them.
+"""The rows of the stream for the next model, kept by one process per store.
 
-Another process may stop, and this one takes over then, with an empty window.
+If that process stops, this one takes over with an empty window.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class RowsOptions:
-    """A window of `size` rows of `width` columns, and how many rows wait before it."""
+    """A window of `size` rows of `width` columns, and the number of rows in quarantine."""
 
     width: int
     size: int
@@ -33,7 +33,7 @@ class RowsOptions:
 
 
 class StreamRows:
-    """Keeps rows of what was judged; without effect while another process does."""
+    """Keep rows of judged events; do nothing while another process keeps them."""
 
     def __init__(self, store: Store, options: RowsOptions) -> None:
         self._store = store
@@ -43,11 +43,11 @@ class StreamRows:
 
     @property
     def window(self) -> Window | None:
-        """The rows that may be trained on; None while another process keeps its own."""
+        """Return the training rows; None while another process keeps them."""
         return self.kept.window if self.kept else None
 
     def open(self) -> bool:
-        """Keep the rows, unless another process does. Return whether they are kept here now.
+        """Start keeping rows, unless another process does. Return whether they are kept here now.
 
         Raises OSError or DetectdError if the store cannot keep them.
         """
@@ -63,47 +63,47 @@ class StreamRows:
         return True
 
     def guard_by(self, promise: Promise, guarded: Guarded) -> None:
-        """Let rows into the window as that guard does under that promise."""
+        """Set the guard of the window under that promise."""
         zone, terms = promise.rejector.zone, promise.terms
-        upper = rate_upper(zone.n, zone.width, terms.delta)  # no law needed for a guard
+        upper = rate_upper(zone.n, zone.width, terms.delta)  # the guard needs only this bound
         self._guard = guard(guarded, terms.contamination, upper)
         if self.kept:
             self.kept.window.guard = self._guard
 
     def add(self, scored: ScoredBatch, part: slice) -> None:
-        """Take in a part of a batch, but for rows whose score is not finite.
+        """Add a part of a batch, except rows whose score is not finite.
 
-        What is beyond the reach of one detector would ruin the training of the next.
+        A row that one detector cannot score would ruin the training of the next.
         """
         if self.kept:
             finite = np.isfinite(scored.scores[part])
             self.kept.add(scored.rows[part][finite], scored.found.verdict[part][finite])
 
     def drop_waiting(self) -> None:
-        """Forget the rows in quarantine."""
+        """Drop the rows in quarantine."""
         if self.kept:
             self.kept.drop_waiting()
 
     def clear(self) -> None:
-        """Forget all rows."""
+        """Drop all rows."""
         if self.kept:
             self.kept.clear()
 
     def restore(self, state: dict[str, Any]) -> bool:
-        """Go on from a `snapshot`. Return False if rows of it are gone, or of another shape."""
+        """Resume from a `snapshot`. Return False if rows of it are gone, or of another shape."""
         return not self.open() or self.kept is None or self.kept.restore(state)
 
     def snapshot(self) -> dict[str, Any]:
-        """Return what names the rows in a commit."""
+        """Return the reference to the rows for a commit."""
         return self.kept.snapshot() if self.kept else {"window": {}}
 
     def on_commit(self) -> None:
-        """Let the rows so far count."""
+        """Make the rows so far permanent."""
         if self.kept:
             self.kept.on_commit()
 
     def close(self) -> None:
-        """Let go of the files. May be called twice."""
+        """Close the files. May be called twice."""
         if self.kept:
             self.kept.close()
             self.kept = None

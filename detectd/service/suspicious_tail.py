@@ -1,11 +1,11 @@
-"""The upper tail of a model that is trained on rows judged normal, and on nothing suspicious.
+"""Restore the upper tail for a model that is trained only on rows judged normal.
 
-Rows judged normal are the stream without its upper tail. A model that is calibrated on them alone
-expects its share γ of anomalies among what is left, so each refit would take another piece off the
-normal rows. The tail therefore comes from the training rows of the model before: those that it
-does not call normal itself, in the share that they have there. So each training row has been judged
-normal when it came, or was a training row of the model before, and in the end of the first one,
-which an operator fitted or the warm-up collected. A training set never grows beyond the first.
+Rows judged normal are the stream without its upper tail. A model calibrated on them alone expects
+its share γ of anomalies among the rest, so each refit would cut off more of the normal rows. The
+tail therefore comes from the training rows of the previous model: those that it does not call
+normal itself, in their share there. So each training row was either judged normal on arrival or was
+a training row of the previous model, and ultimately of the first one, which an operator fitted or
+the warm-up collected. A training set never grows beyond the first.
 """
 
 from __future__ import annotations
@@ -21,11 +21,10 @@ if TYPE_CHECKING:
 
 
 def with_tail(normal: Rows, before: Rows, suspicious: npt.NDArray[np.bool_]) -> Rows:
-    """Return the newest of the rows `normal` (k, d), and among them suspicious ones of `before` (N,
-    d).
+    """Return the newest of the rows `normal` (k, d), mixed with suspicious ones of `before` (N, d).
 
-    `suspicious` (N,) says which those are. The tail is spread evenly, since the later part of the
-    rows may calibrate.
+    `suspicious` (N,) marks those. The tail is spread evenly, since the later rows may be used for
+    calibration.
     """
     tail, rest = before[suspicious], len(before) - int(suspicious.sum())
     newest = normal[max(0, len(normal) - rest) :]

@@ -1,9 +1,9 @@
-"""The rows from which the next model may be trained, and before them those that wait.
+"""The training rows of the next model, and the rows in quarantine before them.
 
-With a quarantine a row waits until that many more events have been judged, and only then is it
-offered to the window, with the verdict that it got when it came. What waits can be dropped: rows
-that came shortly before something went wrong then never train. The waiting rows are a sliding
-window themselves, kept across crashes as the other one is.
+With a quarantine, a row waits until that many more events have been judged; only then is it offered
+to the window, with its original verdict. Waiting rows can be dropped, so that rows from shortly
+before an incident never train. They are a sliding window themselves, kept across crashes as the
+other one is.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class TrainingRows:
-    """Keeps `window` in `directory`, and a `quarantine` of that many rows before it.
+    """Keep `window` in `directory`, and a `quarantine` of that many rows before it.
 
     Raises as `WindowFile`.
     """
@@ -40,14 +40,14 @@ class TrainingRows:
 
     @property
     def waiting(self) -> int:
-        """How many rows wait."""
+        """Return the number of rows in quarantine."""
         return self._waiting.window.filled if self._waiting else 0
 
     def restore(self, state: dict[str, Any]) -> bool:
-        """Go on from the `snapshot` of the last commit, {} if there is none.
+        """Resume from the `snapshot` of the last commit, {} if there is none.
 
-        False if rows of it are gone, or were collected under another quarantine: what was let into
-        the window after a shorter wait must not train after a longer one.
+        Return False if its rows are gone, or were collected under another quarantine: rows admitted
+        after a shorter wait must not train under a longer one.
         """
         same = state.get("quarantine", 0) == self._quarantine
         past = state if same else {}
@@ -57,7 +57,7 @@ class TrainingRows:
         return whole and (same or not state.get("window"))
 
     def add(self, rows: Rows, verdicts: Verdicts) -> None:
-        """Take rows (k, width) in, with their verdicts (k,)."""
+        """Add rows (k, width) with their verdicts (k,)."""
         if self._waiting is None:
             self._file.add(rows, verdicts)
             return
@@ -65,30 +65,30 @@ class TrainingRows:
         self._waiting.add(rows, verdicts)
 
     def drop_waiting(self) -> None:
-        """Forget the rows that wait."""
+        """Drop the rows in quarantine."""
         if self._waiting:
             self._waiting.restore({})
 
     def clear(self) -> None:
-        """Forget all rows."""
+        """Drop all rows."""
         self._file.restore({})
         self.drop_waiting()
 
     def snapshot(self) -> dict[str, Any]:
-        """For the commit."""
+        """Return the state for the commit."""
         state: dict[str, Any] = {"window": self._file.snapshot()}
         if self._waiting:
             state |= {"waiting": self._waiting.snapshot(), "quarantine": self._quarantine}
         return state
 
     def on_commit(self) -> None:
-        """Let the rows of the latest `snapshot` count: it is committed."""
+        """Make the rows of the latest `snapshot` permanent: it is committed."""
         self._file.on_commit()
         if self._waiting:
             self._waiting.on_commit()
 
     def close(self) -> None:
-        """Let go of the files. May be called twice."""
+        """Close the files. May be called twice."""
         self._file.close()
         if self._waiting:
             self._waiting.close()

@@ -4,9 +4,9 @@
 entered since the window was begun (J. S. Vitter, "Random sampling with a reservoir", 1985,
 algorithm R); its lots come from the number of the row alone, so a replay holds the same rows.
 
-A model that is trained on whatever comes learns the attack along with the stream. The guard limits
-the share of the window that rows with a telling verdict take up: such a row enters only while the
-rows of its verdict, itself included, are no more than that share. Others always enter.
+A model trained on everything learns an attack along with the stream. The guard limits the share of
+the window that rows with a suspicious verdict take up: such a row enters only if the rows of its
+verdict, itself included, stay within that share. Others always enter.
 
 What the guard does to the next model. Let a be the stream's rate of a guarded verdict and q its
 share. A sliding window is a loss system with m = q·size places, each held for `size` rows; its
@@ -21,8 +21,8 @@ load is a·size, so the share of such rows that it turns away is about Erlang's 
   learnt in several refits, and so is an attack that lasts as long: the guard buys time to look.
 `benchmarks/guard.md` has the figures.
 
-`normal_only` is the guard of share zero. It would cut the upper tail at each refit, and each model
-would find more anomalies than the one before; `answering.tail` says what is done about that.
+`normal_only` is the guard of share zero. Alone it would cut the upper tail at each refit, and each
+model would find more anomalies than the one before; see `suspicious_tail` for the remedy.
 """
 
 from __future__ import annotations
@@ -46,23 +46,23 @@ if TYPE_CHECKING:
 Kind = Literal["sliding", "reservoir"]
 Guarded = Literal["none", "anomaly", "anomaly_and_abstain", "normal_only"]
 
-# Lots of the reservoir are not those by which the watch breaks ties.
+# A separate random stream from that of the tie-breaking.
 SALT = 0x5EED << 40
 
 
 @dataclass(frozen=True)
 class Guard:
-    """The shares of the window that anomalies and abstained rows may take at most; 1 is all."""
+    """The maximum shares of anomalies and abstained rows in the window; 1 is no limit."""
 
     anomaly: float = 1.0
     abstain: float = 1.0
 
 
 def guard(guarded: Guarded, contamination: float, abstention: float) -> Guard:
-    """Return the guard under a model: γ for anomalies, `abstention` for what it abstains from.
+    """Return the guard under a model: γ for anomalies, `abstention` for abstained rows.
 
-    Give the upper bound of the promise for the latter: under its mean a sound model's rows would
-    be turned away half of the time.
+    Use the upper bound of the promise for the latter: under its mean, a sound model's rows would be
+    rejected half of the time.
     """
     if guarded == "none":
         return Guard()
@@ -72,10 +72,11 @@ def guard(guarded: Guarded, contamination: float, abstention: float) -> Guard:
 
 
 class Window:
-    """Up to `size` rows of `width` features. All memory is taken at once: size·(8·width + 9) bytes.
+    """Up to `size` rows of `width` features. All memory is allocated at once: size·(8·width + 9)
+    bytes.
 
-    `guard` may be replaced when another model answers. `offered` counts the rows that the guard let
-    through; what happens next depends on it, on what is held, and on nothing else.
+    `guard` may be replaced when another model serves. `offered` counts the rows that the guard
+    admitted; the next step depends only on it and on the held rows.
     """
 
     def __init__(self, width: int, size: int, kind: Kind = "sliding", guard: Guard | None = None):
@@ -90,25 +91,25 @@ class Window:
 
     @property
     def width(self) -> int:
-        """How many features a row has."""
+        """Return the number of features per row."""
         return self._rows.shape[1]
 
     @property
     def filled(self) -> int:
-        """How many rows it holds."""
+        """Return the number of rows held."""
         return min(self.offered, self.size)
 
     @property
     def held(self) -> dict[str, int]:
-        """How many rows of each verdict it holds."""
+        """Return the number of rows held, by verdict."""
         codes = {"normal": NORMAL, "anomaly": ANOMALY, "abstain": ABSTAIN}
         return {name: int(self._held[code]) for name, code in codes.items()}
 
     def add(self, rows: Rows, verdicts: Verdicts) -> Ints:
         """Offer rows (k, width) with their verdicts (k,), codes of `rejection.zone`.
 
-        Gives the place (k,) of each in the window, −1 if it did not enter. A later row may have
-        taken the place of an earlier one.
+        Return the index (k,) of each in the window, −1 if it did not enter. A later row may have
+        replaced an earlier one.
         """
         shares = np.ones(3)
         shares[ANOMALY], shares[ABSTAIN] = self.guard.anomaly, self.guard.abstain
@@ -134,9 +135,10 @@ class Window:
         return self._rows[order if scored is None else order[self._verdicts[order] == scored]]
 
     def leaving(self, rows: Rows, verdicts: Verdicts) -> tuple[Rows, Verdicts]:
-        """Return what leaves a sliding window without a guard when these rows come, oldest first.
+        """Return the rows that leave a sliding window without a guard when these are added, oldest
+        first.
 
-        More rows than the window holds pass through it; adding them is up to the caller.
+        Rows beyond the window's size pass through it; the caller adds them.
         """
         surplus = max(0, self.filled + len(rows) - self.size)
         held = min(surplus, self.filled)
@@ -149,7 +151,7 @@ class Window:
         )
 
     def entries(self, places: Ints) -> npt.NDArray[np.void]:
-        """Return what stands at the places (k,), oldest first, to be put back by `restore`."""
+        """Return the entries at the indices (k,), oldest first, for `restore`."""
         places = places[np.argsort(self._numbers[places])]
         found = np.empty(len(places), dtype=entry(self.width))
         found["number"], found["place"] = self._numbers[places], places
@@ -157,7 +159,7 @@ class Window:
         return found
 
     def restore(self, entries: npt.NDArray[np.void], offered: int) -> None:
-        """Hold what `entries` say, of which later ones may have replaced earlier ones."""
+        """Restore `entries`, of which later ones may have replaced earlier ones."""
         self.clear()
         self.offered = offered
         self._rows[entries["place"]] = entries["row"]
@@ -166,15 +168,14 @@ class Window:
         self._held[:] = np.bincount(self._verdicts[: self.filled], minlength=3)
 
     def clear(self) -> None:
-        """Begin again."""
+        """Drop all rows and restart."""
         self.offered = 0
         self._numbers.fill(-1)
         self._held.fill(0)
 
 
 def entry(width: int) -> np.dtype[np.void]:
-    """Return a row of the window as bytes: its number in the stream, its place, its verdict,
-    itself."""
+    """Return the dtype of a row: its number in the stream, its index, its verdict, its values."""
     fields = [("number", "<i8"), ("place", "<i4"), ("verdict", "<i4"), ("row", "<f8", (width,))]
     return np.dtype(fields)
 
@@ -192,7 +193,7 @@ def _enter(
     held: Ints,
     places: Ints,
 ) -> int:
-    """Return how many rows have been offered now. The last five are changed in place."""
+    """Return the new count of offered rows. The last five arguments are updated in place."""
     size = numbers.shape[0]
     for i in range(rows.shape[0]):
         verdict = verdicts[i]

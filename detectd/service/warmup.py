@@ -1,7 +1,7 @@
-"""What answers while there is no model yet, and collects the rows for the first one.
+"""The warm-up phase: answer without a model, and collect the rows for the first one.
 
-With `training.on_warmup = "hold"` nothing is committed at all before there is a model: then the
-stream is read again, and every event gets a verdict.
+With `training.on_warmup = "hold"`, nothing is committed before there is a model; then the stream is
+read again, and every event gets a verdict.
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ log = structlog.get_logger()
 
 VERDICTS = {"abstain": Topic.ABSTAIN, "pass": Topic.NORMAL, "hold": Topic.ABSTAIN}
 
-# A line in the log for each tenth of the way.
+# Log progress at each tenth.
 TOLD = 10
 
 
 @dataclass(frozen=True, kw_only=True)
 class WarmupOptions:
-    """What is collected, what is made of it, and what events get meanwhile.
+    """What to collect, how to train on it, and what events get meanwhile.
 
-    `shared` says that several processes read the stream, `original` that outputs keep the bytes of
-    the record. Of each key `max_per_key` rows train at most.
+    `shared` is whether several processes read the stream, `original` whether outputs keep the bytes
+    of the record. At most `max_per_key` rows of each key are used for training.
     """
 
     goal: Goal
@@ -64,7 +64,8 @@ class WarmupOptions:
 
 
 class WarmupPhase:
-    """Answers without a model. The first process on a store collects; others wait for its model."""
+    """Answer without a model. The first process on a store collects rows; the others wait for its
+    model."""
 
     def __init__(self, options: WarmupOptions, schema: Schema, store: Store) -> None:
         self._options = options
@@ -82,17 +83,17 @@ class WarmupPhase:
 
     @property
     def elsewhere(self) -> bool:
-        """Whether another process collects the rows."""
+        """Return whether another process collects the rows."""
         return self._rows is None
 
     @property
     def wanted(self) -> int:
-        """How many events to answer at most before a training may be due; 0 for any number."""
+        """Return the maximum number of events before a training may be due; 0 for no limit."""
         return self._rows.collection.due if self._rows else 0
 
     @property
     def complete(self) -> bool:
-        """Whether there is enough to train on, of all partitions that have it."""
+        """Return whether there are enough rows to train on, from every partition that has any."""
         return self._rows is not None and self._rows.collection.enough and not self._waits
 
     @property
@@ -100,14 +101,14 @@ class WarmupPhase:
         return self._awaited.names is None or bool(self._awaited.names)
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a `snapshot`, from the beginning if it is empty.
+        """Resume from a `snapshot`, or from the beginning if it is empty.
 
-        Does nothing if another process of this group collects.
+        Do nothing if another process of this group collects.
         """
         if not self._rows and not self._open():
             return
         assert self._rows
-        # Earlier versions committed a number, of rows that are written in another way.
+        # Earlier versions committed a number, for rows in another format.
         rows = state.get("warmup")
         rows = rows if isinstance(rows, dict) and not self.holding else {}
         if not self._rows.restore(rows):
@@ -117,7 +118,8 @@ class WarmupPhase:
         log.info("warmup.started", **self._figures())
 
     def answer(self, records: Sequence[Record], batch: Vectors) -> list[Outgoing]:
-        """Return one output for each record, in order: no verdict of a model, or a dead letter.
+        """Return one output for each record, in order: an abstention or a dead letter, never a
+        verdict of a model.
 
         `batch` are their feature vectors.
         """
@@ -129,7 +131,7 @@ class WarmupPhase:
         return unjudged.outgoing
 
     def look(self, partitions: Mapping[str, Partition] | None) -> None:
-        """Look at the partitions that are assigned, as the source knows them; see `Awaited`."""
+        """Inspect the assigned partitions; see `Awaited`."""
         if not self._rows:
             return
         collection = self._rows.collection
@@ -141,26 +143,26 @@ class WarmupPhase:
             log.info("warmup.waiting", partitions=names[:10], count=len(names))
 
     def snapshot(self) -> dict[str, Any]:
-        """Return what a restart must know once the outputs are committed."""
+        """Return the state that a restart needs once the outputs are committed."""
         return {"warmup": self._rows.snapshot() if self._rows else {}}
 
     def on_commit(self) -> None:
-        """Let the rows so far count."""
+        """Make the rows so far permanent."""
         if self._rows:
             self._committed = self._rows.snapshot()
 
     def rollback(self) -> None:
-        """Forget the rows since the last commit."""
+        """Discard the rows since the last commit."""
         if self._rows:
             self._rows.restore(self._committed)
 
     def release(self) -> None:
-        """Let what is held be answered without a model: the stream has ended too soon."""
+        """Release the held records without a model: the stream ended too soon."""
         self.ended()
         self.holding = False
 
     def ended(self) -> None:
-        """Log once what was reached, as the stream has ended before there was a model."""
+        """Log once how far the warm-up got: the stream ended before there was a model."""
         progress = self.progress
         if progress and not self._told_ended:
             self._told_ended = True
@@ -170,7 +172,7 @@ class WarmupPhase:
 
     @property
     def progress(self) -> Progress | None:
-        """None where another process collects."""
+        """Return the progress; None if another process collects."""
         if not self._rows:
             return None
         (since, had), collection = self._began, self._rows.collection
@@ -188,9 +190,9 @@ class WarmupPhase:
         )
 
     def train(self, hold: Callable[[], None]) -> Model | None:
-        """Return the first model; None if these rows cannot carry one, and more are wanted then.
+        """Return the first model; None if these rows cannot train one and more are collected.
 
-        Calls `hold` again and again while that takes long.
+        Call `hold` repeatedly while that takes long.
         """
         assert self._rows
         collected, recipe = self._rows.collected(), self._options.recipe
@@ -206,19 +208,19 @@ class WarmupPhase:
         except MemoryError:
             raise
         except Exception as failed:
-            if isinstance(failed.__cause__, MemoryError):  # PyOD's own
+            if isinstance(failed.__cause__, MemoryError):  # raised by PyOD
                 raise
             known = isinstance(failed, DetectdError)
             self._go_on(str(failed) if known else f"{type(failed).__name__}: {failed}")
             return None
 
     def done(self) -> None:
-        """There is a model; where it was made here, the rows are in it."""
+        """End the warm-up: there is a model. If it was trained here, it holds the rows."""
         if self._rows:
             self._rows.done()
 
     def close(self) -> None:
-        """Let go of the rows. May be called twice."""
+        """Release the rows. May be called twice."""
         if self._rows:
             self._rows.close()
 
@@ -267,7 +269,7 @@ class WarmupPhase:
             log.info("warmup.progress", **self._figures(), seconds_left=seconds)
 
     def _figures(self) -> dict[str, Any]:
-        """How far it is, for the log."""
+        """Return the progress, for the log."""
         assert self._rows
         collection = self._rows.collection
         figures: dict[str, Any] = {"collected": collection.filled, "wanted": collection.wanted}
@@ -278,7 +280,7 @@ class WarmupPhase:
 
 
 def origins(unjudged: Unjudged) -> list[Origin]:
-    """Where the rows come from. A source without partitions is one."""
+    """Return where the rows come from. A source without partitions counts as one partition."""
     return [
         Origin(
             "" if record.partition is None else record.id.rpartition("/")[0],

@@ -1,8 +1,8 @@
 """The training rows that `run` collects while it has no model, kept across crashes.
 
-Rows that enter the collection are appended to a file, and how many of them count is part of each
-commit, so a restart goes on with exactly the events that have been answered. The file grows with
-the logarithm of the stream once all places are taken.
+Rows of the collection are appended to a file, and the number of valid ones is part of each commit,
+so a restart resumes with exactly the events that were processed. Once the collection is full, the
+file grows with the logarithm of the stream.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
     Entries = NDArray[np.void]
 
-# Entries that are read at once to go on from them.
+# Entries read per call on restart.
 CHUNK = 65_536
 
 
 class Origin(NamedTuple):
-    """Where a row comes from: its partition, the time and the key of its event."""
+    """The origin of a row: partition, time and key of its event."""
 
     partition: str
     timestamp_ms: int | None
@@ -43,9 +43,9 @@ class Origin(NamedTuple):
 
 
 class Collected(NamedTuple):
-    """The rows (k, d) in the order in which they came, and what is known of their events.
+    """The rows (k, d) in order of arrival, with the data of their events.
 
-    `keys` (k,) stand for their keys, 0 for none.
+    `keys` (k,) are hashes of their keys, 0 for none.
     """
 
     rows: NDArray[np.float64]
@@ -55,7 +55,7 @@ class Collected(NamedTuple):
 
 
 class RowLog:
-    """Collects rows of `width` features in `directory`, until `collection` has enough."""
+    """Collect rows of `width` features in `directory`, until `collection` has enough."""
 
     def __init__(self, directory: Path, width: int, goal: Goal) -> None:
         self.path = directory / "warmup.rows"
@@ -69,7 +69,7 @@ class RowLog:
         self._file = file
 
     def _locked(self, directory: Path) -> int | None:
-        """Return the file, locked; None if the process that held it has removed it meanwhile."""
+        """Return the locked file; None if its previous owner has just removed it."""
         file = locked_file(
             self.path,
             f"{directory}: another detectd is collecting training rows here; wait until it has its "
@@ -85,10 +85,10 @@ class RowLog:
         return None
 
     def restore(self, state: dict[str, Any]) -> bool:
-        """Go on from the `snapshot` of a commit, {} for none; False if its rows are gone."""
+        """Resume from the `snapshot` of a commit, {} for none; False if its rows are gone."""
         there = not state or self._restore(state)
         if not there:
-            # What is written from here on must not pass for the rows of that commit.
+            # New entries must not be mistaken for rows of that commit.
             self._generation = max(self._generation, state["generation"]) + 1
         if not there or not state:
             self.collection.restore((), (), 0, 0)
@@ -97,7 +97,7 @@ class RowLog:
         return there
 
     def snapshot(self) -> dict[str, Any]:
-        """Return what a restart must know to go on with the same rows."""
+        """Return the state that a restart needs to resume with the same rows."""
         return {
             "rows": self._written,
             "generation": self._generation,
@@ -106,15 +106,15 @@ class RowLog:
         }
 
     def want_more(self) -> None:
-        """Collect more rows, since these cannot carry a model; or begin again with new ones."""
+        """Collect more rows, since these cannot train a model, or restart with new ones."""
         if self.collection.want_more():
             self._begin()
             self._generation += 1
 
     def add(self, rows: NDArray[np.float64], origins: Sequence[Origin]) -> None:
-        """Take rows (k, width), those that are kept on the disk before the commit that counts them.
+        """Add rows (k, width); kept ones are on disk before the commit that counts them.
 
-        Give at most `collection.due` rows, so that the collection ends at the same row always.
+        Pass at most `collection.due` rows, so that the collection always ends at the same row.
         """
         if not len(rows):
             return
@@ -133,7 +133,7 @@ class RowLog:
             self._count(place)
 
     def collected(self) -> Collected:
-        """Return all rows that are kept."""
+        """Return all kept rows."""
         latest = np.sort(np.array(self._latest, dtype=np.int64))
         if not len(latest):
             return Collected(np.empty((0, self._width)), 0, np.empty(0, dtype=np.uint64), None)
@@ -151,14 +151,14 @@ class RowLog:
         self.close()
 
     def close(self) -> None:
-        """Let go of the file. May be called twice."""
+        """Release the file. May be called twice."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
 
     def _begin(self) -> None:
         self._written = 0
-        # Which entry is at each place.
+        # The entry at each index.
         self._latest = array("q")
 
     def _count(self, place: int) -> None:
@@ -180,7 +180,7 @@ class RowLog:
             raise explained(failed, f"models.directory: {self.path} cannot be written") from None
 
     def _restore(self, state: dict[str, Any]) -> bool:
-        """Return whether the entries that a commit counts are there, and are the collection now."""
+        """Load the entries of a commit; return False if they are gone."""
         size = state["rows"] * self._entry.itemsize
         if os.fstat(self._file).st_size < size:
             return False
@@ -194,7 +194,7 @@ class RowLog:
             )
             entries = np.frombuffer(content, dtype=self._entry)
             if (entries["generation"] != state["generation"]).any():
-                return False  # A collection that began again has written over it.
+                return False  # A restarted collection has overwritten it.
             known += map(Entry, *(entries[name].tolist() for name in Entry._fields))
             times += entries["time"].tolist()
         try:
@@ -208,7 +208,7 @@ class RowLog:
 
 
 def _entry(width: int) -> np.dtype[np.void]:
-    """Return an entry of the sample, as bytes: its place, where it comes from, and itself."""
+    """Return the dtype of an entry: its index, its origin, its values."""
     return np.dtype(
         [
             ("place", "<i8"),
@@ -223,5 +223,5 @@ def _entry(width: int) -> np.dtype[np.void]:
 
 
 def digest(name: bytes | None) -> int:
-    """Return a number for a name, hardly ever that of another; 0 for None."""
+    """Return a hash of a name; 0 for None."""
     return 0 if name is None else int.from_bytes(blake2b(name, digest_size=8).digest()) or 1

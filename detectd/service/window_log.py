@@ -1,14 +1,13 @@
 """The training window, kept across crashes as of any commit.
 
-Rows that enter are appended to a file, and how many of them count is part of each commit. So a
-restart finds the window as it was when the outputs were committed, and a replay goes on with the
-same rows. Rows that were replaced stay in the file until it holds two windows; then what is left
-begins a new file, and the old one goes when a commit has named the new one.
+New rows are appended to a file, and the number of valid ones is part of each commit. So a restart
+finds the window as it was when the outputs were committed, and a replay continues with the same
+rows. Replaced rows stay in the file until it holds two windows; then the remaining rows start a new
+file, and the old one is removed when a commit has named the new one.
 
-With `sync` that outlives a power cut. Without, it outlives the process; after a power cut the
-numbers of the rows tell a file that is not whole, and the window begins again. A full disk costs
-the file, not the window: it stays in memory, and is written again once as many rows have come as it
-holds.
+With `sync` this survives a power cut. Without, it survives the process; after a power cut the row
+numbers reveal an incomplete file, and the window restarts. A full disk loses the file, not the
+window: it stays in memory, and is written again after as many new rows as it holds.
 """
 
 from __future__ import annotations
@@ -35,11 +34,10 @@ if TYPE_CHECKING:
 
 
 class WindowFile:
-    """Keeps `window` in `directory`, for one process at a time; `name` begins its files' names.
+    """Keep `window` in `directory`, for one process at a time; `name` is the prefix of its files.
 
-    `trouble` says why the window is not on the disk at the moment, None if it is. Raises
-    DirectoryLockedError if another process keeps its own there, ConfigError if nothing can be
-    written.
+    `trouble` is the reason why the window is currently not on disk, None if it is. Raise
+    DirectoryLockedError if another process uses the directory, ConfigError if it is not writable.
     """
 
     def __init__(
@@ -62,9 +60,9 @@ class WindowFile:
         )
 
     def restore(self, state: dict[str, Any]) -> bool:
-        """Go on from the `snapshot` of the last commit, {} if there is none.
+        """Resume from the `snapshot` of the last commit, {} if there is none.
 
-        False if its rows are gone, damaged, or those of another window: it then begins again.
+        Return False if its rows are gone, damaged, or of another window: it then restarts empty.
         """
         self._let_go()
         self.window.clear()
@@ -79,11 +77,12 @@ class WindowFile:
         return True
 
     def add(self, rows: npt.NDArray[np.float64], verdicts: npt.NDArray[np.int8]) -> None:
-        """Offer rows (k, width) to the window, on the disk before the commit that counts them."""
+        """Offer rows (k, width) to the window; they are on disk before the commit that counts
+        them."""
         places = self.window.add(rows, verdicts)
         if self.trouble is not None and self.window.offered < self._retry_at:
             return
-        # If several rows took one place, the last of them is there.
+        # If several rows took one index, the last one is there.
         entered = np.unique(places[places >= 0])
         try:
             if self._file < 0 or self._written + len(entered) > 2 * self.window.size:
@@ -97,7 +96,7 @@ class WindowFile:
             self._retry_at = self.window.offered + self.window.size
 
     def snapshot(self) -> dict[str, Any]:
-        """For the commit. Empty if the window is not on the disk."""
+        """Return the state for the commit; empty if the window is not on disk."""
         if self._file < 0:
             return {}
         return {
@@ -116,7 +115,7 @@ class WindowFile:
             self._others = False
 
     def close(self) -> None:
-        """Let go of the files. May be called twice."""
+        """Close the files. May be called twice."""
         self._let_go()
         if self._lock >= 0:
             os.close(self._lock)
@@ -126,7 +125,7 @@ class WindowFile:
         return [self.window.kind, self.window.size, self.window.width]
 
     def _begin_file(self) -> None:
-        """Write what the window holds to a file that no commit has named yet."""
+        """Write the window to a file that no commit has named yet."""
         self._let_go()
         self._name = self._names.replace("*", secrets.token_hex(8))
         self._others = True
@@ -149,7 +148,7 @@ class WindowFile:
         self._written += len(entries)
 
     def _read(self, state: dict[str, Any]) -> Entries | None:
-        """Return the entries that the commit counts; None if they are not there as they were."""
+        """Return the entries of the commit; None if they are missing or changed."""
         kind, count = entry(self.window.width), state["written"]
         try:
             content = (self._directory / state["file"]).read_bytes()[: count * kind.itemsize]

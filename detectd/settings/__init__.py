@@ -1,8 +1,8 @@
 """The configuration, and nothing else: every option is declared here, once.
 
 Values come from one TOML file; the environment overrides them as `DETECTD_SECTION__KEY`, see
-`detectd.settings.environment`. Unknown keys are errors. What needs more than the value itself (does
-PyOD have this detector, can this directory be written) is looked at by `detectd.commands.check`.
+`detectd.settings.environment`. Unknown keys are errors. `detectd.commands.check` checks everything
+that needs more than the value itself (does PyOD have this detector, is this directory writable).
 """
 
 from __future__ import annotations

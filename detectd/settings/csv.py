@@ -1,4 +1,4 @@
-"""How CSV is written, where its header does not say it."""
+"""The format of CSV, as far as its header does not show it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ASCII = bytes(range(128))
 
 
 class CsvSettings(Section):
-    """For files and pipes, and for what `--input` names."""
+    """The CSV format of files and pipes, and of `--input`."""
 
     delimiter: Name = "auto"
     decimal: Literal["auto", ".", ","] = "auto"
@@ -50,7 +50,7 @@ class CsvSettings(Section):
             same = ASCII.decode(encoding) == ASCII.decode()
         except (LookupError, UnicodeError):
             same = False
-        if not same:  # Fields and lines are told apart before they are decoded.
+        if not same:  # Fields and lines are split before they are decoded.
             raise ValueError(
                 f"{encoding!r} does not write ASCII as ASCII does; convert the file to UTF-8"
             )

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from detectd.settings.types import Cost, Name, Section, Share
 
 
-# One error for both: a union of pydantic's own would tell what is wrong with each.
+# One error for both: pydantic's own union would report an error for each.
 def _contamination(given: Any) -> float | Literal["estimate"]:
     if given == "estimate":
         return "estimate"
@@ -32,7 +32,7 @@ Contamination = Annotated[
 
 
 class DetectorSettings(Section):
-    """Which PyOD detector, and the share of anomalies expected."""
+    """The PyOD detector, and the expected share of anomalies."""
 
     name: Name = "IForest"
     contamination: Contamination = 0.05
@@ -43,7 +43,7 @@ class DetectorSettings(Section):
 
 
 class RejectorSettings(Section):
-    """How reluctant the service is to answer, and what its mistakes cost."""
+    """The threshold for abstention, and the costs of errors."""
 
     T: Annotated[float, Field(gt=math.log(2), allow_inf_nan=False)] | None = None
     max_abstain_rate: Share | None = None
@@ -60,7 +60,7 @@ class RejectorSettings(Section):
 
 
 class CalibrationSettings(Section):
-    """Where the calibration scores come from."""
+    """The source of the calibration scores."""
 
     method: Literal["holdout", "cross", "in_sample"] = "holdout"
     fraction: Share = 0.5

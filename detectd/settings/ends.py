@@ -1,4 +1,4 @@
-"""Where events come from, where verdicts go, and what they look like there."""
+"""The source of events, the sink of verdicts, and the format of outputs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SUFFIXES: dict[str, RowFormat] = {
 
 
 class SourceSettings(Section):
-    """Where events come from."""
+    """The source of events."""
 
     kind: Literal["file", "stdin", "kafka"]
     path: Path | None = None
@@ -34,7 +34,7 @@ class SourceSettings(Section):
     batch_seconds: Annotated[float, RELOADABLE] = Field(default=1.0, gt=0, le=60)
     batch_bytes: int = Field(default=memory_budget.BATCH_BYTES, ge=1 << 20)
     max_record_bytes: int = Field(default=1_048_576, ge=2)
-    # Beyond some 300 levels, readers of JSON begin to refuse.
+    # Beyond about 300 levels, JSON readers begin to refuse.
     max_depth: int = Field(default=128, ge=1, le=256)
     stale_after: Seconds | None = None
     csv: CsvSettings = CsvSettings()
@@ -66,12 +66,12 @@ class SourceSettings(Section):
 
     @property
     def bounded(self) -> bool:
-        """Whether the source comes to an end by itself."""
+        """Return whether the source ends by itself."""
         return self.kind == "stdin" or (self.kind == "file" and not self.follow)
 
 
 class SinkSettings(Section):
-    """Where verdicts go."""
+    """The sink of verdicts."""
 
     kind: Literal["file", "stdout", "kafka"]
     directory: OutputDirectory | None = None
@@ -85,8 +85,8 @@ class SinkSettings(Section):
 
 
 class TopicsSettings(Section):
-    """The names of the four outputs on Kafka, of the one for alarms if there is one, and of the
-    one with the state of keys."""
+    """The names of the four output topics on Kafka, of the optional alerts topic, and of the topic
+    with the state of keys."""
 
     normal: Name = "detectd.normal"
     anomaly: Name = "detectd.anomaly"
@@ -104,7 +104,7 @@ class TopicsSettings(Section):
 
 
 class OutputSettings(Section):
-    """What an output record looks like."""
+    """The format of an output record."""
 
     value: Literal["envelope", "original"] = "envelope"
     detail: Detail = "full"

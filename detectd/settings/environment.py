@@ -1,9 +1,9 @@
-"""What the environment says of the configuration: `DETECTD_SECTION__KEY`, in any case of letters.
+"""Settings from the environment: `DETECTD_SECTION__KEY`, case-insensitive.
 
-A variable holds text. What its key takes says how that is read: text stays text, a list or a table
-is JSON, and where a key takes several kinds of values, or any, the text is a number, true or false
-if it looks like one. If a key takes text or a list, what begins with a bracket is a list. A key
-that may be unset is unset by an empty variable.
+A variable holds text, which is parsed by the type of its key: text stays text, a list or a table is
+JSON, and if a key accepts several types, or any, the text is a number, true or false if it looks
+like one. If a key accepts text or a list, a leading bracket means a list. An empty variable unsets
+a key that may be unset.
 """
 
 from __future__ import annotations
@@ -36,17 +36,18 @@ if TYPE_CHECKING:
 PREFIX = "DETECTD_"
 LEVELS = "__"
 
-# Ours, but no keys of the configuration: where it is, and what the test suite is given.
+# Variables of detectd that are not configuration keys: the location of the configuration, and the
+# test suite's.
 OTHERS = re.compile(r"DETECTD_(CONFIG|TEST_\w+)")
 
-# Kubernetes gives these to every container beside a Service whose name begins with "detectd".
+# Kubernetes sets these in every container beside a Service whose name begins with "detectd".
 KUBERNETES = re.compile(
     r"DETECTD_(\w+_)?(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)\w*)?)"
 )
 
 
 class Overrides(NamedTuple):
-    """What the environment sets.
+    """The settings from the environment.
 
     `tables` are like those of the file; `names` has the variable of each (section, key, …);
     `warnings` is a line for each variable that sets nothing.
@@ -60,11 +61,11 @@ class Overrides(NamedTuple):
 def overrides(settings: type[BaseModel], environment: Mapping[str, str]) -> Overrides:
     """Read all variables that begin with the prefix.
 
-    Raises ConfigError with one line for each whose text cannot be read.
+    Raise ConfigError with one line for each variable that cannot be parsed.
     """
     found = Overrides({}, {}, [])
     mistakes: list[str] = []
-    # Upper case sorts before lower case: of two spellings the usual one counts.
+    # Upper case sorts before lower case: of two spellings the usual one wins.
     for name in sorted(environment):
         if not name.upper().startswith(PREFIX) or _is_of_others(name.upper()):
             continue
@@ -101,7 +102,7 @@ def _is_of_others(name: str) -> bool:
 
 
 def _location(table: type[BaseModel], parts: list[str]) -> tuple[str, ...] | None:
-    """Return the key that a variable means; None if there is no such key."""
+    """Return the key of a variable; None if there is no such key."""
     first, *rest = parts
     keys = _keys(table)
     key = next((key for key in keys if key.lower() == first.lower()), None)
@@ -141,8 +142,7 @@ def _put(tables: dict[str, Any], location: tuple[str, ...], value: Any) -> None:
 
 
 def _read(table: type[BaseModel], location: tuple[str, ...], text: str) -> Any:
-    """Return the value of a variable. Raises ValueError if the text is not how its key is
-    written."""
+    """Return the value of a variable. Raise ValueError if the text does not fit its key."""
     key, *rest = location
     kind = _keys(table)[key]
     if _is_section(kind):
@@ -169,7 +169,8 @@ def _of_kind(annotation: Any, text: str) -> Any:
 
 
 def literal(text: str) -> Any:
-    """Text as a number, a truth, nothing, a list or a table if it looks like one, else as text."""
+    """Return text as a number, a boolean, None, a list or a table if it looks like one, else as
+    text."""
     word = text.strip()
     if word.lower() in {"true", "false"}:
         return word.lower() == "true"

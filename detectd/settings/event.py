@@ -34,7 +34,7 @@ def _feature(given: Any) -> Declared:
     return given
 
 
-# No plain union: each side's mistakes would be reported.
+# Not a plain union: it would report the errors of each alternative.
 Feature = Annotated[
     Any,
     PlainValidator(_feature),
@@ -55,7 +55,7 @@ def _key(given: Any) -> str | tuple[str, ...]:
     return given if isinstance(given, str) else tuple(names)
 
 
-# A name, or several: the key is what the event has of all of them.
+# One name or several: the key consists of the values of all of them.
 Key = Annotated[
     str | tuple[str, ...],
     PlainValidator(_key, json_schema_input_type=Name | Annotated[list[Name], Field(min_length=1)]),
@@ -72,8 +72,7 @@ def _max_missing(given: Any) -> int | float:
     return given  # type: ignore[no-any-return]
 
 
-# How many features of an event may be missing.
-# No plain union: each side's mistakes would be reported.
+# The maximum number or share of missing features.
 MaxMissing = Annotated[
     int | float,
     BeforeValidator(
@@ -109,34 +108,34 @@ class EventSettings(Section):
 
     @property
     def key_fields(self) -> tuple[str, ...]:
-        """The fields whose values are the key."""
+        """Return the fields whose values are the key."""
         if self.key is None:
             return ()
         return (self.key,) if isinstance(self.key, str) else self.key
 
     @property
     def declared(self) -> tuple[Declared, ...]:
-        """The features in their order: names of fields, and functions."""
+        """Return the features in their order: names of fields, and functions."""
         return self.features
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The fields that are read for features: numbers, then categories."""
+        """Return the fields that are read for features: numbers, then categories."""
         return tuple(dict.fromkeys(itertools.chain(*fields_of(self.features))))
 
     @property
     def timed(self) -> tuple[str, ...]:
-        """The features that need the event's time."""
+        """Return the features that need the event's time."""
         return tuple(labels_of([each])[0] for each in self.features if needs_time(each))
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The names of the features, as declared."""
+        """Return the names of the features, as declared."""
         return tuple(dict.fromkeys(labels_of(self.declared)))
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The names of the columns of the feature vector."""
+        """Return the names of the columns of the feature vector."""
         return columns_of(self.declared)
 
     @model_validator(mode="after")

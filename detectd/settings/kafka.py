@@ -1,4 +1,4 @@
-"""The options of Kafka and what stands beside it."""
+"""The options of Kafka and of the schema registry."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RegistryUrl = Annotated[
 
 
 class KafkaSettings(Section):
-    """How to reach the brokers, who we are to them, and what they do for us.
+    """The connection to the brokers, this process's identity, and the use of Kafka.
 
     Secrets are in files; a relative name is looked up in systemd's credentials directory first.
     """
@@ -104,7 +104,7 @@ class KafkaSettings(Section):
 
 
 class SchemaRegistrySettings(Section):
-    """Where the schemas of Avro records are."""
+    """The registry with the schemas of Avro records."""
 
     url: RegistryUrl | None = None
     username: Name | None = None

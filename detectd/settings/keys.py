@@ -1,4 +1,4 @@
-"""`[keys]`: what is remembered of the keys of events, for features with a memory."""
+"""`[keys]`: the state of event keys, for features with a memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field
 from detectd.features.spans import span_ms
 from detectd.settings.types import Section
 
-# Under a second there is no silence to see, and over ten years a unit is wrong.
+# Less than a second is too short for silence, and more than ten years is a wrong unit.
 SHORTEST_MS, LONGEST_MS = 1_000, 3_650 * 86_400_000
 
 
@@ -26,7 +26,7 @@ def _span(given: Any) -> str | None:
     return str(given).strip()
 
 
-# No plain union: each side's mistakes would be reported.
+# Not a plain union: it would report the errors of each alternative.
 Span = Annotated[
     str | None,
     BeforeValidator(
@@ -39,7 +39,7 @@ Span = Annotated[
 
 
 class KeysSettings(Section):
-    """How many keys are remembered, for how long, and what becomes of late and early events."""
+    """The number of remembered keys, their lifetime, and the policy for late and early events."""
 
     max: int = Field(default=100_000, ge=1, le=10_000_000)
     idle: Span = None
@@ -49,10 +49,10 @@ class KeysSettings(Section):
 
     @property
     def idle_ms(self) -> int | None:
-        """After how much event time without an event a key begins again; None for never."""
+        """Return the event time after which an idle key is restarted; None for never."""
         return None if self.idle is None else span_ms(self.idle)
 
     @property
     def silent_ms(self) -> int | None:
-        """How long a key without an event is not silent yet; None if nobody asks."""
+        """Return the time after which a key without an event is silent; None if not configured."""
         return None if self.silent_after is None else span_ms(self.silent_after)

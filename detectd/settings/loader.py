@@ -1,4 +1,4 @@
-"""From a TOML file and the environment to `Settings`, or to one plain line per mistake."""
+"""Load `Settings` from a TOML file and the environment, or report one plain line per mistake."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     # The variable that set each (section, key, …).
     Names = Mapping[tuple[str, ...], str]
 
-# What an editor on Windows calls Unicode; the longer mark begins with the shorter.
+# Byte order marks of UTF-16 and UTF-32; the longer mark begins with the shorter.
 MARKS = {
     codecs.BOM_UTF32_LE: "UTF-32",
     codecs.BOM_UTF32_BE: "UTF-32",
@@ -37,7 +37,7 @@ MARKS = {
     codecs.BOM_UTF16_BE: "UTF-16",
 }
 
-# What pydantic says of a wrong value, where its own words do not say how to fix it.
+# Replacements for pydantic's messages that do not say how to fix a value.
 PLAIN_WORDS = {
     "missing": "is required and not set",
     "bool_type": "must be true or false, without quotes",
@@ -56,7 +56,7 @@ PLAIN_WORDS = {
 
 
 class Loaded(NamedTuple):
-    """A configuration, and a line for each thing in it that may not be what is meant."""
+    """A configuration, and its warnings, one line each."""
 
     settings: Settings
     warnings: list[str]
@@ -65,14 +65,14 @@ class Loaded(NamedTuple):
 def load(path: Path) -> Settings:
     """Return the settings of the file at `path`, overridden by the environment, its paths absolute.
 
-    Raises ConfigError with one line per mistake, each naming the file (or the variable), the key
-    and the fix.
+    Raise ConfigError with one line per mistake, each with the file (or the variable), the key and
+    the fix.
     """
     return examine(path).settings
 
 
 def examine(path: Path) -> Loaded:
-    """Load the settings as `load` does, with what else there is to say."""
+    """Load the settings as `load` does, with warnings."""
     path = path.absolute()
     settings = settle(read(path), str(path))
     variables = overrides(Settings, os.environ)
@@ -81,7 +81,7 @@ def examine(path: Path) -> Loaded:
 
 
 def settle(written: dict[str, Any], origin: str) -> Settings:
-    """Return the settings of what was written in a file, or on the command line. See `load`."""
+    """Return the settings from values in a file or on the command line. See `load`."""
     names = overrides(Settings, os.environ).names
     try:
         settings = Settings(**written)
@@ -94,7 +94,7 @@ def settle(written: dict[str, Any], origin: str) -> Settings:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Return the tables of a TOML file, not looked at yet. Raises ConfigError if it is none."""
+    """Return the tables of a TOML file, not validated yet. Raise ConfigError if it is invalid."""
     try:
         return tomllib.loads(decoded(path.read_bytes()))
     except FileNotFoundError:
@@ -108,7 +108,8 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def decoded(content: bytes) -> str:
-    """Text in UTF-8, with or without a byte order mark. Raises ValueError that says what it is."""
+    """Return text in UTF-8, with or without a byte order mark. Raise ValueError with the actual
+    encoding."""
     other = next((name for mark, name in MARKS.items() if content.startswith(mark)), None)
     if other or b"\0" in content:
         raise ValueError(f"not UTF-8 text but {other or 'UTF-16 or binary'}")
@@ -131,7 +132,7 @@ def _missing(path: Path) -> str:
 def _wrong_types(written: Mapping[str, Any], names: Names) -> Iterable[ErrorDetails]:
     """Values that only a lenient reading accepts: `seed = "7"`, `follow = 1`.
 
-    Numbers in quotes are right in the environment, where all is text, and a mistake in the file.
+    Numbers in quotes are correct in the environment, where all is text, and an error in the file.
     """
     for name, table in written.items():
         section = Settings.model_fields[name].annotation
@@ -151,7 +152,7 @@ def _explain(errors: Iterable[ErrorDetails], origin: str, names: Names) -> Itera
     wrong_within = {error["loc"][:-1] for error in listed}
     for error in listed:
         if error["type"] == "too_short" and error["loc"] in wrong_within:
-            continue  # Items that are wrong are not counted.
+            continue  # invalid items are not counted
         location = [str(part) for part in error["loc"]]
         key = f"{_dotted(error['loc'])}: " if location else ""
         variable = _variable(location, names)

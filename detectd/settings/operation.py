@@ -1,4 +1,4 @@
-"""What the service needs around it: a store of models, pages, directories, a log."""
+"""The service's environment: the model store, endpoints, directories, the log."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from detectd.settings.types import RELOADABLE, HostName, OutputDirectory, Secret
 
 
 class ModelsSettings(Section):
-    """Where models live, and how many of them."""
+    """The model store, and how many models it keeps."""
 
     directory: OutputDirectory = Path("models")
     keep: Annotated[int, RELOADABLE] = Field(default=10, ge=1)
 
 
 class ServerSettings(Section):
-    """Where the service shows how it is doing: `address:port`, `unix:/path`, or nowhere."""
+    """The address of the endpoints: `address:port`, `unix:/path`, or none."""
 
     listen: str = "127.0.0.1:9464"
     token_file: SecretFile | None = None
@@ -26,13 +26,13 @@ class ServerSettings(Section):
 
 
 class PathsSettings(Section):
-    """What is asked of the directories that are written."""
+    """The requirements on writable directories."""
 
     check_owners: bool = True
 
 
 class LogSettings(Section):
-    """What goes to stderr, and in which form."""
+    """The level and the format of logs on stderr."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "json", "console"] = "auto"

@@ -47,7 +47,7 @@ class _Relative(NamedTuple):
 
     @property
     def moved(self) -> bool:
-        """Whether all that there is of it is where earlier versions looked."""
+        """Return whether all that there is of it is where earlier versions looked."""
         return not exists(self.here) and exists(self.there)
 
 

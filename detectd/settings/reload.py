@@ -1,4 +1,4 @@
-"""What a new configuration changes, and whether that can be done while the service runs."""
+"""The changes of a new configuration, and whether they can be applied while the service runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def changed(old: Settings, new: Settings) -> list[str]:
     """Return the keys with another value.
 
-    Raises ConfigError that names every one of them which only a restart can change.
+    Raise ConfigError with all keys that need a restart.
     """
     before, after = old.model_dump(), new.model_dump()
     keys = [

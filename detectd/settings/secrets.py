@@ -1,4 +1,4 @@
-"""Secrets are read from files, never from the configuration or the environment."""
+"""Read secrets from files, never from the configuration or the environment."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 def read_secret(key: str, path: Path) -> str:
     """Return the secret in the file, looked up among systemd's credentials first.
 
-    Raises ConfigError, which names the `key` of the configuration but nothing of the secret.
+    Raise ConfigError with the `key` of the configuration, without the secret.
     """
     there = _found(path)
     try:
-        # As an editor on Windows may have saved it: no secret begins with a byte order mark.
+        # Editors on Windows may save a byte order mark: no secret begins with one.
         secret = there.read_text(encoding="utf-8-sig").removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError:
         raise ConfigError(
@@ -57,7 +57,7 @@ def exposed(settings: Settings) -> Iterator[str]:
 def in_the_clear(settings: Settings) -> Iterator[str]:
     """Yield a line for each secret that is sent over a network without encryption.
 
-    SCRAM sends none, and what stays on this host meets no network.
+    SCRAM does not send the secret, and local connections do not use the network.
     """
     kafka, registry, server = settings.kafka, settings.schema_registry, settings.server
     bare = kafka.security_protocol == "SASL_PLAINTEXT"

@@ -1,4 +1,4 @@
-"""Tell whether the configuration is still the one that the packages install."""
+"""Check whether the configuration is still the one that the packages install."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from detectd.settings import Settings
 
-# What config/service.toml has in the places that are to be filled in.
+# The placeholders in config/service.toml.
 STOCK_PATH = Path("/var/lib/detectd/detectd/events.jsonl")
 STOCK_FEATURES = ("cpu", "memory", "latency_ms")
 
 
 def unedited(settings: Settings) -> str | None:
-    """Say that the configuration is the one that was installed, or None if it is not."""
+    """Return a warning if the configuration is the installed one, else None."""
     if (settings.source.path, settings.event.features) != (STOCK_PATH, STOCK_FEATURES):
         return None
     return (

@@ -1,4 +1,4 @@
-"""How models come about and are replaced while the service runs."""
+"""The training and replacement of models while the service runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from detectd.settings.types import RELOADABLE, Seconds, Section
 
 MOST_ROWS = 10_000_000
 
-# Under a minute there is no cycle to see, and over ten years a unit is wrong.
+# Less than a minute is too short for a cycle, and more than ten years is a wrong unit.
 SHORTEST_MS, LONGEST_MS = 60_000, 3_650 * 86_400_000
 
 
@@ -33,7 +33,7 @@ def _warmup(given: Any) -> int | str:
     return str(given).strip()
 
 
-# No plain union: each side's mistakes would be reported.
+# Not a plain union: it would report the errors of each alternative.
 Warmup = Annotated[
     int | str,
     BeforeValidator(
@@ -45,7 +45,7 @@ Warmup = Annotated[
 
 
 class TrainingSettings(Section):
-    """How the first model comes about without `detectd fit`, and the next ones."""
+    """The training of the first model without `detectd fit`, and of the next ones."""
 
     warmup: Warmup = 2000
     on_warmup: Literal["abstain", "hold", "pass"] = "abstain"
@@ -69,12 +69,13 @@ class TrainingSettings(Section):
 
     @property
     def warmup_span_ms(self) -> int | None:
-        """The span of event time that a warm-up lasts, or None if it is a number of events."""
+        """Return the span of event time that a warm-up lasts, or None if it is a number of
+        events."""
         return span_ms(self.warmup) if isinstance(self.warmup, str) else None
 
     @property
     def warmup_rows(self) -> int:
-        """How many rows the first model is trained on, at most if `warmup` is a span."""
+        """Return how many rows the first model is trained on, at most if `warmup` is a span."""
         return self.window if isinstance(self.warmup, str) else self.warmup
 
     @model_validator(mode="after")
@@ -94,6 +95,6 @@ class TrainingSettings(Section):
 
 
 class DriftSettings(Section):
-    """How the promise is watched: one false alarm in N events on average."""
+    """The monitoring of the promise: one false alarm in N events on average."""
 
     average_run_length: float = Field(default=1e7, ge=100, allow_inf_nan=False)

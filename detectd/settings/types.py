@@ -1,4 +1,4 @@
-"""What every section of the configuration is, and the values that several have."""
+"""The base class of all sections, and shared types of values."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ Cost = Annotated[float, Field(ge=0, le=1e100, allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1)]
 SecretFile = Annotated[Path, "holds a secret"]
 OutputDirectory = Annotated[Path, "is written"]
-# Marks keys, or sections whole, that take effect without a restart. None of them takes a new fit:
-# the zone is computed again from the calibration scores that the model keeps.
+# Marks keys, or whole sections, that take effect without a restart. None of them needs a new fit:
+# the zone is recomputed from the model's calibration scores.
 RELOADABLE = "takes effect with a reload"
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 def without_credentials(instead: str) -> AfterValidator:
-    """Refuse an address with a user or password in it: `instead` has the keys for these."""
+    """Refuse an address with a user or password: `instead` names the keys for these."""
 
     def check(address: str) -> str:
         # Anywhere: what follows a "/" or "#" in a password is no longer part of the host.
@@ -42,6 +42,6 @@ HostName = Annotated[Name, AfterValidator(_host_name)]
 
 
 class Section(BaseModel):
-    """A table of the file. Booleans and numbers are not guessed from other types."""
+    """A table of the file. Booleans and numbers are not converted from other types."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

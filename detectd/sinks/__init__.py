@@ -1,16 +1,14 @@
-"""Where verdicts go: the contract that every sink keeps.
+"""Where verdicts go: the interface of every sink.
 
-Outputs and the source's position are one commit, and the sink makes it. After a crash at any
-moment the outputs hold exactly what the last finished `commit` had written, and `open` tells the
-position of that commit. If the medium cannot do that (a pipe), the sink says so in the table of
-guarantees, `detectd.sinks.delivery`.
+The sink commits outputs and the source's position together. After a crash at any moment the outputs
+hold exactly what the last finished `commit` wrote, and `open` returns the position of that commit.
+If the medium cannot do that (a pipe), the table of guarantees, `detectd.sinks.delivery`, says so.
 
-`file_reader` and `kafka_reader` are the other side: what a sink has written, committed records
-alone. Reading changes nothing. `follow` gives what is written from now on, behind the last records
-if they are asked for; `last` these alone; `all` what lies there; `dead_letters` the same of dead
-letters, from the first or from where the last replay ended; and `replay_sink` is a sink whose
-commits say how far a replay has come. A record's value and headers are those of the output, its id
-is the place where it lies.
+`file_reader` and `kafka_reader` read what a sink has written, committed records alone, and change
+nothing. `follow` yields new records, after the last existing ones if requested; `last` only those;
+`all` all existing ones; `dead_letters` the dead letters, from the first or from the end of the last
+replay; and `replay_sink` is a sink whose commits include the progress of a replay. A record's value
+and headers are those of the output, its id is its position.
 """
 
 from __future__ import annotations
@@ -24,42 +22,43 @@ if TYPE_CHECKING:
 
 
 class KeysRead(NamedTuple):
-    """Records of the state of keys, in order, and which share of all has been read."""
+    """Records of the state of keys, in order, and the share read so far."""
 
     records: Sequence[KeyRecord]
     share: float
 
 
 class Sink(Protocol):
-    """What the loop needs of an output."""
+    """The loop's interface of a sink."""
 
     def limits(self) -> Mapping[Topic, int]:
-        """Return how many bytes an output may have, if there is a limit; known after `open`."""
+        """Return the maximum bytes of an output, by topic, if there is a limit; known after
+        `open`."""
         return {}
 
     def open(self) -> Position | None:
-        """Undo what an unfinished commit left behind and tell the last finished one's position."""
+        """Undo an unfinished commit, and return the position of the last finished one."""
 
     def commit(
         self, outgoing: Sequence[Outgoing], position: Position, keys: Sequence[KeyRecord] = ()
     ) -> None:
         """Write the records, the position and the state of keys: all of it, or nothing.
 
-        `keys` are of partitions of which the position says how far they are answered, and go only
-        to a sink that can `read_keys`.
+        `keys` belong to partitions in the position, and are passed only to a sink that can
+        `read_keys`.
 
-        Raises PartitionsRevokedError if the records were no longer ours to answer, and nothing was
+        Raise PartitionsRevokedError if the partitions of the records were revoked, and nothing was
         written; UndeliverableError if some outputs can never be written there, and nothing was;
-        BrokerUnavailableError if it is unknown what was written: `open` tells.
+        BrokerUnavailableError if it is unknown what was written: `open` then finds out.
         """
 
     def read_keys(self, partitions: Collection[int]) -> Generator[KeysRead]:  # noqa: ARG002
-        """Give the state of keys that commits have left in these partitions, oldest first.
+        """Yield the committed state of keys in these partitions, oldest first.
 
-        All of it that was committed when this was called. Gives an empty part when nothing came
-        for a while. Raises ConfigError if there is no such partition.
+        It covers everything committed when this was called. It yields an empty part when nothing
+        came for a while. Raise ConfigError if a partition does not exist.
         """
         raise AssertionError("this sink keeps no state of keys")
 
     def close(self) -> None:
-        """Let go of what the sink holds. May be called twice."""
+        """Release what the sink holds. May be called twice."""

@@ -1,7 +1,7 @@
-"""What the file sink remembers of its last commit, in `checkpoint.json` beside the outputs.
+"""The file sink's record of its last commit, in `checkpoint.json` beside the outputs.
 
-An output is appended to only while the checkpoint names its file. So of two files with the same
-name, one of them rotated away, the bytes that no commit counts are in the one that is named here.
+An output is appended to only while the checkpoint names its file. So if two files had the same name
+because one was rotated away, uncommitted bytes are in the one named here.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 NAME = "checkpoint.json"
 
-# Each is a line in every commit's checkpoint.
+# The most rotated files that a checkpoint lists.
 MOST_FORMER = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """How a file is known again: its inode, and what the last `size` bytes committed to it were.
+    """The identity of a file: its inode, and a hash of the last `size` bytes committed to it.
 
-    Inodes are used again and change with a copy; the bytes tell both.
+    Inodes are reused and change with a copy; the bytes distinguish both.
     """
 
     LONGEST: ClassVar[int] = 128
@@ -47,7 +47,7 @@ class Mark:
         return cls(inode, len(tail), _digest(tail))
 
     def fits(self, descriptor: int, length: int) -> bool:
-        """Return whether an open file is the one that had `length` bytes, whatever follows them."""
+        """Return whether an open file is the marked one, which had `length` bytes."""
         status = os.fstat(descriptor)
         if not length:
             return status.st_ino == self.inode
@@ -62,7 +62,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class MovedOutput:
-    """Dead letters in a file that was rotated away before they were replayed.
+    """Dead letters in a file that was rotated before they were replayed.
 
     They are the `length` bytes from the `start`-th dead byte on.
     """
@@ -74,11 +74,11 @@ class MovedOutput:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Whatever an output holds beyond its length, in bytes, is not committed.
+    """The last commit. Bytes of an output beyond its length are not committed.
 
-    Bytes of dead letters are counted from the first one ever: `replayed` of them have been answered
-    again, `rotated` lie in files before the present one, and `former` are those of these files that
-    wait for a replay. An output has no mark if an earlier version wrote the checkpoint.
+    Bytes of dead letters are counted from the first one ever: `replayed` of them have been
+    replayed, `rotated` are in files before the current one, and `former` lists the parts of those
+    files that wait for a replay. An output has no mark if an earlier version wrote the checkpoint.
     """
 
     position: Position | None = None
@@ -89,7 +89,8 @@ class Checkpoint:
     former: tuple[MovedOutput, ...] = ()
 
     def going_on_in(self, topic: Topic, length: int, mark: Mark) -> Checkpoint:
-        """Return the checkpoint once an output goes on in another file that has `length` bytes."""
+        """Return the checkpoint after an output switched to another file that has `length`
+        bytes."""
         lengths, marks = self.lengths | {topic: length}, self.marks | {topic: mark}
         changed = replace(self, lengths=lengths, marks=marks)
         if topic is not Topic.DEAD_LETTER:
@@ -97,7 +98,7 @@ class Checkpoint:
         end = self.rotated + self.lengths.get(topic, 0)
         past, replayed, former = self.marks.get(topic), self.replayed, self.former
         if replayed < end:
-            if past is None:  # nothing to find them by
+            if past is None:  # they cannot be found without a mark
                 replayed = end
             else:
                 former = (*former, MovedOutput(self.rotated, end - self.rotated, past))[
@@ -106,7 +107,7 @@ class Checkpoint:
         return replace(changed, rotated=end, replayed=replayed, former=former)
 
     def replayed_to(self, replayed: int) -> Checkpoint:
-        """Return the checkpoint once that many bytes of dead letters have been answered again."""
+        """Return the checkpoint after that many bytes of dead letters have been replayed."""
         waiting = tuple(each for each in self.former if each.start + each.length > replayed)
         return replace(self, replayed=replayed, former=waiting)
 
@@ -141,9 +142,9 @@ def read(directory: Path) -> Checkpoint | None:
 def write(
     directory: Path, checkpoint: Checkpoint, *, sync: bool, after: Sequence[int] = ()
 ) -> None:
-    """Put it in the place of the one before; a reader sees the one or the other.
+    """Replace the checkpoint atomically.
 
-    With `sync`, what was written to the descriptors `after` is on the disk before.
+    With `sync`, data written to the descriptors `after` is on disk before.
     """
     body = json.dumps(asdict(checkpoint)).encode() + b"\n"
     atomic_files.replace(directory / NAME, body, sync=sync, after=after)

@@ -1,7 +1,8 @@
-"""What a commit leaves with its offsets: whose it is, its number, and the service's state.
+"""The metadata that a commit stores with its offsets: its owner, its number, and the service's
+state.
 
-Brokers keep it as the metadata of an offset, of which they take 4,096 characters unless told
-otherwise (offset.metadata.max.bytes). What is longer is compressed.
+Brokers store it as the metadata of an offset, limited to 4,096 characters by default
+(offset.metadata.max.bytes). Longer metadata is compressed.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ if TYPE_CHECKING:
 
 LIMIT = 4096
 
-# No JSON begins so.
+# JSON never begins with this.
 COMPRESSED = "z:"
 
 
 def write(mark: Mapping[str, Any]) -> str:
-    """Return the mark as metadata. Raises ConfigError if it has no room, which it says."""
+    """Return the mark as metadata. Raise ConfigError if it is too long."""
     memo = json.dumps(mark, separators=(",", ":"))
     if len(memo) <= LIMIT:
         return memo
@@ -38,8 +39,8 @@ def write(mark: Mapping[str, Any]) -> str:
 
 
 def read(memo: str | None) -> dict[str, Any]:
-    """Return the mark in an offset's metadata; empty if somebody else wrote it."""
-    # librdkafka hands over the end of its string with it.
+    """Return the mark in an offset's metadata; empty if another program wrote it."""
+    # librdkafka includes the terminator of the string
     text = (memo or "{}").rstrip("\0")
     try:
         if text.startswith(COMPRESSED):

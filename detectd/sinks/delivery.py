@@ -1,4 +1,4 @@
-"""What each pair of source and sink guarantees. The guarantee belongs to the pair."""
+"""The delivery guarantee of each pair of source and sink."""
 
 from __future__ import annotations
 

@@ -1,12 +1,12 @@
 """Four files in a directory as a sink: `normal.jsonl`, `anomaly.jsonl`, and so on.
 
-The checkpoint beside them holds the position of the last commit and how long each output was
-then. What a crash has left beyond those lengths is cut off at the next start, so the outputs and
-the position always belong together.
+The checkpoint beside them holds the position of the last commit and the length of each output.
+Anything beyond those lengths after a crash is truncated at the next start, so the outputs and the
+position always belong together.
 
-Others rotate the outputs as they like: each commit sees that a file was renamed, removed or
-truncated, and goes on in the one at its path. What a crash has left in a file that was renamed
-since is cut off too.
+The outputs may be rotated at any time: each commit detects a renamed, removed or truncated file,
+and continues in the one at its path. An uncommitted rest in a file that was renamed since is
+truncated, too.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ log = structlog.get_logger()
 
 
 class FileSink(Sink):
-    """Appends to the outputs under `directory`. One process at a time.
+    """Append to the outputs under `directory`. One process at a time.
 
     `last` is the last finished commit, known after `open`.
     """
@@ -60,7 +60,7 @@ class FileSink(Sink):
         self.last = Checkpoint()
 
     def open(self) -> Position | None:
-        """See `Sink`. Raises ConfigError if the directory cannot be used as it is."""
+        """See `Sink`. Raise ConfigError if the directory cannot be used."""
         try:
             private_directories.make(
                 "sink.directory",
@@ -74,8 +74,8 @@ class FileSink(Sink):
             for topic in self._topics:
                 self._outputs[topic] = Output(self._path(topic))
                 self._recover(topic)
-            # Before the first output: a crash in the first commit must find a checkpoint too, and
-            # in it that an output which was moved away goes on in another file.
+            # Before the first output, so that a crash in the first commit finds a checkpoint, and
+            # in it that a moved output continues in another file.
             checkpoint.write(self.directory, self.last, sync=self._fsync)
             atomic_files.sync_directory(self.directory)
         except OSError as failed:
@@ -108,15 +108,14 @@ class FileSink(Sink):
         for out in outgoing:
             content[out.topic].append(out.value)
         try:
-            # 1. The files that are at the outputs' paths now, known before anything is in them.
+            # 1. Identify the files at the outputs' paths, before anything is written to them.
             self._follow_rotations()
-            # 2. The records behind those of the last commit; they do not count yet.
+            # 2. Append the records; they are not committed yet.
             added = {
                 topic: self._outputs[topic].append(_lines(values))
                 for topic, values in content.items()
             }
-            # 3. The checkpoint, when they are on the disk: from here on they count, and the source
-            #    goes on behind them.
+            # 3. Write the checkpoint once they are on disk: this commits them with the position.
             committed = replace(
                 self.last.replayed_to(replayed),
                 position=position,
@@ -134,7 +133,7 @@ class FileSink(Sink):
         self.last = committed
 
     def _follow_rotations(self) -> None:
-        """Go on in the files at the outputs' paths, if they are not as the last commit left them.
+        """Switch to the files at the outputs' paths if they differ from those of the last commit.
 
         Raises OSError.
         """
@@ -150,7 +149,7 @@ class FileSink(Sink):
             checkpoint.write(self.directory, self.last, sync=self._fsync)
 
     def _recover(self, topic: Topic) -> None:
-        """Undo what came after the last commit, in the file that it went to."""
+        """Undo what was written after the last commit, in the file that received it."""
         output = self._outputs[topic]
         length, mark = self.last.lengths.get(topic, 0), self.last.marks.get(topic)
         known = output.size >= length if mark is None else mark.fits(output.descriptor, length)
@@ -170,7 +169,7 @@ class FileSink(Sink):
         self._go_on(topic, "it was rotated while the service was down", former=cut)
 
     def _go_on(self, topic: Topic, reason: str, **details: Any) -> None:
-        """Append behind what is in the file at the output's path now."""
+        """Append to the file now at the output's path."""
         output, before = self._outputs[topic], self.last
         self.last = before.going_on_in(topic, output.length, output.mark)
         log.info(
@@ -195,7 +194,7 @@ class FileSink(Sink):
     def _take_lock(self) -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         self._lock = os.open(self.directory / ".lock", flags, 0o600)
-        # A user who could read it could hold it.
+        # A user who can read the file could hold a lock on it.
         os.fchmod(self._lock, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -221,9 +220,9 @@ class FileSink(Sink):
         return Checkpoint()
 
     def _undo(self) -> None:
-        """Cut off what a failed commit has left, unless the checkpoint that is there counts it.
+        """Truncate the rest of a failed commit, unless the checkpoint on disk includes it.
 
-        If the disk does not even allow that, the next `open` does it.
+        If that fails, too, the next `open` does it.
         """
         with contextlib.suppress(OSError, DetectdError):
             there = checkpoint.read(self.directory)
@@ -233,9 +232,9 @@ class FileSink(Sink):
 
 
 class ReplaySink(FileSink):
-    """The same files, while dead letters are answered once more: the source stays where it is.
+    """A sink for replaying dead letters to the same files: the source's position is unchanged.
 
-    A position's `replayed` counts the bytes of the dead letters that have been answered.
+    A position's `replayed` counts the bytes of replayed dead letters.
     """
 
     def commit(

@@ -1,4 +1,4 @@
-"""The files of the file sink, as far as its checkpoint says that they are committed."""
+"""Read the files of the file sink, up to the lengths committed in its checkpoint."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class FileOutputs:
         self._check_owners = check_owners
 
     def follow(self, topic: Topic, stop: Stop, last: int = 0) -> Iterator[list[Record]]:
-        """Yield the `last` that are there, then what is committed from now on, until `stop`.
+        """Yield the `last` existing records, then newly committed ones, until `stop`.
 
         Raises DetectdError before the first run.
         """
@@ -53,14 +53,14 @@ class FileOutputs:
                 committed = self._committed()
                 length, mark = committed.lengths.get(topic, 0), committed.marks.get(topic)
                 if file and mark and mark.inode != os.fstat(file.fileno()).st_ino:
-                    # Rotated: whatever is left in the former file has been committed.
+                    # Rotated: everything left in the former file is committed.
                     yield from _records(file, topic, shown, os.fstat(file.fileno()).st_size)
                     file.close()
                     file, shown = None, 0
                 if length < shown or (file and known and not known.fits(file.fileno(), shown)):
-                    shown = 0  # It was truncated.
+                    shown = 0  # it was truncated
                 file = file or self._current(topic, mark)
-                # A file that is shorter was truncated a moment ago, and the service has yet to see.
+                # A shorter file was just truncated, and the service has not noticed yet.
                 if file and os.fstat(file.fileno()).st_size >= length:
                     yield from _records(file, topic, shown, length)
                     shown, known = length, mark
@@ -70,12 +70,12 @@ class FileOutputs:
                 file.close()
 
     def last(self, topic: Topic, count: int) -> list[Record]:
-        """Return the last `count` that are there, in their order. Raises as `follow`."""
+        """Return the last `count` existing records, in order. Raises as `follow`."""
         return self._last(topic, count, self._committed())
 
     def all(self, topic: Topic, since_ms: int | None = None) -> Iterator[list[Record]]:  # noqa: ARG002
-        """Yield all that are there, rotated files first. `since_ms` leaves out none: an output's
-        events come in any order of time. Raises as `follow`."""
+        """Yield all existing records, rotated files first. `since_ms` has no effect: an output's
+        events may be in any order of time. Raises as `follow`."""
         committed = self._committed()
         for place in reversed(output_history.rotated(self._path(topic))):
             yield from output_history.everything(place)
@@ -101,9 +101,9 @@ class FileOutputs:
     def _current_until(
         self, topic: Topic, committed: Checkpoint
     ) -> Iterator[tuple[IO[bytes] | None, int]]:
-        """Return the file that the checkpoint names, and how much of it counts.
+        """Yield the file that the checkpoint names, and its committed length.
 
-        None if it has been rotated since: then it is found among those that were.
+        It is None if it has been rotated since: then it is among the rotated files.
         """
         file = self._current(topic, committed.marks.get(topic))
         if file is None:
@@ -114,9 +114,9 @@ class FileOutputs:
             yield file, min(committed.lengths.get(topic, 0), size)
 
     def dead_letters(self, *, replayed: bool) -> Iterator[Batch]:
-        """Yield all that are there now, or those behind the last replay. Raises as `follow`.
+        """Yield all dead letters, or those since the last replay. Raises as `follow`.
 
-        Those that wait for a replay are found in files that were rotated away, too.
+        Those that wait for a replay are also found in rotated files.
         """
         last = self._committed()
         first = 0 if replayed else last.replayed
@@ -148,7 +148,7 @@ class FileOutputs:
             raise explained(failed, f"{place}: cannot be read") from None
 
     def replay_sink(self) -> Sink:
-        """Return the sink for a replay, not opened: the service must be stopped."""
+        """Return the sink for a replay, not opened; the service must be stopped."""
         return ReplaySink(self.directory, fsync=self._fsync, check_owners=self._check_owners)
 
     def _committed(self) -> Checkpoint:
@@ -160,7 +160,7 @@ class FileOutputs:
         return last
 
     def _place(self, path: Path, piece: MovedOutput) -> Path | None:
-        """Return where the dead letters lie now; None if they are gone."""
+        """Return the file with the dead letters; None if they are gone."""
         if piece.mark is None:  # An earlier version wrote the checkpoint.
             return path
         with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
@@ -172,7 +172,7 @@ class FileOutputs:
         return self.directory / f"{topic}.jsonl"
 
     def _current(self, topic: Topic, mark: Mark | None) -> IO[bytes] | None:
-        """Return the file that the checkpoint names; None while another is at its path."""
+        """Return the file that the checkpoint names; None if another one is at its path."""
         path = self._path(topic)
         try:
             file = path.open("rb")
@@ -193,12 +193,14 @@ def _records(file: IO[bytes], topic: Topic, begin: int, end: int) -> Iterator[li
 
 
 def _blocks(file: IO[bytes], path: Path, begin: int, end: int) -> Iterator[tuple[int, list[bytes]]]:
-    """Yield the lines between two bytes, a block at a time, and where each block begins."""
+    """Yield the lines between two offsets, a block at a time, and each block's offset."""
     file.seek(begin)
     while begin < end:
         lines = file.readlines(min(BLOCK, end - begin))
         size = sum(map(len, lines))
-        while size > end - begin:  # Lines that come out even are followed by one beyond the end.
+        while (
+            size > end - begin
+        ):  # If the lines end exactly at the end, one line beyond it was read.
             size -= len(lines.pop())
         if not lines:
             raise DetectdError(

@@ -1,18 +1,18 @@
 """Four Kafka topics, written in transactions.
 
-One commit is one transaction: the output records, what is remembered of keys (see `kafka_keys`),
-and how far the stream has been answered. That is written as committed offsets, since these are what
-a Kafka transaction can hold beside records:
+One commit is one transaction: the output records, the state of keys (see `kafka_keys`), and the
+position of the stream. The position is written as committed offsets, since a Kafka transaction can
+hold only these beside records:
 
     source   offsets of                       metadata of each offset
     Kafka    the source's group, as they are  the service's state
     other    a group of our own, one          the source's position and the service's state
              partition (`own_place`)
 
-Without a transactional id it writes at least once: the source tells the group where it is when
-the brokers have the records, and what is in between after a crash is written again.
+Without a transactional id it writes at least once: the source commits its position to the group
+after the brokers have the records, and records in between are written again after a crash.
 
-Brokers forget offsets in time; `local_position` keeps a copy of the last commit for that day.
+Brokers expire offsets; `local_position` keeps a copy of the last commit for that case.
 """
 
 from __future__ import annotations
@@ -51,22 +51,22 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-# Brokers forget offsets and transactional ids that were not written for a week.
+# Brokers expire offsets and transactional ids that were unused for a week.
 REFRESH_SECONDS = 3600.0
 
-# What the brokers' default allows a record to have, and what a batch of one adds to its bytes.
+# The brokers' default limit of a record, and the overhead of a batch of one.
 DEFAULT_LIMIT = 1_048_588
 BATCH_OVERHEAD = 200
 
-# A batch that is refused is tried again in smaller ones, but not in smaller than this.
+# A refused batch is retried in smaller ones, down to this size.
 LEAST_BATCH_BYTES = 1024
 
 
 class KafkaSink(Sink):
     """The topics named by `topics`, one for each `Topic`.
 
-    An output goes to the partition of its key, or with `preserve_partition` to the one that its
-    record was read from.
+    An output goes to the partition of its key, or, with `preserve_partition`, to the partition
+    number that its record was read from.
     """
 
     def __init__(
@@ -100,11 +100,11 @@ class KafkaSink(Sink):
         self._committed_at = 0.0
 
     def open(self) -> Position | None:
-        """Take over the transactional id, and tell the position of its last finished commit.
+        """Take over the transactional id, and return the position of its last finished commit.
 
-        After a commit from Kafka `source` holds no offsets: the group has them. Raises ConfigError
-        if a topic does not exist, BrokerUnavailableError if no broker answers, RefusedError if a
-        broker refuses us.
+        After a commit from Kafka, `source` holds no offsets: the group has them. Raise ConfigError
+        if a topic does not exist, BrokerUnavailableError if no broker responds, RefusedError if a
+        broker denies access.
         """
         self._addresses.require_topics(self._creation)
         self._limits = self._look_for_limits()
@@ -115,7 +115,7 @@ class KafkaSink(Sink):
         self._connect()
         if self._id is None:
             return None
-        # Only now is the last transaction of a predecessor either committed or aborted.
+        # From here on, a predecessor's last transaction is either committed or aborted.
         with explained("looking for the last commit"):
             found = marks(self._client, self._id, self._own_group, self._own_place)
             last = max(found, key=_number, default=None)
@@ -127,13 +127,14 @@ class KafkaSink(Sink):
         return self._committed
 
     def _connect(self) -> None:
-        """Make a producer that alone has our transactional id."""
+        """Create a producer and fence all others with our transactional id."""
         self._producer = self._client.transport.Producer(self._client, self._id, self._batch_bytes)
         if self._id is not None:
             self._producer.take_over()
 
     def limits(self) -> Mapping[Topic, int]:
-        """See `Sink`. What the topics' `max.message.bytes` leave for key, value and headers."""
+        """See `Sink`. The topics' `max.message.bytes`, minus overhead, limit key, value and
+        headers."""
         return self._limits
 
     def commit(
@@ -141,7 +142,7 @@ class KafkaSink(Sink):
     ) -> None:
         """Write the records, the position and the state of keys in one transaction.
 
-        Raises as `Sink` says, and ConfigError if another process uses this transactional id.
+        Raise as `Sink` says, and ConfigError if another process uses this transactional id.
         """
         offsets = self._offsets(position)
         fresh = time.monotonic() - self._committed_at < REFRESH_SECONDS
@@ -176,7 +177,7 @@ class KafkaSink(Sink):
         return self._keys.read(partitions)
 
     def close(self) -> None:
-        """Close the connection; an unfinished transaction is left to be aborted."""
+        """Close the connection; the broker aborts an unfinished transaction."""
         if self._local:
             self._local.rest()
         producer, self._producer = self._producer, None
@@ -185,7 +186,7 @@ class KafkaSink(Sink):
 
     @staticmethod
     def _agree(local: LocalPosition, last: dict[str, Any] | None) -> dict[str, Any] | None:
-        """Return the last commit as the brokers know it, or the copy's if they have forgotten."""
+        """Return the last commit from the brokers, or from the copy if they have expired it."""
         local.open()
         if last is not None:
             local.settle(last)
@@ -193,7 +194,7 @@ class KafkaSink(Sink):
         kept = local.restore()
         if kept is None or "group" not in kept["source"]:
             return kept
-        # The group may have gone on without us; the source takes these if it has not.
+        # The group may have progressed without us; the source uses these offsets if not.
         source = kept["source"]
         offsets = {"remembered": source.get("offsets", {})}
         others = {key: value for key, value in source.items() if key != "offsets"}
@@ -209,34 +210,34 @@ class KafkaSink(Sink):
         try:
             # 1. Begin.
             self._producer.begin()
-            # 2. Hand over the records, and see that the brokers have every one.
+            # 2. Send the records, and wait until the brokers have all of them.
             self._producer.write(outputs)
-            # 3. Add how far the stream has been answered, as the member that read it: the brokers
-            #    refuse it if the partitions have gone to another member since.
+            # 3. Add the position, as the group member that read it: the brokers refuse it if the
+            # partitions were reassigned since.
             if group is None:
                 self._producer.add_offsets(offsets, self._own_group, None)
             else:
                 self._producer.add_offsets(offsets, group, self._client.membership.member)
-            # 4. Make it all visible at once.
+            # 4. Commit, which makes it all visible at once.
             self._producer.commit()
         except PartitionsRevokedError:
-            # Nothing is wrong with us: the producer goes on, if it can take this back.
+            # The producer is still usable if it can abort the transaction.
             self._producer.abort()
             raise
         except FencedError as fenced:
             raise self._whose(fenced, began) from None
         except DetectdError:
-            # Readers wait behind an open transaction: end it now, not when the next one begins.
+            # Readers wait for an open transaction, so end it now, not at the next commit.
             with suppress(DetectdError):
                 self._producer.abort()
             raise
 
     def _whose(self, fenced: FencedError, began: tuple[float, float]) -> DetectdError:
-        """Return whether another process has our transactional id, or our transaction took too
-        long.
+        """Return the error: another process has our transactional id, or our transaction timed out.
 
-        Brokers end a transaction that is not finished in time. One that they end sooner was ended
-        for another process. The clock of a machine that slept may have stood still, so both count.
+        Brokers abort a transaction that exceeds its timeout. One aborted sooner was fenced by
+        another process. The monotonic clock may stop while a machine sleeps, so both clocks are
+        checked.
         """
         took = max(time.monotonic() - began[0], time.time() - began[1])
         if took > self._client.transaction_timeout / 2:
@@ -251,14 +252,14 @@ class KafkaSink(Sink):
     def _require_deliverable(
         self, outputs: Sequence[ProducerRecord], refused: RecordsRefused
     ) -> None:
-        """Raise UndeliverableError with the outputs that are refused, or go on in smaller batches.
+        """Raise UndeliverableError with the refused outputs, or switch to smaller batches.
 
-        A batch may be too large though none of its records is, if we may not know the limit or it
-        has been changed; smaller ones have an end, and then this raises BrokerUnavailableError.
+        A batch may be too large even if no record is, if the limit is unknown or has changed; at
+        the smallest batch size this raises BrokerUnavailableError.
         """
         found = dict(refused.certain)
         if not found or refused.suspects:
-            # As kafka-python finds out: librdkafka does not say.
+            # Found by kafka-python: librdkafka does not report it.
             self._producer.close()
             found = tried(self._client, self._id, self._batch_bytes, outputs)
         self._producer.close()
@@ -281,7 +282,7 @@ class KafkaSink(Sink):
             )
 
     def _offsets(self, position: Position) -> dict[Place, tuple[int, str]]:
-        """Return the offsets that say `position`, each with its metadata."""
+        """Return the offsets that represent `position`, each with its metadata."""
         group = position.source.get("group")
         number = self._commits + 1
         source = position.source if group is None else {"group": group}

@@ -1,4 +1,4 @@
-"""To which topic and partition an output goes, and with which timestamp."""
+"""The topic, partition and timestamp of each output."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from detectd.kafka.topics import NewTopicConfig
     from detectd.pipeline.records import Outgoing, Topic
 
-# Brokers refuse timestamps that lie further ahead of their clock than an hour.
+# Brokers refuse timestamps more than an hour ahead of their clock.
 AHEAD_MS = 3_500_000
 
 
 class Addresses:
     """The topics of the outputs, and their partitions once `require_topics` was called.
 
-    An output goes to the partition of its key, or with `preserve_partition` to the one that its
-    record was read from.
+    An output goes to the partition of its key, or, with `preserve_partition`, to the partition
+    number that its record was read from.
     """
 
     def __init__(
@@ -35,14 +35,14 @@ class Addresses:
         self._partitions: dict[str, int] = {}
 
     def require_topics(self, creation: NewTopicConfig | None) -> None:
-        """Create topics that are missing, or raise ConfigError."""
+        """Create missing topics, or raise ConfigError."""
         names = {f"{key} = {name!r}": name for key, name in self.topics.items()}
         self._partitions = broker_topics.require(self._client, "topics", names, creation)
 
     def addressed(self, outgoing: Sequence[Outgoing]) -> list[ProducerRecord]:
         """Return the outputs with their addresses.
 
-        Raises ConfigError if a partition is missing that is to be preserved.
+        Raise ConfigError if a partition to be preserved does not exist.
         """
         latest, by_key = time.time() * 1000 + AHEAD_MS, not self._preserve_partition
         topics, place = self.topics, self._partition
@@ -50,7 +50,7 @@ class Addresses:
             (
                 out,
                 topics[out.topic],
-                # By key, as Kafka's clients do it.
+                # By key, as in Kafka's clients.
                 None if by_key and out.key is not None else place(out),
                 _timestamp(out.timestamp_ms, latest),
             )
@@ -58,7 +58,7 @@ class Addresses:
         ]
 
     def _partition(self, out: Outgoing) -> int:
-        """Return the partition as in the source, which keeps the order."""
+        """Return the source's partition number, which keeps the order."""
         name = self.topics[out.topic]
         partition, there = out.partition or 0, self._partitions[name]
         if self._preserve_partition and partition >= there:
@@ -75,5 +75,5 @@ class Addresses:
 
 
 def _timestamp(stamp: int | None, latest: float) -> int | None:
-    """Return the timestamp if a broker takes it; None leaves it to the client's clock."""
+    """Return the timestamp if a broker accepts it; otherwise None, for the client's clock."""
     return stamp if stamp is not None and 0 <= stamp <= latest else None

@@ -1,11 +1,11 @@
-"""The topic that holds what is remembered of keys: compacted, a partition for each of the input's.
+"""The compacted topic with the state of keys, with one partition for each of the input's.
 
 It is written in the transaction of the outputs, so its committed records are the state as of the
-last commit. Whoever reads a partition of it has the group's offset of the input's partition
-already, and with it the last commit that counts: the group gives no offset while a commit of it is
-under way, and refuses those of former owners from then on. The records of that commit lie before
-the end of the partition as it is now, yet its marker may still be under way to them. So what counts
-is the end of all records, committed or not, and the reader waits until it gets there.
+last commit. A reader of a partition already has the group's offset of the input's partition, and
+with it the last valid commit: the group returns no offset while a commit of it is pending, and
+refuses those of former owners afterwards. The records of that commit are before the current end of
+the partition, but its transaction marker may not be there yet. So the reader waits until it reaches
+the end of all records, committed or not.
 """
 
 from __future__ import annotations
@@ -38,12 +38,13 @@ log = structlog.get_logger()
 SLICE_MS = 500
 SLICE_RECORDS = 5_000
 
-# Beyond the time after which brokers end the transaction of a dead process.
+# Longer than the timeout of a dead process's transaction.
 GRACE_SECONDS = 30.0
 
 
 class KeysTopic:
-    """The topic `name` for the partitions of the `inputs`; a key takes `row_bytes` of it."""
+    """The topic `name` for the partitions of the `inputs`; a key's record has at most
+    `row_bytes`."""
 
     def __init__(
         self, client: KafkaClient, name: str, inputs: Sequence[str], row_bytes: int
@@ -55,9 +56,10 @@ class KeysTopic:
         self._partitions = 0
 
     def require(self, creation: NewTopicConfig | None) -> int | None:
-        """See that the topic is there and fit; return its largest record, None if not known.
+        """Check that the topic exists and is suitable; return its maximum record size, None if
+        unknown.
 
-        Raises ConfigError otherwise.
+        Raise ConfigError if it is not.
         """
         asked = {topic: topic for topic in self._inputs}
         inputs = max(broker_topics.require(self._client, "source.topics", asked, creation).values())
@@ -83,7 +85,7 @@ class KeysTopic:
     def require_taken(
         self, outputs: Sequence[ProducerRecord], refused: Mapping[int, Meaning]
     ) -> None:
-        """Raise ConfigError if the brokers refuse state: nothing could be written in its place."""
+        """Raise ConfigError if the brokers refuse state: it has no substitute."""
         ours = [why for number, why in refused.items() if outputs[number][1] == self.name]
         if ours:
             raise ConfigError(
@@ -129,7 +131,7 @@ class KeysTopic:
             yield KeysRead(records, 1 - left / total)
 
     def _ends(self, places: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
-        """Return where the partitions end, not where the last transaction does."""
+        """Return the end offsets of the partitions, including open transactions."""
         asked = dict.fromkeys(places, OffsetSpec.LATEST)
         with (
             closing(self._client.connect(KafkaAdminClient)) as admin,

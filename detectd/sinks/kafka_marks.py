@@ -1,4 +1,4 @@
-"""What earlier commits have left on the brokers beside the offsets."""
+"""The metadata of earlier commits that is stored with offsets on the brokers."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ if TYPE_CHECKING:
 
 
 def marks(client: KafkaClient, name: str, own_group: str, own_place: Place) -> list[dict[str, Any]]:
-    """Return what commits under the transactional id `name` have left.
+    """Return the metadata of commits under the transactional id `name`.
 
-    It stands with the offsets of the source's group, and with that of `own_place` in `own_group`.
+    It is stored with the offsets of the source's group, and with that of `own_place` in
+    `own_group`.
     """
     reader = client.connect(
         KafkaConsumer,
         group_id=own_group,
         enable_auto_commit=False,
-        # Also makes the brokers answer only when no transaction is pending on the offset.
+        # The brokers then also respond only when no transaction is pending on the offset.
         isolation_level="read_committed",
     )
     with closing(reader):

@@ -1,4 +1,4 @@
-"""The topics of the Kafka sink, as a subscriber sees them."""
+"""Read the topics of the Kafka sink as a subscriber."""
 
 from __future__ import annotations
 
@@ -29,14 +29,15 @@ if TYPE_CHECKING:
 
 POLL_MS = 200
 
-# Offsets to look back at least.
+# The least number of offsets to look back.
 ROOM = 100
 
 
 class KafkaOutputs:
     """The four topics; see `detectd.sinks`.
 
-    How far a replay has come is what `client`'s group has committed, in the replay's transactions.
+    The progress of a replay is the committed offsets of `client`'s group, in the replay's
+    transactions.
     """
 
     def __init__(
@@ -53,9 +54,9 @@ class KafkaOutputs:
         self._state_directory = state_directory
 
     def follow(self, topic: Topic, stop: Stop, last: int = 0) -> Iterator[list[Record]]:
-        """Yield the `last` that are there, then what is committed from now on, until `stop`.
+        """Yield the `last` existing records, then newly committed ones, until `stop`.
 
-        Raises ConfigError without the topic.
+        Raise ConfigError if the topic does not exist.
         """
         places = partitions(self._client, f"topics.{topic}", self._topics[topic])
         with closing(onlooker(self._client)) as reader, explained("reading"):
@@ -69,17 +70,17 @@ class KafkaOutputs:
                     yield records(found)
 
     def last(self, topic: Topic, count: int) -> list[Record]:
-        """Return the last `count` that are there, by their timestamps. Raises as `follow`."""
+        """Return the last `count` existing records, by timestamp. Raises as `follow`."""
         places = partitions(self._client, f"topics.{topic}", self._topics[topic])
         with closing(onlooker(self._client)) as reader, explained("reading"):
             reader.assign(places)
             return _last(reader, reader.end_offsets(places), count)
 
     def all(self, topic: Topic, since_ms: int | None = None) -> Iterator[list[Record]]:
-        """Yield all that are there, each partition in its order. Raises as `follow`.
+        """Yield all existing records, each partition in order. Raises as `follow`.
 
-        Some that are older than `since_ms` are left out, but none that is not: those before the
-        first of its partition that is not older, where markers of transactions count, too.
+        Records before the first one of their partition that is not older than `since_ms` are
+        skipped, where transaction markers count, too; so older records may be included.
         """
         places = partitions(self._client, f"topics.{topic}", self._topics[topic])
         with closing(onlooker(self._client)) as reader, explained("reading"):
@@ -94,7 +95,7 @@ class KafkaOutputs:
                 yield found
 
     def dead_letters(self, *, replayed: bool) -> Iterator[Batch]:
-        """Yield all that are there now, or those behind the last replay. Raises as `follow`."""
+        """Yield all dead letters, or those since the last replay. Raises as `follow`."""
         topic = self._topics[Topic.DEAD_LETTER]
         places = partitions(self._client, f"topics.{Topic.DEAD_LETTER}", topic)
         done = {} if replayed else self._replayed()
@@ -109,7 +110,7 @@ class KafkaOutputs:
                 yield Batch(found, self._mark(place, after))
 
     def replay_sink(self) -> Sink:
-        """Return the sink for a replay, not opened; services may go on beside it."""
+        """Return the sink for a replay, not opened; services may keep running."""
         return KafkaSink(
             self._client,
             self._topics,
@@ -125,7 +126,7 @@ class KafkaOutputs:
         found = groups.committed(self._client)
         name = self._client.transactional_id
         if not found and self._state_directory and name:
-            # The brokers forget a group that was not used for a week.
+            # The brokers expire a group that was unused for a week.
             path = path_of(self._state_directory, name)
             copy = LocalPosition(self._client, path, self._topics[Topic.NORMAL])
             copy.open()
@@ -136,9 +137,9 @@ class KafkaOutputs:
 def _between(
     reader: Any, begins: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]
 ) -> Iterator[tuple[TopicPartition, list[Record], int]]:
-    """Yield the records of each partition between two offsets, and the offset behind them.
+    """Yield the records of each partition between two offsets, and the offset after them.
 
-    `reader` is assigned to partitions that are all among them.
+    `reader` must be assigned only to these partitions.
     """
     for place, begin in begins.items():
         reader.seek(place, begin)
@@ -150,10 +151,10 @@ def _between(
 
 
 def _last(reader: Any, ends: Mapping[TopicPartition, int], count: int) -> list[Record]:
-    """Return the last `count` records before `ends`, by their timestamps.
+    """Return the last `count` records before `ends`, by timestamp.
 
-    Offsets are not records, as transactions end in markers, so it looks farther back until each
-    partition has given `count` or all that it has.
+    Some offsets are transaction markers, not records, so it looks farther back until each partition
+    has yielded `count` records or all of them.
     """
     if not count:
         return []

@@ -1,28 +1,28 @@
-"""A copy on disk of the position that the Kafka sink commits, for when the brokers forget it.
+"""A copy on disk of the position that the Kafka sink commits, in case the brokers expire it.
 
-Brokers delete the offsets of a group that was not used for `offsets.retention.minutes`, a week
-by default. A service that was down for longer would answer its whole file once more. So the sink
-also keeps the position in a file, written before each transaction:
+Brokers delete the offsets of a group that was unused for `offsets.retention.minutes`, a week by
+default. A service that was down for longer would process its whole file again. So the sink also
+keeps the position in a file, written before each transaction:
 
     committed   the last commit that is known to be finished
     pending     the one that is about to be made, and a digest of its last output
     outputs     the id of the topic of normal verdicts; another id means other outputs
 
-As long as the brokers have the position of a commit, it alone counts (`settle`), so a crash at any
-moment, with a start within the week, is decided by the transaction. Without it (`restore`):
+As long as the brokers have the position of a commit, only that is used (`settle`), so after a crash
+at any moment and a restart within the week, the transaction decides. Without it (`restore`):
 
     no pending commit                the position is that of `committed`
     the pending one's last output    the position is that of `pending`: a transaction is visible
     is in the outputs                whole or not at all
     it is not there                  the position is that of `committed`
 
-The last case answers one batch twice, at most, if the process died after that very transaction, was
-away for a week, and the output has been deleted or lies behind `TAIL` others since. To begin again
-on purpose, remove the file together with the group's offsets.
+The last case processes at most one batch twice, if the process died after that transaction, was
+down for a week, and the output has been deleted or has more than `TAIL` others after it. To begin
+again on purpose, remove the file together with the group's offsets.
 
-A Kafka source's offsets are those of the partitions that this process has committed; they count
-only for topics of which the group has none. Another process may have gone further with a partition;
-then records are answered twice, where without the file all of the topic would be.
+For a Kafka source, the offsets are those of the partitions that this process committed; they are
+used only for topics without offsets in the group. Another process may have progressed further with
+a partition; then records are processed twice, whereas without the file the whole topic would be.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-# How many of the last offsets of each partition are searched for an output.
+# How many last offsets of each partition are searched for an output.
 TAIL = 10_000
 SEARCH_SECONDS = 60.0
 
@@ -70,12 +70,12 @@ class LocalPosition:
         self._outputs = ""
         self._committed: dict[str, Any] | None = None
         self._pending: dict[str, Any] | None = None
-        # Whether the file says that no commit is pending.
+        # Whether no commit is pending according to the file.
         self._settled = True
         self._failed = False
 
     def open(self) -> None:
-        """Read the file. What is damaged, or of other outputs, counts for nothing."""
+        """Read the file. Ignore one that is damaged or belongs to other outputs."""
         self._outputs = groups.topic_ids(self._client, [self._normal]).get(self._normal, "")
         self._committed = self._pending = None
         try:
@@ -90,7 +90,8 @@ class LocalPosition:
             log.warning("sink.position_unreadable", path=str(self._path), reason=repr(broken))
 
     def restore(self) -> dict[str, Any] | None:
-        """Return the last commit of a position that the brokers have forgotten; None before any."""
+        """Return the last commit if the brokers have expired the position; None if there was
+        none."""
         if self._pending and self._is_written(self._pending):
             self._committed = self._pending
         self._pending = None
@@ -104,16 +105,16 @@ class LocalPosition:
         return self._committed
 
     def settle(self, commit: dict[str, Any]) -> None:
-        """Take note that this commit, of which the brokers know, is the last one."""
+        """Record that this commit, which the brokers have, is the last one."""
         both = (self._pending, self._committed)
         ours = next((each for each in both if each and each["commit"] == commit["commit"]), None)
-        # Of a Kafka source the brokers' mark holds no offsets: the group has them.
+        # For a Kafka source the brokers' mark holds no offsets: the group has them.
         self._committed = ours or _merged(self._committed, commit)
         self._pending = None
         self._write()
 
     def prepare(self, number: int, position: Position, last: tuple[Outgoing, str] | None) -> None:
-        """Write what is about to be committed; `last` is the last output, and its topic."""
+        """Write the pending commit; `last` is the last output and its topic."""
         commit = {"commit": number, "source": position.source, "state": position.state}
         self._pending = _merged(self._committed, commit)
         if last:
@@ -123,12 +124,12 @@ class LocalPosition:
         self._write()
 
     def finish(self) -> None:
-        """Note that the pending commit has been made; the next `prepare` or `rest` writes so."""
+        """Record that the pending commit is finished; the next `prepare` or `rest` writes it."""
         self._committed, self._pending = self._pending, None
         self._settled = False
 
     def rest(self) -> None:
-        """Write that nothing is pending, unless it is written."""
+        """Write that nothing is pending, unless the file already says so."""
         if not self._settled and self._pending is None:
             self._write()
 
@@ -142,7 +143,7 @@ class LocalPosition:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             atomic_files.replace(self._path, json.dumps(content).encode() + b"\n", mode=0o600)
         except OSError as failed:
-            # The brokers have the position; this copy is for the day on which they do not.
+            # The brokers have the position; this copy is only a fallback.
             if not self._failed:
                 log.warning(
                     "sink.position_not_kept",
@@ -178,7 +179,7 @@ class LocalPosition:
 
 
 def _merged(before: dict[str, Any] | None, commit: dict[str, Any]) -> dict[str, Any]:
-    """Return the commit, its offsets added to those of the partitions that it does not touch."""
+    """Return the commit, with earlier offsets of the partitions that it does not include."""
     source = commit["source"]
     old = (before or {}).get("source", {})
     if "group" not in source or old.get("group") != source["group"]:
@@ -190,6 +191,6 @@ def _merged(before: dict[str, Any] | None, commit: dict[str, Any]) -> dict[str, 
 
 
 def _digest(value: bytes | None, key: bytes | None, headers: Sequence[tuple[str, bytes]]) -> str:
-    """Return what tells an output from all others: its id is in the value or in a header."""
+    """Return a digest that identifies an output, whose id is in the value or in a header."""
     parts = [value or b"", key or b"", *(b"%s=%s" % (n.encode(), v or b"") for n, v in headers)]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()

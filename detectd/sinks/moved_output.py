@@ -1,4 +1,4 @@
-"""Where a file of outputs has gone: renamed beside its path, moved below, copied, or compressed."""
+"""Find a moved output file: renamed beside its path, moved below, copied, or compressed."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ DAMAGED = (EOFError, lzma.LZMAError, gzip.BadGzipFile, zlib.error)
 
 
 def find(path: Path, length: int, mark: Mark) -> Iterator[Path]:
-    """Yield each file that holds what `path` held when it had `length` bytes, `path` aside.
+    """Yield each file, other than `path`, with the content that `path` had at `length` bytes.
 
-    Files of any name are known by their inode, and copies by a name that begins alike.
+    A file of any name is found by its inode, and a copy by a name with the same beginning.
     """
     for place in _candidates(path.parent):
         alike = place.name.startswith(path.stem)
@@ -41,23 +41,23 @@ def find(path: Path, length: int, mark: Mark) -> Iterator[Path]:
                 continue
             if _holds(place, length, mark):
                 yield place
-        except FileNotFoundError:  # A rotation is under way.
+        except FileNotFoundError:  # a rotation is in progress
             continue
         except DAMAGED:
             continue
         except OSError as failed:
-            if failed.errno is not None:  # bz2 says so that a file is damaged
+            if failed.errno is not None:  # bz2 reports damage without an errno
                 raise explained(failed, f"{place} cannot be read") from None
 
 
 def open_former(place: Path) -> IO[bytes]:
-    """Open a file that `find` gave, for reading what it holds unpacked."""
+    """Open a file from `find` for reading its uncompressed content."""
     opened = PACKERS[place.suffix](place) if place.suffix in PACKERS else place.open("rb")
     return cast("IO[bytes]", opened)
 
 
 def cut_back(place: Path, length: int) -> int:
-    """Cut off what `place` holds behind `length` bytes; return how many bytes that were."""
+    """Truncate `place` to `length` bytes; return the number of removed bytes."""
     if place.suffix not in PACKERS:
         extra = place.stat().st_size - length
         if extra > 0:
@@ -89,7 +89,8 @@ def _repack(place: Path, length: int) -> None:
 
 
 def _candidates(directory: Path) -> Iterator[Path]:
-    """Yield the files in the directory, and in those directly below it: logrotate's olddir."""
+    """Yield the files in the directory, and in its direct subdirectories, as for logrotate's
+    olddir."""
     for entry in sorted(directory.iterdir()):
         if entry.name.startswith("."):
             continue

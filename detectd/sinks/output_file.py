@@ -1,4 +1,4 @@
-"""One output file, which others may rename, remove or truncate at any moment."""
+"""One output file, which other programs may rename, remove or truncate at any moment."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from detectd.sinks.checkpoint import Mark
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Appending, so that a file that is truncated under our hands gets no hole of zero bytes.
+# In append mode, so that an external truncation leaves no hole of zero bytes.
 FLAGS = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
 MODE = 0o640
 
 
 class Output:
-    """A file that is open, has `length` committed bytes, and is known again by its `mark`."""
+    """An open file with `length` committed bytes, identified by its `mark`."""
 
     def __init__(self, path: Path) -> None:
-        """Open `path`, or create it. Raises OSError, or ConfigError if it is no regular file."""
+        """Open or create `path`. Raise OSError, or ConfigError if it is not a regular file."""
         self.path = path
         self.descriptor = _opened(path)
         status = os.fstat(self.descriptor)
@@ -33,11 +33,11 @@ class Output:
 
     @property
     def size(self) -> int:
-        """The bytes in the file, committed or not."""
+        """Return the bytes in the file, committed or not."""
         return os.fstat(self.descriptor).st_size
 
     def change(self) -> str | None:
-        """Return what others have done to the file since the last commit; None for nothing."""
+        """Return how the file was changed externally since the last commit; None if it was not."""
         try:
             status = os.stat(self.path)  # noqa: PTH116 - at each commit, and Path.stat is slower
         except FileNotFoundError:
@@ -51,7 +51,7 @@ class Output:
         return None
 
     def append(self, content: bytes) -> tuple[int, Mark]:
-        """Write behind the last commit. Return the length then, and the mark; see `settle`."""
+        """Append after the last commit. Return the new length and mark; see `settle`."""
         rest = memoryview(b"\n" + content if self._torn else content)
         while rest:
             written = os.write(self.descriptor, rest)
@@ -61,22 +61,22 @@ class Output:
         return os.lseek(self.descriptor, 0, os.SEEK_CUR), Mark.of(self._file[1], content)
 
     def settle(self, length: int, mark: Mark) -> None:
-        """Take what was appended as committed."""
+        """Mark the appended bytes as committed."""
         self.length, self.mark, self._torn, self._begin = length, mark, False, -1
 
     def cut_back(self, length: int) -> None:
-        """Undo what came after the first `length` bytes."""
+        """Truncate the file to `length` bytes."""
         os.ftruncate(self.descriptor, length)
         self._settle_at(length)
 
     def undo(self) -> None:
-        """Cut off what was appended since the last commit."""
+        """Truncate what was appended since the last commit."""
         if self._begin >= 0:
             os.ftruncate(self.descriptor, min(self._begin, self.size))
             self._begin = -1
 
     def close(self) -> None:
-        """Let go of the file. May be called twice."""
+        """Release the file. May be called twice."""
         if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1
@@ -84,19 +84,19 @@ class Output:
     def _settle_at(self, length: int) -> None:
         tail = os.pread(self.descriptor, Mark.LONGEST, max(0, length - Mark.LONGEST))
         self.settle(length, Mark.of(self._file[1], tail))
-        # Somebody has left half a line: ours begin on one of their own.
+        # The file ends in a partial line: begin a new one.
         self._torn = tail[-1:] not in {b"", b"\n"}
 
 
 def _opened(path: Path) -> int:
-    """Open an output, or create it. A symlink that somebody else has put there is refused."""
+    """Open or create an output. Refuse a symlink of another user."""
     while True:
         try:
             descriptor = os.open(path, FLAGS | os.O_CREAT | os.O_EXCL, MODE)
         except FileExistsError:
             try:
                 return _opened_again(path)
-            except FileNotFoundError:  # It has just been renamed.
+            except FileNotFoundError:  # it has just been renamed
                 if path.is_symlink():
                     raise
         else:

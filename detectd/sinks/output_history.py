@@ -1,4 +1,4 @@
-"""What outputs there were before: files that were rotated away, read from their ends."""
+"""Read earlier outputs from rotated files."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ log = structlog.get_logger()
 
 BLOCK = 1 << 20
 
-# What rotation makes of `anomaly.jsonl`: anomaly.jsonl.1, anomaly.jsonl-20261128.gz, and with
+# Names that rotation gives `anomaly.jsonl`: anomaly.jsonl.1, anomaly.jsonl-20261128.gz, and with
 # logrotate's `extension` anomaly-20261128.jsonl.
 STAMP = r"[-._]\d[-\dT:Z_.]*"
 
 
 def rotated(path: Path) -> list[Path]:
-    """Return the files that `path` was before, beside it or in a directory there, newest first.
+    """Return the rotated files of `path`, beside it or in a subdirectory, newest first.
 
-    Their times of change tell the order: renaming and compressing keep them.
+    They are sorted by modification time, which renaming and compressing keep.
     """
     ending = "|".join(map(re.escape, PACKERS))
     name = re.compile(
@@ -42,7 +42,7 @@ def rotated(path: Path) -> list[Path]:
     found: list[tuple[int, Path]] = []
     for place in chain(path.parent.glob("*"), path.parent.glob("*/*")):
         if name.fullmatch(place.name):
-            with contextlib.suppress(FileNotFoundError):  # A rotation is under way.
+            with contextlib.suppress(FileNotFoundError):  # a rotation is in progress
                 status = place.stat(follow_symlinks=False)
                 if stat.S_ISREG(status.st_mode):
                     found.append((status.st_mtime_ns, place))
@@ -50,7 +50,7 @@ def rotated(path: Path) -> list[Path]:
 
 
 def everything(place: Path) -> Iterator[list[Record]]:
-    """Return the records of a rotated file, a block at a time; as far as it is sound."""
+    """Yield the records of a rotated file, a block at a time, up to any damage."""
     try:
         with open_former(place) as file:
             at = 0
@@ -64,11 +64,11 @@ def everything(place: Path) -> Iterator[list[Record]]:
     except OSError as failed:
         if failed.errno is not None:
             raise explained(failed, f"{place}: cannot be read") from None
-        _skip(place, str(failed))  # bz2 says so that a file is damaged
+        _skip(place, str(failed))  # bz2 reports damage without an errno
 
 
 def last(place: Path, count: int) -> list[Record]:
-    """Return the last `count` records of a rotated file; a compressed one is read as a whole."""
+    """Return the last `count` records of a rotated file; a compressed one is read completely."""
     if place.suffix in PACKERS:
         return list(deque(chain.from_iterable(everything(place)), maxlen=count))
     try:
@@ -84,7 +84,7 @@ def last(place: Path, count: int) -> list[Record]:
 
 
 def _records(place: Path, at: int, lines: Iterable[bytes]) -> list[Record]:
-    """Name each line by the byte at which it begins, the first by `at`."""
+    """Return the lines as records, each with its byte offset as id; the first is at `at`."""
     records = []
     for line in lines:
         records.append(Record(f"{place.name}@{at}", line.rstrip(b"\n")))
@@ -93,7 +93,7 @@ def _records(place: Path, at: int, lines: Iterable[bytes]) -> list[Record]:
 
 
 def begin_of_last(file: IO[bytes], count: int, end: int) -> int:
-    """Return where the last `count` lines before a byte begin, found backwards from there."""
+    """Return the offset of the last `count` lines before `end`, by searching backwards."""
     wanted = count + 1  # the last line ends in a line feed, too
     while end:
         begin = max(0, end - BLOCK)

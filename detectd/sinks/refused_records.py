@@ -1,4 +1,4 @@
-"""Which records of a commit the brokers refuse: parts of it are written, and taken back."""
+"""Find the records of a commit that the brokers refuse, by test writes that are aborted."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from detectd.kafka import KafkaClient, ProducerRecord
     from detectd.kafka.error_codes import Meaning
 
-# What is not found by then is left to the next attempt.
+# Records not found in this time are left to the next attempt.
 SECONDS = 30.0
 
 
 def refused_records(
     attempt: Callable[[Sequence[int]], None], count: int, seconds: float = SECONDS
 ) -> dict[int, Meaning]:
-    """Return the refused of `count` records with the reason of each; empty if alone none is.
+    """Return the refused of `count` records, with reasons; empty if none is refused alone.
 
-    `attempt` writes the records of these numbers, and raises RecordsRefused with their places in
+    `attempt` writes the records with these numbers, and raises RecordsRefused with their indices in
     that write. If the brokers name none, the suspects are halved until one is left.
     """
     deadline = time.monotonic() + seconds
@@ -47,9 +47,9 @@ def refused_records(
 def tried(
     client: KafkaClient, name: str | None, batch_bytes: int, outputs: Sequence[ProducerRecord]
 ) -> dict[int, Meaning]:
-    """Return which of the outputs are refused, as kafka-python finds out.
+    """Return the refused outputs, as reported by kafka-python.
 
-    It writes under the transactional id `name`, and takes back what it has written.
+    It writes under the transactional id `name`, and aborts.
     """
     with closing(kafka_python_client.Producer(client, name, batch_bytes)) as judge:
 

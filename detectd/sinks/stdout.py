@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 class StdoutSink(Sink):
-    """One JSON object a line. A pipe keeps no position, so `open` never tells one."""
+    """Write one JSON object per line. A pipe keeps no position, so `open` returns None."""
 
     def __init__(self, descriptor: int | None = None) -> None:
         if descriptor is None:
-            if sys.stdout is None:  # Python leaves it out if it was closed at the start.
+            if sys.stdout is None:  # Python sets it to None if it was closed at the start.
                 raise ConfigError("sink.kind: stdout is closed; redirect it, or name another sink")
             descriptor = sys.stdout.fileno()
         self._descriptor = descriptor
@@ -38,9 +38,9 @@ class StdoutSink(Sink):
         position: Position,  # noqa: ARG002 - a pipe keeps none
         keys: Sequence[KeyRecord] = (),  # noqa: ARG002
     ) -> None:
-        """See `Sink`: written in full when it returns, as far as a pipe can promise that."""
+        """See `Sink`: everything is written on return, as far as a pipe guarantees that."""
         lines = b"".join(out.value + b"\n" for out in outgoing)
-        if self._to_terminal:  # JSON keeps its meaning; see `printable`
+        if self._to_terminal:  # the JSON stays equivalent; see
             lines = printable(lines.decode(errors="replace")).encode()
         content = memoryview(lines)
         try:

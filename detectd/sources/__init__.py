@@ -1,9 +1,8 @@
-"""Where records come from: the contract that every source keeps.
+"""Where records come from: the interface of every source.
 
-A source is told once where to go on (`start`), then gives batches in order. The position in a
-batch says where to go on after that batch, so a sink that stores the position together with the
-batch's outputs has processed each record exactly once. A source forgets nothing by itself and
-stores nothing by itself.
+`start` tells a source once where to resume; then it yields batches in order. The position in a
+batch is where to resume after that batch, so a sink that stores the position together with the
+batch's outputs has processed each record exactly once. A source itself stores nothing.
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Records in order, and where to go on after them.
+    """Records in order, and the position after them.
 
-    `ended` says that a bounded source has given its last record; the batch may still hold some.
+    `ended` is whether a bounded source has yielded its last record; the batch may still hold some.
     """
 
     records: list[Record]
@@ -31,9 +30,9 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """A partition of ours: records not read yet, the last one's timestamp, seconds since it came.
+    """An assigned partition: unread records, the last record's timestamp, seconds since it arrived.
 
-    None if that is not known yet.
+    None is for values that are not known yet.
     """
 
     lag: int | None
@@ -43,9 +42,9 @@ class Partition:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Records of a partition that are gone unread; `reset` if its log is not the one read before.
+    """Records of a partition that were lost before they were read; `reset` if its log was replaced.
 
-    `records` is a difference of offsets, so it may count what was never a record.
+    `records` is a difference of offsets, so it may include offsets without a record.
     """
 
     partition: str
@@ -54,7 +53,8 @@ class Gap:
 
 
 class Losses(NamedTuple):
-    """What a source had to pass over: how often, how many bytes as far as known, NULs skipped."""
+    """What a source had to skip: the number of losses, their bytes as far as known, skipped
+    NULs."""
 
     times: int = 0
     lost_bytes: int = 0
@@ -62,44 +62,45 @@ class Losses(NamedTuple):
 
 
 class Source(Protocol):
-    """What the loop needs of a stream. The methods with a body are for streams that are shared."""
+    """The loop's interface of a source. The methods with a body are for shared streams."""
 
     def start(self, position: dict[str, Any] | None) -> None:
-        """Go on from `position`, a `Batch.position` of an earlier run; None for the beginning.
+        """Resume from `position`, a `Batch.position` of an earlier run, or None for the beginning.
 
-        Raises ConfigError if the source cannot be read or is not the one of `position`.
+        Raise ConfigError if the source cannot be read or `position` belongs to another source.
         """
 
     def read(self, limit: int, wait: float) -> Batch:
-        """Return up to `limit` records, fewer if they occupy the bytes of a batch: see `memory`.
+        """Return up to `limit` records, fewer if they fill the memory of a batch: see
+        `memory_budget`.
 
-        Waits at most `wait` seconds for the first and for the rest. An empty batch means that
-        nothing came; it still has a position. Raises BrokerUnavailableError if the source is away,
-        and PartitionsRevokedError if records that it gave are no longer ours to answer.
+        Wait at most `wait` seconds for the first and for the rest. An empty batch means that
+        nothing came; it still has a position. Raise BrokerUnavailableError if the source is
+        unavailable, and PartitionsRevokedError if partitions of returned records were revoked.
         """
 
     def acknowledge(self, position: dict[str, Any]) -> None:
-        """Take note that everything before `position` has been committed by the sink."""
+        """Record that the sink has committed everything before `position`."""
 
     def origin(self) -> dict[str, Any] | None:
         """Return the position of the first record that has not been acknowledged.
 
-        None if a source that is started without a position begins there by itself.
+        It is None if a source that is started without a position begins there anyway.
         """
         return None
 
     def begins(self) -> bool:
-        """Return whether a source that was started without a position began where the stream
-        begins."""
+        """Return whether a source that was started without a position is at the beginning of the
+        stream."""
         return True
 
     def take_losses(self) -> Losses:
-        """Return what was lost since this was last called."""
+        """Return the losses since the last call."""
         return Losses()
 
     def include(self, partitions: Collection[str]) -> None:  # noqa: ARG002
-        """Let the next position name these partitions of ours, too: something of them is to be
-        committed though no record has come."""
+        """Include these assigned partitions in the next position, although no record came, since
+        state of them is to be committed."""
         return
 
     def rewind(self) -> None:
@@ -109,29 +110,29 @@ class Source(Protocol):
         )
 
     def hold(self) -> None:
-        """Show the group that we live while the service is busy. May wait a little."""
+        """Keep the group membership alive while the service is busy. May wait a little."""
         return
 
     def absent(self) -> str | None:
-        """Return what has to come into being before there is anything to read; None once it has."""
+        """Return what must be created before there is anything to read; None once it exists."""
         return None
 
     def partitions(self) -> dict[str, Partition] | None:
-        """Return what is ours now, by topic/partition; empty if a source has none.
+        """Return the assigned partitions, by topic/partition; empty if a source has none.
 
-        None while we are not in the group that shares them.
+        It is None while the process is not in the consumer group.
         """
         return {}
 
     def claims(self) -> Mapping[str, int]:
-        """Return for each topic/partition of ours a number that grows each time it comes to us.
+        """Return, for each assigned topic/partition, a number that grows with each assignment.
 
-        As long as it is the same, nobody else can have committed anything of the partition.
+        As long as it is the same, no other process can have committed to the partition.
         """
         return {}
 
     def unread(self) -> int | None:
-        """Return how many bytes there are to read still; None if that is not known."""
+        """Return how many bytes are unread; None if unknown."""
         return None
 
     def gaps(self) -> list[Gap]:
@@ -142,4 +143,4 @@ class Source(Protocol):
         """Return the share of the input that has been read, in [0, 1]; None if there is no end."""
 
     def close(self) -> None:
-        """Let go of what the source holds. May be called twice."""
+        """Release what the source holds. May be called twice."""

@@ -1,4 +1,4 @@
-"""Where a partition begins when its offset is not there or leads nowhere.
+"""Where to begin a partition whose offset is missing or out of range.
 
     offset               brokers have        begin at
     none, group is new   low .. high         low or high, as `auto_offset_reset` says
@@ -8,8 +8,8 @@
     at > high            the same topic      high, or where the logs part if that is known: a broker
                                              that lacked the last records was made leader
 
-`auto_offset_reset` is for new groups only: a client's own reset would pass over records silently.
-Counts are differences of offsets, so they include what transactions and compaction leave out.
+`auto_offset_reset` applies to new groups only: a client's own reset would skip records silently.
+Counts are differences of offsets, so they include the gaps of transactions and compaction.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from typing import NamedTuple
 
 
 class Beginning(NamedTuple):
-    """The offset to go on from and what is passed over.
+    """The offset to resume from, and what is skipped.
 
-    `lost` counts the records that can no longer be read. `reset` says that the brokers' log is
-    not the one that was read before.
+    `lost` counts the records that can no longer be read. `reset` is whether the brokers' log is not
+    the one that was read before.
     """
 
     offset: int
@@ -40,11 +40,11 @@ def beginning(
     recreated: bool = False,
     parted: int | None = None,
 ) -> Beginning:
-    """Return where to go on.
+    """Return where to resume.
 
-    `at` is where the partition stood, None if it never did; `low` and `high` are the first offset
-    that the brokers have and the one after the last; `parted` is where the log left the one that
-    was read, if the brokers know.
+    `at` is the partition's previous offset, None if there is none; `low` and `high` are the first
+    offset that the brokers have and the one after the last; `parted` is where the log diverged from
+    the one that was read, if known.
     """
     if at is None:
         if new_group:

@@ -1,7 +1,7 @@
-"""The files of a followed path in the order in which they were written.
+"""The files of a followed path, in the order in which they were written.
 
-`behind` have been read, and are kept until that is acknowledged; `current` is being read; `next`
-come after it. All are held open, so that nothing that is renamed or removed meanwhile is lost.
+`behind` have been read, and are kept until acknowledged; `current` is being read; `next` come after
+it. All are held open, so that nothing is lost if they are renamed or removed.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from detectd.sources.file_identity import Identity
     from detectd.sources.open_file import OpenFile
 
-# A position names this many of the files to come: more are found by their names.
+# A position lists this many of the next files; more are found by their names.
 MOST_EXPECTED = 4
 
 
 class Chain:
-    """What lies at `path` now and lay there before. A rotated file is complete once it has been
-    silent for `wait_seconds`: until then its writer may not know yet that it was renamed.
+    """The current and former files of `path`. A rotated file is complete once it has been silent
+    for `wait_seconds`: until then its writer may not have noticed the rename.
 
     `clock` is monotonic, in seconds; `wall` gives seconds since the epoch, as file times do.
     """
@@ -54,19 +54,19 @@ class Chain:
         self._wall = wall
 
     def begin(self, file: OpenFile | None, generation: int, *, found: bool = False) -> None:
-        """Read `file` from now on; `found` says that it was searched for."""
+        """Read `file` from now on; `found` is whether it was found by a search."""
         self.current = file
         if file:
             file.generation = generation
             self.place.found()
-            # Nothing tells when a link was changed.
+            # The time of a link's change is unknown.
             if found and file.place != self.place.target_now() and not self.place.path.is_symlink():
                 self._has_moved(file, self._age(file))
 
     def begin_after(
         self, modified: int, expected: Iterable[Identity], generation: int
     ) -> OpenFile | None:
-        """Begin with what was written after `modified`, in ns, when nothing before is left."""
+        """Begin with the files written after `modified`, in ns, if no earlier file is left."""
         self.expect(expected)
         for one in self.tails.after_time(modified, self.place.target):
             if one.key not in self._known() and (file := self.place.open_rotated(one)):
@@ -81,7 +81,7 @@ class Chain:
         return first
 
     def beginning(self, generation: int) -> tuple[Identity | None, list[Identity]]:
-        """Return by what the file of a generation can be found again, and those that follow."""
+        """Return the identities of the file of a generation, and of those after it."""
         files = [file for file in self._read() if file.generation >= generation]
         if not files or files[0].generation != generation or files[0].cut:
             return None, []
@@ -89,7 +89,7 @@ class Chain:
         return first, others
 
     def has_read(self, size: int) -> None:
-        """Note that the current file has given that many bytes; after its end they are new."""
+        """Record that many bytes read from the current file; bytes after its end are new."""
         file = self.current
         if file is None:
             return
@@ -98,10 +98,10 @@ class Chain:
         file.at_end = not size
 
     def following(self) -> OpenFile | None:
-        """Return the file to go over to, None while it is not there or not due.
+        """Return the file to switch to, None if there is none or it is not time yet.
 
-        It is not before it holds something: as long as nothing is known of it, the file before says
-        more about where the stream stands.
+        An empty file is not used: as long as it has no content to identify it, the file before
+        identifies the position better.
         """
         assert self.current
         self._look()
@@ -117,7 +117,7 @@ class Chain:
         return None if first.is_empty() and not self.current.cut else first
 
     def go_over(self, first: OpenFile, end: int) -> None:
-        """Begin the `first` of the next; the current one has been read up to `end`."""
+        """Switch to `first` of the next files; the current one was read up to `end`."""
         assert self.current
         self.next.remove(first)
         self.current.end = end
@@ -126,7 +126,7 @@ class Chain:
         self.current = first
 
     def replace(self, copy: OpenFile) -> None:
-        """Go on in a copy of the current file, whose content is gone."""
+        """Switch to a copy of the current file, whose content is gone."""
         assert self.current
         copy.generation = self.current.generation
         self.current.close()
@@ -135,14 +135,15 @@ class Chain:
         self.next = []
 
     def expected(self) -> list[Identity]:
-        """Return by what the next files can be found again, so far as they are known."""
+        """Return the identities of the next files, as far as known."""
         return [_beginning(file) for file in self.next[:MOST_EXPECTED]]
 
     def expect(self, past: Iterable[Identity]) -> int:
-        """Find the files again that were known to come next; return how many are gone.
+        """Find the files that were known to come next; return how many are gone.
 
-        By their inodes: what was compressed or copied since comes by its name, for it may begin
-        like others. What is at the path comes last, whatever file its inode was before.
+        They are found by inode: compressed or copied files are found by name, since their
+        beginnings may be alike. The file at the path is last, whatever file its inode belonged to
+        before.
         """
         missing: list[Identity] = []
         for identity in past:
@@ -159,7 +160,7 @@ class Chain:
         return sum(not self.tails.is_among(after, identity) for identity in missing)
 
     def acknowledge(self, generation: int) -> None:
-        """Let go of what lies before; not of the last one, for somebody may yet write into it."""
+        """Release the earlier files, except the last one, which may still be written to."""
         done = [file for file in self.behind if file.generation < generation]
         if done and done[-1] is self.behind[-1] and done[-1].status().st_nlink:
             done.pop()
@@ -167,7 +168,7 @@ class Chain:
         self.behind = [file for file in self.behind if file not in done]
 
     def written_too_late(self) -> int:
-        """Return how many bytes came into the file before since it was left, and were not read."""
+        """Return how many unread bytes were added to the previous file after the switch."""
         if not self.behind or not self.behind[-1].original or self.behind[-1].cut:
             return 0
         last = self.behind[-1]
@@ -176,7 +177,7 @@ class Chain:
         return late
 
     def go_back(self, generation: int) -> None:
-        """Make the file of that generation the current one again."""
+        """Make the file of that generation current again."""
         files = self._read()
         at = next((n for n, file in enumerate(files) if file.generation >= generation), None)
         if at is not None:
@@ -184,7 +185,8 @@ class Chain:
             self.next = files[at + 1 :] + self.next
 
     def progress(self, offset: int) -> float | None:
-        """Return the share of the current file before `offset`; of its packed bytes if packed."""
+        """Return the share of the current file before `offset`; of its compressed bytes if
+        compressed."""
         file = self.current
         if file is None:
             return None
@@ -193,7 +195,7 @@ class Chain:
         return min(1.0, read / size) if size else 1.0
 
     def unread(self, offset: int) -> int | None:
-        """Return the bytes behind `offset` in the current file, and in those that come next."""
+        """Return the bytes after `offset` in the current file, and in the next ones."""
         file = self.current
         if file is None:
             return None
@@ -202,12 +204,12 @@ class Chain:
         return max(0, size - read) + sum(later.size() for later in self.next)
 
     def close(self) -> None:
-        """Let go of all files."""
+        """Release all files."""
         close([*self._read(), *self.next])
         self.behind, self.current, self.next = [], None, []
 
     def _look(self) -> None:
-        """See what has taken the place of the last file that is known."""
+        """Check for a file that replaced the last known one."""
         last = self.next[-1] if self.next else self.current
         assert last
         status = self.place.status()
@@ -233,9 +235,9 @@ class Chain:
             self._has_moved(file, self._age(file))
 
     def _add_missed(self) -> None:
-        """Add what was rotated away between the current and the next file while we waited.
+        """Add files that were rotated between the current and the next file while we waited.
 
-        A file that is copied and truncated before it is begun is then in its copy.
+        The content of a file that is copied and truncated before it is begun is in its copy.
         """
         assert self.current
         before = list(self.next)
@@ -247,7 +249,7 @@ class Chain:
                 self._has_moved(file, self._age(file))
             if file and file not in ordered:
                 ordered.append(file)
-        # What no name puts in order stays behind the one before it, and the last the last.
+        # Files whose names give no order keep their relative order, and the last stays last.
         for n, file in enumerate(before):
             if file not in ordered:
                 at = ordered.index(before[n - 1]) + 1 if n else 0
@@ -274,7 +276,7 @@ class Chain:
             return True
         if self._clock() - file.quiet_since < self._wait:
             return False
-        # A backlog may have been written to its end just now. A time to come says nothing.
+        # A backlog may just have been completed. A time in the future is ignored.
         return not 0 <= self._wall() - file.status().st_mtime < self._wait
 
 
@@ -284,6 +286,6 @@ def _beginning(file: OpenFile) -> Identity:
 
 
 def close(files: Iterable[OpenFile]) -> None:
-    """Close each of them."""
+    """Close all files."""
     for file in files:
         file.close()

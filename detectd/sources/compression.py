@@ -1,4 +1,4 @@
-"""Compressed files: which ones can be read, and how."""
+"""Read compressed files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BLOCK = 1 << 17
 
 
 class DamagedError(Exception):
-    """A compressed file breaks off, or its content is not what its name says."""
+    """A compressed file is truncated, or its content does not match its name."""
 
 
 _BROKEN = (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError)
@@ -51,7 +51,7 @@ class Unpacked:
         except OSError as broken:
             if broken.errno is not None:
                 raise
-            raise DamagedError(str(broken)) from None  # bz2 says it so
+            raise DamagedError(str(broken)) from None  # from bz2
         self.at += size - left
         return b"".join(pieces)
 
@@ -75,7 +75,7 @@ def _opened(raw: IO[bytes], place: Path) -> IO[bytes]:
 
 
 class _Xz:
-    """Stream after stream, in bounded memory; the library's own reader has no bound."""
+    """Read an xz file stream by stream, in bounded memory, which the library's reader does not."""
 
     def __init__(self, raw: IO[bytes]) -> None:
         self._raw = raw
@@ -107,9 +107,10 @@ class _Xz:
 
 
 class _Zstandard:
-    """Frame after frame. The library's own reader takes a frame that breaks off for the end."""
+    """Read a zstandard file frame by frame. The library's reader takes a truncated frame for the
+    end."""
 
-    # A byte may stand for 32 KiB: this many at once make memory.PIECE_BYTES.
+    # A byte may expand to 32 KiB: this many at once give PIECE_BYTES.
     PIECE = memory_budget.PIECE_BYTES >> 15
 
     def __init__(self, raw: IO[bytes], place: Path) -> None:
@@ -121,7 +122,7 @@ class _Zstandard:
                 f"{how_to_get('codecs')}, or unpack the file with `zstd -d`"
             ) from None
         self._raw = raw
-        # Views, as both are taken in pieces.
+        # Views, as both are consumed in pieces.
         self._packed = self._content = memoryview(b"")
         unpacker = zstandard.ZstdDecompressor(max_window_size=memory_budget.WINDOW_BYTES)
         self._new = unpacker.decompressobj

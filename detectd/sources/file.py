@@ -33,21 +33,22 @@ log = structlog.get_logger()
 
 POLL_SECONDS = 0.05
 
-# Bytes without a record, after which `read` returns.
+# Number of bytes without a record after which `read` returns.
 MOST_SILENT = 64 << 20
 
-# A file that was read to its end a shorter while ago, and then truncated, has lost nothing.
+# A file that was read to its end less than this many seconds before a truncation has lost nothing.
 BLIND_SECONDS = 1.0
 
 
 class FileSource(Source):
-    """Records of one file. `follow` waits for more at its end, through rotation and truncation.
+    """Read the records of one file. `follow` waits for more at its end, through rotation and
+    truncation.
 
     A record's id is `name:line`. After a rotation or truncation lines count from 1 again, and the
-    ids tell the generations apart: `name#1:line`.
+    ids include the generation: `name#1:line`.
 
-    `rotated` are globs of where rotated files go, beside the names that logrotate gives by itself.
-    A renamed file is read on until it has been silent for `rotate_wait_seconds`.
+    `rotated` are globs for rotated files, beside the names that logrotate gives by default. A
+    renamed file is read until it has been silent for `rotate_wait_seconds`.
     """
 
     _reading: FileReader
@@ -82,7 +83,7 @@ class FileSource(Source):
         self._acknowledged: dict[str, Any] | None = None
 
     def start(self, position: dict[str, Any] | None) -> None:
-        """See `Source`. A file that is followed may come into being later."""
+        """See `Source`. A followed file may be created later."""
         with readable(self.path, resuming=position is not None):
             require_regular(self.path, missing_ok=self.follow)
             if position is None:
@@ -100,7 +101,8 @@ class FileSource(Source):
         records: list[Record] = []
         ended = False
         room, passed_over = self._batch_bytes, 0
-        # What holds no record, such as a hole, is not read to its end: a stop may be asked for.
+        # Return before the end of a stretch without records, such as a hole, so that a stop is
+        # noticed.
         while len(records) < limit and room > 0 and passed_over < MOST_SILENT and not ended:
             most = min(limit - len(records), memory_budget.most_records(room, self._columns))
             if taken := self._reading.take(most):
@@ -119,16 +121,16 @@ class FileSource(Source):
         return Batch(records, self._position(), ended)
 
     def acknowledge(self, position: dict[str, Any]) -> None:
-        """Keep the position for a `rewind`; the sink keeps it for a restart."""
+        """Store the position for a `rewind`; the sink stores it for a restart."""
         self._acknowledged = position
         self._chain.acknowledge(position["generation"])
 
     def origin(self) -> dict[str, Any] | None:
-        """See `Source`: the file that was there first may have been rotated since."""
+        """See `Source`. The first file may have been rotated since."""
         known = self._acknowledged
         if not self.follow or known is None or known["offset"]:
             return known
-        # What a file begins with can be known only when something has been written.
+        # The beginning of a file is known only once something has been written.
         identity, after = self._chain.beginning(known["generation"])
         if identity:
             known = {
@@ -144,7 +146,7 @@ class FileSource(Source):
         return self._losses.take()
 
     def rewind(self) -> None:
-        """See `Source`. The files since then are open still, wherever they are by now."""
+        """See `Source`. The files since then are still open, wherever they are now."""
         position = self._acknowledged
         assert position is not None
         if not self.follow or self._chain.current is None:
@@ -163,15 +165,15 @@ class FileSource(Source):
             self._losses.lost(position["line"], losses.UNANSWERED, file.end - offset)
 
     def progress(self) -> float | None:
-        """See `Source`; of a compressed file, the share of its packed bytes."""
+        """See `Source`; for a compressed file, the share of its compressed bytes."""
         return None if self.follow else self._chain.progress(self._reading.offset)
 
     def unread(self) -> int | None:
-        """See `Source`: of the file that is being read and of those known to come after it."""
+        """See `Source`: counts the current file and the known next ones."""
         return self._chain.unread(self._reading.offset)
 
     def absent(self) -> str | None:
-        """See `Source`. A file that has been there once is being rotated."""
+        """See `Source`. A file that existed once is being rotated."""
         self._has_been = self._has_been or self._chain.current is not None
         if self._has_been:
             return None
@@ -187,7 +189,7 @@ class FileSource(Source):
         return header.columns if header else None
 
     def _feed(self) -> int:
-        """Read on in the current file; return how many bytes, 0 if there is no more for now."""
+        """Read from the current file; return the number of bytes, 0 if there is no more for now."""
         read = self._reading.feed(follow=self.follow)
         self._chain.has_read(read)
         self._readers.note_header(self._reading)
@@ -234,7 +236,8 @@ class FileSource(Source):
         self._expect(position)
 
     def _find(self, past: Identity, offset: int, target: Path) -> OpenFile | None:
-        """Return the file of an earlier run; None if it is gone, ConfigError if that is wrong."""
+        """Return the file of an earlier run, None if it is gone; raise ConfigError if that is an
+        error."""
         if self.follow:
             self._chain.place.target = target
             return self._chain.tails.find(past, offset, target)
@@ -245,7 +248,7 @@ class FileSource(Source):
         return file
 
     def _resume_behind(self, position: dict[str, Any], past: Identity) -> None:
-        """Go on after a file that is gone, with what was written since then."""
+        """Resume after a file that is gone, with what was written since then."""
         left = max(0, position.get("size", 0) - position["offset"])
         self._losses.lost(position["line"], losses.GONE, left or None)
         known = map(Identity.from_dict, position.get("next", ()))
@@ -259,7 +262,7 @@ class FileSource(Source):
             self._losses.lost(position["line"], losses.NEXT_GONE, None)
 
     def _begin(self) -> None:
-        """Begin the file at its start; if it is followed and not there yet, begin nothing for
+        """Begin the file at its start; if it is followed and does not exist yet, do nothing for
         now."""
         self._chain.close()
         file = self._chain.place.open(patient=False) if self.follow else self._open(self.path)
@@ -270,7 +273,7 @@ class FileSource(Source):
         self._reading = self._readers.reader(file, offset, line, self._generation)
 
     def _moved_on(self) -> bool:
-        """Go over to the file that has taken the place of the current one, if any."""
+        """Switch to the file that replaced the current one, if any."""
         self._readers.note_header(self._reading)
         chain = self._chain
         if late := chain.written_too_late():
@@ -300,7 +303,7 @@ class FileSource(Source):
         return True
 
     def _find_content(self) -> bool:
-        """Go on in the copy that was made of a truncated file before, if any."""
+        """Switch to the copy that was made of a file before its truncation, if any."""
         chain, reader = self._chain, self._reading
         assert chain.current
         past = reader.identity()

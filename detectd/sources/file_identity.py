@@ -1,4 +1,4 @@
-"""Which file is this? Its inode and some of its bytes: names and inodes are both used again."""
+"""Identify a file by its inode and some of its bytes, since names and inodes are reused."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LONGEST = 1024
 
 
 def sha256(content: bytes) -> str:
-    """Return the digest of what is compared."""
+    """Return the digest of compared bytes."""
     return hashlib.sha256(content).hexdigest()
 
 
@@ -23,8 +23,8 @@ class Identity:
     """Device, inode, and the sha256 of two pieces of the unpacked content.
 
     `head` is of the first `head_size` bytes, `tail` of the `tail_size` bytes before an offset:
-    files with the same header differ there. `modified` is when the file was last known to be
-    written, in ns since the epoch. Earlier versions kept neither `tail` nor `modified`.
+    files with the same header differ there. `modified` is the last known modification time, in ns
+    since the epoch. Earlier versions stored neither `tail` nor `modified`.
     """
 
     device: int = 0
@@ -37,22 +37,22 @@ class Identity:
 
     @classmethod
     def from_dict(cls, kept: dict[str, Any]) -> Identity:
-        """Return the identity that a position holds."""
+        """Return the identity stored in a position."""
         names = {field.name for field in fields(cls)}
         return cls(**{name: value for name, value in kept.items() if name in names})
 
     def as_dict(self) -> dict[str, Any]:
-        """For a position, which should be short."""
+        """Return the identity in a compact form, for a position."""
         return {name: value for name, value in asdict(self).items() if value not in (0, NOTHING)}
 
 
 class Trace:
-    """The bytes that tell the file being read from others: its first ones and its last ones.
+    """The bytes that identify the file being read: its first ones and its last ones.
 
     `end` is the offset up to which it has been fed; `head` may be known beyond.
     """
 
-    # More than a block and a long record: an offset that moves stays within.
+    # More than a block and a long record, so a moving offset stays within.
     KEPT = 4 << 20
 
     def __init__(self, head: bytes = b"", tail: bytes = b"", end: int = 0) -> None:
@@ -62,7 +62,7 @@ class Trace:
         self._tail = (end, bytes(tail[-LONGEST:]))
 
     def feed(self, chunk: bytes) -> None:
-        """Take in the next bytes of the file."""
+        """Add the next bytes of the file."""
         if len(self.head) < min(LONGEST, self.end + len(chunk)):
             self.head = (self.head[: self.end] + chunk)[:LONGEST]
         self.end += len(chunk)

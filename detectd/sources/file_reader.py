@@ -1,4 +1,4 @@
-"""From one open file to records: its blocks, the holes between them, and its last line."""
+"""Read records from one open file: its blocks, the holes between them, and its last line."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ BLOCK = 1 << 18
 
 
 class FileReader:
-    """Reads on in `file` where `reader` stands; without a file, or if it is cut, there is nothing.
+    """Read `file` from the position of `reader`; without a file, or if it is cut, there is nothing.
 
-    `size` is how long the file was when last seen intact, and `looked` when that was.
+    `size` is the last known length of the intact file, and `looked` the time of that check.
     """
 
     def __init__(
@@ -59,17 +59,17 @@ class FileReader:
 
     @property
     def offset(self) -> int:
-        """How many bytes the records that were taken covered."""
+        """Return how many bytes the returned records covered."""
         return self._reader.offset
 
     @property
     def line(self) -> int:
-        """How many lines they covered."""
+        """Return how many lines they covered."""
         return self._reader.line
 
     @property
     def end(self) -> int:
-        """How far the file has been read."""
+        """Return how far the file has been read."""
         return self._trace.end
 
     def take(self, limit: int) -> list[Record]:
@@ -81,7 +81,7 @@ class FileReader:
         return records
 
     def feed(self, *, follow: bool) -> int:
-        """Feed the next bytes; return how many were read, or passed over, 0 at the end.
+        """Feed the next bytes; return how many were read or skipped, 0 at the end.
 
         Raises DetectdError if the file is damaged or the disk fails.
         """
@@ -98,7 +98,7 @@ class FileReader:
             self._end_hole()
             self._reader.feed(part)
             return len(part)
-        if self._reader.finish():  # Half a line before the hole is a record for itself.
+        if self._reader.finish():  # A partial line before the hole is a record of its own.
             self._parts.appendleft(part)
         else:
             self._reader.skip(part)
@@ -106,7 +106,7 @@ class FileReader:
         return part
 
     def finish(self) -> bool:
-        """Take what is left at the end of the file for a record; return whether there is one."""
+        """Make a record of the rest at the end of the file; return whether there is one."""
         self._end_hole()
         if rest := self._holes.finish():
             self._reader.feed(rest)
@@ -114,21 +114,22 @@ class FileReader:
         return self._half
 
     def idle(self, now: float) -> bool:
-        """Note that nothing more is there now; return whether that made records: see `Reader`."""
+        """Record that there is no more for now; return whether that made records: see `Reader`."""
         return self._reader.idle(now)
 
     @property
     def header(self) -> Header | None:
-        """Under which the rows stand, if they are CSV."""
+        """Return the header of the rows, if they are CSV."""
         return self._reader.header
 
     def take_remark(self) -> str | None:
-        """Return what there is to say of the header, once."""
+        """Return a remark on the header, once."""
         remark, self._reader.remark = self._reader.remark, None
         return remark
 
     def is_intact(self) -> bool:
-        """Return whether the file still holds what has been read of it; a packed one does."""
+        """Return whether the file still has the content that was read; always true if
+        compressed."""
         if self._file is None or self._file.packed:
             return True
         if not self._file.is_intact(self._trace):
@@ -137,7 +138,7 @@ class FileReader:
         return True
 
     def identity(self) -> Identity:
-        """Return by what the file can be found again; nothing if there is none."""
+        """Return the file's identity; an empty one if there is no file."""
         return self._file.identity(self.offset, self._trace) if self._file else Identity()
 
     def _read(self, *, follow: bool) -> bytes:
@@ -146,7 +147,7 @@ class FileReader:
             return b""
         try:
             block = file.read(BLOCK)
-            # Looked at after the read: what came from a file that was truncated is not its own.
+            # Checked after the read: what came from a truncated file is not its own.
             return b"" if follow and not self.is_intact() else block
         except DamagedError as broken:
             raise DetectdError(

@@ -25,7 +25,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class FileFormat:
-    """How the records of a file are written; `rows` says that it is CSV."""
+    """The format of a file's records; `rows` is whether it is CSV."""
 
     rows: bool
     csv: CsvFormat
@@ -33,7 +33,7 @@ class FileFormat:
 
 
 class FileReaders:
-    """Makes a `FileReader` for each file at `path`."""
+    """Create a `FileReader` for each file at `path`."""
 
     def __init__(
         self, path: Path, how: FileFormat, losses: LossLog, clock: Callable[[], float]
@@ -45,11 +45,11 @@ class FileReaders:
         self._former: Header | None = None
 
     def remember(self, header: dict[str, Any] | None) -> None:
-        """Take the header of a position for that of the file before; None if it has none."""
+        """Use the header of a position as that of the file before; None if it has none."""
         self._former = kept_header(header, self._how.csv)
 
     def reader(self, file: OpenFile | None, offset: int, line: int, generation: int) -> FileReader:
-        """Return what reads `file` from `offset` on, behind that many lines."""
+        """Return a reader of `file` from `offset` on, after that many lines."""
         how = self._how
         if file and offset and how.rows and not file.cut and self._former is None:
             self._former = self._header(file)
@@ -66,13 +66,13 @@ class FileReaders:
         return FileReader(file, reader, self._losses, json=not how.rows, clock=self._clock)
 
     def note_header(self, reading: FileReader) -> None:
-        """Remember the header for the next file, and log once what there is to say of it."""
+        """Store the header for the next file, and log a remark on it once."""
         self._former = reading.header
         if remark := reading.take_remark():
             log.warning("source.header", path=str(self._path), reason=remark)
 
     def _header(self, file: OpenFile) -> Header:
-        """Return the header at the beginning of a file, for a position that does not have it."""
+        """Return the header at the beginning of a file, if a position does not include it."""
         how = self._how
         reader = Reader(self._path.name, how.max_record_bytes, rows=True, csv=how.csv)
         file.go_to(0)

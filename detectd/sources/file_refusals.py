@@ -1,4 +1,4 @@
-"""What is wrong with a file when a run starts, in words that say how to fix it."""
+"""Errors on a source file at start, with their fixes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def readable(path: Path, *, resuming: bool) -> Iterator[None]:
-    """Raise ConfigError if the file cannot be read; `resuming` says that it was read before."""
+    """Raise ConfigError if the file cannot be read; `resuming` is whether it was read before."""
     try:
         yield
     except DamagedError as broken:

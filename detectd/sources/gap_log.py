@@ -1,4 +1,4 @@
-"""What is gone unread of a topic: logged when it is found, counted with the next commit."""
+"""Records lost unread from a topic: logged when found, counted with the next commit."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class GapLog:
         self._committed: list[Gap] = []
 
     def begins(self, place: Place, at: int | None, begin: Beginning) -> None:
-        """Log where a partition begins that stood `at`, and what is gone before it."""
+        """Log where a partition begins that was `at` an offset, and what is lost before it."""
         name = f"{place[0]}/{place[1]}"
         if not begin.lost and not begin.reset:
             log.info("source.begins", partition=name, offset=begin.offset)
@@ -38,13 +38,13 @@ class GapLog:
         )
 
     def recreated(self, topic: str, partitions: Iterable[int]) -> None:
-        """Log that a topic is another one than at the last commit."""
+        """Log that a topic was recreated since the last commit."""
         reason = "it was deleted and created again; what was not read of the old one is gone"
         log.warning("source.topic_recreated", topic=topic, reason=reason)
         self._found += [Gap(f"{topic}/{each}", 0, reset=True) for each in partitions]
 
     def on_commit(self) -> None:
-        """Let the gaps that were found count."""
+        """Make the gaps found so far permanent."""
         self._committed += self._found
         self._found.clear()
 

@@ -1,9 +1,9 @@
-"""Keeping a consumer group to one process.
+"""Restrict a consumer group to one process.
 
-A sink that keeps the offsets knows those of its own process only. Two processes that share a group
-and pass a partition to and fro would each go back to what they last knew of it, and answer records
-twice. So such a process waits for a predecessor that died to leave the group, and refuses to run
-beside a living one.
+A sink that stores the offsets knows only those of its own process. If two processes shared a group
+and a partition moved back and forth, each would resume from its own last offset, and process
+records twice. So such a process waits until a dead predecessor has left the group, and refuses to
+run beside a living one.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-# The brokers put a dead member out when its session has ended, and take a moment for it.
+# The brokers remove a dead member shortly after its session has expired.
 LEAVE_SECONDS = 5.0
 
 
 class GroupGuard:
-    """Ensures that no other member is in the group of `client`."""
+    """Ensure that no other member is in the group of `client`."""
 
     def __init__(self, client: KafkaClient) -> None:
         self._client = client
@@ -41,7 +41,7 @@ class GroupGuard:
     def await_empty(self) -> None:
         """Return if the group is empty.
 
-        Raises BrokerUnavailableError as long as what is in it may be a dead predecessor, then
+        Raise BrokerUnavailableError as long as its member may be a dead predecessor, then
         ConfigError.
         """
         membership, now = self._client.membership, time.monotonic()
@@ -57,16 +57,16 @@ class GroupGuard:
         raise BrokerUnavailableError(f"{message}; waiting, since it may be a process that died")
 
     def rebalanced(self) -> None:
-        """Note that the group has given or taken partitions. Call it from any thread."""
+        """Record a rebalance. May be called from any thread."""
         with self._lock:
             self._changed = True
 
     def check(self, ours: str, *, owns_first: bool) -> None:
-        """See who is in the group after a rebalance; `ours` is the id that the group gave us.
+        """Check the group's members after a rebalance; `ours` is this process's member id.
 
-        Of processes that join at the same time the owner of the first partition stays, before any
-        has answered a record. One that comes later does not make us go, but is reported.
-        Raises ConfigError if we have to go.
+        If processes join at the same time, the owner of the first partition stays, before any has
+        processed a record. A later one does not stop this process, but is reported. Raise
+        ConfigError if this process must stop.
         """
         with self._lock:
             changed, self._changed = self._changed, False

@@ -1,7 +1,7 @@
-"""The header of a CSV stream: is this line one, and what does it say of the rows below? Pure.
+"""Detect and parse the header of a CSV stream. Pure.
 
-A line is the header if it names every feature. A stream that goes on in a new file, or in one that
-was truncated, has a former header, which stays if the first line there is none.
+A line is the header if it names every feature. A stream that continues in a new or truncated file
+has a former header, which stays valid if the first line there is not a header.
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ from detectd.pipeline import memory_budget
 from detectd.pipeline.absence import alternatives
 from detectd.pipeline.records import Dialect
 
-# In this order where a header allows several, as one of a single column does.
+# In order of preference, if several fit a header, as one of a single column does.
 DELIMITERS = (",", ";", "\t", "|")
 
-# The bytes that a header may take in a position, which may have to fit into the metadata of a Kafka
-# offset. Longer ones are packed; what is still longer is read again from the beginning of the file.
+# The maximum bytes of a header in a position, which may have to fit into the metadata of a Kafka
+# offset. Longer ones are compressed; if still too long, they are read again from the beginning of
+# the file.
 LONGEST_PLAIN, LONGEST_KEPT = 500, 1500
 
 
 class CsvFormat(msgspec.Struct, frozen=True):
-    """How CSV is written, as far as that is configured; None is left to the header.
+    """The configured format of CSV; None is left to the header.
 
     `columns` are those of a stream without a header line.
     """
@@ -41,23 +42,22 @@ class CsvFormat(msgspec.Struct, frozen=True):
 
 
 class Header(msgspec.Struct, frozen=True):
-    """The names of the columns, and what separates the fields: None if no line has shown it yet."""
+    """The names of the columns, and the delimiter: None if no line has shown it yet."""
 
     columns: tuple[str, ...]
     delimiter: str | None = None
 
     def dialect(self, asked: CsvFormat) -> Dialect:
-        """Return how the rows are written.
+        """Return the format of the rows.
 
-        Between semicolons a number may have a decimal comma as well as a point, unless the
-        configuration says which.
+        With semicolons as delimiters, numbers may have a decimal comma or point, unless configured.
         """
         delimiter = self.delimiter or ","
         marks = asked.decimal or (".," if delimiter == ";" else ".")
         return Dialect(delimiter, marks, asked.encoding)
 
     def as_dict(self) -> dict[str, Any] | None:
-        """For a position; None if it is too long for one."""
+        """Return the header for a position; None if it is too long."""
         kept = _kept(self.columns)
         return {**kept, "delimiter": self.delimiter} if kept else None
 
@@ -76,8 +76,7 @@ def _kept(columns: tuple[str, ...]) -> dict[str, Any] | None:
 
 
 def kept_header(found: dict[str, Any] | None, asked: CsvFormat) -> Header | None:
-    """Return the header in a position; None if there is none, or the configuration says otherwise
-    now."""
+    """Return the header in a position; None if there is none, or the configuration has changed."""
     if found is None or asked.columns:
         return None
     if packed := found.get("packed"):
@@ -88,7 +87,7 @@ def kept_header(found: dict[str, Any] | None, asked: CsvFormat) -> Header | None
 
 
 class Found(msgspec.Struct, frozen=True):
-    """The header, whether the first line is it, and what an operator should know."""
+    """The header, whether the first line is it, and a remark for the operator."""
 
     header: Header
     is_first_line: bool
@@ -98,10 +97,10 @@ class Found(msgspec.Struct, frozen=True):
 def find_header(line: bytes, name: str, asked: CsvFormat, former: Header | None) -> Found:
     """Return the header of a stream that begins with `line`.
 
-    A line that repeats names of the former header is one too, though it lacks a feature: its rows
-    must not be read under names that are no longer theirs.
+    A line that repeats names of the former header is a header, too, even if it lacks a feature: its
+    rows must not be read under outdated names.
 
-    Raises ConfigError if the line is no header and there is no former one.
+    Raise ConfigError if the line is not a header and there is no former one.
     """
     candidates = _candidates(line, name, asked, former)
     complete = [each for each in candidates if each.names_all(asked.features)]
@@ -129,7 +128,7 @@ def without_header(former: Header, asked: CsvFormat) -> Found:
 
 
 def likely_delimiter(line: bytes, asked: CsvFormat, former: Header | None) -> str:
-    """Return what separates the fields of a first line, as far as its bytes show that."""
+    """Return the likely delimiter of a first line."""
     if asked.delimiter:
         return asked.delimiter
     if former and former.delimiter:
@@ -138,7 +137,7 @@ def likely_delimiter(line: bytes, asked: CsvFormat, former: Header | None) -> st
 
 
 def _candidates(line: bytes, name: str, asked: CsvFormat, former: Header | None) -> list[Header]:
-    """Return what the line would name, with each delimiter that it may have."""
+    """Return the possible headers of the line, one for each delimiter."""
     try:
         text = line.decode(asked.encoding)
     except UnicodeDecodeError as broken:
@@ -162,7 +161,7 @@ def _candidates(line: bytes, name: str, asked: CsvFormat, former: Header | None)
 
 
 def _names(fields: list[str]) -> tuple[str, ...]:
-    """Return the fields without white space around them; a name is made up if several have none."""
+    """Return the fields stripped of white space; generate names if several are empty."""
     names = [field.strip() for field in fields]
     if names.count("") > 1:
         names = [field or f"column {place}" for place, field in enumerate(names, 1)]
@@ -195,7 +194,7 @@ def _lacking(features: tuple[str, ...], columns: tuple[str, ...]) -> str:
 
 
 def too_long(name: str, max_record_bytes: int) -> ConfigError:
-    """Return what to say of a stream whose first line has no end in sight."""
+    """Return the error for a stream whose first line is too long."""
     return ConfigError(
         f"{name}: its first line is no CSV header: it has more than source.max_record_bytes = "
         f"{max_record_bytes} bytes"

@@ -1,22 +1,22 @@
-"""Runs of NULs between records: what a file has where nothing was ever written. Pure.
+"""Detect runs of NULs between records: parts of a file that were never written. Pure.
 
-A writer that does not open its log for appending leaves one in front when the log is truncated, and
-a crash of the host may leave one behind.
+A writer that does not open its log in append mode leaves one at the start after a truncation, and a
+host crash may leave one at the end.
 """
 
 from __future__ import annotations
 
 import re
 
-# Text in UTF-16 or UTF-32 has up to three of them in a row.
+# Text in UTF-16 or UTF-32 has up to three NULs in a row.
 HOLE = re.compile(rb"\0{4,}")
 NUL = b"\0"
 
 
 class HoleFinder:
-    """Splits blocks of a stream into bytes and, as numbers, how many NULs a hole has there.
+    """Split blocks of a stream into bytes and, as numbers, the lengths of holes.
 
-    `inside` says that the stream is gone on with in the middle of a hole.
+    `inside` is whether the stream resumes inside a hole.
     """
 
     def __init__(self, *, inside: bool = False) -> None:
@@ -24,7 +24,7 @@ class HoleFinder:
         self._carried = b""
 
     def split(self, block: bytes) -> list[bytes | int]:
-        """Return the parts of a block. A few NULs at its end may be held back for the next."""
+        """Return the parts of a block. A few NULs at its end may be held for the next."""
         if NUL not in block and not self._carried:
             self._inside = False
             return [block]
@@ -48,6 +48,6 @@ class HoleFinder:
         return parts
 
     def finish(self) -> bytes:
-        """Return what was held back: too few NULs to be a hole."""
+        """Return the held NULs, too few to be a hole."""
         carried, self._carried = self._carried, b""
         return carried

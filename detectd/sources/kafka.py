@@ -1,9 +1,8 @@
 """Kafka topics, read as a member of a consumer group.
 
-If the sink is Kafka too, the group's offsets are committed in the sink's transaction, and a
-partition goes on from them whenever it comes to this member. If it is not, the sink keeps the
-offsets, and a partition is sought to them; the group then holds a copy for lag monitors.
-If neither has an offset, or the brokers have no record at it, `beginnings` says how to go on.
+If the sink is also Kafka, the group's offsets are committed in the sink's transaction, and a
+partition resumes from them whenever it is assigned. Otherwise the sink stores the offsets, and a
+partition is sought to them; the group then holds a copy for lag monitors.
 """
 
 from __future__ import annotations
@@ -35,21 +34,21 @@ if TYPE_CHECKING:
 
 HOLD_SECONDS = 0.1
 
-# No two assignments in a process have the same.
+# Each assignment in a process gets its own number.
 CLAIMS = itertools.count(1)
 
-# kafka-python waits without a word for brokers that are away; so in silence they are asked.
+# kafka-python waits silently for unavailable brokers, so after a silence they are queried.
 PROBE_SECONDS = 5.0
 ANSWER_SECONDS = 10.0
 
 
 class KafkaSource(Source):
-    """Topics of one cluster, all partitions that the group gives to this member.
+    """Read topics of one cluster: all partitions assigned to this member.
 
-    `acknowledges` says that the group learns the offsets from here, not from a transaction; and
-    `group_decides` that no sink keeps them, so that what the group knows is all there is. `alone`
-    keeps other processes out of the group. A read ends when its records occupy `batch_bytes`, with
-    their values weighed `copies` times.
+    `acknowledges` is whether this source commits the group's offsets, instead of a transaction; and
+    `group_decides` whether no sink stores them, so that the group's offsets are the only ones.
+    `alone` keeps other processes out of the group. A read ends when its records occupy
+    `batch_bytes`, with their values counted `copies` times.
     """
 
     def __init__(
@@ -73,22 +72,22 @@ class KafkaSource(Source):
         self._creation = creation
         self._batch_bytes = batch_bytes
         self._copies = copies
-        # What a record occupied in the last poll, on average: how many more there is room for.
+        # The mean memory of a record in the last poll, to estimate how many more fit.
         self._usual = memory_budget.RECORD_BYTES
         self._consumer: Any = None
-        # The library tells of rebalances from a thread of its own.
+        # The library reports rebalances from its own thread.
         self._lock = threading.RLock()
-        # Where a partition goes on when it comes to us. Empty if the group's offsets say it.
+        # Where a partition resumes when it is assigned. Empty if the group's offsets decide.
         self._resume: Offsets = {}
-        # After the last record that was read, for the partitions that are ours; None before it.
+        # The offsets after the last record read, for assigned partitions; None before that.
         self._next: dict[Place, int | None] = {}
         self._claims: dict[Place, int] = {}
-        # Before the first record that was read and is not acknowledged yet.
+        # The offsets of the first record that was read and is not acknowledged yet.
         self._unanswered: Offsets = {}
         self._taken: set[Place] = set()
-        # Topics that the group has read before, and how many partitions each has had at the start.
+        # Topics that the group has read before, and their number of partitions at the start.
         self._known: set[str] = set()
-        # What a sink remembers of topics of which the group has no offsets any more.
+        # The sink's offsets of topics whose group offsets have expired.
         self._remembered: Offsets = {}
         self._counts: dict[str, int] = {}
         self._gaps = GapLog()
@@ -98,8 +97,8 @@ class KafkaSource(Source):
     def start(self, position: dict[str, Any] | None) -> None:
         """Join the group; partitions come during `read`.
 
-        Raises ConfigError if a topic does not exist or `position` is another source's,
-        BrokerUnavailableError if no broker answers, RefusedError if a broker refuses us.
+        Raise ConfigError if a topic does not exist or `position` belongs to another source,
+        BrokerUnavailableError if no broker responds, RefusedError if a broker denies access.
         """
         if position is not None:
             self._resume = recognised(position, self._topics)
@@ -117,14 +116,14 @@ class KafkaSource(Source):
         self._heard = time.monotonic()
 
     def begins(self) -> bool:
-        """See `Source`: the group has no offsets, and no sink remembers any."""
+        """See `Source`: true if neither the group nor a sink has offsets."""
         return not self._known
 
     def read(self, limit: int, wait: float) -> Batch:
         """Return up to `limit` records. An empty batch if the brokers are silent.
 
-        Raises PartitionsRevokedError if partitions went to another member before their records were
-        acknowledged: `rewind` then goes back to the first of those that are left.
+        Raise PartitionsRevokedError if partitions were revoked before their records were
+        acknowledged: `rewind` then returns to the first of the remaining ones.
         """
         deadline = time.monotonic() + wait
         records: list[Record] = []
@@ -134,7 +133,7 @@ class KafkaSource(Source):
             for run in self._consumer.poll(self._most(limit - len(records), room), left):
                 with self._lock:
                     if run.place not in self._next:
-                        continue  # It went away between the poll and here.
+                        continue  # revoked between the poll and here
                     self._next[run.place] = run.after
                     self._unanswered.setdefault(run.place, run.first)
                     self._seen[run.place] = (time.monotonic(), run.records[-1].timestamp_ms)
@@ -147,8 +146,8 @@ class KafkaSource(Source):
             if len(records) >= limit or room <= 0 or time.monotonic() >= deadline:
                 break
         self._listen(records)
-        # As whom this was read. Asked for later, it could be the next generation or none, and the
-        # brokers would not know a commit that comes too late.
+        # The member that read this. If queried later, it could be of the next generation or none,
+        # and the brokers would not recognise a late commit.
         self._client.membership.member = member = self._consumer.member()
         with self._lock:
             if self._taken or (member is None and self._unanswered):
@@ -159,12 +158,12 @@ class KafkaSource(Source):
             return Batch(records, self._position())
 
     def _most(self, limit: int, room: int) -> int:
-        """Return how many records to ask for: no more than would fill the room if they are as
-        before."""
+        """Return how many records to request: as many as fit the room at the last mean size."""
         return min(limit, max(1, room // self._usual))
 
     def acknowledge(self, position: dict[str, Any]) -> None:
-        """Tell the group, unless the sink has done so. Never fails: the sink has the offsets."""
+        """Commit to the group, unless the sink has done so. Never fails: the sink has the
+        offsets."""
         with self._lock:
             self._unanswered.clear()
             self._taken.clear()
@@ -174,14 +173,14 @@ class KafkaSource(Source):
             self._consumer.commit(self._committable(), wait=False)
 
     def include(self, partitions: Collection[str]) -> None:
-        """See `Source`. If they go to another member, nothing is committed then."""
+        """See `Source`. If they are revoked, nothing is committed."""
         with self._lock:
             for (topic, partition), after in self._next.items():
                 if after is not None and f"{topic}/{partition}" in partitions:
                     self._unanswered.setdefault((topic, partition), after)
 
     def rewind(self) -> None:
-        """Go back to the first record that has not been acknowledged, if it is still ours."""
+        """Return to the first unacknowledged record of each partition that is still assigned."""
         with self._lock:
             for place, offset in self._unanswered.items():
                 self._consumer.seek(place, offset)
@@ -190,14 +189,15 @@ class KafkaSource(Source):
             self._taken.clear()
 
     def hold(self) -> None:
-        """Stay in the group without reading."""
+        """Poll the group without reading."""
         self._consumer.hold(HOLD_SECONDS)
 
     def absent(self) -> None:
-        """See `Source`: a topic that is missing is an error at the start."""
+        """See `Source`: a missing topic is an error at the start."""
 
     def partitions(self) -> dict[str, Partition] | None:
-        """Return what is ours, by topic/partition: the lag, and when a record last came."""
+        """Return the assigned partitions, by topic/partition: lag, and the last record's
+        arrival."""
         if self._consumer is None or self._client.membership.member is None:
             return None
         now = time.monotonic()
@@ -236,9 +236,9 @@ class KafkaSource(Source):
         self._next, self._claims, self._unanswered, self._taken = {}, {}, {}, set()
 
     def assigned(self, places: Collection[Place]) -> None:
-        """Begin with these partitions, each where the last commit left it."""
+        """Start these partitions, each where the last commit left it."""
         if self._consumer is None:
-            return  # They come while we leave.
+            return  # assigned while leaving
         if self._guard:
             self._guard.rebalanced()
         with self._lock:
@@ -251,7 +251,7 @@ class KafkaSource(Source):
                     self._consumer.seek(place, self._resume[place])
 
     def revoked(self, places: Collection[Place]) -> None:
-        """Let go of these partitions; what was read of them is not ours to commit."""
+        """Release these partitions; their read records must not be committed."""
         if self._guard:
             self._guard.rebalanced()
         with self._lock:
@@ -265,12 +265,12 @@ class KafkaSource(Source):
                     self._resume.pop(place, None)
 
     def displaced(self, places: Mapping[Place, Displaced]) -> None:
-        """Go on where the brokers have records, and report those that are gone unread."""
+        """Resume where the brokers have records, and report those that are lost unread."""
         for place, stood in places.items():
             low, high = self._consumer.bounds(place, ANSWER_SECONDS)
             with self._lock:
                 if place not in self._next:
-                    continue  # It went away meanwhile.
+                    continue  # revoked meanwhile
                 at = self._next[place] if stood.at is None else stood.at
                 at = self._remembered.pop(place, None) if at is None else at
                 begin = beginning(
@@ -286,22 +286,22 @@ class KafkaSource(Source):
                 self._next[place] = begin.offset
                 if begin.offset:
                     # Commit it, whether or not records come: the next start must neither find the
-                    # same gap nor take the partition for a new one.
+                    # same gap nor treat the partition as new.
                     self._unanswered.setdefault(place, begin.offset)
                 self._gaps.begins(place, at, begin)
 
     def _begin_again(self, topics: Collection[str]) -> None:
-        """Forget the offsets of topics that are no longer those of the last commit."""
+        """Discard the offsets of topics that were recreated since the last commit."""
         for topic in topics:
             every = [(topic, partition) for partition in range(self._counts[topic])]
             self._gaps.recreated(topic, range(self._counts[topic]))
             self._resume = {place: at for place, at in self._resume.items() if place[0] != topic}
             if self._acknowledges and not self._group_decides:
-                # The brokers forget the group's offsets with the topic, but not at once.
+                # The brokers delete the group's offsets with the topic, but not immediately.
                 self._resume |= dict.fromkeys(every, 0)
 
     def _listen(self, records: Sequence[Record]) -> None:
-        """Raise BrokerUnavailableError if silence means that the brokers are away."""
+        """Raise BrokerUnavailableError if the silence is due to unavailable brokers."""
         self._ids.check()
         silent = time.monotonic() - self._heard > PROBE_SECONDS
         if silent and not records:
@@ -310,8 +310,8 @@ class KafkaSource(Source):
             self._heard = time.monotonic()
 
     def _position(self) -> dict[str, Any]:
-        """Return all that is known, if it is kept in one place; in a transaction what has
-        changed."""
+        """Return all offsets if they are stored in one place; in a transaction, the changed
+        ones."""
         read = {place: after for place, after in self._next.items() if after is not None}
         if self._acknowledges:
             read = self._resume | read
@@ -320,8 +320,7 @@ class KafkaSource(Source):
         return as_position(self._client.group_id, read, self._ids.known)
 
     def _committable(self) -> Offsets:
-        """Return what the group may learn: of other members' partitions they know more than we
-        do."""
+        """Return the offsets to commit to the group: only those of assigned partitions."""
         return {place: self._resume[place] for place in self._next if place in self._resume}
 
 

@@ -13,7 +13,7 @@ Offsets = dict[tuple[str, int], int]
 
 
 def as_position(group: str, offsets: Mapping[tuple[str, int], int], ids: object) -> dict[str, Any]:
-    """Return the position as JSON; `ids` are those by which the brokers know the topics."""
+    """Return the position as JSON; `ids` are the brokers' topic ids."""
     by_topic: dict[str, dict[str, int]] = {}
     for (topic, partition), offset in sorted(offsets.items()):
         by_topic.setdefault(topic, {})[str(partition)] = offset
@@ -21,7 +21,7 @@ def as_position(group: str, offsets: Mapping[tuple[str, int], int], ids: object)
 
 
 def offsets_in(position: Mapping[str, Any], name: str = "offsets") -> Offsets:
-    """Return what a position says of each partition: the offset after the last record."""
+    """Return a position's offsets: the one after the last record of each partition."""
     return {
         (topic, int(partition)): offset
         for topic, partitions in position.get(name, {}).items()
@@ -30,7 +30,7 @@ def offsets_in(position: Mapping[str, Any], name: str = "offsets") -> Offsets:
 
 
 def recognised(position: Mapping[str, Any], topics: Sequence[str]) -> Offsets:
-    """Return the offsets of a position; raise ConfigError if it is of another source."""
+    """Return the offsets of a position. Raise ConfigError if it belongs to another source."""
     offsets = offsets_in(position)
     if "group" not in position or (offsets and not {t for t, _ in offsets} & {*topics}):
         raise ConfigError(

@@ -1,6 +1,6 @@
-"""Cutting a stream of bytes into records: lines, or CSV rows that may span lines. Pure.
+"""Split a stream of bytes into records: lines, or CSV rows that may span lines. Pure.
 
-However the stream is chunked, the cuts are the same, and their sizes add up to its length.
+The result does not depend on the chunks, and the sizes add up to the stream's length.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ import msgspec
 
 from detectd.pipeline import memory_budget
 
-# As integers: Python finds a byte in bytes five times faster so than as bytes of length one.
+# As integers: Python finds an integer in bytes five times faster than bytes of length one.
 RETURN, QUOTE = b'\r"'
 
-# An open quote holds back the rows behind it: no row spans more lines.
+# An open quote holds up the rows after it: no row spans more lines.
 MOST_LINES = 1000
 
 
 class _Quotes:
-    """Where quoted fields begin and end in the lines of CSV with this delimiter.
+    """The pattern of quoted fields in CSV lines with this delimiter.
 
-    A quote opens only where a field does, and two inside are one that is meant. Possessive, so that
-    no row can make the match go back on itself.
+    A quote opens only at the start of a field, and two inside are an escaped one. The pattern is
+    possessive, so that no row can cause backtracking.
     """
 
     def __init__(self, delimiter: bytes) -> None:
@@ -37,7 +37,7 @@ class _Quotes:
         self.closed_from_inside = re.compile(quoted_rest + more).match
         self.closed_from_outside = re.compile(rb'(?:"%b|%b)?+%b' % (quoted_rest, plain, more)).match
         # A field up to its delimiter; the first one of a line may be the rest of a quoted one. The
-        # group is what stands behind a closing quote, and None while the quote is open.
+        # group is the text after a closing quote, and None while the quote is open.
         self.rest = re.compile(rb'%b(?:"([^%b]*+))?+' % (inside, d)).match
         self.field = re.compile(rb'"%b(?:"([^%b]*+))?+|(?:%b)?+' % (inside, d, plain)).match
 
@@ -48,16 +48,14 @@ def _quotes(delimiter: bytes) -> _Quotes:
 
 
 def ends_inside_quotes(line: bytes, *, inside: bool = False, delimiter: bytes = b",") -> bool:
-    """Return whether a line breaks off within a quoted field; `inside` says that it begins in
-    one."""
+    """Return whether a line ends inside a quoted field; `inside` is whether it begins in one."""
     quotes = _quotes(delimiter)
     closed = quotes.closed_from_inside if inside else quotes.closed_from_outside
     return closed(line) is None
 
 
 def fields_behind(line: bytes, *, inside: bool = False, delimiter: bytes = b",") -> int | None:
-    """Return how many more fields a line begins; None if text stands behind a closing quote in
-    it."""
+    """Return how many more fields a line begins; None if text follows a closing quote."""
     quotes = _quotes(delimiter)
     count = place = 0
     found = quotes.rest(line) if inside else None
@@ -71,7 +69,7 @@ def fields_behind(line: bytes, *, inside: bool = False, delimiter: bytes = b",")
         quote = line.find(QUOTE, place)
         if quote < 0:
             return count + line.count(delimiter, place)
-        # Past the fields before the one with the quote.
+        # After the fields before the quoted one.
         begin = line.rfind(delimiter, place, quote) + 1
         if begin:
             count, place = count + line.count(delimiter, place, begin), begin
@@ -79,7 +77,7 @@ def fields_behind(line: bytes, *, inside: bool = False, delimiter: bytes = b",")
 
 
 class Segment(msgspec.Struct, frozen=True, gc=False):
-    """One record: its bytes without the line end, how many more there were, what it took up.
+    """One record: its bytes without the line end, the number of dropped bytes, and its extent.
 
     `size` counts the bytes of the stream that it covers, line ends included, `lines` its lines.
     """
@@ -90,24 +88,24 @@ class Segment(msgspec.Struct, frozen=True, gc=False):
     lines: int
 
 
-# Lines without their line ends, each of which is a record: so many cuts, without an object each.
+# Lines without line ends, each a record: avoids an object for each.
 Lines = list[bytes]
 
 
 class _Open(NamedTuple):
-    """A line after which a quoted field is open, or which closes it."""
+    """A line that leaves a quoted field open, or closes it."""
 
     line: Segment
-    # As `fields_behind`, read from within the field that was open before it.
+    # The result of `fields_behind` from inside the field that was open before it.
     fields: int | None
 
 
 class LineSplitter:
-    """Feed it chunks, get cuts. With `rows`, a line break inside a quoted field does not cut.
+    """Split chunks into records. With `rows`, a line break inside a quoted field does not split.
 
-    A quote that is not closed within `max_record_bytes` and `MOST_LINES` cannot be meant, nor one
-    whose row has not `width` fields when it is closed, if that is known: its line is then cut
-    alone, so that one bad row does not swallow the stream.
+    A quote that is not closed within `max_record_bytes` and `MOST_LINES` is not a real quote, nor
+    is one whose row does not have `width` fields when it is closed, if that is known: its line is
+    then a record of its own, so that one bad row does not swallow the stream.
     """
 
     def __init__(
@@ -126,30 +124,30 @@ class LineSplitter:
         self._pieces: list[bytes] = []
         self._kept = 0
         self._dropped = 0
-        # The lines of a row that has not ended: after each of them a quoted field is open.
+        # The lines of an unfinished row: each leaves a quoted field open.
         self._open: deque[_Open] = deque()
         self._open_size = 0
-        # Of those behind the first: the fields that they begin, and in how many that is unclear.
+        # For those after the first: the number of their fields, and of lines where it is unclear.
         self._open_fields = self._unsound = 0
 
     @property
     def held(self) -> int:
-        """The bytes that have been fed and are in no cut yet."""
+        """Return the bytes that were fed and are in no record yet."""
         return self._open_size + self._kept + self._dropped
 
     @property
     def waits_for_a_quote(self) -> bool:
-        """Whether lines are held because a quoted field is open."""
+        """Return whether lines are held because a quoted field is open."""
         return bool(self._open)
 
     def give_up(self) -> list[Segment | Lines]:
-        """Return the first open line alone, since its quote is not closed in time."""
+        """Return the first open line as a record, since its quote was not closed in time."""
         cuts: list[Segment | Lines] = []
         self._give_up(cuts)
         return cuts
 
     def feed(self, chunk: bytes) -> list[Segment | Lines]:
-        """Return the records that end in this chunk. The first of a stream is always a Cut."""
+        """Return the records that end in this chunk. The first of a stream is always a Segment."""
         cuts: list[Segment | Lines] = []
         head, *lines = chunk.split(b"\n")
         self._extend(head)
@@ -167,13 +165,13 @@ class LineSplitter:
         return cuts
 
     def _are_plain(self, lines: Lines, chunk: bytes) -> bool:
-        """Return whether nothing about the lines of a chunk needs a closer look."""
+        """Return whether the lines of a chunk need no closer examination."""
         if RETURN in chunk or (self._rows and (self._open or QUOTE in chunk)):
             return False
         return len(chunk) <= self._longest or max(map(len, lines), default=0) <= self._longest
 
     def finish(self) -> list[Segment | Lines]:
-        """Return what is left at the end of the stream: a last line without a line end."""
+        """Return the rest at the end of the stream: a last line without a line end."""
         cuts: list[Segment | Lines] = []
         if self._pieces:
             self._line(self._ended(line_end=0), cuts)
@@ -214,13 +212,13 @@ class LineSplitter:
             self._give_up(cuts)
 
     def _close(self, cuts: list[Segment | Lines]) -> None:
-        """Make a row of the open lines, the last of which closes the field, if that is sound."""
+        """Join the open lines to a row, if it is sound."""
         while self._open:
             if self._is_sound():
                 cuts.append(self._row())
                 return
             self._give_up(cuts)
-            # What is left begins with an open quote; the last line, alone, is not closed by itself.
+            # The rest begins with an open quote; the last line, alone, does not close itself.
             if len(self._open) == 1:
                 return
 
@@ -231,7 +229,7 @@ class LineSplitter:
         return self._width in (None, begun + self._open_fields + 1)
 
     def _count(self, fields: int | None, sign: int) -> None:
-        """Count a line behind the first, or one less."""
+        """Add or remove a line after the first in the count."""
         if fields is None:
             self._unsound += sign
         else:
@@ -253,9 +251,9 @@ class LineSplitter:
         return row
 
     def _give_up(self, cuts: list[Segment | Lines]) -> None:
-        """Take the first open line alone, and those after it up to the next open quote.
+        """Make records of the first open line, and of those after it up to the next open quote.
 
-        Behind that quote all is as it was.
+        From that quote on, the state is unchanged.
         """
         while True:
             line = self._open.popleft().line

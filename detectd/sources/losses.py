@@ -1,4 +1,4 @@
-"""What a file could not give: each is logged with its reason, and counted."""
+"""Losses of a file: each is logged with its reason, and counted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ log = structlog.get_logger()
 
 
 class Loss(NamedTuple):
-    """Why something is gone, and what keeps it from happening again."""
+    """The reason of a loss, and how to prevent it."""
 
     reason: str
     hint: str
@@ -41,15 +41,14 @@ class LossLog:
         self._since = Losses()
 
     def lost(self, line: int, why: Loss, size: int | None) -> None:
-        """Log that what came after `line` is gone: `size` bytes at least, None if that is
-        unknown."""
+        """Log the loss of what came after `line`: at least `size` bytes, None if unknown."""
         known = "unknown" if size is None else size
         log.error("source.lost", path=str(self._path), line=line, bytes=known, **why._asdict())
         times, lost_bytes, nul_bytes = self._since
         self._since = Losses(times + 1, lost_bytes + (size or 0), nul_bytes)
 
     def skipped(self, line: int, size: int) -> None:
-        """Log a hole of `size` NULs after `line`, in which there was no record."""
+        """Log a hole of `size` NULs after `line`, without any record."""
         log.warning(
             "source.nul_hole",
             path=str(self._path),
@@ -60,6 +59,6 @@ class LossLog:
         self._since = self._since._replace(nul_bytes=self._since.nul_bytes + size)
 
     def take(self) -> Losses:
-        """Return them, and begin again at nothing."""
+        """Return the losses, and reset them."""
         since, self._since = self._since, Losses()
         return since

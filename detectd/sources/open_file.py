@@ -1,4 +1,4 @@
-"""One file of a source, held open: it stays readable when it is renamed or removed."""
+"""One open file of a source: it stays readable when it is renamed or removed."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ KINDS = {
 
 
 def kind(status: os.stat_result) -> str | None:
-    """Return what lies at a path if that is no regular file; None if it is one."""
+    """Return the type of a path that is not a regular file; None if it is one."""
     if of_the_kernel(status):
         return "made by the kernel as it is read"
     return KINDS.get(stat.S_IFMT(status.st_mode))
 
 
 class OpenFile:
-    """A regular file, open for reading. `original` says that its writer may still write into it.
+    """A regular file, open for reading. `original` is whether its writer may still write to it.
 
     `generation` counts the files of the source. `end` is how far this one was read when the next
-    was begun. `cut` says that what it held is gone. `moved` says that the path of the source has
-    another file now, and `quiet_since` when this one was last seen to grow, or to be moved;
-    `at_end` that it gave nothing when it was last read.
+    was begun. `cut` is whether its content is gone. `moved` is whether the source's path has
+    another file now, and `quiet_since` when this one was last seen to grow or to be moved; `at_end`
+    whether the last read returned nothing.
 
-    Raises FileNotFoundError for anything but a regular file, which is not opened at all.
+    Raise FileNotFoundError for anything but a regular file, without opening it.
     """
 
     def __init__(self, walk: Walk, place: Path, *, original: bool = True) -> None:
@@ -75,19 +75,19 @@ class OpenFile:
 
     @property
     def kind(self) -> str:
-        """How it is compressed, by its name."""
+        """Return its compression, by its name."""
         return {".gz": "gzip", ".bz2": "bzip2"}.get(self.named.suffix, self.named.suffix[1:])
 
     def status(self) -> os.stat_result:
-        """Return what the file system knows of it now."""
+        """Return its current status."""
         return os.fstat(self.file.fileno())
 
     def size(self) -> int:
-        """Return its size in bytes, packed if it is."""
+        """Return its size in bytes, compressed if it is."""
         return self.status().st_size
 
     def is_empty(self) -> bool:
-        """Return whether it holds nothing. A damaged one holds something."""
+        """Return whether it is empty. A damaged file is not."""
         try:
             return not self.size() or (self.packed and not self._pieces(1, 0)[0])
         except DamagedError:
@@ -98,11 +98,11 @@ class OpenFile:
         return self._unpacked.read(size) if self._unpacked else self.file.read(size)
 
     def packed_at(self) -> int:
-        """Return how many bytes of the packed file have been read."""
+        """Return how many bytes of the compressed file have been read."""
         return os.lseek(self.file.fileno(), 0, os.SEEK_CUR)
 
     def go_to(self, offset: int) -> Trace:
-        """Read on from `offset`; return what is known of the bytes before it, and of the first."""
+        """Seek to `offset`; return the trace of the first bytes and of those before it."""
         head, tail = self._pieces(LONGEST, offset)
         if self._unpacked:
             self._unpacked.seek(offset)
@@ -111,7 +111,7 @@ class OpenFile:
         return Trace(head, tail, offset)
 
     def matches(self, past: Identity, offset: int) -> bool:
-        """Return whether it holds what a file of that identity held up to `offset`."""
+        """Return whether its content matches that identity up to `offset`."""
         if not self.packed and self.size() < offset:
             return False
         try:
@@ -126,7 +126,7 @@ class OpenFile:
             return False
 
     def agrees_with(self, other: OpenFile, *, at_least: int) -> bool:
-        """Return whether one begins with all that the other holds, and that is enough to say so."""
+        """Return whether one file begins with the content of the other, and that is long enough."""
         try:
             with self._content() as one, other._content() as two:
                 heads = one.read_at(0, LONGEST), two.read_at(0, LONGEST)
@@ -145,19 +145,19 @@ class OpenFile:
     def identity(self, offset: int, trace: Trace | None = None) -> Identity:
         """Return the identity of the file of which `offset` bytes have been read.
 
-        With a `trace` of more than that, even if the file has been cut meanwhile.
+        With a `trace` of more than that, it works even if the file has been truncated meanwhile.
         """
         if trace is None:
             head, tail = self._pieces(min(LONGEST, offset), offset)
         else:
             head, tail = trace.head, trace.tail(offset)
         modified = self.status().st_mtime_ns
-        if not head:  # All there is to know: what is written from now on has not been read.
+        if not head:  # Nothing else is known: what is written from now on has not been read.
             modified = max(modified, self.opened_at)
         return Identity(*self.key, len(head), sha256(head), len(tail), sha256(tail), modified)
 
     def is_intact(self, trace: Trace) -> bool:
-        """Return whether the plain file still holds what has been read of it."""
+        """Return whether the uncompressed file still has the content that was read."""
         descriptor, last = self.file.fileno(), trace.last()
         return (
             os.pread(descriptor, len(trace.head), 0) == trace.head
@@ -166,7 +166,7 @@ class OpenFile:
         )
 
     def close(self) -> None:
-        """Let go of the file. May be called twice."""
+        """Release the file. May be called twice."""
         self.file.close()
 
     def _pieces(self, head: int, offset: int) -> tuple[bytes, bytes]:
@@ -177,7 +177,7 @@ class OpenFile:
 
     @contextlib.contextmanager
     def _content(self) -> Iterator[Content]:
-        """Give the content to read here and there, while reading goes on where it was."""
+        """Open the content for reads at any offset, while sequential reading continues."""
         if not self.packed:
             yield Content(self.file, None)
             return
@@ -186,7 +186,7 @@ class OpenFile:
 
 
 class Content:
-    """What a file holds, at any offset; a packed one is best read forwards."""
+    """The content of a file, at any offset; a compressed one is best read forwards."""
 
     def __init__(self, file: IO[bytes], unpacked: Unpacked | None) -> None:
         self._file = file
@@ -202,7 +202,7 @@ class Content:
         return self._unpacked.read(size)
 
     def size(self) -> int:
-        """Return how much it holds."""
+        """Return its length."""
         if self._unpacked is None:
             return os.fstat(self._file.fileno()).st_size
         self._unpacked.seek(sys.maxsize)
@@ -221,7 +221,7 @@ def require_apart(path: Path, rotated: Iterable[str], outputs: Path) -> None:
     """Raise ConfigError if the source would read what the sink writes in `outputs`."""
     real = Path(os.path.realpath(outputs))
     for key, place in (("path", path), *(("rotated", Path(glob)) for glob in rotated)):
-        # The directory of a link, and what the link stands for.
+        # the directory of a link, and its target
         for there in (Path(os.path.realpath(place.parent)) / place.name, place.resolve()):
             if real in there.parents:
                 raise ConfigError(
@@ -239,7 +239,7 @@ def require_apart(path: Path, rotated: Iterable[str], outputs: Path) -> None:
 
 
 def require_regular(path: Path, *, missing_ok: bool) -> None:
-    """Raise ConfigError if records cannot be read from what lies at `path`; OSError likewise."""
+    """Raise ConfigError, or OSError, if records cannot be read from `path`."""
     try:
         status = path.stat()
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Open the files of a source, which often belong to another user, and so do the links to them."""
+"""Open the files of a source, which may belong to other users, as may links to them."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ HINT = "name the target itself, or set source.follow_symlinks = true if it is me
 
 
 class ForeignError(PermissionError):
-    """A symlink of one user leads to a file of another."""
+    """A symlink of one user points to a file of another."""
 
     def __init__(self, reason: str, place: Path) -> None:
         super().__init__(errno.EPERM, reason, str(place))
 
 
 class Opener:
-    """Opens files; symlinks only if their owner owns their target, or if all are followed.
+    """Open files; follow symlinks only if their owner owns their target, or if all are followed.
 
-    A log often belongs to another user, who could point its name at what only this process may
-    read. Links of root and our own are trusted.
+    A log often belongs to another user, who could link its name to a file that only this process
+    may read. Links of root and of this user are trusted.
     """
 
     def __init__(self, *, follow_symlinks: bool = False) -> None:
         self._follow = follow_symlinks
 
     def __call__(self, place: Path, *, original: bool = True) -> OpenFile:
-        """Open a file; see `OpenFile`. Raises ForeignError if it is not to be followed."""
+        """Open a file; see `OpenFile`. Raise ForeignError if its link is not trusted."""
         with Walk(place) as walk:
             self._look(walk)
             return OpenFile(walk, place, original=original)
 
     def target(self, path: Path) -> Path:
-        """Return what a path stands for; the path itself if it is not to be followed."""
+        """Return the target of a path; the path itself if it is not to be followed."""
         try:
-            # The target of a link may come later.
+            # The target of a link may be created later.
             with Walk(path, missing_ok=True) as walk:
                 self._look(walk)
                 return walk.place

@@ -1,4 +1,4 @@
-"""From chunks of bytes to numbered records, under their header if they are CSV. Pure."""
+"""Turn chunks of bytes into numbered records, under their header if they are CSV. Pure."""
 
 from __future__ import annotations
 
@@ -26,18 +26,19 @@ if TYPE_CHECKING:
 
 UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
-# How long a row waits for the end of its quoted field when nothing more can be read.
+# How many seconds a row waits for the end of its quoted field when there is no more to read.
 QUOTE_SECONDS = 5.0
 
 
 class Reader:
-    """Counts what it has given: `offset` bytes and `line` lines. `ahead` bytes have been fed.
+    """Read records, and count what was returned: `offset` bytes and `line` lines. `ahead` bytes
+    have been fed.
 
-    To go on in the middle of a CSV stream, give the `header` that a reader found at its start. At
-    the start of a stream it is the former one, for the case that this stream has none. `remark` is
-    what an operator should know of the header that was found.
+    To resume inside a CSV stream, pass the `header` that a reader found at its start. At the start
+    of a stream, `header` is the former one, in case this stream has none. `remark` is a remark on
+    the header for the operator.
 
-    What it gives depends on the bytes alone, however they are chunked, but for `idle`.
+    The result depends on the bytes alone, not on the chunks, except for `idle`.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class Reader:
         line: int = 0,
         header: Header | None = None,
     ) -> None:
-        # A path may hold bytes that are no text.
+        # A path may contain bytes that are not text.
         self.name = name.encode(errors="backslashreplace").decode()
         self.offset = self.ahead = offset
         self.line = line
@@ -62,29 +63,29 @@ class Reader:
         self._csv = csv or CsvFormat()
         self._at_start = not offset
         self._cuts: deque[Segment | Lines] = deque()
-        # How far the stream had been fed when nothing more was to be had, and the time.
+        # The fed length when there was no more to read, and the time.
         self._idle: deque[tuple[int, float]] = deque()
         if rows and header is None and self._csv.columns:
             self.header = Header(self._csv.columns, self._csv.delimiter)
         self._dialect, self._cutter = self._below_header()
-        # What has been fed while it is not known where the header ends, and what looks for that.
+        # The bytes fed while the end of the header is unknown, and the search for it.
         self._head = bytearray() if rows and self._at_start else None
         self._first_row: LineSplitter | None = None
 
     @property
     def columns(self) -> tuple[str, ...] | None:
-        """The names of the columns; None if there are none, or none yet."""
+        """Return the names of the columns; None if there are none, or none yet."""
         return self.header.columns if self.header else None
 
     @property
     def looks_for_its_header(self) -> bool:
-        """Whether more must be fed to know under which columns the rows stand."""
+        """Return whether more bytes are needed to find the header of the rows."""
         return self._head is not None
 
     def feed(self, chunk: bytes) -> None:
-        """Take in the next bytes of the stream.
+        """Add the next bytes of the stream.
 
-        Raises ConfigError if a CSV stream does not begin with a header, and has no former one.
+        Raise ConfigError if a CSV stream does not begin with a header and has no former one.
         """
         self.ahead += len(chunk)
         if self._head is None:
@@ -94,7 +95,7 @@ class Reader:
             self._look_for_the_header(chunk)
 
     def finish(self) -> bool:
-        """Take a last line without a line end for a record; return whether there is one.
+        """Make a record of a last line without a line end; return whether there is one.
 
         Raises ConfigError as `feed`.
         """
@@ -110,10 +111,11 @@ class Reader:
         return bool(self._cuts)
 
     def idle(self, now: float) -> bool:
-        """Note that nothing can be read at `now`, in seconds; return whether that made records.
+        """Record that there is no more to read at `now`, in seconds; return whether that made
+        records.
 
-        A quote that is not closed `QUOTE_SECONDS` after it was read cannot be meant: what it holds
-        back is read as if the stream began behind its line. Raises ConfigError as `feed`.
+        A quote that is not closed `QUOTE_SECONDS` after it was read is not a real quote: the rows
+        it holds up are read as if the stream began after its line. Raises ConfigError as `feed`.
         """
         while (cutter := self._first_row or self._cutter).waits_for_a_quote:
             begin = self.ahead - cutter.held
@@ -131,7 +133,7 @@ class Reader:
         return bool(self._cuts)
 
     def skip(self, size: int) -> None:
-        """Pass over bytes between two records, when all that was fed has been taken."""
+        """Skip bytes between two records, when all fed records were taken."""
         self.offset += size
         self.ahead += size
 
@@ -180,7 +182,7 @@ class Reader:
         ]
 
     def _look_for_the_header(self, chunk: bytes) -> None:
-        """End the head with this chunk; its first line says what separates the fields."""
+        """Complete the header with this chunk; its first line shows the delimiter."""
         assert self._head is not None
         if self._first_row is not None:
             cuts = self._first_row.feed(chunk)
@@ -216,7 +218,7 @@ class Reader:
         self._adopt(found)
 
     def _adopt(self, found: Found) -> None:
-        """Take the lines for rows from here on, those of the head first."""
+        """Read lines as rows from here on, beginning with those fed so far."""
         head, self._head, self._first_row = self._head, None, None
         self.header, self.remark = found.header, found.remark
         self._dialect, self._cutter = self._below_header()

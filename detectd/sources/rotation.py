@@ -1,4 +1,4 @@
-"""Where rotated files lie, and in which order they were written."""
+"""Find rotated files, and the order in which they were written."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from detectd.filesystem.compressed_names import SUFFIXES
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-# `.1` is younger than `.2`; of dates, as in `-20261123` or `.2026-11-23`, the later is younger.
-# Other names, `.bak` among them, may be copies of what has been read already.
+# `.1` is newer than `.2`; with dates, as in `-20261123` or `.2026-11-23`, the later is newer.
 NUMBER = re.compile(r"\.(\d{1,3})")
 DATE = re.compile(r"[-._](\d{4}[-_T:.\d]{2,})")
 DIGITS = re.compile(r"\d+")
@@ -24,10 +23,10 @@ DIGITS = re.compile(r"\d+")
 
 @dataclass(frozen=True, slots=True)
 class Rotated:
-    """A file that may have been rotated away. Within a `scheme` a greater `age` is younger.
+    """A file that may have been rotated. Within a `scheme` a greater `age` is newer.
 
-    Files of the scheme "other" have no age: the time of their last change says which is younger.
-    `named` may be a symlink to `place`.
+    Files of the scheme "other" have no age, and are ordered by modification time. `named` may be a
+    symlink to `place`.
     """
 
     named: Path
@@ -39,18 +38,20 @@ class Rotated:
 
 
 def candidates(path: Path, here: Path, target: Path, globs: Sequence[str]) -> list[Rotated]:
-    """Return the files that `path` may have been rotated to, those of a scheme in order.
+    """Return the files that `path` may have been rotated to, sorted within a scheme.
 
-    If it is a symlink, `here` is its target now, and `target` the one when it was last read; else
-    both are `path` itself. Beside both are looked for: the names that logrotate gives, and those of
-    other targets of the link.
+    If `path` is a symlink, `here` is its target now, and `target` its target when last read; else
+    both are `path` itself. The search covers the names that logrotate gives, and those of other
+    targets of the link.
     """
     found: dict[Path, Rotated] = {}
     for rotated in _candidates(path, here, target, globs):
         if rotated.place != here:
             found.setdefault(rotated.place, rotated)
     for place in [place for place in found if place.suffix in SUFFIXES]:
-        if place.with_suffix("") in found:  # It is being compressed, and is whole as it was.
+        if (
+            place.with_suffix("") in found
+        ):  # it is being compressed, and the original is still whole
             del found[place]
     return sorted(found.values(), key=lambda one: (one.scheme, one.age, one.modified))
 
@@ -78,7 +79,7 @@ def _rotated(place: Path, bases: Iterable[Path], *, other: bool = False) -> Iter
 def _listed(place: Path, scheme: str, age: tuple[int, ...]) -> Iterator[Rotated]:
     try:
         status = place.stat()
-    except OSError:  # Gone since it was listed.
+    except OSError:  # removed since it was listed
         return
     if stat.S_ISREG(status.st_mode):
         key = status.st_dev, status.st_ino
@@ -86,13 +87,13 @@ def _listed(place: Path, scheme: str, age: tuple[int, ...]) -> Iterator[Rotated]
 
 
 def matching(globs: Iterable[str]) -> Iterator[Path]:
-    """Return what the patterns match, relative ones from the working directory."""
+    """Yield the matches of the patterns, relative ones from the working directory."""
     for pattern in globs:
         yield from map(Path, glob.iglob(pattern, recursive=True))  # noqa: PTH207 - may be absolute
 
 
 def entries(directory: Path) -> list[Path]:
-    """Return what lies in a directory; nothing if it cannot be read."""
+    """Return the entries of a directory; nothing if it cannot be read."""
     try:
         return list(directory.iterdir())
     except OSError:
@@ -100,10 +101,10 @@ def entries(directory: Path) -> list[Path]:
 
 
 def younger(own: Rotated, rotated: Iterable[Rotated], current: Path) -> list[Rotated]:
-    """Return those of `rotated` that were written after `own`, the oldest first.
+    """Return those of `rotated` that were written after `own`, oldest first.
 
-    `current` is what the path of the source stands for now: files that a link stood for before
-    lie between their names.
+    `current` is the current target of the source's path: former targets of a link are sorted
+    between their names.
     """
     if own.scheme == "other":
         later = [one for one in rotated if one.modified > own.modified and one.key != own.key]
@@ -115,7 +116,7 @@ def younger(own: Rotated, rotated: Iterable[Rotated], current: Path) -> list[Rot
 
 
 def _age(base: Path, name: str) -> tuple[str, tuple[int, ...]] | None:
-    """Return what the name says. With logrotate's `extension` it is `events.1.jsonl`."""
+    """Return scheme and age from the name. With logrotate's `extension` it is `events.1.jsonl`."""
     rest = ""
     if name.startswith(base.name):
         rest = name.removeprefix(base.name)

@@ -1,4 +1,4 @@
-"""Standard input as a source. It cannot be read again, so a position means nothing to it."""
+"""Standard input as a source. It cannot be read again, so positions are ignored."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from detectd.sources.header import CsvFormat
 
 BLOCK = 1 << 16
-# This much may wait while a batch is answered before the writer has to; more is for root alone.
+# The pipe's buffer while a batch is scored; a larger one is for root alone.
 PIPE = 1 << 20
 
 
 class StdinSource(Source):
-    """Records of a pipe, `stdin:1` and on, until its writer closes it."""
+    """Read the records of a pipe, with ids from `stdin:1`, until its writer closes it."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class StdinSource(Source):
         csv: CsvFormat | None = None,
     ) -> None:
         if descriptor is None:
-            if sys.stdin is None:  # Python leaves it out if it was closed at the start.
+            if sys.stdin is None:  # Python sets it to None if it was closed at the start.
                 raise ConfigError("source.kind: stdin is closed; pipe records into the command")
             descriptor = sys.stdin.fileno()
         self._descriptor = descriptor
@@ -47,8 +47,8 @@ class StdinSource(Source):
         self._closed = False
 
     def start(self, position: dict[str, Any] | None) -> None:  # noqa: ARG002
-        """Begin with what comes: there is nothing to go back to."""
-        with contextlib.suppress(OSError):  # A file has no size to set, and a pipe may be full.
+        """Ignore the position: a pipe cannot be rewound."""
+        with contextlib.suppress(OSError):  # A file has no buffer to set, and a pipe may be full.
             fcntl.fcntl(self._descriptor, fcntl.F_SETPIPE_SZ, PIPE)
 
     def read(self, limit: int, wait: float) -> Batch:
@@ -81,10 +81,10 @@ class StdinSource(Source):
         return Batch(records, {"line": self._reader.line}, ended)
 
     def acknowledge(self, position: dict[str, Any]) -> None:
-        """Do nothing: a pipe does not remember."""
+        """Do nothing: a pipe has no position."""
 
     def progress(self) -> float | None:
-        """Return None: a pipe does not say how much is to come."""
+        """Return None: the length of a pipe is unknown."""
         return None
 
     def close(self) -> None:

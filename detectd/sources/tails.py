@@ -1,7 +1,7 @@
-"""Find a file again that was renamed, compressed, copied or unlinked since it was read.
+"""Find a file that was renamed, compressed, copied or unlinked since it was read.
 
-By inode first; else by the bytes that it begins with and those before the offset, for a copy has
-another inode, and an inode may be another file's by now.
+It is found by inode first; otherwise by its first bytes and those before the offset, since a copy
+has another inode, and an inode may have been reused.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 SECOND = 1_000_000_000  # in ns
 
-# Many a file begins with the same few bytes.
+# Many files begin with the same few bytes.
 SURE = 64
 
 
 class Tails:
-    """The files that `path` was rotated to, beside it and where the `globs` say."""
+    """The files that `path` was rotated to, beside it and matching the `globs`."""
 
     def __init__(self, path: Path, globs: Sequence[str], opener: Opener) -> None:
         self._path = path
@@ -36,12 +36,12 @@ class Tails:
         self._open = opener
 
     def find(self, past: Identity, offset: int, target: Path) -> OpenFile | None:
-        """Open the file of that identity wherever it lies now; None if it is gone.
+        """Open the file of that identity wherever it is now; None if it is gone.
 
-        `target` is what the path stood for, if it is a symlink. Raises ConfigError if the file may
-        be one that only a library could read that is not installed.
+        `target` is the path's target, if it is a symlink. Raise ConfigError if the file may be one
+        that needs a missing library.
         """
-        if past.head_size < SURE:  # The file may have been copied and truncated nevertheless.
+        if past.head_size < SURE:  # The file may still have been copied and truncated.
             found = self._changed_copy(past, offset, target) or self.by_inode(past, offset, target)
             if found or not past.head_size:
                 return found
@@ -52,7 +52,7 @@ class Tails:
         )
 
     def is_among(self, rotated: Iterable[Rotated], past: Identity) -> bool:
-        """Return whether one of them begins as a file did."""
+        """Return whether one of them begins with the same bytes as the file."""
         match = self._first_match(rotated, past, past.head_size)
         if match:
             match.close()
@@ -61,13 +61,13 @@ class Tails:
     def find_copy(self, past: Identity, offset: int, target: Path) -> OpenFile | None:
         """Open a copy, compressed or not, of a file of which `offset` bytes had been read.
 
-        Of several the oldest that has been changed since then.
+        If there are several, it is the oldest that was changed since then.
         """
         rotated = self._candidates(target)
         changed = _changed_since(rotated, past.modified)
         before = [one for one in rotated if one not in changed]
         before.sort(key=lambda one: -one.modified)
-        # What was compressed may have its time in whole seconds.
+        # Compression may truncate the time to whole seconds.
         return self._first_match([*changed, *before], past, offset, past.modified - SECOND)
 
     def _changed_copy(self, past: Identity, offset: int, target: Path) -> OpenFile | None:
@@ -79,9 +79,9 @@ class Tails:
         return self._first_match(written, past, offset)
 
     def after(self, files: Sequence[OpenFile], target: Path) -> list[Rotated]:
-        """Return the files that were rotated after the last of `files`, the oldest first.
+        """Return the files that were rotated after the last of `files`, oldest first.
 
-        If nothing is left of that one, after the one before it; none of `files` is among them.
+        If that one is gone, use the one before it; `files` themselves are not returned.
         """
         rotated = self._candidates(target)
         places = [self._now(file, rotated) for file in files]
@@ -94,12 +94,12 @@ class Tails:
         ]
 
     def after_time(self, modified: int, target: Path) -> list[Rotated]:
-        """Return the rotated files that were changed after `modified`, in ns, the oldest first."""
+        """Return the rotated files that were changed after `modified`, in ns, oldest first."""
         lost = Rotated(self._path, self._path, "other", (), modified, (0, 0))
         return younger(lost, self._candidates(target), self._path)
 
     def by_inode(self, past: Identity, offset: int, target: Path) -> OpenFile | None:
-        """Open the file itself, if it still holds what it did, wherever it was renamed to."""
+        """Open the file itself, if its content is unchanged, wherever it was renamed to."""
         inode = past.device, past.inode
         for place in self._places(target):
             with contextlib.suppress(OSError):
@@ -107,7 +107,7 @@ class Tails:
                 if (status.st_dev, status.st_ino) != inode:
                     continue
                 file = self._open(place)
-                # An inode that is used again, for what was compressed since, may begin like it.
+                # A reused inode, of a file compressed since, may begin with the same bytes.
                 sure = past.head_size >= SURE or not file.packed
                 if sure and file.key == inode and file.matches(past, offset):
                     return file
@@ -140,14 +140,14 @@ class Tails:
         return None
 
     def _now(self, file: OpenFile, rotated: Sequence[Rotated]) -> Rotated | None:
-        """Return what has become of an open file: renamed, compressed, or neither."""
+        """Return the current form of an open file: renamed, compressed, or neither."""
         renamed = next((one for one in rotated if one.key == file.key), None)
         return renamed or next((one for one in rotated if self.is_same(one, file)), None)
 
     def is_same(self, rotated: Rotated, file: OpenFile) -> bool:
-        """Return whether a compressed file is what has become of an open one.
+        """Return whether a compressed file was made from an open one.
 
-        Its writer may have added to the open one since, or may not have written much yet.
+        The open one may have grown since, or may not have much content yet.
         """
         if rotated.place.suffix not in SUFFIXES or file.packed:
             return False
@@ -171,7 +171,7 @@ class Tails:
     ) -> OpenFile | None:
         """Return the first file that matches.
 
-        Raises ConfigError if there is none but one changed `since` cannot be read.
+        Raise ConfigError if none matches but one changed `since` cannot be read.
         """
         unreadable: ConfigError | None = None
         for one in rotated:

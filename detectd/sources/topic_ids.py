@@ -1,4 +1,4 @@
-"""Which topics are those that were read before, and not others of the same name."""
+"""Detect topics that were deleted and recreated under the same name."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
     from detectd.kafka import KafkaClient
 
-# How soon a topic that was created again is recognised, even if its offsets do not show it.
+# How often to check for recreated topics, even if their offsets do not show it, in seconds.
 CHECK_SECONDS = 60.0
 
 
 class TopicIds:
-    """The ids of the topics that are read; `known` are those of the topics that positions mean.
+    """The ids of the topics that are read; `known` are those of the topics in positions.
 
     Brokers before 2.8 give topics no ids; then none ever changes.
     """
@@ -34,9 +34,9 @@ class TopicIds:
         return self._client.membership.topic_ids
 
     def renew(self, before: Mapping[str, str]) -> set[str]:
-        """Return the topics that were created again since, and take over the ids of now.
+        """Return the topics that were recreated since, and store their current ids.
 
-        `before` are the ids of the last commit, which count if this process does not know better.
+        `before` are the ids of the last commit, used unless this process has newer ones.
         """
         now = groups.topic_ids(self._client, self._topics)
         changed = _changed(self.known or before, now)
@@ -44,11 +44,11 @@ class TopicIds:
         return changed
 
     def changed(self) -> set[str]:
-        """Return the topics that were created again since the last `renew`."""
+        """Return the topics that were recreated since the last `renew`."""
         return _changed(self.known, groups.topic_ids(self._client, self._topics))
 
     def check(self) -> None:
-        """Raise BrokerUnavailableError if a topic is another one now; asks the brokers once a
+        """Raise BrokerUnavailableError if a topic was recreated; query the brokers once a
         minute."""
         if time.monotonic() - self._checked < CHECK_SECONDS:
             return

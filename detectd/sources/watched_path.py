@@ -1,4 +1,4 @@
-"""What lies at the path of a followed file, and what is logged while nothing does."""
+"""Watch the path of a followed file, and log why there is nothing to read."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ log = structlog.get_logger()
 
 
 class WatchedPath:
-    """Opens what lies at `path`; `target` is what the path stood for when it was last opened.
+    """Open the file at `path`; `target` is the path's target when it was last opened.
 
-    A reason why there is nothing to read is logged once.
+    A reason for nothing to read is logged once.
     """
 
     def __init__(self, path: Path, opener: Opener) -> None:
@@ -33,9 +33,9 @@ class WatchedPath:
         self._waiting: str | None = None
 
     def open(self, *, patient: bool = True) -> OpenFile | None:
-        """Open what lies at the path; None if there is nothing yet, which is logged.
+        """Open the file at the path; None if there is nothing yet, which is logged.
 
-        If not `patient`, raises OSError if what is there cannot be read.
+        If not `patient`, raise OSError if the file cannot be read.
         """
         try:
             file = self._opener(self.path)
@@ -45,7 +45,7 @@ class WatchedPath:
             self._refuse(foreign)
             return None
         except OSError as missing:
-            # The process that rotates may yet have to create it, or to hand it over.
+            # The rotating process may not have created it or changed its owner yet.
             if not patient and not isinstance(missing, FileNotFoundError):
                 raise
             self._wait_for(missing.strerror)
@@ -55,17 +55,17 @@ class WatchedPath:
         return file
 
     def open_rotated(self, rotated: Rotated) -> OpenFile | None:
-        """Open a rotated file; None if it is gone, or not to be followed, which is logged."""
+        """Open a rotated file; None if it is gone or not trusted, which is logged."""
         try:
             return self._opener(rotated.named)
         except ForeignError as foreign:
             self._refuse(foreign)
-        except OSError:  # It has just been renamed or removed.
+        except OSError:  # it has just been renamed or removed
             pass
         return None
 
     def status(self) -> os.stat_result | None:
-        """Return the status of what lies there; None if that cannot be read, which is logged."""
+        """Return the status of the path; None if it cannot be read, which is logged."""
         try:
             status = self.path.stat()
         except OSError as missing:
@@ -77,11 +77,11 @@ class WatchedPath:
         return status
 
     def target_now(self) -> Path:
-        """Return what the path stands for at this moment."""
+        """Return the path's current target."""
         return self._opener.target(self.path)
 
     def found(self) -> None:
-        """Note that there is something to read: the next reason is logged again."""
+        """Record that there is something to read: the next reason is logged again."""
         self._waiting = None
 
     def _wait_for(self, reason: str | None) -> None:

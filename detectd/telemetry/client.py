@@ -1,7 +1,7 @@
-"""Asking a running service how it is doing: the other side of `server`.
+"""A client of a running service's endpoints: the counterpart of `server`.
 
-Several processes with one configuration have a port each, one after another, so all of these are
-asked at once. Whatever else listens there is passed over. It is never sent the token: see `proof`.
+Several processes with one configuration have consecutive ports, so all of these are queried at
+once. Other programs that listen there are skipped. The token is never sent: see `token_proof`.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from detectd.telemetry.token_proof import (
     place_of,
 )
 
-# For the whole of an answer, however slowly it comes.
+# The total seconds for a response, however slowly it arrives.
 ANSWER_SECONDS = 5.0
 
-# A status with ten thousand partitions has two.
+# The maximum bytes of a response; a status with ten thousand partitions has two million.
 ANSWER_BYTES = 16 << 20
 BLOCK = 64 << 10
 
-# Where a service that listens everywhere is near.
+# The local address of a service that listens on all interfaces.
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nobody listens here
 
 
 class StatusReply(NamedTuple):
-    """What one address said: its /status, or why it said nothing of use."""
+    """The reply of one address: its /status, or the reason for none."""
 
     address: str
     status: dict[str, Any] | None
@@ -46,7 +46,7 @@ class StatusReply(NamedTuple):
 
 
 class _Received:
-    """The bytes of an answer, as the client of the standard library reads them."""
+    """The bytes of a response, in the form that the standard library's client needs."""
 
     def __init__(self, content: bytes) -> None:
         self._content = content
@@ -57,13 +57,13 @@ class _Received:
 
 
 class _TooLongError(Exception):
-    """The answer has more than ANSWER_BYTES."""
+    """The response has more than ANSWER_BYTES."""
 
 
 def of_configuration(told: list[StatusReply], config: Path) -> list[StatusReply]:
-    """Those that run this configuration, and those that said nothing of use.
+    """Return the replies of services with this configuration, and those without a status.
 
-    Raises DetectdError if none runs it, which names those that run others.
+    Raise DetectdError if there is none, which names services with other configurations.
     """
     there = [(each, each.status.get("config", "")) for each in told if each.status]
     ours = [each for each, path in there if path and Path(path).resolve() == config.resolve()]
@@ -76,9 +76,10 @@ def of_configuration(told: list[StatusReply], config: Path) -> list[StatusReply]
 
 
 def running(listen: str, token: str | None) -> list[StatusReply]:
-    """Return what is said at `server.listen`: at least one status, and who there keeps theirs back.
+    """Return the replies at `server.listen`: at least one status, and services that withhold
+    theirs.
 
-    Raises DetectdError if no service answers, ConfigError if `listen` is no place to ask at.
+    Raise DetectdError if no service responds, ConfigError if `listen` cannot be queried.
     """
     address = parse(listen, token)
     if address is None:
@@ -105,7 +106,7 @@ def _places(address: Tcp | Unix) -> list[Tcp | Unix]:
 
 
 def _ask(place: Tcp | Unix, token: str | None) -> StatusReply | None:
-    """Return what is said there; None if nothing listens, or something that is not detectd."""
+    """Return the reply of an address; None if nothing listens, or it is not detectd."""
     name = f"unix:{place.path}" if isinstance(place, Unix) else place.at(place.port)
     try:
         answer, body = _get(place)
@@ -138,7 +139,7 @@ def _ask(place: Tcp | Unix, token: str | None) -> StatusReply | None:
 
 
 def _unproven(name: str, body: bytes, token: str | None) -> StatusReply | None:
-    """Return what was said without being asked for a token, which is enough if there is none."""
+    """Return a reply that needed no token, which is valid only if none is configured."""
     status = _status(body)
     if status is None:
         return None
@@ -148,9 +149,9 @@ def _unproven(name: str, body: bytes, token: str | None) -> StatusReply | None:
 
 
 def _get(place: Tcp | Unix, header: str = "") -> tuple[http.client.HTTPResponse, bytes]:
-    """Return the answer to GET /status with this header, and its body.
+    """Return the response to GET /status with this header, and its body.
 
-    Raises TimeoutError, OSError, HTTPException or _TooLongError.
+    Raise TimeoutError, OSError, HTTPException or _TooLongError.
     """
     deadline = time.monotonic() + ANSWER_SECONDS
     request = f"GET /status HTTP/1.1\r\nHost: {_host(place)}\r\nConnection: close\r\n{header}\r\n"
@@ -190,7 +191,7 @@ def _host(place: Tcp | Unix) -> str:
 
 
 def _status(body: bytes) -> dict[str, Any] | None:
-    """Return the page if it is one of ours, or None."""
+    """Return the status if it is one of detectd's, or None."""
     try:
         page = json.loads(body)
     except (ValueError, RecursionError):

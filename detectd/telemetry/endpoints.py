@@ -1,13 +1,13 @@
-"""What the service shows of itself.
+"""The HTTP endpoints of the service.
 
 /metrics   every metric, in Prometheus's text format
 /healthz   200 while the loop turns within its watchdog, else 503
 /readyz    200 if events are being answered or this is a standby, else 503, a reason a line
 /status    all of it, as JSON
 
-If a token is asked for, /healthz and /readyz answer without it too, in a word: a health check
-needs no more, and a reason may name brokers. If every process of this host may ask, /status
-leaves out where the zone lies: who knows that, and sends events, need not try.
+If a token is required, /healthz and /readyz also respond without it, in one word: a health check
+needs no more, and a reason may name brokers. If every process of this host has access, /status
+omits the zone's position: a sender of events who knows it need not probe.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
 JSON = "application/json"
 
 
-# Where the zone begins and ends.
+# The fields with the zone's ends.
 EDGES = ("rank_low", "rank_high", "score_low", "score_high")
 WITHHELD = (
     "promise.zone: its ranks and scores are shown with a token (server.token_file) or on a unix "
@@ -43,7 +43,7 @@ WITHHELD = (
 
 
 class Page(NamedTuple):
-    """An answer without its protocol."""
+    """A response, independent of HTTP."""
 
     status: int
     content_type: str
@@ -53,8 +53,7 @@ class Page(NamedTuple):
 def pages(
     health: Health, metrics: Metrics, *, edges: bool = True
 ) -> Mapping[str, Callable[[], Page]]:
-    """Return what each path shows at the moment of the call: without `edges`, not where the zone
-    lies."""
+    """Return the page of each path, rendered on call; without `edges`, omit the zone's position."""
 
     def whole() -> Page:
         shown = status(health.state, health.clock(), time.time(), metrics.outputs())
@@ -69,7 +68,7 @@ def pages(
 
 
 def probes(health: Health) -> Mapping[str, Callable[[], Page]]:
-    """Return what each path shows to those who do not know the token."""
+    """Return the page of each path for clients without the token."""
     return {
         "/healthz": lambda: healthz(health.state, health.clock()),
         "/readyz": lambda: _lines(
@@ -80,12 +79,12 @@ def probes(health: Health) -> Mapping[str, Callable[[], Page]]:
 
 
 def healthz(state: State, now: float) -> Page:
-    """Return whether the loop lives."""
+    """Return the liveness of the loop."""
     return _lines(200 if state.healthy(now) else 503, state.pulse(now))
 
 
 def readyz(state: State, now: float) -> Page:
-    """Return whether events are being answered, and what may not be meant in the configuration."""
+    """Return the readiness, and warnings on the configuration."""
     warnings = [f"warning: {warning}" for warning in state.warnings]
     not_ready_reasons = state.not_ready_reasons(now)
     if not_ready_reasons:
@@ -99,7 +98,7 @@ def readyz(state: State, now: float) -> Page:
 
 
 def status(state: State, now: float, epoch: float, outputs: Mapping[str, int]) -> dict[str, Any]:
-    """Everything. Where the report has the same figure, it has the same name here."""
+    """Return the full status. Figures have the same names as in the report."""
     uptime = now - state.started
     stale = state.stale(now)
     not_ready_reasons = state.not_ready_reasons(now)
@@ -169,7 +168,7 @@ def _promised(state: State) -> dict[str, Any]:
 
 
 def _without_edges(shown: dict[str, Any]) -> dict[str, Any]:
-    """Return the same without where the zone lies, and with what tells that it was left out."""
+    """Return the status without the zone's position, and with a flag for the omission."""
     if shown["promise"] is None:
         return shown
     zone = {name: each for name, each in shown["promise"]["zone"].items() if name not in EDGES}

@@ -1,9 +1,9 @@
-"""Under which names the service may be asked: what is said against DNS rebinding.
+"""The host names under which the service responds, as protection against DNS rebinding.
 
-A page in somebody's browser may give its own name our address, and then reads what we answer. Its
-requests carry that name in their Host header, and no token. So a client that sends the token may
-use any name; from others we take an IP address, which no page can take for a name of its own, and
-the names that are ours: localhost, this host's, that of `server.listen`, `server.allowed_hosts`.
+A page in a browser may point its own name at our address, and then read our responses. Its requests
+carry that name in their Host header, and no token. So a client that sends the token may use any
+name; others may use an IP address, which cannot be a page's own name, and our names: localhost,
+this host's, that of `server.listen`, `server.allowed_hosts`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ HOST = re.compile(r"(\[[^\[\]]+\]|[a-z0-9._-]+)(:[0-9]{0,5})?")
 
 
 class Hosts:
-    """Our names; a name that begins with a dot stands for all that end in it."""
+    """The allowed names; one that begins with a dot matches all names that end in it."""
 
     def __init__(self, names: Iterable[str]) -> None:
         given = [name.lower().removesuffix(".") for name in names]
@@ -29,7 +29,7 @@ class Hosts:
         self._endings = tuple(name for name in given if name.startswith("."))
 
     def admit(self, asked: str) -> bool:
-        """Return whether the value of a Host header is an address, or a name of ours."""
+        """Return whether the value of a Host header is an IP address or an allowed name."""
         found = HOST.fullmatch(asked.strip().lower())
         if found is None:
             return False
@@ -47,9 +47,9 @@ def hosts_of(listen: str, allowed: Sequence[str]) -> Hosts:
 
 
 def asked_host(target: str, fields: Iterable[str], version: str) -> str | None:
-    """Return the host that a request is for; None if it may leave that open, and does.
+    """Return the host of a request; None if it may omit that, and does.
 
-    Raises ValueError if it names none or several, which no client does.
+    Raise ValueError if it names none or several, which valid clients do not.
     """
     named = [
         value.strip()
@@ -60,7 +60,7 @@ def asked_host(target: str, fields: Iterable[str], version: str) -> str | None:
         raise ValueError("it has several Host headers")
     if not named and version != "HTTP/1.0":
         raise ValueError("it has no Host header")
-    # What is in front of the path counts more than the header (RFC 9112, 3.2.2).
+    # A host in the request target overrides the header (RFC 9112, 3.2.2).
     if "://" in target and not target.startswith("/"):
         return urlsplit(target).netloc
     return named[0] if named else None

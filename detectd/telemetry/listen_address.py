@@ -1,4 +1,4 @@
-"""Where the service can be asked: what `server.listen` means, and the socket that it asks for.
+"""Parse `server.listen`, and create its socket.
 
 127.0.0.1:9464   [::1]:9464   localhost:9464     this host alone
 unix:/run/detectd/detectd.sock                   users who may open the file
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 
 BACKLOG = 1024
 
-# Several processes with one configuration find a port each.
+# Several processes with one configuration use consecutive ports.
 MORE_PORTS = 15
 
-# What the kernel takes as the path of a socket.
+# The kernel's limit for the path of a socket.
 PATH_BYTES = 107
 
-# How often the lock of a socket's directory is tried.
+# How many times the lock of a socket's directory is tried.
 LOOKS = 40
 PAUSE_SECONDS = 0.05
 GROUP_MAY = 0o660
@@ -43,7 +43,7 @@ FORMS = 'write 127.0.0.1:9464, [::1]:9464, unix:/run/detectd/detectd.sock, or ""
 
 
 class NotListening(DetectdError):  # noqa: N818 - what happened
-    """The address cannot be listened on; `fix` says what to do about it."""
+    """The address cannot be used; `fix` is how to fix it."""
 
     def __init__(self, why: str, fix: str) -> None:
         super().__init__(why)
@@ -59,14 +59,14 @@ class Tcp:
 
     @property
     def loopback(self) -> bool:
-        """Whether only this host reaches it. A name may mean anything."""
+        """Return whether only this host can reach it. A name may resolve to anything."""
         try:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return False
 
     def at(self, port: int) -> str:
-        """Return the address as it is written, with another port."""
+        """Return the address as text, with another port."""
         return f"[{self.host}]:{port}" if ":" in self.host else f"{self.host}:{port}"
 
 
@@ -79,7 +79,7 @@ class Unix:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A socket that listens, how it is called, and what removes the name once it is closed.
+    """A listening socket, its address, and the cleanup of its name after closing.
 
     `port` is 0 for a socket in the file system.
     """
@@ -91,9 +91,9 @@ class Listener:
 
 
 def parse(listen: str, token: str | None) -> Tcp | Unix | None:
-    """Return what `server.listen` means; None if it is empty.
+    """Return the parsed `server.listen`; None if it is empty.
 
-    Raises ConfigError if it means nothing, or if others could reach it without a token.
+    Raise ConfigError if it is invalid, or if others could reach it without a token.
     """
     if token is not None and not token.strip():
         raise ConfigError("server.token_file: the token is empty; write one into the file")
@@ -138,7 +138,7 @@ def _tcp(listen: str) -> Tcp:
 
 
 def listener(address: Tcp | Unix) -> Listener:
-    """Return a listening socket there. Raises NotListening if there can be none."""
+    """Return a listening socket there. Raise NotListening if that is impossible."""
     try:
         return _on_tcp(address) if isinstance(address, Tcp) else _on_unix(address.path)
     except OSError as refused:
@@ -150,7 +150,7 @@ def listener(address: Tcp | Unix) -> Listener:
 
 
 def _on_tcp(address: Tcp) -> Listener:
-    """Return the port, or the next free one above it. Port 0 is any free one."""
+    """Listen on the port, or the next free one above it. Port 0 is any free one."""
     last = min(address.port + MORE_PORTS, 65535) if address.port else 0
     found = socket.getaddrinfo(
         address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -176,13 +176,12 @@ def _on_tcp(address: Tcp) -> Listener:
 
 
 def _on_unix(path: Path) -> Listener:
-    """Return the path, also if a process that is gone has left a socket. Its group may
-    connect."""
+    """Listen on the path, replacing a socket of a dead process. Its group may connect."""
     with _alone_in(path.parent):
         _make_room(path)
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            # Never more than that, not for the moment before chmod either.
+            # Restricted even before the chmod.
             os.fchmod(listening.fileno(), GROUP_MAY)
             listening.bind(str(path))
             path.chmod(GROUP_MAY)
@@ -200,10 +199,10 @@ def _on_unix(path: Path) -> Listener:
 
 @contextlib.contextmanager
 def _alone_in(directory: Path) -> Iterator[None]:
-    """Keep two processes that find a socket left behind from both replacing it.
+    """Prevent two processes from both replacing an abandoned socket.
 
-    A user who can read the directory can hold its lock. A process of ours holds it for a moment:
-    after that it is another user's, and is not waited for.
+    A user who can read the directory can hold its lock. Our processes hold it only for a moment: a
+    longer wait means another user, and is given up.
     """
     held = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -217,7 +216,7 @@ def _alone_in(directory: Path) -> Iterator[None]:
 
 
 def _make_room(path: Path) -> None:
-    """Remove a socket on which nothing listens. Raises NotListening if something else is."""
+    """Remove a socket without a listener. Raise NotListening for anything else."""
     try:
         kind = path.lstat().st_mode
     except FileNotFoundError:
@@ -234,7 +233,7 @@ def _make_room(path: Path) -> None:
             path.unlink()
             return
         except BlockingIOError:
-            pass  # Its queue is full: somebody listens.
+            pass  # Its queue is full: it has a listener.
     raise NotListening(
         f"another process listens on {path}", "give each process its own server.listen"
     )

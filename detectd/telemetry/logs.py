@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from detectd.settings.operation import LogSettings
 
-# structlog shows the local variables of each frame unless told otherwise, and a local may be a
-# password, a token or somebody's event.
+# By default structlog prints the local variables of each frame, which may contain a password, a
+# token or an event.
 WITHOUT_LOCALS = ExceptionDictTransformer(show_locals=False)
 
 
@@ -50,23 +50,22 @@ def configure(settings: LogSettings) -> None:
     handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    # Libraries speak of their own affairs at INFO; an operator wants to hear of their troubles.
+    # Libraries log internals at INFO; only their warnings matter to an operator.
     root.setLevel(max(level, logging.WARNING))
-    # Kafka's clients complain of each try while a broker is away; the service says so once. What
-    # they tell below INFO has the bytes of logins in it.
+    # Kafka's clients log each attempt while a broker is unavailable; the service logs it once.
+    # Their messages below INFO contain the bytes of logins.
     clients = logging.INFO if level == logging.DEBUG else logging.CRITICAL
     logging.getLogger("kafka").setLevel(clients)
     logging.captureWarnings(capture=True)
 
 
 def warn(event: str, **words: str) -> None:
-    """Warn of what was found before there is anybody else to do so."""
+    """Log a warning from before the service has started."""
     structlog.get_logger().warning(event, **words)
 
 
 def _printable(_logger: WrappedLogger, _name: str, words: EventDict) -> EventDict:
-    """Return the words made printable: what a record has brought into a line does nothing to the
-    terminal."""
+    """Return the fields without terminal control characters, since they may come from records."""
     return {
         name: printable(each) if isinstance(each, str) else each for name, each in words.items()
     }

@@ -1,4 +1,4 @@
-"""What the state of the service says in numbers, by the names of `metrics.METRICS`."""
+"""Compute metric values from the state of the service, by the names of `metrics.METRICS`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from detectd.telemetry.snapshot import KeyFigures
     from detectd.telemetry.state import State
 
-# Why no model judged an event of a known key.
+# Reasons why no model judged an event of a known key.
 UNSCORED = (Reason.WARMING_UP.value, Reason.LATE.value)
 
 # Label values -> value, in the order of the declared labels.
@@ -25,8 +25,7 @@ Values = dict[tuple[str, ...], float]
 
 
 def readings(state: State, now: float, epoch: float) -> dict[str, Values]:
-    """Return the metrics that have a value at this moment; `now` is the state's clock, `epoch`
-    Unix's."""
+    """Return the metrics that have a value now; `now` is the state's clock, `epoch` Unix time."""
     partitions = state.partitions or {}
     hindering = {not_ready_reason.state for not_ready_reason in state.not_ready_reasons(now)}
     values: dict[str, Values] = {
@@ -72,7 +71,7 @@ def readings(state: State, now: float, epoch: float) -> dict[str, Values]:
 
 
 def _by_partition(owned: Iterable[str], counts: Mapping[str, int]) -> Values:
-    """Return the counts, 0 for a partition without one: Prometheus sees a counter only grow."""
+    """Return the counts, 0 for a partition without one, so that counters exist from the start."""
     return {(name,): counts.get(name, 0) for name in {*owned, *counts}}
 
 
@@ -90,7 +89,7 @@ def _of_keys(keys: KeyFigures) -> dict[str, Values]:
 
 def _of_model(serving: Serving, observed: Mapping[str, int], epoch: float) -> dict[str, Values]:
     model, promise = serving.model, serving.promise
-    # A clock that was set back must not make a model younger than new.
+    # A clock that was set back must not make a model's age negative.
     age = max(0.0, epoch - datetime.fromisoformat(model.created).timestamp())
     values: dict[str, Values] = {
         "detectd_warmup_progress_ratio": {(): 1},

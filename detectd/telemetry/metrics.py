@@ -1,8 +1,8 @@
 """Every metric, with its help.
 
-The loop makes one call a batch, which adds to plain numbers; the rest is read from the state of the
-service when somebody scrapes. A partition that went to another process is no longer in that state,
-and so not in the exposition either.
+The loop makes one call per batch, which adds to plain numbers; the rest is read from the state of
+the service at each scrape. A revoked partition is no longer in that state, and so not in the
+exposition.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Declared(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """The type, as the name and the buckets say it."""
+        """Return the type, from the name and the buckets."""
         if self.buckets:
             return "histogram"
         return "counter" if self.name.endswith("_total") else "gauge"
@@ -192,7 +192,7 @@ class Distribution:
         self._sum = 0.0
 
     def add(self, value: float) -> None:
-        """Count one more observation."""
+        """Count one observation."""
         self._counts[bisect_left(self._metric.buckets, value)] += 1
         self._sum += value
 
@@ -206,14 +206,14 @@ class Distribution:
 
 
 def stages(outgoing: Iterable[Outgoing]) -> Counter[str]:
-    """Return how many dead letters there are of each stage; its header is the last one."""
+    """Return the number of dead letters of each stage, which is their last header."""
     return Counter(
         out.headers[-1][1].decode() for out in outgoing if out.topic is Topic.DEAD_LETTER
     )
 
 
 class Metrics(Collector):
-    """The metrics of one run, in a registry of their own. `now` gives seconds since the epoch."""
+    """The metrics of one run, in a separate registry. `now` returns Unix time in seconds."""
 
     def __init__(self, health: Health, now: Callable[[], float] = time.time) -> None:
         self._health = health
@@ -231,7 +231,7 @@ class Metrics(Collector):
     def batch(self, counts: Mapping[str, int], dead: Mapping[str, int], seconds: float) -> None:
         """Count a committed batch: outputs by topic, dead letters by stage, and how long it took.
 
-        Without outputs nothing is counted: a silent stream would drown the durations that matter.
+        Batches without outputs are not counted: a silent stream would dominate the durations.
         """
         records = sum(counts.values())
         if not records:
@@ -243,7 +243,7 @@ class Metrics(Collector):
             self._distributions[BATCH_RECORDS].add(records)
 
     def outputs(self) -> dict[str, int]:
-        """Return how many outputs there were since the start, by topic."""
+        """Return the number of outputs since the start, by topic."""
         with self._lock:
             return {topic.value: self._outputs[topic] for topic in OUTCOMES}
 
@@ -252,7 +252,7 @@ class Metrics(Collector):
         return generate_latest(self.registry)
 
     def collect(self) -> Iterator[Metric]:
-        """Every declared metric; one that has no value now gives its help and its type alone."""
+        """Yield every declared metric; one without a value yields its help and type alone."""
         health = self._health
         values = readings(health.state, health.clock(), self._now())
         with self._lock:

@@ -1,7 +1,7 @@
-"""A line a minute for the log: what was answered since the line before. Pure: time is given.
+"""One log line per minute with the outputs since the line before. Pure: time is an argument.
 
-The first line comes after ten seconds, so that a fresh service shows life. A minute in which
-nothing was committed has no line.
+The first line comes after ten seconds, to show that a new service works. A minute without a commit
+has no line.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SECONDS = 60.0
 
 
 class Minutes:
-    """Counts the committed outputs of a minute. All times are of one monotonic clock."""
+    """Count the committed outputs of a minute. All times are of one monotonic clock."""
 
     def __init__(self, now: float) -> None:
         self._began = now
@@ -27,13 +27,13 @@ class Minutes:
         self._counts: Counter[str] = Counter()
 
     def add(self, counts: Mapping[str, int]) -> None:
-        """Take note that outputs with these counts by topic were committed."""
+        """Add committed outputs with these counts by topic."""
         self._counts.update(counts)
 
     def take(self, now: float) -> dict[str, Any] | None:
-        """Return the figures of the minute once it is over, and begin the next one.
+        """Return the figures of the minute once it is over, and start the next one.
 
-        None if it is not over, or nothing was committed in it.
+        Return None if it is not over, or nothing was committed in it.
         """
         seconds = now - self._began
         if seconds < self._seconds:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Advance(Protocol):
-    """Tell the bar the share done, in [0, 1], and how many events there have been."""
+    """Report the share done, in [0, 1], and the number of events so far."""
 
     def __call__(self, share: float, events: int) -> None:
         """Move the bar."""
@@ -21,7 +21,7 @@ class Advance(Protocol):
 
 @contextmanager
 def progress_bar(title: str) -> Iterator[Advance]:
-    """Show a bar that moves by shares; silent if stderr is no terminal."""
+    """Show a progress bar of shares; nothing if stderr is not a terminal."""
     with tqdm(
         total=1.0,
         miniters=0,

@@ -1,6 +1,6 @@
-"""Reports how the loop goes: the endpoints, the metrics, and systemd.
+"""Report the loop's progress to the endpoints, the metrics, and systemd.
 
-The loop says what it does in one call a turn; what that means for each of the three is said here.
+The loop makes one call per turn; this module updates all three.
 """
 
 from __future__ import annotations
@@ -27,18 +27,16 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-# After this many dead letters and nothing else the stream has changed, or the configuration is
-# wrong.
+# After this many consecutive dead letters the stream has changed, or the configuration is wrong.
 MANY_DEAD = 1_000
 
 
 class TelemetryReporter:
-    """What is known of the loop, for everyone who may ask.
+    """The telemetry of the loop.
 
     The endpoints are at `listen`, for clients that send the `token`, under `allowed_hosts`.
-    `unedited` says that the configuration is the one that was installed, None if it is not. A `bar`
-    on the terminal shows the progress of a source that has an end; lines in the log would only tear
-    it apart.
+    `unedited` is a warning if the configuration is the installed one, else None. A `bar` on the
+    terminal shows the progress of a bounded source; log lines would break it.
     """
 
     def __init__(
@@ -69,13 +67,13 @@ class TelemetryReporter:
         return serve(self._listen, self._token, self.health, self.metrics, self._allowed_hosts)
 
     def opened(self, *, settled: bool) -> None:
-        """Note that source and sink are open; without `settled` a commit that failed is to be made
-        yet."""
+        """Record that source and sink are open; without `settled` a failed commit is still to be
+        made."""
         self.health.opened(settled=settled)
         self.supervisor.ready()
 
     def batch(self, counts: Counter[str], outgoing: Sequence[Outgoing], seconds: float) -> None:
-        """Report outputs that were committed."""
+        """Report committed outputs."""
         dead = counts[Topic.DEAD_LETTER]
         self.metrics.batch(counts, stages(outgoing) if dead else {}, seconds)
         self._events += counts.total()
@@ -92,12 +90,12 @@ class TelemetryReporter:
         self.health.dying(self._dead_in_a_row if self._dead_in_a_row >= MANY_DEAD else 0)
 
     def passed_over(self, gaps: Sequence[Gap]) -> None:
-        """Report gaps of the source that were committed."""
+        """Report committed gaps of the source."""
         if gaps:
             self.health.passed_over(gaps)
 
     def turned(self, snapshot: Snapshot, source: Source) -> None:
-        """Note that the loop has turned, and this is what the engine shows."""
+        """Record a turn of the loop, with the engine's snapshot."""
         health = self.health
         health.assigned(source.partitions())
         health.unread(source.unread())
@@ -134,7 +132,7 @@ class TelemetryReporter:
         log.info("service.progress", **figures, model=model)
 
     def doubts(self, absent: str | None, warnings: Sequence[str]) -> None:
-        """Note what the source waits for, and what may not be meant: each is logged once."""
+        """Record what the source waits for, and warnings: each is logged once."""
         if absent and self._unedited:
             warnings = [self._unedited, *warnings]
         self.health.doubts(absent, warnings)
@@ -145,30 +143,31 @@ class TelemetryReporter:
         self._doubts = doubts
 
     def lost(self, since: Losses) -> None:
-        """Note what the source lost since this was last called."""
+        """Record the source's losses since the last call."""
         if any(since):
             self.health.lost(since)
 
     def held(self) -> None:
-        """Note that a model is being trained, and the loop waits for it."""
+        """Record that the loop waits for a training."""
         self.health.turned()
         self.supervisor.holding()
 
     def restoring(self, share: float) -> None:
-        """Take note of the share of the state of keys that has been read back."""
+        """Record the share of the state of keys that has been read."""
         self.health.restoring(share)
 
     def restored(self) -> None:
-        """Take note that the state of keys is here."""
+        """Record that the state of keys is loaded."""
         self.health.restoring(None)
 
     def away(self, why: str, within: float) -> None:
-        """Note that the other side is away; the next try takes less than `within` seconds."""
+        """Record that a broker is unavailable; the next attempt takes less than `within`
+        seconds."""
         self.health.interrupted(why)
         self.health.turned(within=within)
         self.supervisor.waiting(why, within=within)
 
     def stopping(self) -> None:
-        """Note that nothing more is read."""
+        """Record that no more is read."""
         self.health.stopping()
         self.supervisor.stopping()

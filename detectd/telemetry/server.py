@@ -1,7 +1,7 @@
-"""A small HTTP server on a thread of its own: it shows `endpoints`, and takes nothing.
+"""A small, read-only HTTP server on its own thread, which shows `endpoints`.
 
-One thread serves all connections, whatever they do. Each has one answer and little time; where all
-places are taken, the oldest connection gives way to the next.
+One thread serves all connections. Each gets one response and a short time; if all slots are taken,
+the oldest connection is closed for the next.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ HEAD_BYTES = 16 << 10
 READS = ("GET", "HEAD")
 NOT_OURS = "no service of this name is here; if it should be, set server.allowed_hosts"
 
-# For a whole exchange, for the client to close after it, and for both where others wait.
+# Seconds for a whole exchange, for the client to close after it, and for both when others wait.
 EXCHANGE_SECONDS = 5.0
 LINGER_SECONDS = 1.0
 GRACE_SECONDS = 0.5
@@ -61,10 +61,10 @@ def serve(
     metrics: Metrics,
     allowed_hosts: Sequence[str] = (),
 ) -> Iterator[str | None]:
-    """Show `health` and `metrics` at `listen`; gives the address that was bound, None if nowhere.
+    """Serve `health` and `metrics` at `listen`; yield the bound address, None if nowhere.
 
-    Raises ConfigError as `parse` does. An address that cannot be bound is a warning: the service
-    is worth more than its figures.
+    Raise ConfigError as `parse` does. An address that cannot be bound is only a warning, so that
+    the service still runs.
     """
     address = parse(listen, token)
     if address is None:
@@ -77,9 +77,9 @@ def serve(
         yield None
         return
     place = place_of(address, bound.port)
-    # Without a token, a port is open to every process of this host, of any user.
+    # Without a token, a port is open to every process of this host.
     known = token is not None or isinstance(address, Unix)
-    # No page in a browser reaches a unix socket, so there any name will do.
+    # Browsers cannot reach a unix socket, so any host name is allowed there.
     hosts = hosts_of(address.host, allowed_hosts) if isinstance(address, Tcp) else None
     shown = pages(health, metrics, edges=known)
     server = Server(bound, place, token, hosts, shown, probes(health))
@@ -91,10 +91,10 @@ def serve(
 
 
 class Server:
-    """Answers on a daemon thread from now on, until `stop`.
+    """Serve on a daemon thread from now on, until `stop`.
 
-    `shown` is for clients that know the token, `open_to_all` for all others that ask for a host of
-    `hosts`, or for any if that is None.
+    `shown` is for clients with the token, `open_to_all` for all others that request a host of
+    `hosts`, or any host if that is None.
     """
 
     def __init__(
@@ -119,8 +119,8 @@ class Server:
         self._thread.start()
 
     def stop(self) -> None:
-        """Close all connections and give the address back."""
-        with contextlib.suppress(RuntimeError):  # It has ended by itself.
+        """Close all connections and release the address."""
+        with contextlib.suppress(RuntimeError):  # it has already ended
             self._loop.call_soon_threadsafe(self._accepting.cancel)
         self._thread.join(STOP_SECONDS)
         self._bound.remove()
@@ -142,7 +142,7 @@ class Server:
                 await self._somebody()
                 try:
                     client, _ = self._bound.socket.accept()
-                except OSError:  # Gone already, or no file descriptor is free.
+                except OSError:  # gone already, or no file descriptor is free
                     await asyncio.sleep(PAUSE_SECONDS)
                     continue
                 client.setblocking(False)
@@ -171,7 +171,7 @@ class Server:
                 if not head:
                     return
                 await self._loop.sock_sendall(client, self._answer(head))
-            # Closed with bytes unread, the client could lose the answer on its way.
+            # If closed with unread bytes, the client could lose the response.
             client.shutdown(socket.SHUT_WR)
             async with asyncio.timeout(LINGER_SECONDS):
                 while await self._loop.sock_recv(client, HEAD_BYTES):
@@ -204,7 +204,7 @@ class Server:
     def _page(
         self, method: str, target: str, host: str | None, fields: list[str]
     ) -> tuple[Page, *tuple[str, ...]]:
-        """Return what to show, and the headers that belong to it."""
+        """Return the page, and its headers."""
         path = _path(target)
         scheme, sent = _credentials(fields)
         exchange = self._challenges.accept(sent) if self._token and scheme == SCHEME else None
@@ -230,8 +230,7 @@ class Server:
         return (page, f"{PROOF_HEADER}: {exchange.of_service(page.body)}") if exchange else (page,)
 
     def _is_ours(self, host: str | None) -> bool:
-        """Return whether we may be asked for under that name; the first that is refused is
-        logged."""
+        """Return whether the host is allowed; the first refused one is logged."""
         if self._hosts is None or host is None or self._hosts.admit(host):
             return True
         if not self._refused_host:
@@ -241,7 +240,7 @@ class Server:
         return False
 
     def _admits(self, scheme: str, sent: str) -> bool:
-        """Return whether the token was sent, found out in a time that tells nothing of it."""
+        """Return whether the token was sent, compared in constant time."""
         assert self._token is not None
         same = hmac.compare_digest(sent.encode("latin-1"), self._token)
         return same and scheme == "bearer"

@@ -1,4 +1,4 @@
-"""What the service shows of its models after a turn of the loop: values, frozen, for telemetry."""
+"""A frozen snapshot of the service's models after a turn of the loop, for telemetry."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KEYS_SHOWN = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriftFigures:
-    """The evidence against the promise, how many alarms it raised in all, and the latest of them.
+    """The evidence against the promise, the total number of alarms, and the latest ones.
 
     An alarm is expected once in `average_run_length` events while the promise holds.
     """
@@ -31,7 +31,7 @@ class DriftFigures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChampionFigures:
-    """The active model, and what it has met in this run of the stream.
+    """The active model, and its counts in this run of the stream.
 
     `observed` counts the verdicts by kind, `since` when (Unix time, if known). `keys` are those
     with the most anomalies, `KEYS_SHOWN` at most.
@@ -46,10 +46,10 @@ class ChampionFigures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyFigures:
-    """Keys that are remembered, `most` in all partitions of ours, and those known to be silent.
+    """The remembered keys, at most `most` in all assigned partitions, and the silent ones.
 
-    How many made room for others, how many began again after `keys.idle`, how many events were
-    late, and how many no model judged, by reason: counted by this process.
+    It also counts, for this process, evicted keys, keys restarted after `keys.idle`, late events,
+    and events that no model judged, by reason.
     """
 
     remembered: int
@@ -65,10 +65,10 @@ class KeyFigures:
 class Snapshot:
     """The scoring engine between two batches.
 
-    While there is no `champion`, `warmup` says how far the rows for one are; it is None if another
-    process collects them. `held` is the version that waits for an operator, `training` whether the
-    next model is being trained, and `refits` how trainings have ended since the snapshot before.
-    `keys` is None if no keys are remembered.
+    Without a `champion`, `warmup` is the progress of its rows; None if another process collects
+    them. `held` is the version that waits for an operator, `training` whether the next model is
+    being trained, and `refits` the outcomes of trainings since the snapshot before. `keys` is None
+    if there is no state of keys.
     """
 
     champion: ChampionFigures | None = None

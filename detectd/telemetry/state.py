@@ -120,7 +120,7 @@ class State:
         return now - self.turned <= self.allowed
 
     def silent(self, now: float) -> dict[str, float]:
-        """Seconds since a record last came, by topic/partition, or of the source."""
+        """Return seconds since a record last came, by topic/partition, or of the source."""
         if self.source:
             return {self.source: now - self.arrived}
         since = now - self.assigned
@@ -134,17 +134,17 @@ class State:
         return {name: silent for name, silent in self.silent(now).items() if silent > limit}
 
     def not_ready_reasons(self, now: float) -> list[NotReadyReason]:
-        """Why the service is not ready, the most telling first; empty if it is."""
+        """Return why the service is not ready, the most telling first; empty if it is."""
         return list(self._hindrances(now))
 
     @property
     def instance(self) -> str:
-        """The name of the configuration, which systemd has after the @."""
+        """Return the name of the configuration, which systemd has after the @."""
         return PurePath(self.config).stem
 
     @property
     def standby(self) -> bool:
-        """Whether other members of the group own all partitions."""
+        """Return whether other members of the group own all partitions."""
         return self.shared and self.partitions is not None and not self.partitions
 
     def word(self, now: float) -> str:
@@ -191,7 +191,7 @@ class State:
             )
 
     def pulse(self, now: float) -> str:
-        """When the loop last turned, held against its watchdog."""
+        """Return when the loop last turned, held against its watchdog."""
         since = now - self.turned
         if self.healthy(now):
             return f"the loop turned {since:.1f} s ago"

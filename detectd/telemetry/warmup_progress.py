@@ -26,7 +26,7 @@ class Progress(NamedTuple):
 
     @property
     def share(self) -> float:
-        """How much of it is there, from 0 to 1."""
+        """Return how much of it is there, from 0 to 1."""
         rows = min(1.0, self.collected / self.wanted)
         if self.covered_seconds is None or self.span_seconds is None:
             return rows
@@ -34,14 +34,14 @@ class Progress(NamedTuple):
 
     @property
     def covered(self) -> str | None:
-        """The span so far, in words; None if events are what is wanted."""
+        """Return the span so far, in words; None if events are what is wanted."""
         if self.covered_seconds is None or self.span_seconds is None:
             return None
         return portion(self.covered_seconds * 1000, self.span_seconds * 1000)
 
     @property
     def lacks(self) -> str | None:
-        """What is still wanted to train a model, as a sentence; None for nothing."""
+        """Return what is still wanted to train a model, as a sentence; None for nothing."""
         left = self.wanted - self.collected
         if self.covered is not None and self.share < 1:
             fewest = f", and {left:,} more events are wanted" if left > 0 else ""

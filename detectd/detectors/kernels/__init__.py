@@ -1,10 +1,11 @@
-"""Detectors as machine code: built from what PyOD has fitted, held against PyOD, then used.
+"""Detectors as machine code: built from a fitted PyOD detector, and used only after a comparison
+with it.
 
-Each module takes the arrays of one family of fitted detectors apart and gives a `Compiled`: a
-kernel over bare arrays, and the same in plain numpy for the reader and the tests. No kernel orders
-a sum by the number of rows, and where one leaves a hard row to BLAS it does so with that row alone,
-so a row gets the same bits in any batch. Where PyOD's own score hangs on roundings that no kernel
-can take, the kernel leaves the row to PyOD.
+Each module extracts the arrays of one family of fitted detectors and returns a `Compiled`: a kernel
+over bare arrays, and the same in plain numpy for readers and tests. No kernel orders a sum by the
+number of rows, and if it leaves a hard row to BLAS, it does so with that row alone, so a row gets
+the same bits in any batch. If PyOD's own score depends on rounding that no kernel can reproduce,
+the kernel leaves the row to PyOD.
 
 cblof        CBLOF
 ecod_copod   ECOD, COPOD
@@ -60,7 +61,7 @@ MODULES = {
     "TailSum": "tail_sum",
 }
 
-# Nanoseconds of work below which handing rows to another thread costs more than it saves.
+# Nanoseconds of work below which another thread costs more than it saves.
 WORK_A_THREAD = 250_000.0
 
 
@@ -73,9 +74,9 @@ class Compiled:
     """A detector's kernel and what it reads.
 
     `kernel(rows, out, *parts)` writes the scores (k,) of rows (k, d), C-contiguous float64, into
-    `out`; a row on which PyOD fails gets NaN. It may return how many rows it leaves to `others`, as
-    NaN too. `reference(rows, *parts)` returns the same, slowly, and leaves none. `nanoseconds` is
-    what a row takes, to within a few times.
+    `out`; a row on which PyOD fails gets NaN. It may return the number of rows that it leaves to
+    `others`, which are NaN, too. `reference(rows, *parts)` returns the same, slowly, and leaves
+    none. `nanoseconds` is the time per row, within a small factor.
     """
 
     kernel: Callable[..., int | None]
@@ -88,18 +89,18 @@ class Compiled:
     doubt: str | None = field(default=None, init=False)
 
     def score(self, rows: Rows) -> Rows:
-        """One score for each row, over the cores where there is work enough."""
+        """Return one score for each row, on several cores if there is enough work."""
         rows = np.ascontiguousarray(rows, dtype=np.float64)
         out = np.empty(len(rows))
         left = self._share_out(rows, out)
         if left and self.others is not None:
-            # Here, not where the kernel runs: PyOD is kept quiet, which is no thread's own.
+            # In this thread, not in the kernel's: `quiet` admits one thread at a time.
             places = np.flatnonzero(np.isnan(out))
             out[places] = self.others.score(rows[places])
         return out
 
     def _share_out(self, rows: Rows, out: Rows) -> int:
-        """Score slices of the rows side by side; returns how many rows are left."""
+        """Score slices of the rows in parallel; return how many rows are left."""
         work = int(len(rows) * self.nanoseconds / WORK_A_THREAD)
         slices = min(cores(), len(rows), work)
         if slices < 2:
@@ -114,10 +115,9 @@ class Compiled:
 
 
 def compiled(detector: Any) -> Compiled:
-    """The kernel of a fitted PyOD detector.
+    """Return the kernel of a fitted PyOD detector.
 
-    Raises Unsupported where there is none; any other exception where its insides are not those
-    that are known here.
+    Raise Unsupported if there is none; any other exception if its internals are not as expected.
     """
     name = type(detector).__name__
     if name not in MODULES:
@@ -128,7 +128,7 @@ def compiled(detector: Any) -> Compiled:
 
 @cache
 def cores() -> int:
-    """How many processors this process may use."""
+    """Return how many processors this process may use."""
     return len(os.sched_getaffinity(0))
 
 

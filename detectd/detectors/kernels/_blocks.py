@@ -1,8 +1,8 @@
-"""Points side by side, so that one row is compared with many of them at a time.
+"""Points in blocks, so that a row is compared with many of them at a time.
 
-A block holds its points in columns, (d, width). A squared distance is added up feature by feature,
-as PyOD's libraries do, and the points of a block are independent: the processor takes as many at
-once as its vectors are wide, and each still gets the bits that it gets alone.
+A block holds its points in columns, (d, width). A squared distance is summed feature by feature, as
+in PyOD's libraries, and the points of a block are independent: the processor handles as many at
+once as fit in its vectors, and each still gets the same bits as alone.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 WIDTH = 64
 LANES = 8
 EPSILON = float(np.finfo(np.float64).eps)
-# The share of a score by which roundings of PyOD's may move it without being asked for.
+# The relative change of a score by PyOD's rounding that is tolerated.
 NEGLIGIBLE = 1e-10
 
 
 def blocked(points: Rows, width: int = WIDTH, filler: float = 0.0) -> Rows:
-    """Points (n, d) as (blocks, d, width); the last block is filled up with `filler`."""
+    """Return points (n, d) as (blocks, d, width); the last block is padded with `filler`."""
     count = max(1, -(-len(points) // width))
     blocks = np.full((count * width, points.shape[1]), filler)
     blocks[: len(points)] = points
@@ -36,7 +36,7 @@ def blocked(points: Rows, width: int = WIDTH, filler: float = 0.0) -> Rows:
 
 @compiled
 def add_squares(row: Rows, block: Rows, out: Rows) -> None:
-    """The squared distances (width,) from a row (d,) to the points of a block."""
+    """Compute the squared distances (width,) from a row (d,) to the points of a block."""
     features, width = block.shape
     paired = features - features % 2
     out[:] = 0.0
@@ -53,9 +53,9 @@ def add_squares(row: Rows, block: Rows, out: Rows) -> None:
 
 
 def product_error(features: int) -> float:
-    """By what share a squared distance may be off that scikit-learn takes from products.
+    """Return the relative error of a squared distance that scikit-learn computes from products.
 
-    |x|² − 2xy + |y|² is off by up to this times max(|x|², |x − y|²): its three sums, each of up to
-    `features` roundings, come to no more than (|x| + |y|)² ≤ 9·max(|x|², |x − y|²).
+    |x|² − 2xy + |y|² is off by up to this times max(|x|², |x − y|²): its three sums, each with up
+    to `features` roundings, are at most (|x| + |y|)² ≤ 9·max(|x|², |x − y|²).
     """
     return 9.0 * (features + 4) * EPSILON

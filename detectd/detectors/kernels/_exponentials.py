@@ -1,4 +1,4 @@
-"""exp for many numbers at a time: the C library's takes them one by one.
+"""exp for many numbers at a time; the C library's takes them one by one.
 
 Cody and Waite, "Software Manual for the Elementary Functions", 1980, chapter 6: x = n·log 2 + r
 with |r| ≤ ½ log 2, the series of e^r, and n added to the exponent. Without a branch or a table, so
@@ -14,12 +14,12 @@ import numpy as np
 from detectd.jit import compiled
 
 LOG2_E = 1.0 / math.log(2.0)
-# log 2 in two parts, of which the first has so few bits that its product with n is exact.
+# log 2 in two parts; the first has so few bits that its product with n is exact.
 LOG_2_HIGH = float.fromhex("0x1.62e42fee00000p-1")
 LOG_2_LOW = float.fromhex("0x1.a39ef35793c76p-33")
-# Added to a number, it leaves the nearest integer in the last bits.
+# Adding this puts the nearest integer into the last bits.
 ROUND = 1.5 * 2.0**52
-# e^x is a normal double down to here. Less counts as this: next to nothing.
+# e^x is a normal double down to here. Smaller values are replaced by this one, which is negligible.
 LOWEST = -708.0
 
 T2, T3, T4, T5, T6, T7, T8, T9, T10, T11, T12, T13 = (1.0 / math.factorial(i) for i in range(2, 14))
@@ -27,7 +27,7 @@ T2, T3, T4, T5, T6, T7, T8, T9, T10, T11, T12, T13 = (1.0 / math.factorial(i) fo
 
 @compiled
 def exponential(x: float) -> float:
-    """e^x to two units in the last place for x ≤ 0; no less than e^LOWEST. Not for nan."""
+    """Return e^x to two units in the last place for x ≤ 0; at least e^LOWEST. Not for NaN."""
     x = max(LOWEST, x)
     shifted = x * LOG2_E + ROUND
     n = shifted - ROUND

@@ -1,10 +1,10 @@
-"""The nearest training rows, by a walk down a k-d tree of scikit-learn's.
+"""Find the nearest training rows in one of scikit-learn's k-d trees.
 
 Friedman, Bentley and Finkel, "An Algorithm for Finding Best Matches in Logarithmic Expected Time",
-1977. The walk takes the nodes in scikit-learn's order and replaces a neighbour where scikit-learn
-does, so that of several rows at the same distance it ends with the same ones; LOF's score hangs on
-which. A node is passed over only where nothing in it could be a neighbour, to the last bit: the sum
-of squares to its box, added up as distances are, never exceeds the distance to a row in it.
+1977. The search visits the nodes in scikit-learn's order and replaces neighbours as scikit-learn
+does, so that among rows at the same distance it selects the same ones; LOF's score depends on the
+choice. A node is skipped only if it cannot contain a neighbour, to the last bit: the sum of squares
+to its box, added up as distances are, never exceeds the distance to a row in it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Tree(NamedTuple):
     """A complete binary tree over n rows: below node i are nodes 2i+1 and 2i+2.
 
     `boxes` (nodes, 2, d) are the lowest and highest corners of the nodes, `blocks` (leaves, d,
-    width) the rows of the leaves, filled up with infinity, `places` (leaves, width) their places
+    width) the rows of the leaves, padded with infinity, `places` (leaves, width) their indices
     among the training rows.
     """
 
@@ -37,7 +37,8 @@ class Tree(NamedTuple):
 
 
 def take_apart(tree: Any) -> Tree:
-    """The arrays of a fitted KDTree, copied. Raises ValueError where they are not as known here."""
+    """Return copies of the arrays of a fitted KDTree. Raise ValueError if they are not as
+    expected."""
     data, order, nodes, bounds = tree.get_arrays()
     count, leaves = len(nodes), (len(nodes) + 1) // 2
     if bounds.shape != (2, count, data.shape[1]):
@@ -71,11 +72,10 @@ def find_nearest(
     bounds: Rows,
     leaf: Rows,
 ) -> None:
-    """Fill `squares` (k,) and `near` (k,) with the k least squared distances and whose they are.
+    """Fill `squares` (k,) and `near` (k,) with the k smallest squared distances and their rows.
 
-    They are a heap, the largest first; a distance that overflows is never taken, and its place
-    stays (inf, 0) as it does in scikit-learn. `waiting`, `bounds` (levels,) and `leaf` (width,)
-    are room to work in.
+    They are a heap, the largest first; a distance that overflows is never used, and its entry stays
+    (inf, 0) as in scikit-learn. `waiting`, `bounds` (levels,) and `leaf` (width,) are work space.
     """
     inner = boxes.shape[0] // 2
     squares[:] = np.inf
@@ -105,7 +105,7 @@ def find_nearest(
 
 @compiled
 def _bounds(row: Rows, first: Rows, second: Rows) -> tuple[float, float]:
-    """The squared distances from a row to two boxes (2, d), 0 within."""
+    """Return the squared distances from a row to two boxes (2, d), 0 within."""
     to_first = to_second = 0.0
     for j in range(row.shape[0]):
         x = row[j]
@@ -118,7 +118,7 @@ def _bounds(row: Rows, first: Rows, second: Rows) -> tuple[float, float]:
 
 @compiled
 def _replace_largest(squares: Rows, near: Ints, square: float, place: int) -> None:
-    """Put a smaller square in the place of the largest, moving others up as scikit-learn does."""
+    """Replace the largest square by a smaller one, and sift as scikit-learn does."""
     size, at = squares.shape[0], 0
     while 2 * at + 1 < size:
         larger = 2 * at + 1

@@ -1,4 +1,4 @@
-"""Sums in numpy's order, so that a kernel has the bits of what numpy adds up."""
+"""Sums in numpy's order, so that a kernel gets the same bits as numpy."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# numpy adds up to so many numbers in one block, eight sums side by side.
+# numpy sums up to this many numbers in one block, as eight parallel sums.
 BLOCK = 128
 
 
 @compiled
 def add_up(cells: NDArray[np.float64], width: int) -> float:
-    """The first `width` cells, in the order in which numpy adds a row of up to 128."""
+    """Return the sum of the first `width` cells, in the order in which numpy sums a row of up to
+    128."""
     added = 0.0
     done = 0
     if 8 <= width <= BLOCK:

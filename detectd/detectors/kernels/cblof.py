@@ -1,11 +1,12 @@
 """CBLOF: the distance to the nearest large cluster.
 
 He, Xu and Deng, "Discovering Cluster-Based Local Outliers", Pattern Recognition Letters 2003, as
-PyOD computes it with k-means: a row of a large cluster has the distance to its centre, a row of a
-small one that to the nearest large centre; both times the size of its own cluster if weighted.
+PyOD computes it with k-means: a row of a large cluster scores its distance to the centre, a row of
+a small one the distance to the nearest large centre; both times the size of its own cluster if
+weighted.
 
-Which cluster a row belongs to scikit-learn finds by a product of matrices, whose rounding decides
-between centres that are equally near. Where it could decide a score, the row is left to PyOD.
+scikit-learn assigns rows to clusters by a matrix product, whose rounding decides between equally
+near centres. If that could change a score, the row is left to PyOD.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def build(detector: Any) -> Compiled:
-    """Take a fitted CBLOF apart."""
+    """Build the kernel of a fitted CBLOF."""
     kind = type(detector.clustering_estimator_)
     if kind.__name__ != "KMeans" or not kind.__module__.startswith("sklearn."):
         raise Unsupported(f"no kernel for clusters by {kind.__name__}")
@@ -49,7 +50,7 @@ def build(detector: Any) -> Compiled:
 
 @compiled
 def score(rows: Rows, out: Rows, centres: Rows, weights: Rows, large: Flags, error: float) -> int:
-    """Scores by the centres (d, clusters); returns how many rows are left as nan."""
+    """Compute scores from the centres (d, clusters); return how many rows are left as NaN."""
     squares = np.empty(len(weights))
     left = 0
     for i in range(rows.shape[0]):
@@ -74,7 +75,8 @@ def score(rows: Rows, out: Rows, centres: Rows, weights: Rows, large: Flags, err
 def _is_sure(
     size: float, squares: Rows, own: int, near: int, weights: Rows, large: Flags, error: float
 ) -> bool:
-    """Whether squares that are off by up to `error` · max(|x|², square) give the same score.
+    """Return whether squares with an error of up to `error` · max(|x|², square) give the same
+    score.
 
     For a row of a large cluster, the nearest large centre is its own.
     """
@@ -100,7 +102,7 @@ def reference(
     large: Flags,
     error: float,  # noqa: ARG001 - the kernel's
 ) -> Rows:
-    """The same without a compiler."""
+    """Return the same in plain numpy."""
     distances = np.sqrt(((rows[:, :, None] - centres) ** 2).sum(axis=1))
     scores: Rows = distances[:, large].min(axis=1) * weights[distances.argmin(axis=1)]
     return scores

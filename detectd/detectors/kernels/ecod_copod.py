@@ -1,9 +1,9 @@
 """ECOD and COPOD: two places in each feature's order, and the sign of its skewness.
 
-What is computed, and why so, is in `detectd.detectors.tails`, which is the plain form of this and
-from which the kernel has its arrays. Here all features of a row are searched in step: each column
-has as many training rows, so each search takes as many halvings, and none waits for another. A row
-on which the sign of a skewness hangs on PyOD's roundings is left to the plain form.
+The method is described in `detectd.detectors.tails`, which is the plain form of this and provides
+the arrays. Here all features of a row are searched in step: each column has the same number of
+training rows, so each search takes the same number of halvings, and none waits for another. A row
+for which the sign of a skewness depends on PyOD's rounding is left to the plain form.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def build(detector: Any) -> Compiled:
-    """Take a fitted ECOD or COPOD apart."""
+    """Build the kernel of a fitted ECOD or COPOD."""
     plain = TailScorer(detector)
     parts = (
         np.ascontiguousarray(plain.columns),
@@ -50,9 +50,9 @@ def score(
     moments: Rows,
     extreme_tail: bool,
 ) -> int:
-    """Scores by the ordered columns (d, n); returns how many rows are left as nan.
+    """Compute scores from the sorted columns (d, n); return how many rows are left as NaN.
 
-    `first[j, i]` is the place of the first value equal to columns[j, i], `depth` (n+1,) minus the
+    `first[j, i]` is the index of the first value equal to columns[j, i], `depth` (n+1,) minus the
     logarithm of each count's share.
     """
     width, n = columns.shape
@@ -77,7 +77,8 @@ def score(
 
 @compiled
 def _count_not_above(row: Rows, columns: Rows, place: NDArray[np.int64]) -> None:
-    """How many of each column are not above the row's value, for all columns (d, n) in step."""
+    """Count the values of each column that are not above the row's, for all columns (d, n) in
+    step."""
     width, length = columns.shape
     place[:] = 0
     while length > 1:
@@ -91,7 +92,7 @@ def _count_not_above(row: Rows, columns: Rows, place: NDArray[np.int64]) -> None
 
 @compiled
 def _skew_sign(x: float, moments: Rows, lowest: float, highest: float, n: int) -> float:
-    """The sign of a feature's skewness over its n training values and x; nan where not clear."""
+    """Return the sign of a feature's skewness over its n training values and x; NaN if unclear."""
     mean, m2, m3, off = moments[0], moments[1], moments[2], moments[3]
     step = x - mean
     second = m2 + step * step * (n / (n + 1))

@@ -1,12 +1,12 @@
 """GMM: minus the logarithm of a mixture of normal densities.
 
 Bishop, "Pattern Recognition and Machine Learning", 2006, section 9.2, as scikit-learn computes it:
-a quadratic form for each component, by a triangular root of its precision where the covariance is
-"full" or "tied", by three sums where it is "diag" or "spherical", then the logarithm of the sum.
-The three sums cancel where means are far from zero against the spread, here as in scikit-learn.
+a quadratic form for each component, by a triangular root of its precision if the covariance is
+"full" or "tied", by three sums if it is "diag" or "spherical", then the logarithm of the sum. The
+three sums cancel if means are far from zero relative to the spread, here as in scikit-learn.
 
-Where numbers overflow, infinity or nan depends on the order of a sum, which is that of BLAS; such
-rows are left to the plain form, in the very products that PyOD takes for the row alone.
+If numbers overflow, the result, infinity or NaN, depends on BLAS's summation order; such rows are
+left to the plain form, with the same products as PyOD computes for the row alone.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     Rows = NDArray[np.float64]
 
 LOG_2PI = math.log(2 * math.pi)
-# Beyond this, what is left of the three sums is not the same to nine digits in another order.
+# Beyond this, the three sums cancel to fewer than nine digits.
 LARGEST = 1e-9 / float(np.finfo(np.float64).eps)
 
 
 def build(detector: Any) -> Compiled:
-    """Take a fitted GMM apart."""
+    """Build the kernel of a fitted GMM."""
     from sklearn.mixture._gaussian_mixture import _compute_log_det_cholesky
 
     mixture = detector.detector_
@@ -61,7 +61,7 @@ def build(detector: Any) -> Compiled:
 
 
 def _sums(means: Rows, precisions: Rows, kind: str) -> tuple[Rows, Rows, Rows]:
-    """What x and x² are multiplied with (k, d), and the third sum and a common factor (2, k)."""
+    """Return the factors of x and x² (k, d), and the third sum and a common factor (2, k)."""
     if kind == "diag":
         linear, square, factor = means * precisions, precisions, np.ones(len(means))
         third = np.sum(means**2 * precisions, axis=1)
@@ -74,13 +74,13 @@ def _sums(means: Rows, precisions: Rows, kind: str) -> tuple[Rows, Rows, Rows]:
 
 
 def score_rooted(rows: Rows, out: Rows, *parts: Rows) -> None:
-    """The kernel for "full" and "tied", then the plain form for rows that overflow."""
+    """Run the kernel for "full" and "tied", then the plain form for rows that overflow."""
     if _score_rooted(rows, out, *parts):
         _settle(rows, out, reference_rooted, parts)
 
 
 def score_summed(rows: Rows, out: Rows, *parts: Rows) -> None:
-    """The same for "diag" and "spherical"."""
+    """Do the same for "diag" and "spherical"."""
     if _score_summed(rows, out, *parts):
         _settle(rows, out, reference_summed, parts)
 
@@ -92,7 +92,8 @@ def _settle(rows: Rows, out: Rows, reference: Callable[..., Rows], parts: tuple[
 
 @compiled
 def _score_rooted(rows: Rows, out: Rows, maps: Rows, centres: Rows, logs: Rows) -> int:
-    """Scores by roots (k, d, d) and the means under them (k, d); returns how many overflow."""
+    """Compute scores from roots (k, d, d) and transformed means (k, d); return how many
+    overflow."""
     count, width = centres.shape
     cells = np.zeros(max(width, 8))
     densities = np.empty(count)
@@ -113,7 +114,7 @@ def _score_rooted(rows: Rows, out: Rows, maps: Rows, centres: Rows, logs: Rows) 
 
 @compiled
 def _score_summed(rows: Rows, out: Rows, linear: Rows, square: Rows, sums: Rows, logs: Rows) -> int:
-    """Scores by three sums; returns how many overflow."""
+    """Compute scores from three sums; return how many overflow."""
     count, width = linear.shape
     densities = np.empty(count)
     wild = 0
@@ -132,7 +133,7 @@ def _score_summed(rows: Rows, out: Rows, linear: Rows, square: Rows, sums: Rows,
 
 @compiled
 def _log_sum(densities: Rows, width: int, logs: Rows) -> float:
-    """log Σ exp(−½·(d·log 2π + densities) + logs[0] + logs[1]), the exponents in `densities`.
+    """Return log Σ exp(−½·(d·log 2π + densities) + logs[0] + logs[1]); `densities` are overwritten.
 
     `logs` (2, k) are half the logarithms of the precisions' determinants, and of the weights.
     """
@@ -151,7 +152,7 @@ def _log_sum(densities: Rows, width: int, logs: Rows) -> float:
 
 @np.errstate(over="ignore", invalid="ignore")
 def reference_rooted(rows: Rows, maps: Rows, centres: Rows, logs: Rows) -> Rows:
-    """The same without a compiler."""
+    """Return the same in plain numpy."""
     squares = [
         np.square(rows @ root - centre).sum(axis=1)
         for root, centre in zip(maps, centres, strict=True)
@@ -161,7 +162,7 @@ def reference_rooted(rows: Rows, maps: Rows, centres: Rows, logs: Rows) -> Rows:
 
 @np.errstate(over="ignore", invalid="ignore")
 def reference_summed(rows: Rows, linear: Rows, square: Rows, sums: Rows, logs: Rows) -> Rows:
-    """The same without a compiler."""
+    """Return the same in plain numpy."""
     first, second = rows @ linear.T, rows**2 @ square.T
     squares = sums[0] - 2.0 * (first * sums[1]) + second * sums[1]
     return -_log_sums(squares, rows.shape[1], logs)

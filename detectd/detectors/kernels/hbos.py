@@ -1,7 +1,7 @@
-"""HBOS: one look into a histogram for each feature.
+"""HBOS: one histogram look-up for each feature.
 
 Goldstein and Dengel, "Histogram-based Outlier Score (HBOS)", KI 2012, as PyOD computes it: the
-logarithm of the density of the bin, the least of all bins well outside the histogram.
+logarithm of the density of the bin; well outside of the histogram, that of the least dense bin.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 
 def build(detector: Any) -> Compiled:
-    """Take a fitted HBOS apart; `hist_` and `bin_edges_` are columns, or lists where bins vary."""
+    """Build the kernel of a fitted HBOS; `hist_` and `bin_edges_` are columns, or lists if bins
+    vary."""
     heights, edges = detector.hist_, detector.bin_edges_
     if isinstance(heights, np.ndarray):
         heights, edges = list(heights.T), list(edges.T)
@@ -30,7 +31,7 @@ def build(detector: Any) -> Compiled:
         raise ValueError("a histogram without an edge on each side of each bin")
     most = int(bins.max())
     ends = np.full((len(bins), most + 1), np.inf)
-    # A column for what lies below the first bin, one for each bin, one for above, one for far away.
+    # One column below the first bin, one for each bin, one above the last, one for far away.
     scores = np.zeros((len(bins), most + 3))
     slack = np.empty((len(bins), 2))
     for j, (height, edge) in enumerate(zip(heights, edges, strict=True)):
@@ -47,7 +48,7 @@ def build(detector: Any) -> Compiled:
 def score(
     rows: Rows, out: Rows, ends: Rows, scores: Rows, slack: Rows, bins: NDArray[np.int64]
 ) -> None:
-    """The sum over the features, added up in numpy's order so that it has PyOD's bits."""
+    """Compute the sum over the features in numpy's order, which gives PyOD's bits."""
     width = rows.shape[1]
     cells = np.zeros(max(width, 8))
     for i in range(rows.shape[0]):
@@ -68,7 +69,7 @@ def score(
 
 
 def reference(rows: Rows, ends: Rows, scores: Rows, slack: Rows, bins: NDArray[np.int64]) -> Rows:
-    """The same without a compiler, feature by feature."""
+    """Return the same in plain numpy, feature by feature."""
     cells = np.empty(rows.shape)
     for j, count in enumerate(bins):
         x = rows[:, j]

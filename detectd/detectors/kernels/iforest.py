@@ -1,10 +1,9 @@
 """IForest: eight paths at a time.
 
 Liu, Ting and Zhou, "Isolation Forest", ICDM 2008, as scikit-learn computes it. Eight rows go down
-one tree side by side, or one row goes down eight trees, so that the processor has eight loads under
-way instead of waiting for one. Each tree is laid out complete: below node i are nodes 2i+1 and
-2i+2, and a leaf that comes early has all of its places further down. So there is no child to look
-up, and no test for having arrived.
+one tree in parallel, or one row goes down eight trees, so that the processor has eight loads in
+flight. Each tree is stored as a complete tree: below node i are nodes 2i+1 and 2i+2, and an early
+leaf fills all positions below it. So there is no child look-up, and no test for a leaf.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ LANES = 8
 
 
 def build(detector: Any) -> Compiled:
-    """Take a fitted IForest apart."""
+    """Build the kernel of a fitted IForest."""
     from sklearn.ensemble._iforest import _average_path_length
 
     forest = detector.detector_
@@ -53,7 +52,8 @@ def build(detector: Any) -> Compiled:
 
 
 def _complete(tree: Any, columns: Any, length: Rows, depth: int) -> tuple[Ints, Rows, Rows]:
-    """The features and thresholds (2^depth - 1,) of a tree, and the path lengths (2^depth,)."""
+    """Return the features and thresholds (2^depth - 1,) of a tree, and the path lengths
+    (2^depth,)."""
     leaf = tree.children_left < 0
     own = np.arange(tree.node_count)
     children = np.where(leaf, own, [tree.children_left, tree.children_right]).T
@@ -67,7 +67,7 @@ def _complete(tree: Any, columns: Any, length: Rows, depth: int) -> tuple[Ints, 
 
 
 def _float32_below(thresholds: Rows) -> Floats:
-    """The largest float32 that is not above each: a float32 is ≤ both or above both."""
+    """Return the largest float32 that is not above each: a float32 is ≤ both or above both."""
     with np.errstate(over="ignore"):
         nearest = thresholds.astype(np.float32)
     above = nearest.astype(np.float64) > thresholds
@@ -84,7 +84,8 @@ def score(
     scale: float,
     offset: float,
 ) -> None:
-    """The kernel's lengths to scores, by the operations that scikit-learn and PyOD take."""
+    """Compute path lengths with the kernel, then scores by the same operations as scikit-learn and
+    PyOD."""
     _add_lengths(rows, out, feature, threshold, length, depth)
     np.divide(out, -scale, out=out)
     np.power(2.0, out, out=out)
@@ -95,7 +96,7 @@ def score(
 def _add_lengths(
     rows: Rows, out: Rows, feature: Ints, threshold: Floats, length: Rows, depth: int
 ) -> None:
-    """The sum over all trees of each row's path length, added up in the order of the trees."""
+    """Compute the sum over all trees of each row's path length, in the order of the trees."""
     width, inner = rows.shape[1], feature.shape[1]
     lanes = np.empty((width, LANES), np.float32)
     node = np.empty(LANES, np.int32)
@@ -125,7 +126,7 @@ def _add_lengths(
 def _length(
     lanes: Floats, feature: Ints, threshold: Floats, length: Rows, depth: int, node: Ints
 ) -> float:
-    """The same for the one row in lane 0, eight trees at a time."""
+    """Return the same for the one row in lane 0, eight trees at a time."""
     trees, inner = feature.shape
     total = 0.0
     for start in range(0, trees, LANES):
@@ -150,7 +151,7 @@ def reference(
     scale: float,
     offset: float,
 ) -> Rows:
-    """The same without a compiler, tree by tree."""
+    """Return the same in plain numpy, tree by tree."""
     with np.errstate(over="ignore"):
         narrow = rows.astype(np.float32)
     total = np.zeros(len(rows))

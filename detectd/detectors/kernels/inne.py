@@ -1,12 +1,12 @@
-"""INNE: in which spheres around sampled rows a row lies.
+"""INNE: the spheres around sampled rows that contain a row.
 
 Bandaragoda et al., "Isolation-based Anomaly Detection Using Nearest-Neighbor Ensembles",
 Computational Intelligence 2018, as PyOD computes it: each sampled row has a sphere that reaches to
-its nearest neighbour in the sample; a row scores the ratio of the smallest sphere that holds it, 1
-where none does, in the mean over the samples.
+its nearest neighbour in the sample; a row scores the ratio of the smallest sphere that contains it,
+1 if none does, averaged over the samples.
 
-PyOD takes squared distances from a product of matrices. The sampled rows themselves lie on spheres,
-where the rounding of that product decides; such a sample's distances are taken by the very call
+PyOD computes squared distances by a matrix product. The sampled rows themselves lie on spheres,
+where the rounding of that product decides; such a sample's distances are computed by the same call
 that PyOD makes for the row alone.
 """
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def build(detector: Any) -> Compiled:
-    """Take a fitted INNE apart."""
+    """Build the kernel of a fitted INNE."""
     centroids = np.array(detector._centroids, dtype=np.float64)  # noqa: SLF001 - held against PyOD
     spheres = np.array([detector._centroids_radius, detector._ratio], dtype=np.float64)  # noqa: SLF001
     if centroids.ndim != 3 or spheres.shape != (2, *centroids.shape[:2]):
@@ -42,7 +42,7 @@ def build(detector: Any) -> Compiled:
 def score(
     rows: Rows, out: Rows, blocks: Rows, spheres: Rows, centroids: Rows, error: float
 ) -> None:
-    """The kernel, then row by row the samples on one of whose spheres the row lies."""
+    """Run the kernel, then recompute, row by row, the samples with the row on a sphere."""
     from sklearn.metrics import euclidean_distances
 
     if not _score(rows, out, blocks, spheres, error):
@@ -58,7 +58,7 @@ def score(
 
 @compiled
 def _score(rows: Rows, out: Rows, blocks: Rows, spheres: Rows, error: float) -> int:
-    """The scores of the rows, nan for those on a sphere; returns how many those are."""
+    """Compute the scores of the rows, NaN for those on a sphere; return how many those are."""
     found = np.empty(spheres.shape[1])
     squares = np.empty(blocks.shape[0] * blocks.shape[2])
     unsure = 0
@@ -74,7 +74,7 @@ def _score(rows: Rows, out: Rows, blocks: Rows, spheres: Rows, error: float) -> 
 
 @compiled
 def _find(row: Rows, found: Rows, squares: Rows, blocks: Rows, spheres: Rows, error: float) -> None:
-    """For each sample the ratio of the smallest sphere that holds the row, nan where not sure."""
+    """Compute, for each sample, the ratio of the smallest sphere with the row; NaN if unclear."""
     width = blocks.shape[2]
     for b in range(blocks.shape[0]):
         add_squares(row, blocks[b], squares[b * width : (b + 1) * width])
@@ -90,7 +90,7 @@ def _find(row: Rows, found: Rows, squares: Rows, blocks: Rows, spheres: Rows, er
             square, radius = squares[t * count + p], radii[t, p]
             close = abs(square - radius) <= error * max(size, square) < np.inf
             smaller = (square < radius) & (radius < smallest) & (not close)
-            # Without branches, which would go either way as often as not.
+            # Branch-free, since branches would be unpredictable.
             unsure = radius if close & (radius < unsure) else unsure
             ratio = ratios[t, p] if smaller else ratio
             smallest = radius if smaller else smallest
@@ -98,7 +98,7 @@ def _find(row: Rows, found: Rows, squares: Rows, blocks: Rows, spheres: Rows, er
 
 
 def _smallest(squares: Rows, spheres: Rows) -> Rows:
-    """The same for rows by their squared distances (k, count), by the very comparisons."""
+    """Return the same for rows by their squared distances (k, count), with the same comparisons."""
     radii, ratios = spheres
     holding = np.where(squares <= radii, radii, np.inf)
     found: Rows = np.where(holding.min(axis=1) < np.inf, ratios[holding.argmin(axis=1)], 1.0)
@@ -112,7 +112,7 @@ def reference(
     centroids: Rows,
     error: float,  # noqa: ARG001
 ) -> Rows:
-    """The same without a compiler, sample by sample."""
+    """Return the same in plain numpy, sample by sample."""
     scores = np.zeros(len(rows))
     for t, sample in enumerate(centroids):
         with np.errstate(over="ignore"):

@@ -2,13 +2,13 @@
 
 Parzen, "On Estimation of a Probability Density Function and Mode", 1962, as scikit-learn computes
 it: Gray and Moore, "Nonparametric Density Estimation: Toward Computational Tractability", 2003,
-with no tolerance. The estimate is bounded from the boxes of a tree, and the bounds are replaced by
-what is found in the boxes. What was added is taken away again, and leaves roundings: one for each
-node, as large as the bound was. Where the bounds were far above the density in the end, as they are
-for rows outside of the training rows, the roundings are all that scikit-learn returns.
+with no tolerance. The density is first bounded from the boxes of a tree, and the bounds are then
+replaced by the content of the boxes. Each bound that is added and subtracted again leaves a
+rounding error in proportion to it. If the bounds were far above the final density, as they are for
+rows outside of the training rows, scikit-learn returns little but rounding errors.
 
-The kernel sums up the Gaussians alone, and beside it the most that the roundings can come to. Where
-that could count, the row is left to PyOD, whose score depends on nothing but the row.
+The kernel sums only the Gaussians, and bounds these rounding errors. If they could matter, the row
+is left to PyOD, whose score depends on nothing but the row.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ if TYPE_CHECKING:
 
     Rows = NDArray[np.float64]
 
-# An exponent so far below the nearest row's is nothing beside it.
+# An exponent this far below the nearest row's is negligible.
 NOTHING = 50.0
-# The share of a score by which scikit-learn's roundings may move it without being asked for.
+# The relative change of a score by scikit-learn's rounding that is tolerated.
 BLUR = 3e-10
 LOG_2PI = math.log(2.0 * math.pi)
 
 
 def build(detector: Any) -> Compiled:
-    """Take a fitted KDE apart."""
+    """Build the kernel of a fitted KDE."""
     density = detector.kde_
     if density.kernel != "gaussian" or density.rtol != 0 or density.atol != 0:
         raise Unsupported("no kernel for another shape than a Gaussian, or for a tolerance")
@@ -68,11 +68,11 @@ def score(
     constant: float,
     count: int,
 ) -> int:
-    """Scores by the corners (2, d, nodes) and leaves (leaves, d, width) of a tree over `count`
-    rows; returns how many rows are left as nan.
+    """Compute scores from the corners (2, d, nodes) and leaves (leaves, d, width) of a tree over
+    `count` rows; return how many rows are left as NaN.
 
-    A row at distance r adds exp(−steepness · r²), and `constant` is minus the logarithm of the
-    sum's factor.
+    A training row at distance r adds exp(−steepness · r²), and `constant` is minus the logarithm of
+    the sum's factor.
     """
     bounds = np.empty(corners.shape[2])
     squares = np.empty((blocks.shape[0], blocks.shape[2]))
@@ -92,7 +92,7 @@ def score(
 
 @compiled
 def _bound(row: Rows, corners: Rows, bounds: Rows) -> None:
-    """The squared distances (nodes,) from a row to the boxes."""
+    """Compute the squared distances (nodes,) from a row to the boxes."""
     bounds[:] = 0.0
     for j in range(row.shape[0]):
         x = row[j]
@@ -105,9 +105,9 @@ def _bound(row: Rows, corners: Rows, bounds: Rows) -> None:
 def _gather(
     row: Rows, blocks: Rows, bounds: Rows, steepness: float, squares: Rows
 ) -> tuple[int, float]:
-    """Fill `squares` (leaves, width) with the squared distances that count.
+    """Fill `squares` (leaves, width) with the squared distances that matter.
 
-    Returns how many leaves have any, and the least of all.
+    Return how many leaves have any, and the smallest distance.
     """
     inner = bounds.shape[0] - blocks.shape[0]
     nearest = int(np.argmin(bounds[inner:]))
@@ -124,7 +124,7 @@ def _gather(
 
 @compiled
 def _sum_up(squares: Rows, least: float, steepness: float) -> float:
-    """Σ exp(−steepness · (square − least))."""
+    """Return Σ exp(−steepness · (square − least))."""
     totals = np.zeros(squares.shape[1])
     for b in range(squares.shape[0]):
         for p in range(squares.shape[1]):
@@ -137,12 +137,12 @@ def _sum_up(squares: Rows, least: float, steepness: float) -> float:
 
 @compiled
 def _blur(bounds: Rows, steepness: float, log_sum: float, count: int) -> float:
-    """The most by which scikit-learn's roundings can move the logarithm of the sum.
+    """Return the maximum effect of scikit-learn's rounding on the logarithm of the sum.
 
-    It takes nodes from the nearest on. With one at a squared distance b go up to three additions,
-    in logarithms, to or from a bound of up to count · exp(−steepness · b); each is off by up to
-    half the logarithm, and three, roundings. And each training row is added once, where errors
-    cancel like those of so many coins. `bounds` is room to work in after this.
+    It visits nodes from the nearest on. A node at a squared distance b causes up to three
+    additions, in logarithms, to or from a bound of up to count · exp(−steepness · b); each is off
+    by up to half the logarithm, and three, roundings. Each training row is added once, and these
+    errors cancel like independent random ones. `bounds` is work space after this.
     """
     log_count, nearest = np.log(count), bounds[0]
     for node in range(len(bounds)):
@@ -166,7 +166,7 @@ def reference(
     constant: float,
     count: int,  # noqa: ARG001
 ) -> Rows:
-    """The same without a compiler or a tree."""
+    """Return the same in plain numpy, without a tree."""
     points = blocks.transpose(0, 2, 1).reshape(-1, blocks.shape[1])
     with np.errstate(over="ignore"):
         squares = ((rows[:, None] - points) ** 2).sum(axis=2)

@@ -6,9 +6,9 @@ LOF  Breunig, Kriegel, Ng and Sander, "LOF: Identifying Density-Based Local Outl
      the mean of the neighbours' densities over the row's own. A density is the inverse of the mean
      reachability distance, the larger of the distance and of the neighbour's own k-distance.
 
-Beyond 15 features, or for very many neighbours, scikit-learn takes distances from a product of
-matrices, |x|² − 2xy + |y|². Where that loses the digits that a score hangs on, and where it decides
-which of several rows at one distance are LOF's neighbours, the row is left to PyOD.
+Beyond 15 features, or for very many neighbours, scikit-learn computes distances by a matrix
+product, |x|² − 2xy + |y|². If that loses digits that a score depends on, or decides which of
+several rows at one distance are LOF's neighbours, the row is left to PyOD.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ METHODS = {"largest": LARGEST, "mean": MEAN, "median": MEDIAN}
 
 
 def build(detector: Any) -> Compiled:
-    """Take a fitted KNN or LOF apart."""
+    """Build the kernel of a fitted KNN or LOF."""
     if type(detector).__name__ == "KNN":
         return _knn(detector)
     return _lof(detector)
@@ -65,7 +65,8 @@ def _lof(detector: Any) -> Compiled:
 
 
 def _searched(search: Any) -> tuple[Tree, float]:
-    """The tree of a neighbour search, and the error of its squared distances: 0 if a tree's own."""
+    """Return the tree of a neighbour search, and the error of its squared distances: 0 if they come
+    from the tree."""
     if search.effective_metric_ != "euclidean":
         raise Unsupported(f"no kernel for the metric {search.effective_metric_!r}")
     if search._fit_method == "kd_tree":  # noqa: SLF001 - the result is held against PyOD
@@ -85,7 +86,7 @@ def _neighbours(count: int, tree: Tree) -> int:
 
 
 def _cost(tree: Tree) -> float:
-    """What half a walk through all leaves takes, in nanoseconds."""
+    """Return the cost of visiting half of the leaves, in nanoseconds."""
     return 0.2 * tree.blocks.size
 
 
@@ -100,7 +101,7 @@ def distances(
     method: int,
     error: float,
 ) -> int:
-    """KNN's scores; returns how many rows are left as nan."""
+    """Compute KNN's scores; return how many rows are left as NaN."""
     squares, near = np.empty(count), np.empty(count, np.int64)
     waiting, bounds, leaf = np.empty(64, np.int64), np.empty(64), np.empty(blocks.shape[2])
     left = 0
@@ -133,7 +134,8 @@ def local_outlier_factors(
     training: Rows,
     error: float,
 ) -> int:
-    """LOF's scores by the k-distances and densities (2, n); returns how many are left as nan."""
+    """Compute LOF's scores from the k-distances and densities (2, n); return how many are left as
+    NaN."""
     searched = count + 1 if error > 0.0 else count
     squares, near = np.empty(searched), np.empty(searched, np.int64)
     waiting, bounds, leaf = np.empty(64, np.int64), np.empty(64), np.empty(blocks.shape[2])
@@ -170,10 +172,11 @@ def _square(row: Rows) -> float:
 
 @compiled
 def _is_sure(size: float, squares: Rows, near: Ints, reach: Rows, error: float) -> bool:
-    """Whether distances that are off by `error` give the same neighbours and reachabilities.
+    """Return whether distances with an error of `error` give the same neighbours and
+    reachabilities.
 
-    `squares` is a heap of one more than the neighbours, who are all but the first, and `size` is
-    |x|²; so the squares are off by up to error · max(|x|², square).
+    `squares` is a heap of the neighbours and one more row, which is the first, and `size` is |x|²;
+    so the error of the squares is up to error · max(|x|², square).
     """
     nearest_other, last = squares[0], squares[1:].max()
     if not nearest_other - last > 2.0 * error * max(size, nearest_other):
@@ -194,7 +197,7 @@ def reference_knn(
     method: int,
     error: float,  # noqa: ARG001
 ) -> Rows:
-    """The same without a compiler or a tree."""
+    """Return the same in plain numpy, without a tree."""
     found, _ = _nearest(rows, blocks, places, count)
     if method == LARGEST:
         return found[:, -1]
@@ -211,7 +214,7 @@ def reference_lof(
     training: Rows,
     error: float,  # noqa: ARG001
 ) -> Rows:
-    """The same without a compiler or a tree."""
+    """Return the same in plain numpy, without a tree."""
     found, near = _nearest(rows, blocks, places, count)
     reach = np.maximum(found, training[0, near]).mean(axis=1)
     ratios = training[1, near] * (reach + 1e-10)[:, None]
@@ -220,7 +223,7 @@ def reference_lof(
 
 
 def _nearest(rows: Rows, blocks: Rows, places: Ints, count: int) -> tuple[Rows, Ints]:
-    """The distances to the nearest rows, in order, and their places: (k, count) each."""
+    """Return the distances to the nearest rows, sorted, and their indices: (k, count) each."""
     points, order = blocks.transpose(0, 2, 1).reshape(-1, blocks.shape[1]), places.ravel()
     with np.errstate(over="ignore"):
         found = np.array([np.sqrt(((points - row) ** 2).sum(axis=1)) for row in rows])

@@ -1,14 +1,14 @@
-"""LODA: one look into a histogram for each random projection.
+"""LODA: one histogram look-up for each random projection.
 
 Pevny, "Loda: Lightweight on-line detector of anomalies", Machine Learning 2016, as PyOD computes
 it: the mean over sparse projections of minus the logarithm of the bin's share, with PyOD's bins,
 the first of which ends at the least projection of training.
 
-A score jumps where a projection crosses the edge of a bin, and training rows lie on edges. There
-the last bit of a projection counts, which is that of BLAS and differs from machine to machine. So
-the kernel leaves a projection that any other rounding could take across an edge to numpy, in the
-very product that PyOD takes for the row alone. The bins are of one width, so that a multiplication
-finds the bin and how near its edges are.
+A score jumps at the edge of a bin, and training rows lie on edges. There the last bit of a
+projection decides, which comes from BLAS and differs between machines. So if another rounding could
+move a projection across an edge, the kernel leaves it to numpy, with the same product as PyOD
+computes for the row alone. All bins have the same width, so a multiplication gives the bin and the
+distance to its edges.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
 
 LANES = 8
-# Roundings that a place among the bins may be off by, with a margin.
+# The error, in roundings, of a position among the bins, with a margin.
 ROUNDINGS = 16 * float(np.finfo(np.float64).eps)
 
 
 def build(detector: Any) -> Compiled:
-    """Take a fitted LODA apart; `limits_` and `histograms_` are lists where bins vary."""
+    """Build the kernel of a fitted LODA; `limits_` and `histograms_` are lists if bins vary."""
     projections = np.ascontiguousarray(detector.projections_, dtype=np.float64)
     limits, shares = detector.limits_, detector.histograms_
     if not len(projections) == len(limits) == len(shares) == len(detector.weights):
@@ -43,7 +43,7 @@ def build(detector: Any) -> Compiled:
     ends = np.full((len(bins), int(bins.max()) - 1), np.inf)
     if not all(_evenly_spaced(limit) for limit in limits):
         raise ValueError("bins that are not of one width")
-    # Beyond the last bin its own value, then a place for what is too near an edge to tell.
+    # The last bin's value repeated, then a column for projections too near an edge.
     depths = np.empty((len(bins), int(bins.max()) + 1))
     for i, (limit, share) in enumerate(zip(limits, shares, strict=True)):
         ends[i, : bins[i] - 1] = limit[: bins[i] - 1]
@@ -58,26 +58,27 @@ def build(detector: Any) -> Compiled:
 
 
 def _evenly_spaced(limit: Rows) -> bool:
-    """Whether the edges are where `_frames` takes them to be."""
+    """Return whether the edges are evenly spaced, as `_frames` assumes."""
     even = np.linspace(limit[0], limit[-1], len(limit))
     return bool(np.abs(limit - even).max() <= ROUNDINGS / 4 * np.abs(even).max())
 
 
 def _sparse(projections: Rows) -> tuple[Rows, Ints]:
-    """The weights (cuts, m) that are not zero and their columns, in the order of the columns."""
+    """Return the weights (cuts, m) that are not zero and their columns, in the order of the
+    columns."""
     most = max(1, int(np.count_nonzero(projections, axis=1).max()))
     columns = np.sort(np.argsort(projections == 0, axis=1, kind="stable")[:, :most], axis=1)
     return np.take_along_axis(projections, columns, axis=1), columns
 
 
 def _frames(low: Rows, high: Rows, bins: Ints, terms: int) -> Rows:
-    """What takes a projection x to its place among the bins: (cuts, 5).
+    """Return the map from a projection x to its position among the bins: (cuts, 5).
 
-    The place is x·scale + shift, of which the integer is the bin: 0 up to the lowest edge, 1 up
-    to the next. It is off by up to blur + Σ|terms of x|·smear. The last of all is the highest
-    place, well within the last bin.
+    The position is x·scale + shift, whose integer part is the bin: 0 up to the lowest edge, 1 up to
+    the next. Its error is up to blur + Σ|terms of x|·smear. The last column is the highest
+    position, well within the last bin.
     """
-    with np.errstate(all="ignore"):  # a histogram of no width has no place that is sure
+    with np.errstate(all="ignore"):  # a histogram without width has no safe position
         scale = bins / (high - low)
         shift = 1.0 - low * scale
         blur = ROUNDINGS * (1.0 + bins + np.maximum(np.abs(low), np.abs(high)) * scale)
@@ -95,7 +96,7 @@ def score(
     ends: Rows,
     projections: Rows,
 ) -> None:
-    """The kernel, then row by row the few that have a projection on an edge."""
+    """Run the kernel, then recompute, row by row, the few rows with a projection on an edge."""
     if not _add_depths(rows, out, weights, columns, frames, depths, ends):
         return
     bins = np.empty(len(weights), dtype=np.int64)
@@ -112,7 +113,7 @@ def score(
 def _add_depths(
     rows: Rows, out: Rows, weights: Rows, columns: Ints, frames: Rows, depths: Rows, ends: Rows
 ) -> int:
-    """The scores of the rows, NaN for those that are not sure; returns how many those are."""
+    """Compute the scores of the rows, NaN for unsure ones; return how many those are."""
     full = rows.shape[0] - rows.shape[0] % LANES
     _go_abreast(rows[:full], out, weights, columns, frames, depths)
     bins = np.empty(weights.shape[0], np.int64)
@@ -129,7 +130,7 @@ def _add_depths(
 def _go_abreast(
     rows: Rows, out: Rows, weights: Rows, columns: Ints, frames: Rows, depths: Rows
 ) -> None:
-    """The scores of a multiple of LANES rows, so many at a time; NaN where not sure."""
+    """Compute the scores of a multiple of LANES rows, LANES at a time; NaN if unsure."""
     lanes = np.empty((rows.shape[1], LANES))
     x, size, total = np.empty(LANES), np.empty(LANES), np.empty(LANES)
     for start in range(0, rows.shape[0], LANES):
@@ -154,7 +155,8 @@ def _go_abreast(
 def _find_bins(
     row: Rows, bins: Ints, weights: Rows, columns: Ints, frames: Rows, depths: Rows, ends: Rows
 ) -> None:
-    """The bin of each projection of one row; a product alone is rounded the same everywhere."""
+    """Compute the bin of each projection of one row; a product alone is rounded the same
+    everywhere."""
     for cut in range(weights.shape[0]):
         x = size = 0.0
         for k in range(weights.shape[1]):
@@ -168,9 +170,10 @@ def _find_bins(
 
 @compiled
 def _bin(x: float, size: float, frame: Rows, columns: int) -> int:
-    """The bin of a projection, or the last column where another rounding may give another."""
+    """Return the bin of a projection, or the last column if another rounding may give another
+    bin."""
     place = x * frame[0] + frame[1]
-    if not place < frame[4]:  # nor is nan, which no integer stands for
+    if not place < frame[4]:  # also true for NaN
         place = frame[4]
     place = max(place, 0.5)
     off = frame[2] + size * frame[3]
@@ -181,7 +184,7 @@ def _bin(x: float, size: float, frame: Rows, columns: int) -> int:
 
 @compiled
 def _total(bins: Ints, depths: Rows) -> float:
-    """The sum over the projections, in their order as in PyOD."""
+    """Return the sum over the projections, in their order as in PyOD."""
     total = 0.0
     for cut in range(len(bins)):
         total += depths[cut, bins[cut]]
@@ -189,7 +192,7 @@ def _total(bins: Ints, depths: Rows) -> float:
 
 
 def reference(rows: Rows, *parts: Any) -> Rows:
-    """The same without a compiler, each row in products of its own."""
+    """Return the same in plain numpy, each row in separate products."""
     depths, ends, projections = parts[3:]
     scores = np.zeros(len(rows))
     with np.errstate(over="ignore", invalid="ignore"):

@@ -1,8 +1,8 @@
 """OCSVM: a sum of Gaussians around the support vectors.
 
 Schölkopf et al., "Estimating the Support of a High-Dimensional Distribution", Neural Computation
-2001, as libsvm computes it with the kernel exp(−γ|x − y|²). The other kernels are products, whose
-rounding is BLAS's: PyOD scores with these.
+2001, as libsvm computes it with the kernel exp(−γ|x − y|²). The other kernels are products with
+BLAS's rounding, and are left to PyOD.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def build(detector: Any) -> Compiled:
-    """Take a fitted OCSVM apart."""
+    """Build the kernel of a fitted OCSVM."""
     machine = detector.detector_
     if machine.kernel != "rbf":
         raise Unsupported(f"no kernel for the kernel {machine.kernel!r}")
@@ -42,7 +42,7 @@ def build(detector: Any) -> Compiled:
 def score(
     rows: Rows, out: Rows, blocks: Rows, weights: Rows, gamma: float, intercept: float
 ) -> None:
-    """Scores by the support vectors in blocks and their weights (blocks, width)."""
+    """Compute scores from the support vectors in blocks and their weights (blocks, width)."""
     squares, totals = np.empty(WIDTH), np.empty(WIDTH)
     for i in range(rows.shape[0]):
         totals[:] = 0.0
@@ -57,7 +57,7 @@ def score(
 
 
 def reference(rows: Rows, blocks: Rows, weights: Rows, gamma: float, intercept: float) -> Rows:
-    """The same without a compiler."""
+    """Return the same in plain numpy."""
     vectors = blocks.transpose(0, 2, 1).reshape(-1, blocks.shape[1])
     with np.errstate(over="ignore"):
         squares = ((rows[:, None] - vectors) ** 2).sum(axis=2)

@@ -6,8 +6,8 @@ PCA   Shyu et al., "A Novel Anomaly Detection Scheme Based on Principal Componen
 MCD   the squared Mahalanobis distance from the robust location (Rousseeuw and Van Driessen, "A
       Fast Algorithm for the Minimum Covariance Determinant Estimator", Technometrics 1999).
 
-The matrices are stored so that the innermost loop runs over independent sums: these go side by
-side, and each still adds up in the order of PyOD's.
+The matrices are stored so that the innermost loop runs over independent sums: these run in
+parallel, and each still adds up in PyOD's order.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def build(detector: Any) -> Compiled:
-    """Take a fitted PCA or MCD apart."""
+    """Build the kernel of a fitted PCA or MCD."""
     return _pca(detector) if type(detector).__name__ == "PCA" else _mcd(detector)
 
 
@@ -60,7 +60,7 @@ def _mcd(detector: Any) -> Compiled:
 def component_distances(
     rows: Rows, out: Rows, centre: Rows, scale: Rows, axes: Rows, shares: Rows
 ) -> None:
-    """PCA's scores, by axes (d, components) and shares of the variance (components,)."""
+    """Compute PCA's scores from axes (d, components) and shares of the variance (components,)."""
     width, count = axes.shape
     cells = np.zeros(max(count, 8))
     for i in range(rows.shape[0]):
@@ -77,10 +77,10 @@ def component_distances(
 
 @compiled
 def squared_mahalanobis(rows: Rows, out: Rows, location: Rows, precision: Rows) -> None:
-    """(x − location)ᵀ · precision · (x − location), by the transpose of precision (d, d).
+    """Compute (x − location)ᵀ · precision · (x − location) from the transpose of precision (d, d).
 
-    Each sum is taken in the order of `_dot`: where features are almost collinear little is left of
-    large terms, and only the same roundings give the same rest.
+    Each sum is in the order of `_dot`: if features are almost collinear, large terms cancel, and
+    only the same rounding gives the same remainder.
     """
     width = len(location)
     steps, turned, odd = np.empty(width), np.empty(width), np.empty(width)
@@ -97,13 +97,14 @@ def squared_mahalanobis(rows: Rows, out: Rows, location: Rows, precision: Rows) 
             turned[c] += odd[c]
             if width % 2:
                 turned[c] += steps[-1] * precision[-1, c]
-        # The root and its square, as PyOD takes them: nan below zero.
+        # The root and its square, as in PyOD: NaN below zero.
         out[i] = np.sqrt(_dot(steps, turned)) ** 2
 
 
 @compiled
 def _dot(a: Rows, b: Rows) -> float:
-    """The sum of the products in SciPy's order: the even ones, the odd ones, and what is left."""
+    """Return the sum of the products in SciPy's order: the even ones, the odd ones, and the
+    rest."""
     even = odd = 0.0
     for j in range(0, len(a) - 1, 2):
         even += a[j] * b[j]
@@ -112,7 +113,7 @@ def _dot(a: Rows, b: Rows) -> float:
 
 
 def reference_pca(rows: Rows, centre: Rows, scale: Rows, axes: Rows, shares: Rows) -> Rows:
-    """The same without a compiler."""
+    """Return the same in plain numpy."""
     with np.errstate(over="ignore"):
         z = (rows - centre) / scale
         squares = (z[:, :, None] - axes) ** 2
@@ -121,7 +122,7 @@ def reference_pca(rows: Rows, centre: Rows, scale: Rows, axes: Rows, shares: Row
 
 
 def reference_mcd(rows: Rows, location: Rows, precision: Rows) -> Rows:
-    """The same without a compiler."""
+    """Return the same in plain numpy."""
     with np.errstate(over="ignore", invalid="ignore"):
         steps = rows - location
         total: Rows = np.sqrt(np.einsum("ij,jc,ic->i", steps, precision, steps)) ** 2

@@ -1,6 +1,6 @@
-"""TailSum: one pass over a row's columns. What it adds up is said in `detectd.detectors.tail_sum`.
+"""TailSum: one pass over a row's columns; see `detectd.detectors.tail_sum`.
 
-The columns are added in their order, so it has the bits of the plain form.
+The columns are added in order, so the bits equal those of the plain form.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ if TYPE_CHECKING:
 
 
 def build(detector: Any) -> Compiled:
-    """Take a fitted TailSum apart."""
+    """Build the kernel of a fitted TailSum."""
     parts = (detector.weight_, detector.maximum_, float(detector.lift))
     return Compiled(score, reference, parts, nanoseconds=2.0 * len(detector.weight_))
 
 
 @compiled
 def score(rows: Rows, out: Rows, weights: Rows, maximum: Flags, lift: float) -> None:
-    """The weighted sum of the columns, or what a column with a maximum has beyond it."""
+    """Compute the weighted sum of the columns, or the value of a maximum column if that is
+    larger."""
     for i in range(rows.shape[0]):
         total = most = 0.0
         for j in range(rows.shape[1]):

@@ -1,12 +1,12 @@
 """The aged sketch: the 64 largest and 64 smallest of a key's last values, and a median between.
 
-Two tails of equal form: the lower one holds values with their sign turned. A tail is ordered, the
-largest first, beside the number of the event that brought each value, modulo 2¹⁶, by which it is
-dropped when it is too old. What has left the tail for a larger value does not return when that one
-is dropped; so fewer extremes are asked for than a tail holds.
+Both tails have the same form: the lower one holds values with their sign flipped. A tail is sorted,
+largest first, with the number of the event that brought each value, modulo 2¹⁶; a value is dropped
+when that event is too old. A value that a larger one pushed out of the tail does not return when
+the larger one is dropped, so fewer extremes are used than a tail holds.
 
-Values are kept as 32-bit floats relative to an anchor, so to within 10⁻⁷ of how far they ever were
-from where the key began.
+Values are kept as 32-bit floats relative to an anchor, so the error is within 10⁻⁷ of their largest
+distance from where the key began.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ TAIL = 64
 # Event numbers are kept modulo 2¹⁶.
 LONGEST = 60_000
 
-# The state: the count of values so far, the anchor, the median beside it; of each tail its length
+# The state: the count of values so far, the anchor, the median beside it; for each tail, its length
 # and the number of its oldest event; then the tails' values and their events' numbers.
 SEEN, ANCHOR, MEDIAN, LENGTH, OLDEST = 0, 1, 2, 3, 5
 VALUES = 7
 NUMBERS = VALUES + TAIL
 WORDS = NUMBERS + TAIL // 2
 
-# The median moves by half the distance between the tails over as many values at most.
+# The median moves by at most half the distance between the tails over this many values.
 SLOWEST = 1_000.0
 LARGEST = 3e38
 
 
 @compiled
 def relative(state: State, x: float) -> float:
-    """Return x as it is kept: relative to the anchor, rounded to 32 bits."""
+    """Return x as stored: relative to the anchor, rounded to 32 bits."""
     return np.float64(np.float32(min(max(x - state[ANCHOR], -LARGEST), LARGEST)))
 
 
@@ -55,13 +55,13 @@ def tail(state: State, side: int) -> Any:
 
 @compiled
 def numbers(state: State, side: int) -> Any:
-    """Return the numbers (TAIL,) of the events that brought a tail's values."""
+    """Return the event numbers (TAIL,) of a tail's values."""
     return state[NUMBERS:WORDS].view(np.uint16)[side * TAIL : (side + 1) * TAIL]
 
 
 @compiled
 def reaching(values: Any, length: int, v: float) -> int:
-    """How many of a tail's values reach v."""
+    """Return how many of a tail's values are at least v."""
     low, high = 0, length
     while low < high:
         middle = (low + high) // 2
@@ -74,9 +74,9 @@ def reaching(values: Any, length: int, v: float) -> int:
 
 @compiled
 def join(state: State, x: float, memory: float) -> None:
-    """Take a value into the memory of the last `memory`, from FEWEST to LONGEST.
+    """Add a value to the memory of the last `memory` values, from FEWEST to LONGEST.
 
-    The first FEWEST wait as they are, for an anchor in their middle.
+    The first FEWEST values are stored unchanged until there is an anchor, their median.
     """
     seen = int(state[SEEN])
     if seen >= FEWEST:
@@ -105,7 +105,7 @@ def _take(state: State, x: float, memory: float) -> None:
 
 @compiled
 def _drop(state: State, side: int, memory: float) -> None:
-    """Drop what is too old, and find the oldest of the others."""
+    """Drop values that are too old, and find the oldest of the others."""
     values, marks = tail(state, side), numbers(state, side)
     kept, most = 0, 0
     for i in range(int(state[LENGTH + side])):
@@ -135,7 +135,7 @@ def _insert(state: State, side: int, v: float) -> None:
 
 @compiled
 def _move_median(state: State, v: float) -> None:
-    """Keep it exact as long as one tail holds all, then let each value push it (Robbins–Monro)."""
+    """Update the median: exact while one tail holds all values, then by steps (Robbins–Monro)."""
     seen, upper = state[SEEN], tail(state, 0)
     if seen <= TAIL:
         state[MEDIAN] = upper[int(seen) // 2]

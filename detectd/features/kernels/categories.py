@@ -1,4 +1,4 @@
-"""How rare a key's value of a category is. A category is the hash of its text."""
+"""The rarity of a categorical value for a key. A category is the hash of its text."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ if TYPE_CHECKING:
 
 
 def rarity_words(params: Sequence[float]) -> int:
-    """The number of events, and the params[0] most frequent values, each with its number."""
+    """Return the size of the number of events, and the params[0] most frequent values, each with
+    its count."""
     return 1 + 2 * int(params[0])
 
 
 @compiled
 def rarity(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:  # noqa: ARG001
-    """−log10 of the share of x among the key's events before it.
+    """Compute −log10 of the share of x among the key's earlier events.
 
-    Shares are smoothed, as if each value that is known, and one more, had been seen half a time
-    more. All numbers are halved at params[1] events, so that what was usual long ago becomes rare.
-    Beyond params[0] values the least frequent makes room.
+    Shares are smoothed, as if each known value, and one more, had been seen half a time more. All
+    counts are halved at params[1] events, so that what was common long ago becomes rare. Beyond
+    params[0] values, the least frequent is evicted.
     """
     out[0] = math.nan
     if math.isnan(x):
@@ -47,7 +48,7 @@ def rarity(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) ->
 
 @compiled
 def _find(values: Floats, numbers: Floats, k: int, x: float) -> tuple[int, int]:
-    """The place of x, or the one that it would take, and how many values are known."""
+    """Return the index of x, or the one that it would get, and the number of known values."""
     least, known, found = 0, 0, -1
     for i in range(k):
         if numbers[i] > 0.0:

@@ -1,12 +1,12 @@
-"""Code length: how many bits a value's class takes, given the two classes before it.
+"""Code length: the bits needed to encode a value's class, given the two classes before it.
 
 Eight classes between running quantiles. Three models of the next class, by no, one and two classes
 before it, each falling back on the one before where it has seen little,
 
     p0 = (n_s + ½)/(n + 4),   p1 = (n_as + 2 p0)/(n_a + 2),   p2 = (n_abs + 2 p1)/(n_ab + 2),
 
-are mixed by how well each has done lately: weights ∝ exp Σ .98^age ln p. A context's counts are
-halved when they reach 2,000. Patterns that repeat cost few bits; a broken one costs many.
+are mixed by their recent performance: weights ∝ exp Σ .98^age ln p. A context's counts are halved
+when they reach 2,000. Repeating patterns cost few bits; a broken one costs many.
 
 It gives three columns: the bits of x, and their means over the last 20 and the last 60 values.
 """
@@ -33,13 +33,14 @@ ORDERS = 3
 FORGET = 0.98
 MOST = 2_000
 SHORT, LONG = 20, 60
-# Quantiles move by three mean distances from the median over as many values at most.
+# Quantiles move by at most three mean distances from the median over this many values.
 STRIDE, SLOWEST = 3.0, 500.0
-# A quantile wavers about a frequent value, which is not above it by less, in mean distances.
+# A quantile oscillates around a frequent value, so a value counts as above it only beyond this many
+# mean distances.
 SLACK = 0.02
 
 # The state: the count of values, the classes before, the mean distance from the median, the
-# quantiles, what each order has done, the last bits (32-bit floats), and the counts (16 bits).
+# quantiles, the performance of each order, the last bits (32-bit floats), and the counts (16 bits).
 SEEN, BEFORE, DISTANCE, QUANTILES = 0, 1, 3, 4
 DONE = QUANTILES + CLASSES - 1
 BITS = DONE + ORDERS
@@ -55,7 +56,7 @@ def words(params: Sequence[float]) -> int:  # noqa: ARG001 - the same for all
 
 @compiled
 def step(state: Row, x: float, t_ms: float, params: Row, out: Row) -> None:  # noqa: ARG001
-    """Give the bits of x and their means, then learn from x."""
+    """Compute the bits of x and their means, then learn from x."""
     if not np.isfinite(x):
         out[:3] = np.nan
         return
@@ -81,7 +82,7 @@ def _classify(state: Row, x: float) -> int:
 
 @compiled
 def _encode(state: Row, symbol: int) -> float:
-    """Return the bits of a class under the three models mixed, and count it in each."""
+    """Return the bits of a class under the mixture of the three models, and count it in each."""
     counts = state[COUNTS:].view(np.uint16)
     a, b = int(state[BEFORE]), int(state[BEFORE + 1])
     contexts = (0, 1 + a, 1 + CLASSES + a * CLASSES + b)
@@ -121,7 +122,7 @@ def _mean_of_last(last: Any, seen: int, window: int) -> float:
 
 @compiled
 def _move_quantiles(state: Row, x: float) -> None:
-    """Let x push each quantile up or down, so that it stays above its share of values."""
+    """Move each quantile up or down for x, so that it stays above its share of values."""
     seen = state[SEEN]
     quantiles = state[QUANTILES : QUANTILES + CLASSES - 1]
     if seen == 1.0:

@@ -1,4 +1,4 @@
-"""Rates of counters, and how long it is since a key's last event. Times are event times."""
+"""Rates of counters, and the time since a key's last event. Times are event times."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-# What a rate's state holds: nothing yet, a value and its time, and a rate as well.
+# The stages of a rate's state: empty, a value and its time, and a rate as well.
 EMPTY, VALUE, RATE = 0.0, 1.0, 2.0
 
 
 def rate_words(params: Sequence[float]) -> int:  # noqa: ARG001
-    """What there is, a value, its time and the last rate."""
+    """Return the size of the stage, a value, its time and the last rate."""
     return 4
 
 
 @compiled
 def rate(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:  # noqa: ARG001
-    """The increase of a counter per second since the event before; NaN until there is one.
+    """Compute the increase of a counter per second since the previous event; NaN until there is
+    one.
 
-    A value below the one before means that the counter began again at zero. Further events at one
-    time have the rate of the first. After a step of the clock backwards the rate is unknown once.
+    A value below the previous one means that the counter restarted at zero. Further events at the
+    same time have the rate of the first. After a clock steps backwards the rate is unknown once.
     """
     out[0] = math.nan
     if math.isnan(x) or math.isnan(t_ms):
@@ -50,15 +51,17 @@ def rate(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> N
 
 
 def gap_words(params: Sequence[float]) -> int:  # noqa: ARG001
-    """Whether there was an event, the latest time, and whether the last event was late."""
+    """Return the size of three flags and times: whether there was an event, the latest time, and
+    whether the last event was late."""
     return 3
 
 
 @compiled
 def gap(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:  # noqa: ARG001
-    """Seconds from the key's latest event to this one; NaN for the first, 0 for a late one.
+    """Compute the seconds from the key's latest event to this one; NaN for the first, 0 for a late
+    one.
 
-    A late event does not move the latest time, two in a row do: a clock was set back.
+    A late event does not move the latest time; two in a row do, since then a clock was set back.
     """
     out[0] = math.nan
     if math.isnan(t_ms):

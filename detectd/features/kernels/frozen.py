@@ -1,8 +1,8 @@
-"""Frozen: the surprise of a run of equal values, among the lengths of the runs before it.
+"""Frozen: the surprise of a run of equal values, relative to the lengths of earlier runs.
 
-The length of a run, in events, is judged while it lasts, and joins the memory when it ends. Only
-long runs surprise, and a tail's mean excess is at least one event. A key that has ended fewer
-than 20 runs has no surprise.
+The length of a run, in events, is judged while it lasts, and is added to the memory when it ends.
+Only long runs surprise, and a tail's mean excess is at least one event. A key with fewer than 20
+finished runs has no surprise.
 
 params: memory (runs).
 """
@@ -37,7 +37,7 @@ def words(params: Sequence[float]) -> int:  # noqa: ARG001 - the same for all
 
 @compiled
 def step(state: Row, x: float, t_ms: float, params: Row, out: Row) -> None:  # noqa: ARG001
-    """Give the surprise of the run that x goes on with or begins."""
+    """Compute the surprise of the run that x continues or begins."""
     if not np.isfinite(x):
         out[0] = np.nan
         return

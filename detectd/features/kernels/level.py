@@ -1,4 +1,4 @@
-"""Level: the mean of the last `window` values, x included, or of as many as there are.
+"""Level: the mean of the last `window` values, x included, or of all if there are fewer.
 
 params: window (events).
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Row = NDArray[np.float64]
 
 WINDOW = 0
-# The state: how many values so far, and a ring of them.
+# The state: the number of values so far, and a ring of them.
 SEEN, RING = 0, 1
 
 
@@ -30,7 +30,7 @@ def words(params: Sequence[float]) -> int:
 
 @compiled
 def step(state: Row, x: float, t_ms: float, params: Row, out: Row) -> None:  # noqa: ARG001
-    """Give the mean of the last values, from the first in the ring on."""
+    """Compute the mean of the last values, from the first in the ring on."""
     if not np.isfinite(x):
         out[0] = np.nan
         return

@@ -1,4 +1,4 @@
-"""Quantiles of a key's last values, which are kept in order of size as well."""
+"""Quantiles of a key's last values, which are also kept sorted."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 
 
 def sorted_words(params: Sequence[float]) -> int:
-    """The number of values, the last k = params[0], and the same in order of size."""
+    """Return the size of the number of values, the last k = params[0], and the same values
+    sorted."""
     return 1 + 2 * int(params[0])
 
 
 @compiled
 def place_of(ordered: Floats, n: int, x: float) -> int:
-    """How many of the first n values, in order of size, are smaller than x."""
+    """Return how many of the first n sorted values are smaller than x."""
     low, high = 0, n
     while low < high:
         middle = (low + high) // 2
@@ -36,12 +37,12 @@ def place_of(ordered: Floats, n: int, x: float) -> int:
 
 @compiled
 def put_sorted(state: Floats, x: float, k: int) -> int:
-    """Take x into a window of k values that is kept in order of size too; return their number."""
+    """Add x to a window of k values that is also kept sorted; return the number of values."""
     n = int(state[0])
     ring, ordered = state[1 : 1 + k], state[1 + k :]
     held = min(n, k)
     if held == k:
-        # The oldest leaves.
+        # Remove the oldest.
         held -= 1
         for i in range(place_of(ordered, k, ring[n % k]), held):
             ordered[i] = ordered[i + 1]
@@ -56,7 +57,7 @@ def put_sorted(state: Floats, x: float, k: int) -> int:
 
 @compiled
 def quantile_of(ordered: Floats, n: int, q: float) -> float:
-    """The quantile q of the first n values in order of size, linear between two of them."""
+    """Return the quantile q of the first n sorted values, interpolated linearly."""
     at = q * (n - 1)
     low = min(int(at), n - 1)
     part = at - low
@@ -67,7 +68,8 @@ def quantile_of(ordered: Floats, n: int, q: float) -> float:
 
 @compiled
 def quantile(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:  # noqa: ARG001
-    """The quantile q = params[1] of the last k = params[0] values, linear between two of them."""
+    """Compute the quantile q = params[1] of the last k = params[0] values, interpolated
+    linearly."""
     out[0] = math.nan
     if math.isnan(x):
         return

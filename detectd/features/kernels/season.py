@@ -1,10 +1,10 @@
-"""Season: how far a value is from what its key usually has at this time of its day, or week.
+"""Season: the deviation of a value from its key's usual value at this time of day or week.
 
 D[slot] += max(1/n_slot, α)·(x − D[slot]) after x; the feature is x − D[slot], in the units of the
-value. A slot without a value yet predicts the last value, whichever slot that was in. An event
-without a time has no season.
+value. An empty slot predicts the last value, whichever slot that was in. An event without a time
+has no season.
 
-params: period (ms), slots of a period, α, by how much the clock is ahead of UTC (ms).
+params: period (ms), slots per period, α, offset of the clock from UTC (ms).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def words(params: Sequence[float]) -> int:
 
 @compiled
 def step(state: Row, x: float, t_ms: float, params: Row, out: Row) -> None:
-    """Give the distance of x from its slot's mean, and move that mean."""
+    """Compute the deviation of x from its slot's mean, and update that mean."""
     if not (np.isfinite(x) and np.isfinite(t_ms)):
         out[0] = np.nan
         return

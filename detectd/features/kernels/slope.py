@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 @compiled
 def slope(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:  # noqa: ARG001
-    """The slope of the least-squares line through the last k = params[0] values, per value.
+    """Compute the slope of the least-squares line through the last k = params[0] values, per value.
 
-    NaN for one value. State as `windows.two_blocks_words`: of each block the mean, and the sum of
-    place times deviation from it.
+    NaN for one value. The state is that of `windows.two_blocks_words`: for each block, the mean and
+    the sum of index times deviation from it.
     """
     out[0] = math.nan
     if math.isnan(x):
@@ -42,7 +42,7 @@ def slope(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> 
 
 @compiled
 def _moments(values: Floats, first: int, end: int) -> tuple[float, float]:
-    """The mean of values first to end, and the sum of place times deviation from it."""
+    """Return the mean of values first to end, and the sum of index times deviation from it."""
     average = 0.0
     for i in range(first, end):
         average += values[i]
@@ -55,10 +55,10 @@ def _moments(values: Floats, first: int, end: int) -> tuple[float, float]:
 
 @compiled
 def _products(values: Floats, means: Floats, crosses: Floats, size: int, newest: int) -> float:
-    """The sum of (age − mean age) times (value − mean value), both of all that the ring holds.
+    """Return the sum of (age − mean age) times (value − mean value), over all values in the ring.
 
-    Those behind the newest in the ring are older than the ones at its beginning by a whole ring. A
-    block with both kinds is added up value by value.
+    Values after the newest in the ring are older, by a whole ring, than those at its beginning. A
+    block with both kinds is summed value by value.
     """
     held = len(values)
     blocks = (held + size - 1) // size

@@ -1,4 +1,4 @@
-"""Averages that forget, and how far a value is from the ones before it."""
+"""Exponential averages, and standardised distances from earlier values."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 
 # A normal distribution's standard deviation over its median absolute deviation.
 MAD_TO_STD = 1.482602218505602
-# Farther away is not told apart.
+# Larger distances are clipped.
 LARGEST_Z = 100.0
-# A scale that is smaller in proportion to the values is rounding.
+# A scale that is smaller relative to the values is rounding.
 ROUNDING = 1e-12
 
 
 def ewma_words(params: Sequence[float]) -> int:  # noqa: ARG001
-    """The sum of the weights, the average and the latest time."""
+    """Return the size of the sum of the weights, the average and the latest time."""
     return 3
 
 
 @compiled
 def ewma(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:  # noqa: ARG001
-    """The average of all values, each of half the weight of the one params[0] values later."""
+    """Compute the exponential average of all values, with a half-life of params[0] values."""
     out[0] = math.nan
     if math.isnan(x):
         return
@@ -41,9 +41,9 @@ def ewma(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> N
 
 @compiled
 def ewma_by_time(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:
-    """The average of all values, each of half the weight of one params[0] ms later.
+    """Compute the exponential average of all values, with a half-life of params[0] ms.
 
-    Between a late event and the one before it no time has passed.
+    The time between an event and a late one after it counts as zero.
     """
     out[0] = math.nan
     if math.isnan(x) or math.isnan(t_ms):
@@ -60,16 +60,17 @@ def _average(state: Floats, x: float, kept: float) -> None:
 
 
 def zscore_words(params: Sequence[float]) -> int:
-    """The number of values, the last k = params[0], and the same in order of size."""
+    """Return the number of values, the last k = params[0], and the same in order of size."""
     return 1 + 2 * int(params[0])
 
 
 @compiled
 def zscore(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:  # noqa: ARG001
-    """How many standard deviations x is from the centre of the k = params[0] values before it.
+    """Compute how many standard deviations x is from the centre of the k = params[0] previous
+    values.
 
-    By their median and median absolute deviation if params[1], else by their mean and standard
-    deviation; NaN until there are two. At most ±100, also if all of them are equal and x is not.
+    Use their median and median absolute deviation if params[1], else their mean and standard
+    deviation; NaN until there are two. Clipped to ±100, also if all of them are equal and x is not.
     """
     out[0] = math.nan
     if math.isnan(x):
@@ -99,7 +100,8 @@ def _standardised(x: float, centre: float, scale: float) -> float:
 
 @compiled
 def _median_deviation(ordered: Floats, n: int, centre: float) -> float:
-    """The median distance from the centre: values in order of size are taken from the inside."""
+    """Return the median distance from the centre of sorted values, taken from the inside
+    outwards."""
     high = place_of(ordered, n, centre)
     low = high - 1
     here, before = 0.0, 0.0
@@ -117,7 +119,7 @@ def _median_deviation(ordered: Floats, n: int, centre: float) -> float:
 
 @compiled
 def _moments(ordered: Floats, n: int) -> tuple[float, float]:
-    """The mean and the sample standard deviation (n − 1) of the first n values."""
+    """Return the mean and the sample standard deviation (n − 1) of the first n values."""
     total = 0.0
     for i in range(n):
         total += ordered[i]

@@ -1,13 +1,13 @@
 """Surprise: −log10 of the two-sided probability of a value among its key's last values.
 
-It is judged among the values before it, from 20 on (before that 0), and joins them afterwards,
-however surprising it was. 0 is the median, 1 what one value in ten reaches on either side, 4 one
-in ten thousand; in tails see `_tails`.
+A value is compared with the earlier ones, if there are at least 20 (0 otherwise), and then added to
+them, however surprising it was. 0 is the median, 1 a value that one in ten reaches on either side,
+4 one in ten thousand; for tails see `_tails`.
 
-By the aged sketch (`_sketch`), or exactly: then all the last values are kept.
+It uses the aged sketch (`_sketch`), or exactly all of the last values.
 
-params: memory (events), side (0 both, 1 only high values surprise, −1 only low ones), the least
-mean excess of a tail, in the units of the value.
+params: memory (events), side (0 both, 1 only high values, −1 only low ones), the smallest mean
+excess of a tail, in the units of the value.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def words(params: Sequence[float]) -> int:  # noqa: ARG001 - the same for all
 
 @compiled
 def step(state: Row, x: float, t_ms: float, params: Row, out: Row) -> None:  # noqa: ARG001
-    """Give the surprise of x by the sketch, and remember x."""
+    """Compute the surprise of x by the sketch, and add x to it."""
     if not np.isfinite(x):
         out[0] = np.nan
         return
@@ -47,7 +47,7 @@ def step(state: Row, x: float, t_ms: float, params: Row, out: Row) -> None:  # n
 
 @compiled
 def by_sketch(state: Row, x: float, memory: float, side: float, least: float) -> float:
-    """Return the surprise of x among the last `memory` values that a sketch has taken in."""
+    """Return the surprise of x among the last `memory` values in a sketch."""
     m = min(state[sketch.SEEN], memory)
     if m < FEWEST:
         return 0.0
@@ -64,7 +64,7 @@ def by_sketch(state: Row, x: float, memory: float, side: float, least: float) ->
 def _one_sided(state: Row, side: int, v: float, m: float, least: float) -> float:
     values, length = sketch.tail(state, side), int(state[sketch.LENGTH + side])
     count = min(extremes(m), length)
-    if count == 0:  # All of them were too old.
+    if count == 0:  # all were too old
         return 0.0
     edge = float(values[count - 1])
     if v > edge:
@@ -82,7 +82,7 @@ def _one_sided(state: Row, side: int, v: float, m: float, least: float) -> float
     return LOG10_2 + (at_edge - LOG10_2) * (v - median) / (edge - median)
 
 
-# The exact memory: how many values so far, and a ring of them.
+# The exact memory: the number of values so far, and a ring of them.
 SEEN, RING = 0, 1
 
 
@@ -93,7 +93,7 @@ def words_exact(params: Sequence[float]) -> int:
 
 @compiled
 def step_exact(state: Row, x: float, t_ms: float, params: Row, out: Row) -> None:  # noqa: ARG001
-    """Give the surprise of x among all that is remembered, and remember x."""
+    """Compute the surprise of x among all stored values, and add x."""
     if not np.isfinite(x):
         out[0] = np.nan
         return
@@ -121,7 +121,8 @@ def _among(values: Row, x: float, params: Row) -> float:
 
 @compiled
 def _exactly(values: Row, sign: float, x: float, reached: int, params: Row) -> float:
-    """Return the one-sided surprise of x, which `reached` of the values (m,) reach."""
+    """Return the one-sided surprise of x when `reached` of the values (m,) are at least as
+    extreme."""
     m = len(values)
     count = extremes(m)
     if reached >= count:

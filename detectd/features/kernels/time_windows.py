@@ -1,8 +1,8 @@
-"""Windows of event time, each of 60 slices, and so of a fixed size whatever the rate of events.
+"""Windows of event time, each of 60 slices, so that their size does not depend on the event rate.
 
-A window of length w reaches from the slice of the event back over 60 slices of w/60: it holds the
-events of between 59/60 w and w. A late event counts in the slice of its own time and sees the
-window that ended then. If a clock is set back, or was ahead once, its slices make room one by one.
+A window of length w spans the event's slice and the 59 before it, of w/60 each: it holds the events
+of between 59/60 w and w. A late event counts in the slice of its own time and sees the window that
+ended then. If a clock was ahead and is set back, its slices are replaced one by one.
 """
 
 from __future__ import annotations
@@ -25,28 +25,29 @@ SLICES = 60
 
 
 def count_words(params: Sequence[float]) -> int:  # noqa: ARG001
-    """Each slice's stamp and number of events."""
+    """Return the size of each slice's stamp and number of events."""
     return 2 * SLICES
 
 
 def extreme_words(params: Sequence[float]) -> int:  # noqa: ARG001
-    """Each slice's stamp and extreme value."""
+    """Return the size of each slice's stamp and extreme value."""
     return 2 * SLICES
 
 
 def mean_words(params: Sequence[float]) -> int:  # noqa: ARG001
-    """Each slice's stamp, number of values and sum."""
+    """Return the size of each slice's stamp, number of values and sum."""
     return 3 * SLICES
 
 
 def std_words(params: Sequence[float]) -> int:  # noqa: ARG001
-    """Each slice's stamp, number of values, mean and sum of squared deviations."""
+    """Return the size of each slice's stamp, number of values, mean and sum of squared
+    deviations."""
     return 4 * SLICES
 
 
 @compiled
 def _slice(state: Floats, t_ms: float, window_ms: float) -> tuple[int, float, bool]:
-    """The slice of the time, its stamp (zero: empty), and whether it has just been emptied."""
+    """Return the slice of the time, its stamp (zero: empty), and whether it was just emptied."""
     stamp = math.floor(t_ms / (window_ms / SLICES)) + 1.0
     place = int(stamp) % SLICES
     if state[place] != stamp:
@@ -59,13 +60,13 @@ def _slice(state: Floats, t_ms: float, window_ms: float) -> tuple[int, float, bo
 
 @compiled
 def _inside(state: Floats, i: int, stamp: float) -> bool:
-    """Whether slice i is one of the last 60 up to that of the stamp, and not empty."""
+    """Return whether slice i is one of the last 60 up to that of the stamp, and not empty."""
     return bool(state[i] > 0.0 and stamp - SLICES < state[i] <= stamp)
 
 
 @compiled
 def count(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:  # noqa: ARG001
-    """The number of the key's events in the last params[0] ms, the present one included."""
+    """Compute the number of the key's events in the last params[0] ms, the present one included."""
     out[0] = math.nan
     if math.isnan(t_ms):
         return
@@ -80,7 +81,7 @@ def count(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> 
 
 @compiled
 def mean(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:
-    """The mean of the values of the last params[0] ms."""
+    """Compute the mean of the values of the last params[0] ms."""
     out[0] = math.nan
     if math.isnan(x) or math.isnan(t_ms):
         return
@@ -97,7 +98,8 @@ def mean(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> N
 
 @compiled
 def std(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:
-    """The sample standard deviation (n − 1) of the values of the last params[0] ms; NaN for one."""
+    """Compute the sample standard deviation (n − 1) of the values of the last params[0] ms; NaN
+    for one."""
     out[0] = math.nan
     if math.isnan(x) or math.isnan(t_ms):
         return
@@ -118,7 +120,7 @@ def std(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> No
 
 @compiled
 def _smallest(state: Floats, x: float, t_ms: float, window_ms: float, sign: float) -> float:
-    """The smallest of the values of the window times sign."""
+    """Return the smallest of the values of the window times sign."""
     place, stamp, fresh = _slice(state, t_ms, window_ms)
     least = state[SLICES : 2 * SLICES]
     least[place] = sign * x if fresh else min(least[place], sign * x)
@@ -131,7 +133,7 @@ def _smallest(state: Floats, x: float, t_ms: float, window_ms: float, sign: floa
 
 @compiled
 def lowest(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:
-    """The smallest of the values of the last params[0] ms."""
+    """Compute the smallest of the values of the last params[0] ms."""
     out[0] = math.nan
     if not (math.isnan(x) or math.isnan(t_ms)):
         out[0] = _smallest(state, x, t_ms, params[0], 1.0)
@@ -139,7 +141,7 @@ def lowest(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) ->
 
 @compiled
 def highest(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:
-    """The largest of the values of the last params[0] ms."""
+    """Compute the largest of the values of the last params[0] ms."""
     out[0] = math.nan
     if not (math.isnan(x) or math.isnan(t_ms)):
         out[0] = -_smallest(state, x, t_ms, params[0], -1.0)

@@ -1,4 +1,4 @@
-"""Trend: a fast mean less a slow one, of the values before x.
+"""Trend: a fast mean minus a slow one, of the values before x.
 
 E_s += max(1/(t+2), 2/(s+1))·(x − E_s) for the event number t = 0, 1, …; both begin at the first
 value. The feature is E_fast − E_slow before x moves them, in the units of the value.
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Row = NDArray[np.float64]
 
 FAST, SLOW = 0, 1
-# The state: how many values so far, and a mean for each span.
+# The state: the number of values so far, and a mean for each span.
 SEEN, MEANS = 0, 1
 
 
@@ -33,7 +33,7 @@ def words(params: Sequence[float]) -> int:  # noqa: ARG001 - the same for all
 
 @compiled
 def step(state: Row, x: float, t_ms: float, params: Row, out: Row) -> None:  # noqa: ARG001
-    """Give the difference of the means, and move them."""
+    """Compute the difference of the means, and update them."""
     if not np.isfinite(x):
         out[0] = np.nan
         return

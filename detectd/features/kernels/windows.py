@@ -1,8 +1,8 @@
-"""Windows of a key's last values, the present one included. Missing values are passed over.
+"""Windows of a key's last values, the present one included. Missing values are skipped.
 
-No step keeps a running sum from which it subtracts what leaves the window: the rounding errors of
-one large value would stay for as long as the key lives. A window is held in blocks instead. Only
-the block of the new value is added up, and then the blocks: about 2 √k additions for k values.
+No step subtracts leaving values from a running sum: the rounding error of one large value would
+last for the life of the key. A window is held in blocks instead. Only the block of the new value is
+summed, and then the blocks: about 2 √k additions for k values.
 """
 
 from __future__ import annotations
@@ -22,31 +22,32 @@ if TYPE_CHECKING:
 
 
 def ring_words(params: Sequence[float]) -> int:
-    """The number of values, and the last k = params[0]."""
+    """Return the size of the number of values, and the last k = params[0]."""
     return 1 + int(params[0])
 
 
 def blocks_words(params: Sequence[float]) -> int:
-    """The number of values, the last k = params[0], and one figure for each block of them."""
+    """Return the size of the number of values, the last k = params[0], and one figure per block."""
     k = int(params[0])
     return 1 + k + -(-k // block_size(k))
 
 
 def two_blocks_words(params: Sequence[float]) -> int:
-    """The number of values, the last k = params[0], and two figures for each block of them."""
+    """Return the size of the number of values, the last k = params[0], and two figures per
+    block."""
     k = int(params[0])
     return 1 + k + 2 * -(-k // block_size(k))
 
 
 @compiled
 def block_size(k: int) -> int:
-    """The size of a block that makes a block and the list of blocks about as long."""
+    """Return the block size for which a block and the list of blocks are about equally long."""
     return max(1, int(math.sqrt(k)))
 
 
 @compiled
 def lag(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:  # noqa: ARG001
-    """The value k = params[0] values ago, in the unit of x; NaN until there is one."""
+    """Compute the value k = params[0] values ago, in the unit of x; NaN until there is one."""
     out[0] = math.nan
     if math.isnan(x):
         return
@@ -60,14 +61,15 @@ def lag(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> No
 
 @compiled
 def diff(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:
-    """x less the value k = params[0] values ago, in the unit of x; NaN until there is one."""
+    """Compute x minus the value k = params[0] values ago, in the unit of x; NaN until there is
+    one."""
     lag(state, x, t_ms, params, out)
     out[0] = x - out[0]
 
 
 @compiled
 def shingle(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:  # noqa: ARG001
-    """The last k = params[0] values, the oldest first; NaN until there are as many."""
+    """Compute the last k = params[0] values, oldest first; NaN until there are k."""
     out[:] = math.nan
     if math.isnan(x):
         return
@@ -81,7 +83,8 @@ def shingle(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -
 
 @compiled
 def put(state: Floats, x: float, k: int) -> tuple[int, int, int, int]:
-    """Take x into the ring; return its block, where that begins and ends, and how many are held."""
+    """Add x to the ring; return its block, the block's start and end, and the number of values
+    held."""
     n, size = int(state[0]), block_size(k)
     place = n % k
     state[1 + place] = x
@@ -93,7 +96,7 @@ def put(state: Floats, x: float, k: int) -> tuple[int, int, int, int]:
 
 @compiled
 def mean(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:  # noqa: ARG001
-    """The mean of the last k = params[0] values, or of fewer at the beginning."""
+    """Compute the mean of the last k = params[0] values, or of all if there are fewer."""
     out[0] = math.nan
     if math.isnan(x):
         return
@@ -115,7 +118,7 @@ def mean(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> N
 def merged(
     n: float, average: float, squares: float, m: float, other: float, more: float
 ) -> tuple[float, float, float]:
-    """Number, mean and sum of squared deviations of two sets of values, n and m, in one.
+    """Merge number, mean and sum of squared deviations of two sets of n and m values.
 
     Chan, Golub and LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing Sample
     Variances", 1979.
@@ -129,7 +132,8 @@ def merged(
 
 @compiled
 def std(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:  # noqa: ARG001
-    """The sample standard deviation (n − 1) of the last k = params[0] values; NaN for one."""
+    """Compute the sample standard deviation (n − 1) of the last k = params[0] values; NaN for
+    one."""
     out[0] = math.nan
     if math.isnan(x):
         return
@@ -160,7 +164,7 @@ def std(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> No
 
 @compiled
 def _smallest(state: Floats, x: float, k: int, sign: float) -> float:
-    """The smallest of the last k values times sign."""
+    """Return the smallest of the last k values times sign."""
     block, first, end, held = put(state, x, k)
     size = block_size(k)
     values, least = state[1 : 1 + k], state[1 + k :]
@@ -175,11 +179,11 @@ def _smallest(state: Floats, x: float, k: int, sign: float) -> float:
 
 @compiled
 def lowest(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:  # noqa: ARG001
-    """The smallest of the last k = params[0] values."""
+    """Compute the smallest of the last k = params[0] values."""
     out[0] = math.nan if math.isnan(x) else _smallest(state, x, int(params[0]), 1.0)
 
 
 @compiled
 def highest(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:  # noqa: ARG001
-    """The largest of the last k = params[0] values."""
+    """Compute the largest of the last k = params[0] values."""
     out[0] = math.nan if math.isnan(x) else -_smallest(state, x, int(params[0]), -1.0)
