@@ -1,4 +1,5 @@
-"""What a budget of abstentions allows, and how many calibration scores a T needs."""
+"""The largest T within a budget of abstentions, and the number of calibration scores that a T
+needs."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def paper_promise(zone: Zone, contamination: float, delta: float, costs: Costs) 
 
 
 def left_margin(n: int, contamination: float, T: float) -> float | None:
-    """PyOD's left margin in c/n, not clipped; None if its square root is imaginary.
+    """Return PyOD's left margin in c/n, not clipped; None if its square root is imaginary.
 
     Its radicand tends to (T − 4(1−γ)²)/2n where Hoeffding's is T/2n.
     """

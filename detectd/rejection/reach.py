@@ -109,7 +109,7 @@ def largest_T_reaching(zone: Zone, contamination: float) -> float | None:  # noq
 
 
 def beyond(zone: Zone) -> str:
-    """Say which scores can be called anomaly."""
+    """Return, in words, which scores can be called anomaly."""
     above = zone.n - zone.rank_high - 1  # calibration scores that a new one need not exceed
     if above < 0:
         return "no score can be called anomaly"

@@ -49,7 +49,7 @@ class Zone:
 
     @property
     def width(self) -> int:
-        """w, the number of rejected ranks, 0..n+1."""
+        """Return w, the number of rejected ranks, 0..n+1."""
         return self.rank_high - self.rank_low + 1
 
     @property
@@ -83,7 +83,7 @@ def zone(stability: Stability, T: float) -> Zone:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Verdicts:
-    """The answers to k scores; every array is (k,).
+    """The verdicts on k scores; every array is (k,).
 
     `verdict` int8: NORMAL, ANOMALY or ABSTAIN; `rank` int64, c = #{calibration ≤ score};
     `below` int64, #{calibration < score}. The other figures follow from these.
@@ -101,12 +101,12 @@ class Verdicts:
 
     @property
     def log_p_anomaly(self) -> npt.NDArray[np.float64]:
-        """log P(anomaly) at the rank."""
+        """Return log P(anomaly) at the rank."""
         return self.stability.log_p_anomaly[self.rank]
 
     @property
     def log_p_normal(self) -> npt.NDArray[np.float64]:
-        """log P(normal) at the rank."""
+        """Return log P(normal) at the rank."""
         return self.stability.log_p_normal[self.rank]
 
     @property
@@ -117,7 +117,7 @@ class Verdicts:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rejector:
-    """All that a fresh score is judged by; built by `rejector`.
+    """Everything needed to judge a fresh score; built by `rejector`.
 
     `scores` is sorted, read-only float64 (n,). Scores in [score_low, score_high] are rejected.
     """
