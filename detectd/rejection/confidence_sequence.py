@@ -51,7 +51,7 @@ def promise_kept(zone: Zone, events: int, abstained: int, delta: float) -> bool:
     Half of δ is the model's, half the stream's. A model's rate exceeds its upper bound at 1−δ/2
     with probability δ/2, and the interval at 1−δ/2 ever leaves out the rate with probability δ/2
     at most. So a sound model is ever found not to keep its promise with probability δ at most,
-    however often and however long one looks. Raises ConfigError if delta lies outside (0, 1).
+    however often and however long one looks. Raise ConfigError if delta lies outside (0, 1).
     """
     require_delta(delta)
     low, _ = rate_interval(events, abstained, delta / 2)

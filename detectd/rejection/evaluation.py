@@ -109,7 +109,7 @@ def risk_coverage(doubt: Floats, wrong: Bools, events: Ints | None = None) -> Ri
     wrong (k,).
 
     `events` (k,) counts the events that each stands for; one, if left out.
-    Raises ValueError if there are no events.
+    Raise ValueError if there are no events.
     """
     weights = np.ones(len(doubt), dtype=np.int64) if events is None else events
     there = weights > 0

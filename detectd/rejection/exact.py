@@ -71,7 +71,7 @@ def exact_promise(zone: Zone, contamination: float, delta: float, costs: Costs) 
         c_fn·min(γ, N) + c_fp·(A − max(0, γ − min(γ, N) − R)) + c_r·R.
     For N ≥ γ the subtrahend is 0 and A ≤ 1−γ; otherwise it is max(0, A − (1−γ)), as N + R = 1 − A.
     Both ways it is c_fn·min(γ, N) + c_fp·min(A, 1−γ) + c_r·R, which is what is computed.
-    Raises ConfigError if delta lies outside (0, 1).
+    Raise ConfigError if delta lies outside (0, 1).
     """
     require_delta(delta)
     return ExactPromise(

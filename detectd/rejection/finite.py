@@ -56,7 +56,7 @@ def finite_history(
 ) -> FiniteHistory:
     """Return the bounds for a history of `events` events, over equally likely contaminations.
 
-    The same for the same arguments. Raises ConfigError if delta lies outside (0, 1).
+    The same for the same arguments. Raise ConfigError if delta lies outside (0, 1).
     """
     require_delta(delta)
     rng = np.random.default_rng(SEED)

@@ -117,7 +117,7 @@ class Promise:
 def promise(calibration: NDArray[np.float64], terms: Terms) -> Promise:
     """Return the promise of calibration scores (n,) under `terms`.
 
-    Raises ConfigError if the terms cannot be met by n scores.
+    Raise ConfigError if the terms cannot be met by n scores.
     """
     judge = rejector(calibration, terms.contamination, threshold(len(calibration), terms))
     tied = ties_matter(judge)
@@ -137,7 +137,7 @@ def promise(calibration: NDArray[np.float64], terms: Terms) -> Promise:
 
 
 def threshold(n: int, terms: Terms) -> float:
-    """Return the T of n calibration scores. Raises ConfigError if they cannot meet the terms."""
+    """Return the T of n calibration scores. Raise ConfigError if they cannot meet the terms."""
     if terms.max_abstain_rate is not None:
         table = stability(n, require_anomalies(n, terms.contamination))
         return largest_T(table, terms.max_abstain_rate, terms.delta)

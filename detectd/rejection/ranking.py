@@ -58,7 +58,7 @@ class Ranking:
         """Return verdicts (k,) and ranks (2, k) of `fresh` (k,), C-contiguous; see
         `rank_and_verdict`.
 
-        Raises ValueError if a score is not finite.
+        Raise ValueError if a score is not finite.
         """
         ranks = np.empty((2, len(fresh)), dtype=np.int64)
         verdict = np.empty(len(fresh), dtype=np.int8)

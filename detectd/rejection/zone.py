@@ -130,7 +130,7 @@ class Rejector:
     ranking: Ranking
 
     def judge(self, scores: npt.NDArray[np.float64]) -> Verdicts:
-        """Judge finite scores, (k,). Raises ValueError if one is not finite."""
+        """Judge finite scores, (k,). Raise ValueError if one is not finite."""
         scores = np.ascontiguousarray(scores, dtype=np.float64)
         verdict, ranks = self.ranking.judge(scores, self.score_low, self.score_high)
         return Verdicts(verdict, ranks[0], ranks[1], self.stability)
@@ -160,7 +160,7 @@ def rejector(
     normal  iff c < a,  which is s < s_(a), as c counts at least a scores iff s_(a) ≤ s;
     anomaly iff c⁻ > b, which is s > s_(b+1), as c⁻ counts at least b+1 iff s_(b+1) < s.
 
-    Raises ConfigError if the scores are too few to expect one anomaly, or the contamination or T
+    Raise ConfigError if the scores are too few to expect one anomaly, or the contamination or T
     lies out of range; ValueError if a score is not finite.
     """
     from detectd.rejection.ranking import (
