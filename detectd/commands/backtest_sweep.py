@@ -58,7 +58,7 @@ class Swept:
 def variants(asked: Sequence[str], settings: Settings) -> list[Variant]:
     """Return all combinations of lists like `T=3,8,32`, in order.
 
-    Raises UsageError if a key cannot be swept or is given twice, a list is empty, or a value is
+    Raise UsageError if a key cannot be swept or is given twice, a list is empty, or a value is
     no number or out of range.
     """
     lists = dict(_lists(asked))

@@ -65,7 +65,7 @@ def init(arguments: argparse.Namespace, console: Console) -> None:
 def first_config(path: Path | None, home: Path) -> str:
     """Return a configuration for the file at `path`, to be kept in the directory `home`.
 
-    Raises UsageError if the file cannot be read, DetectdError if nothing in it can be a feature.
+    Raise UsageError if the file cannot be read, DetectdError if nothing in it can be a feature.
     """
     if path is None:
         return _rendered(EXAMPLE, '"events.jsonl"', None)

@@ -75,7 +75,7 @@ def fix(status: os.stat_result, place: Path) -> str:
 
 @cache
 def _others(group: int) -> str | None:
-    """Return who is in a group beside trusted users, None if there is nobody.
+    """Return the members of a group beside trusted users, None if there are none.
 
     A group of ours alone is the user's own, or one that a container was given for its volumes
     (fsGroup), which has no name.

@@ -20,7 +20,7 @@ def require_private(key: str, directory: Path, *, check_owners: bool = True) -> 
     """Raise ConfigError if others could put something else in the place of `directory`.
 
     All directories and symlinks that lead there are looked at. It need not be there yet: then it
-    can be created. With `check_owners` unset, nothing is looked at. Raises OSError if the way there
+    can be created. With `check_owners` unset, nothing is looked at. Raise OSError if the way there
     is barred.
     """
     if not check_owners:

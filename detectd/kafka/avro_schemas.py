@@ -71,7 +71,7 @@ def body_reader(registered: Registered) -> Callable[[BytesIO], Any]:
     """Return a function that reads one body, from its current offset, as a JSON value.
 
     Decimals stay `Decimal`, and doubles that are not finite stay as they are. What the function
-    raises for a broken body is fastavro's. Raises RecordError if the schema cannot be understood.
+    raises for a broken body is fastavro's. Raise RecordError if the schema cannot be understood.
     """
     levels = Levels()
     try:

@@ -77,7 +77,7 @@ class Tokens(AbstractTokenProvider):  # type: ignore[misc]
 def granted(kafka: KafkaSettings) -> tuple[str, float]:
     """Return a token from the endpoint, and its lifetime in seconds.
 
-    Raises RefusedError, BrokerUnavailableError or ConfigError, each in a line that names the
+    Raise RefusedError, BrokerUnavailableError or ConfigError, each in a line that names the
     endpoint.
     """
     assert kafka.sasl_token_url

@@ -40,7 +40,7 @@ decode = msgspec.json.Decoder(Announcement).decode
 def announced(value: bytes) -> Announcement:
     """Return a parsed announcement; it is trusted only if `require_possible` does not raise.
 
-    Raises ConfigError if it is none.
+    Raise ConfigError if it is none.
     """
     try:
         return decode(value)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def pack(store: Store, version: str) -> bytes:
-    """Return the archive of a model, deterministically. Raises DetectdError as `Store.load`."""
+    """Return the archive of a model, deterministically. Raise DetectdError as `Store.load`."""
     home = store.directory / version
     store.manifest(version)  # raises if there is no such model
     packed = io.BytesIO()
@@ -38,7 +38,7 @@ def pack(store: Store, version: str) -> bytes:
 def unpack(store: Store, version: str, packed: bytes) -> None:
     """Store the model completely and as its manifest says, or not at all.
 
-    Raises ConfigError if it is damaged, DetectdError if it cannot be written.
+    Raise ConfigError if it is damaged, DetectdError if it cannot be written.
     """
 
     def write(beside: Path) -> None:

@@ -39,7 +39,7 @@ class Loaded:
 
 
 def write_model(model: Model, home: Path) -> None:
-    """Write the files into the empty directory `home`. Raises OSError."""
+    """Write the files into the empty directory `home`. Raise OSError."""
     files = {f"{name}.npy": _npy(getattr(model, name)) for name in ARRAYS}
     files[DETECTOR] = pickle.dumps(model.detector, protocol=5)
     if model.scaling is not None:

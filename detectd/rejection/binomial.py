@@ -46,7 +46,7 @@ STIRLING_ERROR = (
 
 @compiled
 def stirling_error(k: int) -> float:
-    """log k! minus Stirling's formula, for k ≥ 1."""
+    """Return log k! minus Stirling's formula, for k ≥ 1."""
     if k <= 16:
         return STIRLING_ERROR[k - 1]
     x = 1.0 / (float(k) * float(k))
@@ -57,7 +57,7 @@ def stirling_error(k: int) -> float:
 
 @compiled
 def deviance(x: float, mean: float, excess: float) -> float:
-    """x log(x/mean) + mean − x, where excess = x − mean; never negative."""
+    """Return x log(x/mean) + mean − x, where excess = x − mean; never negative."""
     if abs(excess) >= 0.1 * (x + mean):
         return x * math.log(x / mean) - excess
     v = excess / (x + mean)
@@ -74,7 +74,7 @@ def deviance(x: float, mean: float, excess: float) -> float:
 
 @compiled
 def log_pmf(n: int, k: int, p: float, q: float, excess: float) -> float:
-    """log P(X = k) for 1 ≤ k ≤ n."""
+    """Return log P(X = k) for 1 ≤ k ≤ n."""
     if k == n:
         return n * (math.log(p) if p < 0.5 else math.log1p(-q))
     scale = math.log(float(k) * float(n - k) / float(n))
@@ -90,7 +90,7 @@ def log_pmf(n: int, k: int, p: float, q: float, excess: float) -> float:
 
 @compiled
 def tail_fraction(n: int, k: int, p: float, q: float, excess: float) -> float:
-    """P(X ≥ k) / (k q P(X = k)), by Lentz's forward evaluation.
+    """Return P(X ≥ k) / (k q P(X = k)), by Lentz's forward evaluation.
 
     The numerators carry a factor (n−k+1−j), so the fraction is finite: the loop ends.
     """
@@ -117,7 +117,7 @@ def tail_fraction(n: int, k: int, p: float, q: float, excess: float) -> float:
 
 @compiled
 def log_tail_pair(n: int, k: int, p: float, q: float, excess: float) -> tuple[float, float]:
-    """(log P(X ≥ k), log P(X < k)) for 1 ≤ k ≤ n and 0 < p < 1.
+    """Return (log P(X ≥ k), log P(X < k)) for 1 ≤ k ≤ n and 0 < p < 1.
 
     The tail away from the mean is computed, the other is its complement: neither loses digits
     near log 1, and neither is ever −0.0.

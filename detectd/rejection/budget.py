@@ -1,4 +1,5 @@
-"""What a budget of abstentions allows, and how many calibration scores a T needs."""
+"""The largest T within a budget of abstentions, and the number of calibration scores that a T
+needs."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ def largest_T(stability: Stability, max_rate: float, delta: float) -> float:  # 
 
     It is the double just below the margin at which the zone would grow by the first rank too many;
     for a small enough max_rate the zone is empty. Where even a zone of all ranks is within, every T
-    is, and the answer is the first that rejects all. Raises ConfigError if max_rate lies outside
+    is, and the answer is the first that rejects all. Raise ConfigError if max_rate lies outside
     [0, 1], delta outside (0, 1), or where some rank is so near a fair coin that every T rejects it.
     """
     if not 0.0 <= max_rate <= 1.0:
@@ -45,7 +46,7 @@ def smallest_n(contamination: float, T: float) -> int:
     With γ ≤ ½ rank n is the harder one. For a given m, P(normal | rank n) = P(Bin(n, 1/(n+2)) ≥ m)
     rises with n (Anderson and Samuels, "Some inequalities among binomial and Poisson
     probabilities", 1967), so the first n that expects m anomalies is the best for that m; and it
-    falls as m grows. So the search is over m. Raises ConfigError if T or γ is out of range.
+    falls as m grows. So the search is over m. Raise ConfigError if T or γ is out of range.
     """
     require_threshold(T)
 

@@ -1,4 +1,4 @@
-"""How often it abstains in the long run, as far as the stream tells, at any time.
+"""Confidence bounds on the long-run abstention rate that hold at all times at once.
 
 A confidence sequence: with probability 1−α the true rate lies in the interval at every moment of
 the stream at once, so that one may look after each batch. By Ville's inequality for the mixture of
@@ -38,19 +38,20 @@ def rate_interval(events: int, abstained: int, alpha: float) -> tuple[float, flo
         return float(likelihood - mixture - math.log(alpha))
 
     seen = abstained / events
-    # By halving: at 0 and 1 the logarithm is infinite.
+    # By bisection: at 0 and 1 the logarithm is infinite.
     low = optimize.bisect(surplus, 0.0, seen, xtol=1e-15) if abstained else 0.0
     high = optimize.bisect(surplus, seen, 1.0, xtol=1e-15) if answered else 1.0
     return float(low), float(high)
 
 
 def promise_kept(zone: Zone, events: int, abstained: int, delta: float) -> bool:
-    """Return whether `abstained` of `events` leave the promise standing, at any time of the stream.
+    """Return whether `abstained` of `events` is consistent with the promise, at any time of the
+    stream.
 
     Half of δ is the model's, half the stream's. A model's rate exceeds its upper bound at 1−δ/2
     with probability δ/2, and the interval at 1−δ/2 ever leaves out the rate with probability δ/2
     at most. So a sound model is ever found not to keep its promise with probability δ at most,
-    however often and however long one looks. Raises ConfigError if delta lies outside (0, 1).
+    however often and however long one looks. Raise ConfigError if delta lies outside (0, 1).
     """
     require_delta(delta)
     low, _ = rate_interval(events, abstained, delta / 2)

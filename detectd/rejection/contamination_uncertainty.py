@@ -1,4 +1,4 @@
-"""The exact promise where the contamination is not known but distributed.
+"""The exact promise when the contamination is a distribution.
 
 The zone is settled: it is that of one contamination. What is not known is the share of the stream
 that its mistakes are made of. So the rates are those of a known contamination, and the cost is that

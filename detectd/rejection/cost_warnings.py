@@ -1,4 +1,4 @@
-"""Whether costs leave anything to decide.
+"""Warn if the costs make the decision trivial.
 
 Two policies need no data. *Never decide* abstains from every event, at c_r an event. *One verdict
 for all* costs γ·c_fn an event (normal) or (1−γ)·c_fp (anomaly). The worst cost of a model,

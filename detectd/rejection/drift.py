@@ -1,4 +1,5 @@
-"""Watching the promise: evidence that the stream's ranks are no longer those that were promised.
+"""Monitor the promise: evidence that the stream's ranks no longer follow their promised
+distribution.
 
 While stream and calibration scores are exchangeable, the ranks of the stream follow a Pólya urn: of
 n calibration scores and t events so far, the next falls into a bin of w of the n+1 gaps, and of k
@@ -36,15 +37,15 @@ if TYPE_CHECKING:
 # Bins of about equal width, beside those that the ends of the zone cut.
 BINS = 20
 
-# What the frequencies of each forget at each event: they remember about 100 and 500.
+# The forgetting rate per event of each frequency estimate: memories of about 100 and 500 events.
 FORGETTING = np.array([0.01, 0.002])
 
-# How many times as many events as expected are worth a word.
+# The ratio of observed to expected events that is reported.
 CLEARLY = 1.4
-# Where one end grows so many times more than the other, it is that end alone that is named.
+# If one end grows this many times more than the other, only that end is named.
 LOPSIDED = 3.0
 
-# Beyond this the weight of the latest event is divided out of all weights.
+# Beyond this, all weights are divided by that of the latest event.
 LARGE = 1e100
 
 
@@ -64,7 +65,7 @@ class Alarm:
     expected: tuple[float, float, float]
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the alarm for JSON."""
         shares = {name: dict(zip(SIDES, getattr(self, name), strict=True)) for name in SHARES}
         told = {"number": self.number, "event": self.event, "after": self.after}
         return told | {"moved": self.moved} | shares
@@ -76,7 +77,7 @@ SHARES = ("recent", "expected")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DriftState:
-    """What the watch remembers; no array is changed in place.
+    """The state of the monitor; no array is changed in place.
 
     `events` were watched in all, `since` after the last alarm; `counts` (bins,) are the latter.
     `R` (2,) are the two e-detectors, `recent` (2, bins) their frequencies times `weight` (2,).
@@ -94,17 +95,18 @@ class DriftState:
 
     @property
     def evidence(self) -> float:
-        """Return what is held against the average run length."""
+        """Return the evidence that is compared with the average run length."""
         return float(self.R.mean())
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON, in less than a kilobyte: it rides in the metadata of Kafka's offsets."""
+        """Return the state for JSON, in less than a kilobyte: it is stored in the metadata of
+        Kafka's offsets."""
         numbers = {"events": self.events, "since": self.since, "alarms": self.alarms}
         packed = {name: _packed(getattr(self, name), kind) for name, kind in ARRAYS.items()}
         return numbers | packed | {"widths": self.widths.tolist()}
 
 
-# Little-endian, so that another machine can go on.
+# Little-endian, so that another machine can resume.
 ARRAYS = {"counts": "<i8", "R": "<f8", "weight": "<f8", "recent": "<f8"}
 
 
@@ -118,7 +120,8 @@ def _unpacked(text: str, kind: str) -> npt.NDArray[Any]:
 
 
 class EDetector:
-    """Turns ranks into evidence; `average_run_length` is A, events from one false alarm to another.
+    """Turn ranks into evidence; `average_run_length` is A, the mean number of events between false
+    alarms.
 
     A score that equals calibration scores takes a place among them by lot, the same lot in every
     replay; without that, ties would pile up in one bin and look like drift.
@@ -138,7 +141,7 @@ class EDetector:
         self._side = (edges[:-1] >= zone.rank_low) + 1 * (edges[:-1] > zone.rank_high)
 
     def begin(self) -> DriftState:
-        """Return the state of a monitor that has seen nothing yet."""
+        """Return the initial state of a monitor."""
         return self._afresh(0, 0)
 
     def resume(self, past: dict[str, Any]) -> DriftState:

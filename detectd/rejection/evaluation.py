@@ -1,4 +1,4 @@
-"""How good verdicts were, where the truth is known. Pure mathematics: arrays in, numbers out.
+"""Evaluate verdicts against true labels. Pure mathematics: arrays in, numbers out.
 
 Beside what verdicts and abstentions cost, the question is whether it abstains from the right ones.
 The generalized risk at a coverage is the share of all events that have a wrong verdict while only
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Events by verdict, and those of which the verdict is wrong."""
+    """Events by verdict, and the wrong verdicts."""
 
     normal: int
     anomaly: int
@@ -41,26 +41,26 @@ class Tally:
 
     @property
     def events(self) -> int:
-        """All of them."""
+        """Return the number of events."""
         return self.normal + self.anomaly + self.abstain
 
     @property
     def anomalies(self) -> int:
-        """Return those that are anomalies in truth."""
+        """Return the number of true anomalies."""
         true_positives = self.anomaly - self.false_positives
         return true_positives + self.false_negatives + self.abstained_anomalies
 
     def total_cost(self, costs: Costs) -> float:
-        """Return what they cost together."""
+        """Return the total cost."""
         return float(total_cost(costs, self.false_positives, self.false_negatives, self.abstain))
 
     def cost(self, costs: Costs) -> float:
-        """Return what they cost per event; 0 if there are none."""
+        """Return the cost per event; 0 if there are no events."""
         return self.total_cost(costs) / self.events if self.events else 0.0
 
 
 def tally(verdicts: npt.NDArray[np.int8], anomalous: Bools) -> Tally:
-    """Count verdict codes (k,) against the truth (k,)."""
+    """Count verdict codes (k,) against the true labels (k,)."""
     counts = np.zeros((3, 2), dtype=np.int64)
     np.add.at(counts, (verdicts, anomalous.astype(np.int64)), 1)
     return tally_of(counts)
@@ -80,13 +80,13 @@ def tally_of(counts: Ints) -> Tally:
 
 
 def forced(log_p_anomaly: Floats, log_p_normal: Floats) -> npt.NDArray[np.int8]:
-    """Return the likelier verdict of each event (k,), as if there were no abstaining."""
+    """Return the likelier verdict of each event (k,), without abstention."""
     return np.where(log_p_anomaly > log_p_normal, ANOMALY, NORMAL).astype(np.int8)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RiskCoverage:
-    """What goes wrong while only the surest events have a verdict, by their share of all.
+    """The risk when only the surest events have a verdict, by their share of all.
 
     All are (j,), in ascending order of coverage from 0 to 1. Events that are equally doubtful get
     a verdict together or not at all. `selective_risk` is the share of wrong verdicts among the
@@ -109,7 +109,7 @@ def risk_coverage(doubt: Floats, wrong: Bools, events: Ints | None = None) -> Ri
     wrong (k,).
 
     `events` (k,) counts the events that each stands for; one, if left out.
-    Raises ValueError if there are no events.
+    Raise ValueError if there are no events.
     """
     weights = np.ones(len(doubt), dtype=np.int64) if events is None else events
     there = weights > 0

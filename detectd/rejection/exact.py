@@ -1,4 +1,4 @@
-"""The exact promise: what a fitted model abstains, and what its mistakes can cost.
+"""The exact promise: bounds on a fitted model's abstentions and on the cost of its mistakes.
 
 The n calibration scores and the stream's next score are exchangeable and continuous, so the n+1
 gaps between ordered calibration scores divide the stream's mass as Dirichlet(1, …, 1) does
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     Array = npt.NDArray[np.float64]
 
 
-# Costs are added up over events, and only their ratios matter.
+# Costs are summed over events, and only their ratios matter.
 LARGEST_COST = 1e100
 
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What one event costs: called an anomaly wrongly, called normal wrongly, or abstained.
+    """The cost of one event: a false alarm, a missed anomaly, or an abstention.
 
     Raises ConfigError if one is negative, or so large that sums of it would overflow.
     """
@@ -71,7 +71,7 @@ def exact_promise(zone: Zone, contamination: float, delta: float, costs: Costs) 
         c_fn·min(γ, N) + c_fp·(A − max(0, γ − min(γ, N) − R)) + c_r·R.
     For N ≥ γ the subtrahend is 0 and A ≤ 1−γ; otherwise it is max(0, A − (1−γ)), as N + R = 1 − A.
     Both ways it is c_fn·min(γ, N) + c_fp·min(A, 1−γ) + c_r·R, which is what is computed.
-    Raises ConfigError if delta lies outside (0, 1).
+    Raise ConfigError if delta lies outside (0, 1).
     """
     require_delta(delta)
     return ExactPromise(
@@ -101,7 +101,8 @@ def rate_upper(n: int, width: int, delta: float) -> float:
 
 
 def largest_width(n: int, max_rate: float, delta: float) -> int:
-    """Return the most ranks that can be rejected with `rate_upper` ≤ max_rate; 0..n+1."""
+    """Return the largest number of ranks that can be rejected with `rate_upper` ≤ max_rate;
+    0..n+1."""
     require_delta(delta)
     low, high = 0, n + 2  # low always fits, high never does
     while high - low > 1:
@@ -162,7 +163,7 @@ def _gaps(zone: Zone) -> tuple[int, int, int]:
 
 
 def _mean_of_smaller(limit: float, alpha: int, beta: int) -> float:
-    """E[min(limit, X)] for X ~ Beta(alpha, beta); X is 0 or 1 if a parameter is 0."""
+    """Return E[min(limit, X)] for X ~ Beta(alpha, beta); X is 0 or 1 if a parameter is 0."""
     if alpha == 0 or beta == 0:
         return 0.0 if alpha == 0 else min(limit, 1.0)
     above = float(special.betaincc(alpha, beta, limit))
@@ -179,7 +180,7 @@ def smallest_within(exceedance: Callable[[float], float], delta: float, costs: C
 
 
 def cost_exceedance(zone: Zone, contamination: float, costs: Costs) -> Callable[[float], float]:
-    """P(cost > t) as a function of t.
+    """Return P(cost > t) as a function of t.
 
     Let V = R + A ~ Beta(w+α, a) and B = R / V ~ Beta(w, α), α = n+1−a−w: independent. For one of
     the two given, cost > t is an interval of the other. That one is the more telling of the two,
@@ -209,7 +210,8 @@ def cost_exceedance(zone: Zone, contamination: float, costs: Costs) -> Callable[
 
 
 def _cost_pieces(costs: Costs, contamination: float, V: Array, B: Array) -> Array:
-    """(4, k): the cost is the least of four functions, each linear in V alone and in B alone."""
+    """Return four functions (4, k), of which the cost is the minimum, each linear in V alone and in
+    B alone."""
     fewer_misses = costs.false_negative * (1.0 - V)
     most_misses = costs.false_negative * contamination
     fewer_alarms = costs.false_positive * V * (1.0 - B)

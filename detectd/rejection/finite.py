@@ -1,4 +1,4 @@
-"""What the exact promise allows in a history of finitely many events.
+"""The bounds of the exact promise for a history of finitely many events.
 
 A bound on a mass is no bound on a count: of T events, the false verdicts scatter around their
 mean, and half of all histories lie above it. So a history is held against the law of histories as
@@ -40,7 +40,7 @@ SEED = 0
 
 @dataclass(frozen=True, slots=True)
 class FiniteHistory:
-    """The most of each that a sound model's history reaches, with probability 1−δ for each.
+    """The upper bounds for a sound model's history, each with probability 1−δ.
 
     Counts of events, and `cost` the total of all events.
     """
@@ -56,12 +56,12 @@ def finite_history(
 ) -> FiniteHistory:
     """Return the bounds for a history of `events` events, over equally likely contaminations.
 
-    The same for the same arguments. Raises ConfigError if delta lies outside (0, 1).
+    The same for the same arguments. Raise ConfigError if delta lies outside (0, 1).
     """
     require_delta(delta)
     rng = np.random.default_rng(SEED)
     gaps = (zone.rank_low, zone.width, zone.n - zone.rank_high)
-    # Gamma variables, since a Dirichlet of NumPy's takes no gap of width 0.
+    # Gamma variables, since NumPy's Dirichlet does not accept a gap of width 0.
     masses = np.stack([rng.standard_gamma(gap, DRAWS) for gap in gaps], axis=1)
     masses /= masses.sum(axis=1, keepdims=True)
     normal, rejected, anomaly = masses.T

@@ -48,7 +48,7 @@ def paper_promise(zone: Zone, contamination: float, delta: float, costs: Costs) 
 
     The bound on the rate is t2 − t1 + 2√(log(2/δ)/2n). It follows from t1 ≤ a/n and b/n ≤ t2 for
     the zone [a, b], which Hoeffding's margins ensure; the left one in use is not Hoeffding's, so
-    both are held against the zone. Below T = 4 the paper gives no bound. Raises ConfigError if
+    both are held against the zone. Below T = 4 the paper gives no bound. Raise ConfigError if
     delta lies outside (0, 1).
     """
     require_delta(delta)
@@ -78,7 +78,7 @@ def paper_promise(zone: Zone, contamination: float, delta: float, costs: Costs) 
 
 
 def left_margin(n: int, contamination: float, T: float) -> float | None:
-    """PyOD's left margin in c/n, not clipped; None if its square root is imaginary.
+    """Return PyOD's left margin in c/n, not clipped; None if its square root is imaginary.
 
     Its radicand tends to (T − 4(1−γ)²)/2n where Hoeffding's is T/2n.
     """

@@ -1,4 +1,4 @@
-"""What a model promises under given terms: its zone, and the paper's and the exact figures."""
+"""The promise of a model under given terms: its zone, and the paper's and the exact figures."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Terms:
 
 @dataclass(frozen=True)
 class Promise:
-    """The zone, the two sets of figures, and what the operator must be told loudly.
+    """The zone, the two sets of figures, and the warnings for the operator.
 
     `exact` is None if the calibration has no exact law. `tied` says that ties at an edge of the
     zone matter: the law needs scores without.
@@ -97,7 +97,7 @@ class Promise:
 
     @property
     def rate_bounded(self) -> bool:
-        """Return whether the upper bound on the abstention rate is one."""
+        """Return whether the upper bound on the abstention rate is valid."""
         return self.exact is not None and not self.tied
 
     @property
@@ -117,7 +117,7 @@ class Promise:
 def promise(calibration: NDArray[np.float64], terms: Terms) -> Promise:
     """Return the promise of calibration scores (n,) under `terms`.
 
-    Raises ConfigError if the terms cannot be met by n scores.
+    Raise ConfigError if the terms cannot be met by n scores.
     """
     judge = rejector(calibration, terms.contamination, threshold(len(calibration), terms))
     tied = ties_matter(judge)
@@ -137,7 +137,7 @@ def promise(calibration: NDArray[np.float64], terms: Terms) -> Promise:
 
 
 def threshold(n: int, terms: Terms) -> float:
-    """Return the T of n calibration scores. Raises ConfigError if they cannot meet the terms."""
+    """Return the T of n calibration scores. Raise ConfigError if they cannot meet the terms."""
     if terms.max_abstain_rate is not None:
         table = stability(n, require_anomalies(n, terms.contamination))
         return largest_T(table, terms.max_abstain_rate, terms.delta)
@@ -145,7 +145,7 @@ def threshold(n: int, terms: Terms) -> float:
 
 
 def planned_zone(n: int, terms: Terms) -> Zone:
-    """Return the zone that any n calibration scores will have, without loading the compiler.
+    """Return the zone of any n calibration scores, without loading the compiler.
 
     Raises as `threshold`.
     """

@@ -30,7 +30,7 @@ TAIL = 1e-18
 
 
 def beta_mean(function: Callable[[Array], Array], alpha: int, beta: int) -> float:
-    """E[function(X)] for X ~ Beta(alpha, beta); X is 0 if alpha is 0, and 1 if beta is 0.
+    """Return E[function(X)] for X ~ Beta(alpha, beta); X is 0 if alpha is 0, and 1 if beta is 0.
 
     `function` maps (k,) to (k,), is continuous with values in [0, 1], and changes no faster than
     the distribution itself. The absolute error is about 1e-12, and below 1e-9 for an awkward kink.
@@ -42,7 +42,7 @@ def beta_mean(function: Callable[[Array], Array], alpha: int, beta: int) -> floa
     centre = alpha / (alpha + beta)
     width = high - low
 
-    # Relative to the density at the mean, so that no Gamma function of a large number eats digits.
+    # Relative to the density at the mean, so that no Gamma function of a large number loses digits.
     def weighted(x: Array) -> Array:
         shift = x - centre
         log_density = special.xlog1py(alpha - 1, shift / centre)
@@ -79,7 +79,7 @@ def _integral(function: Callable[[Array], Array], low: float, width: float) -> A
 
 
 def _panels(function: Callable[[Array], Array], starts: Array, steps: Array) -> Array:
-    """Gauss-Lobatto sums, (2, k), over k panels."""
+    """Return Gauss-Lobatto sums, (2, k), over k panels."""
     points = starts[:, None] + steps[:, None] * (NODES + 1.0) / 2.0
     values = function(points.ravel()).reshape(2, *points.shape)
     result: Array = (values @ WEIGHTS) * (steps / 2.0)

@@ -1,4 +1,4 @@
-"""Where a fresh score stands among the calibration scores, compiled.
+"""Rank a fresh score among the calibration scores, compiled.
 
 A binary search over 10⁵ scores waits for memory at each of 17 steps. Here the range between two
 outer quantiles is cut into as many equal buckets as there are scores; a multiplication finds the
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
     Ints = npt.NDArray[np.int64]
 
-# The share of scores left out at either end, where a few far ones would stretch the buckets.
+# The share of scores excluded at either end, since a few far ones would stretch the buckets.
 OUTER = 0.005
 
-# If equal buckets find a score in so few steps, no others are tried: normal scores take 1.8.
+# If equal buckets find a score in this many steps, no others are tried: normal scores take 1.8.
 SHALLOW = 3.0
 
 
@@ -48,16 +48,17 @@ class Ranking:
 
     @property
     def depth(self) -> float:
-        """Return the steps that finding one of the scores takes in the mean."""
+        """Return the mean number of steps to find a score."""
         sizes = np.diff(self.starts)
         return float(sizes @ np.log2(1.0 + sizes)) / len(self.scores)
 
     def judge(
         self, fresh: Floats, score_low: float, score_high: float
     ) -> tuple[npt.NDArray[np.int8], Ints]:
-        """Verdicts (k,) and ranks (2, k) of `fresh` (k,), C-contiguous; see `rank_and_verdict`.
+        """Return verdicts (k,) and ranks (2, k) of `fresh` (k,), C-contiguous; see
+        `rank_and_verdict`.
 
-        Raises ValueError if a score is not finite.
+        Raise ValueError if a score is not finite.
         """
         ranks = np.empty((2, len(fresh)), dtype=np.int64)
         verdict = np.empty(len(fresh), dtype=np.int8)
@@ -87,7 +88,7 @@ def ranking(scores: Floats) -> Ranking:
 
 
 def magnitudes(scores: Floats) -> Floats:
-    """Numbers (k,) in the order of the scores, that grow with their exponent."""
+    """Return numbers (k,) in the order of the scores, that grow with their exponent."""
     bits = scores.view(np.int64)
     below_zero = -(bits & np.int64(2**63 - 1))
     return np.where(bits < 0, below_zero, bits).astype(np.float64)

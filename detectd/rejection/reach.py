@@ -52,7 +52,7 @@ def default_T(  # noqa: N802
     The probabilities are those of `table`, if it is there already.
 
     If no T above log 2 does, it is the largest that leaves as much as can be left; with one
-    expected anomaly that is often nothing, and T is 32. Raises ConfigError if γ is out of range, or
+    expected anomaly that is often nothing, and T is 32. Raise ConfigError if γ is out of range, or
     n scores do not expect one anomaly.
     """
     m = require_anomalies(n, contamination)
@@ -67,7 +67,7 @@ def smallest_n_reaching(contamination: float, T: float | None) -> int:
     """Return an n from which on at least half of γ is in reach, at T or at the T that is chosen.
 
     For each m the largest n that expects m is tried, at which the reach is smallest; the answer is
-    the smallest n of the first such m. Raises ConfigError if γ is out of range.
+    the smallest n of the first such m. Raise ConfigError if γ is out of range.
     """
     share = exact_contamination(contamination)
 
@@ -109,7 +109,7 @@ def largest_T_reaching(zone: Zone, contamination: float) -> float | None:  # noq
 
 
 def beyond(zone: Zone) -> str:
-    """Say which scores can be called anomaly."""
+    """Return, in words, which scores can be called anomaly."""
     above = zone.n - zone.rank_high - 1  # calibration scores that a new one need not exceed
     if above < 0:
         return "no score can be called anomaly"

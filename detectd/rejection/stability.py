@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def exact_contamination(contamination: float) -> Fraction:
     """Return the contamination as it was written, 0.29 and not the double next to it.
 
-    Raises ConfigError outside (0, 0.5].
+    Raise ConfigError outside (0, 0.5].
     """
     if not 0.0 < contamination <= 0.5:
         raise ConfigError(f"contamination is {contamination!r}: it must lie in (0, 0.5]")
@@ -34,15 +34,16 @@ def exact_contamination(contamination: float) -> Fraction:
 
 
 def expected_anomalies(n: int, contamination: float) -> int:
-    """m = ⌊n·γ⌋, the expected anomalies among n scores, in exact arithmetic: 100 × 0.29 is 29.
+    """Return m = ⌊n·γ⌋, the expected anomalies among n scores, in exact arithmetic: 100 × 0.29 is
+    29.
 
-    Raises ConfigError if the contamination lies outside (0, 0.5].
+    Raise ConfigError if the contamination lies outside (0, 0.5].
     """
     return math.floor(n * exact_contamination(contamination))
 
 
 def require_anomalies(n: int, contamination: float) -> int:
-    """`expected_anomalies`, at least one. Raises ConfigError that names the n which would do."""
+    """Return `expected_anomalies`, at least one. Raise ConfigError with the n that would do."""
     m = expected_anomalies(n, contamination)
     if m < 1:
         enough = first_n_expecting(1, contamination)
@@ -89,7 +90,8 @@ class Stability:
 
     @property
     def margin(self) -> npt.NDArray[np.float64]:
-        """(n+1,), at least log 2: the rank is rejected at every T from this value on."""
+        """Return (n+1,) values of at least log 2: a rank is rejected at every T from its value
+        on."""
         return -np.minimum(self.log_p_anomaly, self.log_p_normal)
 
 
@@ -115,7 +117,7 @@ def quick_stability(n: int, m: int) -> Stability:
     """Return the stability by incomplete beta functions, without loading the compiler.
 
     As exact as `stability` where a probability is above 1e-300; −∞ or imprecise below, where no
-    threshold up to 690 can see it. Raises ValueError if m lies outside [1, n].
+    threshold up to 690 can see it. Raise ValueError if m lies outside [1, n].
     """
     from scipy import special
 
@@ -128,9 +130,10 @@ def quick_stability(n: int, m: int) -> Stability:
 
 
 def rank_log_tails(n: int, m: int, c: int) -> tuple[float, float]:
-    """(log P(anomaly | c), log P(normal | c)) at one rank, the very values of `stability(n, m)`.
+    """Return (log P(anomaly | c), log P(normal | c)) at one rank, the same values as `stability(n,
+    m)`.
 
-    Raises ValueError if m lies outside [1, n] or c outside [0, n].
+    Raise ValueError if m lies outside [1, n] or c outside [0, n].
     """
     from detectd.rejection import binomial
 
@@ -144,9 +147,9 @@ def rank_log_tails(n: int, m: int, c: int) -> tuple[float, float]:
 
 
 def log_tails(n: int, m: int, p: float) -> tuple[float, float]:
-    """(log P(Bin(n, p) ≥ n−m+1), log P(Bin(n, p) ≤ n−m)) at any real p in [0, 1].
+    """Return (log P(Bin(n, p) ≥ n−m+1), log P(Bin(n, p) ≤ n−m)) at any real p in [0, 1].
 
-    Raises ValueError if m lies outside [1, n] or p outside [0, 1].
+    Raise ValueError if m lies outside [1, n] or p outside [0, 1].
     """
     from detectd.rejection import binomial
 

@@ -1,4 +1,4 @@
-"""Lots that every replay draws alike: a number for an event, from nothing but its number."""
+"""Reproducible pseudo-random numbers: one per event, from its number alone."""
 
 from __future__ import annotations
 

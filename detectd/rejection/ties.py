@@ -1,4 +1,4 @@
-"""What tied scores do to the promise.
+"""The effect of tied scores on the promise.
 
 A score that equals one at an edge of the zone is rejected, whichever side of the edge it would
 have fallen on. If the scores there come in atoms, the zone holds whole atoms, and so more mass than

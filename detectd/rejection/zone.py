@@ -49,7 +49,7 @@ class Zone:
 
     @property
     def width(self) -> int:
-        """w, the number of rejected ranks, 0..n+1."""
+        """Return w, the number of rejected ranks, 0..n+1."""
         return self.rank_high - self.rank_low + 1
 
     @property
@@ -83,7 +83,7 @@ def zone(stability: Stability, T: float) -> Zone:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Verdicts:
-    """The answers to k scores; every array is (k,).
+    """The verdicts on k scores; every array is (k,).
 
     `verdict` int8: NORMAL, ANOMALY or ABSTAIN; `rank` int64, c = #{calibration ≤ score};
     `below` int64, #{calibration < score}. The other figures follow from these.
@@ -101,12 +101,12 @@ class Verdicts:
 
     @property
     def log_p_anomaly(self) -> npt.NDArray[np.float64]:
-        """log P(anomaly) at the rank."""
+        """Return log P(anomaly) at the rank."""
         return self.stability.log_p_anomaly[self.rank]
 
     @property
     def log_p_normal(self) -> npt.NDArray[np.float64]:
-        """log P(normal) at the rank."""
+        """Return log P(normal) at the rank."""
         return self.stability.log_p_normal[self.rank]
 
     @property
@@ -117,7 +117,7 @@ class Verdicts:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rejector:
-    """All that a fresh score is judged by; built by `rejector`.
+    """Everything needed to judge a fresh score; built by `rejector`.
 
     `scores` is sorted, read-only float64 (n,). Scores in [score_low, score_high] are rejected.
     """
@@ -130,7 +130,7 @@ class Rejector:
     ranking: Ranking
 
     def judge(self, scores: npt.NDArray[np.float64]) -> Verdicts:
-        """Judge finite scores, (k,). Raises ValueError if one is not finite."""
+        """Judge finite scores, (k,). Raise ValueError if one is not finite."""
         scores = np.ascontiguousarray(scores, dtype=np.float64)
         verdict, ranks = self.ranking.judge(scores, self.score_low, self.score_high)
         return Verdicts(verdict, ranks[0], ranks[1], self.stability)
@@ -160,7 +160,7 @@ def rejector(
     normal  iff c < a,  which is s < s_(a), as c counts at least a scores iff s_(a) ≤ s;
     anomaly iff c⁻ > b, which is s > s_(b+1), as c⁻ counts at least b+1 iff s_(b+1) < s.
 
-    Raises ConfigError if the scores are too few to expect one anomaly, or the contamination or T
+    Raise ConfigError if the scores are too few to expect one anomaly, or the contamination or T
     lies out of range; ValueError if a score is not finite.
     """
     from detectd.rejection.ranking import (

@@ -53,7 +53,7 @@ def heading(ops: Sequence[Op]) -> bytes:
 def payloads(read: Callable[[int, int], bytes], size: int) -> Iterator[tuple[int, bytes]]:
     """Yield offset and payload of each frame of `size` bytes; `read` takes an offset and a length.
 
-    Raises DamagedError.
+    Raise DamagedError.
     """
     offset = 0
     while offset < size:
@@ -72,7 +72,7 @@ def payloads(read: Callable[[int, int], bytes], size: int) -> Iterator[tuple[int
 
 
 def ops_of(payload: bytes) -> tuple[Op, ...]:
-    """Return the ops that a heading names. Raises OtherFormatError."""
+    """Return the ops that a heading names. Raise OtherFormatError."""
     try:
         found: dict[str, Any] = json.loads(payload)
         if (found["format"], found["header"]) == (FORMAT, HEADER_WORDS):

@@ -74,7 +74,7 @@ def mark_of(identity: str, ops: Sequence[Op]) -> bytes:
 
 
 def row_of(value: bytes) -> NDArray[np.float64]:
-    """Return the row in a record's value. Raises ValueError if there is none."""
+    """Return the row in a record's value. Raise ValueError if there is none."""
     row = np.frombuffer(value, "<f8", offset=MARK_BYTES)
     if len(row) < HEADER_WORDS:
         raise ValueError(f"no row has {len(row)} words")
@@ -89,7 +89,7 @@ def layouts(identity: str, known: Mapping[bytes, Sequence[Op]]) -> bytes:
 
 
 def read_layouts(value: bytes) -> tuple[str, Layouts]:
-    """Return the identity and the layouts. Raises OtherFormatError."""
+    """Return the identity and the layouts. Raise OtherFormatError."""
     try:
         found: dict[str, Any] = json.loads(value)
         if (found["format"], found["header"]) == (FORMAT, HEADER_WORDS):

@@ -54,7 +54,7 @@ class Preparation:
     def result(self) -> Serving:
         """Return the model, ready under its options; wait for it if necessary.
 
-        Raises DetectdError if it cannot answer.
+        Raise DetectdError if it cannot answer.
         """
         return self._outcome.result()
 

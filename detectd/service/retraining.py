@@ -291,7 +291,7 @@ def of_another_champion(past: dict[str, Any]) -> dict[str, Any]:
 
 
 def begun(options: RetrainingOptions, store: Store, champion: Serving) -> Retrainer:
-    """Return a `Retrainer` with an empty window. Raises DetectdError if the store cannot keep
+    """Return a `Retrainer` with an empty window. Raise DetectdError if the store cannot keep
     it."""
     with contextlib.ExitStack() as undone:
         try:

@@ -49,7 +49,7 @@ class StreamRows:
     def open(self) -> bool:
         """Start keeping rows, unless another process does. Return whether they are kept here now.
 
-        Raises OSError or DetectdError if the store cannot keep them.
+        Raise OSError or DetectdError if the store cannot keep them.
         """
         if self.kept:
             return True

@@ -113,7 +113,7 @@ class Checkpoint:
 
 
 def read(directory: Path) -> Checkpoint | None:
-    """Return the last commit, None before the first. Raises ConfigError if it is damaged."""
+    """Return the last commit, None before the first. Raise ConfigError if it is damaged."""
     path = directory / NAME
     try:
         found: dict[str, Any] = json.loads(path.read_bytes())

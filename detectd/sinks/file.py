@@ -135,7 +135,7 @@ class FileSink(Sink):
     def _follow_rotations(self) -> None:
         """Switch to the files at the outputs' paths if they differ from those of the last commit.
 
-        Raises OSError.
+        Raise OSError.
         """
         before = self.last
         for topic, output in self._outputs.items():

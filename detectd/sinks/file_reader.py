@@ -42,7 +42,7 @@ class FileOutputs:
     def follow(self, topic: Topic, stop: Stop, last: int = 0) -> Iterator[list[Record]]:
         """Yield the `last` existing records, then newly committed ones, until `stop`.
 
-        Raises DetectdError before the first run.
+        Raise DetectdError before the first run.
         """
         committed = self._committed()
         yield self._last(topic, last, committed)

@@ -39,7 +39,7 @@ class Unpacked:
         self.at = 0
 
     def read(self, size: int) -> bytes:
-        """Return up to `size` bytes, fewer only at the end. Raises DamagedError."""
+        """Return up to `size` bytes, fewer only at the end. Raise DamagedError."""
         pieces: list[bytes] = []
         left = size
         try:

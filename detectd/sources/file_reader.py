@@ -83,7 +83,7 @@ class FileReader:
     def feed(self, *, follow: bool) -> int:
         """Feed the next bytes; return how many were read or skipped, 0 at the end.
 
-        Raises DetectdError if the file is damaged or the disk fails.
+        Raise DetectdError if the file is damaged or the disk fails.
         """
         if not self._parts:
             block = self._read(follow=follow)

@@ -94,7 +94,7 @@ class OpenFile:
             return False
 
     def read(self, size: int) -> bytes:
-        """Return the next bytes, none at the end. Raises OSError and DamagedError."""
+        """Return the next bytes, none at the end. Raise OSError and DamagedError."""
         return self._unpacked.read(size) if self._unpacked else self.file.read(size)
 
     def packed_at(self) -> int:

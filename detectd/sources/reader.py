@@ -97,7 +97,7 @@ class Reader:
     def finish(self) -> bool:
         """Make a record of a last line without a line end; return whether there is one.
 
-        Raises ConfigError as `feed`.
+        Raise ConfigError as `feed`.
         """
         if self._head:
             if self._first_row is None:
@@ -115,7 +115,7 @@ class Reader:
         records.
 
         A quote that is not closed `QUOTE_SECONDS` after it was read is not a real quote: the rows
-        it holds up are read as if the stream began after its line. Raises ConfigError as `feed`.
+        it holds up are read as if the stream began after its line. Raise ConfigError as `feed`.
         """
         while (cutter := self._first_row or self._cutter).waits_for_a_quote:
             begin = self.ahead - cutter.held
@@ -140,7 +140,7 @@ class Reader:
     def take(self, limit: int) -> list[Record]:
         """Return up to `limit` records, in order; none until more is fed.
 
-        Raises ConfigError if the stream is not written in an encoding that can be read.
+        Raise ConfigError if the stream is not written in an encoding that can be read.
         """
         if self._cuts and self._at_start:
             self._at_start = False

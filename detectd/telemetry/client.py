@@ -29,7 +29,7 @@ from detectd.telemetry.token_proof import (
 # The total seconds for a response, however slowly it arrives.
 ANSWER_SECONDS = 5.0
 
-# The maximum bytes of a response; a status with ten thousand partitions has two million.
+# The maximum bytes of a response; a status with ten thousand partitions has about two megabytes.
 ANSWER_BYTES = 16 << 20
 BLOCK = 64 << 10
 

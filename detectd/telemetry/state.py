@@ -61,7 +61,7 @@ class State:
     `observed` counts the verdicts of this run of the stream, `since` when (Unix time, if known).
     `keys` are those with the most of the model's anomalies. `gap_records` and `resets` count by
     partition what the source could not read, and how often its log was another one. `alarm_count`
-    counts the alarms of the run, `alarms` tells of the latest; `refits` counts by `OUTCOMES`.
+    counts the alarms of the run, `alarms` are the latest; `refits` counts by `OUTCOMES`.
     `held` is the version that waits for an operator. `absent` says what a source waits for that has
     never been there; `warnings` are what may not be meant in the configuration, and hinder nothing.
     `config` is the path of the configuration, in force since `loaded`; `reload_refused` says why a

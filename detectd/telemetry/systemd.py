@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # The loop may turn a thousand times in a second; no reader needs that much.
 BEAT_SECONDS = 1.0
 
-# A fit that goes on says so every BEAT_SECONDS. One in the start says nothing until it is done.
+# A running fit reports every BEAT_SECONDS. One during the start reports only when it is done.
 HOLD_SECONDS = 30
 START_SECONDS = 1800
 
@@ -35,7 +35,8 @@ PATIENCE_SECONDS = 2.0
 
 
 class SystemdNotifier:
-    """The manager that started this process, if there is one. `health` tells how the loop is."""
+    """The service manager that started this process, if there is one. `health` has the loop's
+    state."""
 
     def __init__(self, health: Health, environment: Mapping[str, str] = os.environ) -> None:
         self._health = health
