@@ -21,6 +21,7 @@ from detectd.commands.input_files import InputFile
 from detectd.errors import DetectdError, UsageError
 from detectd.models import training
 from detectd.models.collection import NO_TIME, Collection
+from detectd.models.row_order import RowOrder
 from detectd.models.serving import load_active, serve, serve_new
 from detectd.pipeline.feature_values import field_of
 from detectd.pipeline.records import Topic
@@ -93,7 +94,7 @@ def judge_history(path: Path, label: str, settings: Settings, advance: Advance) 
     model = load_active(wiring.store(settings), datetime.now(UTC))
     with closing(InputFile(path, settings)) as file:
         schema = derive.schema(settings)
-        state = derive.feature_state(settings) if schema.remembers else None
+        state = derive.feature_state(settings) if derive.keeps_keys(settings) else None
         reading = _Reading(file, schema, state, advance)
         if model is None:
             model = _warmed_up(path, reading, settings)
@@ -113,7 +114,7 @@ def judge_history(path: Path, label: str, settings: Settings, advance: Advance) 
 def _warmed_up(path: Path, reading: _Reading, settings: Settings) -> Model:
     """Return the model that `run` would train on the first events."""
     collection = Collection(derive.warmup_goal(settings))
-    latest: dict[int, tuple[int, NDArray[np.float64]]] = {}
+    latest: dict[int, tuple[int, NDArray[np.float64], bytes | None]] = {}
     while not collection.enough:
         if reading.ended:
             raise DetectdError(
@@ -126,10 +127,18 @@ def _warmed_up(path: Path, reading: _Reading, settings: Settings) -> Model:
         times = [NO_TIME if e.timestamp_ms is None else e.timestamp_ms for e in unjudged.events]
         places = collection.add([0] * len(times), times)
         first = reading.events
-        latest |= {p: (first + i, unjudged.rows[i].copy()) for i, p in enumerate(places) if p >= 0}
+        latest |= {
+            place: (first + i, unjudged.rows[i].copy(), unjudged.events[i].key)
+            for i, place in enumerate(places)
+            if place >= 0
+        }
         reading.took(len(times), stages(unjudged.outgoing), ended=batch.ended)
-    rows = np.array([row for _, row in sorted(latest.values(), key=itemgetter(0))])
+    kept = sorted(latest.values(), key=itemgetter(0))
     recipe, features = derive.recipe(settings), settings.event.declared
+    order = RowOrder()
+    order.add(key for _, _, key in kept)
+    train = order.order(settings.training.max_per_key, by_time=recipe.order == "time")
+    rows = np.array([row for _, row, _ in kept])[train]
     return training.train(rows, recipe, features, datetime.now(UTC))
 
 

@@ -143,7 +143,7 @@ def _notes(found: _Rows, constant: Sequence[str], scaled: str | None) -> list[st
 
 def _read(inputs: Inputs, settings: Settings, advance: Advance) -> _Rows:
     schema = derive.schema(settings)
-    state = derive.feature_state(settings) if schema.remembers else None
+    state = derive.feature_state(settings) if derive.keeps_keys(settings) else None
     by_time = derive.recipe(settings).order == "time"
     ordered = by_time or settings.training.max_per_key is not None
     found = _Rows([np.empty((0, len(schema.columns)))], RowOrder() if ordered else None)

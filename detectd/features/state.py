@@ -100,8 +100,8 @@ class FeatureState:
         if no feature has a memory, they are the rows.
         """
         names = dict.fromkeys(partitions)
-        if len(names) <= 1:
-            return self._rows(next(iter(names), ""), keys, times_ms, values)
+        if len(names) == 1:
+            return self._rows(partitions[0], keys, times_ms, values)
         whole = FeatureRows(
             np.empty((len(keys), len(self.program.columns))),
             np.empty(len(keys), dtype=bool),

@@ -31,12 +31,21 @@ class RowOrder:
         """Add the keys of further rows, in the order in which they were read."""
         self._keys += [self._numbers.setdefault(key, len(self._numbers)) for key in keys]
 
-    def order(self, most: int | None = None) -> NDArray[np.intp]:
-        """Return the indices (k,) of the training rows, in order; at most `most` of each key."""
-        keys = np.array(self._keys, dtype=np.intp)
-        places, counts = _places(keys)
-        chosen = even_per_key(keys, most)
-        return chosen[np.argsort((places / counts)[chosen], kind="stable")]
+    def order(self, most: int | None = None, *, by_time: bool = True) -> NDArray[np.intp]:
+        """Return `training_rows` of those taken."""
+        return training_rows(np.array(self._keys, dtype=np.intp), most, by_time=by_time)
+
+
+def training_rows(keys: NDArray[Any], most: int | None, *, by_time: bool) -> NDArray[np.intp]:
+    """Return which of the rows (N,) with these `keys` train, at most `most` of each key.
+
+    They are in the order in which they came, or `by_time` with the later part of each key last.
+    """
+    chosen = even_per_key(keys, most)
+    if not by_time:
+        return chosen
+    places, counts = _places(keys)
+    return chosen[np.argsort((places / counts)[chosen], kind="stable")]
 
 
 def even_per_key(keys: NDArray[Any], most: int | None) -> NDArray[np.intp]:

@@ -231,6 +231,8 @@ def _cross(rows: Rows, recipe: Recipe) -> tuple[_Fitted, Rows]:
             f"calibration.folds: {recipe.folds} folds of {len(rows)} rows are too small; lower it"
         )
     order = np.random.default_rng(recipe.seed).permutation(len(rows))
+    if recipe.order == "time":
+        order = np.arange(len(rows))  # The neighbours of a row are in its own fold.
     scores = np.empty(len(rows))
     for fold in np.array_split(order, recipe.folds):
         others = np.setdiff1d(order, fold)

@@ -89,7 +89,12 @@ class KeyLog:
         self._state = {}
         if not state:
             return True
-        path = self._directory / state["file"]
+        # A snapshot may come from a Kafka group's offsets: it names a file of ours, or none.
+        name = str(state.get("file"))
+        if not NAME.fullmatch(name):
+            log.warning("keys.lost", reason=f"the last commit names no log of keys: {name!r}")
+            return False
+        path = self._directory / name
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
         except FileNotFoundError:

@@ -123,7 +123,7 @@ class SharedKeys:
         if found is None:
             return False
         now = source.claims()
-        if gone := [name for name in begins if now.get(name) != claims[name]]:
+        if gone := [name for name in firsts if now.get(name) != claims.get(name)]:
             raise _revoked(gone)
         for name, read in found.items():
             self._take_over(name, claims[name], read, begins[name])

@@ -19,7 +19,7 @@ from detectd.errors import DetectdError
 from detectd.models import training
 from detectd.models.awaited_partitions import Awaited, delivers
 from detectd.models.locks import DirectoryLockedError
-from detectd.models.row_order import NO_KEY, even_per_key
+from detectd.models.row_order import NO_KEY, training_rows
 from detectd.pipeline.records import Topic
 from detectd.pipeline.scoring import collect_vectors
 from detectd.pipeline.time_coverage import HOUR_MS
@@ -196,7 +196,8 @@ class WarmupPhase:
         """
         assert self._rows
         collected, recipe = self._rows.collected(), self._options.recipe
-        rows = collected.rows[even_per_key(collected.keys, self._options.max_per_key)]
+        by_time, most = recipe.order == "time", self._options.max_per_key
+        rows = collected.rows[training_rows(collected.keys, most, by_time=by_time)]
         _log_training(collected, len(rows))
         with ThreadPoolExecutor(1, "training") as aside:
             features = self._schema.features

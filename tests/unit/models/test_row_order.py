@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectd.models.row_order import RowOrder, even_per_key
+from detectd.models.row_order import RowOrder, even_per_key, training_rows
 
 KEYS = st.lists(st.sampled_from([b"a", b"b", b"c", None]), min_size=1, max_size=60)
 
@@ -41,3 +41,9 @@ def test_no_key_has_more_rows_than_the_most_and_none_fewer_for_it(keys, most):
 def test_what_is_kept_of_a_key_is_spread_over_all_of_it():
     assert even_per_key(np.ones(10, dtype=int), 5).tolist() == [1, 3, 5, 7, 9]
     assert even_per_key(np.zeros(10, dtype=int), 5).tolist() == list(range(10))  # no key
+
+
+def test_a_warm_up_that_gets_one_key_after_another_trains_on_part_of_both():
+    keys = np.array([1] * 4 + [2] * 4)
+    assert training_rows(keys, None, by_time=True).tolist() == [0, 4, 1, 5, 2, 6, 3, 7]
+    assert training_rows(keys, 2, by_time=False).tolist() == [1, 3, 5, 7]

@@ -50,6 +50,17 @@ def test_cross_scores_each_row_by_a_detector_that_has_not_seen_it():
     assert np.array_equal(model.calibration, np.sort(expected))
 
 
+def test_by_time_the_folds_are_runs_of_neighbours():
+    recipe = Recipe("KNN", 0.1, method="cross", folds=4, order="time")
+    expected = np.empty(600)
+    for fold in np.split(np.arange(600), 4):
+        detector = build("KNN", 0.1, 0, {})
+        fit(detector, rows()[np.setdiff1d(np.arange(600), fold)])
+        expected[fold] = detector.decision_function(rows()[fold])
+    model = train(rows(), recipe, FEATURES, NOON)
+    assert np.array_equal(model.calibration, np.sort(expected))
+
+
 def test_a_detector_that_learns_nothing_is_calibrated_on_all_rows():
     seen = np.abs(rows())
     model = train(seen, Recipe("TailSum", 0.1, fraction=0.25), FEATURES, NOON)

@@ -261,6 +261,19 @@ def test_what_is_here_is_not_read_again_and_what_another_wrote_is(tmp_path, monk
     log.close()
 
 
+@pytest.mark.parametrize("file", ["../victim", "/etc/passwd", "keys.lock", 7, None])
+def test_a_commit_names_no_file_but_a_log_of_keys(tmp_path, file):
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"precious")
+    (tmp_path / "keys").mkdir()
+    log = opened(tmp_path / "keys")
+    assert not log.restore({"file": file, "bytes": 0, "began": 0})
+    see(log, batch(1))
+    commit(log)
+    assert victim.read_bytes() == b"precious"
+    log.close()
+
+
 def test_a_log_of_another_version_is_refused(tmp_path, monkeypatch):
     log = opened(tmp_path)
     see(log, batch(1))

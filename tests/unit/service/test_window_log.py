@@ -29,6 +29,20 @@ def test_a_restart_finds_nothing_where_nothing_was(tmp_path):
     kept.close()
 
 
+@pytest.mark.parametrize("file", ["../victim", "window-/../../victim.rows", "victim", 7])
+def test_a_commit_names_no_file_but_a_window(tmp_path, file):
+    """On Kafka a commit's state comes with the offsets of a group."""
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"precious")
+    (tmp_path / "models").mkdir()
+    kept = opened(tmp_path / "models")
+    shape = ["sliding", SIZE, WIDTH]
+    assert not kept.restore({"shape": shape, "file": file, "written": 0, "offered": 0})
+    kept.add(*batch(1, 9))
+    assert victim.read_bytes() == b"precious"
+    kept.close()
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     st.sampled_from(["sliding", "reservoir"]),
