@@ -178,7 +178,11 @@ def test_a_rollback_beside_activations_goes_back_to_a_model_that_is_there(full, 
     def back():
         for _ in range(ROUNDS):
             full.activate(versions[3])
-            assert full.rollback() in versions
+            try:
+                assert full.rollback() in versions
+            except DetectdError as refused:
+                # It went back to versions[3] before, and those before that have been pruned.
+                assert "no earlier model" in str(refused)  # noqa: PT017
 
     def forth():
         for _ in range(ROUNDS):
@@ -189,6 +193,17 @@ def test_a_rollback_beside_activations_goes_back_to_a_model_that_is_there(full, 
     at_once(kind, [back, forth])
     assert full.active() in full.versions()
     assert full.load(full.active()).model.version == full.active()
+
+
+def test_a_rollback_over_pruned_models_is_the_last_one(full, versions):
+    for place in (0, 1, 3, 2):
+        full.activate(versions[place])
+    full.nominate(versions[4])
+    full.prune(3, spare_earlier=True)
+    assert full.rollback() == versions[3]
+    full.activate(versions[3])
+    with pytest.raises(DetectdError, match="no earlier model"):
+        full.rollback()
 
 
 def test_only_one_takes_the_place_of_the_active_model(full, versions):
