@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from detectd.service.warmup import WarmupPhase
     from detectd.settings import Settings
     from detectd.sinks import Sink
-    from detectd.sources import Partition, Source
+    from detectd.sources import Source
 
 
 class ScoringEngine:
@@ -114,16 +114,16 @@ class ScoringEngine:
         alerts = self.phases.serving.alerts() if self.phases.serving else []
         return self._shown(alerts + self._watch.alerts() if self._watch else alerts)
 
-    def look(
-        self, partitions: Mapping[str, Partition] | None, position: Mapping[str, Any]
-    ) -> list[str]:
+    def look(self, source: Source, position: Mapping[str, Any]) -> list[str]:
         """Inspect the assigned partitions before a commit of `position`.
 
         Return the partitions that need a commit but are missing from it.
         """
         if self.warmup:
-            self.warmup.look(partitions)
-        return self._watch.look(partitions, position, time.monotonic()) if self._watch else []
+            self.warmup.look(source.partitions())
+        if self._watch is None:
+            return []
+        return self._watch.look(source.partitions(), position, time.monotonic())
 
     def _shown(self, outgoing: list[Outgoing]) -> list[Outgoing]:
         output = self.settings.output

@@ -190,7 +190,7 @@ class Service:
         # 3. Score: one output for each record, in order.
         answered = time.monotonic()
         outgoing = self.engine.answer(batch.records)
-        quiet = self.engine.look(self.ends.source.partitions(), batch.position)
+        quiet = self.engine.look(self.ends.source, batch.position)
         outgoing = within_limits(batch.records, outgoing, self.ends.sink.limits())
         self.gatherer.took(len(batch.records), time.monotonic() - answered)
         passed = self.startup_guard.pass_on(outgoing, last=batch.ended)
