@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from detectd.features.spans import span_ms
+from detectd.features.spans import PATTERN, span_ms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -95,7 +95,7 @@ def _is_span(value: Any) -> bool:
 
 SPAN = Sort(
     'a span of event time such as "5m", from "1s" to "366d"',
-    {"type": "string", "pattern": r"^\s*\d{1,9}(\.\d{1,9})?\s*[smhdw]\s*$"},
+    {"type": "string", "pattern": PATTERN},
     _is_span,
 )
 FLAG = Sort("true or false", {"type": "boolean"}, lambda value: isinstance(value, bool))

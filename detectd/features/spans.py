@@ -6,6 +6,8 @@ import re
 
 # A number and its unit.
 SPAN = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*([smhdw])")
+# The same as a JSON schema has it, with white space around it.
+PATTERN = r"^\s*\d{1,9}(\.\d{1,9})?\s*[smhdw]\s*$"
 SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from detectd.features.spans import span_ms
+from detectd.features.spans import PATTERN, span_ms
 from detectd.settings.types import Section
 
 # Less than a second is too short for silence, and more than ten years is a wrong unit.
@@ -31,9 +31,7 @@ Span = Annotated[
     str | None,
     BeforeValidator(
         _span,
-        json_schema_input_type=Annotated[
-            str, Field(pattern=r"^\s*\d{1,9}(\.\d{1,9})?\s*[smhdw]\s*$")
-        ],
+        json_schema_input_type=Annotated[str, Field(pattern=PATTERN)],
     ),
 ]
 

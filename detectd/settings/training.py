@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from detectd.features.spans import span_ms
+from detectd.features.spans import PATTERN, span_ms
 from detectd.settings.types import RELOADABLE, Seconds, Section
 
 MOST_ROWS = 10_000_000
@@ -39,7 +39,7 @@ Warmup = Annotated[
     BeforeValidator(
         _warmup,
         json_schema_input_type=Annotated[int, Field(ge=2, le=MOST_ROWS)]
-        | Annotated[str, Field(pattern=r"^\s*\d{1,9}(\.\d{1,9})?\s*[smhdw]\s*$")],
+        | Annotated[str, Field(pattern=PATTERN)],
     ),
 ]
 
