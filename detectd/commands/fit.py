@@ -100,7 +100,8 @@ def fit_inputs(
     found = _read(inputs, settings, advance)
     rows = np.concatenate(found.parts)
     if found.order is not None:
-        rows = rows[found.order.order(settings.training.max_per_key)]
+        by_time = derive.recipe(settings).order == "time"
+        rows = rows[found.order.order(settings.training.max_per_key, by_time=by_time)]
     hours = None if found.covered is None else round(found.covered.hours, 1)
     log.info("training.started", rows=len(rows), dead_letters=found.left_out, hours_covered=hours)
     if not len(rows) and found.left_out:

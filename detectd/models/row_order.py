@@ -31,7 +31,7 @@ class RowOrder:
         """Add the keys of further rows, in the order in which they were read."""
         self._keys += [self._numbers.setdefault(key, len(self._numbers)) for key in keys]
 
-    def order(self, most: int | None = None, *, by_time: bool = True) -> NDArray[np.intp]:
+    def order(self, most: int | None, *, by_time: bool) -> NDArray[np.intp]:
         """Return `training_rows` of those taken."""
         return training_rows(np.array(self._keys, dtype=np.intp), most, by_time=by_time)
 

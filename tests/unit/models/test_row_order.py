@@ -13,7 +13,7 @@ def ordered(keys, most=None):
     rows = RowOrder()
     rows.add(keys[:7])
     rows.add(keys[7:])
-    return rows.order(most).tolist()
+    return rows.order(most, by_time=True).tolist()
 
 
 def test_the_later_part_of_each_key_comes_last_though_one_was_read_after_another():
