@@ -37,7 +37,6 @@ from detectd.pipeline.explain import explanations
 from detectd.pipeline.nonfinite_scores import joined, judge_scores
 from detectd.pipeline.records import Stage, Topic
 from detectd.pipeline.unexpected_errors import During, Unforeseen, defect
-from detectd.pipeline.vectors import vectors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -97,13 +96,6 @@ class Unjudged(NamedTuple):
     rows: NDArray[np.float64]
     events: Sequence[Event]
     records: Sequence[Record]
-
-
-def judge_records(
-    records: Sequence[Record], schema: Schema, judge: ModelScorer, *, original: bool = False
-) -> ScoredBatch:
-    """Judge records whose features have no memory; see `judge_vectors`."""
-    return judge_vectors(records, vectors(records, schema), schema, judge, original=original)
 
 
 def judge_vectors(

@@ -1,12 +1,11 @@
 """Killed, or out of disk, at any moment: what is there in the end is what should be there."""
 
-import random
 import resource
 
 import pytest
 
 from tests.support.command import events
-from tests.support.crashes import kill_at, outputs, undisturbed
+from tests.support.crashes import assert_same_after_kills, kill_at, outputs, undisturbed
 
 EVENTS = 12_000
 WELL_INTO_THE_WARMUP = 300_000  # bytes, of about 1,000,000
@@ -21,13 +20,7 @@ def world(fitted):
 
 def test_killed_at_random_moments_the_outputs_are_byte_identical(world):
     expected = undisturbed(world)
-    total = sum(map(len, expected.values()))
-    moments = random.Random(5)
-    sizes = sorted([1, *(moments.randrange(total) for _ in range(4))])
-    kills = sum(kill_at(world, size) for size in sizes)
-    assert kills >= 3  # one may come when the run has just ended
-    assert world.run("run").returncode == 0
-    assert outputs(world) == expected
+    assert_same_after_kills(world, expected, 5)
 
 
 def test_killed_while_warming_up_no_event_is_lost_and_the_model_is_the_same(world):

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.command import World
 from tests.support.complaints import one_line
-from tests.support.crashes import kill_at, outputs, undisturbed
+from tests.support.crashes import assert_same_after_kills, outputs, undisturbed
 from tests.support.fleet_events import fleet_events
 
 TURNS = 1000
@@ -74,13 +74,7 @@ def test_killed_at_random_moments_the_outputs_are_byte_identical(remembering):
     assert expected["alerts.jsonl"].count(b"\n") == 2 * len(SILENT)
     for reason in (b"warming_up", b"late"):
         assert b'"reason":"%s"' % reason in expected["abstain.jsonl"]
-    total = sum(map(len, expected.values()))
-    moments = random.Random(7)
-    sizes = sorted([1, *(moments.randrange(total) for _ in range(4))])
-    kills = sum(kill_at(remembering, size) for size in sizes)
-    assert kills >= 3  # one may come when the run has just ended
-    assert remembering.run("run").returncode == 0
-    assert outputs(remembering) == expected
+    assert_same_after_kills(remembering, expected, 7)
 
 
 def test_the_outputs_do_not_depend_on_where_batches_are_cut(remembering):

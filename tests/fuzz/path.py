@@ -31,10 +31,11 @@ from detectd.pipeline import anomaly_records, dead_letters
 from detectd.pipeline.field_watch import FieldWatch
 from detectd.pipeline.records import Dialect, Record, Topic
 from detectd.pipeline.schema import Schema
-from detectd.pipeline.scoring import ModelScorer, collect_vectors, judge_records
+from detectd.pipeline.scoring import ModelScorer, collect_vectors
 from detectd.pipeline.vectors import vectors
 from detectd.rejection import rejector
 from detectd.report import sample
+from tests.support.judging import judge_records
 
 # Between the records of an input, behind a byte for the world and one for the options.
 BETWEEN = b"\x1e\x1e"

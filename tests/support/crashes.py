@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import signal
 import subprocess
 import time
@@ -30,6 +31,17 @@ def kill_at(world, size):
                 process.send_signal(signal.SIGKILL)
             time.sleep(0.001)
     return process.returncode == -signal.SIGKILL
+
+
+def assert_same_after_kills(world, expected, seed):
+    """Kill runs at random moments, let one end, and hold the outputs against `expected`."""
+    total = sum(map(len, expected.values()))
+    moments = random.Random(seed)
+    sizes = sorted([1, *(moments.randrange(total) for _ in range(4))])
+    kills = sum(kill_at(world, size) for size in sizes)
+    assert kills >= 3  # one may come when the run has just ended
+    assert world.run("run").returncode == 0
+    assert outputs(world) == expected
 
 
 def outputs(world):

@@ -16,8 +16,8 @@ from detectd.models.model import Recipe
 from detectd.models.training import train
 from detectd.pipeline.records import Record
 from detectd.pipeline.schema import Schema
-from detectd.pipeline.scoring import judge_records
 from detectd.settings.loader import settle
+from tests.support.judging import judge_records
 
 # Rows enough for the cores to share.
 MANY = 4096

@@ -14,8 +14,9 @@ from detectd.models.model import Recipe
 from detectd.models.training import complete_rows, train
 from detectd.pipeline.records import Record, Topic
 from detectd.pipeline.schema import Schema
-from detectd.pipeline.scoring import ModelScorer, judge_records
+from detectd.pipeline.scoring import ModelScorer
 from detectd.rejection import rejector
+from tests.support.judging import judge_records
 
 COLUMNS = ("a", "b", "c")
 SCHEMA = Schema(COLUMNS)

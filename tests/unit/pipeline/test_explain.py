@@ -12,8 +12,9 @@ from detectd.detectors import choose
 from detectd.pipeline.explain import explanations, occlusion
 from detectd.pipeline.records import Record, Topic
 from detectd.pipeline.schema import Schema
-from detectd.pipeline.scoring import ModelScorer, judge_records
+from detectd.pipeline.scoring import ModelScorer
 from detectd.rejection import rejector
+from tests.support.judging import judge_records
 
 FEATURES = ("a", "b", "c")
 

@@ -20,7 +20,7 @@ from detectd.pipeline.encode import Envelope
 from detectd.pipeline.output_detail import HEADERS, shown
 from detectd.pipeline.records import Record, Topic
 from detectd.pipeline.schema import Schema
-from detectd.pipeline.scoring import ModelScorer, collect_vectors, judge_records
+from detectd.pipeline.scoring import ModelScorer, collect_vectors
 from detectd.pipeline.vectors import vectors
 from detectd.rejection import rejector
 from detectd.rejection.drift import Alarm
@@ -28,6 +28,7 @@ from detectd.report.anomalies import NO_DETAIL
 from detectd.report.anomaly_cards import anomaly_section
 from detectd.report.sample import as_json, as_text
 from detectd.report.text import _anomalies
+from tests.support.judging import judge_records
 
 SCHEMA = Schema(("a", "b"), missing="median", key=("k",))
 FIGURES = ("score", "rank", "p_value", "confidence", "log_p_anomaly", "log_p_normal")

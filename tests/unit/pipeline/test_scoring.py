@@ -16,9 +16,10 @@ from detectd.models.training import complete_rows, train
 from detectd.pipeline.encode import Envelope
 from detectd.pipeline.records import Record, Topic
 from detectd.pipeline.schema import Schema
-from detectd.pipeline.scoring import ModelScorer, collect_vectors, judge_records
+from detectd.pipeline.scoring import ModelScorer, collect_vectors
 from detectd.pipeline.vectors import vectors
 from detectd.rejection import rejector
+from tests.support.judging import judge_records
 
 SCHEMA = Schema(("a", "b"), missing="median", max_record_bytes=200)
 

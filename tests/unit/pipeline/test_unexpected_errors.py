@@ -12,10 +12,11 @@ from detectd.pipeline.decode import decode
 from detectd.pipeline.formats import fields_of
 from detectd.pipeline.records import Record, Stage, Topic
 from detectd.pipeline.schema import Schema
-from detectd.pipeline.scoring import ModelScorer, collect_vectors, judge_records
+from detectd.pipeline.scoring import ModelScorer, collect_vectors
 from detectd.pipeline.unexpected_errors import in_words
 from detectd.pipeline.vectors import vectors
 from detectd.rejection import rejector
+from tests.support.judging import judge_records
 
 SCHEMA = Schema(("a", "b"))
 EVIL = 666.0
