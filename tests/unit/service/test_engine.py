@@ -437,3 +437,25 @@ def test_a_trainers_directory_that_was_swept_is_made_again(tmp_path, monkeypatch
         trainer_process.sweep(tmp_path)
         assert own.is_dir()
     assert not own.exists()
+
+
+def test_what_is_remembered_of_keys_is_rolled_back_with_the_outputs(tmp_path):
+    asked = settings(
+        tmp_path, event={"features": ["a", {"of": "b", "fn": "mean", "window": 3}], "key": "host"}
+    )
+    tables = []
+    for rolls_back in (False, True):
+        made = ScoringEngine(asked, wiring.stream_schema(asked), "test")
+        made.load()
+        made.restore({})
+        for batch in range(3):
+            if rolls_back:
+                rows = [Record(id=f"x{i}", value=b'{"a":9,"b":9,"host":"h"}') for i in range(5)]
+                made.answer(rows)
+                made.rollback()
+            answer(made, 20, seed=batch)
+        (table,) = [table for _, table in made._keys.features.tables.items()]
+        tables.append((table.counters, table.rows[: len(table)].tolist()))
+        made.close()
+    assert tables[0][0].events == 60
+    assert repr(tables[0]) == repr(tables[1])  # NaN is NaN
