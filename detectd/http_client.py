@@ -99,7 +99,7 @@ def _redirected(url: str, location: str, form: bytes | None) -> str:
     """Return the target of a redirection if it is on the same server and no less encrypted."""
     target = _joined(url, location)
     if not location or not is_address(target):
-        raise RedirectedError("redirects to what is no address")
+        raise RedirectedError("redirects to an invalid address")
     there, here = _server(target), _server(url)
     scheme, host, port = there
     upgraded = here[0] == "http" and scheme == "https" and host == here[1]

@@ -35,7 +35,7 @@ refused: list[str] = []
 # This runs before the configuration is read, but its environment variable is available.
 CHECK_OWNERS = "DETECTD_PATHS__CHECK_OWNERS"
 SUFFIXES = (".nbi", ".nbc")
-COMPILES = "each start compiles what it runs"
+COMPILES = "kernels are compiled at every start"
 
 
 def compiled(function: F) -> F:

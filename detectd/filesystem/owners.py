@@ -43,7 +43,7 @@ def anonymous() -> int | None:
 def name(user: int) -> str:
     """Return the name of a user for a message."""
     if user == anonymous():
-        return f"a user who is not known here (uid {user})"
+        return f"an unknown user (uid {user})"
     try:
         return f"{pwd.getpwuid(user).pw_name} (uid {user})"
     except KeyError:
@@ -60,7 +60,7 @@ def flaw(status: os.stat_result, *, sticky: bool = False) -> str | None:
     if sticky and status.st_mode & stat.S_ISVTX:
         return None
     if status.st_mode & stat.S_IWOTH:
-        return "every user can write to it"
+        return "any user can write to it"
     if status.st_mode & stat.S_IWGRP and (others := _others(status.st_gid)):
         return f"its group {_group(status.st_gid)} can write to it, so {others} can"
     return None

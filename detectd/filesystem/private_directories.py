@@ -13,7 +13,7 @@ from detectd.filesystem.safe_walk import Walk
 if TYPE_CHECKING:
     from pathlib import Path
 
-LIFT = "paths.check_owners = false lifts this check"
+LIFT = "paths.check_owners = false disables this check"
 
 
 def require_private(key: str, directory: Path, *, check_owners: bool = True) -> None:
@@ -29,8 +29,8 @@ def require_private(key: str, directory: Path, *, check_owners: bool = True) -> 
         for place, status in walk.links:
             if status.st_uid not in owners.trusted():
                 raise ConfigError(
-                    f"{key}: {place} is a symbolic link of {owners.name(status.st_uid)}, who could "
-                    f"point it elsewhere; name its target, {walk.place}, itself; or {LIFT}"
+                    f"{key}: {place} is a symbolic link owned by {owners.name(status.st_uid)}, who "
+                    f"could point it elsewhere; name its target {walk.place} instead; or {LIFT}"
                 )
         for place, status in walk.directories:
             _require(key, place, status, sticky=True)
@@ -64,7 +64,7 @@ def make(
 def _require(key: str, place: Path, status: os.stat_result, *, sticky: bool) -> None:
     if flaw := owners.flaw(status, sticky=sticky):
         raise ConfigError(
-            f"{key}: {place} {flaw}, and what lies below could be replaced; "
+            f"{key}: {place} {flaw}, and what lies below could be replaced by others; "
             f"{owners.fix(status, place)}, or name another directory; {LIFT}"
         )
 

@@ -49,7 +49,7 @@ def _opened_again(path: Path) -> int:
         for place, status in walk.links:
             if status.st_uid not in owners.trusted():
                 raise UsageError(
-                    f"-o {path.absolute()}: {place} is a symbolic link of "
+                    f"-o {path.absolute()}: {place} is a symbolic link owned by "
                     f"{owners.name(status.st_uid)} to {walk.place}; name the target itself if it "
                     "is meant"
                 )
@@ -61,7 +61,7 @@ def _opened_again(path: Path) -> int:
             and walk.directories[-1].status.st_mode & stat.S_IWOTH
         ):
             raise UsageError(
-                f"-o {path.absolute()}: it belongs to {owners.name(walk.status.st_uid)}, and every "
-                "user could have put it there; name another file"
+                f"-o {path.absolute()}: it belongs to {owners.name(walk.status.st_uid)}, and any "
+                "user could have created it; name another file"
             )
         return walk.open(FLAGS)

@@ -166,7 +166,7 @@ class KafkaClient:
 
         Raise RefusedError if access is denied.
         """
-        with closing(self.connect(KafkaAdminClient)) as admin, explained("looking for the topics"):
+        with closing(self.connect(KafkaAdminClient)) as admin, explained("listing the topics"):
             found = self.patiently(lambda: admin.describe_topics(list(topics)))
             for topic in found:
                 if meaning(topic["error_code"], "").kind is Kind.REFUSED:

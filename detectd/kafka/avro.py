@@ -35,13 +35,13 @@ END_OF_IDS = 2**31
 
 # Python's own text would include memory addresses, and a replay must give the same bytes.
 BROKEN: dict[type[Exception], str] = {
-    EOFError: "it ends too early",
-    UnicodeDecodeError: "a text is not UTF-8",
+    EOFError: "it ends early",
+    UnicodeDecodeError: "a string is not UTF-8",
     IndexError: "a union or an enum has no such branch",
     OverflowError: "a number is too large",
     ValueError: "a number is too large",
-    ArithmeticError: "the schema makes no sense",
-    TypeError: "the schema makes no sense",
+    ArithmeticError: "the schema is invalid",
+    TypeError: "the schema is invalid",
 }
 
 
@@ -119,9 +119,7 @@ def _body(value: bytes, number: int, read_body: Callable[[BytesIO], Any]) -> dic
         raise RecordError(Stage.DECODE, f"not Avro of schema {number}: {why}") from None
     left = len(value) - body.tell()
     if left:
-        raise RecordError(
-            Stage.DECODE, f"not Avro of schema {number}: {left} bytes are left after its end"
-        )
+        raise RecordError(Stage.DECODE, f"not Avro of schema {number}: {left} bytes follow its end")
     if not isinstance(fields, dict):
         raise RecordError(
             Stage.DECODE, f"not an Avro record but {kind_of(fields)} (schema {number})"

@@ -101,7 +101,7 @@ class Consumer:
 
     def bounds(self, place: Place, seconds: float) -> tuple[int, int]:
         """Return the first offset that the brokers have, and the one after the last."""
-        with explained(f"asking for the offsets of {place[0]}/{place[1]}"):
+        with explained(f"reading the offsets of {place[0]}/{place[1]}"):
             low, high = self._consumer.get_watermark_offsets(TopicPartition(*place), seconds)
         return low, high
 
@@ -131,7 +131,7 @@ class Consumer:
 
     def probe(self, seconds: float) -> None:
         """Raise BrokerUnavailableError if the brokers do not respond in time."""
-        with explained("asking whether the brokers are there"):
+        with explained("checking that the brokers are up"):
             self._consumer.list_topics(timeout=seconds)
 
     def close(self) -> None:
@@ -149,7 +149,7 @@ class Consumer:
         if error.code() not in DISPLACED:
             raise KafkaException(error)
         self._displaced[place] = Displaced(message.offset())
-        raise BrokerUnavailableError(f"{place[0]}/{place[1]}: {error.str()}; beginning elsewhere")
+        raise BrokerUnavailableError(f"{place[0]}/{place[1]}: {error.str()}; starting elsewhere")
 
     def _assigned(self, _: object, partitions: Sequence[TopicPartition]) -> None:
         self._beginnings = {}
@@ -210,8 +210,8 @@ def _headers(message: Any) -> Sequence[tuple[str, bytes | None]]:
         warn_once(
             "source.header_name",
             offset=message.offset(),
-            reason="the name of a header is not UTF-8, and confluent-kafka reads none of that "
-            "record's headers; the record is answered without them",
+            reason="a header name is not UTF-8, so confluent-kafka cannot read that record's "
+            "headers; the record is judged without them",
             hint='correct the producer, or set kafka.client = "kafka-python"',
         )
         return ()

@@ -66,7 +66,7 @@ class Producer:
 
     def take_over(self) -> None:
         """Fence the process that had the transactional id, and end its last transaction."""
-        with explained("taking over the transactional id"):
+        with explained("claiming the transactional id"):
             self._producer.init_transactions(self._seconds)
 
     def begin(self) -> None:
@@ -103,7 +103,7 @@ class Producer:
                 return
         if left:
             raise BrokerUnavailableError(
-                f"Kafka failed, writing: no answer for {self._seconds:g} s"
+                f"Kafka failed while writing: no answer for {self._seconds:g} s"
             )
 
     def _hand_over(
@@ -175,7 +175,7 @@ class Producer:
             with suppress(BufferError):
                 self._producer.produce(topic, **record)
                 return
-        raise BrokerUnavailableError("Kafka failed, writing: the brokers take nothing")
+        raise BrokerUnavailableError("Kafka failed while writing: the brokers accept nothing")
 
     def _member_of(self, group: str) -> object:
         if group not in self._groups:

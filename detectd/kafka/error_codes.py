@@ -21,11 +21,11 @@ class Kind(Enum):
     """How to handle an error."""
 
     PASSING = "wait and try again, for kafka.retry_seconds since the last commit"
-    REVOKED = "the group goes on without us: read again what is still ours"
-    FENCED = "another has our name, or a transaction took too long: begin again"
+    REVOKED = "the group goes on without this process: read again the partitions it still owns"
+    FENCED = "another process has the same id, or a transaction took too long: start again"
     RECORD = "the record's own: a dead letter of stage `deliver`"
     FAILED = "give up, exit 1: trying again may help"
-    REFUSED = "give up, exit 77: the brokers do not let us"
+    REFUSED = "give up, exit 77: the brokers deny access"
     CONFIG = "give up, exit 78: an operator must change something"
 
 
@@ -47,10 +47,10 @@ UPGRADE = "upgrade the brokers to Kafka 2.5 or later, or name brokers that are"
 CONTROLLER = "name brokers in kafka.bootstrap_servers, not controllers"
 OPTIONS = "correct the options"
 SIZE = "raise max.message.bytes of the topic"
-RETRY = "start again; if it happens again, look into the brokers' logs"
+RETRY = "restart; if it happens again, check the brokers' logs"
 METADATA = (
-    "set offset.metadata.max.bytes of the brokers to its default of 4096 or more, as the state "
-    "of the service rides there"
+    "set offset.metadata.max.bytes of the brokers to its default of 4096 or more, because detectd "
+    "keeps its state there"
 )
 INVALID = (
     "set cleanup.policy = delete if the record has no key, or raise message.timestamp.before.max.ms"
@@ -62,9 +62,9 @@ TIMESTAMP = (
 )
 
 BROKERS = (
-    Meaning(-1, "UNKNOWN_SERVER_ERROR", P, "look into the brokers' logs"),
+    Meaning(-1, "UNKNOWN_SERVER_ERROR", P, "check the brokers' logs"),
     Meaning(1, "OFFSET_OUT_OF_RANGE", P),
-    Meaning(2, "CORRUPT_MESSAGE", P, "look into the brokers' logs"),
+    Meaning(2, "CORRUPT_MESSAGE", P, "check the brokers' logs"),
     Meaning(3, "UNKNOWN_TOPIC_OR_PARTITION", P, "create the topic again if it was deleted"),
     Meaning(4, "INVALID_FETCH_SIZE", C, "raise kafka.fetch_bytes"),
     Meaning(5, "LEADER_NOT_AVAILABLE", P),
@@ -96,7 +96,7 @@ BROKERS = (
         23,
         "INCONSISTENT_GROUP_PROTOCOL",
         C,
-        "the group has members that share partitions in another way; give this service a "
+        "the group's members assign partitions by another strategy; give this service a "
         "kafka.group_id of its own",
     ),
     Meaning(24, "INVALID_GROUP_ID", C, "correct kafka.group_id"),
@@ -128,9 +128,9 @@ BROKERS = (
         43,
         "UNSUPPORTED_FOR_MESSAGE_FORMAT",
         C,
-        "set message.format.version of the topic to 0.11 or later, as transactions need it",
+        "set message.format.version of the topic to 0.11 or later, which transactions need",
     ),
-    Meaning(44, "POLICY_VIOLATION", C, "create the topics as the policy of the brokers wants them"),
+    Meaning(44, "POLICY_VIOLATION", C, "create the topics according to the brokers' policy"),
     Meaning(45, "OUT_OF_ORDER_SEQUENCE_NUMBER", P),
     Meaning(46, "DUPLICATE_SEQUENCE_NUMBER", P),
     Meaning(47, "INVALID_PRODUCER_EPOCH", F),
@@ -147,8 +147,8 @@ BROKERS = (
     Meaning(53, "TRANSACTIONAL_ID_AUTHORIZATION_FAILED", D, GRANT),
     Meaning(54, "SECURITY_DISABLED", C, "set authorizer.class.name of the brokers"),
     Meaning(55, "OPERATION_NOT_ATTEMPTED", P),
-    Meaning(56, "KAFKA_STORAGE_ERROR", P, "look into the disks of the brokers"),
-    Meaning(57, "LOG_DIR_NOT_FOUND", P, "look into the disks of the brokers"),
+    Meaning(56, "KAFKA_STORAGE_ERROR", P, "check the brokers' disks"),
+    Meaning(57, "LOG_DIR_NOT_FOUND", P, "check the brokers' disks"),
     Meaning(58, "SASL_AUTHENTICATION_FAILED", D, GRANT),
     Meaning(59, "UNKNOWN_PRODUCER_ID", P),
     Meaning(60, "REASSIGNMENT_IN_PROGRESS", P),
@@ -229,12 +229,14 @@ BROKERS = (
 
 LIBRDKAFKA = (
     Meaning(-199, "_BAD_MSG", P),
-    Meaning(-198, "_BAD_COMPRESSION", X, "look for the record that its producer compressed badly"),
+    Meaning(
+        -198, "_BAD_COMPRESSION", X, "find the record that its producer compressed incorrectly"
+    ),
     Meaning(-197, "_DESTROY", P),
     Meaning(-196, "_FAIL", P),
     Meaning(-195, "_TRANSPORT", P),
     Meaning(-194, "_CRIT_SYS_RESOURCE", X, "free memory, or raise the limits of the process"),
-    Meaning(-193, "_RESOLVE", P, "correct the brokers' names, or the name service of this host"),
+    Meaning(-193, "_RESOLVE", P, "correct the brokers' names, or this host's DNS"),
     Meaning(-192, "_MSG_TIMED_OUT", P),
     Meaning(-191, "_PARTITION_EOF", P),
     Meaning(-190, "_UNKNOWN_PARTITION", P),

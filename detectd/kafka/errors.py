@@ -48,7 +48,7 @@ class RecordsRefused(DetectdError):  # noqa: N818
 
     def __init__(self, certain: Mapping[int, Meaning], suspects: Mapping[int, Meaning]) -> None:
         first = next(iter((certain or suspects).values()))
-        super().__init__(f"the brokers refuse records: {first.name}; {first.fix}")
+        super().__init__(f"the brokers reject records: {first.name}; {first.fix}")
         self.certain = certain
         self.suspects = suspects
 
@@ -81,20 +81,22 @@ def failure(found: Meaning, what: str, doing: str) -> DetectdError:
     fix = f"; {found.fix}" if found.fix else ""
     match found.kind:
         case Kind.REFUSED:
-            return RefusedError(f"the brokers refuse us, {doing}: {what}{fix}")
+            return RefusedError(f"the brokers refuse access while {doing}: {what}{fix}")
         case Kind.REVOKED:
-            return PartitionsRevokedError(f"the group has gone on without us, {doing}: {what}")
+            return PartitionsRevokedError(
+                f"the group went on without this process while {doing}: {what}"
+            )
         case Kind.FENCED:
             rival = found.name == "FENCED_INSTANCE_ID"
             return FencedError(
-                f"the brokers have ended our transaction, {doing}: {what}", rival=rival
+                f"the brokers ended the transaction while {doing}: {what}", rival=rival
             )
         case Kind.CONFIG | Kind.RECORD:
             return ConfigError(f"kafka: {doing}: {what}{fix}")
         case Kind.FAILED:
-            return DetectdError(f"Kafka failed, {doing}: {what}{fix}")
+            return DetectdError(f"Kafka failed while {doing}: {what}{fix}")
         case Kind.PASSING:
-            return BrokerUnavailableError(f"Kafka failed, {doing}: {what}{fix}")
+            return BrokerUnavailableError(f"Kafka failed while {doing}: {what}{fix}")
 
 
 def one_line(error: BaseException) -> str:

@@ -23,7 +23,7 @@ NO_ID = str(UUID(int=0))
 def committed(client: KafkaClient) -> dict[Place, int]:
     """Return the group's committed offsets, by topic and partition."""
     group = client.group_id
-    with closing(client.connect(KafkaAdminClient)) as admin, explained("asking for the offsets"):
+    with closing(client.connect(KafkaAdminClient)) as admin, explained("reading the offsets"):
         found = client.patiently(lambda: admin.list_group_offsets([group])[group])
     return {tuple(place): at.offset for place, at in found.items() if at.offset >= 0}
 
@@ -34,7 +34,7 @@ def members(client: KafkaClient) -> dict[str, str]:
     Our own predecessor as a static member is left out: we take its place.
     """
     group = client.group_id
-    with closing(client.connect(KafkaAdminClient)) as admin, explained("asking for the members"):
+    with closing(client.connect(KafkaAdminClient)) as admin, explained("listing the members"):
         try:
             found = client.patiently(lambda: admin.describe_groups([group])[group])
         except kafka_errors.GroupIdNotFoundError:
@@ -51,7 +51,7 @@ def topic_ids(client: KafkaClient, topics: Collection[str]) -> dict[str, str]:
 
     Brokers before 2.8 return none.
     """
-    with closing(client.connect(KafkaAdminClient)) as admin, explained("looking for the topics"):
+    with closing(client.connect(KafkaAdminClient)) as admin, explained("listing the topics"):
         found = client.patiently(lambda: admin.describe_topics(list(topics)))
     return {
         topic["name"]: str(topic["topic_id"])

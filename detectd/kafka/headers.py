@@ -85,7 +85,7 @@ class _RecordBatch(default_records.DefaultRecordBatch):  # type: ignore[misc]
             warn_once(
                 "source.header_name",
                 offset=record.offset,
-                reason="the name of a header is not UTF-8; its odd bytes are written as \\xNN",
+                reason="a header name is not UTF-8; its invalid bytes are written as \\xNN",
                 hint="correct the producer",
             )
             return record

@@ -117,7 +117,7 @@ class Consumer:
             self._stable = now
         elif now - self._stable > self._patience:
             raise BrokerUnavailableError(
-                "Kafka failed, joining the group: its coordinator does not answer"
+                "Kafka failed while joining the group: its coordinator does not answer"
             )
 
     def _joining(self) -> bool:
@@ -139,7 +139,7 @@ class Consumer:
     def bounds(self, place: Place, seconds: float) -> tuple[int, int]:
         """Return the first offset that the brokers have, and the one after the last."""
         asked = TopicPartition(*place)
-        with explained(f"asking for the offsets of {place[0]}/{place[1]}"):
+        with explained(f"reading the offsets of {place[0]}/{place[1]}"):
             low = self._consumer.beginning_offsets([asked], timeout_ms=seconds * 1000)[asked]
             high = self._consumer.end_offsets([asked], timeout_ms=seconds * 1000)[asked]
         return low, high
@@ -170,7 +170,7 @@ class Consumer:
 
     def probe(self, seconds: float) -> None:
         """Raise BrokerUnavailableError if the brokers do not respond in time."""
-        with explained("asking whether the brokers are there"):
+        with explained("checking that the brokers are up"):
             self._consumer.end_offsets(list(self._consumer.assignment()), timeout_ms=seconds * 1000)
 
     def close(self) -> None:

@@ -96,7 +96,7 @@ class Producer:
 
     def take_over(self) -> None:
         """Fence the process that had the transactional id, and end its last transaction."""
-        with explained("taking over the transactional id"):
+        with explained("claiming the transactional id"):
             self._within(self._producer.init_transactions)
 
     def begin(self) -> None:

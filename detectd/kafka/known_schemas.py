@@ -63,8 +63,8 @@ class Unknown:
         if self._left < 1:
             raise RecordError(
                 Stage.DECODE,
-                f"schema {number} was not asked for: the registry lacked too many others just now; "
-                "replay the dead letter",
+                f"schema {number} was not looked up: too many others were missing from the "
+                "registry just now; replay the dead letter",
             )
 
     def add(self, number: int, error: str) -> None:

@@ -67,8 +67,8 @@ def log_in(server: str, options: Mapping[str, Any], seconds: float) -> Admitted:
             raise _alert(server, refused, options) from None
         except (OSError, EOFError, kafka_errors.KafkaError):
             raise BrokerUnavailableError(
-                f"kafka.security_protocol: {server} closes the connection; {protocol} may not be "
-                "what it speaks there"
+                f"kafka.security_protocol: {server} closes the connection; it may not speak "
+                f"{protocol} on this port"
             ) from None
 
 
@@ -144,12 +144,12 @@ def _alert(server: str, refused: ssl.SSLError, options: Mapping[str, Any]) -> Ex
     reason = (refused.reason or str(refused)).replace("_", " ").lower()
     if "alert" in reason and not options.get("ssl_certfile"):
         return ConfigError(
-            f"kafka.ssl_certificate_file: {server} wants to know us by a certificate; name ours"
+            f"kafka.ssl_certificate_file: {server} requires a client certificate; name one"
         )
     if "alert" in reason:
         return RefusedError(
-            f"kafka.ssl_certificate_file: {server} does not take our certificate: {reason}; have "
-            "it signed by an authority that the brokers trust"
+            f"kafka.ssl_certificate_file: {server} rejects our certificate: {reason}; have it "
+            "signed by an authority that the brokers trust"
         )
     return ConfigError(
         f"kafka.security_protocol: {server} does not speak TLS ({reason}); correct the port or "
@@ -162,7 +162,7 @@ def _authenticate(talk: _Talk, host: str, server: str, options: Mapping[str, Any
     greeted = talk.ask(SaslHandshakeRequest(version=1, mechanism=mechanism))
     if kafka_errors.for_code(greeted.error_code) is not kafka_errors.NoError:
         raise RefusedError(
-            f"kafka.sasl_mechanism: {server} does not take {mechanism}, but "
+            f"kafka.sasl_mechanism: {server} does not accept {mechanism}, only "
             f"{', '.join(greeted.mechanisms) or 'nothing'}; correct it"
         )
     exchange = get_sasl_mechanism(mechanism)(host=host, **options)
@@ -183,5 +183,5 @@ def _authenticate(talk: _Talk, host: str, server: str, options: Mapping[str, Any
 
 def _refused(server: str, mechanism: str) -> RefusedError:
     return RefusedError(
-        f"kafka: {server} refuses our login by {mechanism}; correct the user name or the secret"
+        f"kafka: {server} rejects the login by {mechanism}; correct the user name or the secret"
     )

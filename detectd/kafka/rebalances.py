@@ -78,7 +78,7 @@ class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
         """
         member = self._member_id()
         if member and any(then != member for then in list(self._given.values())):
-            raise BrokerUnavailableError("Kafka failed, reading: the session expired")
+            raise BrokerUnavailableError("Kafka failed while reading: the session expired")
 
     def _member_id(self) -> str:
         return str(self._consumer.group_metadata().member_id)

@@ -116,7 +116,7 @@ class Registry:
         try:
             places = [(one["subject"], one["version"]) for one in answer.get("references") or ()]
         except (KeyError, TypeError):
-            raise self._no_registry("gives references that lead nowhere") from None
+            raise self._no_registry("returns references that cannot be resolved") from None
         for subject, version in places:
             path = (
                 f"/subjects/{quote(str(subject), safe='')}/versions/{quote(str(version), safe='')}"
@@ -136,7 +136,7 @@ class Registry:
         except RecursionError:
             raise RecordError(Stage.DECODE, f"schema {number} is nested too deep") from None
         except (KeyError, TypeError, ValueError):
-            raise self._no_registry("gives a schema that is not JSON") from None
+            raise self._no_registry("returns a schema that is not JSON") from None
 
     def _ask(self, path: str, what: str, until: float) -> dict[str, Any]:
         try:
@@ -144,7 +144,7 @@ class Registry:
         except LookupError:
             raise RecordError(Stage.DECODE, f"{what} is not in the registry") from None
         if not isinstance(answer, dict):
-            raise self._no_registry("does not answer with an object")
+            raise self._no_registry("does not answer with a JSON object")
         return answer
 
     def _get(self, path: str, until: float) -> Any:
@@ -185,7 +185,7 @@ class Registry:
         said = f"{answer.status} {_one_line(answer.reason)}".strip()
         if answer.status in REFUSALS:
             return RefusedError(
-                f"schema_registry: {self.url} refuses us ({said}); correct schema_registry."
+                f"schema_registry: {self.url} refuses access ({said}); correct schema_registry."
                 "username and password_file, or grant the right to read schemas"
             )
         if answer.status >= 500 or answer.status == TOO_MANY:
@@ -200,7 +200,7 @@ class Registry:
         why = _one_line(reason) or type(reason).__name__
         if isinstance(reason, ssl.SSLCertVerificationError):
             return ConfigError(
-                f"schema_registry.ca_file: {self.url} is not to be trusted: {why}; name the file "
+                f"schema_registry.ca_file: {self.url} is not trusted: {why}; name the file "
                 "with the certificate of its authority"
             )
         return BrokerUnavailableError(
@@ -210,7 +210,7 @@ class Registry:
 
     def _no_registry(self, what: str) -> ConfigError:
         return ConfigError(
-            f"schema_registry.url: {self.url} {what}, so it is no schema registry; correct the "
+            f"schema_registry.url: {self.url} {what}, so it is not a schema registry; correct the "
             "address, with its path if it has one"
         )
 
@@ -218,14 +218,14 @@ class Registry:
 def _checked(url: str) -> str:
     if "@" in url:
         raise ConfigError(
-            "schema_registry.url: credentials do not belong into an address; set "
+            "schema_registry.url: credentials do not belong in an address; set "
             "schema_registry.username and schema_registry.password_file"
         )
     if not http_client.is_address(url):
         raise ConfigError("schema_registry.url: not an address; write it as https://host:port")
     parts = urlsplit(url)
     if parts.query or parts.fragment:
-        raise ConfigError(f"schema_registry.url: {url} has more than a path; leave the rest out")
+        raise ConfigError(f"schema_registry.url: {url} has more than a path; remove the rest")
     return url.rstrip("/")
 
 

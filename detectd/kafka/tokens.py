@@ -59,8 +59,8 @@ class Tokens(AbstractTokenProvider):  # type: ignore[misc]
             found = read_secret("kafka.sasl_token_file", self._kafka.sasl_token_file).strip()
             if not TOKEN.fullmatch(found):
                 raise ConfigError(
-                    f"kafka.sasl_token_file: {self._kafka.sasl_token_file} has more in it than a "
-                    "token, or none; put the token alone into it"
+                    f"kafka.sasl_token_file: {self._kafka.sasl_token_file} does not hold exactly "
+                    "one token; put only the token in it"
                 )
             return found
         if time.time() >= self._ask_again:
@@ -121,10 +121,12 @@ def _token(endpoint: str, answer: http_client.Answer) -> tuple[str, float]:
         raise _no_endpoint(endpoint, "answers without an access_token")
     token = said["access_token"]
     if not isinstance(token, str) or not TOKEN.fullmatch(token):
-        raise _no_endpoint(endpoint, "gives an access_token with characters that none has")
+        raise _no_endpoint(endpoint, "returns an access_token with invalid characters")
     life = _seconds(said.get("expires_in", LIFE_SECONDS))
     if life is None:
-        raise _no_endpoint(endpoint, "gives an expires_in that is no number of seconds above 0")
+        raise _no_endpoint(
+            endpoint, "returns an expires_in that is not a positive number of seconds"
+        )
     return token, min(life, MOST_LIFE_SECONDS)
 
 

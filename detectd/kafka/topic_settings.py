@@ -35,7 +35,10 @@ def concerns(found: Mapping[str, str], *, keyed: bool, replicas: int | None) -> 
     `keyed` is whether every output has a key; `replicas` is the topic's number of replicas.
     """
     if "compact" in found.get(POLICY, "") and not keyed:
-        yield f"{POLICY} = {found[POLICY]} refuses records without a key; set event.key, or delete"
+        yield (
+            f"{POLICY} = {found[POLICY]} rejects records without a key; "
+            "set event.key, or set it to delete"
+        )
     elif "compact" in found.get(POLICY, ""):
         yield f"{POLICY} = {found[POLICY]} keeps one record of each key; set it to delete"
     if found.get(STAMP) != "LogAppendTime":
@@ -44,17 +47,17 @@ def concerns(found: Mapping[str, str], *, keyed: bool, replicas: int | None) -> 
         yield f"larger outputs than {SIZE} = {int(found[SIZE]):,} become dead letters; raise it"
     least = int(found.get(REPLICAS, 1))
     if replicas is not None and least == replicas > 1:
-        yield f"{REPLICAS} = {least} of {replicas} replicas stops at one broker's outage; lower it"
+        yield f"{REPLICAS} = {least} of {replicas} replicas stops when one broker is down; lower it"
     kept = int(found.get(RETENTION, -1))
     if "delete" in found.get(POLICY, "delete") and 0 <= kept < DAY_MS:
-        yield f"{RETENTION} = {kept} forgets outputs within {kept / 3_600_000:g} h; raise it"
+        yield f"{RETENTION} = {kept} deletes outputs within {kept / 3_600_000:g} h; raise it"
 
 
 def impossible(found: Mapping[str, str], replicas: int | None) -> str | None:
     """Return why a topic with these settings refuses every record, with the fix."""
     least = int(found.get(REPLICAS, 1))
     if replicas is not None and least > replicas:
-        return f"{REPLICAS} = {least} and {replicas} replicas refuse every record; lower it"
+        return f"{REPLICAS} = {least} and {replicas} replicas reject every record; lower it"
     return None
 
 
@@ -66,7 +69,7 @@ def unfit_for_state(
     `found` are those of its settings that are known, `largest` the bytes of its largest record.
     """
     if found.get(POLICY, "compact") != "compact":
-        return f"{POLICY} = {found[POLICY]} forgets keys; set it to compact"
+        return f"{POLICY} = {found[POLICY]} deletes keys; set it to compact"
     if partitions < inputs:
         return f"{partitions} partitions, and the input has {inputs}; add partitions"
     if int(found.get(SIZE, largest)) < largest:
@@ -84,6 +87,6 @@ def _timestamps(found: Mapping[str, str]) -> Iterator[str]:
         if limit < usual:
             side = {BEFORE: "older", AFTER: "newer"}.get(name, "older or newer")
             yield (
-                f"{name} = {limit} refuses events that are {side} than {limit / DAY_MS:g} days; "
+                f"{name} = {limit} rejects events that are {side} than {limit / DAY_MS:g} days; "
                 f"raise it, or set {STAMP} = LogAppendTime"
             )

@@ -105,7 +105,7 @@ def configs(
     """
     kind = ConfigResourceType.TOPIC
     asked = [ConfigResource(kind, topic, configs=dict.fromkeys(names)) for topic in topics]
-    with closing(client.connect(KafkaAdminClient)) as admin, explained("asking for the limits"):
+    with closing(client.connect(KafkaAdminClient)) as admin, explained("reading the limits"):
         try:
             found = client.patiently(lambda: admin.describe_configs(asked, config_filter="all"))
         except kafka_errors.AuthorizationError:

@@ -271,6 +271,6 @@ def test_a_row_that_the_topic_refuses_is_no_dead_letter(kafka_broker: Broker, li
     with opened(client, topics, events, keys) as sink:
         configure(kafka_broker, keys, {"cleanup.policy": "compact", "max.message.bytes": 2000})
         large = [KeyRecord(0, b"a", bytes(range(256)) * 40)]
-        with pytest.raises(ConfigError, match=r"^topics\.keys: .* refuses the state of a key"):
+        with pytest.raises(ConfigError, match=r"^topics\.keys: .* rejects the state of a key"):
             sink.commit([Outgoing(Topic.NORMAL, b"1")], position(events, 1, client), large)
     assert kafka_broker.read_committed(topics[Topic.NORMAL])[topics[Topic.NORMAL]] == []

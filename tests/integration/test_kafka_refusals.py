@@ -92,7 +92,7 @@ def test_a_right_that_is_lacking_after_the_start_is_named(
 def test_a_wrong_password_is_refused_at_once(guarded: Broker) -> None:
     client = KafkaClient(guarded.servers, extra=login("detectd", "wrong"))
     source = KafkaSource(client, ["events"], acknowledges=True)
-    with pytest.raises(RefusedError, match="refuses our login by PLAIN") as told:
+    with pytest.raises(RefusedError, match="rejects the login by PLAIN") as told:
         source.start(None)
     assert "wrong" not in str(told.value)
     source.close()

@@ -47,7 +47,7 @@ def test_a_real_registry_gives_schemas_and_what_they_refer_to(apicurio: str) -> 
 
 def test_a_real_registry_at_another_path_is_none(apicurio: str) -> None:
     wrong = Registry(apicurio.removesuffix("/apis/ccompat/v7"))
-    with pytest.raises(ConfigError, match="it is no schema registry"):
+    with pytest.raises(ConfigError, match="it is not a schema registry"):
         reader(wrong)(framed(7, b"\x02"))
-    with pytest.raises(ConfigError, match="it is no schema registry"):
+    with pytest.raises(ConfigError, match="it is not a schema registry"):
         wrong.check()

@@ -69,7 +69,7 @@ def test_a_directory_that_everybody_can_write_to_is_refused_unless_it_is_sticky(
     place.parent.chmod(0o1777)
     assert refused(place) is None
     # Whoever can create files in the directory itself can hold its locks.
-    assert "every user can write to it" in refused(place.parent)
+    assert "any user can write to it" in refused(place.parent)
 
 
 @needs_root
@@ -79,7 +79,7 @@ def test_a_link_of_another_user_is_refused_and_one_of_root_is_not(tmp_path):
     link.symlink_to("real")
     assert refused(link) is None
     give(link)
-    assert f"{link} is a symbolic link of uid {ATTACKER}" in refused(link)
+    assert f"{link} is a symbolic link owned by uid {ATTACKER}" in refused(link)
     assert refused(link / "to come")
 
 
@@ -129,7 +129,7 @@ def test_users_without_a_number_of_their_own_are_known_by_the_map(monkeypatch):
     owners.anonymous.cache_clear()
     files["self/uid_map"] = "  0  100000  65536\n"
     assert owners.anonymous() == 65534
-    assert "not known here" in owners.name(65534)
+    assert "an unknown user" in owners.name(65534)
 
 
 # What is made there
@@ -166,7 +166,7 @@ def test_a_planted_directory_of_outputs_changes_no_file_of_a_victim(tmp_path):
     with pytest.raises(ConfigError, match=f"{planted} belongs to uid {ATTACKER}"):
         sink.open()
     sink.close()
-    with pytest.raises(ConfigError, match="symbolic link of another user"):
+    with pytest.raises(ConfigError, match="symbolic link owned by another user"):
         Output(planted / "normal.jsonl")
     assert victim.read_bytes() == b"precious"
 
@@ -178,7 +178,7 @@ def test_a_planted_store_is_not_loaded_from(tmp_path):
     link = give_link(tmp_path / "models", "theirs")
     store = Store(link)
     for act in (store.make, lambda: store.load("any")):
-        with pytest.raises(ConfigError, match="symbolic link of"):
+        with pytest.raises(ConfigError, match="symbolic link owned by"):
             act()
 
 
@@ -249,7 +249,7 @@ def test_a_result_is_not_written_through_a_link_of_another_user(tmp_path):
     victim = tmp_path / "victim"
     victim.write_text("precious")
     link = give_link(tmp_path / "report.html", victim)
-    with pytest.raises(UsageError, match=f"symbolic link of uid {ATTACKER}"):
+    with pytest.raises(UsageError, match=f"symbolic link owned by uid {ATTACKER}"):
         write_result(link, "report")
     assert victim.read_text() == "precious"
     give(link, 0)
@@ -263,7 +263,7 @@ def test_a_result_is_not_written_into_a_file_that_another_user_has_laid_out_for_
     give(tmp_path / "report.html")
     write_result(tmp_path / "report.html", "theirs to read, in a directory of ours")
     tmp_path.chmod(0o1777)
-    with pytest.raises(UsageError, match="every user could have put it there"):
+    with pytest.raises(UsageError, match="any user could have created it"):
         write_result(tmp_path / "report.html", "report")
 
 
@@ -316,8 +316,8 @@ def test_compiled_code_that_others_could_have_written_is_not_run(tmp_path):
     (cache / "kernels.nbi").write_bytes(b"a pickle")
     (cache / "kernels.nbi").chmod(0o666)
     said = refusal(tmp_path)
-    assert "each start compiles what it runs" in said
-    assert f"{cache}/kernels.nbi every user can write to it; remove it" in said
+    assert "kernels are compiled at every start" in said
+    assert f"{cache}/kernels.nbi any user can write to it; remove it" in said
     (cache / "kernels.nbi").unlink()
     tmp_path.chmod(0o777)
     assert f"chmod go-w {tmp_path}" in refusal(tmp_path)

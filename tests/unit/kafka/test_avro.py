@@ -248,15 +248,15 @@ PAIR = record_of(a="string", b=["null", {"type": "enum", "name": "E", "symbols":
         (b"\0", "1 bytes, too few to name an Avro schema"),
         (b"\0\0\0\0", "4 bytes, too few to name an Avro schema"),
         (b"\0\xff\xff\xff\xff", "no registry has a schema 4294967295: ids end at 2147483648"),
-        (framed(7, b""), "not Avro of schema 7: it ends too early"),
-        (framed(7, b"\x04a"), "not Avro of schema 7: it ends too early"),
-        (framed(7, b"\x02\xff\0"), "not Avro of schema 7: a text is not UTF-8"),
+        (framed(7, b""), "not Avro of schema 7: it ends early"),
+        (framed(7, b"\x04a"), "not Avro of schema 7: it ends early"),
+        (framed(7, b"\x02\xff\0"), "not Avro of schema 7: a string is not UTF-8"),
         (framed(7, b"\x02a\x06"), "not Avro of schema 7: a union or an enum has no such branch"),
         (
             framed(7, b"\x02a\x02\x02"),
             "not Avro of schema 7: a union or an enum has no such branch",
         ),
-        (framed(7, b"\x02a\0?!"), "not Avro of schema 7: 2 bytes are left after its end"),
+        (framed(7, b"\x02a\0?!"), "not Avro of schema 7: 2 bytes follow its end"),
     ],
 )
 def test_a_broken_record_is_a_dead_letter_that_says_why(value: bytes, error: str) -> None:
@@ -298,7 +298,7 @@ def test_a_schema_that_cannot_be_understood_is_a_dead_letter(schema: Any) -> Non
 )
 def test_a_schema_that_makes_no_sense_is_a_dead_letter(kind: Any) -> None:
     error = error_of(read_of(record_of(x=kind)), framed(7, b"\x02\x02"))
-    assert error == "not Avro of schema 7: the schema makes no sense"
+    assert error == "not Avro of schema 7: the schema is invalid"
 
 
 WIDE = record_of(

@@ -83,7 +83,7 @@ def test_unknown_schemas_are_asked_for_at_a_bounded_rate(registry: StandIn) -> N
     errors = [defect_of(read, framed(number, b"")) for number in range(1000, 1500)]
     assert len(registry.asked) == UNKNOWN_IDS + 1
     assert errors[:100] == [f"schema {n} is not in the registry" for n in range(1000, 1100)]
-    assert "was not asked for" in errors[100]
+    assert "was not looked up" in errors[100]
     assert read(SEVEN)[0] == {"x": 1}, "one that is known by now"
     now = UNKNOWN_SECONDS / UNKNOWN_IDS
     registry.add(1499, POINT)
@@ -191,7 +191,7 @@ def test_a_registry_that_refuses_ends_the_service(registry: StandIn, status: int
 )
 def test_what_is_no_registry_makes_no_dead_letters(registry: StandIn, fault: Any) -> None:
     registry.faults = [fault]
-    assert "it is no schema registry" in error_of(ConfigError, read_of(registry))
+    assert "it is not a schema registry" in error_of(ConfigError, read_of(registry))
 
 
 @pytest.mark.parametrize(
@@ -287,7 +287,7 @@ def test_an_answer_without_end_is_given_up(registry: StandIn) -> None:
     registry.faults = [gushes, fails(200, b" " * (ANSWER_BYTES + 1))]
     for _ in registry.faults.copy():
         said = error_of(ConfigError, read_of(registry))
-        assert f"answers with more than {ANSWER_BYTES:,} bytes, so it is no schema registry" in said
+        assert f"answers with more than {ANSWER_BYTES:,} bytes, so it is not a schema" in said
 
 
 def test_a_length_that_nobody_has_room_for_takes_none(registry: StandIn) -> None:

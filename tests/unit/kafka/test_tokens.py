@@ -131,11 +131,11 @@ def test_a_token_is_asked_for_with_the_secret_and_without_a_query_in_errors(
         ([], "without an access_token"),
         ("access_token", "without an access_token"),
         ({"token": "abc"}, "without an access_token"),
-        ({"access_token": None}, "gives an access_token with characters that none has"),
-        ({"access_token": 7}, "gives an access_token with characters that none has"),
-        ({"access_token": ""}, "gives an access_token with characters that none has"),
-        ({"access_token": "a\x01auth=b"}, "gives an access_token with characters that none has"),
-        ({"access_token": "é"}, "gives an access_token with characters that none has"),
+        ({"access_token": None}, "returns an access_token with invalid characters"),
+        ({"access_token": 7}, "returns an access_token with invalid characters"),
+        ({"access_token": ""}, "returns an access_token with invalid characters"),
+        ({"access_token": "a\x01auth=b"}, "returns an access_token with invalid characters"),
+        ({"access_token": "é"}, "returns an access_token with invalid characters"),
     ],
 )
 def test_what_is_no_token_is_said_in_a_line(

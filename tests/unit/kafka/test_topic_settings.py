@@ -26,13 +26,13 @@ def test_the_brokers_defaults_concern_nobody() -> None:
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
-        ({"cleanup.policy": "compact"}, "refuses records without a key"),
-        ({"cleanup.policy": "compact,delete"}, "refuses records without a key"),
+        ({"cleanup.policy": "compact"}, "rejects records without a key"),
+        ({"cleanup.policy": "compact,delete"}, "rejects records without a key"),
         ({"message.timestamp.before.max.ms": "604800000"}, "older than 7 days"),
         ({"message.timestamp.after.max.ms": "60000"}, "newer than"),
         ({"message.timestamp.difference.max.ms": "86400000"}, "older or newer than 1 days"),
         ({"max.message.bytes": "1000"}, "larger outputs than max.message.bytes = 1,000"),
-        ({"min.insync.replicas": "3"}, "stops at one broker's outage"),
+        ({"min.insync.replicas": "3"}, "stops when one broker is down"),
         ({"retention.ms": "3600000"}, "within 1 h"),
     ],
 )
@@ -56,7 +56,7 @@ def test_a_topic_with_the_brokers_time_takes_every_timestamp() -> None:
 
 
 def test_too_few_replicas_refuse_everything() -> None:
-    assert "refuse every record" in str(impossible(USUAL | {"min.insync.replicas": "2"}, 1))
+    assert "reject every record" in str(impossible(USUAL | {"min.insync.replicas": "2"}, 1))
 
 
 def unfit(changed: dict[str, str], **sizes: int) -> str | None:
