@@ -56,5 +56,5 @@ class UndeliverableError(DetectdError):
     """
 
     def __init__(self, reasons: Mapping[int, str]) -> None:
-        super().__init__(f"{len(reasons)} outputs are refused: {next(iter(reasons.values()))}")
+        super().__init__(f"{len(reasons)} outputs were rejected: {next(iter(reasons.values()))}")
         self.reasons = dict(reasons)

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 class Scoring(Enum):
     """How to compute the score of a row alone with a detector."""
 
-    BATCH = "a batch gives each row the very bits that it gets alone"
-    ROW = "a batch rounds otherwise, so each row is scored in a call of its own"
+    BATCH = "scoring in a batch gives each row the same bits as scoring it alone"
+    ROW = "a batch rounds differently, so each row is scored by a call of its own"
     TAILS = "a batch is scored against itself, so the score of one row is computed directly"
 
 
@@ -84,13 +84,13 @@ CATALOGUE: dict[str, Entry] = {
 }
 
 ITSELF = "scores a batch against itself, so an event's score would depend on its neighbours"
-RANDOM = "draws at random while it scores, so a replay would give other scores"
-LABELS = "learns from labels, and a stream has none"
+RANDOM = "draws at random while it scores, so a replay would give different scores"
+LABELS = "needs labels, and a stream has none"
 SERIES = "scores a time series as a whole, not an event"
 GRAPH = "scores the nodes of a graph, not events"
 MEDIA = "scores texts, images or sounds through an embedding, not feature vectors"
-OTHERS = "is put together from other detectors, which a configuration cannot name"
-BACKWARDS = "turns its scores around by their skewness, and then ranks far outliers as most normal"
+OTHERS = "is composed of other detectors, which a configuration cannot name"
+BACKWARDS = "flips its scores by their skewness, which can rank far outliers as most normal"
 COMBO = "needs the package combo, which detectd does not install"
 
 REFUSED: dict[str, str] = {
@@ -144,7 +144,8 @@ def find(name: str) -> Entry:
         raise ConfigError(f"detector.name: {name} {REFUSED[name]}; choose another")
     known = {candidate.lower(): candidate for candidate in (*CATALOGUE, *REFUSED)}
     close = difflib.get_close_matches(name.lower(), known, n=1)
-    hint = f"did you mean {known[close[0]]!r}?" if close else f"there are {', '.join(CATALOGUE)}"
+    listed = ", ".join(CATALOGUE)
+    hint = f"did you mean {known[close[0]]!r}?" if close else f"choose one of {listed}"
     raise ConfigError(f"detector.name: PyOD has no detector {name!r}; {hint}")
 
 
@@ -160,7 +161,7 @@ def check_params(name: str, params: Mapping[str, Any]) -> None:
         if param in OURS:
             raise ConfigError(f"detector.params.{param}: set {OURS[param]} instead")
         if param == "verbose":  # libsvm prints past sys.stdout, into the verdicts
-            raise ConfigError("detector.params.verbose: leave it out; the output is the service's")
+            raise ConfigError("detector.params.verbose: remove it; detectd controls the output")
         if param not in known:
             close = difflib.get_close_matches(param, known, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(sorted(known))}"
@@ -178,7 +179,7 @@ def build(name: str, contamination: float, seed: int, params: Mapping[str, Any])
         with quiet():
             return detector(**given, **params)
     except (TypeError, ValueError) as refused:
-        raise ConfigError(f"detector.params: {name} refuses them: {_line(refused)}") from None
+        raise ConfigError(f"detector.params: {name} rejects them: {_line(refused)}") from None
 
 
 def _class(name: str) -> Any:

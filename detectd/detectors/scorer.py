@@ -116,7 +116,7 @@ def try_params(name: str, params: Mapping[str, Any], width: int) -> None:
             detector.fit(rows)
     except TypeError as refused:  # scikit-learn's InvalidParameterError is one
         reason = " ".join(str(refused).split())
-        raise ConfigError(f"detector.params: {name} refuses them: {reason}") from None
+        raise ConfigError(f"detector.params: {name} rejects them: {reason}") from None
     except Exception:  # noqa: BLE001, S110 - see above
         pass
 

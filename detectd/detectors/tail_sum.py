@@ -58,7 +58,7 @@ class TailSum(BaseDetector):  # type: ignore[misc] # PyOD has no types
         check_is_fitted(self, ["weight_", "maximum_"])
         rows = check_array(X)
         if rows.shape[1] != len(self.weight_):
-            raise ValueError(f"{rows.shape[1]} columns; it was fitted to {len(self.weight_)}")
+            raise ValueError(f"{rows.shape[1]} columns, but it was fitted to {len(self.weight_)}")
         return score(rows, self.weight_, self.maximum_, self.lift)
 
 
@@ -69,12 +69,12 @@ def understood(
     weights."""
     given = [1.0] * width if weights is None else weights
     if isinstance(given, str) or len(given) != width:
-        raise TypeError(f"weights: one for each of the {width} columns, not {given!r}")
+        raise TypeError(f"weights: give one for each of the {width} columns, not {given!r}")
     maximum = np.array([each == MAXIMUM for each in given])
     numbers = [0.0 if each == MAXIMUM else each for each in given]
     for each in (*numbers, lift):
         if isinstance(each, bool | str) or not (math.isfinite(each) and each >= 0):
-            raise TypeError(f'a weight or the lift is a number from 0 on, or "max", not {each!r}')
+            raise TypeError(f'a weight or the lift must be a number >= 0, or "max", not {each!r}')
     found = np.array(numbers, dtype=np.float64)
     if not found.any() and not maximum.any():
         raise TypeError("weights: all are 0")

@@ -58,12 +58,12 @@ class Entry:
 
 
 def _whole_window(low: int) -> Parameter:
-    return Parameter("window", "so many of the key's last values", (whole(low, "values"),))
+    return Parameter("window", "the number of the key's last values", (whole(low, "values"),))
 
 
 WINDOW = Parameter(
     "window",
-    'so many of the key\'s last values (5), or those of a span of event time ("5m")',
+    'a number of the key\'s last values (5), or those of a span of event time ("5m")',
     (whole(1, "values"), SPAN),
 )
 STEPS = Parameter("steps", "how many values ago", (whole(1, "values"),), 1)
@@ -133,7 +133,7 @@ def _series(given: Given) -> tuple[Call, ...]:
     )
 
 
-MEMORY = Parameter("memory", "among so many of the last runs", (whole(20, "runs"),), 5_000)
+MEMORY = Parameter("memory", "the number of last runs to compare with", (whole(20, "runs"),), 5_000)
 
 CATALOGUE = {
     "lag": Entry(
@@ -149,7 +149,7 @@ CATALOGUE = {
         lambda given: given["steps"] + 1,
     ),
     "rate": Entry(
-        "increase of {of} per second, of a counter that may begin again at zero",
+        "increase of {of} per second, of a counter that may restart at zero",
         lambda given: (Call("rate"),),  # noqa: ARG005
         needs=lambda given: 2,  # noqa: ARG005
         timed=lambda given: True,  # noqa: ARG005
@@ -179,8 +179,8 @@ CATALOGUE = {
         (
             Parameter(
                 "half_life",
-                'after so many values (10), or a span of event time ("5m"), a value has half '
-                "its weight",
+                'the number of values (10), or the span of event time ("5m"), after which a value '
+                "has half its weight",
                 (between(0.0, 1e7), SPAN),
             ),
         ),
@@ -198,24 +198,29 @@ CATALOGUE = {
         lambda given: (Call("zscore", (float(given["window"]), float(given["robust"]))),),
         (
             Parameter(
-                "window", "so many of the key's values before it", (whole(2, "values"),), 100
+                "window", "the number of the key's values before it", (whole(2, "values"),), 100
             ),
             Parameter(
-                "robust", "by median and median deviation, not by mean and deviation", (FLAG,), True
+                "robust",
+                "use median and median deviation, not mean and standard deviation",
+                (FLAG,),
+                True,
             ),
         ),
         lambda given: given["window"] + 1,
     ),
     "season": Entry(
-        "distance of {of} from what the key has at this time of each {period}, in {slots} slots",
+        "distance of {of} from the key's usual value at this time of each {period}, in {slots} "
+        "slots",
         _season,
         (
-            Parameter("period", 'the span after which it repeats itself: "1d"', (SPAN,), "1d"),
+            Parameter("period", 'the span after which the pattern repeats: "1d"', (SPAN,), "1d"),
+            Parameter("slots", "the number of slots in a period", (whole(2, "slots"),), 96),
             Parameter(
-                "slots", "how many parts of a period are told apart", (whole(2, "slots"),), 96
-            ),
-            Parameter(
-                "alpha", "how much of a slot's mean the latest value is", (between(0.0, 1.0),), 0.03
+                "alpha",
+                "the weight of the latest value in a slot's mean",
+                (between(0.0, 1.0),),
+                0.03,
             ),
         ),
         lambda given: given["period"],
@@ -243,7 +248,7 @@ CATALOGUE = {
         of=EVENT,
     ),
     "code": Entry(
-        "bits that {of} takes after the values before it, mean of the last 20 and 60",
+        "bits needed to encode {of} given the values before it, mean of the last 20 and 60",
         lambda given: (Call("code", shown=(None, "20", "60")),),  # noqa: ARG005
         needs=lambda given: 60,  # noqa: ARG005
     ),
@@ -257,10 +262,10 @@ CATALOGUE = {
         "−log10 of the share of this value of {of} among the key's last {window}",
         lambda given: (Call("rarity", (float(given["top"]), float(given["window"]))),),
         (
-            Parameter("top", "so many values are told apart", (whole(1, "values"),), 32),
+            Parameter("top", "the number of values that are kept apart", (whole(1, "values"),), 32),
             Parameter(
                 "window",
-                "what is older than so many events has half its weight",
+                "the number of events after which an event has half its weight",
                 (whole(2, "events"),),
                 1_000,
             ),
@@ -274,7 +279,7 @@ CATALOGUE = {
         (
             Parameter(
                 "set",
-                "all of them, or level, trend and day alone",
+                "all of them, or only level, trend and day",
                 (one_of("full", "light"),),
                 "full",
             ),
@@ -294,7 +299,7 @@ SURPRISE = Parameter(
 )
 WEIGHT = Parameter(
     "weight",
-    "what its columns count in the sum of detector TailSum",
+    "the weight of its columns in the sum of detector TailSum",
     (between(0.0, 1e6), one_of(MAXIMUM)),
     optional=True,
 )

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 NAME = Parameter("name", "what its columns' names begin with", (TEXT,), optional=True)
 OF = Parameter("of", "the field that it reads", (TEXT,))
-ZONE = Parameter("zone", "local time there, with its summer time; else UTC", (TEXT,), optional=True)
+ZONE = Parameter(
+    "zone", "local time there, with its daylight saving time; else UTC", (TEXT,), optional=True
+)
 
 # Names that other programs use for these functions.
 ELSEWHERE = {
@@ -224,8 +226,8 @@ def _require_affordable(feature: History) -> None:
     if size > MOST_BYTES:
         params = ", ".join(f"{name} = {toml(value)}" for name, value in feature.params)
         raise ValueError(
-            f"function {feature.fn!r} with {params} takes {size:,} bytes a key, more than "
-            f"{MOST_BYTES:,}; ask for less"
+            f"function {feature.fn!r} with {params} takes {size:,} bytes per key, more than "
+            f"{MOST_BYTES:,}; use smaller parameters"
         )
 
 

@@ -29,11 +29,11 @@ def describe(declared: Sequence[Declared], time: str) -> Iterator[str]:
             yield f"{each.label}: {each.meaning}, from {time}, in columns {', '.join(each.columns)}"
         elif isinstance(each, History):
             size = compiled_program([each]).key_bytes
-            said = f"{meaning(each)}{_columns(each)}; {needs(each)}; {size:,} bytes a key"
+            said = f"{meaning(each)}{_columns(each)}; {needs(each)}; {size:,} bytes per key"
             yield f"{each.label}: {said}"
     if len(histories) > 1:
         size = compiled_program(declared).key_bytes
-        yield f"{size:,} bytes of state a key in all; steps that features share count once"
+        yield f"{size:,} bytes of state per key in all; steps that features share count once"
 
 
 def meaning(feature: History) -> str:
@@ -51,9 +51,9 @@ def needs(feature: History) -> str:
     """Return, in words, how much history makes a feature's value complete."""
     whole = CATALOGUE[feature.fn].needs(given(feature))
     if isinstance(whole, str):
-        return f"whole after {whole} of a key"
+        return f"complete after {whole} of a key"
     events = f"{whole:,} event" + ("s" if whole > 1 else "")
-    return f"whole after {events} of a key"
+    return f"complete after {events} of a key"
 
 
 def _columns(feature: History) -> str:

@@ -130,7 +130,7 @@ class RowsByName:
                 self._free.append(place)
         for name, new in zip(changes.names, changes.new.tolist(), strict=True):
             if not new and name not in self._place:
-                raise ValueError(f"a change of a key that is not there: {name[:40]!r}")
+                raise ValueError(f"a change of an unknown key: {name[:40]!r}")
         places = np.array([self._placed(name) for name in changes.names], dtype=np.intp)
         if len(changes.words) and int(changes.words.max()) >= self._width:
             raise ValueError(f"a row has {self._width} words, none numbered {changes.words.max()}")

@@ -60,7 +60,7 @@ def key_of(name: bytes) -> Key:
         return rest
     if kind == b"#":
         return rest.decode()
-    raise ValueError(f"no name of a key: {name[:20]!r}")
+    raise ValueError(f"not the name of a key: {name[:20]!r}")
 
 
 def in_words(key: Key) -> str | None:

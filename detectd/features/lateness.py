@@ -29,12 +29,12 @@ def guess(late: Collection[Late]) -> str | None:
     time = median(each.time_ms for each in late)
     latest = median(each.time_ms + each.lag_ms for each in late)
     if time < OLDEST_MS <= latest:
-        return "they are from before 1990: perhaps their times are in another unit"
+        return "they are dated before 1990: their times may be in another unit"
     if latest - time > max(time, 0.0):
-        return "their keys have had times in the far future: perhaps in another unit"
+        return "their keys have had times far in the future, perhaps in another unit"
     lag = median(each.lag_ms for each in late)
     quarters = round(lag / QUARTER_MS)
     near = sum(abs(each.lag_ms - quarters * QUARTER_MS) <= NEAR_MS for each in late)
     if 1 <= quarters <= MOST_QUARTERS and near >= MOST * len(late):
-        return f"most are late by {quarters / 4:g} h: perhaps some times are of another time zone"
+        return f"most are late by {quarters / 4:g} h: some times may be in another time zone"
     return None

@@ -25,7 +25,7 @@ LAST_SECOND = 253_402_300_799 - 2 * 86_400
 def doubt(zone: str) -> str | None:
     """Return an error for an unknown zone, with a suggestion; None if the zone exists."""
     if zone == "localtime":
-        return "zone 'localtime' is another one on another host; name it, as in 'Europe/Berlin'"
+        return "zone 'localtime' differs between hosts; name the zone, as in 'Europe/Berlin'"
     try:
         ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):

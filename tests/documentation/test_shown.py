@@ -198,8 +198,10 @@ def test_the_functions_of_a_key_are_those_that_there_are():
         example, _, parameters, whole, size = (cell.strip() for cell in row.strip("|").split("|"))
         table_of_it = tomllib.loads(f"it = {example.strip('`')}")["it"]
         feature = declare(table_of_it)
-        amount = f"{size} bytes a key"
-        assert next(describe([feature], "time")).endswith(f"whole after {whole} of a key; {amount}")
+        amount = f"{size} bytes per key"
+        assert next(describe([feature], "time")).endswith(
+            f"complete after {whole} of a key; {amount}"
+        )
         taken = {each.name for each in CATALOGUE[feature.fn].parameters}
         named = set(re.findall(r"`([a-z_]+)`", parameters))
         assert named == taken or (not parameters and feature.fn in shown), example

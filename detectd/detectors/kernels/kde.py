@@ -41,7 +41,7 @@ def build(detector: Any) -> Compiled:
     """Build the kernel of a fitted KDE."""
     density = detector.kde_
     if density.kernel != "gaussian" or density.rtol != 0 or density.atol != 0:
-        raise Unsupported("no kernel for another shape than a Gaussian, or for a tolerance")
+        raise Unsupported("no kernel for a shape other than a Gaussian, or for a tolerance")
     if density.metric not in ("minkowski", "euclidean") or density.metric_params:
         raise Unsupported(f"no kernel for the metric {density.metric!r}")
     tree = density.tree_

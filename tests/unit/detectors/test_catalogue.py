@@ -70,7 +70,7 @@ def test_a_network_says_which_extra_to_install():
         ({"zzz": 3}, "it has "),
         ({"contamination": 0.1}, "set detector.contamination instead"),
         ({"random_state": 1}, "set detector.seed instead"),
-        ({"verbose": 1}, "leave it out"),
+        ({"verbose": 1}, "remove it"),
     ],
 )
 def test_an_unknown_parameter_says_which_there_are(params, words):

@@ -53,7 +53,7 @@ def test_every_detector_on_offer_points_outwards(name, kind):
 
 @pytest.mark.slow
 def test_qmcd_is_refused_and_why(monkeypatch):
-    with pytest.raises(ConfigError, match=r"QMCD turns its scores around .* choose another"):
+    with pytest.raises(ConfigError, match=r"QMCD flips its scores .* choose another"):
         find("QMCD")
     monkeypatch.setitem(CATALOGUE, "QMCD", Entry("qmcd"))
     for kind in ("normal", "skewed", "clusters"):
@@ -70,7 +70,7 @@ def test_a_detector_may_fail_on_some_rows_only():
     assert why_backwards(judge, rows)
     (reason,) = backwards(judge, rows)
     assert reason.code == "backwards"
-    assert "its scores point inwards" in reason.sentence
+    assert "its scores are the wrong way round" in reason.sentence
 
 
 @pytest.mark.parametrize(("sign", "sound"), [(1.0, True), (-1.0, False)])

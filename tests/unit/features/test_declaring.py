@@ -42,7 +42,7 @@ def of_a(fn, **given):
         (of_a("mean", windw=5), "function 'mean' takes no 'windw'; did you mean 'window'?"),
         (of_a("mean", zone="UTC"), "takes no 'zone'; it takes of, window, surprise, weight, name"),
         (of_a("count", window="5m"), "function 'count' takes no 'of'; it takes window, surprise"),
-        (of_a("mean"), "function 'mean' needs window: so many of the key's last values (5), or"),
+        (of_a("mean"), "function 'mean' needs window: a number of the key's last values (5), or"),
         ({"fn": "mean", "window": 5}, "function 'mean' needs of: the field that it reads"),
         (of_a("quantile", window=5), "needs q: the share of values below it"),
         (
@@ -68,10 +68,10 @@ def of_a(fn, **given):
         ({"of": ["a"], "fn": "lag"}, "function 'lag': of must be text, in quotes"),
         (
             of_a("median", window=100_000),
-            "function 'median' with window = 100000 takes 1,600,008 bytes a key, more than "
-            "1,048,576; ask for less",
+            "function 'median' with window = 100000 takes 1,600,008 bytes per key, more than "
+            "1,048,576; use smaller parameters",
         ),
-        (of_a("season", slots=1_000_000), "with slots = 1000000 takes 10,000,016 bytes a key"),
+        (of_a("season", slots=1_000_000), "with slots = 1000000 takes 10,000,016 bytes per key"),
     ],
     ids=lambda case: str(case["fn"]) if isinstance(case, dict) else "",
 )
@@ -172,7 +172,7 @@ def test_a_feature_is_described_in_a_line(table):
     (line,) = describe([feature], "time")
     size = compiled_program([feature]).key_bytes
     assert line.startswith(f"{feature.label}: ")
-    assert line.endswith(f" of a key; {size:,} bytes a key")
+    assert line.endswith(f" of a key; {size:,} bytes per key")
     assert "{" not in line.removeprefix(feature.label)
     assert size <= MOST_BYTES
     assert len(weights([feature])) == len(feature.columns) >= 1
@@ -183,17 +183,19 @@ def test_a_feature_is_described_in_a_line(table):
     [
         (
             of_a("mean", window="5m"),
-            "a_mean_5m: mean of a over the last 5m; whole after 5m of a key; 1,440 bytes a key",
+            "a_mean_5m: mean of a over the last 5m; complete after 5m of a key; 1,440 bytes per "
+            "key",
         ),
         (
             of_a("lag", surprise=True),
-            "a_lag_surprise: surprise at the earlier value of a, 1 value ago; whole after 2 events "
-            "of a key; 840 bytes a key",
+            "a_lag_surprise: surprise at the earlier value of a, 1 value ago; complete after 2 "
+            "events "
+            "of a key; 840 bytes per key",
         ),
         (
             of_a("series", set="light", name="cpu"),
             "cpu: surprises of a as a metric over time, the light set, in columns cpu_level, "
-            "cpu_trend, cpu_day; whole after 1d of a key; 3,520 bytes a key",
+            "cpu_trend, cpu_day; complete after 1d of a key; 3,520 bytes per key",
         ),
     ],
 )
@@ -206,8 +208,8 @@ def test_the_sum_of_bytes_counts_shared_steps_once():
     judged = declare(of_a("mean", window=5, surprise=True))
     *_, both = describe([mean, judged], "time")
     *_, alone = describe([judged], "time")
-    assert alone.endswith("; 896 bytes a key")
-    assert both == "896 bytes of state a key in all; steps that features share count once"
+    assert alone.endswith("; 896 bytes per key")
+    assert both == "896 bytes of state per key in all; steps that features share count once"
 
 
 def test_which_features_are_surprises():

@@ -171,7 +171,7 @@ def test_declared_in_the_configuration():
         ([{"fn": "hour", "zone": "europe/berlin"}], "did you mean 'Europe/Berlin'?"),
         ([{"fn": "hour", "zone": "../etc/passwd"}], "unknown zone '../etc/passwd'; "),
         ([{"fn": "hour", "zone": "Europe"}], "[0]: unknown zone 'Europe'; "),
-        ([{"fn": "hour", "zone": "localtime"}], "is another one on another host; name it, as in"),
+        ([{"fn": "hour", "zone": "localtime"}], "differs between hosts; name the zone, as in"),
         ([{"fn": "hour", "zone": 2}], "[0]: function 'hour': zone must be text, in quotes"),
         ([7], "x: event.features[0]: must be text, in quotes, or a table like"),
         ([""], "x: event.features[0]: must not be empty"),
