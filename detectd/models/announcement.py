@@ -45,13 +45,13 @@ def announced(value: bytes) -> Announcement:
     try:
         return decode(value)
     except (ValueError, RecursionError) as broken:
-        raise ConfigError(f"that is no announcement: {broken}") from None
+        raise ConfigError(f"not an announcement: {broken}") from None
 
 
 def require_possible(claim: Announcement) -> None:
     """Raise ConfigError if the announcement is impossible for a model."""
     if not VERSION.fullmatch(claim.version):
-        raise ConfigError("that is no name of a model")
+        raise ConfigError("not the name of a model")
     if claim.pieces > MOST_PIECES:
         raise ConfigError(f"it claims {claim.pieces} pieces, and {MOST_PIECES} is the limit")
 
@@ -70,7 +70,7 @@ class Pieces:
         Raise ConfigError if it is not a piece, or if the oldest pieces had to be removed.
         """
         if key is None or not PIECE.fullmatch(key):
-            raise ConfigError("that is no piece of a model")
+            raise ConfigError("not a piece of a model")
         self.weight -= len(self._held.pop(key, b""))
         if value is None:
             return
@@ -82,8 +82,8 @@ class Pieces:
             dropped += 1
         if dropped:
             raise ConfigError(
-                f"no announcement names the pieces held, more than {self._most:,} bytes; the "
-                f"oldest {dropped} had to go"
+                f"the held pieces, which no announcement names, exceed {self._most:,} bytes; the "
+                f"oldest {dropped} were dropped"
             )
 
     def archive(self, wanted: Announcement) -> bytes:

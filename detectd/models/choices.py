@@ -27,7 +27,7 @@ def history(directory: Path) -> list[str]:
         return []
     except (ValueError, KeyError, TypeError):
         raise ConfigError(
-            f"{path}: damaged; choose a model with `detectd models activate` after removing it"
+            f"{path}: damaged; remove it, then choose a model with `detectd models activate`"
         ) from None
 
 

@@ -89,7 +89,7 @@ class EvenSample:
             if not BARRING <= place <= self.filled:
                 raise ValueError("no such place")
             if 0 <= place < self.filled and self._give_up(self._owner[place]) != place:
-                raise ValueError("a row was given up that had not the highest lot")
+                raise ValueError("the row given up did not have the highest lot")
             self._put(place, partition, lot(number ^ SALT))
         self.offered = offered
 

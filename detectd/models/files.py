@@ -103,15 +103,15 @@ def _require_shapes(model: Model) -> None:
         sizes = zip(array.shape, shape, strict=False)
         fits = array.ndim == len(shape) and all(b is None or a == b for a, b in sizes)
         if array.dtype != np.float64 or not fits or not array.size:
-            raise ValueError(f"{name} has no such shape or type")
+            raise ValueError(f"{name} has the wrong shape or type")
     if not (np.isfinite(model.calibration).all() and np.isfinite(model.medians).all()):
         raise ValueError("a calibration score or a median is not finite")
     if (model.scaling is None) != (model.recipe.scale == "none"):
-        raise ValueError("the recipe's scale and the scaling do not agree")
+        raise ValueError("the recipe's scale contradicts the scaling")
     if model.scaling is not None and not _can_scale(model.scaling, width):
-        raise ValueError("the scaling has no such shape, type or values")
+        raise ValueError("the scaling has the wrong shape, type or values")
     if not all(isinstance(name, str) for name in model.features):
-        raise ValueError("a feature is no name")
+        raise ValueError("the name of a feature is not valid")
 
 
 def _can_scale(scaling: Scaling, width: int) -> bool:
@@ -129,7 +129,7 @@ def read_manifest(home: Path, version: str) -> dict[str, Any]:
         manifest["files"].items()
         manifest["libraries"].items()
     except FileNotFoundError:
-        raise damaged(home, "manifest.json is gone") from None
+        raise damaged(home, "manifest.json is missing") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise damaged(home, "manifest.json cannot be read") from None
     return manifest

@@ -28,18 +28,18 @@ def verified(path: Path, digest: str) -> bytes:
             refuse_writable(path, os.fstat(file.fileno()))
             content = file.read()
     except FileNotFoundError:
-        raise damaged(path.parent, f"{path.name} is gone") from None
+        raise damaged(path.parent, f"{path.name} is missing") from None
     except OSError as unreadable:
         raise explained(unreadable, f"{path} cannot be read") from None
     if sha256(content) != digest:
-        raise damaged(path.parent, f"{path.name} is not what was stored (sha256)")
+        raise damaged(path.parent, f"{path.name} differs from what was stored (sha256)")
     return content
 
 
 def damaged(home: Path, what: str) -> ConfigError:
     """Return the error for a model that was changed after it was stored."""
     return ConfigError(
-        f"{home}: damaged model: {what}; `detectd models rollback` goes back, or fit again"
+        f"{home}: damaged model: {what}; run `detectd models rollback`, or `detectd fit` again"
     )
 
 

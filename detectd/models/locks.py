@@ -49,7 +49,7 @@ def exclusive(store: Path, patience: float = PATIENCE_SECONDS) -> Iterator[None]
             if time.monotonic() > deadline:
                 raise DetectdError(
                     f"models.directory: {store}: another process has held {NAME} for "
-                    f"{patience:g} seconds; find it with `fuser {store / NAME}` and end it"
+                    f"{patience:g} seconds; find it with `fuser {store / NAME}` and stop it"
                 )
             time.sleep(PAUSE_SECONDS)
         yield

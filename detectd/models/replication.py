@@ -94,13 +94,13 @@ def require(client: KafkaClient, topic: str, creation: NewTopicConfig | None) ->
     partitions = broker_topics.require(client, "kafka.models_topic", names, made)[topic]
     if partitions != 1:
         raise ConfigError(
-            f"kafka.models_topic: {topic} has {partitions} partitions; models need an order, so "
-            "create it with one"
+            f"kafka.models_topic: {topic} has {partitions} partitions; models need a fixed order, "
+            "so create it with one"
         )
     policy = broker_topics.config(client, topic, "cleanup.policy")
     if policy is not None and "compact" not in policy:
         raise ConfigError(
-            f"kafka.models_topic: {topic} has cleanup.policy={policy}, and would forget its "
+            f"kafka.models_topic: {topic} has cleanup.policy={policy}, which would delete the "
             "model; set it to compact"
         )
 

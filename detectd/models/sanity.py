@@ -51,6 +51,6 @@ def why_backwards(judge: ModelScorer, rows: NDArray[np.float64]) -> str | None:
     if share < TOO_MANY:
         return None
     return (
-        f"it calls {share:.0%} of {len(far)} rows far outside of its training rows normal, in "
-        "directions all around: on these rows its scores point inwards"
+        f"it calls {share:.0%} of {len(far)} rows far outside its training rows normal, in all "
+        "directions: on these rows its scores are the wrong way round"
     )

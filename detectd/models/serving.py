@@ -122,14 +122,14 @@ def _require_features(model: Model, options: ServingOptions) -> None:
     if model.features != asked:
         raise ConfigError(
             f"event.features: {list(asked)} are not those of model "
-            f"{model.version}: {list(model.features)}; put them back, or run `detectd fit`"
+            f"{model.version}: {list(model.features)}; restore them, or run `detectd fit`"
         )
     for then, now in zip(model.declared or (), options.features, strict=False):
         if then != now:
             name = now if isinstance(now, str) else now.label
             raise ConfigError(
                 f"event.features: {name!r} is {in_words(now)}, and {in_words(then)} in model "
-                f"{model.version}; put it back, or run `detectd fit`"
+                f"{model.version}; restore it, or run `detectd fit`"
             )
 
 

@@ -82,8 +82,8 @@ class Store:
         except OSError as failed:
             raise explained(
                 failed,
-                f"models.directory: {self.directory}: the model cannot be stored, "
-                "the one before stays active",
+                f"models.directory: {self.directory}: the model cannot be stored; the previous "
+                "one stays active",
             ) from None
         finally:
             shutil.rmtree(beside, ignore_errors=True)
@@ -166,7 +166,9 @@ class Store:
             history = self._history()
             earlier = [version for version in history[:-1] if version in self.versions()]
             if not earlier:
-                raise DetectdError(f"{self.directory}: no earlier model to go back to; fit one")
+                raise DetectdError(
+                    f"{self.directory}: no earlier model to go back to; run `detectd fit`"
+                )
             self._discard()
             self._let_answer(earlier)
             return earlier[-1]
@@ -276,7 +278,7 @@ class Store:
         if version is not None:
             self._require(version)
             if version == self.active():
-                raise UsageError(f"{version} answers already; name another as the candidate")
+                raise UsageError(f"{version} is already active; name another as the candidate")
         choices.write_candidate(self.directory, version)
 
     def _discard(self) -> None:
@@ -296,6 +298,4 @@ class Store:
 
     def _require(self, version: str) -> None:
         if version not in self.versions():
-            raise UsageError(
-                f"{self.directory}: no model {version!r}; `detectd models list` shows what is there"
-            )
+            raise UsageError(f"{self.directory}: no model {version!r}; see `detectd models list`")

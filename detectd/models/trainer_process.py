@@ -202,7 +202,7 @@ class TrainerProcess(Generic[T]):
     def _why(self, home: Path, exit_code: int) -> Failed:
         if exit_code < 0:
             name = signal.Signals(-exit_code).name
-            hint = "; the kernel does so where memory runs out" if name == "SIGKILL" else ""
+            hint = "; the kernel does so when memory runs out" if name == "SIGKILL" else ""
             return Failed("crashed", f"the trainer was killed by {name}{hint}")
         try:
             code, reason = json.loads((home / REASON).read_bytes())
@@ -211,7 +211,7 @@ class TrainerProcess(Generic[T]):
             return Failed("crashed", f"the trainer ended with exit code {exit_code}: {last}")
         if code == "out_of_memory":
             given = (self._limits.memory_bytes or 0) / 2**20
-            limit = f"the {given:,.0f} MiB that it may take" if given else "the memory there is"
+            limit = f"the {given:,.0f} MiB that it is allowed" if given else "the available memory"
             reason = f"training on {len(self._task.rows):,} rows needs more than {limit}"
         return Failed(code, reason)
 

@@ -53,8 +53,8 @@ def train(rows: Rows, recipe: Recipe, declared: Sequence[Declared], created: dat
     lost = int(np.count_nonzero(~np.isfinite(calibration)))
     if lost > expected_anomalies(len(calibration), expected.mean):
         raise DetectdError(
-            f"training: {recipe.detector} gave {lost} of {len(calibration)} calibration scores "
-            "that are not finite; use other features or another detector.name"
+            f"training: {recipe.detector} gave {lost} non-finite scores out of {len(calibration)} "
+            "calibration scores; use other features or another detector.name"
         )
     finite = np.isfinite(calibration)
     calibration = np.sort(np.where(finite, calibration, np.finfo(np.float64).max))

@@ -28,10 +28,10 @@ def in_words(alarm: Alarm) -> str:
     """Return an alarm in words: what moved, by how much, and possible causes."""
     (_, abstain, anomaly), (_, abstained, anomalies) = alarm.recent, alarm.expected
     return (
-        f"{alarm.moved}: of the latest events {abstain:.1%} fall where the model abstains and "
-        f"{anomaly:.1%} where it sees anomalies, {abstained:.1%} and {anomalies:.1%} were to be "
-        f"expected. The stream has left what the model was trained on, and the promise no longer "
-        "holds; or neighbouring events depend on each other (bursts, trends), which looks the same."
+        f"{alarm.moved}: of the latest events {abstain:.1%} fall in the abstention zone and "
+        f"{anomaly:.1%} above it; {abstained:.1%} and {anomalies:.1%} were expected. Either the "
+        "stream no longer resembles the training data, and the promise no longer holds, or "
+        "neighbouring events depend on each other (bursts, trends), which looks the same."
     )
 
 
@@ -67,7 +67,7 @@ def _summary(silence: Silence, span: str) -> str:
     if silence.state == "open":
         return f"{who}: silent for more than {span}" + (f", last event {last}" if last else "")
     if silence.forgotten:
-        return f"{who}: silent, and now forgotten for lack of room (keys.max)"
+        return f"{who}: silent, and now forgotten to make room (keys.max)"
     if last is None or _moment(silence.until_ms) is None:
         return f"{who}: back"
     seconds = round((silence.until_ms - silence.since_ms) / 1000)

@@ -87,7 +87,7 @@ class Group:
 
 
 # The name of the last group if there are too many kinds.
-OTHER, RARER = "other", "rarer kinds, not told apart"
+OTHER, RARER = "other", "rarer kinds, counted together"
 
 decode = msgspec.json.Decoder(_Written).decode
 
@@ -129,7 +129,7 @@ def too_large(record: Record, out: Outgoing, limits: Mapping[Topic, int]) -> Out
     whole = dead_letter(record, defect)
     if size(whole) <= limits.get(Topic.DEAD_LETTER, size(whole)):
         return whole
-    rest = f"{defect.error}; the record's bytes have no room here and are at the source still"
+    rest = f"{defect.error}; the record's bytes have no room here; they are still at the source"
     return dead_letter(
         msgspec.structs.replace(record, value=None, key=None, headers=()),
         RecordError(defect.stage, rest),
@@ -149,7 +149,7 @@ def read(
     if value is None:
         return msgspec.structs.replace(letter, lacks="its bytes were not kept")
     if written.dropped:
-        return msgspec.structs.replace(letter, lacks="its bytes were cut")
+        return msgspec.structs.replace(letter, lacks="its bytes were truncated")
     ours = tuple(
         (name, content) for name, content in found.headers if name not in (STAGE, REPLAYED)
     )

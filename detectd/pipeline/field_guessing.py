@@ -167,7 +167,7 @@ def _unfit(column: _Column, groups: Sequence[Any]) -> str | None:
     if IDENTIFIER.search(column.name) or KEY.search(column.name):
         return "an identifier, by its name"
     if CODE.search(column.name):
-        return "a code and no amount, by its name"
+        return "a code rather than a quantity, by its name"
     if distinct == 2 and len(column.known) >= ENOUGH:
         return f"a flag, {' or '.join(f'{value:g}' for value in sorted(set(column.known)))}"
     if _counts(column.numbers, groups):

@@ -180,7 +180,7 @@ def _require_working(judge: ModelScorer, failed: Unforeseen) -> None:
             judge_rows(judge.medians[None, :], judge)
     except Unforeseen:
         raise DetectdError(
-            f"model {judge.version}: it scores nothing, not even the medians of its training rows: "
+            f"model {judge.version}: it cannot score even the medians of its training rows: "
             f"{failed}; fit another model, or choose another detector.name"
         ) from failed.cause
 

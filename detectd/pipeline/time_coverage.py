@@ -50,14 +50,15 @@ class TimeCovered(NamedTuple):
         span = self.last_ms - self.first_ms
         if span < DAY_MS:
             return (
-                f"the rows cover {self.hours:.1f} hours: a daily cycle cannot be known from them, "
+                f"the rows cover {self.hours:.1f} hours: a daily cycle cannot be learned from "
+                "them, "
                 "so another time of day may look anomalous; train on several days"
             )
         if span < WEEK_MS:
             weekend = "with" if self.weekend else "without"
             return (
                 f"the rows cover {self.hours / 24:.1f} days, {weekend} a weekend: a weekly cycle "
-                "cannot be known from them; train on several weeks if weekends differ"
+                "cannot be learned from them; train on several weeks if weekends differ"
             )
         return None
 

@@ -60,7 +60,7 @@ def _letter(record: Record, reason: str, limits: Mapping[Topic, int]) -> Outgoin
     if size(whole) <= limits.get(Topic.DEAD_LETTER, size(whole)):
         return whole
     bare = msgspec.structs.replace(record, value=None, key=None, headers=())
-    where = "the record's bytes have no room here and are at the source still"
+    where = "the record's bytes have no room here; they are still at the source"
     return dead_letter(bare, RecordError(Stage.DELIVER, f"{reason}; {where}"))
 
 

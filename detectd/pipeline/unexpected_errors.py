@@ -60,7 +60,7 @@ def defect(stage: Stage, cause: Exception) -> RecordError:
     """Return the dead letter's reason. Raises `cause` itself if it is not the record's."""
     if isinstance(cause, NOT_THE_RECORDS):
         raise cause
-    return RecordError(stage, f"{in_words(cause)}; this is a defect of detectd, please report it")
+    return RecordError(stage, f"{in_words(cause)}; this is a bug in detectd; please report it")
 
 
 def in_words(cause: Exception) -> str:

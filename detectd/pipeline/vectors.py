@@ -141,7 +141,8 @@ def _without_a_score(
         if refused[i] and dies:
             late[place] = RecordError(
                 Stage.FEATURES,
-                "the event is late: its key has had a later one, and keys.late is 'dead_letter'",
+                "the event is late: its key already had a later one, and keys.late is "
+                "'dead_letter'",
             )
         else:
             unscored[place] = Unscored(event, Reason.LATE if refused[i] else Reason.WARMING_UP)

@@ -76,7 +76,7 @@ def _never_chosen(verdict: str, zone: Zone, contamination: float, margin: float)
     cure = f", or rejector.T = {lower:g} or less" if lower > math.log(2.0) else ""
     return (
         f"this model can never say {verdict}: with n = {zone.n} calibration scores, of which "
-        f"m = {zone.m} are expected to be anomalies, no T leaves any of them to be called anomaly, "
+        f"m = {zone.m} are expected to be anomalies, no T lets any of them be called anomaly, "
         f"so T is {zone.T:g}; use n >= {smallest_n_reaching(contamination, None)}{cure}"
     )
 

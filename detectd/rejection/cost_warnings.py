@@ -25,20 +25,20 @@ def cost_warnings(contamination: float, costs: Costs) -> list[str]:
     blind = min(contamination * missed, (1.0 - contamination) * false)
     doubtful = false * missed / (false + missed) if false + missed else 0.0
     sensible = (
-        "set rejector.cost_rejection to what a review costs beside a false alarm and a missed "
-        f"anomaly; both have their use between {blind:g} and {doubtful:g}"
+        "set rejector.cost_rejection to the cost of a review relative to a false alarm and a "
+        "missed anomaly; deciding and abstaining both make sense between {blind:g} and {doubtful:g}"
     )
     if rejection < blind:
         return [
-            f"by these costs nothing guarantees that deciding pays: to abstain from every event "
-            f"costs {rejection:g} an event, and no bound on a model that decides is below that, "
-            f"as even the cheaper verdict for all events costs {blind:g}; "
+            "at these costs nothing guarantees that deciding pays: abstaining from every event "
+            f"costs {rejection:g} an event, and no bound for a model that decides is lower, "
+            f"because even the cheaper verdict for all events costs {blind:g}; "
             f"{sensible}"
         ]
     if rejection > doubtful and false + missed:
         return [
-            f"by these costs abstaining never pays: an abstention costs {rejection:g}, and "
-            f"the cheaper verdict on an event never more than {doubtful:g} on average, however "
-            f"unsure it is; {sensible}"
+            f"at these costs abstaining never pays: an abstention costs {rejection:g}, and the "
+            f"cheaper verdict on an event costs at most {doubtful:g} on average, however "
+            f"uncertain the event; {sensible}"
         ]
     return []

@@ -115,7 +115,7 @@ def risk_coverage(doubt: Floats, wrong: Bools, events: Ints | None = None) -> Ri
     there = weights > 0
     doubt, wrong, weights = doubt[there], wrong[there], weights[there]
     if not len(doubt):
-        raise ValueError("no events, so there is no risk to speak of")
+        raise ValueError("no events, so the risk is undefined")
     order = np.argsort(doubt, kind="stable")
     ascending, mistakes = doubt[order], np.cumsum((wrong * weights)[order])
     ends = np.flatnonzero(np.append(ascending[1:] != ascending[:-1], True))

@@ -175,15 +175,17 @@ def exact_terms(zone: Zone, terms: Terms, costs: Costs | None = None) -> ExactPr
 
 
 WHY_NO_LAW = {
-    "cross": "its scores come from other detectors than the one that answers",
-    "in_sample": "its scores are those of rows that the detector has seen",
+    "cross": "its scores come from detectors other than the one in use",
+    "in_sample": "its scores are those of rows that the detector was fitted to",
 }
 
 
 def _law_warnings(terms: Terms) -> list[str]:
     if terms.lawful:
         return []
-    budget = "" if terms.max_abstain_rate is None else ", and rejector.max_abstain_rate is no limit"
+    budget = (
+        "" if terms.max_abstain_rate is None else ", and rejector.max_abstain_rate limits nothing"
+    )
     return [
         f"calibration.method = {terms.calibration!r} has no exact law, as "
         f"{WHY_NO_LAW[terms.calibration]}: no bound holds with any stated probability{budget}; "
@@ -201,6 +203,6 @@ def _tie_warnings(judge: Rejector, *, tied: bool) -> list[str]:
         f"the calibration scores are tied at an edge of the zone ({distinct:,} distinct values "
         f"among {judge.zone.n:,}), and the law needs scores without ties: the abstention rate "
         "and the cost exceed their upper bounds more often than stated; "
-        f"{judge.plug_in_rejection_rate:.3%} of the calibration scores are rejected; choose a "
+        f"{judge.plug_in_rejection_rate:.3%} of the calibration scores lie in the zone; choose a "
         "detector or features whose scores differ"
     ]

@@ -134,8 +134,8 @@ def reach_warnings(zone: Zone, contamination: float, T: float | None) -> list[st
     if smaller is not None:
         cures.append(f"a rejector.T of at most {smaller:g}")
     return [
-        f"the zone leaves {share:.1%} of the expected anomalies to be called anomaly: "
-        f"{beyond(zone)}; it takes {' or '.join(cures)} to leave half of them"
+        f"with this zone {share:.1%} of the expected anomalies can be called anomaly: "
+        f"{beyond(zone)}; for half of them, it takes {' or '.join(cures)}"
     ]
 
 

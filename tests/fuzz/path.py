@@ -52,7 +52,7 @@ AVRO = {
         {"name": "at", "type": {"type": "long", "logicalType": "timestamp-nanos"}},
     ],
 }
-MARK = "this is a defect of detectd"
+MARK = "this is a bug in detectd"
 
 
 class Registry:

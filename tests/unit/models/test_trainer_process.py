@@ -91,7 +91,7 @@ def test_memory_has_a_limit(tmp_path):
     limits = Limits(memory_bytes=700 * 2**20, gives_way=False)
     found = outcome(begin(tmp_path, greedy, limits))
     assert found == Failed(
-        "out_of_memory", "training on 200,000 rows needs more than the 700 MiB that it may take"
+        "out_of_memory", "training on 200,000 rows needs more than the 700 MiB that it is allowed"
     )
 
 

@@ -70,7 +70,7 @@ def test_what_was_not_kept_whole_cannot_be_had_back():
     tombstone = read(written(Record("e/0/1", None)))
     assert (tombstone.record, tombstone.lacks) == (None, "its bytes were not kept")
     cut = read(written(Record("e:1", b"xx", dropped=3)))
-    assert (cut.record, cut.lacks) == (None, "its bytes were cut")
+    assert (cut.record, cut.lacks) == (None, "its bytes were truncated")
     record = Record("e/0/1", b"x" * 1000)
     limits = dict.fromkeys(Topic, 300)
     out = too_large(record, dead_letter(record, DEFECT), limits)

@@ -39,7 +39,7 @@ def test_a_letter_has_no_bytes_of_its_record_if_these_have_no_room() -> None:
     (letter,) = undelivered([large], [VERDICT], {0: WHY}, {Topic.DEAD_LETTER: 1_000})
     assert size(letter) < 1_000
     assert json.loads(letter.value)["stage"] == "deliver"
-    assert "at the source still" in json.loads(letter.value)["error"]
+    assert "still at the source" in json.loads(letter.value)["error"]
 
 
 def test_a_letter_that_is_refused_loses_what_a_topic_may_object_to() -> None:

@@ -56,7 +56,7 @@ def test_one_record_that_breaks_the_scorer_is_a_dead_letter(breaks, original):
     letter = bodies(scored.outgoing)[1] if not original else json.loads(scored.outgoing[1].value)
     assert letter["stage"] == "score"
     assert letter["error"].startswith(f"{type(breaks).__name__}: ")
-    assert letter["error"].endswith("this is a defect of detectd, please report it")
+    assert letter["error"].endswith("this is a bug in detectd; please report it")
     assert "0x7f" not in letter["error"]
     sound = [record for record, died in zip(batch, dead, strict=True) if not died]
     alone = judge_records(sound, SCHEMA, judge_of(Fragile(breaks)), original=original)
@@ -112,7 +112,7 @@ def test_what_breaks_the_decoder_is_named_with_its_stage(monkeypatch):
 
     decoded = decode(records(1, EVIL), Schema(("a",), read=read))
     assert decoded.dead[1].stage is Stage.DECODE
-    assert decoded.dead[1].error.startswith("RuntimeError: two lines \\ud800; this is a defect")
+    assert decoded.dead[1].error.startswith("RuntimeError: two lines \\ud800; this is a bug")
     assert fields_of(records(EVIL)[0], Schema(("a",), read=read)) is None
 
     def number(*given):
