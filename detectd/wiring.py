@@ -249,7 +249,7 @@ def outputs(settings: Settings) -> FileOutputs | KafkaOutputs:
             check_owners=settings.paths.check_owners,
         )
     if settings.sink.kind == "stdout":
-        raise UsageError('sink.kind = "stdout" keeps nothing; look into the pipe that reads it')
+        raise UsageError('sink.kind = "stdout" keeps nothing; look at the program that reads it')
     from detectd.sinks.kafka_reader import KafkaOutputs
 
     client = kafka_client(settings, beside="dead-letters")

@@ -114,7 +114,7 @@ class ActivationWatcher:
             if self._store.active() is None:
                 self._store.save(model)
                 self._store.activate(model.version)
-                log.warning("models.rewritten", model=model.version, reason="the store was gone")
+                log.warning("models.rewritten", model=model.version, reason="the store was deleted")
                 self._told = None
         except (DetectdError, OSError) as failed:
             self._tell(str(failed))

@@ -127,7 +127,7 @@ def poll(refit: TrainerProcess[Finished], now: float) -> Failed | Trained[Finish
         with During(Stage.SCORE):
             return refit.poll(now)
     except Unforeseen as failed:  # The champion keeps serving.
-        return Failed("crashed", f"the new model cannot be tried: {failed}")
+        return Failed("crashed", f"the new model cannot be evaluated: {failed}")
 
 
 def _challenger(serving: Serving) -> Challenger:

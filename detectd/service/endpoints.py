@@ -36,8 +36,8 @@ class Endpoints:
         log.warning(
             "service.renamed",
             transactional_id=self.client.transactional_id,
-            reason="another process has this host's name, machine id and transactional id, as "
-            "containers may",
+            reason="another process has the same host name, machine id and transactional id, as "
+            "containers may have",
             hint="give each container its own hostname, or set kafka.transactional_id for each",
         )
 

@@ -63,10 +63,10 @@ def payloads(read: Callable[[int, int], bytes], size: int) -> Iterator[tuple[int
         magic, length, checksum = FRAME.unpack(head)
         end = offset + FRAME.size + length
         if magic != MAGIC or end > size:
-            raise DamagedError(offset, "no frame begins here, or it is cut short")
+            raise DamagedError(offset, "no frame begins here, or it is truncated")
         payload = read(offset + FRAME.size, length)
         if len(payload) < length or zlib.crc32(payload) != checksum:
-            raise DamagedError(offset, "the checksum is another")
+            raise DamagedError(offset, "the checksum does not match")
         yield offset, payload
         offset = end
 

@@ -92,14 +92,16 @@ class KeyLog:
         # A snapshot may come from a Kafka group's offsets: it names a file of ours, or none.
         name = str(state.get("file"))
         if not NAME.fullmatch(name):
-            log.warning("keys.lost", reason=f"the last commit names no log of keys: {name!r}")
+            log.warning(
+                "keys.lost", reason=f"the last commit does not name a log of keys: {name!r}"
+            )
             return False
         path = self._directory / name
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
         except FileNotFoundError:
             log.warning(
-                "keys.lost", file=str(path), reason="it is gone", hint="all keys begin anew"
+                "keys.lost", file=str(path), reason="it is gone", hint="all keys start over"
             )
             return False
         except OSError as failed:
@@ -211,8 +213,8 @@ class KeyLog:
         except ValueError as damaged:
             os.close(file.descriptor)
             raise ConfigError(
-                f"{self._key}: {path} is {damaged}; put a whole copy in its place, or remove it to "
-                "let all keys begin anew"
+                f"{self._key}: {path} is {damaged}; replace it with an intact copy, or remove it "
+                "to let all keys start over"
             ) from None
         except OSError as failed:
             os.close(file.descriptor)

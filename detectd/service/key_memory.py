@@ -62,7 +62,7 @@ class LoggedKeys:
     def restore(self, state: dict[str, Any]) -> None:
         """Resume from a `snapshot`, or from the beginning if it is empty."""
         if state and state["of"] != self._identity:
-            reason = "event.key or event.timestamp is another one than when it was written"
+            reason = "event.key or event.timestamp has changed since it was written"
             log.warning("keys.restarted", reason=reason)
             state = {}
         self._log.restore(state.get("log", {}))

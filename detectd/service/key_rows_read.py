@@ -79,9 +79,7 @@ class RowsRead:
         """
         of, known = key_records.read_layouts(self.written) if self.written else (identity, {})
         if of != identity:
-            return self._nothing(
-                "event.key or event.timestamp is another one than when it was written"
-            )
+            return self._nothing("event.key or event.timestamp has changed since it was written")
         if self._after > first and not rewinds:
             return self._nothing(
                 f"it has seen the events before offset {self._after}, and the group begins at "
@@ -109,5 +107,5 @@ class RowsRead:
             moved.append(step)
             for name, row in zip(names, step.apply(rows), strict=True):
                 gathered.put(name, row)
-        why = "its layout is not known" if stale else None
+        why = "its layout is unknown" if stale else None
         return Settled(gathered, used, stale, moved, why)

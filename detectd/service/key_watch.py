@@ -130,14 +130,14 @@ class KeyWatch:
     def _tell(self, now: float) -> None:
         if self._untold and self._due("keys.evicted", now):
             most = self._features.bounds.max_keys
-            hint = f"raise keys.max ({most:,}), or what they remember is lost again and again"
+            hint = f"raise keys.max ({most:,}), or keys will keep losing their history"
             log.warning("keys.evicted", count=self._untold, hint=hint)
             self._untold = 0
         late, events = self._recent[LATE], self._recent[EVENTS]
         many = late >= max(MANY_LATE, LATE_SHARE * events)
         if many and self._due("records.late", now):
-            reason = guess(self._features.late) or "they came after a later one of their key"
-            hint = "keys.late says what becomes of them"
+            reason = guess(self._features.late) or "they came after a later event of their key"
+            hint = "keys.late decides what happens to them"
             log.warning("records.late", count=late, events=events, reason=reason, hint=hint)
         if events >= RECENT:
             self._recent.clear()

@@ -78,7 +78,7 @@ class Preparation:
         except NOT_THE_RECORDS as failed:
             self._outcome.set_exception(failed)
         except Exception as failed:  # noqa: BLE001 - a model from elsewhere can be anything
-            broken = DetectdError(f"{self.version}: it cannot answer: {in_words(failed)}")
+            broken = DetectdError(f"{self.version}: it cannot score events: {in_words(failed)}")
             self._outcome.set_exception(broken)
         except BaseException as failed:  # noqa: BLE001 - `result` raises it
             self._outcome.set_exception(failed)

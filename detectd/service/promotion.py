@@ -159,19 +159,19 @@ def refusals(
         refuse("no_promise", f"its {broken[0]} is not a finite number")
     ours, theirs = old.promise.rejector.zone, new.promise.rejector.zone
     if ours.normal_reachable and not theirs.normal_reachable:
-        refuse("never_normal", "it can never say normal, and the model that answers can")
+        refuse("never_normal", "it can never say normal, and the active model can")
     if ours.anomaly_reachable and not theirs.anomaly_reachable:
-        refuse("never_anomaly", "it can never say anomaly, and the model that answers can")
+        refuse("never_anomaly", "it can never say anomaly, and the active model can")
     if agreed.lost:
         refuse(
             "not_finite",
-            f"it gives no finite score to {agreed.lost:,} of {agreed.rows:,} held-out rows to "
-            "which the model that answers does",
+            f"it gives no finite score to {agreed.lost:,} of {agreed.rows:,} held-out rows that "
+            "the active model scores",
         )
     if agreed.changed > max_change:
         refuse(
             "changed",
-            f"it judges {agreed.changed:.2%} of {agreed.rows:,} held-out rows otherwise than the "
-            f"model that answers; at most {max_change:.2%} may change",
+            f"it judges {agreed.changed:.2%} of {agreed.rows:,} held-out rows differently from "
+            f"the active model; at most {max_change:.2%} may change",
         )
     return reasons

@@ -117,7 +117,7 @@ class Retrainer:
         since = {"warned": since.get("alarmed", False)} | since
         self._committed = self._seen = Since(**since)
         if not self._rows.restore(past):
-            log.warning("window.restarted", reason="its rows are gone, or it has another shape")
+            log.warning("window.restarted", reason="its rows are gone, or its shape has changed")
         self._set_guard()
 
     def heed(self) -> bool:

@@ -247,6 +247,6 @@ class ServingPhase:
                 shadow.see(scored)
         except Unforeseen as failed:  # A candidate's failure must not stop the stream.
             self.shadow = None
-            why = f"{shadow.version}: it cannot answer: {failed}"
+            why = f"{shadow.version}: it cannot score events: {failed}"
             self._watcher.refuse("candidate", shadow.version, why)
             self._claim_models()

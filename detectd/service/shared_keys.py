@@ -240,7 +240,7 @@ class SharedKeys:
     def _unreadable(self, partition: int, why: str) -> ConfigError:
         return ConfigError(
             f"topics.keys: partition {partition} of {self._topic!r} cannot be read: {why}; go back "
-            "to the version that wrote it, or name another topic to let all keys begin anew"
+            "to the version that wrote it, or name another topic to let all keys start over"
         )
 
 

@@ -58,6 +58,6 @@ class StartupGuard:
         first = msgspec.json.decode(tried[0].value, type=DeadLetter)
         return ConfigError(
             f"event: the first {len(tried)} records are all dead letters, the first ({first.id}) "
-            f"because {first.error}; the configuration does not fit the stream, and nothing was "
+            f"because {first.error}; the configuration does not match the stream; nothing was "
             "consumed"
         )

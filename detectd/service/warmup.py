@@ -250,7 +250,8 @@ class WarmupPhase:
             reason=failure,
             next_try_at=figures.pop("wanted"),
             **figures,
-            hint="collecting on; if this stays, change event.features or detector.name, or run "
+            hint="still collecting; if this persists, change event.features or detector.name, or "
+            "run "
             "`detectd fit` on rows that vary",
         )
 

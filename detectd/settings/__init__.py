@@ -59,14 +59,15 @@ class Settings(BaseSettings):
             raise ValueError('schema_registry.url: source.format = "avro" needs it')
         if self.training.on_warmup == "hold" and self.source.kind == "stdin":
             raise ValueError(
-                'training.on_warmup: "hold" reads the stream again, and stdin cannot be; '
-                'set "abstain" or "pass"'
+                'training.on_warmup: "hold" rereads the stream, which stdin does not allow; set '
+                '"abstain" or "pass"'
             )
         backfill = self.source.kind == "file" and self.source.bounded
         if backfill and self.training.every_seconds is not None:
             raise ValueError(
                 "training.every_seconds: a file that is read to its end gives the same verdicts "
-                "each time, so no clock may decide; set every_events, or source.follow = true"
+                "each time, so retraining cannot follow the clock; set every_events, or "
+                "source.follow = true"
             )
         if self.event.timed and self.event.timestamp is None and self.source.kind != "kafka":
             raise ValueError(
@@ -81,11 +82,11 @@ class Settings(BaseSettings):
             )
         both = self.source.kind == "kafka" == self.sink.kind
         if self.kafka.delivery == "at_least_once" and not both:
-            raise ValueError("kafka.delivery: at_least_once is between two Kafka ends; remove it")
+            raise ValueError("kafka.delivery: at_least_once needs Kafka at both ends; remove it")
         if self.output.value == "original" and self.sink.kind != "kafka":
             raise ValueError(
-                f'output.value: "original" has the verdict in headers, and a {self.sink.kind} '
-                'has none; set "envelope"'
+                f'output.value: "original" puts the verdict in headers, and a {self.sink.kind} '
+                'sink has none; set "envelope"'
             )
         return self
 
@@ -96,8 +97,8 @@ class Settings(BaseSettings):
         recorded = self.source.kind == "kafka"
         if self.event.key is None and not recorded:
             raise ValueError(
-                "keys.silent_after: it is keys that fall silent; set event.key to the field that "
-                "holds them"
+                "keys.silent_after: only keys fall silent; set event.key to the field that holds "
+                "them"
             )
         if self.event.timestamp is None and not recorded:
             raise ValueError(
@@ -106,8 +107,7 @@ class Settings(BaseSettings):
             )
         if self.topics.alerts is None:
             raise ValueError(
-                "keys.silent_after: silences are alerts, and there is no topic for them; set "
-                "topics.alerts"
+                "keys.silent_after: silences are reported as alerts; set topics.alerts"
             )
         return self
 
@@ -119,7 +119,7 @@ class Settings(BaseSettings):
             close = nearest(lacks, columns)
             asks = f"did you mean {close!r}?" if close else f"they are {', '.join(columns)}"
             raise ValueError(
-                f"source.csv.columns: {lacks!r} of event.features is none of them; {asks}"
+                f"source.csv.columns: {lacks!r} of event.features is not one of them; {asks}"
             )
         return self
 

@@ -26,7 +26,7 @@ class CsvSettings(Section):
         one = len(delimiter) == 1 and delimiter.isascii()
         if delimiter != "auto" and (not one or delimiter.isalnum() or delimiter in '"\r\n.-+_'):
             raise ValueError(
-                f'must be "auto" or one character between the fields, such as ";" or "\\t" in '
+                f'must be "auto" or the one character between fields, such as ";" or "\\t" in '
                 f"double quotes (it is {delimiter!r})"
             )
         return delimiter
@@ -45,7 +45,7 @@ class CsvSettings(Section):
         try:
             codecs.lookup(encoding)
         except LookupError:
-            raise ValueError(f'{encoding!r} is no encoding; "latin-1" is one') from None
+            raise ValueError(f'{encoding!r} is not a known encoding; one is "latin-1"') from None
         try:
             same = ASCII.decode(encoding) == ASCII.decode()
         except (LookupError, UnicodeError):

@@ -51,7 +51,7 @@ class SourceSettings(Section):
         if self.follow and self.path is not None and self.path.suffix in PACKED:
             raise ValueError(f"{self.path} is compressed and cannot grow; set follow = false")
         if self.kind != "kafka" and self.format == "avro":
-            raise ValueError('format = "avro" is how Kafka records are written; set kind = "kafka"')
+            raise ValueError('format = "avro" is for Kafka records; set kind = "kafka"')
         if self.kind == "kafka" and self.format == "csv":
             raise ValueError('format = "csv" needs a header line, which Kafka records do not have')
         return self
@@ -113,7 +113,5 @@ class OutputSettings(Section):
     @model_validator(mode="after")
     def _explains_in_detail(self) -> Self:
         if self.explain and self.detail == "verdict":
-            raise ValueError(
-                'an explanation has scores in it; set explain = false or detail = "full"'
-            )
+            raise ValueError('explanations contain scores; set explain = false or detail = "full"')
         return self

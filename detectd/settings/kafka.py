@@ -66,7 +66,7 @@ class KafkaSettings(Section):
         if 2 * self.transaction_timeout_seconds > self.max_poll_interval_seconds:
             raise ValueError(
                 "transaction_timeout_seconds must be at most half of max_poll_interval_seconds, "
-                "or a slow commit puts the process out of its group"
+                "or a slow commit gets the process removed from its group"
             )
         return self
 
@@ -100,7 +100,9 @@ class KafkaSettings(Section):
             from detectd.http_client import is_address
 
             if not is_address(self.sasl_token_url):
-                raise ValueError("sasl_token_url is no http(s) address; write https://host/path")
+                raise ValueError(
+                    "sasl_token_url is not an http(s) address; write https://host/path"
+                )
 
 
 class SchemaRegistrySettings(Section):

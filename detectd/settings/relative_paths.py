@@ -111,8 +111,9 @@ def _credential(path: Path) -> Path | None:
 def _warning(path: _Relative, *, stays: bool) -> str:
     if stays:
         return (
-            f"{path.section}.{path.key}: {path.there} is used, as before; the next version starts "
-            f"at the configuration and takes {path.here}: write the absolute path"
+            f"{path.section}.{path.key}: {path.there} is used, as before; from the next version "
+            f"on, relative paths start at the configuration, which means {path.here}: write the "
+            "absolute path"
         )
     return (
         f"{path.section}.{path.key}: {path.here} is used, and no longer {path.there}: relative "

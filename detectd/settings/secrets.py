@@ -49,9 +49,7 @@ def exposed(settings: Settings) -> Iterator[str]:
             if SecretFile in get_args(field.annotation) and value is not None:
                 there = _found(value)
                 if _open_to_all(there):
-                    yield (
-                        f"{section}.{key}: every user of this host can read {there}; chmod o-r it"
-                    )
+                    yield (f"{section}.{key}: any user on this host can read {there}; chmod o-r it")
 
 
 def in_the_clear(settings: Settings) -> Iterator[str]:
@@ -78,7 +76,7 @@ def in_the_clear(settings: Settings) -> Iterator[str]:
     listen = server.listen
     if server.token_file and listen and not (listen.startswith("unix:") or _is_near(f"//{listen}")):
         yield (
-            f"server.listen: whoever asks at {listen} sends the token unencrypted; listen on "
+            f"server.listen: clients of {listen} send the token unencrypted; listen on "
             "127.0.0.1 behind a proxy with TLS, or let only a trusted network reach it"
         )
 

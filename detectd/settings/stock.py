@@ -18,6 +18,6 @@ def unedited(settings: Settings) -> str | None:
     if (settings.source.path, settings.event.features) != (STOCK_PATH, STOCK_FEATURES):
         return None
     return (
-        "source.path, event.features: this is the configuration as it was installed, with a file "
-        f"and features for an example; name your own, or write events to {STOCK_PATH}"
+        "source.path, event.features: this is the configuration as installed, with an example "
+        "file and features; name your own, or write events to {STOCK_PATH}"
     )

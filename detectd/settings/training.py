@@ -88,8 +88,8 @@ class TrainingSettings(Section):
             )
         if self.refit != "never" and self.window < self.warmup_rows:
             raise ValueError(
-                f"window = {self.window} must be at least warmup = {self.warmup}, "
-                "which is how many rows a model takes"
+                f"window = {self.window} must be at least warmup = {self.warmup}, the number of "
+                "rows that a model needs"
             )
         return self
 

@@ -26,7 +26,7 @@ def without_credentials(instead: str) -> AfterValidator:
     def check(address: str) -> str:
         # Anywhere: what follows a "/" or "#" in a password is no longer part of the host.
         if "@" in address:
-            raise ValueError(f"credentials do not belong into an address; set {instead}")
+            raise ValueError(f"credentials do not belong in an address; set {instead}")
         return address
 
     return AfterValidator(check)

@@ -32,8 +32,9 @@ def write(mark: Mapping[str, Any]) -> str:
     if len(packed) > LIMIT:
         parts = {name: len(json.dumps(part)) for name, part in mark.items()}
         raise ConfigError(
-            f"sink: the position and the state have {len(packed):,} characters and Kafka's offsets "
-            f"take {LIMIT:,} ({parts}); shorten source.path and the names in the configuration"
+            f"sink: the position and the state have {len(packed):,} characters, and Kafka's "
+            f"offsets hold at most {LIMIT:,} ({parts}); shorten source.path and the names in the "
+            "configuration"
         )
     return packed
 

@@ -184,8 +184,8 @@ class FileSink(Sink):
             log.warning(
                 "dead_letters.forgotten",
                 bytes=lost.length,
-                reason="more files of them were rotated than are remembered",
-                hint="replay dead letters before there are so many, or rotate them less often",
+                reason="more of their files were rotated than are remembered",
+                hint="replay dead letters sooner, or rotate them less often",
             )
 
     def _path(self, topic: Topic) -> Path:

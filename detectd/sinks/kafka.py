@@ -116,7 +116,7 @@ class KafkaSink(Sink):
         if self._id is None:
             return None
         # From here on, a predecessor's last transaction is either committed or aborted.
-        with explained("looking for the last commit"):
+        with explained("looking up the last commit"):
             found = marks(self._client, self._id, self._own_group, self._own_place)
             last = max(found, key=_number, default=None)
         if self._local:
@@ -245,7 +245,7 @@ class KafkaSink(Sink):
         if self._client.identity is None:
             return ConfigError(
                 f"kafka.transactional_id: {self._id!r}: another process with this transactional id "
-                "took over; run one process, or give each an id of its own"
+                "took over; run one process, or give each its own id"
             )
         return FencedError(str(fenced), rival=True)
 
@@ -268,7 +268,7 @@ class KafkaSink(Sink):
         self._batch_bytes = min(before, *self._limits.values())
         if not found and self._batch_bytes == before:
             if before == LEAST_BATCH_BYTES:
-                raise BrokerUnavailableError(f"Kafka failed, writing: {refused}")
+                raise BrokerUnavailableError(f"Kafka failed while writing: {refused}")
             self._batch_bytes = max(LEAST_BATCH_BYTES, before // 4)
         self._connect()
         if found and self._keys:
@@ -276,7 +276,7 @@ class KafkaSink(Sink):
         if found:
             raise UndeliverableError(
                 {
-                    number: f"the topic {outputs[number][1]!r} refuses it: {why.name}; {why.fix}"
+                    number: f"the topic {outputs[number][1]!r} rejects it: {why.name}; {why.fix}"
                     for number, why in sorted(found.items())
                 }
             )

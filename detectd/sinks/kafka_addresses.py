@@ -63,9 +63,7 @@ class Addresses:
         partition, there = out.partition or 0, self._partitions[name]
         if self._preserve_partition and partition >= there:
             if self._client.partitions([name])[name] > partition:
-                raise BrokerUnavailableError(
-                    f"{name} has been given more partitions; opening it again"
-                )
+                raise BrokerUnavailableError(f"{name} has more partitions now; reopening it")
             raise ConfigError(
                 f"topics.{out.topic}: {name!r} has {there} partitions, and a "
                 f"record came from partition {partition}; add partitions, or set "

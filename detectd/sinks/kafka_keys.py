@@ -89,7 +89,7 @@ class KeysTopic:
         ours = [why for number, why in refused.items() if outputs[number][1] == self.name]
         if ours:
             raise ConfigError(
-                f"topics.keys: {self.name!r} refuses the state of a key: {ours[0].name}; "
+                f"topics.keys: {self.name!r} rejects the state of a key: {ours[0].name}; "
                 f"{ours[0].fix}"
             )
 
@@ -120,7 +120,8 @@ class KeysTopic:
                 heard = time.monotonic()
             elif time.monotonic() - heard > self._client.transaction_timeout + GRACE_SECONDS:
                 raise BrokerUnavailableError(
-                    f"Kafka failed, reading {self.name}: a transaction of another process does "
+                    f"Kafka failed while reading {self.name}: a transaction of another process "
+                    "does "
                     "not end"
                 )
             records = [
@@ -135,7 +136,7 @@ class KeysTopic:
         asked = dict.fromkeys(places, OffsetSpec.LATEST)
         with (
             closing(self._client.connect(KafkaAdminClient)) as admin,
-            explained(f"asking for the end of {self.name}"),
+            explained(f"finding the end of {self.name}"),
         ):
             found = self._client.patiently(lambda: admin.list_partition_offsets(asked))
         return {place: at.offset for place, at in found.items()}

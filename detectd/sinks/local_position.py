@@ -149,7 +149,7 @@ class LocalPosition:
                     "sink.position_not_kept",
                     path=str(self._path),
                     reason=failed.strerror,
-                    hint="make it writable, or the position is gone a week after the last commit",
+                    hint="make it writable, or the position is lost a week after the last commit",
                 )
             self._failed = True
         else:

@@ -108,8 +108,10 @@ def _opened_again(path: Path) -> int:
     with Walk(path) as walk:
         if not all(link.status.st_uid in owners.trusted() for link in walk.links):
             raise ConfigError(
-                f"sink.directory: {path} is a symbolic link of another user; remove it"
+                f"sink.directory: {path} is a symbolic link owned by another user; remove it"
             ) from None
         if not stat.S_ISREG(walk.status.st_mode):
-            raise ConfigError(f"sink.directory: {path} is no regular file; move it away") from None
+            raise ConfigError(
+                f"sink.directory: {path} is not a regular file; move it away"
+            ) from None
         return walk.open(FLAGS)

@@ -32,7 +32,8 @@ class GapLog:
             return
         self._found.append(Gap(name, begin.lost, begin.reset))
         bounds = {"from": at or 0, "to": begin.offset}
-        hint = "produce again what is missing" if begin.reset else "raise the topic's retention.ms"
+        reset, kept = "produce the missing records again", "raise the topic's retention.ms"
+        hint = reset if begin.reset else kept
         log.warning(
             "source.gap", partition=name, **bounds, count=begin.lost, reason=begin.reason, hint=hint
         )

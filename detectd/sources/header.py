@@ -123,7 +123,7 @@ def find_header(line: bytes, name: str, asked: CsvFormat, former: Header | None)
 
 def without_header(former: Header, asked: CsvFormat) -> Found:
     """Return the former header, for a first line that is a row."""
-    remark = None if asked.columns else "the first line is no header: the former one stays"
+    remark = None if asked.columns else "the first line is not a header; the previous one stays"
     return Found(former, is_first_line=False, remark=remark)
 
 
@@ -144,7 +144,7 @@ def _candidates(line: bytes, name: str, asked: CsvFormat, former: Header | None)
         if former is not None:
             return []
         raise ConfigError(
-            f"{name}: its first line is no CSV header in {asked.encoding}: byte {broken.start}: "
+            f"{name}: its first line is not a CSV header in {asked.encoding}: byte {broken.start}: "
             f"{broken.reason}; set source.csv.encoding, for example to 'latin-1'"
         ) from None
     found = []
@@ -196,7 +196,7 @@ def _lacking(features: tuple[str, ...], columns: tuple[str, ...]) -> str:
 def too_long(name: str, max_record_bytes: int) -> ConfigError:
     """Return the error for a stream whose first line is too long."""
     return ConfigError(
-        f"{name}: its first line is no CSV header: it has more than source.max_record_bytes = "
+        f"{name}: its first line is not a CSV header: it has more than source.max_record_bytes = "
         f"{max_record_bytes} bytes"
     )
 
@@ -206,9 +206,10 @@ def _no_header(line: bytes, name: str, asked: CsvFormat, best: Header | None = N
     if best is None or len(set(best.columns)) < _width(best):
         shown = line[:80].decode(asked.encoding, "replace")
         return ConfigError(
-            f"{name}: its first line is no CSV header, which names each column once: {shown!r}; "
+            f"{name}: its first line is not a CSV header, which names each column once: {shown!r}; "
             f"{fix}"
         )
     return ConfigError(
-        f"{name}: its first line is no CSV header: {_lacking(asked.features, best.columns)}; {fix}"
+        f"{name}: its first line is not a CSV header: {_lacking(asked.features, best.columns)}; "
+        f"{fix}"
     )

@@ -26,9 +26,9 @@ _KEEP = "name in source.rotated where rotated files go, and keep them until they
 GONE = Loss("truncated or removed since, and no rotated file has its content", _KEEP)
 NEXT_GONE = Loss("a file that came after it was removed before it was read", _KEEP)
 TRUNCATED = Loss("truncated while it was read, and no rotated file has its content", _KEEP)
-UNANSWERED = Loss("truncated after it was read and before it was answered", _KEEP)
+UNANSWERED = Loss("truncated after it was read and before it was judged", _KEEP)
 TOO_LATE = Loss(
-    "written into a rotated file after it had been silent for long enough",
+    "written to a rotated file after source.rotate_wait_seconds of silence",
     "raise source.rotate_wait_seconds, or let the writer reopen its log sooner",
 )
 

@@ -54,6 +54,6 @@ class Opener:
             whose = link.status.st_uid
             if whose in trusted or whose == owner != owners.anonymous():
                 continue
-            reason = f"{link.place} is a symbolic link of {owners.name(whose)}, "
+            reason = f"{link.place} is a symbolic link owned by {owners.name(whose)}, "
             reason += f"and its target {walk.place} belongs to {owners.name(owner)}"
             raise ForeignError(reason, walk.place)

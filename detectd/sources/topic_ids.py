@@ -56,7 +56,7 @@ class TopicIds:
         if changed := self.changed():
             names = ", ".join(sorted(changed))
             raise BrokerUnavailableError(
-                f"{names}: deleted and created again; beginning it from its start"
+                f"{names}: deleted and created again; reading it from its start"
             )
 
 

@@ -83,9 +83,11 @@ def running(listen: str, token: str | None) -> list[StatusReply]:
     """
     address = parse(listen, token)
     if address is None:
-        raise ConfigError('server.listen: "" is nowhere; set an address to see a running service')
+        raise ConfigError(
+            'server.listen: "" means no server; set an address to see a running service'
+        )
     if isinstance(address, Tcp) and not address.port:
-        raise ConfigError("server.listen: port 0 is any port; name one to find the service at")
+        raise ConfigError("server.listen: port 0 is any free port; name one to find the service")
     places = _places(address)
     with ThreadPoolExecutor(len(places)) as at_once:
         told = [each for each in at_once.map(lambda place: _ask(place, token), places) if each]
@@ -130,7 +132,7 @@ def _ask(place: Tcp | Unix, token: str | None) -> StatusReply | None:
     except OSError as failed:
         return StatusReply(name, None, failed.strerror or str(failed))
     if answer.status == http.HTTPStatus.UNAUTHORIZED:
-        return StatusReply(name, None, "it asks for another token than that of server.token_file")
+        return StatusReply(name, None, "it asks for a token other than that of server.token_file")
     proof = answer.getheader(PROOF_HEADER, "").encode()
     if not hmac.compare_digest(proof, exchange.of_service(body).encode()):
         return StatusReply(name, None, "its answer does not prove that it knows the token")

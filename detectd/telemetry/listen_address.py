@@ -39,7 +39,7 @@ PATH_BYTES = 107
 LOOKS = 40
 PAUSE_SECONDS = 0.05
 GROUP_MAY = 0o660
-FORMS = 'write 127.0.0.1:9464, [::1]:9464, unix:/run/detectd/detectd.sock, or "" for nowhere'
+FORMS = 'write 127.0.0.1:9464, [::1]:9464, unix:/run/detectd/detectd.sock, or "" for none'
 
 
 class NotListening(DetectdError):  # noqa: N818 - what happened
@@ -125,7 +125,7 @@ def _unix(listen: str) -> Unix:
 def _tcp(listen: str) -> Tcp:
     if "@" in listen:
         raise ConfigError(
-            "server.listen: credentials do not belong into an address; set server.token_file"
+            "server.listen: credentials do not belong in an address; set server.token_file"
         )
     host, colon, port = listen.rpartition(":")
     bare = host.removeprefix("[").removesuffix("]")
@@ -133,7 +133,7 @@ def _tcp(listen: str) -> Tcp:
     sound = bare and bare.isascii() and not any(map(str.isspace, bare))
     number = int(port) if port.isascii() and port.isdecimal() and len(port) <= 5 else -1
     if not (colon and sound and 0 <= number <= 65535) or bracketed != (":" in bare):
-        raise ConfigError(f"server.listen: {listen!r} is no address; {FORMS}")
+        raise ConfigError(f"server.listen: {listen!r} is not an address; {FORMS}")
     return Tcp("127.0.0.1" if bare == "localhost" else bare, number)
 
 
@@ -223,7 +223,7 @@ def _make_room(path: Path) -> None:
         return
     if not stat.S_ISSOCK(kind):
         raise NotListening(
-            f"{path} is there and is no socket", "remove it, or name another in server.listen"
+            f"{path} exists and is not a socket", "remove it, or name another in server.listen"
         )
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)

@@ -59,18 +59,18 @@ BATCH_RECORDS = "detectd_batch_records"
 METRICS = (
     Declared(
         "detectd_build_info",
-        "Always 1; the version that runs, its configuration, and the name of that.",
+        "Always 1; labels are the running version, the hash of its configuration and its name.",
         ("version", "config", "name"),
     ),
     Declared(
         "detectd_config_last_reload_successful",
-        "1 if the last reload was taken over, or there was none; 0 if it was refused.",
+        "1 if the last reload took effect, or there was none; 0 if it was refused.",
     ),
     Declared(
         "detectd_config_last_reload_success_timestamp_seconds",
-        "When the configuration in force was read.",
+        "When the current configuration was read.",
     ),
-    Declared("detectd_events_total", "Events answered and committed.", ("verdict",)),
+    Declared("detectd_events_total", "Events judged and committed.", ("verdict",)),
     Declared(
         "detectd_dead_letters_total",
         "Records that could not become a feature vector, a verdict or an output.",
@@ -86,7 +86,7 @@ METRICS = (
         "How many records a batch had.",
         buckets=(1, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000, 1_000_000),
     ),
-    Declared("detectd_ready", "1 where a model answers an assigned source that is not stale."),
+    Declared("detectd_ready", "1 if a model judges an assigned source that is not stale."),
     Declared(
         "detectd_not_ready",
         "1 for each reason why the service is not ready, 0 for the others.",
@@ -108,14 +108,14 @@ METRICS = (
     Declared("detectd_source_unread_bytes", "Bytes of a followed file that are not read yet."),
     Declared(
         "detectd_source_lost_total",
-        "How often a part of a followed file was gone before it was read.",
+        "How often a part of a followed file was lost before it was read.",
     ),
     Declared(
         "detectd_source_lost_bytes_total", "The bytes of these parts, as far as they are known."
     ),
     Declared("detectd_source_nul_bytes_total", "NULs between records that were skipped."),
-    Declared("detectd_interruptions_total", "How often the brokers were away."),
-    Declared("detectd_rewinds_total", "How often partitions went before a commit."),
+    Declared("detectd_interruptions_total", "How often the brokers were unreachable."),
+    Declared("detectd_rewinds_total", "How often partitions were revoked before a commit."),
     Declared(
         "detectd_failed_commits_total",
         "How often outputs could not be committed; they are tried again.",
@@ -132,8 +132,8 @@ METRICS = (
     ),
     Declared("detectd_warmup_progress_ratio", "Share of the warm-up that is collected."),
     Declared("detectd_warmup_remaining_seconds", "What the rest takes at the rate so far."),
-    Declared("detectd_warmup_failures_total", "Trainings that the collected rows could not carry."),
-    Declared("detectd_model_info", "Always 1; the model that answers.", ("version", "detector")),
+    Declared("detectd_warmup_failures_total", "Trainings that failed on the collected rows."),
+    Declared("detectd_model_info", "Always 1; the active model.", ("version", "detector")),
     Declared("detectd_model_age_seconds", "How long ago the model was trained."),
     Declared(
         "detectd_expected_rejection_ratio", "The share of events from which abstaining is promised."
@@ -154,14 +154,12 @@ METRICS = (
         "1 if the abstentions so far are within the promise, however often one looks, else 0; "
         "absent if nothing is promised.",
     ),
-    Declared(
-        "detectd_drift_evidence", "Evidence that the stream no longer is what the model knows."
-    ),
+    Declared("detectd_drift_evidence", "Evidence that the stream no longer matches calibration."),
     Declared(
         "detectd_drift_average_run_length",
-        "The evidence that raises an alarm; at most one false alarm in so many events.",
+        "The evidence that raises an alarm; at most one false alarm in that many events.",
     ),
-    Declared("detectd_drift_alarms_total", "Alarms that the stream is no longer what it was."),
+    Declared("detectd_drift_alarms_total", "Alarms that the stream no longer matches calibration."),
     Declared("detectd_keys", "Keys that are remembered."),
     Declared("detectd_keys_limit", "How many keys there is room for: keys.max a partition."),
     Declared("detectd_keys_silent", "Keys that have stopped, by keys.silent_after."),

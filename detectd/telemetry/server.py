@@ -42,7 +42,7 @@ log = structlog.get_logger()
 PLACES = 100
 HEAD_BYTES = 16 << 10
 READS = ("GET", "HEAD")
-NOT_OURS = "no service of this name is here; if it should be, set server.allowed_hosts"
+NOT_OURS = "no service here has this name; if one should, set server.allowed_hosts"
 
 # Seconds for a whole exchange, for the client to close after it, and for both when others wait.
 EXCHANGE_SECONDS = 5.0
@@ -192,12 +192,14 @@ class Server:
         line, *fields = request.decode("latin-1").split("\r\n")
         words = line.split(" ")
         if not complete or len(words) != 3 or not words[2].startswith("HTTP/1."):
-            return _response(_says(HTTPStatus.BAD_REQUEST, "this is no HTTP request"))
+            return _response(_says(HTTPStatus.BAD_REQUEST, "this is not an HTTP request"))
         method, target, version = words
         try:
             host = asked_host(target, fields, version)
         except ValueError as unsound:
-            return _response(_says(HTTPStatus.BAD_REQUEST, f"this is no HTTP request: {unsound}"))
+            return _response(
+                _says(HTTPStatus.BAD_REQUEST, f"this is not an HTTP request: {unsound}")
+            )
         page, *header = self._page(method, target, host, fields)
         return _response(page, *header, body=method != "HEAD")
 
@@ -218,7 +220,7 @@ class Server:
             challenge = f"{CHALLENGE_HEADER}: {self._challenges.issue()}"
             return page, "WWW-Authenticate: Bearer", challenge
         if show is None:
-            return (_says(HTTPStatus.NOT_FOUND, f"there is {' '.join(self._shown)}"),)
+            return (_says(HTTPStatus.NOT_FOUND, f"not found; available: {' '.join(self._shown)}"),)
         if method not in READS:
             page = _says(HTTPStatus.METHOD_NOT_ALLOWED, "only GET and HEAD are supported")
             return page, f"Allow: {', '.join(READS)}"
@@ -226,7 +228,7 @@ class Server:
             page = show()
         except Exception:
             log.exception("server.failed", path=path)
-            return (_says(HTTPStatus.INTERNAL_SERVER_ERROR, "this failed; the log says why"),)
+            return (_says(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error; see the log"),)
         return (page, f"{PROOF_HEADER}: {exchange.of_service(page.body)}") if exchange else (page,)
 
     def _is_ours(self, host: str | None) -> bool:
@@ -235,7 +237,7 @@ class Server:
             return True
         if not self._refused_host:
             self._refused_host = True
-            hint = "if it is a name of this service, add it to server.allowed_hosts"
+            hint = "if this service has that name, add it to server.allowed_hosts"
             log.warning("server.host_refused", host=host[:100], hint=hint)
         return False
 

@@ -173,7 +173,7 @@ class State:
             yield NotReadyReason("waiting", self.absent)
         if self.restoring is not None:
             yield NotReadyReason(
-                "restoring", f"the state of keys is read back: {self.restoring:.0%} so far"
+                "restoring", f"the state of keys is being read back: {self.restoring:.0%} so far"
             )
         if self.serving is None:
             yield _no_model(self.warming)
@@ -181,7 +181,7 @@ class State:
             yield NotReadyReason(
                 "failing",
                 f"the last {self.dead_in_a_row:,} records all became dead letters; "
-                "`detectd dead-letters list` tells why",
+                "see `detectd dead-letters list`",
             )
         for name, silent in self.stale(now).items():
             yield NotReadyReason(
@@ -194,26 +194,26 @@ class State:
         """Return when the loop last turned, held against its watchdog."""
         since = now - self.turned
         if self.healthy(now):
-            return f"the loop turned {since:.1f} s ago"
-        return f"the loop last turned {since:.1f} s ago, its watchdog allows {self.allowed:g} s"
+            return f"the loop ran {since:.1f} s ago"
+        return f"the loop last ran {since:.1f} s ago, its watchdog allows {self.allowed:g} s"
 
 
 def _no_model(warming: Progress | None) -> NotReadyReason:
     if warming is None:
-        return NotReadyReason("starting", "no model answers yet")
+        return NotReadyReason("starting", "no model is active yet")
     collected, wanted = f"{warming.collected:,}", f"{warming.wanted:,}"
     timed = f"event times span {warming.covered}" if warming.covered else ""
     if warming.failures:
         when = f"when there is more time: {timed}" if timed else f"at {wanted}"
         return NotReadyReason(
             "warming_up",
-            f"no model answers yet: training has failed {warming.failures} times, the last time: "
+            f"no model is active yet: training has failed {warming.failures} times, the last time: "
             f"{warming.last_failure}; {collected} events are collected, the next try is {when}",
         )
     so_far = f"{timed}, {collected} events" if timed else f"{collected} of {wanted} events"
     return NotReadyReason(
         "warming_up",
-        f"no model answers yet: warming up, {so_far} are collected, {_rest(warming)}",
+        f"no model is active yet: warming up, {so_far} collected, {_rest(warming)}",
     )
 
 
@@ -221,9 +221,9 @@ def _rest(warming: Progress) -> str:
     left, seconds = warming.wanted - warming.collected, warming.seconds_left
     soon = "" if seconds is None else f", about {seconds:,.0f} s at the rate so far"
     if left > 0:
-        return f"{left:,} are left{soon}"
+        return f"{left:,} to go{soon}"
     if warming.share < 1:
-        return f"more time is wanted{soon}"
+        return f"more time is needed{soon}"
     if warming.awaited_partitions:
         return f"{warming.awaited_partitions} partitions have not delivered their part yet"
     return "the model is being trained"

@@ -44,10 +44,10 @@ class Progress(NamedTuple):
         """Return what is still wanted to train a model, as a sentence; None for nothing."""
         left = self.wanted - self.collected
         if self.covered is not None and self.share < 1:
-            fewest = f", and {left:,} more events are wanted" if left > 0 else ""
+            fewest = f", and {left:,} more events are needed" if left > 0 else ""
             return f"event times span {self.covered} (training.warmup){fewest}"
         if left > 0:
-            return f"{left:,} more events are wanted to train one"
+            return f"{left:,} more events are needed to train one"
         if self.awaited_partitions:
             return f"{self.awaited_partitions} partitions have not delivered their part yet"
         return None

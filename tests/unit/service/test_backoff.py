@@ -37,9 +37,9 @@ def test_a_quiet_while_ends_it_as_well() -> None:
 
 def test_the_service_is_not_ready_while_a_commit_is_tried_again() -> None:
     health = Health(60.0)
-    health.interrupted("Kafka failed, writing")
+    health.interrupted("Kafka failed while writing")
     health.opened(settled=False)
-    assert "Kafka failed, writing" in health.state.not_ready_reasons(health.clock())[0].why
+    assert "Kafka failed while writing" in health.state.not_ready_reasons(health.clock())[0].why
     health.committed()
     assert all(
         each.state != "interrupted" for each in health.state.not_ready_reasons(health.clock())

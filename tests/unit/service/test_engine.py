@@ -350,7 +350,9 @@ def test_a_candidate_that_breaks_is_compared_no_longer(busy, monkeypatch):
     answer(busy, 50, seed=6)
     assert sum(busy.champion.observed.values()) == before + 50
     assert parts(busy).shadow is None
-    assert refused == [("candidate", version, f"{version}: it cannot answer: TypeError: a defect")]
+    assert refused == [
+        ("candidate", version, f"{version}: it cannot score events: TypeError: a defect")
+    ]
 
 
 def test_a_candidate_without_memory_is_no_defect_of_it(busy, monkeypatch):

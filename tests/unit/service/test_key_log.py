@@ -151,7 +151,7 @@ def test_damage_in_what_counts_is_refused_in_a_line(tmp_path, where):
         with pytest.raises(ConfigError) as refused:
             log.restore(state)
         assert str(refused.value).startswith(f"sink.directory: {path} is ")
-        assert "let all keys begin anew" in str(refused.value)
+        assert "let all keys start over" in str(refused.value)
         assert "\n" not in str(refused.value)
         log.close()
     path.write_bytes(content)

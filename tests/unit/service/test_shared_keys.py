@@ -262,7 +262,7 @@ def test_another_identity_of_keys_or_times_begins_anew_and_clears_up():
         other = member(topic, identity="user")
         other.answer(0, 2, [EVENT])
     (line,) = [line for line in told if line["event"] == "keys.restarted"]
-    assert "event.key or event.timestamp is another one" in line["reason"]
+    assert "event.key or event.timestamp has changed" in line["reason"]
     assert line["partition"] == "events/0"
     other.commit(0, 3)
     assert {key for _, key in topic.latest() if b"/=" in key} == {b"readers/events/=a"}
@@ -334,5 +334,5 @@ def test_rows_without_a_layout_are_let_go():
     again = member(topic, ops=(("count", 2), OPS[1]))
     with structlog.testing.capture_logs() as told:
         again.answer(0, 1, [(b"b", 1.0, 2.0)])
-    assert "its layout is not known" in [line.get("reason") for line in told]
+    assert "its layout is unknown" in [line.get("reason") for line in told]
     assert KeyRecord(0, b"readers/events/=a", None) in again.commit(0, 2)

@@ -41,7 +41,7 @@ def test_every_file_that_others_can_read_is_named(open_directory):
     said = [*exposed(settings_with(open_directory, 0o644))]
     files = {"schema_registry.password_file": "password", "server.token_file": "token"}
     assert said == [
-        f"{key}: every user of this host can read {open_directory / name}; chmod o-r it"
+        f"{key}: any user on this host can read {open_directory / name}; chmod o-r it"
         for key, name in files.items()
     ]
 
@@ -114,7 +114,7 @@ def test_credentials_in_an_address_are_refused_and_not_repeated(
         load(config)
     said = str(refused.value)
     assert f"{section}.{key}" in said
-    assert f"credentials do not belong into an address; set {instead}" in said
+    assert f"credentials do not belong in an address; set {instead}" in said
     assert not any(part in said for part in ("hush", "hu/sh", "hu#sh", "@", "sh@"))
     assert "\n" not in said
 

@@ -141,7 +141,7 @@ def test_a_mistake_names_file_key_and_mend(write, old, new, key, mend):
             "kafka",
             "at most half of max_poll_interval_seconds",
         ),
-        ('[kafka]\ndelivery = "at_least_once"', "kafka.delivery", "between two Kafka ends"),
+        ('[kafka]\ndelivery = "at_least_once"', "kafka.delivery", "needs Kafka at both ends"),
         ('[output]\nvalue = "original"', "output.value", 'set "envelope"'),
         ('[schema_registry]\nusername = "x"', "schema_registry", "go together"),
         ('[source.csv]\ndelimiter = ";;"', "source.csv.delimiter", "one character"),

@@ -150,7 +150,7 @@ def test_a_csv_header_is_known_in_the_middle_of_the_file(path):
 def test_a_first_line_that_is_no_header_is_refused(path, head):
     path.write_bytes(head + b"1,2\n")
     source = open_source(path, follow=False, row_format="csv")
-    with pytest.raises(ConfigError, match="no CSV header"):
+    with pytest.raises(ConfigError, match="not a CSV header"):
         source.read(10, 0)
     source.close()
 

@@ -48,7 +48,7 @@ def test_a_turn_may_be_allowed_to_take_longer_but_never_less(health, clock):
 
 
 def test_nothing_is_ready_before_a_source_is_assigned_and_a_model_answers(health):
-    assert ready(health) == (503, ["no source is assigned yet", "no model answers yet"])
+    assert ready(health) == (503, ["no source is assigned yet", "no model is active yet"])
     assert shown(health)["state"] == "starting"
 
 
@@ -58,7 +58,7 @@ def test_a_warm_up_is_not_ready_and_says_how_many_events_are_left(health):
     health.warming_up(Progress(1200, 2000))
     assert ready(health) == (
         503,
-        ["no model answers yet: warming up, 1,200 of 2,000 events are collected, 800 are left"],
+        ["no model is active yet: warming up, 1,200 of 2,000 events are collected, 800 are left"],
     )
     assert shown(health)["warmup"] == Progress(1200, 2000)._asdict()
     health.warming_up(Progress(2000, 2000))

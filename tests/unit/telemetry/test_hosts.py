@@ -100,7 +100,7 @@ def test_other_names_are_refused_and_get_nothing(near, host, path):
     request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"
     assert send(near, request) == (
         421,
-        b"no service of this name is here; if it should be, set server.allowed_hosts\n",
+        b"no service here has this name; if one should, set server.allowed_hosts\n",
     )
 
 

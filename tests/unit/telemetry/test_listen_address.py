@@ -175,7 +175,7 @@ def test_a_socket_on_which_somebody_listens_is_left_alone(tmp_path):
 def test_a_file_that_is_no_socket_is_left_alone(tmp_path):
     path = tmp_path / "notes"
     path.write_text("mine")
-    with pytest.raises(NotListening, match="is no socket"):
+    with pytest.raises(NotListening, match="is not a socket"):
         listener(Unix(path))
     assert path.read_text() == "mine"
 

@@ -52,7 +52,7 @@ def test_a_service_in_trouble(health, answer, serving, clock):
     text = screen(health)
     for words in (
         "service     stalled, up 1 h 6 min",
-        "NOT READY   the loop last turned 4000.0 s ago",
+        "NOT READY   the loop last ran 4000.0 s ago",
         "OUTSIDE the promise",
         "SILENT      events/0 for 1 h 6 min",
         "trouble     0 interruptions, 1 rewinds",
@@ -104,9 +104,9 @@ def test_a_service_that_refused_a_reload_says_so(health):
         "service     payments: starting",
         "            /etc/detectd/payments.toml",
         "REFUSED     the last reload: source.path: cannot change",
-        "in force is what was read at 20",
+        "still in force: what was read at 20",
         "unread      4,096 bytes of the file",
-        "trouble     0 interruptions, 0 rewinds, 1 commits that failed",
+        "trouble     0 interruptions, 0 rewinds, 1 failed commits",
     ):
         assert words in text
     health.reloaded()
@@ -118,7 +118,7 @@ def test_what_is_remembered_of_keys_is_shown_if_anything_is(health):
     health.remembering(KEYS)
     text = screen(health)
     for words in (
-        "keys        90 of at most 100; 30 made room for others",
+        "keys        90 of at most 100; 30 evicted to make room",
         "SILENT      2 keys; topics.alerts names them",
         "events      50 late; not judged: 60 warming_up",
     ):
