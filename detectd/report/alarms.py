@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 SHOWN = 20
 
 WHY_MANY = (
-    "Where a change lasts, one alarm follows another, and only the first, second, fourth, eighth "
-    "and so on are told. A daily course, bursts and whatever else binds neighbouring events "
-    "together raise alarms as a drift does."
+    "If a change lasts, one alarm follows another, and only the first, second, fourth, eighth and "
+    "so on are reported. A daily cycle, bursts and anything else that makes neighbouring events "
+    "depend on each other raise alarms just as drift does."
 )
 
 
@@ -63,7 +63,9 @@ def believed(told: object) -> list[AlarmRecord]:
 def alarm_list(alarms: Sequence[AlarmRecord]) -> Element:
     """Return one entry per alarm, for the latest ones."""
     if not alarms:
-        return tag("p", "None: no evidence so far that the stream has left its calibration.")
+        return tag(
+            "p", "None: no evidence so far that the stream has moved away from its calibration."
+        )
     earlier = len(alarms) - SHOWN
     hidden = f" {earlier:,} earlier ones are not shown." if earlier > 0 else ""
     return tag(

@@ -78,7 +78,7 @@ def list_text(told: dict[str, Any]) -> str:
         notes = [NO_DETAIL, *notes]
     more = told["matched"] - told["shown"]
     if more:
-        notes = [f"{more:,} more before these; --last N shows them", *notes]
+        notes = [f"{more:,} earlier ones; show them with --last N", *notes]
     return "\n".join([*table(found), *notes])
 
 
@@ -102,9 +102,9 @@ def by_key_text(told: dict[str, Any]) -> str:
     head = ("key", "count", "latest", "strongest", "p-value", "id of the strongest")
     hidden = len(keys) - len(shown)
     if hidden:
-        notes = [f"{hidden:,} more keys; --format json has them", *notes]
+        notes = [f"{hidden:,} more keys; list them with --format json", *notes]
     if any(key["error"] for key in keys):
-        notes = ["≤: a count that may be too high, as there are many keys", *notes]
+        notes = ["≤: the count may be too high, because there are many keys", *notes]
     if any(lacks_detail(key["strongest"]) for key in keys):
         notes = [NO_DETAIL, *notes]
     return "\n".join([*_aligned([head, *rows], right={1, 3, 4}), *notes])
@@ -180,9 +180,9 @@ def iso_time(time_ms: int | None) -> str | None:
 def _notes(told: Mapping[str, Any]) -> list[str]:
     notes = []
     if told["without_time"]:
-        notes.append(f"{told['without_time']:,} have no time, and are left out")
+        notes.append(f"{told['without_time']:,} have no time and are left out")
     if told["unreadable"]:
-        notes.append(f"{told['unreadable']:,} records are no outputs of detectd, and are left out")
+        notes.append(f"{told['unreadable']:,} records are not outputs of detectd and are left out")
     return notes
 
 

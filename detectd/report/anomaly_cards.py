@@ -19,8 +19,8 @@ ANOMALIES_SHOWN = 10
 KEYS_SHOWN = 12
 
 NOTE = (
-    "A feature's share is its part in what raised the score, if output.explain is on. The id is "
-    "the record's place in the source. The command detectd anomalies lists them all."
+    "A feature's share is its part in raising the score, if output.explain is on. The id is the "
+    "record's position in the source. To list them all, run detectd anomalies."
 )
 
 

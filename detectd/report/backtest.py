@@ -180,15 +180,15 @@ def _warnings(tested: Backtest, counted: Tally) -> Iterator[str]:
     least, _ = rate_interval(counted.events, counted.anomalies, terms.delta)
     if least > terms.contamination:
         yield (
-            f"{counted.anomalies / counted.events:.3%} of the events are anomalies, and the bounds "
-            f"of cost and false verdicts assume at most detector.contamination = "
+            f"{counted.anomalies / counted.events:.3%} of the events are anomalies, and the "
+            "bounds on cost and false verdicts assume at most detector.contamination = "
             f"{terms.contamination:g}; raise it"
         )
     share = tested.familiar / counted.events
     if share >= FAMILIAR:
         yield (
-            f"{tested.familiar:,} of the events have rows that the model was trained on: it knows "
-            "them, so these figures may flatter it; keep later history for the test"
+            f"{tested.familiar:,} of the events have rows that the model was trained on, so these "
+            "figures may flatter it; test it on later history"
         )
 
 
@@ -271,5 +271,5 @@ def _risks(curve: dict[str, Any]) -> list[str]:
     return [
         *(f"{name:26}{''.join(f'{cell:>10}' for cell in row)}" for name, row in cells.items()),
         f"augrc     {curve['augrc']:.6f}; at best {curve['augrc_best']:.6f}, "
-        f"{curve['augrc_blind']:.6f} where confidence tells nothing",
+        f"{curve['augrc_blind']:.6f} if confidence were uninformative",
     ]

@@ -60,7 +60,7 @@ def page(serving: Serving, observed: Mapping[str, Any], written: datetime) -> st
             tag(
                 "section",
                 _card("What is promised", tables.promise_table(report)),
-                _card("What was answered", tables.verdict_table(serving, report["observed"])),
+                _card("What was observed", tables.verdict_table(serving, report["observed"])),
                 class_="pair",
             ),
             _card("Anomalies", anomaly_section(remembered(observed.get("anomalies")))),
@@ -161,7 +161,7 @@ def _standing(observed: Mapping[str, Any], promise: Promise, raised: int) -> _St
         over = f" That is more than {percent(exact.rejection_rate_upper)} allows."
         return _Standing("broken", "✕", "Not kept. ", seen + over)
     if raised:
-        doubt = " But events do not come as in calibration: see the alarms."
+        doubt = " But events no longer arrive as in calibration: see the alarms."
         return _Standing("doubted", "!", "Kept, with alarms. ", seen + doubt)
     return _Standing("kept", "✓", "Kept so far. ", seen)
 
@@ -173,9 +173,9 @@ def _card(heading: str, inside: Element) -> Element:
 def _reading() -> Element:
     notes = {
         "exact": "holds for events that are exchangeable with the calibration rows, and for scores "
-        "without ties, whatever their distribution otherwise, before the first of them is seen.",
+        "without ties, whatever their distribution; it is stated before the first event is seen.",
         "paper": "are the figures of Perini and Davis, Unsupervised Anomaly Detection with "
-        "Rejection (NeurIPS 2023), by inequalities: looser, and not everywhere bounds.",
+        "Rejection (NeurIPS 2023), derived from inequalities: looser, and not always bounds.",
         "What breaks the promise": "a stream that drifts away from its training data, strong "
         "dependence between neighbouring events, and scores tied at an edge of the zone. "
         "Calibration by cross or in_sample has no exact law, so no promise is made.",

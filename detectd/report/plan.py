@@ -92,7 +92,8 @@ def plan_text(found: dict[str, Any]) -> str:
         "",
         *day_lines(found),
         "n counts calibration scores: with calibration.fraction = 0.5, half of the training rows.",
-        "reach: the share of the expected anomalies that can be called anomaly; the rest abstains.",
+        "reach: the share of the expected anomalies that can be called anomaly; the rest are "
+        "abstentions.",
     ]
     if found["calibration"] != "holdout":
         lines.append(
@@ -100,14 +101,17 @@ def plan_text(found: dict[str, Any]) -> str:
             "'holdout' has."
         )
     else:
-        lines.append("Bounds hold for events exchangeable with the calibration rows, and no ties.")
+        lines.append(
+            "Bounds hold for events exchangeable with the calibration rows, and scores "
+            "without ties."
+        )
     if found["T_set_by"] == "default":
         lines.append(
-            "T by default is the largest up to 32 with a reach of 75%; a reach of half takes "
-            f"n = {found['smallest_n']:,} or more."
+            "T by default is the largest up to 32 with a reach of 75%; a reach of half needs n = "
+            "{found['smallest_n']:,} or more."
         )
     elif found["smallest_n"] is not None:
-        lines.append(f"Every verdict can be given from n = {found['smallest_n']:,} on.")
+        lines.append(f"Every verdict is possible from n = {found['smallest_n']:,} on.")
     lines += [f"WARNING   {warning}" for warning in found["warnings"]]
     for plan in found["plans"]:
         lines += [f"WARNING   n = {plan['n']:,}: {each}" for each in plan.get("warnings", ())]

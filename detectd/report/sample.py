@@ -62,7 +62,7 @@ def as_text(record: Record, *, original: bool = False) -> str:
         shown = decode_json(value, decode)
     except (ValueError, RecursionError):
         beginning = value[:SHOWN].decode(errors="replace")
-        return f"no output of detectd  {one_line(record.id)}  {one_line(beginning)}"
+        return f"not an output of detectd  {one_line(record.id)}  {one_line(beginning)}"
     if shown.stage:
         words = ["dead_letter", shown.stage, shown.error]
     else:

@@ -52,7 +52,7 @@ def _warmup(told: dict[str, Any]) -> str:
 def _reload(last: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if not last["successful"]:
         yield "REFUSED", f"the last reload: {last['refused']}"
-        yield "", f"in force is what was read at {last['in_force_since']}"
+        yield "", f"still in force: what was read at {last['in_force_since']}"
 
 
 def _model(told: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -110,7 +110,7 @@ def _keys(keys: dict[str, Any] | None) -> Iterator[tuple[str, str]]:
     """Return the number of remembered keys, and the other counts. Older services report no keys."""
     if not keys:
         return
-    evicted = f"; {keys['evicted']:,} made room for others" if keys["evicted"] else ""
+    evicted = f"; {keys['evicted']:,} evicted to make room" if keys["evicted"] else ""
     yield "keys", f"{keys['remembered']:,} of at most {keys['most']:,}{evicted}"
     if keys["silent"]:
         yield "SILENT", f"{keys['silent']:,} keys; topics.alerts names them"
@@ -139,7 +139,7 @@ def _stream(told: dict[str, Any]) -> Iterator[tuple[str, str]]:
             "trouble",
             (
                 f"{told['interruptions']} interruptions, {told['rewinds']} rewinds, "
-                f"{told['failed_commits']} commits that failed"
+                f"{told['failed_commits']} failed commits"
             ),
         )
 

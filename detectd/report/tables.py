@@ -44,8 +44,7 @@ def promise_table(report: Mapping[str, Any]) -> Element:
             ]
             for name, key, ours, doubt in rows
         ],
-        f"Upper bounds hold with probability {1 - exact['delta']:g}, where nothing beside them "
-        "says otherwise."
+        f"Upper bounds hold with probability {1 - exact['delta']:g}, unless noted beside them."
         if exact["valid"]
         else "No figure here is a bound with a stated probability.",
     )
@@ -70,7 +69,7 @@ def verdict_table(serving: Serving, observed: Mapping[str, int]) -> Element:
             ]
             for side in SIDES
         ],
-        f"{events:,} events answered under this model.",
+        f"{events:,} events judged under this model.",
     )
 
 

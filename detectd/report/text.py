@@ -62,7 +62,7 @@ def _threshold(model: dict[str, Any]) -> str:
 
 def _zone(zone: dict[str, Any]) -> str:
     if zone["rank_low"] is None:
-        return f"no rank is rejected; only a score of exactly {zone['score_low']} is"
+        return f"empty; only a score of exactly {zone['score_low']} is"
     low = "-inf" if zone["score_low"] is None else f"{zone['score_low']:.6g}"
     high = "inf" if zone["score_high"] is None else f"{zone['score_high']:.6g}"
     return f"ranks {zone['rank_low']:,} to {zone['rank_high']:,}, scores {low} to {high}"

@@ -31,7 +31,7 @@ def abstention_sentence(exact: Mapping[str, Any]) -> str:
 def reach_sentence(reach: float) -> str:
     """Return the share of the expected anomalies that the zone leaves. By rounding, `reach` may
     exceed 1."""
-    return f"leaves {min(reach, 1.0):.1%} of the expected anomalies to be called anomaly"
+    return f"lets {min(reach, 1.0):.1%} of the expected anomalies be called anomaly"
 
 
 def rate_doubt(exact: Mapping[str, Any]) -> str:

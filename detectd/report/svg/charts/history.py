@@ -69,23 +69,24 @@ def history_figure(
             panel(
                 "anomalies",
                 _anomalies(history, across, promise, raised),
-                "events answered" + _between(history),
+                "events judged" + _between(history),
             ),
         ],
         [
-            "The band holds the long-run rate at every moment at once, as far as events are "
-            f"independent of each other. {_judged(promise)}"
+            "The band contains the long-run rate at all moments at once, provided that events are "
+            "independent of each other. {_judged(promise)}"
         ],
     )
 
 
 def _judged(promise: Promise) -> str:
     if promise.exact is None:
-        return "There is no bound to hold it against: the calibration has no exact law."
+        return "There is no bound to compare it with: the calibration has no exact law."
     half = 1 - promise.terms.delta / 2
     return (
-        f"The promise counts as broken when both are taken at {half:g} and the band lies above the "
-        f"bound: a sound model ever comes to that with probability {promise.terms.delta:g} at most."
+        f"The promise counts as broken when both are taken at {half:g} and the band lies above "
+        "the bound; with a sound model this ever happens with probability "
+        f"{promise.terms.delta:g} at most."
     )
 
 

@@ -87,8 +87,8 @@ def _caption(rejector: Rejector, stream: Ints, seen: int) -> list[str]:
     outside = int(stream[0] + stream[-1])
     if outside:
         lines.append(
-            f"Of the stream's scores {percent(outside / seen)} lie beyond the plot; the outermost "
-            "bins hold them."
+            f"Of the stream's scores {percent(outside / seen)} lie beyond the plot; they are "
+            "counted in the outermost bins."
         )
     if not seen:
         lines.append("No scores of the stream have been recorded yet.")

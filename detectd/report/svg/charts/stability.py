@@ -53,8 +53,8 @@ def stability_figure(rejector: Rejector) -> Element:
             ),
         ],
         [
-            "How likely another training sample of the same size would say so. "
-            f"{_where(zone)} detectd abstains where neither logarithm lies below −T."
+            "How likely another training sample of the same size would give the same verdict. "
+            f"{_where(zone)} detectd abstains if neither logarithm is below −T."
         ],
     )
 

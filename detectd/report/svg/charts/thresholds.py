@@ -127,7 +127,8 @@ def _caption(promise: Promise) -> str:
     return (
         "What the same calibration scores would promise: the higher T, the fewer verdicts would "
         "flip under another training sample, and the more events are abstained from. Set "
-        "rejector.T, or rejector.max_abstain_rate for the largest T that keeps to a rate. A false "
+        "rejector.T, or rejector.max_abstain_rate for the largest T that keeps within a rate. A "
+        "false "
         f"alarm costs {costs.false_positive:g}, a missed anomaly {costs.false_negative:g}, an "
         f"abstention {costs.rejection:g}."
     )
