@@ -66,7 +66,7 @@ def _run(arguments: argparse.Namespace) -> int:
         _complain(failed if arguments.debug else explained, arguments.debug)
         return explained.exit_code
     except MemoryError:
-        _note("detectd: out of memory; free some, or raise MemoryMax=")
+        _note("detectd: out of memory; free some memory, or raise MemoryMax=")
         return 1
     except Exception as unforeseen:  # noqa: BLE001 - the last resort: one line, and exit 1
         _complain(unforeseen, arguments.debug)

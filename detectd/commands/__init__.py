@@ -31,62 +31,60 @@ class Command(NamedTuple):
 
 COMMANDS: Mapping[str, Command] = {
     "init": Command(
-        "Write a first configuration, guessed from a file of events and commented.", "init:init"
+        "Write a commented starter configuration, guessed from a file of events.", "init:init"
     ),
     "run": Command(
-        "source -> verdicts -> sink, until SIGTERM or the end of a bounded source.", "run:run"
+        "Judge events from source to sink, until SIGTERM or the end of a bounded source.", "run:run"
     ),
     "check": Command("Validate config, detector, features, source, sink and store.", "check:check"),
     "fit": Command("Fit, calibrate, store and activate a model.", "fit:fit"),
     "status": Command(
-        "How the running service is doing: its promise, what it observed, lag, model, alarms.",
+        "Show how the running service is doing: promise, observed rates, lag, model, alarms.",
         "status:status",
     ),
     "anomalies": Command(
-        "The latest anomalies: time, key, score, p-value, features with their share, id.",
+        "List the latest anomalies: time, key, score, p-value, features with their shares, id.",
         "anomalies:anomalies",
     ),
     "tap": Command(
-        "A live sample of an output: the last records, the next that are committed, until N.",
+        "Show a live sample of an output: the last records, then the next ones committed.",
         "tap:tap",
     ),
     "dead-letters list": Command(
-        "Dead letters by stage and error, without those that have been replayed.",
+        "Count dead letters by stage and error, without those already replayed.",
         "dead_letters:list_",
     ),
     "dead-letters replay": Command(
-        "Answer each dead letter once more, with the configuration and the model of now.",
+        "Judge each dead letter again, with the current configuration and model.",
         "dead_letters:replay",
     ),
     "report": Command(
-        "The promise of the active model, paper and exact side by side, and what was observed.",
+        "Show the active model's promise, paper and exact side by side, and the observed rates.",
         "report:report",
     ),
-    "plan": Command("What could be promised, before there is any data.", "plan:plan"),
+    "plan": Command("Show what could be promised, before there is any data.", "plan:plan"),
     "backtest": Command(
-        "The pipeline over labelled history: cost, rates against the promise, risk by coverage.",
+        "Run over labelled history: cost, rates against the promise, risk by coverage.",
         "backtest:backtest",
     ),
     "models list": Command(
-        "One line a model, oldest first, the active one starred; at the end what it has answered.",
+        "List models, oldest first, * beside the active one, with the events each has judged.",
         "models:list_",
     ),
-    "models show": Command("A model's manifest.", "models:show"),
-    "models activate": Command("Let a version answer from now on.", "models:activate"),
-    "models rollback": Command("Go back to the version that answered before.", "models:rollback"),
+    "models show": Command("Show a model's manifest.", "models:show"),
+    "models activate": Command("Make a version the active model.", "models:activate"),
+    "models rollback": Command("Go back to the previously active version.", "models:rollback"),
     "models discard": Command(
-        "Discard the rows collected for the next model, and the model that waits, if any.",
+        "Discard the rows collected for the next model, and the held model if there is one.",
         "models:discard",
     ),
     "models shadow": Command(
-        "Let a version score along without being heard, for comparison; none ends that.",
+        "Run a version in shadow mode, for comparison; without a version, stop.",
         "models:shadow",
     ),
     "models publish": Command(
-        "Let every host that reads kafka.models_topic answer with a model.", "models:publish"
+        "Publish a model to every host that reads kafka.models_topic.", "models:publish"
     ),
     "models prune": Command("Remove old versions.", "models:prune"),
-    "demo": Command(
-        "A first look, with no config, no Kafka and no data of one's own.", "demo:demo"
-    ),
+    "demo": Command("Try detectd without a configuration, Kafka or data of your own.", "demo:demo"),
 }

@@ -50,8 +50,8 @@ def anomalies(arguments: argparse.Namespace, console: Console) -> None:
         figures, text = list_figures([*found], selection, topic), list_text
     if selection.timeless and not selection.matched:
         raise UsageError(
-            "--since: no output has a time; set event.timestamp to the field that has it, or use "
-            "--last N"
+            "--since: outputs have no time; set event.timestamp to the field that holds it, or "
+            "use --last N"
         )
     give(figures, text, arguments, console)
 
@@ -60,5 +60,7 @@ def _moment(text: str) -> int:
     """Return the Unix time in ms of a span before now, or of an ISO time. Raise UsageError."""
     found = before(text, time.time_ns() // 1_000_000)
     if found is None:
-        raise UsageError(f"--since {text}: neither a span like 90s, 30m, 2h, 7d nor an ISO time")
+        raise UsageError(
+            f"--since {text}: not a span such as 90s, 30m, 2h or 7d, nor an ISO 8601 time"
+        )
     return found

@@ -17,8 +17,8 @@ MOST_EVENTS = 10**10
 
 # The help of commands of two words, by their first word.
 GROUPS = {
-    "dead-letters": "What could not be answered.",
-    "models": "The model store.",
+    "dead-letters": "Inspect and replay dead letters.",
+    "models": "Manage stored models.",
 }
 
 # The keys that `plan` takes from the command line, with their flags.
@@ -69,26 +69,26 @@ CONFIG = _argument(
     help=f"default: $DETECTD_CONFIG, then ./{LOCAL_CONFIG}, then {DEFAULT_CONFIG}",
 )
 FORMAT = _argument("--format", choices=("text", "json"), default="text")
-OUTPUT = _argument("-o", dest="output", type=Path, metavar="FILE", help="write it there")
+OUTPUT = _argument("-o", dest="output", type=Path, metavar="FILE", help="write the output to FILE")
 A_VERSION = _argument("version", nargs="?", help="default: the active one")
 
 # Beside --debug, and --config if the command has a configuration.
 ARGUMENTS: Mapping[str, tuple[Argument, ...]] = {
     "init": (
-        _argument("--input", type=Path, metavar="PATH", help="events to look at"),
+        _argument("--input", type=Path, metavar="PATH", help="a file of events to guess from"),
         _argument(
             "-o",
             dest="output",
             type=Path,
             default=LOCAL_CONFIG,
             metavar="FILE",
-            help=f"write it there (./{LOCAL_CONFIG}); - is stdout",
+            help=f"write it to FILE (./{LOCAL_CONFIG}); - is stdout",
         ),
-        _argument("--force", action="store_true", help="overwrite a file that is there"),
+        _argument("--force", action="store_true", help="overwrite an existing file"),
     ),
     "check": (
         _argument(
-            "--connect", action="store_true", help="also try brokers, login, topics and rights"
+            "--connect", action="store_true", help="also check brokers, login, topics and rights"
         ),
     ),
     "fit": (
@@ -98,13 +98,13 @@ ARGUMENTS: Mapping[str, tuple[Argument, ...]] = {
             action="extend",
             required=True,
             metavar="PATH",
-            help="the training rows: files, patterns of files, or - for stdin",
+            help="training rows: files, glob patterns, or - for stdin",
         ),
         _argument(
             "--no-activate",
             dest="activate",
             action="store_false",
-            help="store the model, but let the one before go on answering",
+            help="store the model without activating it",
         ),
     ),
     "status": (
@@ -112,7 +112,7 @@ ARGUMENTS: Mapping[str, tuple[Argument, ...]] = {
         _argument(
             "--all",
             action="store_true",
-            help="the services of other configurations at server.listen, too",
+            help="also services of other configurations at server.listen",
         ),
     ),
     "report": (
@@ -125,17 +125,17 @@ ARGUMENTS: Mapping[str, tuple[Argument, ...]] = {
         _argument(
             "--last", type=_positive, metavar="N", help="at most the last N (20, unless --since)"
         ),
-        _argument("--since", metavar="T", help="whose time is not before: 2h, 7d, or an ISO time"),
+        _argument("--since", metavar="T", help="no older than T: 2h, 7d, or an ISO 8601 time"),
         _argument(
             "--by",
             choices=("key",),
-            help="for each key: how many, the latest, the strongest (of all, unless --last)",
+            help="by key: count, latest, strongest (of all, unless --last)",
         ),
         _argument(
             "--verdict",
             choices=("anomaly", "abstain"),
             default="anomaly",
-            help="abstain: what was left open instead",
+            help="abstain: list abstentions instead",
         ),
     ),
     "tap": (
@@ -150,25 +150,25 @@ ARGUMENTS: Mapping[str, tuple[Argument, ...]] = {
             type=_positive,
             default=0,
             metavar="N",
-            help="begin with the last N that are there",
+            help="start with the last N existing records",
         ),
         _argument(
             "--n",
             type=_positive,
             metavar="N",
-            help="stop after N records, those of --last included (20; with --last never)",
+            help="stop after N records, including those of --last (20; with --last, never)",
         ),
         _argument("--format", choices=("json", "text"), default="json"),
     ),
     "dead-letters list": (
         FORMAT,
         OUTPUT,
-        _argument("--all", action="store_true", help="those that have been replayed, too"),
+        _argument("--all", action="store_true", help="include those already replayed"),
     ),
     "dead-letters replay": (
         FORMAT,
         OUTPUT,
-        _argument("--dry-run", action="store_true", help="answer them, but write nothing"),
+        _argument("--dry-run", action="store_true", help="judge them, but write nothing"),
     ),
     "plan": (
         FORMAT,
@@ -178,13 +178,13 @@ ARGUMENTS: Mapping[str, tuple[Argument, ...]] = {
             type=_positive,
             action="append",
             metavar="N",
-            help="calibration scores, repeatable",
+            help="number of calibration scores; repeatable",
         ),
         _argument(
             "--events-per-day",
             type=_events_per_day,
             metavar="N",
-            help="also say what a day of N events brings: alerts, reviews, mistakes",
+            help="also estimate a day of N events: alerts, reviews, mistakes",
         ),
         *(
             _argument(
@@ -197,13 +197,13 @@ ARGUMENTS: Mapping[str, tuple[Argument, ...]] = {
         FORMAT,
         OUTPUT,
         _argument(
-            "--input", type=Path, required=True, metavar="PATH", help="events with their labels"
+            "--input", type=Path, required=True, metavar="PATH", help="a file of labelled events"
         ),
         _argument(
             "--label",
             required=True,
             metavar="FIELD",
-            help="what they are: 0 or 1, true or false, normal or anomaly",
+            help="the field with the label: 0 or 1, true or false, normal or anomaly",
         ),
         _argument(
             "--sweep",
@@ -214,10 +214,10 @@ ARGUMENTS: Mapping[str, tuple[Argument, ...]] = {
     ),
     "models show": (A_VERSION,),
     "models activate": (_argument("version"),),
-    "models shadow": (_argument("version", nargs="?", help="default: none, which ends it"),),
+    "models shadow": (_argument("version", nargs="?", help="without it, stop shadowing"),),
     "models publish": (A_VERSION,),
     "models prune": (
-        _argument("--keep", type=_positive, default=5, metavar="N", help="the newest N (5)"),
+        _argument("--keep", type=_positive, default=5, metavar="N", help="keep the newest N (5)"),
     ),
     "demo": (
         _argument("--directory", type=Path, default=Path("build/demo"), metavar="DIR"),
@@ -232,7 +232,8 @@ def parser(commands: Mapping[str, str]) -> argparse.ArgumentParser:
     name is `name`."""
     top = argparse.ArgumentParser(
         prog="detectd",
-        description="Scores event streams and answers normal, anomaly or abstain, with a promise.",
+        description="Judge streaming events normal, anomaly or abstain, with a promise stated in "
+        "advance.",
     )
     top.add_argument("--version", action="version", version=f"detectd {__version__}")
     groups = {"": top.add_subparsers(required=True, metavar="COMMAND")}

@@ -89,7 +89,9 @@ def judge_history(path: Path, label: str, settings: Settings, advance: Advance) 
     Raise UsageError if the file or a label cannot be read, DetectdError if nothing can be judged.
     """
     if label in settings.event.fields:
-        raise UsageError(f"--label {label}: is one of event.features, so the detector would see it")
+        raise UsageError(
+            f"--label {label}: the detector would see it; remove it from event.features"
+        )
     options = derive.serving_options(settings)
     model = load_active(wiring.store(settings), datetime.now(UTC))
     with closing(InputFile(path, settings)) as file:
@@ -105,8 +107,8 @@ def judge_history(path: Path, label: str, settings: Settings, advance: Advance) 
         answered, familiar = _answers(path, label, reading, serving)
     if not answered.counts.any():
         raise DetectdError(
-            f"--input {path}: no event of it could be judged: {warmup} trained the model, "
-            f"{reading.dead.total()} are dead letters; see [event] and training.warmup"
+            f"--input {path}: no event could be judged: {warmup} trained the model, "
+            f"{reading.dead.total()} are dead letters; check [event] and training.warmup"
         )
     return Backtest(serving, answered, warmup, familiar, reading.dead)
 
@@ -118,9 +120,9 @@ def _warmed_up(path: Path, reading: _Reading, settings: Settings) -> Model:
     while not collection.enough:
         if reading.ended:
             raise DetectdError(
-                f"--input {path}: no model is active, and to train one takes training.warmup = "
-                f"{_lacking(collection, reading.events, settings)}; `detectd fit` first, or lower "
-                "training.warmup"
+                f"--input {path}: no model is active, and training one takes training.warmup = "
+                f"{_lacking(collection, reading.events, settings)}; run `detectd fit` first, or "
+                "lower training.warmup"
             )
         batch = reading.file.read(collection.due)
         unjudged = collect_vectors(batch.records, reading.vectors(batch.records))

@@ -63,7 +63,7 @@ def variants(asked: Sequence[str], settings: Settings) -> list[Variant]:
     """
     lists = dict(_lists(asked))
     if EXCLUDED.keys() <= lists.keys():
-        raise UsageError("--sweep: T and max_abstain_rate imply each other; sweep one of them")
+        raise UsageError("--sweep: T and max_abstain_rate determine each other; sweep one of them")
     combinations = list(itertools.product(*lists.values()))
     if len(combinations) > MOST_VARIANTS:
         raise UsageError(
@@ -235,6 +235,6 @@ def _cheapest(entry: Mapping[str, Any] | None) -> str:
     if entry is None:
         return "cheapest  none: no row could be judged"
     return (
-        f"cheapest  {_set(entry)}: {entry['cost']:.6f} an event; chosen on this history, so try it "
-        "on a later one"
+        f"cheapest  {_set(entry)}: {entry['cost']:.6f} an event; chosen on this history, so "
+        "verify it on a later one"
     )

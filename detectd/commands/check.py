@@ -115,8 +115,8 @@ def _writers(path: Path) -> Iterator[str]:
     open_to_all = (p for p, each in places if each.st_mode & (S_IWOTH | S_ISVTX) == S_IWOTH)
     for place in open_to_all:
         yield (
-            f"WARNING   source.path: every user of this host can write to {place}, and so give the "
-            "service events of their own; move the file"
+            f"WARNING   source.path: any user on this host can write to {place}, and so feed the "
+            "service events; move the file"
         )
 
 
@@ -132,7 +132,7 @@ def _cache(settings: Settings) -> Iterator[str]:
             check_owners = settings.paths.check_owners
             require_private("NUMBA_CACHE_DIR", Path(directory), check_owners=check_owners)
         except (ConfigError, OSError) as why:
-            yield f"WARNING   each start compiles what it runs: {why}"
+            yield f"WARNING   kernels are compiled at every start: {why}"
 
 
 def _try_first_records(settings: Settings) -> Iterator[str]:
@@ -171,7 +171,7 @@ def _memory(settings: Settings) -> Iterator[str]:
     if derive.keeps_keys(settings):
         state = derive.feature_state(settings)
         most += settings.keys.max * state.tables.of("").width * 8
-    yield f"memory    at most {most >> 20:,} MiB beside libraries and model"
+    yield f"memory    at most {most >> 20:,} MiB in addition to libraries and model"
 
 
 def _sink(settings: Settings) -> Iterator[str]:
@@ -209,7 +209,10 @@ def _model(settings: Settings) -> Iterator[str]:
     yield f"zone      {reach_sentence(promise.reach)}"
     yield f"promise   {abstention_sentence(exact_figures(promise))}"
     for changed in other_settings(model, options):
-        yield f"WARNING   the model was fitted with other settings: {changed}; `detectd fit` anew"
+        yield (
+            f"WARNING   the model was fitted with other settings: {changed}; "
+            "run `detectd fit` again"
+        )
     for warning in promise.warnings:
         yield f"WARNING   {warning}"
 

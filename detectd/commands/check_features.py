@@ -26,8 +26,8 @@ def what_features_are(settings: Settings) -> Iterator[str]:
         yield from _keys(settings)
     elif given := sorted(settings.keys.model_fields_set):
         yield (
-            f"WARNING   keys.{given[0]} has no effect: no feature is a function of a key's past; "
-            "declare one, or remove [keys]"
+            f"WARNING   keys.{given[0]} has no effect: no feature uses a key's history; declare "
+            "one that does, or remove [keys]"
         )
     if settings.detector.name == "TailSum":
         yield from _added_up(event)
@@ -38,12 +38,12 @@ def _keys(settings: Settings) -> Iterator[str]:
     event, keys = settings.event, settings.keys
     on_kafka = settings.source.kind == "kafka"
     if event.key is None and not on_kafka:
-        yield "feature   all events are one key, as event.key is not set"
+        yield "feature   all events share one key, because event.key is not set"
     if event.timestamp is None and not on_kafka:
         for key, in_use in (("idle", keys.idle is not None), ("late", keys.late != "accept")):
             if in_use:
                 yield (
-                    f"WARNING   keys.{key} has no effect, as events have no time; set "
+                    f"WARNING   keys.{key} has no effect, because events have no time; set "
                     "event.timestamp to the field that holds it"
                 )
 
@@ -54,7 +54,7 @@ def _added_up(event: EventSettings) -> Iterator[str]:
     if odd:
         yield (
             f"WARNING   detector.name: TailSum adds up surprises, and {', '.join(odd)} "
-            f"{'is none' if len(odd) == 1 else 'are none'}; take a function with surprise = true, "
+            f"{'is not one' if len(odd) == 1 else 'are not'}; use a function with surprise = true, "
             "or another detector"
         )
 

@@ -53,7 +53,7 @@ class Table:
     def lines(self) -> list[str]:
         """Return the aligned table, or a sentence if there are no checks."""
         if not self.rows:
-            return ["nothing to connect to: neither source nor sink is on Kafka"]
+            return ["nothing to connect to: neither source nor sink is Kafka"]
         widths = [max(len(row[column]) for row in self.rows) for column in range(3)]
         return [
             "  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True))
@@ -67,7 +67,7 @@ class Table:
             return None
         by_weight = (RefusedError, ConfigError, DetectdError)
         kind = next(k for k in by_weight if any(isinstance(each, k) for each in self.failures))
-        return kind(f"{len(self.failures)} of {len(self.rows)} looks failed, as the table says")
+        return kind(f"{len(self.failures)} of {len(self.rows)} checks failed (see table)")
 
 
 def connect_check(settings: Settings) -> Table:
@@ -122,7 +122,7 @@ def _cluster(settings: Settings, client: KafkaClient, table: Table) -> None:
 
 
 def _topic(settings: Settings, admin: Any, topic: str, operation: str) -> str:
-    with explained(f"looking for {topic}"):
+    with explained(f"looking up {topic}"):
         (found,) = admin.describe_topics([topic])
         error = kafka_errors.for_code(found["error_code"])
         if issubclass(error, kafka_errors.AuthorizationError):
@@ -130,7 +130,7 @@ def _topic(settings: Settings, admin: Any, topic: str, operation: str) -> str:
     partitions = len(found["partitions"])
     if not partitions:
         if settings.kafka.create_topics:
-            return "WARNING: not there yet, and will be made"
+            return "WARNING: does not exist yet; will be created"
         raise ConfigError("no such topic; create it, or set kafka.create_topics = true")
     _require(found["authorized_operations"], operation, f"topic {topic}")
     leaderless = sum(each["leader_id"] < 0 for each in found["partitions"])
@@ -159,7 +159,7 @@ def _output(settings: Settings, admin: Any, topic: str, found: dict[str, str] | 
 
 def _state(settings: Settings, client: KafkaClient, admin: Any, topic: str) -> str:
     there = _topic(settings, admin, topic, "WRITE")
-    if there.startswith("WARNING: not there"):
+    if there.startswith("WARNING: does not exist"):
         return there
     _topic(settings, admin, topic, "READ")
     partitions = client.partitions([topic, *settings.source.topics])
@@ -181,14 +181,14 @@ def _state(settings: Settings, client: KafkaClient, admin: Any, topic: str) -> s
 
 def _replicas(admin: Any, topic: str) -> int | None:
     """Return the smallest number of replicas of any partition."""
-    with explained(f"looking for {topic}"):
+    with explained(f"looking up {topic}"):
         (found,) = admin.describe_topics([topic])
     return min((len(each["replica_nodes"]) for each in found["partitions"]), default=None)
 
 
 def _group(client: KafkaClient, admin: Any, *, alone: bool) -> str:
     group = client.group_id
-    with explained(f"looking for group {group}"):
+    with explained(f"looking up group {group}"):
         try:
             found = client.patiently(lambda: admin.describe_groups([group])[group])
         except kafka_errors.GroupIdNotFoundError:
@@ -197,12 +197,12 @@ def _group(client: KafkaClient, admin: Any, *, alone: bool) -> str:
     _require(found.get("authorized_operations"), "READ", f"group {group}")
     members = len(found.get("members") or [])
     if alone and members:
-        return f"WARNING: {members} members; file outputs need the group for themselves"
+        return f"WARNING: {members} members; file outputs need a group of their own"
     return f"{members} members"
 
 
 def _transactions(client: KafkaClient, admin: Any, name: str) -> str:
-    with explained(f"looking for transactional id {name}"):
+    with explained(f"looking up transactional id {name}"):
         try:
             client.patiently(lambda: admin.describe_transactions([name]))
         except kafka_errors.TransactionalIdNotFoundError:
@@ -213,4 +213,4 @@ def _transactions(client: KafkaClient, admin: Any, name: str) -> str:
 def _require(operations: list[Any] | None, wanted: str, what: str) -> None:
     names = {str(getattr(each, "name", each)).upper() for each in operations or ()}
     if names and not names & {wanted, "ALL"}:
-        raise RefusedError(f"we may not {wanted.lower()} it; grant {wanted.title()} on {what}")
+        raise RefusedError(f"not allowed to {wanted.lower()} it; grant {wanted.title()} on {what}")

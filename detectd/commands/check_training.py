@@ -10,15 +10,16 @@ if TYPE_CHECKING:
     from detectd.settings.training import TrainingSettings
 
 GUARDS = {
-    "none": "any row may train, whatever its verdict",
-    "anomaly": "rows judged anomalies train up to detector.contamination of the window",
+    "none": "any row may be used for training, whatever its verdict",
+    "anomaly": "rows judged anomalies are used up to detector.contamination of the window",
     "anomaly_and_abstain": (
-        "rows judged anomalies train up to detector.contamination of the window, abstained rows up "
-        "to the promise"
+        "rows judged anomalies are used up to detector.contamination of the window, abstained "
+        "rows up to the promised rate"
     ),
     "normal_only": (
-        "only rows judged normal train, also after an alarm; the suspicious share comes from the "
-        "training rows of the model before, and no model is trained on more rows than that one"
+        "only rows judged normal are used, even after an alarm; the suspicious share comes from "
+        "the training rows of the previous model, and no model is trained on more rows than that "
+        "one"
     ),
 }
 
@@ -27,13 +28,13 @@ def what_is_learnt(training: TrainingSettings, fewest: int) -> Iterator[str]:
     """Yield how models are replaced, and which rows train them; a refit takes at least `fewest`
     rows."""
     if training.refit == "never":
-        yield "nothing after the first model: only an operator replaces it"
+        yield "no retraining: only an operator replaces the first model"
         return
     yield GUARDS[training.guard]
     if training.quarantine:
         yield (
-            f"a row trains after {training.quarantine:,} more events at the earliest; an alarm, a "
-            "refused model, `models rollback` and `models discard` drop what waits"
+            f"a row is used {training.quarantine:,} events later at the earliest; an alarm, a "
+            "refused model, `models rollback` and `models discard` drop the waiting rows"
         )
     if training.after_alarm == "hold":
         yield "a model fitted after an alarm waits for `models activate` or `models discard`"
@@ -41,16 +42,19 @@ def what_is_learnt(training: TrainingSettings, fewest: int) -> Iterator[str]:
         yield from _after_alarms(training, fewest)
     elif training.quarantine:
         first = training.quarantine + fewest
-        yield f"while alarms go on nothing new trains; the first refit takes {first:,} events"
+        yield f"while alarms continue, no new row is used; the first refit takes {first:,} events"
 
 
 def _after_alarms(training: TrainingSettings, fewest: int) -> Iterator[str]:
     begun = training.quarantine + fewest
-    yield f"an alarm empties the window; the next model is fitted {begun:,} events later or more"
+    yield f"an alarm empties the window; the next model is fitted at least {begun:,} events later"
     if training.guard == "normal_only":
-        yield "that model follows no change that the old one finds suspicious: fit by hand for one"
+        yield (
+            "that model cannot follow a change that the old one finds suspicious: "
+            "run `detectd fit` after such a change"
+        )
     elif training.after_alarm == "refit":
         yield (
-            "it may change any verdict, and nobody looks at it: whoever can provoke an alarm can "
-            'teach it; after_alarm = "hold" lets it wait for you'
+            "it may change any verdict without review: anyone who can provoke an alarm can "
+            'influence it; after_alarm = "hold" makes it wait for approval'
         )

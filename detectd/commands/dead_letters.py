@@ -110,7 +110,7 @@ def _header(settings: Settings) -> tuple[tuple[str, ...] | None, Dialect | None]
     if asked.kind == "stdin":
         if not asked.csv.columns:
             raise UsageError(
-                "source.kind: the header of a CSV pipe is gone with it; name its columns in "
+                "source.kind: the header of a CSV pipe is not stored; name its columns in "
                 "source.csv.columns to replay"
             )
         csv = derive.csv_format(settings)
@@ -119,7 +119,7 @@ def _header(settings: Settings) -> tuple[tuple[str, ...] | None, Dialect | None]
         source.start(None)
         first = source.read(1, 0).records
     if not first:
-        raise UsageError(f"source.path: {asked.path} has no header now; put one back to replay")
+        raise UsageError(f"source.path: {asked.path} no longer has a header; restore it to replay")
     return first[0].columns, first[0].dialect
 
 
@@ -149,7 +149,7 @@ def _list_text(found: dict[str, Any]) -> str:
     ]
     lost = found["dead_letters"] - found["replayable"]
     if lost:
-        lines.append(f"{lost:>9,}  of these cannot be replayed: their bytes were not kept whole")
+        lines.append(f"{lost:>9,}  of these cannot be replayed: their bytes were not kept in full")
     return "\n".join(lines)
 
 

@@ -62,8 +62,8 @@ contamination = 0.02
 
 [rejector]
 T = 32
-cost_false_positive = 10  # someone is woken for nothing
-cost_false_negative = 10  # a fault is found by a customer
+cost_false_positive = 10  # someone is paged for nothing
+cost_false_negative = 10  # a customer finds the fault
 cost_rejection = 1        # someone looks at it in the morning
 
 [models]
@@ -94,7 +94,7 @@ def demo(arguments: argparse.Namespace, console: Console) -> None:
         exact = fit_file(directory / "training.jsonl", settings, advance).serving.promise.exact
     assert exact is not None, "the demo's configuration calibrates on rows held out"
     say(
-        f"Before the first event, the promise: it will abstain from "
+        "Before the first event, the promise: it will abstain from "
         f"{exact.expected_rejection_rate:.2%} of events on average, from at most "
         f"{exact.rejection_rate_upper:.2%} with probability {1 - exact.delta:g}; an event will "
         f"cost at most {exact.cost_upper:.4f}.\n"
@@ -129,7 +129,9 @@ def _simulate(directory: Path, events: int, say: Callable[[str], None]) -> Setti
 def _prepare(directory: Path) -> None:
     """Create an empty directory; empty it if an earlier demo filled it."""
     if directory.exists() and not (directory / MARKER).exists() and any(directory.iterdir()):
-        raise UsageError(f"--directory {directory}: not empty, and not from a demo; name another")
+        raise UsageError(
+            f"--directory {directory}: not empty, and not created by a demo; name another"
+        )
     shutil.rmtree(directory, ignore_errors=True)
     private_directories.make("--directory", directory, 0o755, shared=True)
     (directory / MARKER).touch()
@@ -151,7 +153,7 @@ def _costs(out: Path, costs: Costs, bound: float) -> str:
     abstaining, without = tally(given, faults), tally(leaning, faults)
     cost, cost_without = abstaining.cost(costs), without.cost(costs)
     return (
-        "From the truth, which the detector never saw:\n"
+        "Against the true labels, which the detector never saw:\n"
         f"  abstaining   {_mistakes(abstaining)}, {abstaining.abstain:,} left open: "
         f"{cost:.4f} an event (promised at most {bound:.4f})\n"
         f"  forced       {_mistakes(without)}: {cost_without:.4f} an event, "

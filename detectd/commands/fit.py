@@ -106,8 +106,8 @@ def fit_inputs(
     log.info("training.started", rows=len(rows), dead_letters=found.left_out, hours_covered=hours)
     if not len(rows) and found.left_out:
         raise DetectdError(
-            f"{inputs}: none of its {found.left_out} records gives a feature vector, the first "
-            f"because {found.first_error}; see [event]"
+            f"{inputs}: none of its {found.left_out} records gives a feature vector; the first "
+            f"error: {found.first_error}; check [event]"
         )
     now = datetime.now(UTC)
     model = training.train(rows, derive.recipe(settings), settings.event.declared, now)
@@ -123,22 +123,20 @@ def fit_inputs(
 
 
 def _notes(found: _Rows, constant: Sequence[str], scaled: str | None) -> list[str]:
-    notes = [f"{place}: none of its records is a row" for place in found.without]
+    notes = [f"{place}: none of its records is usable" for place in found.without]
     if found.left_out:
-        notes.append(
-            f"{found.left_out} of the records were left out, the first because {found.first_error}"
-        )
+        notes.append(f"{found.left_out} records were skipped; the first error: {found.first_error}")
     if found.young:
         notes.append(
-            f"{found.young} events were left out: each of a key of which fewer than "
-            "keys.min_events came before, or late"
+            f"{found.young} events were skipped: late, or with fewer than keys.min_events earlier "
+            "events of their key"
         )
     if found.covered and found.covered.warning:
         notes.append(found.covered.warning)
     if scaled is not None:
         notes.append(scaled)
     if constant:
-        notes.append(f"constant in training, so of no use to the detector: {', '.join(constant)}")
+        notes.append(f"constant in training, so useless to the detector: {', '.join(constant)}")
     return notes
 
 
@@ -174,11 +172,11 @@ def _fitted_text(fitted: FitResult, directory: Path, *, active: bool) -> str:
     lines = [f"fitted on {len(model.rows):,} rows of {places}: {model.version} in {directory}"]
     if active:
         replaced = fitted.before not in (None, model.version)
-        instead = f", in place of {fitted.before}" if replaced else ""
+        instead = f", replacing {fitted.before}" if replaced else ""
         lines.append(f"active: {model.version}{instead}")
     else:
         lines.append(
-            f"active: {fitted.before or 'none'}, as before; "
-            f"`detectd models activate {model.version}` lets the new one answer"
+            f"active: {fitted.before or 'none'}, as before; activate the new one with `detectd "
+            f"models activate {model.version}`"
         )
     return "\n".join(lines)

@@ -30,7 +30,10 @@ CONTAMINATION = 0.02
 EXAMPLE = Guess(
     time=None,
     key=None,
-    features=[Field("cpu", "put the numbers here by which to judge an event"), Field("memory", "")],
+    features=[
+        Field("cpu", "list the numeric fields by which to judge an event"),
+        Field("memory", ""),
+    ],
     left_out=[],
     numeric_strings=False,
     gaps=False,
@@ -42,7 +45,9 @@ def init(arguments: argparse.Namespace, console: Console) -> None:
     to_stdout = arguments.output == STDOUT
     output = (arguments.output.parent.resolve() / arguments.output.name).absolute()
     if not (to_stdout or arguments.force) and output.exists():
-        raise UsageError(f"-o {output}: is there already; --force overwrites it, or name another")
+        raise UsageError(
+            f"-o {output}: already exists; overwrite it with --force, or name another file"
+        )
     text = first_config(arguments.input, output.parent)
     if to_stdout:
         console.say(text)
@@ -56,7 +61,7 @@ def init(arguments: argparse.Namespace, console: Console) -> None:
     console.say(f"written: {output}")
     history = arguments.input or "history.jsonl"
     console.say(
-        f"Look it over, then:\n  detectd check --config {output}\n"
+        f"Review it, then:\n  detectd check --config {output}\n"
         f"  detectd fit --config {output} --input {history}\n  detectd run --config {output}\n"
         f"Every key, with its default: {share.REFERENCE}\nFor editors: {share.SCHEMA}"
     )
@@ -75,8 +80,8 @@ def first_config(path: Path | None, home: Path) -> str:
     looked_at = sample(path)
     if not looked_at.events:
         raise DetectdError(
-            f"--input {path}: none of its {looked_at.total:,} records can be read; one JSON object "
-            "a line, or CSV"
+            f"--input {path}: none of its {looked_at.total:,} records can be read; write one JSON "
+            "object per line, or CSV"
         )
     found = guess(looked_at.events, rows=looked_at.row_format == "csv")
     if not found.features:
@@ -101,7 +106,7 @@ def _rendered(found: Guess, path: str, looked_at: Sample | None) -> str:
     contamination = _share(looked_at.total) if looked_at else CONTAMINATION
     return "\n".join(
         [
-            "# Written by `detectd init`: look it over, then `detectd check`.",
+            "# Written by `detectd init`: review it, then run `detectd check`.",
             "# Relative paths start at the directory of this file.",
             "",
             "[source]",
@@ -119,7 +124,7 @@ def _rendered(found: Guess, path: str, looked_at: Sample | None) -> str:
             *_event(found),
             "",
             "[detector]",
-            'name = "GMM"                # a PyOD detector, which sees the features together',
+            'name = "GMM"                # a PyOD detector; it scores all features together',
             f"contamination = {contamination:<12g}# the share of anomalies that you expect",
             "",
             "[models]",
@@ -155,7 +160,7 @@ def _event(found: Guess) -> Iterator[str]:
         yield "# Left out:"
         yield from (f"#   {_quoted(field.name)}: {field.why}" for field in found.left_out)
     yield _named("timestamp", found.time, "the field with the event's time")
-    yield _named("key", found.key, "the field with what an event is about, a host for example")
+    yield _named("key", found.key, "the field with what an event is about, such as a host")
     if found.numeric_strings:
         yield "numeric_strings = true  # the numbers are in quotes"
     if found.gaps:

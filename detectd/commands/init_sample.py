@@ -61,7 +61,7 @@ def sample(path: Path) -> Sample:
     first = text.lstrip()[:1]
     if first == "[":
         raise UsageError(
-            f"--input {path}: is one JSON array and has no record a line; write one with: "
+            f"--input {path}: is a JSON array, not one record per line; convert it with: "
             "jq -c '.[]'"
         )
     named = next((SUFFIXES[end] for end in reversed(path.suffixes) if end in SUFFIXES), None)
@@ -124,7 +124,7 @@ def _rows(text: str) -> Sample:
         rows = rows[1:]
     else:
         names = [f"column_{place}" for place in range(1, len(names) + 1)]
-        asked["columns"] = (names, "there is no header line: give them names that mean something")
+        asked["columns"] = (names, "there is no header line: give the columns meaningful names")
     events = [dict(zip(names, row, strict=True)) for row in rows if len(row) == len(names)]
     if delimiter != "," and _has_decimal_commas(events):
         events = [{name: _with_point(value) for name, value in e.items()} for e in events]

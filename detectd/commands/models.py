@@ -60,7 +60,7 @@ def discard(arguments: argparse.Namespace, console: Console) -> None:
     waited = wiring.store(configuration(arguments, console)).discard()
     console.say("discarded: the rows collected for the next model")
     if waited:
-        console.say(f"no longer held: {waited}, which stays stored")
+        console.say(f"no longer held: {waited}, which is still stored")
 
 
 def shadow(arguments: argparse.Namespace, console: Console) -> None:

@@ -32,7 +32,9 @@ def status(arguments: argparse.Namespace, console: Console) -> None:
             try:
                 text = status_text(address, page)
             except (AttributeError, KeyError, TypeError, ValueError):
-                console.note(f"detectd: {address}: what it says is no status of {__version__}")
+                console.note(
+                    f"detectd: {address}: the reply is not a status of detectd {__version__}"
+                )
                 continue
             console.say(apart + printable(text))
             apart = "\n"

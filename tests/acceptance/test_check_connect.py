@@ -102,7 +102,7 @@ def test_rights_that_lack_are_named_and_gain_77(fitted, guarded):
     password.write_text("wrong")
     done = fitted.run("check", "--connect")
     assert done.returncode == 77
-    assert "refuses our login by PLAIN" in done.stdout
+    assert "rejects the login by PLAIN" in done.stdout
     assert "wrong" not in done.stdout + done.stderr
 
 
@@ -115,7 +115,7 @@ def test_missing_topics_and_brokers_are_told_apart(fitted, kafka_broker):
     fitted.write(kafka={"create_topics": True})
     done = fitted.run("check", "--connect")
     assert done.returncode == 0
-    assert done.stdout.count("will be made") == 4
+    assert done.stdout.count("will be created") == 4
     fitted.write(kafka={"bootstrap_servers": ["127.0.0.1:1"]})
     done = fitted.run("check", "--connect")
     assert done.returncode == 1

@@ -122,7 +122,7 @@ def test_without_a_model_run_warms_up_and_goes_on(world):
 def test_a_warm_up_that_is_not_complete_says_what_it_wants_and_goes_on(world):
     world.write(training={"warmup": 800}, source={"follow": False})
     world.lines(world.events, events(500))
-    assert "300 more events are wanted" in world.run("run").stdout
+    assert "300 more events are needed" in world.run("run").stdout
     with world.events.open("a") as file:
         file.writelines(f"{line}\n" for line in events(300, seed=2))
     done = world.run("run")
@@ -274,7 +274,7 @@ def test_rows_of_other_features_do_not_train_a_model(world):
     world.write(event={"features": ["b", "a"]})
     with world.events.open("a") as file:
         file.writelines(f"{line}\n" for line in events(300, seed=2))
-    assert "100 more events are wanted" in world.run("run").stdout
+    assert "100 more events are needed" in world.run("run").stdout
 
 
 def test_a_warm_up_that_could_never_train_is_refused_before_anything_is_read(world):
@@ -508,10 +508,10 @@ def test_check_names_directories_that_others_can_write(world):
     world.write(sink={"directory": str(out)})
     done = world.run("check")
     assert done.returncode == 78
-    assert f"sink.directory: {out} every user can write to it" in done.stderr
+    assert f"sink.directory: {out} any user can write to it" in done.stderr
     world.write(paths={"check_owners": False})
     done = world.run("check")
     assert done.returncode == 0, done.stderr
-    assert f"WARNING   source.path: every user of this host can write to {world.events}" in (
+    assert f"WARNING   source.path: any user on this host can write to {world.events}" in (
         done.stdout
     )

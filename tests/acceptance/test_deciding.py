@@ -148,7 +148,7 @@ def test_a_sweep_shows_what_cannot_be_promised_and_names_the_cheapest(fitted):
         (["contamination=0.7"], "must be a number in (0, 0.5]"),
         (["T=nan"], "T=nan"),
         (["max_abstain_rate=2"], "max_abstain_rate=2"),
-        (["T=3", "max_abstain_rate=0.1"], "imply each other"),
+        (["T=3", "max_abstain_rate=0.1"], "determine each other"),
     ],
 )
 def test_a_wrong_sweep_is_one_line(fitted, sweep, said):

@@ -40,7 +40,7 @@ def test_a_function_that_changed_under_its_name_is_refused(clocked):
             78,
             f"event.features: 'clock' is {{{inside}}}, "
             'and {fn = "hour", name = "clock"} in model '
-            f"{content['version']}; put it back, or run `detectd fit`",
+            f"{content['version']}; restore it, or run `detectd fit`",
         )
         one_line(clocked.run("run"), 78, "event.features: 'clock' is ")
     clocked.write(event={"features": ["a", CLOCK]})

@@ -118,7 +118,7 @@ def test_init_overwrites_nothing_unless_it_is_told(tmp_path):
 @pytest.mark.parametrize(
     ("content", "code", "words"),
     [
-        ('[{"a": 1}]', 2, "is one JSON array"),
+        ('[{"a": 1}]', 2, "is a JSON array"),
         ("", 2, "is empty"),
         ("{\n", 1, "none of its 1 records can be read"),
         ('{"a": "x", "b": 7}\n' * 20, 1, "a: text, always 'x'; b: always 7"),
@@ -304,9 +304,7 @@ def test_the_configuration_as_it_was_installed_is_said_to_be_that(world):
     world.path.write_text(text)
     done = world.run("check")
     assert done.returncode == 0, done.stderr
-    assert (
-        "WARNING   source.path, event.features: this is the configuration as it was" in done.stdout
-    )
+    assert "WARNING   source.path, event.features: this is the configuration as" in done.stdout
     environment = {
         "DETECTD_SERVER__LISTEN": f"unix:{world.home}/d.sock",
         "DETECTD_LOG__FORMAT": "json",
@@ -347,7 +345,7 @@ def test_fit_takes_files_patterns_and_stdin(world):
     assert model(*sorted(logs.glob("day-*")), pattern)[:2] == (rows, digest)
     assert model("-", input="\n".join(lines))[:2] == (rows, digest)
     *_, done = model(pattern, logs / "other.jsonl")
-    assert f"{logs}/other.jsonl: none of its records is a row" in done.stderr
+    assert f"{logs}/other.jsonl: none of its records is usable" in done.stderr
     assert "other.jsonl:1: feature 'a' is missing" in done.stderr
     one_line(world.run("fit", "--input", f"{logs}/*.csv"), 2, f"{logs}/*.csv", "no file matches")
     one_line(world.run("fit", "--input", whole, logs / "day-9.jsonl.gz"), 2, "day-9.jsonl.gz")
@@ -360,10 +358,13 @@ def test_fit_without_activation_leaves_the_model_that_answers(fitted):
     done = fitted.run("fit", "--no-activate", "--input", other)
     assert done.returncode == 0, done.stderr
     before = json.loads(active)["history"][-1]
-    assert f"active: {before}, as before; `detectd models activate " in done.stdout
+    assert (
+        f"active: {before}, as before; activate the new one with `detectd models activate "
+        in done.stdout
+    )
     assert (fitted.home / "models" / "active.json").read_text() == active
     done = fitted.run("fit", "--input", other)
-    assert f"in place of {before}" in done.stdout
+    assert f"replacing {before}" in done.stdout
 
 
 def test_prune_says_what_it_did(fitted):

@@ -235,7 +235,7 @@ def test_a_topic_that_does_not_fit_is_told_before_it_loses_anything(make):
     world = make()
     done = world.run("check", "--connect")
     assert done.returncode == 0, done.stdout
-    assert "WARNING: not there yet, and will be made" in told(done.stdout, world.keys)
+    assert "WARNING: does not exist yet; will be created" in told(done.stdout, world.keys)
     with closing(world.broker.client(KafkaAdminClient)) as admin:
         admin.create_topics({world.keys: {"num_partitions": 2}})
         admin.wait_for_topics([world.keys])
@@ -243,7 +243,7 @@ def test_a_topic_that_does_not_fit_is_told_before_it_loses_anything(make):
     for command in (["check", "--connect"], ["run"]):
         done = world.run(*command)
         assert done.returncode == 78
-        assert "cleanup.policy = delete forgets keys; set it to compact" in (
+        assert "cleanup.policy = delete deletes keys; set it to compact" in (
             told(done.stdout, world.keys) or done.stderr
         )
     configure(world, **{"cleanup.policy": "compact"})

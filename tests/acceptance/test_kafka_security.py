@@ -174,8 +174,8 @@ def test_the_example_of_a_fleet(guarded: Broker, trusted: Authority, tmp_path: P
 @pytest.mark.parametrize(
     ("changes", "code", "words"),
     [
-        ({"sasl_username": "nobody"}, 77, "refuses our login by SCRAM-SHA-512"),
-        ({"sasl_mechanism": "PLAIN", "sasl_username": "nobody"}, 77, "refuses our login by PLAIN"),
+        ({"sasl_username": "nobody"}, 77, "rejects the login by SCRAM-SHA-512"),
+        ({"sasl_mechanism": "PLAIN", "sasl_username": "nobody"}, 77, "rejects the login by PLAIN"),
         ({"sasl_password_file": "nothing"}, 78, "kafka.sasl_password_file"),
         ({"ssl_ca_file": None}, 78, "name the authority that signed it in kafka.ssl_ca_file"),
         ({"ssl_ca_file": "nowhere.pem"}, 78, "/nowhere.pem cannot be read"),
@@ -211,7 +211,7 @@ def test_plain_text_to_tls_and_tls_to_plain_text_are_told_apart(
     inside.write(kafka=plain | {"bootstrap_servers": list(guarded.servers)})
     done = detectd("run", "--config", inside.path, cwd=inside.home)
     assert done.returncode == 1
-    assert "PLAINTEXT may not be what it speaks there" in done.stderr.splitlines()[-1]
+    assert "may not speak PLAINTEXT" in done.stderr.splitlines()[-1]
 
 
 @pytest.fixture(scope="module")
@@ -268,7 +268,7 @@ def test_a_certificate_of_ours_lets_us_in(
     fitted.write(kafka=without)
     done = fitted.run("run")
     assert done.returncode == 78
-    assert "wants to know us by a certificate" in done.stderr
+    assert "requires a client certificate" in done.stderr
     (fitted.home / "key-password").write_text("wrong")
     fitted.write(
         kafka={

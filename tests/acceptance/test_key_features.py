@@ -79,14 +79,14 @@ def test_what_has_no_effect_is_said(world):
     world.write(keys={"late": "abstain", "idle": "1d"}, event={"timestamp": None})
     late, idle = sorted(warnings(world), reverse=True)
     assert late.startswith(
-        "WARNING   keys.late has no effect, as events have no time; set event.ti"
+        "WARNING   keys.late has no effect, because events have no time; set event.ti"
     )
     assert idle.startswith(
-        "WARNING   keys.idle has no effect, as events have no time; set event.ti"
+        "WARNING   keys.idle has no effect, because events have no time; set event.ti"
     )
     world.write(keys={"late": None, "idle": None, "min_events": 3}, event={"features": ["v"]})
     (unused,) = warnings(world)
-    assert unused.startswith("WARNING   keys.min_events has no effect: no feature is a function of")
+    assert unused.startswith("WARNING   keys.min_events has no effect: no feature uses")
     world.write(
         keys={"silent_after": "10m"}, event={"timestamp": "at"}, topics={"alerts": "alerts"}
     )
@@ -94,15 +94,16 @@ def test_what_has_no_effect_is_said(world):
 
 
 def test_without_a_key_all_events_are_one(world):
-    assert "all events are one key" not in world.run("check").stdout
+    assert "all events share one key" not in world.run("check").stdout
     world.write(event={"key": None})
-    assert "feature   all events are one key, as event.key is not set" in world.run("check").stdout
+    said = world.run("check").stdout
+    assert "feature   all events share one key, because event.key is not set" in said
 
 
 def test_a_sum_of_what_has_units_is_warned_of(world):
     world.write(detector={"name": "TailSum"})
     (told,) = warnings(world)
-    assert "TailSum adds up surprises, and v, v_lag are none; take a function with surpr" in told
+    assert "TailSum adds up surprises, and v, v_lag are not; use a function with surpr" in told
     world.write(event={"features": [LAG | {"surprise": True}, {"of": "status", "fn": "rarity"}]})
     assert warnings(world) == []
 
@@ -112,7 +113,10 @@ def test_a_sum_of_what_has_units_is_warned_of(world):
     [
         ({"of": "v", "fn": "avg", "window": 5}, "unknown function 'avg'; did you mean 'mean'?"),
         ({"of": "v", "fn": "mean", "windw": 5}, "takes no 'windw'; did you mean 'window'?"),
-        ({"of": "v", "fn": "median", "window": 100_000}, "takes 1,600,008 bytes a key, more than"),
+        (
+            {"of": "v", "fn": "median", "window": 100_000},
+            "takes 1,600,008 bytes per key, more than",
+        ),
         ({"of": "vv", "fn": "lag"}, "feature 'vv' is missing; did you mean 'v'?"),
         ({"of": "host", "fn": "lag"}, "feature 'host' is text, not a number: 'h0'"),
     ],

@@ -159,7 +159,10 @@ def test_a_damaged_log_is_refused_in_a_line_and_nothing_is_touched(remembering):
     for damaged in (bytes(flipped), sound[:-1], b""):
         log.write_bytes(damaged)
         one_line(
-            remembering.run("run"), 78, f"{log} is damaged at byte ", "put a whole copy in its"
+            remembering.run("run"),
+            78,
+            f"{log} is damaged at byte ",
+            "replace it with an intact copy",
         )
         assert outputs(remembering) == before
         assert log.read_bytes() == damaged

@@ -79,4 +79,4 @@ def test_an_explanation_is_refused_with_it(fitted):
     fitted.write(output={"detail": "verdict", "explain": True})
     done = fitted.run("check")
     assert done.returncode == 78
-    assert "output: an explanation has scores in it; set explain = false" in done.stderr
+    assert "output: explanations contain scores; set explain = false" in done.stderr

@@ -68,7 +68,7 @@ def test_a_service_with_a_token_is_seen_by_those_who_know_it(fitted):
     with serving(fitted):
         assert json.loads(fitted.run("status", "--format", "json").stdout)["ready"]
         elsewhere = {"DETECTD_SERVER__TOKEN_FILE": str(wrong)}
-        only_line(fitted.run("status", env=elsewhere), 1, "another token")
+        only_line(fitted.run("status", env=elsewhere), 1, "a token other than")
 
 
 def test_tap_shows_what_is_committed_from_now_on_and_stops_at_n(fitted):

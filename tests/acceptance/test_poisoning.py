@@ -101,18 +101,24 @@ def largest_row(model):
 @pytest.mark.parametrize(
     ("training", "expected"),
     [
-        ({}, ["nothing after the first model"]),
-        (EVERY | {"guard": "normal_only"}, ["only rows judged normal train, also after an alarm"]),
+        ({}, ["no retraining"]),
+        (
+            EVERY | {"guard": "normal_only"},
+            ["only rows judged normal are used, even after an alarm"],
+        ),
         (
             EVERY | {"quarantine": 5000},
-            ["after 5,000 more events", "the first refit takes 5,500 events"],
+            [
+                "a row is used 5,000 events later at the earliest",
+                "the first refit takes 5,500 events",
+            ],
         ),
-        (ON_DRIFT, ["fitted 600 events later or more", 'after_alarm = "hold"']),
+        (ON_DRIFT, ["fitted at least 600 events later", 'after_alarm = "hold"']),
         (
             HOLD,
-            ["fitted 900 events later or more", "waits for `models activate` or `models discard`"],
+            ["fitted at least 900 events later", "waits for `models activate` or `models discard`"],
         ),
-        (ON_DRIFT | {"guard": "normal_only"}, ["follows no change that the old one finds"]),
+        (ON_DRIFT | {"guard": "normal_only"}, ["cannot follow a change that the old one finds"]),
     ],
 )
 def test_check_says_what_the_settings_mean_together(fitted, training, expected):

@@ -189,5 +189,5 @@ def test_rows_stand_under_the_header_that_the_source_has_now(fitted):
     with pytest.raises(DetectdError, match="there is no column 'b'"):
         again(fitted, rehearse=True)
     fitted.lines(path, ["a,b"])
-    with pytest.raises(DetectdError, match="has no header now"):
+    with pytest.raises(DetectdError, match="no longer has a header"):
         again(fitted)

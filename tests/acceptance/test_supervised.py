@@ -55,7 +55,7 @@ def test_a_warm_up_and_its_fit_are_told(world, manager):
     world.write(training={"warmup": 20_000}, detector={"name": "ABOD"})
     world.lines(world.events, events(20_000))
     with supervised(world, manager, "run") as service:
-        hear(manager, "WATCHDOG=1", "STATUS=no model answers yet", "events are collected")
+        hear(manager, "WATCHDOG=1", "STATUS=no model is active yet", "events are collected")
         hear(manager, "WATCHDOG=1", "STATUS=training a model", "EXTEND_TIMEOUT_USEC=")
         service.kill()
 
@@ -100,7 +100,7 @@ def test_a_secret_that_others_can_read_is_warned_of_by_check_and_run(fitted):
         fitted.write(server={"listen": "127.0.0.1:0", "token_file": token.name})
         fitted.lines(fitted.events, events(50))
         checked, ran = fitted.run("check"), fitted.run("run")
-    warning = f"server.token_file: every user of this host can read {token.name}"
+    warning = f"server.token_file: any user on this host can read {token.name}"
     assert f"WARNING   {warning}" in checked.stdout
     assert '"event": "secret.exposed"' in ran.stderr
     assert (checked.returncode, ran.returncode) == (0, 0)
@@ -112,7 +112,7 @@ def test_a_secret_in_the_clear_is_warned_of_once_by_check_and_run(fitted):
     fitted.write(server={"listen": "0.0.0.0:0", "token_file": "token"})
     fitted.lines(fitted.events, events(50))
     checked, ran = fitted.run("check"), fitted.run("run")
-    warning = "server.listen: whoever asks at 0.0.0.0:0 sends the token unencrypted"
+    warning = "server.listen: clients of 0.0.0.0:0 send the token unencrypted"
     assert checked.stdout.count(f"WARNING   {warning}") == 1
     assert ran.stderr.count(warning) == 1
     assert '"event": "secret.in_the_clear"' in ran.stderr

@@ -65,7 +65,7 @@ def test_the_model_comes_when_the_times_span_it(clock):
     assert (training["partitions"], training["keys"]) == (1, 7)
     assert 2.0 <= training["hours_covered"] <= 2.1
     (note,) = logged(done, "training.short_span")
-    assert "a daily cycle cannot be known" in note["reason"]
+    assert "a daily cycle cannot be learned" in note["reason"]
     told = logged(done, "warmup.progress")
     assert [each["hours_wanted"] for each in told] == [2.0] * len(told) != []
     assert told[-1]["hours_covered"] >= 2.0

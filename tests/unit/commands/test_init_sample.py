@@ -92,7 +92,7 @@ def test_a_name_that_says_it_is_enough(tmp_path, name):
     [
         (b"", "is empty"),
         (written().encode("utf-16"), "not UTF-8 text but UTF-16; save it as UTF-8"),
-        (b'[{"a": 1},\n {"a": 2}]', "is one JSON array"),
+        (b'[{"a": 1},\n {"a": 2}]', "is a JSON array"),
     ],
 )
 def test_what_cannot_be_read_says_why(tmp_path, content, words):
