@@ -1,9 +1,9 @@
 """Detect keys that have stopped, and keys that are back. Pure.
 
-A key is silent once its partition's clock is more than a span past its value at the key's latest
-event. That clock follows the times of all events in the partition. A step counts at most half the
-span: a gap of an hour in all keys is no single key's silence, and a time in the far future makes no
-key silent. A late event says nothing about the present, and ends no silence.
+A key is silent when its partition's clock has advanced by more than the span since the key's latest
+event. The clock follows the times of all events in the partition. One step counts for at most half
+the span, so that neither a gap of an hour in all keys nor a time in the far future makes keys
+silent. A late event says nothing about the present, and ends no silence.
 """
 
 from __future__ import annotations

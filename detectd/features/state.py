@@ -1,7 +1,7 @@
-"""The feature vectors of a stream, and the state of each key's past. Pure.
+"""The feature vectors of a stream, and the state of each key's history. Pure.
 
 The state becomes permanent with the commit of the outputs; a rollback undoes a batch's changes. It
-is kept by partition, since a partition may move to another process: neither the bounds nor the
+is kept per partition, since a partition may move to another process: neither the limits nor the
 features of a key depend on which other partitions are assigned.
 """
 

@@ -1,5 +1,4 @@
-"""Output records read back for display: when, which key, how strong, which features, which
-record."""
+"""Output records read back for display: time, key, score, features and record id."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
 """Which features drove a score, and between which calibration scores it lies.
 
-By occlusion: a feature's part is how much the score falls when the training median stands in the
-feature's place (M. Zeiler and R. Fergus, "Visualizing and Understanding Convolutional Networks",
-ECCV 2014). For detectors that add up a score for each feature (HBOS, ECOD, COPOD) that is the
-feature's own term, less the median's; for the others parts need not add up to the score, since
-features that are only unusual together share what they have in common.
+By occlusion: a feature's part is how much the score falls if its value is replaced by the training
+median (M. Zeiler and R. Fergus, "Visualizing and Understanding Convolutional Networks", ECCV 2014).
+For detectors that add up a score for each feature (HBOS, ECOD, COPOD), that is the feature's own
+term less the median's. For the others the parts need not add up to the score, since features that
+are unusual only in combination share their contribution.
 """
 
 from __future__ import annotations

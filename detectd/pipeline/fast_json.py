@@ -1,8 +1,8 @@
 """A fast path for JSON events with plain numeric features, read straight into the row.
 
 A decoder built for the schema extracts the features and builds no other object. What it cannot
-handle (a path, a number written as text, any error) goes to the general decoder, which also has the
-error messages.
+handle (a path, a number written as text, any error) goes to the general decoder, which also
+produces the error messages.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Warn if the first events lack fields that the configuration names. Pure.
 
-A missing key or time causes no error: outputs then have no key, or the arrival time; and a missing
-feature may be imputed. A typo in a name would go unnoticed, so the first records are checked. If
-the field appears later, the warning ends.
+A missing key or time causes no error: outputs then have no key, or the arrival time. A missing
+feature may be imputed. So that a typo in a name is noticed, the first records are checked. If the
+field appears later, the warning ends.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The service's memory budget: upper bounds that hold for any input. Pure.
 
 Every limit on input is defined here, in bytes unless its comment says otherwise. `budget` is their
-sum: the most that the service occupies beside its libraries and its model. `make
+sum: the most that the service uses in addition to its libraries and its model. `make
 bench-hostile-memory` measures it with the worst record of each kind.
 """
 

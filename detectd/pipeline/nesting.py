@@ -1,7 +1,7 @@
-"""Measure how deep JSON is nested, without decoding it. Pure.
+"""Measure how deeply JSON is nested, without decoding it. Pure.
 
-Counting the opening brackets is cheap. Only if there are enough, a compiled scan skips strings and
-counts the open levels, in linear time for any bytes.
+Counting the opening brackets is cheap. Only if there are enough does a compiled scan skip strings
+and count the open levels, in linear time for any bytes.
 """
 
 from __future__ import annotations

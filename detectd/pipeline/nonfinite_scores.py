@@ -2,7 +2,7 @@
 
 A row of finite features whose score overflows a double is farther outside than any row that the
 detector can score. Its score counts as infinite: an anomaly above all calibration scores, whatever
-the zone. As a dead letter it would let an attacker bypass every verdict.
+the zone. If it became a dead letter, an attacker could use it to bypass every verdict.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Outputs with reduced detail: the verdict, but not how close it was to another.
 
-A sender of events who can read scores can probe what is still called normal. With little detail, an
-output keeps only its verdict, reason, model, id and event; an alarm keeps what moved; a dead
-letter, which was never judged, keeps everything.
+Someone who can send events and read their scores can probe what is still called normal. With
+reduced detail, an output keeps only its verdict, reason, model, id and event; an alarm keeps what
+moved; a dead letter, which was never judged, keeps everything.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""The vocabulary: what flows through the service, from a source to a sink.
+"""The data types that flow through the service, from a source to a sink.
 
-These are plain data types. A source yields `Record`s, the pipeline turns each into exactly one
-`Outgoing`, and a sink writes those together with the `Position` from which the source resumes.
-Types with one instance per event are msgspec structs: ten times as fast to create as a dataclass,
-and not tracked by the garbage collector, since they cannot be part of a cycle.
+A source yields `Record`s, the pipeline turns each into exactly one `Outgoing`, and a sink writes
+those together with the `Position` from which the source resumes. Types with one instance per event
+are msgspec structs: ten times as fast to create as a dataclass, and not tracked by the garbage
+collector, since they cannot be part of a cycle.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Replacements for outputs that their topic refuses.
+"""Replacements for outputs that their topic rejects.
 
-A verdict becomes a dead letter of stage `deliver`. A dead letter or alert that is refused, too, is
+A verdict becomes a dead letter of stage `deliver`. A dead letter or alert that is rejected, too, is
 retried in reduced forms: first without its timestamp, then with only detectd's headers and a key,
 and finally without the bytes of its record.
 """

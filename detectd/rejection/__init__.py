@@ -2,26 +2,26 @@
 
 Begin with `promise`, which puts the parts together.
 
-stability                   how sure a verdict is at each rank among the calibration scores
+stability                   how stable a verdict is at each rank among the calibration scores
 binomial                    its binomial tails in log space, compiled
-ranking                     where a fresh score stands among the calibration scores, compiled
-zone                        the ranks and scores at which to abstain; the verdict on a fresh score
+ranking                     the rank of a new score among the calibration scores, compiled
+zone                        the ranks and scores at which to abstain; the verdict on a new score
 exact                       abstention rate and cost, exactly, for exchangeable scores
-contamination_uncertainty   the same where the contamination is not known but distributed
-quadrature                  the integrals that takes
+contamination_uncertainty   the same if the contamination is a distribution, not a number
+quadrature                  the integrals that it needs
 paper                       the same by the paper's inequalities
 promise                     zone, exact figures and the paper's under given terms
 finite                      what the promise allows in a history of N events
-confidence_sequence         what the stream says of it, however often one looks
-drift                       evidence that the stream's ranks are no longer those promised
-ties, tie_breaking          whether scores are tied where that matters, and how ties are broken
+confidence_sequence         what the stream says about it, valid at every moment
+drift                       evidence that the stream's ranks no longer follow the promise
+ties, tie_breaking          the effect of tied scores, and how ties are broken
 budget                      the T that an abstention rate allows, and the n that a T needs
-reach                       the share of expected anomalies that a zone leaves, and the T for it
-cost_warnings               whether the costs leave anything to decide
-evaluation                  how good verdicts were, if the truth is known
+reach                       the share of expected anomalies beyond the zone, and the T for a share
+cost_warnings               whether the costs make the decision trivial
+evaluation                  how good verdicts were, given the true labels
 
 The method is that of L. Perini and J. Davis, "Unsupervised Anomaly Detection with Rejection",
-NeurIPS 2023, on the stability of L. Perini, V. Vercruyssen and J. Davis, "Quantifying the
+NeurIPS 2023, based on the stability of L. Perini, V. Vercruyssen and J. Davis, "Quantifying the
 confidence of anomaly detectors in their example-wise predictions", ECML PKDD 2020 (ExCeeD).
 """
 

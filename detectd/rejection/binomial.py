@@ -1,12 +1,12 @@
 """Binomial tails in log space, compiled.
 
-Bare numbers and arrays; the modules beside this one check what they pass in. Symbols:
-X ~ Bin(n, p), q = 1 − p, and the excess k − np, which the caller gives exactly rounded because
-all cancellation happens there.
+The functions take plain numbers and arrays, which their callers check. Symbols: X ~ Bin(n, p),
+q = 1 − p, and the excess k − np, which the caller passes exactly rounded because all cancellation
+happens there.
 
 The tail is P(X ≥ k) = I_p(k, n−k+1): the probability mass at k in the saddle-point form of
 C. Loader, "Fast and accurate computation of binomial probabilities" (2000), times the even part of
-the continued fraction DLMF 8.17.22, whose terms are all positive where k exceeds the mean.
+the continued fraction DLMF 8.17.22, whose terms are all positive if k exceeds the mean.
 """
 
 from __future__ import annotations

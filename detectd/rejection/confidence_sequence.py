@@ -1,10 +1,10 @@
-"""Confidence bounds on the long-run abstention rate that hold at all times at once.
+"""Confidence bounds on the long-run abstention rate that hold at all times simultaneously.
 
-A confidence sequence: with probability 1−α the true rate lies in the interval at every moment of
-the stream at once, so that one may look after each batch. By Ville's inequality for the mixture of
-binomial likelihoods over Jeffreys' Beta(½, ½) (H. Robbins, "Statistical methods related to the law
-of the iterated logarithm", 1970): the interval holds each p whose likelihood is at least α times
-the mixture's.
+A confidence sequence: with probability 1−α the interval contains the true rate at every moment of
+the stream simultaneously, so it may be checked after each batch. It follows from Ville's inequality
+for the mixture of binomial likelihoods over Jeffreys' Beta(½, ½) (H. Robbins, "Statistical methods
+related to the law of the iterated logarithm", 1970): the interval contains each p whose likelihood
+is at least α times the mixture's.
 """
 
 from __future__ import annotations

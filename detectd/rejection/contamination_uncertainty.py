@@ -1,8 +1,9 @@
 """The exact promise when the contamination is a distribution.
 
-The zone is settled: it is that of one contamination. What is not known is the share of the stream
-that its mistakes are made of. So the rates are those of a known contamination, and the cost is that
-of a contamination drawn from the distribution and masses drawn from the Dirichlet, independently.
+The zone is fixed: it was computed for one contamination. The uncertain quantity is the stream's
+share of anomalies, which determines the cost of mistakes. So the rates are the same as for a known
+contamination, and the cost is that of a contamination drawn from the distribution and masses drawn
+from the Dirichlet, independently.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
 """Warn if the costs make the decision trivial.
 
-Two policies need no data. *Never decide* abstains from every event, at c_r an event. *One verdict
-for all* costs γ·c_fn an event (normal) or (1−γ)·c_fp (anomaly). The worst cost of a model,
+Two policies need no data. *Never decide* abstains from every event, at c_r per event. *One verdict
+for all* costs γ·c_fn per event (normal) or (1−γ)·c_fp (anomaly). The worst cost of a model,
 c_fn·min(γ, N) + c_fp·min(A, 1−γ) + c_r·R, is concave in its masses (N, R, A), so no model's bound
 is below the cheapest of the three: if that is c_r, never deciding has the best bound.
 
 An event that is an anomaly with probability p costs p·c_fn if called normal and (1−p)·c_fp if
 called anomaly. The smaller of the two is largest at p = c_fp/(c_fp+c_fn), where both are
-c_fp·c_fn/(c_fp+c_fn). If c_r is above that, a verdict is the cheaper choice however unsure it is
-(C. K. Chow, "On optimum recognition error and reject tradeoff", 1970).
+c_fp·c_fn/(c_fp+c_fn). If c_r is above that, a verdict is the cheaper choice however uncertain the
+event (C. K. Chow, "On optimum recognition error and reject tradeoff", 1970).
 """
 
 from __future__ import annotations

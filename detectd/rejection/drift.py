@@ -1,17 +1,20 @@
 """Monitor the promise: evidence that the stream's ranks no longer follow their promised
 distribution.
 
-While stream and calibration scores are exchangeable, the ranks of the stream follow a Pólya urn: of
-n calibration scores and t events so far, the next falls into a bin of w of the n+1 gaps, and of k
-events, with probability (w+k) / (n+1+t). Against that stands an alternative that believes in what
-came lately: half the urn, half frequencies that forget. The product of their likelihood ratios,
-with a new one begun at every event, is an e-detector (J. Shin, A. Ramdas and A. Rinaldo,
-"E-detectors: a nonparametric framework for sequential change detection", 2023): R ← (R + 1)·L. Its
-mean after t events is t, so a false alarm at R ≥ A takes A events or more on average, whatever the
-scores' distribution. The same holds for the mean of two of them, one that forgets fast and sees
-large changes soon, one that forgets slowly and sees small ones at all. After an alarm all begins
-again, urn included: the time to the next one is distributed alike, and a change that stays is told
-again and again. The average is over calibration samples too, so a given model may alarm more often.
+While stream and calibration scores are exchangeable, the ranks of the stream follow a Pólya urn:
+with n calibration scores and t events so far, the next event falls into a bin of w of the n+1 gaps,
+which holds k events, with probability (w+k) / (n+1+t). The alternative gives recent events more
+weight: it is half the urn and half frequencies that forget.
+
+The product of the likelihood ratios L, restarted at every event, is an e-detector (J. Shin,
+A. Ramdas and A. Rinaldo, "E-detectors: a nonparametric framework for sequential change detection",
+2023): R ← (R + 1)·L. Its mean after t events is t, so a false alarm at R ≥ A takes A events or more
+on average, whatever the distribution of scores. The same holds for the mean of two of them: one
+forgets fast and finds large changes soon, the other forgets slowly and finds small ones.
+
+After an alarm everything restarts, including the urn: the time to the next alarm has the same
+distribution, and a change that persists is reported repeatedly. The average is also over
+calibration samples, so a particular model may alarm more often.
 """
 
 from __future__ import annotations

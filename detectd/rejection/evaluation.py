@@ -1,11 +1,11 @@
 """Evaluate verdicts against true labels. Pure mathematics: arrays in, numbers out.
 
-Beside what verdicts and abstentions cost, the question is whether it abstains from the right ones.
-The generalized risk at a coverage is the share of all events that have a wrong verdict while only
-the surest, that share of all, have one. The area under it, AUGRC, is the mean risk of a wrong
-verdict that goes unnoticed (J. Traub et al., "Overcoming Common Flaws in the Evaluation of
-Selective Classification Systems", NeurIPS 2024): err²/2 where all mistakes come last, err/2 where
-doubt tells nothing, with err the share of wrong verdicts at full coverage.
+Besides the cost of verdicts and abstentions, the question is whether the right events are
+abstained from. The generalized risk at a coverage is the share of all events with a wrong verdict
+if only the most certain events, up to that coverage, get one. The area under it, AUGRC, is the mean
+risk of an undetected wrong verdict (J. Traub et al., "Overcoming Common Flaws in the Evaluation of
+Selective Classification Systems", NeurIPS 2024): err²/2 if all mistakes come last, err/2 if
+confidence is uninformative, with err the share of wrong verdicts at full coverage.
 """
 
 from __future__ import annotations

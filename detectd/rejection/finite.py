@@ -1,19 +1,19 @@
 """The bounds of the exact promise for a history of finitely many events.
 
-A bound on a mass is no bound on a count: of T events, the false verdicts scatter around their
-mean, and half of all histories lie above it. So a history is held against the law of histories as
-long as it. Given the model, the anomalies where they cost most (see `exact`), and masses
-(N, R, A) ~ Dirichlet(a, w, n+1−a−w), the events of each kind are multinomial:
+A bound on a mass does not bound a count: of T events, the number of false verdicts scatters around
+its mean, and half of all histories lie above it. So a history is compared with the distribution for
+histories of its length. Given the model, anomalies placed where they cost most (see `exact`), and
+masses (N, R, A) ~ Dirichlet(a, w, n+1−a−w), the numbers of events are multinomial, with shares
 
     missed anomalies   min(γ, N)
     false alarms       min(A, 1−γ)
     abstentions        R
 
-Any other placement of a share γ of anomalies gives each event a stochastically smaller cost, so
-no placement makes a history dearer. The law is sampled. If the observed figure is one of B + 1
-from the law, it is larger than ⌈(1−δ)(B+1)⌉ − 1 of the other B with probability δ at most: the
-test is exact for every B (G. A. Barnard, 1963; J. Besag and P. Clifford, "Sequential Monte Carlo
-p-values", 1991), and its bound scatters by 1/√B.
+Any other placement of a share γ of anomalies gives each event a stochastically smaller cost, so no
+placement makes a history more expensive. The distribution is sampled. If the observed figure is one
+of B + 1 from it, it exceeds ⌈(1−δ)(B+1)⌉ − 1 of the other B with probability at most δ: the test is
+exact for every B (G. A. Barnard, 1963; J. Besag and P. Clifford, "Sequential Monte Carlo p-values",
+1991), and its bound scatters by 1/√B.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The paper's promise, as "Unsupervised Anomaly Detection with Rejection" and PyOD state it.
 
 Perini and Davis, NeurIPS 2023: the expected rejection rate, its upper bound from Hoeffding's and
-the Dvoretzky-Kiefer-Wolfowitz inequality, and the bound on the expected cost. The figures are
+the Dvoretzky-Kiefer-Wolfowitz inequality, and the bound on the expected cost. The figures equal
 those of PyOD's `compute_rejection_stats` wherever that is numerically sound; the roots are found
 in log space, so that every T works.
 """

@@ -1,8 +1,8 @@
-"""Means under a Beta distribution with whole parameters, to nine digits and mostly twelve.
+"""Means under a Beta distribution with integer parameters, to nine digits and mostly twelve.
 
-Functions of interest have kinks whose position is tedious to work out, so the panels of a
-Gauss-Lobatto rule are halved where a panel and its two halves disagree. Its nodes
-include the ends of a panel, beside which a kink could hide from a Gauss-Legendre rule.
+The integrands have kinks whose positions are tedious to derive, so a panel of the Gauss-Lobatto
+rule is halved if its two halves give a different result. The nodes include the ends of a panel,
+near which a Gauss-Legendre rule could miss a kink.
 """
 
 from __future__ import annotations

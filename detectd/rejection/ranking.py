@@ -1,10 +1,10 @@
-"""Rank a fresh score among the calibration scores, compiled.
+"""Rank a new score among the calibration scores, compiled.
 
 A binary search over 10⁵ scores waits for memory at each of 17 steps. Here the range between two
-outer quantiles is cut into as many equal buckets as there are scores; a multiplication finds the
-bucket, and the search goes on among the few scores in it. Scores with a long tail crowd into few of
-those; then the range is cut by their order of magnitude, which is their bits read as integers.
-Beyond the quantiles, and where the buckets are uneven either way, it is the binary search again.
+outer quantiles is divided into as many equal buckets as there are scores; one multiplication finds
+the bucket, and the search continues among the few scores in it. If a long tail crowds the scores
+into few buckets, the range is divided by order of magnitude instead: by the scores' bits, read as
+integers. Beyond the quantiles, and if buckets are uneven both ways, it falls back to binary search.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""The share of the expected anomalies that a zone leaves to be called anomaly, and the T for it.
+"""The share of the expected anomalies that can be called anomaly under a zone, and the T for it.
 
-Of n+1 gaps between calibration scores, the n−b above the zone are anomaly ranks: a share
-(n−b)/(n+1) of fresh scores falls there on average, out of γ that are expected to be anomalies. The
-quotient is the reach. A zone can be right and useless: it keeps its promise, and sends nearly every
-anomaly to review.
+Of n+1 gaps between calibration scores, the n−b above the zone are anomaly ranks: on average a share
+(n−b)/(n+1) of new scores falls there, while a share γ is expected to be anomalies. The quotient is
+the reach. A zone with little reach keeps its promise but is useless: it sends nearly every anomaly
+to review.
 
-A rank c is above the zone iff log P(normal | c) < −T, and that log never rises with c. So the zone
-leaves at least k ranks iff T < −log P(normal | n−k+1): one tail, whatever n is.
+A rank c is above the zone iff log P(normal | c) < −T, and that log never rises with c. So at least
+k ranks are above the zone iff T < −log P(normal | n−k+1): one tail, whatever n is.
 """
 
 from __future__ import annotations

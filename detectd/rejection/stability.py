@@ -1,9 +1,9 @@
-"""How stable a verdict is: would it be the same under another training sample of the same size?
+"""How stable a verdict is: would it be the same with another training sample of the same size?
 
 Perini, Vercruyssen and Davis, "Quantifying the confidence of anomaly detectors in their
 example-wise predictions", ECML PKDD 2020 (ExCeeD). At rank c among n calibration
 scores of which m are expected to be anomalies, the next sample's rank is Bin(n, p) with the
-posterior mean p = (1+c)/(2+n), and the verdict is anomaly where it exceeds n−m.
+posterior mean p = (1+c)/(2+n), and the verdict is anomaly if it exceeds n−m.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Reproducible pseudo-random numbers: one per event, from its number alone."""
+"""Reproducible pseudo-random numbers: one per event, derived from its number alone."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
 """The effect of tied scores on the promise.
 
-A score that equals one at an edge of the zone is rejected, whichever side of the edge it would
-have fallen on. If the scores there come in atoms, the zone holds whole atoms, and so more mass than
-the law gives its w ranks. With atoms of k calibration scores each, that is (k−1)/2 ranks an edge on
-average, against a deviation of √w ranks; a shift of `HARMLESS` deviations turns an exceedance of
-0.1 into one of 0.109.
+A score that equals a calibration score at an edge of the zone is always in the zone. If scores
+there come in groups of equal ones, the zone contains whole groups, and so more mass than the exact
+law gives its w ranks. With groups of k calibration scores, that is (k−1)/2 ranks per edge on
+average, compared with a standard deviation of √w ranks; a shift of `HARMLESS` deviations turns an
+exceedance of 0.1 into one of 0.109.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The zone: where the service abstains, as ranks and as scores.
+"""The zone in which the service abstains, as ranks and as scores.
 
-Perini and Davis, "Unsupervised Anomaly Detection with Rejection", NeurIPS 2023: reject where
-|2 P(anomaly) − 1| ≤ 1 − 2e^(−T), which is where neither probability falls below e^(−T). The first
-form cannot be told from 1 in doubles beyond T = 37; the second, in logs, holds for every T.
+Perini and Davis, "Unsupervised Anomaly Detection with Rejection", NeurIPS 2023: reject if
+|2 P(anomaly) − 1| ≤ 1 − 2e^(−T), which means that neither probability is below e^(−T). In doubles
+the right side of the first form is exactly 1 beyond T = 37; the second, in logs, works for every T.
 """
 
 from __future__ import annotations

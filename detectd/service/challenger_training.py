@@ -1,7 +1,7 @@
-"""A candidate: the next model, trained beside the loop from collected rows, and judged.
+"""The next model: trained beside the loop from collected rows, and compared with the champion.
 
-Of the given rows, those beyond a warm-up, up to a fifth of all, are held out from the training. The
-champion and the challenger are compared on the newest of them.
+Rows beyond the size of a warm-up, up to a fifth of all, are held out from training. Champion and
+challenger are compared on the newest of them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The active model, its counts on this stream, and evidence against its promise."""
+"""The active model, its counts on this stream, and the evidence against its promise."""
 
 from __future__ import annotations
 

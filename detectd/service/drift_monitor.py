@@ -1,4 +1,4 @@
-"""The promise watched while it is served: evidence after each batch, and alarms."""
+"""Monitor the promise while a model is served: evidence after each batch, and alarms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Source and sink of a run, and the Kafka client that they share."""
+"""The source and sink of a run, and the Kafka client that they share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tuning of Python's cyclic garbage collector.
+"""Tune Python's cyclic garbage collector.
 
 Objects with one instance per event are never part of a cycle, and are freed without a collection.
 """

@@ -1,9 +1,9 @@
 """The state of keys on disk, as of any commit: a log of what each commit changed.
 
 Each commit appends the words that it changed, and the committed length of the log is part of the
-checkpoint. So a restart finds every key as it was when the outputs were committed, whatever a crash
-left after that. A log that has grown to several times its initial size continues in a new file,
-which begins with all keys; the old file is removed when a commit has named the new one.
+checkpoint. So after a crash, a restart finds every key as it was when the outputs were committed.
+When a log has grown to several times its initial size, it continues in a new file, which begins
+with all keys; the old file is removed when a commit has named the new one.
 
 With `sync` this survives a power cut. Without, it survives the process; after a power cut an
 incomplete log is refused.

@@ -1,9 +1,9 @@
-"""The service: wires source, scoring engine and sink, and runs the loop between them.
+"""The service: connect source, scoring engine and sink, and run the loop between them.
 
 open      resume where the last commit left the stream
 turn      read, score, commit: one batch, in one visible block
-again     partitions were revoked, or a warm-up held records back: read again what is not committed
-reload    on SIGHUP: apply other settings between two batches, all of them or none
+again     partitions were revoked, or a warm-up held records back: reread what is not committed
+reload    on SIGHUP: apply new settings between two batches, all of them or none
 recover   a broker is unavailable: close source and sink, and reopen them when it is back
 stop      at a signal or at the end of a bounded source, between two batches
 """

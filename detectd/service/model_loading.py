@@ -1,8 +1,8 @@
 """Prepare a stored version for serving, in a thread beside the loop.
 
-Loading a model means to read, hash and unpickle it, to try its scorer, and, if other library
-versions fitted it, to fit it again: seconds to minutes, in which the loop continues with the
-previous model.
+Loading a model means reading, hashing and unpickling it, trying its scorer, and, if it was fitted
+with other library versions, fitting it again. That takes seconds to minutes, in which the loop
+continues with the previous model.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Decide whether a newly trained model may replace the current one.
 
-Both judge rows that neither was trained on. Even models of two samples of the same stream differ
-there, near the ends of their zones: with 1,000 calibration scores each, γ = 0.05 and T = 8, on 3 %
-of the rows for IForest, 4 % for PCA and KNN, 5 % for HBOS, 6 % for LOF. A lower limit refuses good
-models.
+Both are compared on rows that neither was trained on. Even models of two samples of the same stream
+differ there, near the edges of their zones: with 1,000 calibration scores each, γ = 0.05 and T = 8,
+on 3 % of the rows for IForest, 4 % for PCA and KNN, 5 % for HBOS, 6 % for LOF. A lower limit would
+refuse good models.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Decide when the next model is due, from counts, with time as an argument.
 
 every      N judged events, or N seconds, after the last model
-on_drift   after an alarm. The window is then filled again and without its guard: the verdicts that
-           it would guard by are those of a model that no longer fits (`normal_only` stays: it is
-           there to let nothing suspicious in). The refit is due when the window holds as many rows
-           as a warm-up takes.
+on_drift   after an alarm. The window is then refilled without its guard, because the verdicts that
+           the guard relies on are those of a model that no longer fits. (`normal_only` stays: its
+           purpose is to let nothing suspicious in.) The refit is due when the window holds as many
+           rows as a warm-up needs.
 """
 
 from __future__ import annotations

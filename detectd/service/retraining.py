@@ -1,13 +1,13 @@
 """The next model: when it is due, the rows it is trained on, and whether it may take over.
 
-A refit starts between two batches; `refit_schedule` decides when, `challenger_training` how. Over a
+A refit starts between two batches; `refit_schedule` decides when, `challenger_training` how. With a
 file that is read to its end, the loop waits for the trainer, and batches end where a refit may be
-due, so a replay gives the same verdicts.
+due, so that a replay gives the same verdicts.
 
-Rows in quarantine are dropped after an alarm, unless its own refit is still to come; they and the
-window are dropped after a refused model, `models rollback` and `models discard`. With `after_alarm
-= "hold"`, a model trained after an alarm is stored and waits for `models activate`; until it is
-activated or discarded, no other is trained.
+Rows in quarantine are dropped after an alarm, unless its own refit is still to come. Quarantine and
+window are both dropped after a refused model, `models rollback` and `models discard`. With
+`after_alarm = "hold"`, a model trained after an alarm is stored and waits for `models activate`;
+until it is activated or discarded, no other model is trained.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ back before its first event is scored; when it is revoked, they are dropped. As 
 claim is unchanged, no other process can have committed to the partition. If the claim changed while
 the keys were read, the batch is abandoned.
 
-So no commit of a former owner is missed: it was finished when the group returned our offset, or it
-is refused for its old generation; see `sinks.kafka_keys`.
+So no commit of a former owner is missed: either it was complete when the group returned this
+process's offset, or it is refused for its old generation; see `sinks.kafka_keys`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Stop before a configuration that does not fit the stream consumes it."""
+"""Stop if the configuration does not match the stream, before the stream is consumed."""
 
 from __future__ import annotations
 

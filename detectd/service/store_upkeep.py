@@ -1,4 +1,4 @@
-"""Store maintenance by the service: counts for reports, and pruning."""
+"""Maintain the store from the service: counts for reports, and pruning."""
 
 from __future__ import annotations
 

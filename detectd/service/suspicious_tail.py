@@ -1,11 +1,11 @@
 """Restore the upper tail for a model that is trained only on rows judged normal.
 
-Rows judged normal are the stream without its upper tail. A model calibrated on them alone expects
-its share γ of anomalies among the rest, so each refit would cut off more of the normal rows. The
-tail therefore comes from the training rows of the previous model: those that it does not call
-normal itself, in their share there. So each training row was either judged normal on arrival or was
-a training row of the previous model, and ultimately of the first one, which an operator fitted or
-the warm-up collected. A training set never grows beyond the first.
+Rows judged normal are the stream without its upper tail. A model calibrated on them alone would
+expect its share γ of anomalies among the rest, so each refit would cut off more of the normal rows.
+The tail therefore comes from the training rows of the previous model: the rows that it does not
+call normal itself, in the same share. So each training row was either judged normal on arrival or
+was a training row of the previous model, and ultimately of the first one, which an operator fitted
+or the warm-up collected. A training set never grows beyond the first.
 """
 
 from __future__ import annotations

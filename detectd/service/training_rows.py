@@ -2,8 +2,8 @@
 
 With a quarantine, a row waits until that many more events have been judged; only then is it offered
 to the window, with its original verdict. Waiting rows can be dropped, so that rows from shortly
-before an incident never train. They are a sliding window themselves, kept across crashes as the
-other one is.
+before an incident are never used. The waiting rows are a sliding window themselves, and survive
+crashes as the other one does.
 """
 
 from __future__ import annotations

@@ -1,24 +1,25 @@
 """The rows of the stream that the next model is trained on: a bounded window, and its guard.
 
-`sliding` holds the last `size` rows that entered. `reservoir` holds a uniform sample of all that
-entered since the window was begun (J. S. Vitter, "Random sampling with a reservoir", 1985,
-algorithm R); its lots come from the number of the row alone, so a replay holds the same rows.
+`sliding` holds the last `size` rows that entered. `reservoir` holds a uniform sample of all rows
+that entered since the window was started (J. S. Vitter, "Random sampling with a reservoir", 1985,
+algorithm R); its random numbers are derived from the row's number alone, so a replay holds the same
+rows.
 
 A model trained on everything learns an attack along with the stream. The guard limits the share of
 the window that rows with a suspicious verdict take up: such a row enters only if the rows of its
-verdict, itself included, stay within that share. Others always enter.
+verdict, itself included, stay within that share. Other rows always enter.
 
-What the guard does to the next model. Let a be the stream's rate of a guarded verdict and q its
-share. A sliding window is a loss system with m = q·size places, each held for `size` rows; its
-load is a·size, so the share of such rows that it turns away is about Erlang's B(m, a·size).
-- a well below q: nothing. An anomaly's rank lies beyond the zone, whose far end lies beyond the γ
+What the guard does to the next model: let a be the stream's rate of a guarded verdict, and q its
+share. A sliding window is a loss system with m = q·size places, each occupied for `size` rows; its
+load is a·size, so the share of such rows that it rejects is about Erlang's B(m, a·size).
+- a well below q: nothing. An anomaly's rank lies above the zone, whose upper edge lies above the γ
   quantile, so a sound model judges fewer than γ of its events anomalies.
-- a = q, as for abstentions under their mean: about √(2/πm) of them, 8 % for m = 100, and as much
-  again at each refit. Give the upper bound of the promise instead.
+- a = q, as for abstentions limited to their mean: about √(2/πm) of them, 8 % for m = 100, and as
+  much again at each refit. Use the upper bound of the promise instead.
 - a above q, which is an attack or a change: the window's upper tail is cut to q, and the next model
-  puts its zone into what is left. It abstains and alarms more than it promises, and the alarms are
-  right if it was an attack. Each refit lets a part of the tail back in, so a change for good is
-  learnt in several refits, and so is an attack that lasts as long: the guard buys time to look.
+  places its zone in the rest. It abstains and alarms more than promised, and the alarms are right
+  if it was an attack. Each refit lets part of the tail back in, so a permanent change is learned in
+  several refits, and so is an attack that lasts as long: the guard buys time to investigate.
 `benchmarks/guard.md` has the figures.
 
 `normal_only` is the guard of share zero. Alone it would cut the upper tail at each refit, and each

@@ -1,7 +1,7 @@
-"""The warm-up phase: answer without a model, and collect the rows for the first one.
+"""The warm-up phase: process records without a model, and collect the rows for the first one.
 
 With `training.on_warmup = "hold"`, nothing is committed before there is a model; then the stream is
-read again, and every event gets a verdict.
+reread, and every event gets a verdict.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ rows. Replaced rows stay in the file until it holds two windows; then the remain
 file, and the old one is removed when a commit has named the new one.
 
 With `sync` this survives a power cut. Without, it survives the process; after a power cut the row
-numbers reveal an incomplete file, and the window restarts. A full disk loses the file, not the
-window: it stays in memory, and is written again after as many new rows as it holds.
+numbers reveal an incomplete file, and the window restarts. If the disk is full, only the file is
+lost: the window stays in memory, and is written again after as many new rows as it holds.
 """
 
 from __future__ import annotations

@@ -3,10 +3,10 @@
 Both tails have the same form: the lower one holds values with their sign flipped. A tail is sorted,
 largest first, with the number of the event that brought each value, modulo 2¹⁶; a value is dropped
 when that event is too old. A value that a larger one pushed out of the tail does not return when
-the larger one is dropped, so fewer extremes are used than a tail holds.
+the larger one is dropped, so fewer extremes may be in use than a tail can hold.
 
-Values are kept as 32-bit floats relative to an anchor, so the error is within 10⁻⁷ of their largest
-distance from where the key began.
+Values are kept as 32-bit floats relative to an anchor, the median of the key's first values, so the
+error is within 10⁻⁷ of their largest distance from it.
 """
 
 from __future__ import annotations

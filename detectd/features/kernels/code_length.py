@@ -1,14 +1,14 @@
 """Code length: the bits needed to encode a value's class, given the two classes before it.
 
-Eight classes between running quantiles. Three models of the next class, by no, one and two classes
-before it, each falling back on the one before where it has seen little,
+The eight classes lie between running quantiles. Three models predict the next class from no, one
+and two previous classes; with few observations, each relies on the one before it:
 
-    p0 = (n_s + ½)/(n + 4),   p1 = (n_as + 2 p0)/(n_a + 2),   p2 = (n_abs + 2 p1)/(n_ab + 2),
+    p0 = (n_s + ½)/(n + 4),   p1 = (n_as + 2 p0)/(n_a + 2),   p2 = (n_abs + 2 p1)/(n_ab + 2)
 
-are mixed by their recent performance: weights ∝ exp Σ .98^age ln p. A context's counts are halved
-when they reach 2,000. Repeating patterns cost few bits; a broken one costs many.
+They are mixed by recent performance, with weights ∝ exp Σ .98^age ln p. A context's counts are
+halved when they reach 2,000. A repeating pattern costs few bits; a break in it costs many.
 
-It gives three columns: the bits of x, and their means over the last 20 and the last 60 values.
+There are three columns: the bits of x, and their means over the last 20 and the last 60 values.
 """
 
 from __future__ import annotations

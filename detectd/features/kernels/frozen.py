@@ -1,8 +1,8 @@
 """Frozen: the surprise of a run of equal values, relative to the lengths of earlier runs.
 
-The length of a run, in events, is judged while it lasts, and is added to the memory when it ends.
-Only long runs surprise, and a tail's mean excess is at least one event. A key with fewer than 20
-finished runs has no surprise.
+The length of a run, in events, is judged while the run lasts, and is added to the memory when it
+ends. Only long runs are surprising, and the mean excess of the tail is at least one event. A key
+with fewer than 20 finished runs has a surprise of 0.
 
 params: memory (runs).
 """

@@ -1,8 +1,8 @@
 """Season: the deviation of a value from its key's usual value at this time of day or week.
 
-D[slot] += max(1/n_slot, α)·(x − D[slot]) after x; the feature is x − D[slot], in the units of the
-value. An empty slot predicts the last value, whichever slot that was in. An event without a time
-has no season.
+After x, D[slot] += max(1/n_slot, α)·(x − D[slot]); the feature is x − D[slot] before that, in the
+units of the value. An empty slot predicts the last value, from whichever slot. An event without a
+time has no season.
 
 params: period (ms), slots per period, α, offset of the clock from UTC (ms).
 """

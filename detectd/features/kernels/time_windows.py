@@ -1,8 +1,9 @@
 """Windows of event time, each of 60 slices, so that their size does not depend on the event rate.
 
-A window of length w spans the event's slice and the 59 before it, of w/60 each: it holds the events
-of between 59/60 w and w. A late event counts in the slice of its own time and sees the window that
-ended then. If a clock was ahead and is set back, its slices are replaced one by one.
+A window of length w consists of the event's slice and the 59 before it, each of length w/60, so it
+covers between 59/60 w and w. A late event is added to the slice of its own time, and its result is
+that of the window ending then. If a clock was ahead and is set back, its slices are replaced one by
+one.
 """
 
 from __future__ import annotations

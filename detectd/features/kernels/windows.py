@@ -1,8 +1,8 @@
-"""Windows of a key's last values, the present one included. Missing values are skipped.
+"""Windows of a key's last values, including the present one. Missing values are skipped.
 
 No step subtracts leaving values from a running sum: the rounding error of one large value would
-last for the life of the key. A window is held in blocks instead. Only the block of the new value is
-summed, and then the blocks: about 2 √k additions for k values.
+last for the life of the key. Instead a window is divided into blocks. Only the new value's block is
+summed again, and then the blocks: about 2 √k additions for k values.
 """
 
 from __future__ import annotations
