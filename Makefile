@@ -60,7 +60,7 @@ lint: $(READY) prose ## format, code rules and prose
 
 prose: $(READY) ## spelling, and the project's own words
 	$(BIN)/codespell
-	$(BIN)/python packaging/prose.py README.md CONTRIBUTING.md $$(find docs -name '*.md')
+	$(BIN)/python packaging/prose.py *.md docs dashboards detectd
 
 types: $(READY) ## strict types
 	$(BIN)/mypy

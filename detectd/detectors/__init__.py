@@ -8,7 +8,7 @@ tail_sum    a detector of our own, for columns that are surprises already
 scaling     columns in units of their spread, for detectors that measure distances
 tails       ECOD and COPOD, which PyOD scores against their batch, computed directly
 kernels     the same scores by kernels of our own
-selection   which of these scores, held against PyOD
+selection   which of these scores, compared with PyOD
 outward     rows far outside, that must not rank as normal
 """
 

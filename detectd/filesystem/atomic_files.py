@@ -28,7 +28,7 @@ def write(
     allow.
 
     So is then what was written to the descriptors `after`. The disk is asked for all of it at the
-    same time: a file system makes one journal entry of that, and we wait for one.
+    same time: a file system makes one journal entry of that, so there is one wait.
     """
     descriptor = os.open(path, FLAGS, mode)
     with os.fdopen(descriptor, "wb") as file:

@@ -1,8 +1,8 @@
 """The meaning of each errno of a file, disk or pipe for the service, in one table.
 
-PASSING   the other side is away (a network file system): wait, open again, go on
-RETRY     exit 1: started again later it may work, as when somebody has freed space
-OPERATOR  exit 78: it fails until somebody changes a path, a permission or a limit
+PASSING   the other side is away (a network file system): wait, reopen, continue
+RETRY     exit 1: started again later it may work, for example once space is freed
+OPERATOR  exit 78: it fails until an operator changes a path, a permission or a limit
 
 Kafka's error codes have a table of their own. An errno that is not here is taken for RETRY.
 """

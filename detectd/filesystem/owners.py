@@ -29,7 +29,7 @@ def trusted() -> frozenset[int]:
 def anonymous() -> int | None:
     """Return the number that stands for every user without one here; None if all have one.
 
-    In a user namespace (systemd's PrivateUsers=, rootless containers) they cannot be told apart.
+    In a user namespace (systemd's PrivateUsers=, rootless containers) they cannot be distinguished.
     """
     try:
         sizes = [int(line.split()[2]) for line in _proc("self/uid_map").splitlines()]
@@ -77,8 +77,8 @@ def fix(status: os.stat_result, place: Path) -> str:
 def _others(group: int) -> str | None:
     """Return the members of a group beside trusted users, None if there are none.
 
-    A group of ours alone is the user's own, or one that a container was given for its volumes
-    (fsGroup), which has no name.
+    A group that only this process has is the user's own, or one that a container was given for its
+    volumes (fsGroup), which has no name.
     """
     names = [each.pw_name for each in pwd.getpwall() if each.pw_gid == group]
     try:

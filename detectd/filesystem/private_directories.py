@@ -1,4 +1,4 @@
-"""Directories that only we may change: what lies in them is code, or will be overwritten."""
+"""Directories that only this process may change: they hold code, or files to overwrite."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def require_private(key: str, directory: Path, *, check_owners: bool = True) -> 
 def make(
     key: str, directory: Path, mode: int, *, shared: bool = False, check_owners: bool = True
 ) -> None:
-    """Create `directory` and what is missing above it, where only we can; see `require_private`.
+    """Create `directory` and its missing parents where only this user can; see `require_private`.
 
     With `shared`, others may enter it as far as `mode` and the umask at the start allow.
     """

@@ -44,7 +44,7 @@ def _opened(path: Path) -> int:
 
 
 def _opened_again(path: Path) -> int:
-    """Open what is there already, a symlink only if it is root's or ours."""
+    """Open what is there already, a symlink only if root or this user owns it."""
     with Walk(path) as walk:
         for place, status in walk.links:
             if status.st_uid not in owners.trusted():

@@ -91,7 +91,7 @@ class Walk:
                 self._enter(found, self.place.parent if part == ".." else self.place / part)
 
     def _target(self, found: int, part: str) -> str | None:
-        """Return where a link leads, None for what is no link that somebody has made."""
+        """Return where a link leads, None if it is not a link that a user made."""
         status = os.fstat(found)
         if not stat.S_ISLNK(status.st_mode) or of_the_kernel(status):
             return None

@@ -56,8 +56,9 @@ class Membership:
 
     The source writes `member` and the sink reads it; its content is private to the transport.
     `admitted` is whether any broker has accepted the login. `topic_ids` are those of the topics
-    that are read, and `crowded` is when another member was first seen in a group that must be ours
-    alone. `displaced` is also private to the transport: partitions without records at their offset.
+    that are read, and `crowded` is when another member was first seen in a group that must be
+    this process's alone. `displaced` is also private to the transport: partitions without records
+    at their offset.
     """
 
     member: Any = None

@@ -83,7 +83,7 @@ class Consumer:
         ]
 
     def member(self) -> object:
-        """Return our current group membership; None if the group has removed us."""
+        """Return the current group membership; None if the group has removed it."""
         member: object = self._consumer.consumer_group_metadata()
         return member if self._consumer.memberid() else None
 

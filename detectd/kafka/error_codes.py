@@ -21,7 +21,7 @@ class Kind(Enum):
     """How to handle an error."""
 
     PASSING = "wait and try again, for kafka.retry_seconds since the last commit"
-    REVOKED = "the group goes on without this process: read again the partitions it still owns"
+    REVOKED = "the group continues without this process: reread the partitions it still owns"
     FENCED = "another process has the same id, or a transaction took too long: start again"
     RECORD = "the record's own: a dead letter of stage `deliver`"
     FAILED = "give up, exit 1: trying again may help"

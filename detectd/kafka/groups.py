@@ -31,7 +31,7 @@ def committed(client: KafkaClient) -> dict[Place, int]:
 def members(client: KafkaClient) -> dict[str, str]:
     """Return the group's members by their id, each as `client id at host`.
 
-    Our own predecessor as a static member is left out: we take its place.
+    The predecessor of this static member is left out: this process takes its place.
     """
     group = client.group_id
     with closing(client.connect(KafkaAdminClient)) as admin, explained("listing the members"):

@@ -1,6 +1,6 @@
 """The headers of an incoming record, as the service forwards them.
 
-Headers of an upstream detectd are removed: ours replace them. Kafka allows any bytes as a name, and
+Headers of an upstream detectd are replaced. Kafka allows any bytes as a name, and
 both clients support only UTF-8.
 """
 

@@ -124,7 +124,7 @@ class Consumer:
         return bool(self._consumer.group_metadata().state == MemberState.REBALANCING)
 
     def member(self) -> ConsumerGroupMetadata | None:
-        """Return our current group membership; None if the group has removed us."""
+        """Return the current group membership; None if the group has removed it."""
         member = self._consumer.group_metadata()
         return member if member.generation_id >= 0 else None
 

@@ -1,7 +1,7 @@
 """The store's active model and candidate: a small file for each.
 
 active.json      the versions that have answered, the last of them now
-candidate.json   the version that scores along without being heard
+candidate.json   the version that runs in shadow mode
 """
 
 from __future__ import annotations

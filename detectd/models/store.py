@@ -3,7 +3,7 @@
     <directory>/
       20261123T101500Z-3f2a9c/   manifest.json detector.pkl calibration.npy medians.npy rows.npy
       active.json                which one answers, and which ones did before
-      candidate.json             which one scores along without being heard
+      candidate.json             which one runs in shadow mode
       held.json, discarded.json  what waits for an operator, see `pending`
       observed-*.json            what the stream made of the promise, a file a process
       .lock                      held while any of that changes

@@ -1,8 +1,8 @@
 """A refit beside the loop: another process trains while the service keeps scoring.
 
     write    the rows and the recipe into a directory of their own beside the models
-    train    `trainer`, a new interpreter: no socket, lock or thread of ours is in it; one thread, a
-             low priority, limited memory, and it dies with the service
+    train    `trainer`, a new interpreter without the service's sockets, locks and threads: one
+             thread, a low priority, limited memory; it dies with the service
     load     its model, verified as that of any store
     finish   whatever makes it ready to answer
 
@@ -254,7 +254,7 @@ def _new_directory(parent: Path) -> tuple[Path, int]:
 
 def _start(home: Path, stderr: int) -> subprocess.Popen[bytes]:
     """Return a trainer with our search path, none of our files, and a process group of its own, so
-    that a terminal's interrupt is left to us."""
+    that a terminal's interrupt is left to the service."""
     environment = {
         name: value
         for name, value in os.environ.items()

@@ -61,8 +61,8 @@ def milliseconds(value: Any) -> int | None:
     """Return milliseconds since the epoch, or None if the value is not a time.
 
     Accepts ISO 8601 (UTC unless a zone is named) and epoch seconds, milliseconds, microseconds or
-    nanoseconds, as a number or as text, from 1970 to 9999: Kafka knows no time before, and nobody
-    means one after.
+    nanoseconds, as a number or as text, from 1970 to 9999: Kafka has no earlier times, and
+    later ones are mistakes.
     """
     moment = -1.0
     if isinstance(value, str):

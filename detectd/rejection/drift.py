@@ -148,8 +148,8 @@ class EDetector:
         return self._afresh(0, 0)
 
     def resume(self, past: dict[str, Any]) -> DriftState:
-        """Return the state that `DriftState.as_dict` gave; from the beginning if its bins are not
-        ours."""
+        """Return the state that `DriftState.as_dict` gave; the initial state if its bins
+        are different."""
         if past.get("widths") != self._widths.tolist():
             return self.begin()
         arrays = {name: _unpacked(past[name], kind) for name, kind in ARRAYS.items()}

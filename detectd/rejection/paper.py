@@ -48,7 +48,7 @@ def paper_promise(zone: Zone, contamination: float, delta: float, costs: Costs) 
 
     The bound on the rate is t2 − t1 + 2√(log(2/δ)/2n). It follows from t1 ≤ a/n and b/n ≤ t2 for
     the zone [a, b], which Hoeffding's margins ensure; the left one in use is not Hoeffding's, so
-    both are held against the zone. Below T = 4 the paper gives no bound. Raise ConfigError if
+    both are compared with the zone. Below T = 4 the paper gives no bound. Raise ConfigError if
     delta lies outside (0, 1).
     """
     require_delta(delta)

@@ -87,7 +87,7 @@ class DriftMonitor:
 
     @property
     def evidence(self) -> float:
-        """Return what is held against the average run length."""
+        """Return what is compared with the average run length."""
         return self._watched.evidence
 
     @property

@@ -30,7 +30,7 @@ class Endpoints:
         self.sink = wiring.sink(settings, self.client)
 
     def rename(self) -> None:
-        """Switch to a free name, since another process uses ours; call `renew` next."""
+        """Switch to a free name, since another process uses this one; call `renew` next."""
         assert self.client
         self.client = self.client.renamed()
         log.warning(

@@ -79,7 +79,7 @@ class KeyLog:
     def restore(self, state: dict[str, Any]) -> bool:
         """Resume from the `state` of the last commit, {} for none.
 
-        Return False if its file is gone: all keys begin again. Raise ConfigError if it is damaged.
+        Return False if its file is gone: all keys start over. Raise ConfigError if it is damaged.
         """
         if self._file and state == self._state:
             self.rollback()  # After an interruption everything is in memory.

@@ -4,7 +4,7 @@ What an instance under /etc/detectd writes starts in /var/lib/detectd/NAME inste
 its unit may write. A secret is looked up among systemd's credentials first.
 
 Earlier versions began at the working directory. What is there, and not where it is looked for now,
-is used with a warning, so that a service goes on with its own outputs and models.
+is used with a warning, so that a service continues with its own outputs and models.
 """
 
 from __future__ import annotations

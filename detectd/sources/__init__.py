@@ -1,8 +1,9 @@
 """Where records come from: the interface of every source.
 
-`start` tells a source once where to resume; then it yields batches in order. The position in a
-batch is where to resume after that batch, so a sink that stores the position together with the
-batch's outputs has processed each record exactly once. A source itself stores nothing.
+`start` is called once with the position to resume from; then the source yields batches in order.
+The position in a batch is where to resume after that batch, so a sink that stores the position
+together with the batch's outputs has processed each record exactly once. A source itself stores
+nothing.
 """
 
 from __future__ import annotations

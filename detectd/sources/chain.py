@@ -235,7 +235,7 @@ class Chain:
             self._has_moved(file, self._age(file))
 
     def _add_missed(self) -> None:
-        """Add files that were rotated between the current and the next file while we waited.
+        """Add files that were rotated between the current and the next file during the wait.
 
         The content of a file that is copied and truncated before it is begun is in its copy.
         """

@@ -191,7 +191,7 @@ class State:
             )
 
     def pulse(self, now: float) -> str:
-        """Return when the loop last turned, held against its watchdog."""
+        """Return when the loop last turned, compared with its watchdog."""
         since = now - self.turned
         if self.healthy(now):
             return f"the loop ran {since:.1f} s ago"

@@ -1,9 +1,9 @@
-"""systemd, told how the service is doing. Outside systemd, all of it goes nowhere.
+"""Report the state of the service to systemd. Outside systemd, this does nothing.
 
 READY, RELOADING, STOPPING   where the service is in its life
 WATCHDOG                     the loop has turned; one that hangs says nothing, and is restarted
 STATUS                       a sentence for `systemctl status`
-EXTEND_TIMEOUT_USEC          a start, a fit or a stop takes long, and goes on
+EXTEND_TIMEOUT_USEC          a start, a fit or a stop takes long, and continues
 
 The protocol is that of sd_notify(3): a datagram of `NAME=value` lines, sent to `$NOTIFY_SOCKET`.
 """

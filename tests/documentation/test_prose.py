@@ -6,16 +6,20 @@ import re
 
 import pytest
 
-from tests.documentation.pages import DOCS, PAGES, ROOT, name, read, words
+from tests.documentation.pages import DOCS, ROOT, name, read, words
 
-# Moved as they were; their English follows with the rest of the project's.
-LATER = {"dashboards/runbook.md", "SECURITY.md"}
-HELD = [page for page in PAGES if name(page) not in LATER]
+PAGES = [*ROOT.glob("*.md"), *words.files(DOCS), *words.files(ROOT / "dashboards")]
+PACKAGES = sorted(each for each in (ROOT / "detectd").iterdir() if each.is_dir())
 
 
-@pytest.mark.parametrize("page", HELD, ids=name)
+@pytest.mark.parametrize("page", sorted(PAGES), ids=name)
 def test_pages_keep_to_the_words_of_the_project(page):
     assert [*words.findings(read(page))] == []
+
+
+@pytest.mark.parametrize("package", [ROOT / "detectd" / "cli.py", *PACKAGES], ids=name)
+def test_docstrings_and_messages_keep_to_the_words_of_the_project(package, capsys):
+    assert words.main([str(package)]) == 0, capsys.readouterr().out
 
 
 def test_a_word_is_found_with_its_line_and_what_to_write():
@@ -24,6 +28,13 @@ def test_a_word_is_found_with_its_line_and_what_to_write():
         (3, "mend", "fix"),
         (4, "anew", "again"),
     ]
+
+
+def test_words_are_found_in_docstrings_and_messages_of_python_but_not_in_quoted_titles():
+    docstring = '    """Return it.\n\n    J. Doe, "Mend it": mend.\n    """'
+    source = f'def f():\n{docstring}\n    say(f"{{x}} anew")\n'
+    found = [*words.findings_in_python(source)]
+    assert [(each.line, each.word) for each in found] == [(4, "mend"), (6, "anew")]
 
 
 @pytest.mark.parametrize(
@@ -44,6 +55,4 @@ def test_code_and_quotations_are_not_prose(text):
 def test_what_make_lint_looks_at_is_what_is_tested_here():
     makefile = read(ROOT / "Makefile")
     line = re.search(r"packaging/prose\.py (.*)$", makefile, re.MULTILINE)[1]
-    assert line == "README.md CONTRIBUTING.md $$(find docs -name '*.md')"
-    looked_at = {ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.rglob("*.md")}
-    assert looked_at == set(HELD)
+    assert line == "*.md docs dashboards detectd"

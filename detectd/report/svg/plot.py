@@ -127,7 +127,7 @@ def mark(axes: Axes, x: float, y: float, kind: str, title: str) -> Element:
 
 
 def hover(axes: Axes, edges: Sequence[float], titles: Sequence[str]) -> Element:
-    """Unseen stripes between `edges` (k+1,) that tell their `titles` (k,) under the pointer."""
+    """Unseen stripes between `edges` (k+1,) that show their `titles` (k,) under the pointer."""
     places = [axes.x.inside(edge) for edge in edges]
     stripes = zip(pairwise(places), titles, strict=True)
     return tag("g", *(_upright("rect", *ends, "hover", title) for ends, title in stripes))

@@ -1,4 +1,4 @@
-"""How often it abstained as the stream went on, held against the promise."""
+"""The abstention rate over the stream, compared with the promise."""
 
 from __future__ import annotations
 
