@@ -154,7 +154,7 @@ def _costs(out: Path, costs: Costs, bound: float) -> str:
     cost, cost_without = abstaining.cost(costs), without.cost(costs)
     return (
         "Against the true labels, which the detector never saw:\n"
-        f"  abstaining   {_mistakes(abstaining)}, {abstaining.abstain:,} left open: "
+        f"  abstaining   {_mistakes(abstaining)}, {abstaining.abstain:,} abstained: "
         f"{cost:.4f} an event (promised at most {bound:.4f})\n"
         f"  forced       {_mistakes(without)}: {cost_without:.4f} an event, "
         f"{cost_without / cost:.2f} times as much"

@@ -113,7 +113,7 @@ def _rendered(found: Guess, path: str, looked_at: Sample | None) -> str:
             'kind = "file"               # or "stdin", "kafka"',
             f"path = {path}  # {looked}",
             *(_format(path, looked_at) if looked_at else ()),
-            "follow = false              # true: go on as the file grows, through rotation",
+            "follow = false              # true: continue as the file grows, through rotation",
             "",
             *(_csv(looked_at) if looked_at else ()),
             "[sink]",

@@ -18,7 +18,7 @@ def guarantee(source: str, sink: str, *, transactional: bool = True) -> str:
     if how:
         return f"{source} to {sink}: exactly once ({how})"
     if source == "stdin":
-        return f"stdin to {sink}: what a pipe allows (after a crash it cannot be reread)"
+        return f"stdin to {sink}: best effort (after a crash a pipe cannot be reread)"
     if source == "kafka":
         return "kafka to stdout: at least once (the group's offsets follow the outputs)"
     return f"{source} to stdout: at least once (a pipe cannot take back what it has passed on)"
