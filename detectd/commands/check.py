@@ -184,7 +184,7 @@ def _sink(settings: Settings) -> Iterator[str]:
 
 def _server(settings: Settings) -> Iterator[str]:
     listen_address.parse(settings.server.listen, wiring.server_token(settings))
-    yield f"server    {settings.server.listen or 'nowhere'}"
+    yield f"server    {settings.server.listen or 'none'}"
 
 
 def _model(settings: Settings) -> Iterator[str]:

@@ -60,9 +60,9 @@ def flaw(status: os.stat_result, *, sticky: bool = False) -> str | None:
     if sticky and status.st_mode & stat.S_ISVTX:
         return None
     if status.st_mode & stat.S_IWOTH:
-        return "any user can write to it"
+        return "is writable by any user"
     if status.st_mode & stat.S_IWGRP and (others := _others(status.st_gid)):
-        return f"its group {_group(status.st_gid)} can write to it, so {others} can"
+        return f"is writable by its group {_group(status.st_gid)}, and so by {others}"
     return None
 
 

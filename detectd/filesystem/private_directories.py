@@ -64,7 +64,7 @@ def make(
 def _require(key: str, place: Path, status: os.stat_result, *, sticky: bool) -> None:
     if flaw := owners.flaw(status, sticky=sticky):
         raise ConfigError(
-            f"{key}: {place} {flaw}, and what lies below could be replaced by others; "
+            f"{key}: {place} {flaw}, so others could replace what is in it; "
             f"{owners.fix(status, place)}, or name another directory; {LIFT}"
         )
 

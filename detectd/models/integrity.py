@@ -46,7 +46,7 @@ def damaged(home: Path, what: str) -> ConfigError:
 def refuse_writable(path: Path, status: os.stat_result) -> None:
     """Raise ConfigError if another user could write what was opened at `path`."""
     if flaw := owners.flaw(status):
-        raise ConfigError(f"{path}: {flaw}, and a model is code; {owners.fix(status, path)}")
+        raise ConfigError(f"{path} {flaw}, and a model is code; {owners.fix(status, path)}")
 
 
 def sha256(content: bytes) -> str:

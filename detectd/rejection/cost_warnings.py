@@ -26,7 +26,8 @@ def cost_warnings(contamination: float, costs: Costs) -> list[str]:
     doubtful = false * missed / (false + missed) if false + missed else 0.0
     sensible = (
         "set rejector.cost_rejection to the cost of a review relative to a false alarm and a "
-        "missed anomaly; deciding and abstaining both make sense between {blind:g} and {doubtful:g}"
+        f"missed anomaly; deciding and abstaining both make sense between {blind:g} and "
+        f"{doubtful:g}"
     )
     if rejection < blind:
         return [

@@ -108,7 +108,7 @@ def plan_text(found: dict[str, Any]) -> str:
     if found["T_set_by"] == "default":
         lines.append(
             "T by default is the largest up to 32 with a reach of 75%; a reach of half needs n = "
-            "{found['smallest_n']:,} or more."
+            f"{found['smallest_n']:,} or more."
         )
     elif found["smallest_n"] is not None:
         lines.append(f"Every verdict is possible from n = {found['smallest_n']:,} on.")

@@ -264,8 +264,8 @@ class Service:
         lasted, longest = self.patience.failed(time.monotonic()), self.settings.kafka.retry_seconds
         if lasted > longest:
             raise BrokerUnavailableError(
-                f"{away}; nothing was committed for {lasted:.0f} s, and "
-                f"kafka.retry_seconds is {longest:g}"
+                f"{away} (nothing was committed for {lasted:.0f} s, "
+                f"and kafka.retry_seconds is {longest:g})"
             )
 
     def _hold(self) -> None:

@@ -94,7 +94,7 @@ def running(listen: str, token: str | None) -> list[StatusReply]:
     if not any(each.status for each in told):
         last = places[-1]
         ports = f" to {last.port}" if isinstance(last, Tcp) and len(places) > 1 else ""
-        why = told[0].why if told else "is it running?"
+        why = told[0].why if told else "is the service running?"
         raise DetectdError(f"no detectd answers at {listen}{ports}: {why}")
     return told
 

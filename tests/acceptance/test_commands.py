@@ -508,7 +508,7 @@ def test_check_names_directories_that_others_can_write(world):
     world.write(sink={"directory": str(out)})
     done = world.run("check")
     assert done.returncode == 78
-    assert f"sink.directory: {out} any user can write to it" in done.stderr
+    assert f"sink.directory: {out} is writable by any user" in done.stderr
     world.write(paths={"check_owners": False})
     done = world.run("check")
     assert done.returncode == 0, done.stderr

@@ -13,7 +13,7 @@ from tests.support.waiting import until
 
 def test_status_shows_a_running_service_and_says_when_there_is_none(fitted):
     fitted.write(server={"listen": f"unix:{fitted.home}/detectd.sock"})
-    only_line(fitted.run("status"), 1, "no detectd answers at unix:", "is it running?")
+    only_line(fitted.run("status"), 1, "no detectd answers at unix:", "is the service running?")
     with serving(fitted):
         append(fitted, events(1000))
         until(lambda: fitted.answered() == 1000)

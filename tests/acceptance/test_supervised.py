@@ -55,7 +55,7 @@ def test_a_warm_up_and_its_fit_are_told(world, manager):
     world.write(training={"warmup": 20_000}, detector={"name": "ABOD"})
     world.lines(world.events, events(20_000))
     with supervised(world, manager, "run") as service:
-        hear(manager, "WATCHDOG=1", "STATUS=no model is active yet", "events are collected")
+        hear(manager, "WATCHDOG=1", "STATUS=no model is active yet", "events collected")
         hear(manager, "WATCHDOG=1", "STATUS=training a model", "EXTEND_TIMEOUT_USEC=")
         service.kill()
 

@@ -69,7 +69,7 @@ def test_a_directory_that_everybody_can_write_to_is_refused_unless_it_is_sticky(
     place.parent.chmod(0o1777)
     assert refused(place) is None
     # Whoever can create files in the directory itself can hold its locks.
-    assert "any user can write to it" in refused(place.parent)
+    assert "is writable by any user" in refused(place.parent)
 
 
 @needs_root
@@ -119,7 +119,7 @@ def test_a_group_may_write_if_only_we_are_in_it(tmp_path, monkeypatch, named, me
 def test_members_by_their_first_group_count(tmp_path, monkeypatch):
     nobody = pwd.getpwnam("nobody")
     give(tmp_path, 0, nobody.pw_gid).chmod(0o770)
-    assert "its group nogroup can write to it, so" in owners.flaw(tmp_path.stat())
+    assert "is writable by its group nogroup, and so by" in owners.flaw(tmp_path.stat())
 
 
 def test_users_without_a_number_of_their_own_are_known_by_the_map(monkeypatch):
@@ -317,7 +317,7 @@ def test_compiled_code_that_others_could_have_written_is_not_run(tmp_path):
     (cache / "kernels.nbi").chmod(0o666)
     said = refusal(tmp_path)
     assert "kernels are compiled at every start" in said
-    assert f"{cache}/kernels.nbi any user can write to it; remove it" in said
+    assert f"{cache}/kernels.nbi is writable by any user; remove it" in said
     (cache / "kernels.nbi").unlink()
     tmp_path.chmod(0o777)
     assert f"chmod go-w {tmp_path}" in refusal(tmp_path)

@@ -92,7 +92,7 @@ def test_a_store_that_others_can_write_to_is_refused(store, part):
     store.save(saved)
     path = store.directory / part.format(version=saved.version)
     path.chmod(path.stat().st_mode | stat.S_IWOTH)
-    with pytest.raises(ConfigError, match="any user can write to it, "):
+    with pytest.raises(ConfigError, match="is writable by any user, "):
         store.load(saved.version)
 
 

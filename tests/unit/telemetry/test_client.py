@@ -75,7 +75,7 @@ def test_where_nobody_listens_there_is_one_line(port):
     with pytest.raises(DetectdError) as nobody:
         running(f"127.0.0.1:{port}", None)
     assert str(nobody.value) == (
-        f"no detectd answers at 127.0.0.1:{port} to {port + MORE_PORTS}: is it running?"
+        f"no detectd answers at 127.0.0.1:{port} to {port + MORE_PORTS}: is the service running?"
     )
 
 
@@ -211,7 +211,7 @@ def test_a_unix_socket_is_asked_too(health, metrics, tmp_path):
     with serve(listen, None, health, metrics):
         (told,) = running(listen, None)
     assert (told.address, told.status["state"]) == (listen, "starting")
-    with pytest.raises(DetectdError, match="is it running"):
+    with pytest.raises(DetectdError, match="is the service running"):
         running(listen, None)
     (tmp_path / "file").touch()
     with pytest.raises(DetectdError, match="Not a directory"):

@@ -31,7 +31,7 @@ def test_a_loop_is_healthy_until_its_watchdog_and_not_a_moment_longer(health, cl
     clock.now += 0.1
     page = healthz(health.state, clock.now)
     assert page.status == 503
-    assert page.body == b"the loop last turned 60.1 s ago, its watchdog allows 60 s\n"
+    assert page.body == b"the loop last ran 60.1 s ago, its watchdog allows 60 s\n"
     health.turned()
     assert healthz(health.state, clock.now).status == 200
 
@@ -58,7 +58,7 @@ def test_a_warm_up_is_not_ready_and_says_how_many_events_are_left(health):
     health.warming_up(Progress(1200, 2000))
     assert ready(health) == (
         503,
-        ["no model is active yet: warming up, 1,200 of 2,000 events are collected, 800 are left"],
+        ["no model is active yet: warming up, 1,200 of 2,000 events collected, 800 to go"],
     )
     assert shown(health)["warmup"] == Progress(1200, 2000)._asdict()
     health.warming_up(Progress(2000, 2000))
@@ -74,11 +74,11 @@ def test_a_warm_up_over_a_span_speaks_in_time(health):
     begun = Progress(20, 40, covered_seconds=0.0, span_seconds=7 * DAY)
     health.warming_up(begun)
     assert ready(health)[1][0].endswith(
-        "warming up, event times span 0 of 7 days, 20 events are collected, 20 are left"
+        "warming up, event times span 0 of 7 days, 20 events collected, 20 to go"
     )
     health.warming_up(begun._replace(collected=90, covered_seconds=2.39 * DAY, seconds_left=3600.0))
     assert ready(health)[1][0].endswith(
-        "event times span 2.3 of 7 days, 90 events are collected, more time is wanted, about "
+        "event times span 2.3 of 7 days, 90 events collected, more time is needed, about "
         "3,600 s at the rate so far"
     )
     health.warming_up(begun._replace(failures=1, last_failure="all rows are equal"))

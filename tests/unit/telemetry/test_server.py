@@ -102,7 +102,7 @@ def test_the_query_is_no_part_of_the_path(address):
 @pytest.mark.parametrize("path", ["/", "/metrics/", "/etc/passwd", "*", "//[", "/%2e%2e/metrics"])
 def test_other_paths_are_not_there(address, path):
     code, body, _ = ask(address, path)
-    assert (code, body) == (404, b"there is /metrics /healthz /readyz /status\n")
+    assert (code, body) == (404, b"not found; available: /metrics /healthz /readyz /status\n")
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "BREW"])
@@ -151,7 +151,7 @@ def test_a_frozen_loop_turns_healthz_to_503_and_a_turn_turns_it_back(address, he
     clock.now += 60.5
     assert ask(address, "/healthz")[:2] == (
         503,
-        b"the loop last turned 60.5 s ago, its watchdog allows 60 s\n",
+        b"the loop last ran 60.5 s ago, its watchdog allows 60 s\n",
     )
     health.turned()
     assert ask(address, "/healthz")[0] == 200

@@ -74,7 +74,7 @@ def history_figure(
         ],
         [
             "The band contains the long-run rate at all moments at once, provided that events are "
-            "independent of each other. {_judged(promise)}"
+            f"independent of each other. {_judged(promise)}"
         ],
     )
 
