@@ -24,7 +24,6 @@ from detectd.sources.header import CsvFormat
 if TYPE_CHECKING:
     from detectd.detectors import Scale
     from detectd.features.state import FeatureState
-    from detectd.kafka import KafkaClient
     from detectd.models.collection import Goal
     from detectd.models.model import Model
     from detectd.models.serving import ServingOptions
@@ -268,12 +267,6 @@ def delivery(settings: Settings) -> str:
     return guarantee(*kinds, transactional=transactional(settings))
 
 
-def source_name(settings: Settings) -> str:
-    """Return the name of a source without partitions; empty for one with partitions."""
-    names = {"file": str(settings.source.path), "stdin": "stdin", "kafka": ""}
-    return names[settings.source.kind]
-
-
 def watchdog_seconds(settings: Settings) -> float:
     """Return the maximum seconds of one turn of the loop: reading, scoring and committing."""
     answering = settings.kafka.max_poll_interval_seconds / 4
@@ -284,26 +277,6 @@ def watchdog_seconds(settings: Settings) -> float:
 def transactional(settings: Settings) -> bool:
     """Return whether outputs and position are committed in one transaction of Kafka."""
     return settings.kafka.delivery == "exactly_once"
-
-
-def commit_stream(settings: Settings, client: KafkaClient | None) -> str:
-    """Return a name for this process's commits that is the same after a restart."""
-    if settings.sink.kind == "file":
-        assert settings.sink.directory is not None
-        return f"file {settings.sink.directory.absolute()}"
-    if client is not None:
-        return f"kafka {client.transactional_id}"
-    return f"stdout {settings.source.path or settings.source.kind}"
-
-
-def stream(settings: Settings) -> str:
-    """Return a name for the stream: per consumer group on Kafka, per process otherwise."""
-    if settings.source.kind == "kafka":
-        topics = ",".join(sorted(settings.source.topics))
-        return f"kafka group {settings.kafka.group_id} of {topics}"
-    if settings.sink.kind == "file":
-        return commit_stream(settings, None)
-    return f"{settings.sink.kind} {settings.source.path or settings.source.kind}"
 
 
 def copies(settings: Settings) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from detectd import derive
+from detectd import derive, stream_names
 from detectd.errors import ConfigError, UsageError
 from detectd.pipeline import memory_budget
 
@@ -177,7 +177,7 @@ def reporter(
         shared=settings.source.kind == "kafka",
         delivery=derive.delivery(settings),
         config=str(config or ""),
-        source=derive.source_name(settings),
+        source=stream_names.source_name(settings),
     )
     return TelemetryReporter(
         health,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from detectd import derive, wiring
+from detectd import derive, stream_names, wiring
 from detectd.commands.console import configuration, give, write
 from detectd.report.anomalies import remembered
 from detectd.report.text import text
@@ -55,7 +55,7 @@ def _active(settings: Settings) -> tuple[Serving, dict[str, Any]]:
     serving = wiring.serve_active(settings, datetime.now(UTC))
     zone = serving.promise.rejector.zone
     ranks = [zone.rank_low, zone.rank_high]
-    stream = derive.stream(settings)
+    stream = stream_names.stream(settings)
     return serving, wiring.store(settings).observed(serving.model.version, ranks, stream)
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from detectd import derive, wiring
+from detectd import stream_names, wiring
 from detectd.errors import BrokerUnavailableError, DetectdError, PartitionsRevokedError
 from detectd.kafka.backoff import ExponentialBackoff
 from detectd.pipeline.field_watch import FieldWatch
@@ -71,7 +71,7 @@ class Service:
         self.advance = advance
         self.schema = wiring.stream_schema(settings)
         self.ends = Endpoints(settings)
-        commits = derive.commit_stream(settings, self.ends.client)
+        commits = stream_names.commit_stream(settings, self.ends.client)
         self.engine = ScoringEngine(settings, self.schema, commits)
         self.feed: Feed | None = None
         self.startup_guard = StartupGuard()

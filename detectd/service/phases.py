@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from detectd import derive, wiring
+from detectd import derive, stream_names, wiring
 from detectd.errors import DetectdError
 from detectd.models import serving
 from detectd.service.activation import ActivationWatcher
@@ -42,7 +42,7 @@ class Phases:
     def __init__(self, settings: Settings, schema: Schema, commits: str) -> None:
         self.settings = settings
         self.store = wiring.store(settings)
-        self.upkeep = StoreMaintenance(self.store, commits, derive.stream(settings))
+        self.upkeep = StoreMaintenance(self.store, commits, stream_names.stream(settings))
         self.watcher = ActivationWatcher(self.store)
         self._schema = schema
         self._options = derive.serving_options(settings)
