@@ -120,7 +120,7 @@ class KafkaSink(Sink):
             found = marks(self._client, self._id, self._own_group, self._own_place)
             last = max(found, key=_number, default=None)
         if self._local:
-            last = self._agree(self._local, last)
+            last = self._local.agree(last)
         if last is not None:
             self._commits = _number(last)
             self._committed = Position(last["source"], last["state"])
@@ -183,22 +183,6 @@ class KafkaSink(Sink):
         producer, self._producer = self._producer, None
         if producer is not None:
             producer.close()
-
-    @staticmethod
-    def _agree(local: LocalPosition, last: dict[str, Any] | None) -> dict[str, Any] | None:
-        """Return the last commit from the brokers, or from the copy if they have expired it."""
-        local.open()
-        if last is not None:
-            local.settle(last)
-            return last
-        kept = local.restore()
-        if kept is None or "group" not in kept["source"]:
-            return kept
-        # The group may have progressed without us; the source uses these offsets if not.
-        source = kept["source"]
-        offsets = {"remembered": source.get("offsets", {})}
-        others = {key: value for key, value in source.items() if key != "offsets"}
-        return kept | {"source": others | offsets}
 
     def _transact(
         self,

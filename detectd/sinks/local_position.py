@@ -89,6 +89,21 @@ class LocalPosition:
         except (OSError, ValueError, KeyError, TypeError) as broken:
             log.warning("sink.position_unreadable", path=str(self._path), reason=repr(broken))
 
+    def agree(self, last: dict[str, Any] | None) -> dict[str, Any] | None:
+        """Return the last commit from the brokers, or from the copy if they have expired it."""
+        self.open()
+        if last is not None:
+            self.settle(last)
+            return last
+        kept = self.restore()
+        if kept is None or "group" not in kept["source"]:
+            return kept
+        # The group may have progressed without this process; the source uses these offsets if not.
+        source = kept["source"]
+        offsets = {"remembered": source.get("offsets", {})}
+        others = {key: value for key, value in source.items() if key != "offsets"}
+        return kept | {"source": others | offsets}
+
     def restore(self) -> dict[str, Any] | None:
         """Return the last commit if the brokers have expired the position; None if there was
         none."""
