@@ -4,7 +4,7 @@
 that after a crash everything resumes from the last commit. Begin with `loop`, then `engine`.
 
 loop                  one turn after the other; recovery, reload, stop (`endpoints`, `gathering`,
-                      `committing`)
+                      `committing`, `reloading`)
 checkpoint            the protocol for state that is committed with the outputs
 engine                scoring, as the loop sees it
 phases                warm-up or serving, and the transitions between them

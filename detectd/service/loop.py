@@ -27,11 +27,10 @@ from detectd.service.engine import ScoringEngine
 from detectd.service.gathering import Gatherer
 from detectd.service.gc_tuning import rare_collections
 from detectd.service.options import batch_limits
+from detectd.service.reloading import reloaded
 from detectd.service.run_summary import Summary
 from detectd.service.startup_guard import StartupGuard
-from detectd.settings.reload import changed
 from detectd.signals import Reload
-from detectd.telemetry import logs
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -283,22 +282,9 @@ class Service:
     def _reload(self) -> None:
         """Apply a new configuration: all of its changes, or none."""
         assert self.reread
-        self.reporter.supervisor.reloading()
-        try:
-            fresh = self.reread()
-            keys = changed(self.settings, fresh)
-            self.engine.reconfigure(fresh)
-        except DetectdError as refused:
-            self.reporter.health.reload_refused(str(refused))
-            log.warning("config.refused", reason=str(refused), hint="the old one stays in force")
-        else:
-            self.settings = fresh
-            self.gatherer.go_on_under(batch_limits(fresh))
-            if any(key.startswith("log.") for key in keys):
-                logs.configure(fresh.log)
-            self.reporter.health.reloaded()
-            log.info("config.reloaded", changed=keys)
-        self.reporter.supervisor.ready()
+        self.settings = reloaded(
+            self.settings, self.reread, self.engine, self.gatherer, self.reporter
+        )
 
     def _committed(self, counts: Counter[str], batch: Batch, seconds: float) -> None:
         self.engine.on_commit()
