@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
 
-from detectd.errors import ConfigError
 from detectd.filesystem.compressed_names import SUFFIXES
 from detectd.nearest import missing
 from detectd.pipeline import memory_budget
 from detectd.sources import Batch, Losses, Source, losses
 from detectd.sources.chain import Chain
 from detectd.sources.file_identity import Identity
+from detectd.sources.file_position import as_position, files_after, require_path
 from detectd.sources.file_readers import FileFormat, FileReaders
 from detectd.sources.file_refusals import readable, replaced
 from detectd.sources.header import CsvFormat
@@ -196,27 +196,11 @@ class FileSource(Source):
         return read
 
     def _position(self) -> dict[str, Any]:
-        reading = self._reading
-        header = reading.header.as_dict() if reading.header else None
-        return {
-            "path": str(self.path.absolute()),
-            "offset": reading.offset,
-            "line": reading.line,
-            "generation": self._generation,
-            "identity": reading.identity().as_dict(),
-            "size": max(reading.size, reading.end),
-            "target": str(self._chain.place.target),
-            "next": [known.as_dict() for known in self._chain.expected()],
-            **({"header": header} if header else {}),
-        }
+        return as_position(self.path, self._reading, self._generation, self._chain)
 
     def _resume(self, position: dict[str, Any]) -> None:
-        path, offset = position.get("path"), position.get("offset", 0)
-        if path != str(self.path.absolute()):
-            raise ConfigError(
-                f"source.path: {self.path} is not the file whose outputs are in the sink, "
-                f"{path or 'another kind of source'}; name another sink.directory"
-            )
+        require_path(position, self.path)
+        offset = position.get("offset", 0)
         self._chain.close()
         self._generation = position["generation"]
         self._readers.remember(position.get("header"))
@@ -225,7 +209,7 @@ class FileSource(Source):
         if not past.inode:
             self._begin()
             return
-        file = self._find(past, offset, Path(position.get("target", path)))
+        file = self._find(past, offset, Path(position.get("target", position["path"])))
         if file is None:
             self._resume_behind(position, past)
             return
@@ -251,14 +235,12 @@ class FileSource(Source):
         """Resume after a file that is gone, with what was written since then."""
         left = max(0, position.get("size", 0) - position["offset"])
         self._losses.lost(position["line"], losses.GONE, left or None)
-        known = map(Identity.from_dict, position.get("next", ()))
-        file = self._chain.begin_after(past.modified, known, self._generation + 1)
+        file = self._chain.begin_after(past.modified, files_after(position), self._generation + 1)
         self._generation += 1
         self._read_from(file, 0, 0)
 
     def _expect(self, position: dict[str, Any]) -> None:
-        known = map(Identity.from_dict, position.get("next", ()))
-        for _ in range(self._chain.expect(known)):
+        for _ in range(self._chain.expect(files_after(position))):
             self._losses.lost(position["line"], losses.NEXT_GONE, None)
 
     def _begin(self) -> None:
