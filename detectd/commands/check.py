@@ -151,7 +151,7 @@ def _try_first_records(settings: Settings) -> Iterator[str]:
     if decoded.dead and not decoded.sound:
         wrong = (
             f"event: the first {len(batch.records)} records of {settings.source.path} are all dead "
-            f"letters, the first because {decoded.dead[0].error}; correct [event] or the file"
+            f"letters; the first error: {decoded.dead[0].error}; correct [event] or the file"
         )
         if not settings.source.follow:
             raise ConfigError(wrong)

@@ -10,7 +10,7 @@ from kafka import KafkaAdminClient
 from kafka import errors as kafka_errors
 
 from detectd import derive, wiring
-from detectd.errors import ConfigError, DetectdError, RefusedError
+from detectd.errors import BrokerUnavailableError, ConfigError, DetectdError, RefusedError
 from detectd.kafka import topics as broker_topics
 from detectd.kafka.errors import explained
 from detectd.kafka.login_probe import log_in
@@ -93,7 +93,10 @@ def _registry(settings: Settings) -> str:
 
 
 def _broker(client: KafkaClient, server: str) -> str:
-    admitted = log_in(server, client.extra, client.patience / 2)
+    try:
+        admitted = log_in(server, client.extra, client.patience / 2)
+    except BrokerUnavailableError as away:
+        raise BrokerUnavailableError(f"{away}; start the broker, or correct the address") from None
     client.membership.admitted = True
     return ", ".join([admitted.tls or "no TLS", admitted.sasl or "no login"])
 

@@ -48,7 +48,9 @@ def log_in(server: str, options: Mapping[str, Any], seconds: float) -> Admitted:
     try:
         plain = socket.create_connection((host.strip("[]"), int(port)), timeout=seconds)
     except ValueError:
-        raise ConfigError(f"kafka.bootstrap_servers: {server!r} is not host:port") from None
+        raise ConfigError(
+            f"kafka.bootstrap_servers: {server!r} is not host:port; write it as kafka-1:9092"
+        ) from None
     except OSError as away:
         raise BrokerUnavailableError(
             f"kafka.bootstrap_servers: no answer from {server}: {away.strerror or away}"

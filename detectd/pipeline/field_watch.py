@@ -88,7 +88,7 @@ class FieldWatch:
         first = f"the first {self._limit} records" if self._seen >= self._limit else "the records"
         if wanted.key in self._odd:
             return (
-                f"{wanted.key}: {wanted.name!r} holds no time in {first}, but "
+                f"{wanted.key}: {wanted.name!r} holds no time in {first}, for example "
                 f"{self._odd[wanted.key]}; times are "
                 "ISO 8601 or epoch"
             )

@@ -57,7 +57,6 @@ class StartupGuard:
     def _refusal(self, tried: Sequence[Outgoing]) -> ConfigError:
         first = msgspec.json.decode(tried[0].value, type=DeadLetter)
         return ConfigError(
-            f"event: the first {len(tried)} records are all dead letters, the first ({first.id}) "
-            f"because {first.error}; the configuration does not match the stream; nothing was "
-            "consumed"
+            f"event: the first {len(tried)} records are all dead letters; the first error "
+            f"({first.id}): {first.error}; correct [event], nothing was consumed"
         )

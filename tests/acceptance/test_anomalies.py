@@ -76,7 +76,7 @@ def test_the_latest_anomalies_are_those_of_the_outputs(answered):
 
 def test_since_a_time_and_by_key(answered):
     found = written(answered)
-    only_line(answered.run("anomalies", "--since", "noon"), 2, "--since", "2h", "ISO time")
+    only_line(answered.run("anomalies", "--since", "noon"), 2, "--since", "2h", "ISO 8601 time")
     since = found[len(found) // 2]["timestamp"]
     moment = datetime.fromtimestamp(since / 1000, UTC).isoformat()
     told = json.loads(said(answered, "anomalies", "--since", moment, "--format", "json"))

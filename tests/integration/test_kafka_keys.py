@@ -228,7 +228,7 @@ def test_the_topic_is_made_compacted_with_the_input_s_partitions(kafka_broker: B
 @pytest.mark.parametrize(
     ("partitions", "settings", "told"),
     [
-        (2, {"cleanup_policy": "delete"}, "cleanup.policy = delete forgets keys"),
+        (2, {"cleanup_policy": "delete"}, "cleanup.policy = delete deletes keys"),
         (2, {"cleanup_policy": "compact,delete"}, "set it to compact"),
         (1, {}, "1 partitions, and the input has 2; add partitions"),
         (2, {"max_message_bytes": ROW - 1}, "the state of a key takes 1,000 bytes; raise it"),

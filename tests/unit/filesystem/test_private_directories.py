@@ -87,10 +87,10 @@ def test_a_link_of_another_user_is_refused_and_one_of_root_is_not(tmp_path):
     ("named", "members", "ours", "said"),
     [
         (False, (), True, None),  # fsGroup of Kubernetes: a number of this process alone
-        (False, (), False, "other processes can"),
+        (False, (), False, "by other processes"),
         (True, (), False, None),
         (True, ("root",), True, None),
-        (True, ("mallory",), True, "mallory can"),
+        (True, ("mallory",), True, "by mallory"),
     ],
 )
 def test_a_group_may_write_if_only_we_are_in_it(tmp_path, monkeypatch, named, members, ours, said):

@@ -241,6 +241,8 @@ def test_a_file_with_more_than_a_token_is_refused(tmp_path: Any, content: str) -
         sasl_mechanism="OAUTHBEARER",
         sasl_token_file=tmp_path / "token",
     )
-    with pytest.raises(ConfigError, match=r"^kafka\.sasl_token_file: .*alone into it$") as raised:
+    with pytest.raises(
+        ConfigError, match=r"^kafka\.sasl_token_file: .*only the token in it$"
+    ) as raised:
         Tokens(settings).token()
     assert content.strip() not in str(raised.value) or not content.strip()

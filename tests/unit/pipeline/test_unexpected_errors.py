@@ -78,9 +78,9 @@ def test_a_model_that_scores_nothing_ends_it():
         def score(self, rows):
             raise TypeError("every row")
 
-    with pytest.raises(DetectdError, match=r"model v: it scores nothing.*TypeError: every row"):
+    with pytest.raises(DetectdError, match=r"model v: it cannot score even.*TypeError: every row"):
         judge_records(records(1, 2), SCHEMA, judge_of(Broken()))
-    with pytest.raises(DetectdError, match="it scores nothing"):
+    with pytest.raises(DetectdError, match="it cannot score even"):
         judge_records([*records(1), Record("t:9", b"{")], SCHEMA, judge_of(Broken()))
 
 

@@ -108,7 +108,7 @@ def test_whatever_a_warning_names_leaves_half_of_them(n, contamination, T):
 
 def test_a_warning_names_the_scores_that_are_left_and_every_fix():
     (line,) = reach_warnings(zone_at(1000, 0.05, 32), 0.05, 32.0)
-    assert "leaves 26.0% of the expected anomalies" in line
+    assert "with this zone 26.0% of the expected anomalies" in line
     assert "only a score above all but 12 of the 1,000 calibration scores can be called" in line
     for fix in ("n >= 3,020", "contamination of at least 0.15", "T of at most 11.22"):
         assert fix in line

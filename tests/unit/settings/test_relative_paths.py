@@ -64,7 +64,7 @@ def test_a_setup_of_an_earlier_version_goes_on_where_it_is(tmp_path):
     assert keys == ["source.path", "sink.directory", "models.directory"]
     for path, warning in zip(found, warnings, strict=True):
         assert f"{path} is used, as before" in warning
-        assert f"takes {tmp_path / 'conf' / path.name}" in warning
+        assert f"which means {tmp_path / 'conf' / path.name}" in warning
 
 
 def test_what_is_in_both_places_is_the_configurations_and_said_so(tmp_path):

@@ -147,7 +147,7 @@ def test_a_mistake_names_file_key_and_mend(write, old, new, key, mend):
         ('[source.csv]\ndelimiter = ";;"', "source.csv.delimiter", "one character"),
         ("[source.csv]\ndelimiter = '\\t'", "source.csv.delimiter", '"\\t" in double quotes'),
         ('[source.csv]\ndelimiter = "x"', "source.csv.delimiter", "one character"),
-        ('[source.csv]\nencoding = "latin-l"', "source.csv.encoding", "is no encoding"),
+        ('[source.csv]\nencoding = "latin-l"', "source.csv.encoding", "is not a known encoding"),
         ('[source.csv]\nencoding = "utf-16"', "source.csv.encoding", "convert the file to UTF-8"),
         ('[source.csv]\nencoding = "base64"', "source.csv.encoding", "convert the file to UTF-8"),
         ('[source.csv]\ncolumns = ["a", "b", "a"]', "source.csv.columns", "listed twice"),

@@ -246,7 +246,7 @@ def test_something_else_at_the_path_is_refused(out, sink, what):
     path = out / "normal.jsonl"
     path.unlink()
     path.mkdir() if what == "directory" else os.mkfifo(path)
-    with pytest.raises(ConfigError, match=r"directory|no regular file"):
+    with pytest.raises(ConfigError, match=r"directory|not a regular file"):
         commit(sink, 2)
 
 

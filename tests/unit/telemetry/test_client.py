@@ -218,7 +218,7 @@ def test_a_unix_socket_is_asked_too(health, metrics, tmp_path):
         running(f"unix:{tmp_path}/file/socket", None)
 
 
-@pytest.mark.parametrize(("listen", "why"), [("", "is nowhere"), ("127.0.0.1:0", "any port")])
+@pytest.mark.parametrize(("listen", "why"), [("", "no server"), ("127.0.0.1:0", "any free port")])
 def test_there_must_be_a_place_to_ask_at(listen, why):
     with pytest.raises(ConfigError, match=why):
         running(listen, None)
