@@ -12,6 +12,7 @@ from detectd.rejection import (
     ExactPromise,
     PaperPromise,
     Rejector,
+    Stability,
     cost_warnings,
     default_T,
     exact_promise,
@@ -29,11 +30,12 @@ from detectd.rejection import (
     uncertain_promise,
     zone,
 )
+from detectd.rejection.stability import QUICK_T
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from detectd.rejection import Zone
+    from detectd.rejection import Stability, Zone
 
 
 Calibration = Literal["holdout", "cross", "in_sample"]
@@ -145,14 +147,19 @@ def threshold(n: int, terms: Terms) -> float:
 
 
 def planned_zone(n: int, terms: Terms) -> Zone:
-    """Return the zone of any n calibration scores, without loading the compiler.
+    """Return the zone of any n calibration scores; up to `QUICK_T`, without loading the compiler.
 
     Raises as `threshold`.
     """
-    table = quick_stability(n, require_anomalies(n, terms.contamination))
+    m = require_anomalies(n, terms.contamination)
+    quick = _zone_by(quick_stability(n, m), terms)
+    return quick if quick.T <= QUICK_T else _zone_by(stability(n, m), terms)
+
+
+def _zone_by(table: Stability, terms: Terms) -> Zone:
     if terms.max_abstain_rate is not None:
         return zone(table, largest_T(table, terms.max_abstain_rate, terms.delta))
-    T = default_T(n, terms.contamination, table) if terms.T is None else terms.T
+    T = default_T(table.n, terms.contamination, table) if terms.T is None else terms.T
     return zone(table, T)
 
 

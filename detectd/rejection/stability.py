@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -113,11 +113,14 @@ def stability(n: int, m: int) -> Stability:
     return Stability(n, m, log_p_anomaly, log_p_normal)
 
 
+QUICK_T: Final = 460.0
+
+
 def quick_stability(n: int, m: int) -> Stability:
     """Return the stability by incomplete beta functions, without loading the compiler.
 
-    As exact as `stability` where a probability is above 1e-300; −∞ or imprecise below, where no
-    threshold up to 690 can see it. Raise ValueError if m lies outside [1, n].
+    As exact as `stability` for probabilities above 1e-200, which is as far as thresholds up to
+    `QUICK_T` can see; imprecise or −∞ below. Raise ValueError if m lies outside [1, n].
     """
     from scipy import special
 
