@@ -78,6 +78,7 @@ def test_reach_is_the_share_of_gaps_over_the_contamination():
 @pytest.mark.slow
 @settings(deadline=None)
 @given(SHARES.filter(lambda share: share >= 0.005), st.none() | st.floats(0.7, 60))
+@example(0.467, 4.0)  # 28 scores leave half of them, 29 would not
 def test_the_n_named_leaves_half_of_them_and_so_do_larger_ones(contamination, T):
     n = smallest_n_reaching(contamination, T)
     for size in (n, n + 1, math.ceil(1.1 * n), 2 * n):
