@@ -1,11 +1,12 @@
-"""Starts `python -m detectd` in a process that has imported the libraries already.
+"""Starts `python -m detectd` in a process that has imported everything already.
 
-Importing scikit-learn, scipy and numba takes most of the time of a start, and the tests start the
-command hundreds of times. So one process of each test worker imports them, and nothing of ours, and
-forks for each start. What comes of it is a process like any other, with its own arguments,
+Imports take nine tenths of the time of a start, and the tests start the command hundreds of times.
+So one process of each test worker imports the libraries and every module of detectd, runs none of
+it, and forks for each start. What comes of it is a process like any other, with its own arguments,
 environment, directory, descriptors, signals and exit code, and a child of whoever asked for it.
 
-With another `subprocess` than is known here, or without Linux, each start is an ordinary one.
+With another `subprocess` than is known here, without Linux, or with variables that are read during
+imports, each start is an ordinary one. Tests of what a start imports start Python themselves.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import importlib
 import inspect
 import json
 import os
+import pkgutil
 import runpy
 import socket
 import subprocess
@@ -48,13 +50,18 @@ PIPES = ["p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite"]
 PIPES_AT = slice(3, 9)
 PR_SET_CHILD_SUBREAPER = 36
 READY = b"\x01"
+# What is read while Python starts or modules are imported, and so too late for a forked process.
+READ_ON_IMPORT = ("PYTHON", "NUMBA_", "LD_", "DETECTD_PATHS__CHECK_OWNERS")
+READ_LATER = {"PYTHONFAULTHANDLER", "PYTHONUNBUFFERED"}
 
 
 class Popen(subprocess.Popen):
     """Forks where `COMMAND` is asked for; all that is public is inherited."""
 
     def _execute_child(self, args, executable, preexec_fn, close_fds, pass_fds, cwd, env, *rest):
+        own = dict(os.environ if env is None else env)
         forkable = args[: len(COMMAND)] == COMMAND and not (executable or preexec_fn or pass_fds)
+        forkable = forkable and _on_import(own) == _on_import(os.environ)
         server = _server() if forkable else None
         if server is None:
             super()._execute_child(
@@ -63,11 +70,11 @@ class Popen(subprocess.Popen):
             return
         pipes = rest[PIPES_AT]
         inner = (pipes[0], pipes[3], pipes[5])
-        given = [own if own != -1 else number for number, own in enumerate(inner)]
+        given = [end if end != -1 else number for number, end in enumerate(inner)]
         words = {
             "arguments": args[len(COMMAND) :],
             "directory": str(Path(cwd or ".").resolve()),
-            "environment": dict(os.environ if env is None else env),
+            "environment": own,
         }
         self.pid = server.fork(words, given)
         self._child_created = True
@@ -124,6 +131,15 @@ def _knows(popen):
     return list(inspect.signature(made).parameters)[8:][PIPES_AT] == PIPES
 
 
+def _on_import(environment):
+    """The variables that a process reads before it could be told of them."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if name.startswith(READ_ON_IMPORT) and name not in READ_LATER
+    }
+
+
 def _adopt_orphans(yes):
     if ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, int(yes), 0, 0, 0):
         raise OSError("this process cannot adopt orphans")
@@ -143,6 +159,9 @@ def serve(channel):
     """Fork for each who asks. Returns in the forked process alone."""
     for name in LIBRARIES:
         importlib.import_module(name)
+    for module in pkgutil.walk_packages(importlib.import_module("detectd").__path__, "detectd."):
+        if module.name != "detectd.__main__":
+            importlib.import_module(module.name)
     importlib.import_module("numba.core.registry").cpu_target.target_context.refresh()
     gc.freeze()  # else each fork would copy what its collector looks at
     channel.sendall(READY)
