@@ -14,8 +14,6 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.support.broker import Broker
 
 UNIT = Path(__file__).parent / "unit"
@@ -54,20 +52,26 @@ def _keep_bytecode() -> None:
         os.environ["PYTHONPYCACHEPREFIX"] = directory
 
 
+def _share_a_kafka() -> None:
+    from tests.support import shared_broker
+
+    shared_broker.prepare()
+
+
 _keep_bytecode()
+_share_a_kafka()
 
 
 @pytest.fixture(scope="session")
-def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+def kafka_broker() -> Broker:
     """A running Kafka. Without Java or Maven its tests are skipped, under CI=true they fail."""
-    from tests.support import broker
+    from tests.support import broker, shared_broker
 
     try:
-        with broker.running(tmp_path_factory.mktemp("kafka")) as running:
-            yield running
+        return shared_broker.shared()
     except broker.UnavailableError as missing:
         give_up = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-        give_up(f"no Kafka to test with: {missing}, or set DETECTD_TEST_KAFKA=host:port")
+        return give_up(f"no Kafka to test with: {missing}, or set DETECTD_TEST_KAFKA=host:port")
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,7 @@ SECONDS = 60
 @pytest.fixture(scope="module")
 def mortal(kafka_broker, tmp_path_factory):
     """A broker that may be stopped."""
-    if not kafka_broker.nodes:
+    if not kafka_broker.pids:
         pytest.skip("stops a broker, which must be our own")
     from tests.support.broker import cluster, fetch
 

@@ -63,7 +63,7 @@ def guarded(
     kafka_broker: Broker, trusted: Authority, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Broker]:
     """A broker behind TLS that takes every login there is."""
-    if not kafka_broker.nodes:
+    if not kafka_broker.pids:
         pytest.skip("only a broker of our own may have other rules")
     login = "org.apache.kafka.common.security"
     jaas = {
@@ -219,7 +219,7 @@ def mutual(
     kafka_broker: Broker, trusted: Authority, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Broker]:
     """A broker that knows its clients by their certificates."""
-    if not kafka_broker.nodes:
+    if not kafka_broker.pids:
         pytest.skip("only a broker of our own may have other rules")
     pem, key = trusted.signed("admin")
     ours = {

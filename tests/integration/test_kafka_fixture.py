@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import shared_broker
 from tests.support.paths import ROOT
 
 TESTS = ROOT / "tests"
@@ -20,7 +21,8 @@ def test_without_java_a_test_is_skipped_and_under_ci_it_fails(
     tmp_path: Path, ci: str, outcome: str
 ) -> None:
     environment = {**os.environ, "PATH": str(tmp_path), "CI": ci}
-    environment.pop("DETECTD_TEST_KAFKA", None)
+    for name in ("DETECTD_TEST_KAFKA", shared_broker.DIRECTORY):
+        environment.pop(name, None)
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-n", "0", ONE]
     done = subprocess.run(
         command, cwd=TESTS.parent, env=environment, capture_output=True, text=True, timeout=60

@@ -46,17 +46,14 @@ class UnavailableError(Exception):
 class Broker:
     """A running Kafka, and what tests do with one.
 
-    `nodes` are its brokers where they are our own; `options` is what its clients need to get in.
+    `nodes` are its brokers if this process started them, `pids` their processes if it was one of
+    this test run; `options` is what its clients need to get in.
     """
 
     servers: tuple[str, ...]
     nodes: tuple[Node, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def pids(self) -> tuple[int, ...]:
-        """The processes of the brokers, none where they are not our own."""
-        return tuple(node.process.pid for node in self.nodes)
+    pids: tuple[int, ...] = ()
 
     def create_topics(self, *names: str, partitions: int = 1) -> list[str]:
         """Create a topic for each name, made unique, and wait until each has its leaders."""
@@ -122,12 +119,17 @@ class Broker:
 @contextmanager
 def running(directory: Path) -> Iterator[Broker]:
     """The Kafka that DETECTD_TEST_KAFKA names, or one of our own while the context lasts."""
-    address = os.environ.get("DETECTD_TEST_KAFKA")
-    if address:
-        yield Broker(tuple(address.split(",")))
+    if given := named():
+        yield given
         return
     with cluster(fetch(), directory) as broker:
         yield broker
+
+
+def named() -> Broker | None:
+    """The Kafka that DETECTD_TEST_KAFKA names, None if it names none."""
+    address = os.environ.get("DETECTD_TEST_KAFKA")
+    return Broker(tuple(address.split(","))) if address else None
 
 
 def fetch() -> Path:
@@ -169,31 +171,45 @@ def cluster(
     properties: Mapping[str, object] | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Iterator[Broker]:
-    """Start `nodes` brokers, each its own controller too, and kill them at the end.
+    """Start brokers as `start` does, and kill them at the end."""
+    started: list[Node] = []
+    try:
+        yield start(jars, directory, started, nodes, protocol, properties, options)
+    finally:
+        _kill(started)
+
+
+def start(
+    jars: Path,
+    directory: Path,
+    started: list[Node],
+    nodes: int = 1,
+    protocol: str = "PLAINTEXT",
+    properties: Mapping[str, object] | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Broker:
+    """Start `nodes` brokers, each its own controller too, and add them to `started`.
 
     `protocol` is what clients speak, with what it takes on either side: `properties` of the
     brokers (which may set anything else as well) and `options` of the clients.
     """
     ports = free_ports(3 * nodes)
     listeners = list(zip(ports[:nodes], ports[nodes : 2 * nodes], ports[2 * nodes :], strict=True))
-    started: list[Node] = []
-    try:
-        for number in range(1, nodes + 1):
-            home = directory / f"node-{number}"
-            home.mkdir(parents=True)
-            config = home / "server.properties"
-            lines = _properties(number, listeners, home, protocol) | dict(properties or {})
-            config.write_text("".join(f"{key}={value}\n" for key, value in lines.items()))
-            storage = java(jars, "kafka.tools.StorageTool", "format", "-t", CLUSTER, "-c", config)
-            spawn(storage, home).wait()
-            command = java(jars, "kafka.Kafka", config)
-            server = f"{HOST}:{listeners[number - 1][0]}"
-            started.append(Node(server, home, command, spawn(command, home)))
-        broker = Broker(tuple(node.server for node in started), tuple(started), options or {})
-        _await_ready(broker)
-        yield broker
-    finally:
-        _kill(started)
+    for number in range(1, nodes + 1):
+        home = directory / f"node-{number}"
+        home.mkdir(parents=True)
+        config = home / "server.properties"
+        lines = _properties(number, listeners, home, protocol) | dict(properties or {})
+        config.write_text("".join(f"{key}={value}\n" for key, value in lines.items()))
+        storage = java(jars, "kafka.tools.StorageTool", "format", "-t", CLUSTER, "-c", config)
+        spawn(storage, home).wait()
+        command = java(jars, "kafka.Kafka", config)
+        server = f"{HOST}:{listeners[number - 1][0]}"
+        started.append(Node(server, home, command, spawn(command, home)))
+    pids = tuple(node.process.pid for node in started)
+    broker = Broker(tuple(node.server for node in started), tuple(started), options or {}, pids)
+    _await_ready(broker)
+    return broker
 
 
 def _version() -> str:
