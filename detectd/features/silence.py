@@ -32,7 +32,7 @@ STRAYED = 100
 class Silence(NamedTuple):
     """A key that stopped (`open`), is back, or is no longer remembered (`close`).
 
-    `since_ms` is the time of its last event before, and `events` how many it had had by then:
+    When it fell silent, `since_ms` was the latest time of its events, and `events` their number:
     together they identify a silence of a key. `until_ms` is the time of the event that ended it.
     Times are NaN if unknown.
     """
@@ -55,18 +55,19 @@ class Found(NamedTuple):
     silence: Silence
 
 
-class Ended(NamedTuple):
-    """The end of a silence by the `place`-th event of a batch; `known` if its beginning was
-    reported."""
+class Noted(NamedTuple):
+    """What the `place`-th event of a batch shows of its key, or of the one that it replaces: that a
+    silence had begun, which nobody has reported yet, and whether it ends."""
 
     place: int
     seen: float
-    known: bool
+    begins: bool
+    ends: bool
     silence: Silence
 
 
-# The columns of the input of `endings`.
-SINCE, EVENTS, HEARD, KNOWN = range(4)
+# The columns of the input of `noted`.
+SINCE, EVENTS, HEARD, BEGINS, ENDS = range(5)
 
 
 @compiled
@@ -132,13 +133,13 @@ class Silences:
         self._seen_since = -math.inf
 
     def see(
-        self, rows: Floats, keys: Sequence[Key], clocks: Floats, ended: Sequence[Ended], save: Save
+        self, rows: Floats, keys: Sequence[Key], clocks: Floats, noted: Sequence[Noted], save: Save
     ) -> None:
         """Add the silences that a batch ends and begins; `clocks` (k,) are the clocks after each
         event. Rows are saved before they are written."""
         if not len(clocks):
             return
-        found = [each for one in ended for each in _of_ending(one, clocks, self.span_ms)]
+        found = [each for one in noted for each in _of_key(one, clocks, self.span_ms)]
         clock = clocks[-1].item()
         if clock - self._seen_since > self.span_ms:
             slots, self._seen_since = overdue(rows[: len(keys)], clock, self.span_ms)
@@ -165,19 +166,19 @@ class Silences:
         return found
 
 
-def endings(
-    ended: Floats, keys: Sequence[bytes | None], departed: Mapping[int, Key], times_ms: Floats
-) -> list[Ended]:
-    """Return the silences that events (k,) ended, including those in `departed`, whose key was
-    evicted since. `ended` (k, 4) has no `EVENTS` if there is none."""
+def noted(
+    shown: Floats, keys: Sequence[bytes | None], departed: Mapping[int, Key], times_ms: Floats
+) -> list[Noted]:
+    """Return the silences that events (k,) show, including those in `departed`, whose key was
+    evicted since. `shown` (k, 5) has no `EVENTS` if there is none."""
     found = []
-    for place in np.flatnonzero(ended[:, EVENTS]).tolist():
-        since, count, seen, known = ended[place].tolist()
+    for place in np.flatnonzero(shown[:, EVENTS]).tolist():
+        since, count, seen, begins, ends = shown[place].tolist()
         forgotten = place in departed
         key = departed[place] if forgotten else kept(keys[place])
         until = math.nan if forgotten else times_ms[place].item()
         silence = Silence("close", key, since, int(count), until, forgotten)
-        found.append(Ended(place, seen, bool(known), silence))
+        found.append(Noted(place, seen, bool(begins), bool(ends), silence))
     return found
 
 
@@ -190,13 +191,14 @@ def _order(found: Found) -> tuple[int, bool, float, bytes]:
     return found.place, found.begins, found.seen, name_of(found.silence.key)
 
 
-def _of_ending(ended: Ended, clocks: Floats, span_ms: float) -> Iterator[Found]:
-    """Yield the end, and before it the beginning if it was not reported yet."""
-    silence = ended.silence
-    if not ended.known:
+def _of_key(noted: Noted, clocks: Floats, span_ms: float) -> Iterator[Found]:
+    """Yield the beginning if it was not reported yet, and the end if there is one."""
+    silence = noted.silence
+    if noted.begins:
         opened = silence._replace(state="open", until_ms=math.nan, forgotten=False)
-        yield Found(_place(clocks, ended.seen, span_ms), True, ended.seen, opened)
-    yield Found(ended.place, False, ended.seen, silence)
+        yield Found(_place(clocks, noted.seen, span_ms), True, noted.seen, opened)
+    if noted.ends:
+        yield Found(noted.place, False, noted.seen, silence)
 
 
 def _place(clocks: Floats, seen: float, span_ms: float) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from hypothesis import strategies as st
@@ -11,6 +11,9 @@ from hypothesis import strategies as st
 from detectd.features.key_rows import HEADER_WORDS, kept, name_of
 from detectd.features.key_table import KeyTable
 from detectd.features.silence import STRAYED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 WORDS = 3
 NAN = math.nan
@@ -125,4 +128,32 @@ LIMITS = st.fixed_dictionaries(
         "silent_ms": st.sampled_from([2.0, 7.0, math.inf]),
         "refuse_late": st.booleans(),
     }
+)
+
+
+def _late_events(drawn: list[tuple[bytes, int, int]]) -> Iterator[tuple[bytes, float, float]]:
+    """Yield events whose time goes on in steps, some of them behind it."""
+    now = 0
+    for key, step, behind in drawn:
+        now += step
+        yield key, float(now - behind), 1.5
+
+
+# Limits, and events that are late before, during and after a silence of their key.
+LATE = st.tuples(
+    st.fixed_dictionaries(
+        {
+            "max_keys": st.integers(2, 4),
+            "idle_ms": st.sampled_from([12.0, math.inf]),
+            "silent_ms": st.sampled_from([2.0, 5.0]),
+            "refuse_late": st.just(False),
+        }
+    ),
+    st.lists(
+        st.tuples(
+            st.sampled_from([b"a", b"b", b"c"]), st.integers(0, 3), st.sampled_from([0, 0, 0, 20])
+        ),
+        min_size=10,
+        max_size=40,
+    ).map(lambda drawn: [*_late_events(drawn)]),
 )
