@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from detectd.features.key_rows import Key
 
     Floats = NDArray[np.float64]
+    Moments = NDArray[np.int64]
 
 FIRST_ROWS = 16
 # Rows compared at once for a snapshot.
@@ -86,9 +87,12 @@ class KeyTable:
     def __contains__(self, key: bytes | None) -> bool:
         return kept(key) in self._slot_of
 
-    def slots_of(self, keys: Sequence[bytes | None], times_ms: Floats) -> Slots:
+    def slots_of(
+        self, keys: Sequence[bytes | None], times_ms: Floats, moments: Moments | None = None
+    ) -> Slots:
         """Count an event of each key (k,) at `times_ms` (k,; NaN for none), in order.
 
+        `moments` (k,) number the events in the order of the stream, by default among this table's.
         `rows` may be reallocated, and its op words may be written afterwards: their old values are
         kept until the commit.
         """
@@ -111,7 +115,9 @@ class KeyTable:
         more = (len(slot), now.latest_ms, len(departed), expired, now.clock_ms, now.strayed)
         self.counters = before.after(*more, int(np.count_nonzero(slots.lag_ms)))
         heard = noted(shown, keys, departed, times_ms)
-        self._silences.see(self.rows, self._keys, clocks, heard, self._save)
+        if moments is None:
+            moments = np.arange(before.events, self.counters.events)
+        self._silences.see(self.rows, self._keys, moments, clocks, heard, self._save)
         return slots
 
     def silence_all(self) -> None:

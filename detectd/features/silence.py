@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
     Slots = NDArray[np.intp]
+    Moments = NDArray[np.int64]
     Save = Callable[[Slots], None]
 
 # After this many consecutive events from before the span, the clock is set back to them.
@@ -34,7 +35,8 @@ class Silence(NamedTuple):
 
     When it fell silent, `since_ms` was the latest time of its events, and `events` their number:
     together they identify a silence of a key. `until_ms` is the time of the event that ended it.
-    Times are NaN if unknown.
+    Times are NaN if unknown. `moment` numbers the record that showed it in the order of the stream,
+    infinite if none did.
     """
 
     state: Literal["open", "close"]
@@ -43,6 +45,7 @@ class Silence(NamedTuple):
     events: int
     until_ms: float
     forgotten: bool = False
+    moment: float = math.inf
 
 
 class Found(NamedTuple):
@@ -116,7 +119,7 @@ class Silences:
     def restore(self, shed: Iterable[tuple[Key, Floats]]) -> None:
         """Begin with evicted keys and their rows."""
         self._shed = [
-            Silence("close", key, row[LATEST].item(), int(row[SILENT]), np.nan, forgotten=True)
+            Silence("close", key, row[LATEST].item(), int(row[SILENT]), np.nan, True, -math.inf)
             for key, row in shed
             if row[SILENT] > 0.0
         ]
@@ -133,10 +136,16 @@ class Silences:
         self._seen_since = -math.inf
 
     def see(
-        self, rows: Floats, keys: Sequence[Key], clocks: Floats, noted: Sequence[Noted], save: Save
+        self,
+        rows: Floats,
+        keys: Sequence[Key],
+        moments: Moments,
+        clocks: Floats,
+        noted: Sequence[Noted],
+        save: Save,
     ) -> None:
         """Add the silences that a batch ends and begins; `clocks` (k,) are the clocks after each
-        event. Rows are saved before they are written."""
+        event, `moments` (k,) number the events. Rows are saved before they are written."""
         if not len(clocks):
             return
         found = [each for one in noted for each in _of_key(one, clocks, self.span_ms)]
@@ -144,13 +153,18 @@ class Silences:
         if clock - self._seen_since > self.span_ms:
             slots, self._seen_since = overdue(rows[: len(keys)], clock, self.span_ms)
             found += self._begun(rows, keys, slots, clocks, save)
-        self.found += in_order(found)
+        last = len(moments) - 1
+        self.found += [
+            each.silence._replace(moment=moments[min(each.place, last)].item())
+            for each in in_order(found)
+        ]
 
     def of_all(self, rows: Floats, keys: Sequence[Key], save: Save) -> None:
         """Add the silence of every key that is not known to be silent yet."""
         slots = np.flatnonzero(rows[: len(keys), SILENT] == 0.0)
         if len(slots):
-            self.found += in_order(self._begun(rows, keys, slots, np.zeros(0), save))
+            found = self._begun(rows, keys, slots, np.zeros(0), save)
+            self.found += [each.silence for each in in_order(found)]
 
     def _begun(
         self, rows: Floats, keys: Sequence[Key], slots: Slots, clocks: Floats, save: Save
@@ -182,9 +196,9 @@ def noted(
     return found
 
 
-def in_order(found: Iterable[Found]) -> list[Silence]:
+def in_order(found: Iterable[Found]) -> list[Found]:
     """Return the silences in an order that does not depend on batch boundaries."""
-    return [each.silence for each in sorted(found, key=_order)]
+    return sorted(found, key=_order)
 
 
 def _order(found: Found) -> tuple[int, bool, float, bytes]:

@@ -109,7 +109,7 @@ class Champion:
         scored = judge_vectors(records, batch, self._schema, judge, original=self._original)
         self._scores.append(scored.scores)
         self._unscored += scored.unscored
-        return scored, self.drift_monitor.see(scored.found)
+        return scored, self.drift_monitor.see(scored.found, scored.places, batch.first)
 
     def settle(self, counts: Counter[str], outgoing: Sequence[Outgoing]) -> None:
         """Count the outputs of the next commit; call it again if they are replaced."""

@@ -87,11 +87,12 @@ class PlainTable:
             known["seen"] = self.clock
             known["latest"] = known["latest"] if math.isnan(time) else time
         remember(known["state"], value)
-        self._begin(lambda key: self.clock - self.keys[key]["seen"] > self.silent_ms)
+        silent = lambda key: self.clock - self.keys[key]["seen"] > self.silent_ms  # noqa: E731
+        self._begin(silent, self.events - 1)
         return before
 
     def silence_all(self) -> None:
-        self._begin(lambda _: True)
+        self._begin(lambda _: True, math.inf)
 
     def _tick(self, time: float) -> None:
         if time > self.latest or math.isnan(self.latest):
@@ -103,17 +104,19 @@ class PlainTable:
             if self.strayed == STRAYED:
                 self.latest, self.strayed = time, 0
 
-    def _begin(self, silent: Any) -> None:
+    def _begin(self, silent: Any, moment: float) -> None:
         found = [key for key in self.keys if not self.keys[key]["silent"] and silent(key)]
         for key in sorted(found, key=lambda key: (self.keys[key]["seen"], name_of(kept(key)))):
             known = self.keys[key]
             known["silent"] = known["count"]
-            self.silences.append(("open", kept(key), known["latest"], known["count"], NAN, False))
+            self.silences.append(
+                ("open", kept(key), known["latest"], known["count"], NAN, False, moment)
+            )
 
     def _end(self, key: Any, known: Any, time: float, *, forgotten: bool = False) -> None:
         if known["silent"]:
             which = (kept(key), known["latest"], known["silent"])
-            self.silences.append(("close", *which, time, forgotten))
+            self.silences.append(("close", *which, time, forgotten, self.events - 1))
         known["silent"] = 0
 
 

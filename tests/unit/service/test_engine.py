@@ -461,3 +461,38 @@ def test_what_is_remembered_of_keys_is_rolled_back_with_the_outputs(tmp_path):
         made.close()
     assert tables[0][0].events == 60
     assert repr(tables[0]) == repr(tables[1])  # NaN is NaN
+
+
+def test_alerts_come_in_the_order_of_their_events_wherever_batches_are_cut(home):
+    asked = settings(
+        home,
+        event={"features": ["a", "b"], "key": "host", "timestamp": "t"},
+        keys={"silent_after": "10s"},
+        topics={"alerts": "alerts"},
+        drift={"average_run_length": 100},
+    )
+    random = np.random.default_rng(3)
+    records, rows = [], random.normal(size=(1500, 2)).tolist()
+    for i, (a, b) in enumerate(rows):
+        # Each host stops for a while, time and again; some events are no rows.
+        host = f"h{random.integers(3) if i // 25 % 2 else 0}"
+        event = {"a": a + i / 300, "b": b, "host": host, "t": 1.76e9 + i}
+        value = b"{" if i % 7 == 3 else json.dumps(event).encode()
+        records.append(Record(id=str(i), value=value))
+    told = []
+    for size in (1500, 37, 1):
+        made = ScoringEngine(asked, wiring.stream_schema(asked), "test")
+        made.load()
+        made.restore({})
+        alerts = []
+        for first in range(0, len(records), size):
+            made.answer(records[first : first + size])
+            alerts += [json.loads(out.value) for out in made.alerts()]
+            made.on_commit()
+        made.close()
+        told.append([(each.get("id"), each.get("state"), each.get("event")) for each in alerts])
+    assert told[0] == told[2]
+    assert told[1] == told[2]
+    kinds = "".join("s" if each[0] else "d" for each in told[0])
+    assert "sds" in kinds
+    assert kinds.count("d") >= 3
