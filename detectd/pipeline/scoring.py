@@ -76,8 +76,7 @@ class ScoredBatch:
 
     `rows` (k, d) are those of the scored events, as they came: NaN if a feature is missing.
     `scores` (k,) are theirs, infinite if the detector's score is not finite, and `found` the
-    verdicts. `places[i]` is the index of the record of row i. `unscored` events got an abstention
-    that no model decided.
+    verdicts. `places[i]` is the index of the record of row i.
     """
 
     outgoing: list[Outgoing]
@@ -85,7 +84,6 @@ class ScoredBatch:
     scores: NDArray[np.float64]
     found: Verdicts
     places: Sequence[int]
-    unscored: int = 0
 
 
 class Unjudged(NamedTuple):
@@ -118,7 +116,7 @@ def judge_vectors(
     except Unforeseen:
         judged = _judge_one_by_one(records, batch, schema, judge, original=original)
     outgoing = _in_order(judged.outgoing, records, batch, original=original)
-    return replace(judged, outgoing=outgoing, unscored=len(batch.unscored))
+    return replace(judged, outgoing=outgoing)
 
 
 def _judge_together(

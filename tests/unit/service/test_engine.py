@@ -5,6 +5,7 @@ import tempfile
 import threading
 from collections import Counter
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -13,7 +14,7 @@ from detectd.errors import ConfigError, DetectdError
 from detectd.models import serving, trainer_process, training
 from detectd.models.collection import Goal
 from detectd.models.store import Store
-from detectd.pipeline.records import Record
+from detectd.pipeline.records import Record, Topic
 from detectd.service import activation, stream_rows
 from detectd.service.engine import ScoringEngine
 from detectd.service.warmup_log import Origin, RowLog
@@ -496,3 +497,35 @@ def test_alerts_come_in_the_order_of_their_events_wherever_batches_are_cut(home)
     kinds = "".join("s" if each[0] else "d" for each in told[0])
     assert "sds" in kinds
     assert kinds.count("d") >= 3
+
+
+def test_what_no_model_decided_and_did_not_go_out_is_not_taken_from_its_abstentions(home):
+    """Outputs too large for their topic are dead letters, those of young keys among them."""
+    asked = settings(
+        home,
+        event={"features": ["a", "b"], "key": "host", "timestamp": "t"},
+        keys={"silent_after": "1d", "min_events": 30},
+        topics={"alerts": "alerts"},
+        rejector={"T": 32.0},
+    )
+    made = ScoringEngine(asked, wiring.stream_schema(asked), "test")
+    made.load()
+    made.restore({})
+    rows = np.random.default_rng(1).normal(size=(300, 2)).tolist()
+    outgoing, records = [], []
+    for first in (0, 150):  # Two batches in a commit, as at the start of a stream.
+        records = [
+            Record(id=str(i), value=json.dumps({"a": a, "b": b, "host": "h", "t": i}).encode())
+            for i, (a, b) in enumerate(rows[first : first + 150])
+        ]
+        outgoing += made.answer(records)
+    young, judged = outgoing[:30], Counter(out.topic for out in outgoing[30:])
+    assert {out.topic for out in young} == {"abstain"}
+    assert judged["abstain"] > 20
+    died = [msgspec.structs.replace(out, topic=Topic.DEAD_LETTER) for out in young[:20]]
+    held = [msgspec.structs.replace(young[0], topic=Topic.DEAD_LETTER)]  # of an earlier model
+    outgoing = held + died + outgoing[20:]
+    made.settle(Counter(out.topic for out in outgoing), outgoing)
+    made.on_commit()
+    assert made.champion.observed["abstain"] == judged["abstain"]
+    made.close()
