@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import tempfile
@@ -195,6 +196,7 @@ def _model(settings: Settings) -> Iterator[str]:
         derive.require_trainable_warmup(settings)
     if store.active() is None:
         yield f"model     none yet: {_first_rows(settings)} train one"
+        yield from _rows_of_keys(settings)
         yield from _zone_after_warmup(settings)
         return
     from detectd.models.serving import load_active, other_settings, serve
@@ -248,6 +250,27 @@ def _zone_after_warmup(settings: Settings) -> Iterator[str]:
     )
     warnings = [*zone_warnings(zone, terms), *cost_warnings(terms.contamination, terms.costs)]
     yield from (f"WARNING   {warning}" for warning in warnings)
+
+
+def _rows_of_keys(settings: Settings) -> Iterator[str]:
+    """Yield how many keys the first model takes, if a key may give only some of its rows."""
+    most, rows = settings.training.max_per_key, settings.training.warmup_rows
+    if most is None:
+        return
+    if settings.event.key is None and settings.source.kind != "kafka":
+        yield "WARNING   training.max_per_key has no effect, as event.key is not set"
+        return
+    from detectd.models.training import fewest_rows
+
+    fewest = fewest_rows(rows, derive.recipe(settings), settings.event.columns)
+    whole, least = math.ceil(rows / most), math.ceil(fewest / most)
+    if whole > 1:
+        yield f"model     training.max_per_key: fewer than {whole:,} keys give it fewer rows"
+    if least > 1:
+        yield (
+            f"WARNING   training.max_per_key: of fewer than {least:,} keys too few rows would be "
+            "left to train a model, and then all of them train; raise it, or expect that many keys"
+        )
 
 
 def _first_rows(settings: Settings) -> str:

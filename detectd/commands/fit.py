@@ -100,8 +100,10 @@ def fit_inputs(
     found = _read(inputs, settings, advance)
     rows = np.concatenate(found.parts)
     if found.order is not None:
-        by_time = derive.recipe(settings).order == "time"
-        rows = rows[found.order.order(settings.training.max_per_key, by_time=by_time)]
+        recipe, columns = derive.recipe(settings), settings.event.columns
+        asked = settings.training.max_per_key
+        most = training.bound_per_key(found.order.keys, asked, recipe, columns)
+        rows = rows[found.order.order(most, by_time=recipe.order == "time")]
     hours = None if found.covered is None else round(found.covered.hours, 1)
     log.info("training.started", rows=len(rows), dead_letters=found.left_out, hours_covered=hours)
     if not len(rows) and found.left_out:
