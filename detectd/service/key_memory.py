@@ -118,6 +118,7 @@ def key_memory(settings: Settings) -> KeyMemory | None:
         store.directory,
         features.tables,
         features.program.ops,
+        stream=derive.keys_stream(settings),
         sync=settings.sink.fsync,
     )
     return LoggedKeys(features, log_of_keys, identity)
