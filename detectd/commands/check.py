@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from detectd import derive, wiring
 from detectd.commands.check_features import what_features_are
 from detectd.commands.check_training import what_is_learnt
+from detectd.commands.first_events import first_events_hint
 from detectd.errors import ConfigError, DetectdError
 from detectd.filesystem.os_errors import explained
 from detectd.filesystem.private_directories import require_private
@@ -209,6 +210,8 @@ def _model(settings: Settings) -> Iterator[str]:
     promise = serve(model, options).promise
     yield f"model     {model.version}, {model.recipe.detector}"
     yield f"zone      {reach_sentence(promise.reach)}"
+    if hint := first_events_hint(settings, promise.rejector.zone.n, promise.terms):
+        yield f"zone      {hint}"
     yield f"promise   {abstention_sentence(exact_figures(promise))}"
     for changed in other_settings(model, options):
         yield (
@@ -248,6 +251,8 @@ def _zone_after_warmup(settings: Settings) -> Iterator[str]:
         f"zone      n = {most}{n:,} calibration scores, T = {zone.T:.6g}: "
         f"{reach_sentence(reach(zone, terms.contamination))}"
     )
+    if hint := first_events_hint(settings, n, terms):
+        yield f"zone      {hint}"
     warnings = [*zone_warnings(zone, terms), *cost_warnings(terms.contamination, terms.costs)]
     yield from (f"WARNING   {warning}" for warning in warnings)
 

@@ -12,6 +12,7 @@ import structlog
 
 from detectd import derive, wiring
 from detectd.commands.console import configuration
+from detectd.commands.first_events import first_events_hint
 from detectd.commands.input_files import Inputs, keys_lost
 from detectd.commands.models import to_other_hosts
 from detectd.errors import DetectdError
@@ -121,7 +122,9 @@ def fit_inputs(
         store.activate(model.version)
     constant = training.constant_features(model)
     notes = _notes(found, constant, training.scaling_in_words(model))
-    notes += filter(None, [keys_lost(settings)])
+    promise = ready.promise
+    hint = first_events_hint(settings, promise.rejector.zone.n, promise.terms)
+    notes += filter(None, (hint, keys_lost(settings)))
     return FitResult(ready, notes, len(inputs.places), before)
 
 
