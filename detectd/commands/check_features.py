@@ -43,7 +43,7 @@ def _keys(settings: Settings) -> Iterator[str]:
     if keys.min_events < events - 1:
         yield (
             f"feature   keys.min_events = {keys.min_events}: events are judged before {label} is "
-            f"whole; with {events - 1}, a key's first {events - 1} events abstain"
+            f"complete; with {events - 1}, the first {events - 1} events of a key abstain"
         )
     if event.timestamp is None and not on_kafka:
         for key, in_use in (("idle", keys.idle is not None), ("late", keys.late != "accept")):

@@ -59,8 +59,8 @@ class Found(NamedTuple):
 
 
 class Noted(NamedTuple):
-    """What the `place`-th event of a batch shows of its key, or of the one that it replaces: that a
-    silence had begun, which nobody has reported yet, and whether it ends."""
+    """What the `place`-th event of a batch reveals about its key, or about the key it evicts:
+    whether an unreported silence had begun (`begins`), and whether a silence `ends`."""
 
     place: int
     seen: float

@@ -19,15 +19,15 @@ MEAN = {"of": "b", "fn": "mean", "window": 60}
         (["a"], 0, None),
     ],
 )
-def test_events_that_are_judged_before_a_feature_is_whole_are_said(
+def test_events_that_are_judged_before_a_feature_is_complete_are_said(
     tmp_path, features, min_events, said
 ):
     asked = settings(
         tmp_path, event={"features": features, "timestamp": "t"}, keys={"min_events": min_events}
     )
-    lines = [line for line in what_features_are(asked) if "is whole" in line]
+    lines = [line for line in what_features_are(asked) if "is complete" in line]
     expected = (
-        f"feature   keys.min_events = {min_events}: events are judged before b_mean_60 is whole; "
-        f"with {said}, a key's first {said} events abstain"
+        f"feature   keys.min_events = {min_events}: events are judged before b_mean_60 is complete"
+        f"; with {said}, the first {said} events of a key abstain"
     )
     assert lines == ([] if said is None else [expected])
