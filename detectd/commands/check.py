@@ -258,23 +258,23 @@ def _zone_after_warmup(settings: Settings) -> Iterator[str]:
 
 
 def _rows_of_keys(settings: Settings) -> Iterator[str]:
-    """Yield how many keys the first model takes, if a key may give only some of its rows."""
+    """Yield how many keys the first model needs if the rows of each key are limited."""
     most, rows = settings.training.max_per_key, settings.training.warmup_rows
     if most is None:
         return
     if settings.event.key is None and settings.source.kind != "kafka":
-        yield "WARNING   training.max_per_key has no effect, as event.key is not set"
+        yield "WARNING   training.max_per_key has no effect, because event.key is not set"
         return
     from detectd.models.training import fewest_rows
 
     fewest = fewest_rows(rows, derive.recipe(settings), settings.event.columns)
     whole, least = math.ceil(rows / most), math.ceil(fewest / most)
     if whole > 1:
-        yield f"model     training.max_per_key: fewer than {whole:,} keys give it fewer rows"
+        yield f"model     with fewer than {whole:,} keys, training.max_per_key lets fewer train it"
     if least > 1:
         yield (
-            f"WARNING   training.max_per_key: of fewer than {least:,} keys too few rows would be "
-            "left to train a model, and then all of them train; raise it, or expect that many keys"
+            f"WARNING   training.max_per_key: with fewer than {least:,} keys too few rows are left "
+            "to train a model, and the limit is ignored; raise it to keep it in force"
         )
 
 

@@ -34,7 +34,7 @@ def what_features_are(settings: Settings) -> Iterator[str]:
 
 
 def _keys(settings: Settings) -> Iterator[str]:
-    """Yield what is not configured of keys and times, and has an effect."""
+    """Yield notes on a key or a time that is not configured, and on young keys."""
     event, keys = settings.event, settings.keys
     on_kafka = settings.source.kind == "kafka"
     if event.key is None and not on_kafka:

@@ -1,4 +1,4 @@
-"""What a default threshold costs where the weakest anomalies are the first events of a fault."""
+"""Warn that the default threshold may abstain from the first events of a fault."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ if TYPE_CHECKING:
     from detectd.rejection.promise import Terms
     from detectd.settings import Settings
 
-# Below this reach the threshold matters, and this one hardly abstains.
+# Give a hint below this reach; this T hardly abstains.
 WANTED, LOW = 0.9, 1.0
 
 
 def first_events_hint(settings: Settings, n: int, terms: Terms) -> str | None:
-    """Return what the default T takes of sums of surprises with n calibration scores, and what a
-    low one would; None if T was chosen or the zone takes little."""
+    """Return the share of the expected anomalies in the zone of n calibration scores under the
+    default T, and under a low one; None if T was chosen, the detector does not sum up surprises, or
+    the share is small."""
     chosen = terms.T is not None or terms.max_abstain_rate is not None
     if chosen or settings.detector.name != "TailSum":
         return None

@@ -134,8 +134,8 @@ def bound_per_key(
 ) -> int | None:
     """Return how many rows of each key may train, of rows (N,) with these `keys`; None for all.
 
-    That is `most`, unless it would leave too few to train while all of them are enough: keys that
-    are too few would stay so, however many rows are collected.
+    Return `most`, unless that leaves too few rows to train although all of them are enough: more
+    rows of the same keys would not help.
     """
     if most is None:
         return None
@@ -144,7 +144,7 @@ def bound_per_key(
     except DetectdError as too_few:
         with contextlib.suppress(DetectdError):
             require_rows(len(keys), recipe, features)
-            hint = "raise training.max_per_key; all rows train, as many of one key as it has"
+            hint = "all rows train; raise training.max_per_key to limit those of a key"
             log.warning(
                 "training.max_per_key_ignored",
                 max_per_key=most,

@@ -220,7 +220,7 @@ def test_few_keys_that_may_give_few_rows_do_not_keep_the_model_away_for_good(clo
     clock.write(training={"warmup": 60, "max_per_key": 2}, event={"timestamp": None})
     clock.lines(clock.events, timed(300))
     told = clock.run("check").stdout
-    assert "WARNING   training.max_per_key: of fewer than 20 keys too few rows" in told
+    assert "WARNING   training.max_per_key: with fewer than 20 keys too few rows" in told
     done = ran(clock, timed(300))
     assert len(rows(clock)) == 60
     (told,) = logged(done, "training.max_per_key_ignored")
@@ -241,9 +241,10 @@ def test_check_says_how_many_keys_the_first_rows_take(clock):
     clock.lines(clock.events, timed(10))
     clock.write(training={"warmup": 2000, "max_per_key": 50}, event={"timestamp": None})
     done = clock.run("check")
-    assert "training.max_per_key: fewer than 40 keys give it fewer rows" in done.stdout
+    assert "with fewer than 40 keys, training.max_per_key lets fewer train it" in done.stdout
     assert "WARNING" not in done.stdout
     clock.write(event={"key": None})
     assert (
-        "training.max_per_key has no effect, as event.key is not set" in clock.run("check").stdout
+        "training.max_per_key has no effect, because event.key is not set"
+        in clock.run("check").stdout
     )
