@@ -136,7 +136,7 @@ class Stream:
     def add(self, rows: np.ndarray) -> bool:
         """Judge the rows and learn from them. True if another model answers now."""
         scores, finite, found = judge_rows(rows, self.serving.judge)
-        alarms = self.drift_monitor.see(found)
+        alarms = self.drift_monitor.see(found, range(len(rows)))
         self.alarms += len(alarms)
         self.retrainer.see(cast("Any", ScoredBatch(rows[finite], scores[finite], found)), alarms)
         self.drift_monitor.on_commit()

@@ -25,6 +25,11 @@ def commit_stream(settings: Settings, client: KafkaClient | None) -> str:
     return f"stdout {settings.source.path or settings.source.kind}"
 
 
+def keys_stream(settings: Settings) -> str:
+    """Return a name for the stream whose commits name the state of keys: see `KeyLog`."""
+    return commit_stream(settings, None) if settings.sink.kind == "file" else stream(settings)
+
+
 def stream(settings: Settings) -> str:
     """Return a name for the stream: per consumer group on Kafka, per process otherwise."""
     if settings.source.kind == "kafka":

@@ -19,9 +19,12 @@ def backtest(arguments: argparse.Namespace, console: Console) -> None:
     settings = configuration(arguments, console)
     from detectd.commands import backtest_sweep
     from detectd.commands.backtest_history import judge_history
+    from detectd.commands.input_files import keys_lost
     from detectd.report.backtest import backtest_figures, backtest_text
 
     logs.configure(settings.log)
+    if warning := keys_lost(settings):
+        console.note(f"detectd: {warning}")
     variants = backtest_sweep.variants(arguments.sweep, settings) if arguments.sweep else []
     with progress_bar("detectd backtest") as advance:
         tested = judge_history(arguments.input, arguments.label, settings, advance)

@@ -139,7 +139,9 @@ def _warmed_up(path: Path, reading: _Reading, settings: Settings) -> Model:
     recipe, features = derive.recipe(settings), settings.event.declared
     order = RowOrder()
     order.add(key for _, _, key in kept)
-    train = order.order(settings.training.max_per_key, by_time=recipe.order == "time")
+    asked, columns = settings.training.max_per_key, settings.event.columns
+    most = training.bound_per_key(order.keys, asked, recipe, columns)
+    train = order.order(most, by_time=recipe.order == "time")
     rows = np.array([row for _, row, _ in kept])[train]
     return training.train(rows, recipe, features, datetime.now(UTC))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import tempfile
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 from detectd import derive, wiring
 from detectd.commands.check_features import what_features_are
 from detectd.commands.check_training import what_is_learnt
+from detectd.commands.first_events import first_events_hint
 from detectd.errors import ConfigError, DetectdError
 from detectd.filesystem.os_errors import explained
 from detectd.filesystem.private_directories import require_private
@@ -195,6 +197,7 @@ def _model(settings: Settings) -> Iterator[str]:
         derive.require_trainable_warmup(settings)
     if store.active() is None:
         yield f"model     none yet: {_first_rows(settings)} train one"
+        yield from _rows_of_keys(settings)
         yield from _zone_after_warmup(settings)
         return
     from detectd.models.serving import load_active, other_settings, serve
@@ -207,6 +210,8 @@ def _model(settings: Settings) -> Iterator[str]:
     promise = serve(model, options).promise
     yield f"model     {model.version}, {model.recipe.detector}"
     yield f"zone      {reach_sentence(promise.reach)}"
+    if hint := first_events_hint(settings, promise.rejector.zone.n, promise.terms):
+        yield f"zone      {hint}"
     yield f"promise   {abstention_sentence(exact_figures(promise))}"
     for changed in other_settings(model, options):
         yield (
@@ -246,8 +251,31 @@ def _zone_after_warmup(settings: Settings) -> Iterator[str]:
         f"zone      n = {most}{n:,} calibration scores, T = {zone.T:.6g}: "
         f"{reach_sentence(reach(zone, terms.contamination))}"
     )
+    if hint := first_events_hint(settings, n, terms):
+        yield f"zone      {hint}"
     warnings = [*zone_warnings(zone, terms), *cost_warnings(terms.contamination, terms.costs)]
     yield from (f"WARNING   {warning}" for warning in warnings)
+
+
+def _rows_of_keys(settings: Settings) -> Iterator[str]:
+    """Yield how many keys the first model needs if the rows of each key are limited."""
+    most, rows = settings.training.max_per_key, settings.training.warmup_rows
+    if most is None:
+        return
+    if settings.event.key is None and settings.source.kind != "kafka":
+        yield "WARNING   training.max_per_key has no effect, because event.key is not set"
+        return
+    from detectd.models.training import fewest_rows
+
+    fewest = fewest_rows(rows, derive.recipe(settings), settings.event.columns)
+    whole, least = math.ceil(rows / most), math.ceil(fewest / most)
+    if whole > 1:
+        yield f"model     with fewer than {whole:,} keys, training.max_per_key lets fewer train it"
+    if least > 1:
+        yield (
+            f"WARNING   training.max_per_key: with fewer than {least:,} keys too few rows are left "
+            "to train a model, and the limit is ignored; raise it to keep it in force"
+        )
 
 
 def _first_rows(settings: Settings) -> str:

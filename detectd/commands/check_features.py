@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from detectd import derive
 from detectd.features import Declared, History
 from detectd.features.declaring import is_surprise
-from detectd.features.description import describe
+from detectd.features.description import describe, slowest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,11 +34,17 @@ def what_features_are(settings: Settings) -> Iterator[str]:
 
 
 def _keys(settings: Settings) -> Iterator[str]:
-    """Yield the sources of key and time if they are not configured."""
+    """Yield notes on a key or a time that is not configured, and on young keys."""
     event, keys = settings.event, settings.keys
     on_kafka = settings.source.kind == "kafka"
     if event.key is None and not on_kafka:
         yield "feature   all events share one key, because event.key is not set"
+    label, events = slowest(event.declared)
+    if keys.min_events < events - 1:
+        yield (
+            f"feature   keys.min_events = {keys.min_events}: events are judged before {label} is "
+            f"complete; with {events - 1}, the first {events - 1} events of a key abstain"
+        )
     if event.timestamp is None and not on_kafka:
         for key, in_use in (("idle", keys.idle is not None), ("late", keys.late != "accept")):
             if in_use:

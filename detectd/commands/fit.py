@@ -12,7 +12,8 @@ import structlog
 
 from detectd import derive, wiring
 from detectd.commands.console import configuration
-from detectd.commands.input_files import Inputs
+from detectd.commands.first_events import first_events_hint
+from detectd.commands.input_files import Inputs, keys_lost
 from detectd.commands.models import to_other_hosts
 from detectd.errors import DetectdError
 from detectd.models.row_order import RowOrder
@@ -100,8 +101,10 @@ def fit_inputs(
     found = _read(inputs, settings, advance)
     rows = np.concatenate(found.parts)
     if found.order is not None:
-        by_time = derive.recipe(settings).order == "time"
-        rows = rows[found.order.order(settings.training.max_per_key, by_time=by_time)]
+        recipe, columns = derive.recipe(settings), settings.event.columns
+        asked = settings.training.max_per_key
+        most = training.bound_per_key(found.order.keys, asked, recipe, columns)
+        rows = rows[found.order.order(most, by_time=recipe.order == "time")]
     hours = None if found.covered is None else round(found.covered.hours, 1)
     log.info("training.started", rows=len(rows), dead_letters=found.left_out, hours_covered=hours)
     if not len(rows) and found.left_out:
@@ -119,6 +122,9 @@ def fit_inputs(
         store.activate(model.version)
     constant = training.constant_features(model)
     notes = _notes(found, constant, training.scaling_in_words(model))
+    promise = ready.promise
+    hint = first_events_hint(settings, promise.rejector.zone.n, promise.terms)
+    notes += filter(None, (hint, keys_lost(settings)))
     return FitResult(ready, notes, len(inputs.places), before)
 
 

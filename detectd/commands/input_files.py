@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from detectd import derive
 from detectd.errors import ConfigError, UsageError
+from detectd.features import remembers
 from detectd.nearest import exists
 from detectd.sources.file import FileSource
 from detectd.sources.stdin import StdinSource
@@ -124,6 +125,17 @@ class Inputs:
     def _open(self, place: Path | str) -> InputFile | InputPipe:
         settings = self._settings
         return InputFile(place, settings) if isinstance(place, Path) else InputPipe(settings)
+
+
+def keys_lost(settings: Settings) -> str | None:
+    """Return a warning if a file cannot give the keys that events have on Kafka, and they count."""
+    counts = remembers(settings.event.declared) or settings.training.max_per_key is not None
+    if not counts or settings.event.key is not None or settings.source.kind != "kafka":
+        return None
+    return (
+        "event.key is not set: on Kafka the key of an event is that of its record, but a file "
+        "holds none, so all events of --input are one key; set event.key to the field that holds it"
+    )
 
 
 def _expanded(name: str) -> list[Path | str]:

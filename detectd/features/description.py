@@ -3,6 +3,7 @@ Pure."""
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from detectd.features.catalogue import CATALOGUE
@@ -54,6 +55,17 @@ def needs(feature: History) -> str:
         return f"complete after {whole} of a key"
     events = f"{whole:,} event" + ("s" if whole > 1 else "")
     return f"complete after {events} of a key"
+
+
+def slowest(declared: Sequence[Declared]) -> tuple[str, int]:
+    """Return the feature that takes most events of a key to be complete, and how many.
+
+    A feature that takes a span of time does not count; the number is 0 if there is no other.
+    """
+    histories = [each for each in declared if isinstance(each, History)]
+    wholes = [(CATALOGUE[each.fn].needs(given(each)), each.label) for each in histories]
+    counted = [(label, whole) for whole, label in wholes if isinstance(whole, int)]
+    return max(counted, key=itemgetter(1), default=("", 0))
 
 
 def _columns(feature: History) -> str:

@@ -123,6 +123,11 @@ class RowsByName:
         self._free: list[int] = []
         self.counters = Counters()
 
+    @property
+    def words(self) -> int:
+        """Return the number of op words of a row."""
+        return self._width - HEADER_WORDS
+
     def apply(self, changes: Changes) -> None:
         """Apply the changes of a commit. Raise ValueError if they do not fit this table."""
         for name in changes.gone:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from detectd.features.key_rows import COUNT, HEADER_WORDS, LATEST, NUMBER, SEEN, SILENT
-from detectd.features.silence import EVENTS, HEARD, KNOWN, SINCE, ticked
+from detectd.features.silence import BEGINS, ENDS, EVENTS, HEARD, SINCE, ticked
 from detectd.jit import compiled
 
 if TYPE_CHECKING:
@@ -31,16 +31,64 @@ class Slots(NamedTuple):
     lag_ms: Floats
 
 
+class Clock(NamedTuple):
+    """The clock of a table; see `silence.ticked`."""
+
+    clock_ms: float
+    latest_ms: float
+    strayed: int
+
+
+class Bounds(NamedTuple):
+    """The spans after which a key is restarted and is silent, and whether late events are
+    refused."""
+
+    idle_ms: float
+    silent_ms: float
+    refuse_late: bool
+
+
 @compiled
-def note_silence(header: Floats, clock: float, span: float, ended: Floats) -> None:
-    """Write the key's silence into `ended` (4,), if there is one to end."""
-    if header[SILENT] == 0.0 and not clock - header[SEEN] > span:
-        return
-    known = header[SILENT] > 0.0
-    ended[SINCE] = header[LATEST]
-    ended[EVENTS] = header[SILENT] if known else header[COUNT]
-    ended[HEARD] = header[SEEN]
-    ended[KNOWN] = 1.0 if known else 0.0
+def note_beginning(header: Floats, clock: float, span: float, noted: Floats) -> None:
+    """Mark a key as silent if its span is over, and write the beginning of that into `noted` (5,).
+
+    What a key counts when it falls silent identifies the silence, so this comes before its next
+    event is counted.
+    """
+    if header[SILENT] == 0.0 and clock - header[SEEN] > span:
+        noted[SINCE] = header[LATEST]
+        noted[EVENTS] = header[SILENT] = header[COUNT]
+        noted[HEARD] = header[SEEN]
+        noted[BEGINS] = 1.0
+
+
+@compiled
+def note_end(header: Floats, clock: float, span: float, noted: Floats) -> None:
+    """Write the end of the key's silence into `noted` (5,), if there is one to end."""
+    note_beginning(header, clock, span, noted)
+    if header[SILENT] > 0.0:
+        noted[SINCE] = header[LATEST]
+        noted[EVENTS] = header[SILENT]
+        noted[HEARD] = header[SEEN]
+        noted[ENDS] = 1.0
+
+
+@compiled
+def restart(header: Floats, clock: float) -> None:
+    """Begin a key's header."""
+    header[COUNT] = 0.0
+    header[LATEST] = np.nan
+    header[SILENT] = 0.0
+    header[SEEN] = clock
+
+
+@compiled
+def hear(header: Floats, clock: float, time: float) -> None:
+    """Add an event that is not late, after it is counted."""
+    header[SILENT] = 0.0
+    header[SEEN] = clock
+    if not np.isnan(time):
+        header[LATEST] = time
 
 
 @compiled
@@ -48,58 +96,46 @@ def advance(
     rows: Floats,
     times_ms: Floats,
     events: int,
-    latest_ms: float,
-    clock: float,
-    strayed: int,
-    idle_ms: float,
-    silent_ms: float,
-    refuse_late: bool,
-    slot: NDArray[np.intp],
-    fresh: NDArray[np.bool_],
-    earlier: NDArray[np.int64],
-    lag_ms: Floats,
-    ended: Floats,
+    before: Clock,
+    bounds: Bounds,
+    slots: Slots,
+    noted: Floats,
     clocks: Floats,
-) -> tuple[int, float, float, int]:
-    """Write the headers, and what is known of each event, see `Slots`, into the last six.
+) -> tuple[int, Clock]:
+    """Write the headers, and what is known of each event into the last three.
 
-    `ended` (k, 4) is zero, and receives the silences that end, see `endings`; `clocks` receives the
-    table's clock after each event. `events`, `latest_ms`, `clock` and `strayed` are the values
-    before. Return how many keys were restarted after `idle_ms`, and the new latest time, clock and
-    `strayed`.
+    `noted` (k, 5) is zero, and receives the silences that begin or end with an event of their key,
+    see `silence.noted`; `clocks` receives the table's clock after each event. `events` and `before`
+    are the values before. Return how many keys were restarted after `idle_ms`, and the new clock.
     """
     expired = 0
-    for i in range(len(slot)):
-        header = rows[slot[i], :HEADER_WORDS]
-        time = times_ms[i]
-        # An unused row has count zero.
-        if fresh[i] and header[COUNT] > 0.0:
-            note_silence(header, clock, silent_ms, ended[i])
-        elif not fresh[i] and time - header[LATEST] > idle_ms:
-            fresh[i] = True
+    span = bounds.silent_ms
+    clock, latest_ms, strayed = before
+    for i in range(len(times_ms)):
+        header, time = rows[slots.slot[i], :HEADER_WORDS], times_ms[i]
+        if not slots.fresh[i] and time - header[LATEST] > bounds.idle_ms:
+            slots.fresh[i] = True
             expired += 1
-            note_silence(header, clock, silent_ms, ended[i])
-        if fresh[i]:
-            header[COUNT] = 0.0
-            header[LATEST] = np.nan
-            header[SILENT] = 0.0
-            header[SEEN] = clock
+        if slots.fresh[i]:
+            if header[COUNT] > 0.0:  # An unused row has zero.
+                note_end(header, clock, span, noted[i])
+            restart(header, clock)
         header[NUMBER] = events + i + 1
-        earlier[i] = int(header[COUNT])
+        slots.earlier[i] = int(header[COUNT])
         late = time < header[LATEST]
-        lag_ms[i] = header[LATEST] - time if late else 0.0
-        if late and refuse_late:
-            slot[i] = -1
+        if late:
+            slots.lag_ms[i] = header[LATEST] - time
+        if late and bounds.refuse_late:
+            slots.slot[i] = -1
             clocks[i] = clock
             continue
-        if not late and not fresh[i]:
-            note_silence(header, clock, silent_ms, ended[i])
+        if late:
+            note_beginning(header, clock, span, noted[i])
+        elif not slots.fresh[i]:
+            note_end(header, clock, span, noted[i])
         header[COUNT] += 1.0
-        clock, latest_ms, strayed = ticked(clock, latest_ms, strayed, time, silent_ms)
+        clock, latest_ms, strayed = ticked(clock, latest_ms, strayed, time, span)
         clocks[i] = clock
         if not late:
-            header[SILENT] = 0.0
-            header[SEEN] = clock
-            if not np.isnan(time):
-                header[LATEST] = time
-    return expired, latest_ms, clock, strayed
+            hear(header, clock, time)
+    return expired, Clock(clock, latest_ms, strayed)

@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from detectd.features.key_changes import Changes, Counters, RowsByName, differing
-from detectd.features.key_headers import Slots, advance
+from detectd.features.key_headers import Bounds, Clock, Slots, advance
 from detectd.features.key_rows import HEADER_WORDS, NUMBER, SILENT, kept, key_of, name_of
 from detectd.features.key_undo import RowCopies
 from detectd.features.recency import LeastRecent
-from detectd.features.silence import Silence, Silences, endings
+from detectd.features.silence import Silence, Silences, noted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from detectd.features.key_rows import Key
 
     Floats = NDArray[np.float64]
+    Moments = NDArray[np.int64]
 
 FIRST_ROWS = 16
 # Rows compared at once for a snapshot.
@@ -86,9 +87,12 @@ class KeyTable:
     def __contains__(self, key: bytes | None) -> bool:
         return kept(key) in self._slot_of
 
-    def slots_of(self, keys: Sequence[bytes | None], times_ms: Floats) -> Slots:
+    def slots_of(
+        self, keys: Sequence[bytes | None], times_ms: Floats, moments: Moments | None = None
+    ) -> Slots:
         """Count an event of each key (k,) at `times_ms` (k,; NaN for none), in order.
 
+        `moments` (k,) number the events in the order of the stream, by default among this table's.
         `rows` may be reallocated, and its op words may be written afterwards: their old values are
         kept until the commit.
         """
@@ -100,20 +104,21 @@ class KeyTable:
         else:
             slot = np.array(found, dtype=np.intp)
         self._save(slot)
-        earlier = np.zeros(len(slot), dtype=np.int64)
-        lag_ms = np.zeros(len(slot))
-        ended, clocks = np.zeros((len(slot), 4)), np.empty(len(slot))
+        slots = Slots(slot, fresh, np.zeros(len(slot), dtype=np.int64), np.zeros(len(slot)))
+        shown, clocks = np.zeros((len(slot), 5)), np.empty(len(slot))
         before = self.counters
-        state = (before.events, before.latest_ms, before.clock_ms, before.strayed)
-        bounds = (self._idle_ms, self._silences.span_ms, self._refuse_late)
-        expired, latest, clock, strayed = advance(
-            self.rows, times_ms, *state, *bounds, slot, fresh, earlier, lag_ms, ended, clocks
+        clock = Clock(before.clock_ms, before.latest_ms, before.strayed)
+        bounds = Bounds(self._idle_ms, self._silences.span_ms, self._refuse_late)
+        expired, now = advance(
+            self.rows, times_ms, before.events, clock, bounds, slots, shown, clocks
         )
-        more = (len(slot), latest, len(departed), expired, clock, strayed)
-        self.counters = before.after(*more, int(np.count_nonzero(lag_ms)))
-        heard = endings(ended, keys, departed, times_ms)
-        self._silences.see(self.rows, self._keys, clocks, heard, self._save)
-        return Slots(slot, fresh, earlier, lag_ms)
+        more = (len(slot), now.latest_ms, len(departed), expired, now.clock_ms, now.strayed)
+        self.counters = before.after(*more, int(np.count_nonzero(slots.lag_ms)))
+        heard = noted(shown, keys, departed, times_ms)
+        if moments is None:
+            moments = np.arange(before.events, self.counters.events)
+        self._silences.see(self.rows, self._keys, moments, clocks, heard, self._save)
+        return slots
 
     def silence_all(self) -> None:
         """Mark all keys as silent: by another clock, no event came for the whole span."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
     Slots = NDArray[np.intp]
+    Moments = NDArray[np.int64]
     Save = Callable[[Slots], None]
 
 # After this many consecutive events from before the span, the clock is set back to them.
@@ -32,9 +33,10 @@ STRAYED = 100
 class Silence(NamedTuple):
     """A key that stopped (`open`), is back, or is no longer remembered (`close`).
 
-    `since_ms` is the time of its last event before, and `events` how many it had had by then:
+    When it fell silent, `since_ms` was the latest time of its events, and `events` their number:
     together they identify a silence of a key. `until_ms` is the time of the event that ended it.
-    Times are NaN if unknown.
+    Times are NaN if unknown. `moment` numbers the record that showed it in the order of the stream,
+    infinite if none did.
     """
 
     state: Literal["open", "close"]
@@ -43,6 +45,7 @@ class Silence(NamedTuple):
     events: int
     until_ms: float
     forgotten: bool = False
+    moment: float = math.inf
 
 
 class Found(NamedTuple):
@@ -55,18 +58,19 @@ class Found(NamedTuple):
     silence: Silence
 
 
-class Ended(NamedTuple):
-    """The end of a silence by the `place`-th event of a batch; `known` if its beginning was
-    reported."""
+class Noted(NamedTuple):
+    """What the `place`-th event of a batch reveals about its key, or about the key it evicts:
+    whether an unreported silence had begun (`begins`), and whether a silence `ends`."""
 
     place: int
     seen: float
-    known: bool
+    begins: bool
+    ends: bool
     silence: Silence
 
 
-# The columns of the input of `endings`.
-SINCE, EVENTS, HEARD, KNOWN = range(4)
+# The columns of the input of `noted`.
+SINCE, EVENTS, HEARD, BEGINS, ENDS = range(5)
 
 
 @compiled
@@ -115,7 +119,7 @@ class Silences:
     def restore(self, shed: Iterable[tuple[Key, Floats]]) -> None:
         """Begin with evicted keys and their rows."""
         self._shed = [
-            Silence("close", key, row[LATEST].item(), int(row[SILENT]), np.nan, forgotten=True)
+            Silence("close", key, row[LATEST].item(), int(row[SILENT]), np.nan, True, -math.inf)
             for key, row in shed
             if row[SILENT] > 0.0
         ]
@@ -132,24 +136,35 @@ class Silences:
         self._seen_since = -math.inf
 
     def see(
-        self, rows: Floats, keys: Sequence[Key], clocks: Floats, ended: Sequence[Ended], save: Save
+        self,
+        rows: Floats,
+        keys: Sequence[Key],
+        moments: Moments,
+        clocks: Floats,
+        noted: Sequence[Noted],
+        save: Save,
     ) -> None:
         """Add the silences that a batch ends and begins; `clocks` (k,) are the clocks after each
-        event. Rows are saved before they are written."""
+        event, `moments` (k,) number the events. Rows are saved before they are written."""
         if not len(clocks):
             return
-        found = [each for one in ended for each in _of_ending(one, clocks, self.span_ms)]
+        found = [each for one in noted for each in _of_key(one, clocks, self.span_ms)]
         clock = clocks[-1].item()
         if clock - self._seen_since > self.span_ms:
             slots, self._seen_since = overdue(rows[: len(keys)], clock, self.span_ms)
             found += self._begun(rows, keys, slots, clocks, save)
-        self.found += in_order(found)
+        last = len(moments) - 1
+        self.found += [
+            each.silence._replace(moment=moments[min(each.place, last)].item())
+            for each in in_order(found)
+        ]
 
     def of_all(self, rows: Floats, keys: Sequence[Key], save: Save) -> None:
         """Add the silence of every key that is not known to be silent yet."""
         slots = np.flatnonzero(rows[: len(keys), SILENT] == 0.0)
         if len(slots):
-            self.found += in_order(self._begun(rows, keys, slots, np.zeros(0), save))
+            found = self._begun(rows, keys, slots, np.zeros(0), save)
+            self.found += [each.silence for each in in_order(found)]
 
     def _begun(
         self, rows: Floats, keys: Sequence[Key], slots: Slots, clocks: Floats, save: Save
@@ -165,38 +180,39 @@ class Silences:
         return found
 
 
-def endings(
-    ended: Floats, keys: Sequence[bytes | None], departed: Mapping[int, Key], times_ms: Floats
-) -> list[Ended]:
-    """Return the silences that events (k,) ended, including those in `departed`, whose key was
-    evicted since. `ended` (k, 4) has no `EVENTS` if there is none."""
+def noted(
+    shown: Floats, keys: Sequence[bytes | None], departed: Mapping[int, Key], times_ms: Floats
+) -> list[Noted]:
+    """Return the silences that events (k,) show, including those in `departed`, whose key was
+    evicted since. `shown` (k, 5) has no `EVENTS` if there is none."""
     found = []
-    for place in np.flatnonzero(ended[:, EVENTS]).tolist():
-        since, count, seen, known = ended[place].tolist()
+    for place in np.flatnonzero(shown[:, EVENTS]).tolist():
+        since, count, seen, begins, ends = shown[place].tolist()
         forgotten = place in departed
         key = departed[place] if forgotten else kept(keys[place])
         until = math.nan if forgotten else times_ms[place].item()
         silence = Silence("close", key, since, int(count), until, forgotten)
-        found.append(Ended(place, seen, bool(known), silence))
+        found.append(Noted(place, seen, bool(begins), bool(ends), silence))
     return found
 
 
-def in_order(found: Iterable[Found]) -> list[Silence]:
+def in_order(found: Iterable[Found]) -> list[Found]:
     """Return the silences in an order that does not depend on batch boundaries."""
-    return [each.silence for each in sorted(found, key=_order)]
+    return sorted(found, key=_order)
 
 
 def _order(found: Found) -> tuple[int, bool, float, bytes]:
     return found.place, found.begins, found.seen, name_of(found.silence.key)
 
 
-def _of_ending(ended: Ended, clocks: Floats, span_ms: float) -> Iterator[Found]:
-    """Yield the end, and before it the beginning if it was not reported yet."""
-    silence = ended.silence
-    if not ended.known:
+def _of_key(noted: Noted, clocks: Floats, span_ms: float) -> Iterator[Found]:
+    """Yield the beginning if it was not reported yet, and the end if there is one."""
+    silence = noted.silence
+    if noted.begins:
         opened = silence._replace(state="open", until_ms=math.nan, forgotten=False)
-        yield Found(_place(clocks, ended.seen, span_ms), True, ended.seen, opened)
-    yield Found(ended.place, False, ended.seen, silence)
+        yield Found(_place(clocks, noted.seen, span_ms), True, noted.seen, opened)
+    if noted.ends:
+        yield Found(noted.place, False, noted.seen, silence)
 
 
 def _place(clocks: Floats, seen: float, span_ms: float) -> int:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
     Flags = NDArray[np.bool_]
+    Moments = NDArray[np.int64]
 
 # Enough to find a common cause.
 LATE_KEPT = 200
@@ -72,6 +73,8 @@ class FeatureState:
         self.tables = KeyTables(self._new_table)
         # The most recent late events, even if their batch was rolled back.
         self.late: deque[Late] = deque(maxlen=LATE_KEPT)
+        # How many records have come, again after a rollback: their numbers order what is found.
+        self.records = 0
 
     def _new_table(self) -> KeyTable:
         return KeyTable(
@@ -93,15 +96,17 @@ class FeatureState:
         keys: Sequence[bytes | None],
         times_ms: Floats,
         values: Floats,
+        moments: Moments | None = None,
     ) -> FeatureRows:
         """Return the rows of k events, in order, and add the events to their keys' past.
 
         `times_ms` (k,) are NaN for an event without a time, `values` (k, fields) the fields read;
-        if no feature has a memory, they are the rows.
+        if no feature has a memory, they are the rows. `moments` (k,) number their records;
+        by default the events of a partition have numbers of their own.
         """
         names = dict.fromkeys(partitions)
         if len(names) == 1:
-            return self._rows(partitions[0], keys, times_ms, values)
+            return self._rows(partitions[0], keys, times_ms, values, moments)
         whole = FeatureRows(
             np.empty((len(keys), len(self.program.columns))),
             np.empty(len(keys), dtype=bool),
@@ -109,16 +114,24 @@ class FeatureState:
         )
         for name in names:
             places = [i for i, partition in enumerate(partitions) if partition == name]
-            part = self._rows(name, [keys[i] for i in places], times_ms[places], values[places])
+            ours = None if moments is None else moments[places]
+            part = self._rows(
+                name, [keys[i] for i in places], times_ms[places], values[places], ours
+            )
             for all_of_them, some in zip(whole, part, strict=True):
                 all_of_them[places] = some
         return whole
 
     def _rows(
-        self, partition: str, keys: Sequence[bytes | None], times_ms: Floats, values: Floats
+        self,
+        partition: str,
+        keys: Sequence[bytes | None],
+        times_ms: Floats,
+        values: Floats,
+        moments: Moments | None,
     ) -> FeatureRows:
         table = self.tables.of(partition)
-        slots = table.slots_of(keys, times_ms)
+        slots = table.slots_of(keys, times_ms, moments)
         rows = values
         if self.program.steps:
             rows = run(

@@ -31,9 +31,14 @@ class RowOrder:
         """Add the keys of further rows, in the order in which they were read."""
         self._keys += [self._numbers.setdefault(key, len(self._numbers)) for key in keys]
 
+    @property
+    def keys(self) -> NDArray[np.intp]:
+        """Return a number for the key of each row, `NO_KEY` for none."""
+        return np.array(self._keys, dtype=np.intp)
+
     def order(self, most: int | None, *, by_time: bool) -> NDArray[np.intp]:
         """Return `training_rows` of those taken."""
-        return training_rows(np.array(self._keys, dtype=np.intp), most, by_time=by_time)
+        return training_rows(self.keys, most, by_time=by_time)
 
 
 def training_rows(keys: NDArray[Any], most: int | None, *, by_time: bool) -> NDArray[np.intp]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
@@ -10,6 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import structlog
 
 from detectd.detectors import Scaling, build, choose_scaled, find, fit, training_scores
 from detectd.errors import ConfigError, DetectdError
@@ -17,6 +19,7 @@ from detectd.features import as_data, columns
 from detectd.models import contamination
 from detectd.models.environment import libraries
 from detectd.models.model import ESTIMATE, Contamination, Model, Recipe
+from detectd.models.row_order import even_per_key
 from detectd.rejection import expected_anomalies
 
 if TYPE_CHECKING:
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
     from detectd.features import Declared
 
     Rows = NDArray[np.float64]
+
+log = structlog.get_logger()
 
 
 def train(rows: Rows, recipe: Recipe, declared: Sequence[Declared], created: datetime) -> Model:
@@ -122,6 +127,34 @@ def fewest_rows(most: int, recipe: Recipe, features: Sequence[str]) -> int:
         else:
             high = middle
     return high
+
+
+def bound_per_key(
+    keys: NDArray[Any], most: int | None, recipe: Recipe, features: Sequence[str]
+) -> int | None:
+    """Return how many rows of each key may train, of rows (N,) with these `keys`; None for all.
+
+    Return `most`, unless that leaves too few rows to train although all of them are enough: more
+    rows of the same keys would not help.
+    """
+    if most is None:
+        return None
+    try:
+        require_rows(len(even_per_key(keys, most)), recipe, features)
+    except DetectdError as too_few:
+        with contextlib.suppress(DetectdError):
+            require_rows(len(keys), recipe, features)
+            hint = "all rows train; raise training.max_per_key to limit those of a key"
+            log.warning(
+                "training.max_per_key_ignored",
+                max_per_key=most,
+                keys=len(np.unique(keys)),
+                rows=len(keys),
+                reason=str(too_few),
+                hint=hint,
+            )
+            return None
+    return most
 
 
 def constant_features(model: Model) -> list[str]:

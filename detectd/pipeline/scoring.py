@@ -76,14 +76,14 @@ class ScoredBatch:
 
     `rows` (k, d) are those of the scored events, as they came: NaN if a feature is missing.
     `scores` (k,) are theirs, infinite if the detector's score is not finite, and `found` the
-    verdicts. `unscored` events got an abstention that no model decided.
+    verdicts. `places[i]` is the index of the record of row i.
     """
 
     outgoing: list[Outgoing]
     rows: NDArray[np.float64]
     scores: NDArray[np.float64]
     found: Verdicts
-    unscored: int = 0
+    places: Sequence[int]
 
 
 class Unjudged(NamedTuple):
@@ -116,7 +116,7 @@ def judge_vectors(
     except Unforeseen:
         judged = _judge_one_by_one(records, batch, schema, judge, original=original)
     outgoing = _in_order(judged.outgoing, records, batch, original=original)
-    return replace(judged, outgoing=outgoing, unscored=len(batch.unscored))
+    return replace(judged, outgoing=outgoing)
 
 
 def _judge_together(
@@ -144,7 +144,7 @@ def _judge_together(
             living[place] = without_score(living[place])
         if judge.explains:
             _explain(living, rows, scores, found, judge, schema, original=original)
-        return ScoredBatch(living, batch.rows, scores, found)
+        return ScoredBatch(living, batch.rows, scores, found, batch.places)
 
 
 def _judge_one_by_one(
@@ -167,7 +167,7 @@ def _judge_one_by_one(
             outgoing.append(dead_letter(record, defect(failed.stage, failed.cause)))
         else:
             outgoing += alone.outgoing
-            sound.append(alone)
+            sound.append(replace(alone, places=[batch.places[row]]))
     if failed and not sound:
         _require_working(judge, failed)
     return _joined(outgoing, sound, judge)
@@ -191,7 +191,8 @@ def _joined(
     rows = [np.empty((0, len(judge.medians))), *(part.rows for part in parts)]
     scores = [np.empty(0), *(part.scores for part in parts)]
     found = joined([part.found for part in parts], judge.rejector)
-    return ScoredBatch(outgoing, np.concatenate(rows), np.concatenate(scores), found)
+    places = [place for part in parts for place in part.places]
+    return ScoredBatch(outgoing, np.concatenate(rows), np.concatenate(scores), found, places)
 
 
 def _explain(

@@ -38,7 +38,8 @@ class Vectors:
     """The matrix (k, d), the k events behind its rows, and the other records.
 
     `places[i]` is the index in the batch of the record behind row i; `unscored` and `dead` map the
-    other indices to an event without a score, or to stage and error.
+    other indices to an event without a score, or to stage and error. `first` is the number of the
+    first record in the order of the stream, see `Silence.moment`.
     """
 
     rows: NDArray[np.float64]
@@ -46,6 +47,7 @@ class Vectors:
     places: Sequence[int]
     unscored: dict[int, Unscored]
     dead: dict[int, RecordError]
+    first: int = 0
 
     @property
     def whole(self) -> bool:
@@ -74,10 +76,12 @@ def vectors(
         return Vectors(decoded.rows, decoded.events, decoded.sound, {}, decoded.dead)
     partitions = [partition_of(records[place]) for place in decoded.sound]
     keys = [event.key for event in decoded.events]
-    found = state.rows(partitions, keys, times_of(decoded.events), decoded.rows)
+    first, state.records = state.records, state.records + len(records)
+    moments = first + np.fromiter(decoded.sound, np.int64, len(decoded.sound))
+    found = state.rows(partitions, keys, times_of(decoded.events), decoded.rows, moments)
     judged = ~(found.young | found.refused)
     if judged.all():
-        return Vectors(found.rows, decoded.events, decoded.sound, {}, decoded.dead)
+        return Vectors(found.rows, decoded.events, decoded.sound, {}, decoded.dead, first)
     unscored, late = _without_a_score(decoded, found.refused, ~judged, dies=state.late_dies)
     kept = judged.tolist()
     return Vectors(
@@ -86,6 +90,7 @@ def vectors(
         list(compress(decoded.sound, kept)),
         unscored,
         decoded.dead | late,
+        first,
     )
 
 

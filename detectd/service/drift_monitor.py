@@ -34,7 +34,8 @@ class DriftMonitor:
         self._version = serving.model.version
         self._watch = EDetector(serving.promise.rejector, average_run_length)
         self._watched = self._seen = self._watch.begin()
-        self._raised: list[Alarm] = []
+        # Alarms since the last commit, each with the number of its record, see `Silence.moment`.
+        self._raised: list[tuple[int, Alarm]] = []
         self.told: deque[dict[str, Any]] = deque(maxlen=KEPT)
 
     def recall(self, told: Sequence[dict[str, Any]]) -> None:
@@ -53,23 +54,29 @@ class DriftMonitor:
         self._watch = EDetector(serving.promise.rejector, average_run_length)
         self._watched, self._seen = self._watch.resume(watched), self._watch.resume(seen)
 
-    def see(self, found: Verdicts) -> list[int]:
-        """Take the answers to a batch in. How many of them it took to each alarm."""
+    def see(self, found: Verdicts, places: Sequence[int], first: int = 0) -> list[int]:
+        """Add the verdicts of a batch; return for each alarm the number of verdicts up to it.
+
+        `places` (k,) are the indices of their records, and `first` is the number of the first one.
+        """
         before = self._seen.events
         self._seen, alarms = self._watch.advance(self._seen, found.below, found.rank)
-        self._raised += alarms
-        return [alarm.event - before for alarm in alarms]
+        numbers = [alarm.event - before for alarm in alarms]
+        moments = (first + places[number - 1] for number in numbers)
+        self._raised += zip(moments, alarms, strict=True)
+        return numbers
 
-    def alerts(self) -> list[Outgoing]:
-        """Return the alarms worth telling since the last commit, as records for it."""
-        return [alert(self._version, alarm) for alarm in self._worth_telling()]
+    def alerts(self) -> list[tuple[float, Outgoing]]:
+        """Return the alarms worth telling since the last commit as records for it, each with the
+        number of the record that raised it."""
+        return [(moment, alert(self._version, alarm)) for moment, alarm in self._worth_telling()]
 
     def publish(self, now: float) -> list[Alarm]:
         """Keep the alarms worth telling, for those who ask, and return them; `now` is Unix time.
 
         Call it when their commit has succeeded, before `on_commit`.
         """
-        told = self._worth_telling()
+        told = [alarm for _, alarm in self._worth_telling()]
         self.told += [asdict(alarm) | {"time": int(now)} for alarm in told]
         return told
 
@@ -104,5 +111,5 @@ class DriftMonitor:
             average_run_length=self.average_run_length,
         )
 
-    def _worth_telling(self) -> list[Alarm]:
-        return [alarm for alarm in self._raised if alarm.number.bit_count() == 1]
+    def _worth_telling(self) -> list[tuple[int, Alarm]]:
+        return [each for each in self._raised if each[1].number.bit_count() == 1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from detectd import derive
@@ -110,9 +111,13 @@ class ScoringEngine:
 
     def alerts(self) -> list[Outgoing]:
         """Return the alert records for this commit: on the promise or on keys, not on single
-        events."""
-        alerts = self.phases.serving.alerts() if self.phases.serving else []
-        return self._shown(alerts + self._watch.alerts() if self._watch else alerts)
+        events.
+
+        They are in the order of the events that raised them, wherever batches are cut.
+        """
+        alerts = self._watch.alerts() if self._watch else []
+        alerts += self.phases.serving.alerts() if self.phases.serving else []
+        return self._shown([out for _, out in sorted(alerts, key=itemgetter(0))])
 
     def look(self, source: Source, position: Mapping[str, Any]) -> list[str]:
         """Inspect the assigned partitions before a commit of `position`.

@@ -5,6 +5,9 @@ checkpoint. So after a crash, a restart finds every key as it was when the outpu
 When a log has grown to several times its initial size, it continues in a new file, which begins
 with all keys; the old file is removed when a commit has named the new one.
 
+Streams that share a directory, one after the other, keep a log each: the stream is in the name of
+the file. Names of earlier versions have no stream; such a file belongs to the commit that names it.
+
 With `sync` this survives a power cut. Without, it survives the process; after a power cut an
 incomplete log is refused.
 """
@@ -15,6 +18,7 @@ import contextlib
 import os
 import re
 import secrets
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import structlog
@@ -36,7 +40,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-NAME = re.compile(r"keys-[0-9a-f]{16}\.log")
+NAME = re.compile(r"keys-(?:([0-9a-f]{8})-)?[0-9a-f]{16}\.log")
 # A log continues in a new file at GROWTH times its initial bytes, and MORE.
 GROWTH, MORE = 3, 4 << 20
 
@@ -53,17 +57,26 @@ class LogFile(NamedTuple):
 class KeyLog:
     """Keeps `tables`, whose rows hold the words of `ops`, in `directory`; one process at a time.
 
-    Raises DirectoryLockedError if another process keeps its own there.
+    `stream` identifies the stream whose commits name the log. Raises DirectoryLockedError if
+    another process keeps its own there.
     """
 
     def __init__(
-        self, key: str, directory: Path, tables: KeyTables, ops: Sequence[Op], *, sync: bool
+        self,
+        key: str,
+        directory: Path,
+        tables: KeyTables,
+        ops: Sequence[Op],
+        *,
+        stream: str,
+        sync: bool,
     ) -> None:
         self.tables = tables
         self._key = key
         self._directory = directory
         self._ops = tuple(ops)
         self._width = HEADER_WORDS + sum(size for _, size in ops)
+        self._stream = blake2b(stream.encode(), digest_size=4).hexdigest()
         self._sync = sync
         # The file that the last commit names, and that of the next one.
         self._file: LogFile | None = None
@@ -110,7 +123,7 @@ class KeyLog:
         self._state = state
         if self._read(path, file):
             self._file = file
-        else:  # The ops changed: the next commit names a new file.
+        else:  # The next commit names a new file.
             os.close(descriptor)
         return True
 
@@ -136,6 +149,7 @@ class KeyLog:
             return
         if self._file and self._file.descriptor != self._next.descriptor:
             os.close(self._file.descriptor)
+        former = self._state.get("file", "")
         self._file, self._next = self._next, None
         self._state = {
             "file": self._file.name,
@@ -143,7 +157,7 @@ class KeyLog:
             "began": self._file.began,
         }
         if self._others:
-            self._remove_all_but(self._file.name)
+            self._remove_others(former, self._file.name)
 
     def rollback(self) -> None:
         """Undo all changes since the last commit."""
@@ -159,7 +173,7 @@ class KeyLog:
 
     def _begun(self) -> LogFile:
         """Write all keys to a file that no commit has named yet."""
-        name = f"keys-{secrets.token_hex(8)}.log"
+        name = f"keys-{self._stream}-{secrets.token_hex(8)}.log"
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         self._others = True
         file = LogFile(name, os.open(self._directory / name, flags, 0o600), 0, 0)
@@ -196,10 +210,12 @@ class KeyLog:
         return offset
 
     def _read(self, path: Path, file: LogFile) -> bool:
-        """Fill the tables with the committed part of the file; return False if its ops differ.
+        """Fill the tables with the committed part of the file; return whether it can be continued.
 
-        Anything that a crash left after it is truncated.
+        It cannot if its ops differ, or if it is another stream's, whose commits a copied checkpoint
+        names. Otherwise anything that a crash left after it is truncated.
         """
+        ours = self._owner(file.name) in (None, self._stream)
         try:
             if os.fstat(file.descriptor).st_size < file.size:
                 size = os.fstat(file.descriptor).st_size
@@ -207,7 +223,7 @@ class KeyLog:
             states, moved = self._replayed(file)
             if moved:
                 states = {name: rows.remapped(moved) for name, rows in states.items()}
-            else:
+            elif ours:
                 os.ftruncate(file.descriptor, file.size)
             self.tables.restore(states)
         except ValueError as damaged:
@@ -219,7 +235,7 @@ class KeyLog:
         except OSError as failed:
             os.close(file.descriptor)
             raise explained(failed, f"{self._key}: {path} cannot be read") from None
-        return moved is None
+        return moved is None and ours
 
     def _replayed(self, file: LogFile) -> tuple[dict[str, RowsByName], Remap | None]:
         """Return each partition's rows, and the remap if they have other ops."""
@@ -252,12 +268,21 @@ class KeyLog:
         with contextlib.suppress(OSError):
             (self._directory / file.name).unlink()
 
-    def _remove_all_but(self, name: str) -> None:
+    def _remove_others(self, former: str, name: str) -> None:
+        """Remove the stream's files but `name`; `former` may be one without a stream in its
+        name."""
         for path in self._directory.iterdir():
-            if NAME.fullmatch(path.name) and path.name != name:
+            owner = self._owner(path.name)
+            ours = owner == self._stream or (path.name == former and owner is None)
+            if ours and path.name != name:
                 with contextlib.suppress(OSError):
                     path.unlink()
         self._others = False
+
+    def _owner(self, name: str) -> str | None:
+        """Return the stream in the name of a log; None for that of an earlier version."""
+        found = NAME.fullmatch(name)
+        return found[1] if found else ""
 
     def _let_go(self) -> None:
         for descriptor in {file.descriptor for file in (self._file, self._next) if file}:

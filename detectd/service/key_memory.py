@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
-from detectd import derive, wiring
+from detectd import derive, stream_names, wiring
 from detectd.service.checkpoint import Checkpointed
 from detectd.service.key_log import KeyLog
 
@@ -118,6 +118,7 @@ def key_memory(settings: Settings) -> KeyMemory | None:
         store.directory,
         features.tables,
         features.program.ops,
+        stream=stream_names.keys_stream(settings),
         sync=settings.sink.fsync,
     )
     return LoggedKeys(features, log_of_keys, identity)

@@ -93,6 +93,7 @@ class RowsRead:
     def _gathered(self, known: Layouts, ours: bytes, ops: Sequence[Op]) -> Settled:
         words = sum(size for _, size in ops)
         gathered = self._rows.get(ours) or RowsByName(words)
+        _require_words(gathered, ops)
         gathered.counters = self._counters
         used, moved, stale = {}, [], []
         for mark in dict.fromkeys(self._mark_of.values()):
@@ -102,6 +103,7 @@ class RowsRead:
             if mark not in known:
                 stale += names
                 continue
+            _require_words(self._rows[mark], known[mark])
             used[mark] = known[mark]
             step = remap(known[mark], ops)
             moved.append(step)
@@ -109,3 +111,10 @@ class RowsRead:
                 gathered.put(name, row)
         why = "its layout is unknown" if stale else None
         return Settled(gathered, used, stale, moved, why)
+
+
+def _require_words(rows: RowsByName, ops: Sequence[Op]) -> None:
+    """Raise ValueError if the rows do not have the words of these ops."""
+    words = sum(size for _, size in ops)
+    if rows.words != words:
+        raise ValueError(f"a row has {rows.words} words, and its layout {words}")

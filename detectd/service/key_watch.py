@@ -93,10 +93,11 @@ class KeyWatch:
                 tables[name].silence_all()
         return lacking
 
-    def alerts(self) -> list[Outgoing]:
-        """Return the silences since the last commit, as records for it."""
-        tables, span = self._features.tables, self._silent_after
-        return [silence_alert(*each, span) for each in tables.silences()] if span else []
+    def alerts(self) -> list[tuple[float, Outgoing]]:
+        """Return the silences since the last commit as records for it, each with its moment."""
+        span = self._silent_after
+        found = self._features.tables.silences() if span else []
+        return [(each.moment, silence_alert(name, each, span or "")) for name, each in found]
 
     def on_commit(self) -> None:
         """Make what was seen permanent; call this before the tables' `on_commit`."""

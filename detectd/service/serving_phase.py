@@ -118,8 +118,9 @@ class ServingPhase:
             self.retrainer.see(scored, alarms)
         return scored.outgoing
 
-    def alerts(self) -> list[Outgoing]:
-        """Return the alert records, which report on the promise rather than on an event."""
+    def alerts(self) -> list[tuple[float, Outgoing]]:
+        """Return the alert records, which report on the promise rather than on an event, each with
+        the number of the record that raised it."""
         return self.champion.drift_monitor.alerts() if self._options.alerts else []
 
     def settle(self, counts: Counter[str], outgoing: Sequence[Outgoing]) -> None:

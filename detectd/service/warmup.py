@@ -52,7 +52,8 @@ class WarmupOptions:
     """What to collect, how to train on it, and what events get meanwhile.
 
     `shared` is whether several processes read the stream, `original` whether outputs keep the bytes
-    of the record. At most `max_per_key` rows of each key are used for training.
+    of the record. At most `max_per_key` rows of each key are used for training, if that
+    leaves enough.
     """
 
     goal: Goal
@@ -196,8 +197,9 @@ class WarmupPhase:
         """
         assert self._rows
         collected, recipe = self._rows.collected(), self._options.recipe
-        by_time, most = recipe.order == "time", self._options.max_per_key
-        rows = collected.rows[training_rows(collected.keys, most, by_time=by_time)]
+        columns, keys = self._schema.columns, collected.keys
+        most = training.bound_per_key(keys, self._options.max_per_key, recipe, columns)
+        rows = collected.rows[training_rows(keys, most, by_time=recipe.order == "time")]
         _log_training(collected, len(rows))
         with ThreadPoolExecutor(1, "training") as aside:
             features = self._schema.features

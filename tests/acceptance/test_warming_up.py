@@ -213,3 +213,38 @@ def test_status_and_readyz_speak_in_time(clock):
             service.terminate()
             service.communicate()
     assert "event times span" in told.stdout
+
+
+def test_few_keys_that_may_give_few_rows_do_not_keep_the_model_away_for_good(clock):
+    """More rows would not help: each key has given all that it may."""
+    clock.write(training={"warmup": 60, "max_per_key": 2}, event={"timestamp": None})
+    clock.lines(clock.events, timed(300))
+    told = clock.run("check").stdout
+    assert "WARNING   training.max_per_key: with fewer than 20 keys too few rows" in told
+    done = ran(clock, timed(300))
+    assert len(rows(clock)) == 60
+    (told,) = logged(done, "training.max_per_key_ignored")
+    assert (told["max_per_key"], told["keys"], told["rows"]) == (2, 7, 60)
+    assert "14 rows leave" in told["reason"]
+    assert warming(clock) == 60
+    done = clock.run("fit", "--input", clock.events)
+    assert done.returncode == 0, done.stderr
+    assert "300 rows" in done.stdout
+    assert "training.max_per_key_ignored" in done.stderr
+    clock.write(training={"max_per_key": 20})
+    done = clock.run("fit", "--input", clock.events)
+    assert "140 rows" in done.stdout
+    assert "ignored" not in done.stderr
+
+
+def test_check_says_how_many_keys_the_first_rows_take(clock):
+    clock.lines(clock.events, timed(10))
+    clock.write(training={"warmup": 2000, "max_per_key": 50}, event={"timestamp": None})
+    done = clock.run("check")
+    assert "with fewer than 40 keys, training.max_per_key lets fewer train it" in done.stdout
+    assert "WARNING" not in done.stdout
+    clock.write(event={"key": None})
+    assert (
+        "training.max_per_key has no effect, because event.key is not set"
+        in clock.run("check").stdout
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from hypothesis import strategies as st
@@ -11,6 +11,9 @@ from hypothesis import strategies as st
 from detectd.features.key_rows import HEADER_WORDS, kept, name_of
 from detectd.features.key_table import KeyTable
 from detectd.features.silence import STRAYED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 WORDS = 3
 NAN = math.nan
@@ -84,11 +87,12 @@ class PlainTable:
             known["seen"] = self.clock
             known["latest"] = known["latest"] if math.isnan(time) else time
         remember(known["state"], value)
-        self._begin(lambda key: self.clock - self.keys[key]["seen"] > self.silent_ms)
+        silent = lambda key: self.clock - self.keys[key]["seen"] > self.silent_ms  # noqa: E731
+        self._begin(silent, self.events - 1)
         return before
 
     def silence_all(self) -> None:
-        self._begin(lambda _: True)
+        self._begin(lambda _: True, math.inf)
 
     def _tick(self, time: float) -> None:
         if time > self.latest or math.isnan(self.latest):
@@ -100,17 +104,19 @@ class PlainTable:
             if self.strayed == STRAYED:
                 self.latest, self.strayed = time, 0
 
-    def _begin(self, silent: Any) -> None:
+    def _begin(self, silent: Any, moment: float) -> None:
         found = [key for key in self.keys if not self.keys[key]["silent"] and silent(key)]
         for key in sorted(found, key=lambda key: (self.keys[key]["seen"], name_of(kept(key)))):
             known = self.keys[key]
             known["silent"] = known["count"]
-            self.silences.append(("open", kept(key), known["latest"], known["count"], NAN, False))
+            self.silences.append(
+                ("open", kept(key), known["latest"], known["count"], NAN, False, moment)
+            )
 
     def _end(self, key: Any, known: Any, time: float, *, forgotten: bool = False) -> None:
         if known["silent"]:
             which = (kept(key), known["latest"], known["silent"])
-            self.silences.append(("close", *which, time, forgotten))
+            self.silences.append(("close", *which, time, forgotten, self.events - 1))
         known["silent"] = 0
 
 
@@ -125,4 +131,32 @@ LIMITS = st.fixed_dictionaries(
         "silent_ms": st.sampled_from([2.0, 7.0, math.inf]),
         "refuse_late": st.booleans(),
     }
+)
+
+
+def _late_events(drawn: list[tuple[bytes, int, int]]) -> Iterator[tuple[bytes, float, float]]:
+    """Yield events whose time goes on in steps, some of them behind it."""
+    now = 0
+    for key, step, behind in drawn:
+        now += step
+        yield key, float(now - behind), 1.5
+
+
+# Limits, and events that are late before, during and after a silence of their key.
+LATE = st.tuples(
+    st.fixed_dictionaries(
+        {
+            "max_keys": st.integers(2, 4),
+            "idle_ms": st.sampled_from([12.0, math.inf]),
+            "silent_ms": st.sampled_from([2.0, 5.0]),
+            "refuse_late": st.just(False),
+        }
+    ),
+    st.lists(
+        st.tuples(
+            st.sampled_from([b"a", b"b", b"c"]), st.integers(0, 3), st.sampled_from([0, 0, 0, 20])
+        ),
+        min_size=10,
+        max_size=40,
+    ).map(lambda drawn: [*_late_events(drawn)]),
 )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from detectd.features.key_changes import RowsByName
 from detectd.features.key_rows import HEADER_WORDS, LATEST, kept, key_of, name_of, remap
 from detectd.features.key_table import KeyTable
-from tests.support.key_tables import EVENTS, LIMITS, NAN, WORDS, PlainTable, contents, score
+from tests.support.key_tables import EVENTS, LATE, LIMITS, NAN, WORDS, PlainTable, contents, score
 
 
 def same(one, other):
@@ -34,9 +34,10 @@ def test_it_does_what_a_plain_table_does(limits, batches):
     )
 
 
-@settings(max_examples=100, deadline=None)
-@given(LIMITS, EVENTS, st.data())
-def test_it_does_not_matter_where_batches_are_cut(limits, events, data):
+@settings(max_examples=200, deadline=None)
+@given(st.one_of(st.tuples(LIMITS, EVENTS), LATE), st.data())
+def test_it_does_not_matter_where_batches_are_cut(drawn, data):
+    limits, events = drawn
     whole, parts = KeyTable(WORDS, **limits), KeyTable(WORDS, **limits)
     outcome, first = [], 0
     while first < len(events):
@@ -47,6 +48,9 @@ def test_it_does_not_matter_where_batches_are_cut(limits, events, data):
     assert contents(whole) == contents(parts)
     assert same(whole.silences, parts.silences)
     assert whole.counters == parts.counters
+    plain = PlainTable(**limits)
+    assert same([plain.score(*event) for event in events], outcome)
+    assert same([*map(tuple, whole.silences)], plain.silences)
 
 
 @settings(max_examples=200, deadline=None)

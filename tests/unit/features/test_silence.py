@@ -73,6 +73,19 @@ def test_who_sends_late_events_only_is_silent():
     assert pass_by(keys, (b"b", 170)) == [("close", b"b", 50.0)]
 
 
+def test_late_events_of_a_silent_key_do_not_change_which_silence_it_is():
+    """They count for the key, and come after the silence began: wherever a batch is cut."""
+    events = [(b"a", 0), (b"b", 50), (b"a", 100), (b"a", 140), (b"a", 160)]
+    events += [(b"b", 40), (b"b", 41), (b"b", 170)]
+    expected = [("open", b"b", 50.0, 1), ("close", b"b", 50.0, 1)]
+    for size in range(1, len(events) + 1):
+        keys = table()
+        for first in range(0, len(events), size):
+            pass_by(keys, *events[first : first + size])
+        told = [(each.state, each.key, each.since_ms, each.events) for each in keys.silences]
+        assert told == expected, size
+
+
 def test_a_clock_that_is_behind_is_no_silence():
     """What counts is when a key is heard among the others, not what its own clock shows."""
     keys = table()

@@ -66,7 +66,7 @@ def judged(number, ready):
 def monitor(home, models):
     return Part(
         lambda: DriftMonitor(models[0], 100.0),
-        lambda part, number: part.see(judged(number, models[0]).found),
+        lambda part, number: part.see(judged(number, models[0]).found, range(30)),
     )
 
 

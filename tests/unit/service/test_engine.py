@@ -5,6 +5,7 @@ import tempfile
 import threading
 from collections import Counter
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -13,7 +14,7 @@ from detectd.errors import ConfigError, DetectdError
 from detectd.models import serving, trainer_process, training
 from detectd.models.collection import Goal
 from detectd.models.store import Store
-from detectd.pipeline.records import Record
+from detectd.pipeline.records import Record, Topic
 from detectd.service import activation, stream_rows
 from detectd.service.engine import ScoringEngine
 from detectd.service.warmup_log import Origin, RowLog
@@ -461,3 +462,70 @@ def test_what_is_remembered_of_keys_is_rolled_back_with_the_outputs(tmp_path):
         made.close()
     assert tables[0][0].events == 60
     assert repr(tables[0]) == repr(tables[1])  # NaN is NaN
+
+
+def test_alerts_come_in_the_order_of_their_events_wherever_batches_are_cut(home):
+    asked = settings(
+        home,
+        event={"features": ["a", "b"], "key": "host", "timestamp": "t"},
+        keys={"silent_after": "10s"},
+        topics={"alerts": "alerts"},
+        drift={"average_run_length": 100},
+    )
+    random = np.random.default_rng(3)
+    records, rows = [], random.normal(size=(1500, 2)).tolist()
+    for i, (a, b) in enumerate(rows):
+        # Each host stops for a while, time and again; some events are no rows.
+        host = f"h{random.integers(3) if i // 25 % 2 else 0}"
+        event = {"a": a + i / 300, "b": b, "host": host, "t": 1.76e9 + i}
+        value = b"{" if i % 7 == 3 else json.dumps(event).encode()
+        records.append(Record(id=str(i), value=value))
+    told = []
+    for size in (1500, 37, 1):
+        made = ScoringEngine(asked, wiring.stream_schema(asked), "test")
+        made.load()
+        made.restore({})
+        alerts = []
+        for first in range(0, len(records), size):
+            made.answer(records[first : first + size])
+            alerts += [json.loads(out.value) for out in made.alerts()]
+            made.on_commit()
+        made.close()
+        told.append([(each.get("id"), each.get("state"), each.get("event")) for each in alerts])
+    assert told[0] == told[2]
+    assert told[1] == told[2]
+    kinds = "".join("s" if each[0] else "d" for each in told[0])
+    assert "sds" in kinds
+    assert kinds.count("d") >= 3
+
+
+def test_what_no_model_decided_and_did_not_go_out_is_not_taken_from_its_abstentions(home):
+    """Outputs too large for their topic are dead letters, those of young keys among them."""
+    asked = settings(
+        home,
+        event={"features": ["a", "b"], "key": "host", "timestamp": "t"},
+        keys={"silent_after": "1d", "min_events": 30},
+        topics={"alerts": "alerts"},
+        rejector={"T": 32.0},
+    )
+    made = ScoringEngine(asked, wiring.stream_schema(asked), "test")
+    made.load()
+    made.restore({})
+    rows = np.random.default_rng(1).normal(size=(300, 2)).tolist()
+    outgoing, records = [], []
+    for first in (0, 150):  # Two batches in a commit, as at the start of a stream.
+        records = [
+            Record(id=str(i), value=json.dumps({"a": a, "b": b, "host": "h", "t": i}).encode())
+            for i, (a, b) in enumerate(rows[first : first + 150])
+        ]
+        outgoing += made.answer(records)
+    young, judged = outgoing[:30], Counter(out.topic for out in outgoing[30:])
+    assert {out.topic for out in young} == {"abstain"}
+    assert judged["abstain"] > 20
+    died = [msgspec.structs.replace(out, topic=Topic.DEAD_LETTER) for out in young[:20]]
+    held = [msgspec.structs.replace(young[0], topic=Topic.DEAD_LETTER)]  # of an earlier model
+    outgoing = held + died + outgoing[20:]
+    made.settle(Counter(out.topic for out in outgoing), outgoing)
+    made.on_commit()
+    assert made.champion.observed["abstain"] == judged["abstain"]
+    made.close()

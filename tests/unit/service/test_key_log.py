@@ -16,6 +16,8 @@ from detectd.features.key_tables import KeyTables
 from detectd.models.locks import DirectoryLockedError
 from detectd.service import key_frames, key_log
 from detectd.service.key_log import KeyLog
+from detectd.service.key_memory import key_memory
+from tests.support.engines import settings as settings_of
 from tests.support.key_tables import EVENTS, contents, score
 from tests.support.paths import ROOT
 
@@ -23,10 +25,10 @@ OPS = (("mean(cpu)", 2), ("last(cpu)", 1))
 PARTITIONS = ("a/0", "a/1")
 
 
-def opened(directory, ops=OPS, max_keys=4, sync=False):
+def opened(directory, ops=OPS, max_keys=4, sync=False, stream="s"):
     words = sum(size for _, size in ops)
     tables = KeyTables(lambda: KeyTable(words, max_keys=max_keys, idle_ms=30.0))
-    return KeyLog("sink.directory", directory, tables, ops, sync=sync)
+    return KeyLog("sink.directory", directory, tables, ops, stream=stream, sync=sync)
 
 
 def see(log, events):
@@ -259,6 +261,81 @@ def test_what_is_here_is_not_read_again_and_what_another_wrote_is(tmp_path, monk
     assert log.restore(first)
     assert everything(log) != before
     log.close()
+
+
+def test_streams_that_take_turns_in_a_directory_keep_a_log_each(tmp_path):
+    states, committed = {}, {}
+    for turn in range(3):
+        for stream in ("one", "other"):
+            log = opened(tmp_path, stream=stream)
+            assert log.restore(states.get(stream, {}))
+            if turn:
+                assert everything(log) == committed[stream]
+            see(log, batch(turn + 10 * (stream == "one")))
+            states[stream], committed[stream] = commit(log), everything(log)
+            log.close()
+    assert len(logs(tmp_path)) == 2
+
+
+def test_a_log_named_by_an_earlier_version_goes_on_and_is_removed_when_replaced(
+    tmp_path, monkeypatch
+):
+    log = opened(tmp_path)
+    see(log, batch(1))
+    state, committed = commit(log), everything(log)
+    log.close()
+    (path,) = logs(tmp_path)
+    old, of_another = (tmp_path / f"keys-{digit * 16}.log" for digit in "ab")
+    of_another.write_bytes(path.read_bytes())
+    path.rename(old)
+    log = opened(tmp_path)
+    assert log.restore(state | {"file": old.name})
+    assert everything(log) == committed
+    see(log, batch(2))
+    assert commit(log)["file"] == old.name
+    monkeypatch.setattr(key_log, "MORE", -(1 << 30))
+    see(log, batch(3))
+    state = commit(log)
+    log.close()
+    assert logs(tmp_path) == sorted([of_another, tmp_path / state["file"]])
+
+
+def test_a_copied_checkpoint_does_not_write_into_the_log_of_the_original(tmp_path):
+    log = opened(tmp_path)
+    see(log, batch(1))
+    state, committed = commit(log), everything(log)
+    see(log, batch(2))
+    log.snapshot()  # what a crash leaves behind the commit
+    log.close()
+    (path,) = logs(tmp_path)
+    content = path.read_bytes()
+    copy = opened(tmp_path, stream="copy")
+    assert copy.restore(state)
+    assert everything(copy) == committed
+    see(copy, batch(3))
+    assert commit(copy)["file"] != state["file"]
+    copy.close()
+    assert path.read_bytes() == content
+    log = opened(tmp_path)
+    assert log.restore(state)
+    assert everything(log) == committed
+    log.close()
+
+
+def test_the_stream_is_that_of_the_commits(tmp_path):
+    names = set()
+    for sink in ("one", "two"):
+        asked = settings_of(
+            tmp_path,
+            event={"features": ["a", {"of": "b", "fn": "lag"}]},
+            sink={"directory": tmp_path / sink},
+        )
+        memory = key_memory(asked)
+        memory.features.tables.of("").slots_of([b"k"], np.array([1.0]))
+        names.add(memory.snapshot()["log"]["file"].rpartition("-")[0])
+        memory.on_commit()
+        memory.close()
+    assert len(names) == len(logs(tmp_path / "models")) == 2
 
 
 @pytest.mark.parametrize("file", ["../victim", "/etc/passwd", "keys.lock", 7, None])

@@ -108,7 +108,7 @@ def test_a_partition_is_told_silent_only_by_a_commit_that_names_it(state):
     assert looks == [[]] * 11 + [["t/3"]] * 2
     assert watch.alerts() == []
     assert watch.look(ours, {"offsets": {"t": {"3": 7}}}, 13.0) == []
-    told = [json.loads(alert.value) for alert in watch.alerts()]
+    told = [json.loads(alert.value) for _, alert in watch.alerts()]
     assert [(each["state"], each["key"]) for each in told] == [("open", "a"), ("open", "b")]
     commit(state, watch)
     assert watch.look(ours, {"offsets": {}}, 14.0) == []

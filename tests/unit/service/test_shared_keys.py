@@ -315,6 +315,18 @@ def test_what_detectd_did_not_write_is_an_error_in_a_line(key, value):
         member(topic).know(0, 0)
 
 
+@pytest.mark.parametrize("words", [0, 2, 4])
+@pytest.mark.parametrize("mark", [b"m" * 8, key_records.mark_of("host", OPS)])
+def test_rows_that_do_not_have_the_words_of_their_layout_are_an_error_in_a_line(words, mark):
+    topic = Topic()
+    topic.records = [
+        KeyRecord(0, b"readers/events#layouts", key_records.layouts("host", {b"m" * 8: OPS[::-1]})),
+        KeyRecord(0, b"readers/events/=a", mark + bytes(8 * (HEADER_WORDS + words))),
+    ]
+    with pytest.raises(ConfigError, match=f"cannot be read: a row has {words} words, and its layo"):
+        member(topic).know(0, 0)
+
+
 def test_records_of_others_are_passed_over():
     topic = Topic()
     topic.records = [KeyRecord(0, key, b"x") for key in (b"", b"readers", b"\xff/\xff", b"a/b/c")]
