@@ -43,6 +43,7 @@ def test_a_row_midway_between_large_clusters_has_one_distance_to_both():
     check(detector, midway)
 
 
+@pytest.mark.slow
 def test_far_from_zero_a_row_midway_belongs_where_a_rounding_puts_it():
     detector, midway = between(1e7)
     assert np.isnan(kept(detector, midway)).any()
@@ -87,6 +88,7 @@ def test_inne_scores_as_pyod_does_with(width, samples):
     check(detector, np.vstack([rows[:40], adversarial(rows, each=1)]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["plain", "tied", "offset"])
 def test_sampled_rows_lie_on_spheres_where_a_rounding_decides(kind):
     rows = generated(kind, 300)

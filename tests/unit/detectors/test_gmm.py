@@ -41,6 +41,7 @@ def test_a_mixture_scores_as_pyod_does(shape, components, width):
     check(detector, np.vstack([rows, rows[:50] + 1, far, np.full(width, 5e-324)]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("components", [1, 3])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_rows_that_overflow_get_the_infinity_or_nan_that_pyod_gives(shape, components):

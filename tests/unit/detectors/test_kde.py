@@ -45,6 +45,7 @@ def test_kde_scores_as_pyod_does_with(width, bandwidth):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("leaf_size", [1, 7, 1000])
 def test_kde_over_trees_of_any_depth(leaf_size):
     rows = generated("tied", 300)

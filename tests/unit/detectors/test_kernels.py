@@ -30,6 +30,7 @@ def alone(detector, rows):
     return RowScorer(detector).score(rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODULES)
 def test_a_kernel_and_its_plain_form_agree(name):
     rows = generated("plain")

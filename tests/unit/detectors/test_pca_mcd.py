@@ -27,6 +27,7 @@ def check(detector, rows):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "params",
     [

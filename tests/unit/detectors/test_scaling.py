@@ -96,6 +96,7 @@ COMPARED = sorted(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COMPARED)
 def test_units_matter_to_those_that_are_said_to_measure(name):
     """The ranks of fresh rows, with one column in another unit."""

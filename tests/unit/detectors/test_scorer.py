@@ -114,6 +114,7 @@ def mirrored(rng):
     return np.concatenate([half, -half])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ECOD", "COPOD"])
 @pytest.mark.parametrize(
     "make",

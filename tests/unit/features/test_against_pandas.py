@@ -106,6 +106,7 @@ def test_no_function_is_forgotten():
     assert {table["fn"] for table in BY_VALUES + BY_TIME} | ELSEWHERE == set(CATALOGUE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", BY_VALUES, ids=lambda table: declare(table).label)
 @pytest.mark.parametrize(
     "frame", [*STREAMS.values(), *STEPS_BACK.values()], ids=[*STREAMS, *STEPS_BACK]
@@ -114,6 +115,7 @@ def test_windows_of_values(table, frame):
     require_same(declare(table), frame)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", BY_TIME, ids=lambda table: declare(table).label)
 @pytest.mark.parametrize("frame", STREAMS.values(), ids=STREAMS)
 def test_windows_of_time(table, frame):
@@ -142,6 +144,7 @@ def test_late_events_join_the_window_that_their_time_is_in(how):
     )
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_keys():
     frame = stream(keys=100_000, n=300_000, steps_back=0.01)
     features = [

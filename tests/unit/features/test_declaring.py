@@ -146,6 +146,7 @@ def tables(draw):
     return table | draw(st.fixed_dictionaries({}, optional=more))
 
 
+@pytest.mark.slow
 @given(st.lists(tables(), max_size=4))
 def test_a_declaration_is_kept_as_it_is(drawn):
     declared = ("c", *map(declare, drawn))

@@ -79,6 +79,7 @@ def test_no_function_is_forgotten():
     assert {table["fn"] for table in TABLES} | ELSEWHERE == set(CATALOGUE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: declare(table).label)
 def test_a_function_is_what_it_says(table):
     feature = declare(table)

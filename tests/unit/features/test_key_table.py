@@ -18,6 +18,7 @@ def same(one, other):
     return repr(one) == repr(other)
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(LIMITS, st.lists(EVENTS, max_size=6))
 def test_it_does_what_a_plain_table_does(limits, batches):
@@ -53,6 +54,7 @@ def test_it_does_not_matter_where_batches_are_cut(drawn, data):
     assert same([*map(tuple, whole.silences)], plain.silences)
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(
     LIMITS,

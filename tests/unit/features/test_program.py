@@ -66,6 +66,7 @@ def test_it_is_a_program_of_all_functions():
     assert {table["fn"] for table in TABLES} == {*CATALOGUE, "hour"}
 
 
+@pytest.mark.slow
 @given(events, st.integers(0, 60))
 @settings(max_examples=100, deadline=None)
 def test_rows_and_state_do_not_depend_on_where_a_batch_is_cut(drawn, cut):

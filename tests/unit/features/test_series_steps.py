@@ -126,6 +126,7 @@ class PlainCode:
         return -math.log2(mixed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["noise", "steps", "constant"])
 def test_code_length_is_that_of_three_mixed_orders(kind):
     rng = np.random.default_rng(0)
@@ -163,6 +164,7 @@ def test_a_pattern_that_breaks_costs_bits():
     assert mean60[2059] > 1.5 * mean60[1000:2000].max()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(STEPS))
 @given(values=values_or_gaps, data=st.data())
 def test_gaps_give_nan_and_change_nothing_else(name, values, data):

@@ -51,6 +51,7 @@ def extreme(values, i, x, memory=5000):
     return len(earlier) >= 20 and not earlier[count - 1] <= x <= earlier[-count]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_tails_are_exact_until_values_grow_too_old(seed):
     rng = np.random.default_rng(seed)

@@ -213,6 +213,7 @@ Path("other").touch()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("given", "outputs", "directory"),
     [(0o000, "640", "750"), (0o027, "640", "750"), (0o077, "600", "700")],
@@ -310,6 +311,7 @@ def refusal(directory, **environment):
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 def test_compiled_code_that_others_could_have_written_is_not_run(tmp_path):
     assert refusal(tmp_path) == ""
     (cache,) = tmp_path.iterdir()

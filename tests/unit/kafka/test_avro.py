@@ -212,6 +212,7 @@ def test_a_union_of_types_that_other_schemas_define() -> None:
     assert read_of("door.Closed", opened, closed)(framed(7, b"\x0e"))[0] == {"after": {"at": 7}}
 
 
+@pytest.mark.slow
 def test_records_inside_each_other_have_an_end_before_the_stack_has() -> None:
     """In a process of its own, which would die of it."""
     code = f"""

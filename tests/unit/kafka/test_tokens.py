@@ -211,6 +211,7 @@ def test_more_than_any_token_has_is_not_read(endpoint: Endpoint, asked: KafkaSet
     assert f"answers with more than {TOKEN_BYTES:,} bytes" in error_of(ConfigError, asked)
 
 
+@pytest.mark.slow
 @given(
     st.binary()
     | st.recursive(

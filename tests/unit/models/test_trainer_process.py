@@ -47,6 +47,7 @@ def test_the_model_is_that_of_a_training_in_this_process(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rows", "recipe", "why"),
     [

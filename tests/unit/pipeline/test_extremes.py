@@ -60,6 +60,7 @@ def test_ranks_are_those_of_a_plain_count(calibration, stream):
     assert found.below.tolist() == [sum(c < s for c in calibration) for s in stream]
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.lists(doubles, min_size=20, max_size=60), st.lists(doubles, max_size=30))
 @example([0.0] * 19 + [LARGEST], [-LARGEST])

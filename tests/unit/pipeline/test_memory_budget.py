@@ -81,6 +81,7 @@ KINDS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_records_with_their_answers_occupy_no_more_than_their_weight_allows(kind):
     batch, occupied, _ = held(lambda: records(kind))
@@ -94,6 +95,7 @@ def test_records_with_their_answers_occupy_no_more_than_their_weight_allows(kind
     assert occupied + peak <= (memory_budget.COPIES - 1) * weight + memory_budget.DECODED * longest
 
 
+@pytest.mark.slow
 def test_a_record_that_is_decoded_in_full_occupies_what_the_budget_says():
     depth(b"{}")  # Compiled once a process, and no record's.
     for inner in (b"[],", b"{},", b'{"":[]},', b'"\xc3\xbf",', b"1e9,", b'"\\ud83d",'):
@@ -102,6 +104,7 @@ def test_a_record_that_is_decoded_in_full_occupies_what_the_budget_says():
         assert peak <= memory_budget.DECODED * len(value), inner
 
 
+@pytest.mark.slow
 def test_a_dead_letter_keeps_nothing_of_what_was_decoded():
     value = b"{%b}" % b",".join(b'"f%d":1' % i for i in range(50_000))
     batch = [Record(f"e:{n}", value) for n in range(20)]
@@ -146,6 +149,7 @@ def test_a_header_of_too_many_columns_is_none():
     assert len(found.header.columns) == 2
 
 
+@pytest.mark.slow
 def test_names_of_fields_to_choose_from_are_bounded():
     watch = FieldWatch(Schema(features=("a",), key=("host",), timestamp="t"))
     batch = [

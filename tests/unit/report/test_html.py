@@ -55,6 +55,7 @@ def text_of(document):
     return " ".join("".join(read(document).text).split())
 
 
+@pytest.mark.slow
 @ALL
 def test_a_page_is_whole_self_contained_and_small(name):
     document = WORLDS[name].page

@@ -112,6 +112,7 @@ def serving_engine(home, models):
 PARTS = [monitor, shadow, retrainer, warmup_engine, serving_engine]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", PARTS, ids=lambda make: make.__name__)
 @examples(max_examples=15, deadline=None)
 @given(st.lists(st.sampled_from(["see", "commit", "rollback", "restart"]), max_size=12))

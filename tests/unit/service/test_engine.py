@@ -442,6 +442,7 @@ def test_a_trainers_directory_that_was_swept_is_made_again(tmp_path, monkeypatch
     assert not own.exists()
 
 
+@pytest.mark.slow
 def test_what_is_remembered_of_keys_is_rolled_back_with_the_outputs(tmp_path):
     asked = settings(
         tmp_path, event={"features": ["a", {"of": "b", "fn": "mean", "window": 3}], "key": "host"}

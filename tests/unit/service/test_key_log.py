@@ -70,6 +70,7 @@ def test_a_restart_finds_nothing_where_nothing_was(tmp_path):
     assert logs(tmp_path) == []
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(st.lists(EVENTS, min_size=1, max_size=8), st.booleans(), st.data())
 def test_a_crash_at_any_moment_takes_back_what_was_not_committed(
@@ -406,6 +407,7 @@ assert everything(log) == committed
 """
 
 
+@pytest.mark.slow
 def test_a_full_disk_fails_the_commit_and_harms_nothing(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", FULL, str(tmp_path)], cwd=ROOT, capture_output=True, text=True

@@ -41,6 +41,7 @@ STEPS = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(STEPS)
 def test_whatever_happens_the_answers_are_those_of_one_undisturbed_process(steps):

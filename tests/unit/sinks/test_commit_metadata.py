@@ -19,6 +19,7 @@ json = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text(), json))
 def test_a_mark_comes_back_as_it_was(mark: dict[str, object]) -> None:
     assert commit_metadata.read(commit_metadata.write(mark)) == mark

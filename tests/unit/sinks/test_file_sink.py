@@ -212,6 +212,7 @@ def assert_at_the_last_commit(directory):
     assert lengths["normal"] > 0
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_the_outputs_are_those_of_an_undisturbed_run(tmp_path):
     assert write(tmp_path / "calm") == 0
     moments = random.Random(11)  # Within a commit, which takes one or two milliseconds.
@@ -223,6 +224,7 @@ def test_killed_in_the_middle_the_outputs_are_those_of_an_undisturbed_run(tmp_pa
     assert_at_the_last_commit(tmp_path / "killed")
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_last_commit_and_a_rerun_completes_it(tmp_path):
     def little_space():
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

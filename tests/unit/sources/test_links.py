@@ -173,6 +173,7 @@ def test_a_file_by_its_descriptor_is_read(tmp_path, opened):
         assert values(opened(Path(f"/proc/self/fd/{file.fileno()}"), follow=False)) == [b"1"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("follow", [True, False])
 def test_a_hole_is_read_a_piece_at_a_time(tmp_path, opened, follow):
     place = tmp_path / "events.jsonl"

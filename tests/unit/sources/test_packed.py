@@ -96,6 +96,7 @@ def test_without_the_library_for_zstd_nothing_is_passed_over(tmp_path, monkeypat
         again.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [".zst", ".xz", ".gz", ".bz2"])
 def test_a_bomb_is_unpacked_in_bounded_memory(tmp_path, kind):
     path = tmp_path / f"bomb{kind}"
