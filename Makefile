@@ -98,7 +98,7 @@ bench-detectors: $(READY) ## three minutes: which detector finds what; DATA=dire
 bench-series: $(READY) ## ten minutes: what is found in series over time; DATA=directory of NAB, PEERS=1
 	$(BIN)/python -m benchmarks.series $(DATA) $(if $(PEERS),--peers)
 
-bench-skab: $(READY) ## minutes: faults seen by several sensors; DATA=directory of SKAB
+bench-skab: $(READY) ## minutes: faults and changes seen by several sensors; DATA=directory of SKAB
 	$(BIN)/python -m benchmarks.skab $(DATA)
 
 bench-drift: $(READY) ## half an hour: how soon a change is seen, beside River's detectors
