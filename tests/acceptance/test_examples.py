@@ -21,13 +21,14 @@ from tests.support.examples import (
     hosts_over_time,
     json_lines,
     metrics,
+    sensors,
     stop_when,
 )
 
 
 def test_each_example_is_run():
     """The fleet's where a broker asks for a login; the reference is held against the settings."""
-    run = {"file", "follow-csv", "pipe", "service", "kafka", "fleet", "series"}
+    run = {"file", "follow-csv", "pipe", "service", "kafka", "fleet", "series", "sensors"}
     assert {path.stem for path in CONFIG.glob("*.toml")} == run | {"kafka-fleet", "reference"}
 
 
@@ -87,6 +88,20 @@ def test_series(here):
     assert sum(answered(here / "verdicts")) == len(history) + len(stream)
     alarms = (here / "verdicts" / "anomaly.jsonl").read_text().splitlines()
     assert fault in [json.loads(alarm)["event"] for alarm in alarms]
+
+
+def test_sensors(here):
+    """A flow that is low for a while is found, though each of its values is a usual one."""
+    lines = sensors()
+    (here / "sensors.jsonl").write_text("\n".join(lines) + "\n")
+    for command in (["check"], ["run"], ["report"]):
+        done = detectd(*command, "--config", "sensors.toml", cwd=here, env=SOON)
+        assert done.returncode == 0, done.stderr
+    assert sum(answered(here / "verdicts")) == COUNT
+    alarms = (here / "verdicts" / "anomaly.jsonl").read_text().splitlines()
+    found = {json.loads(alarm)["event"]["time"] for alarm in alarms}
+    assert {json.loads(line)["time"] for line in lines[-40:]} <= found
+    assert len(found) < 40 + 30
 
 
 def test_follow_csv(here):

@@ -13,6 +13,7 @@ from tests.support.paths import ROOT
 
 CONFIG = ROOT / "config"
 FEATURES = ("cpu", "memory", "latency_ms")
+SENSORS = ("current", "pressure", "flow")
 WARMUP, COUNT = 400, 1000
 SOON = {"DETECTD_TRAINING__WARMUP": str(WARMUP), "DETECTD_SERVER__LISTEN": ""}
 
@@ -75,6 +76,18 @@ def hosts_over_time(hosts=4, days=4):
     lines = [json.dumps(event) for event in events]
     cut = 96 * (days - 1) * hosts
     return lines[:cut], lines[cut:], fault
+
+
+def sensors(count=COUNT, faulty=50):
+    """Return events of three sensors, one a second; in the last ones the flow is lower, though not
+    lower than single values of it have been."""
+    rng = np.random.default_rng(3)
+    rows = rng.normal((1.3, 0.05, 30.0), (0.1, 0.01, 1.0), (count, 3))
+    rows[-faulty:, 2] = 28.0
+    return [
+        json.dumps({"time": 1_800_000_000 + i} | dict(zip(SENSORS, row, strict=True)))
+        for i, row in enumerate(rows.tolist())
+    ]
 
 
 def elsewhere(broker, source, sinks):
