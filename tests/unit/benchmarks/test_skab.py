@@ -37,6 +37,7 @@ def test_drift_is_1_for_independent_rows_and_many_for_a_random_walk():
     assert np.median([skab.drift(row) for row in steps.cumsum(axis=1)]) > 50
 
 
+@pytest.mark.slow
 def test_each_row_of_the_tables_is_a_configuration():
     for row in skab_settings.fault_rows():
         settings = Settings.model_validate(tomllib.loads(row.setting.config()))
