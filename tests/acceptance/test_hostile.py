@@ -47,7 +47,7 @@ def test_no_event_ends_a_command(hostile):
         ["backtest", "--input", hostile.events, "--label", "truth"],
         ["backtest", "--input", hostile.events, "--label", "truth", "--sweep", "T=3,8"],
         ["fit", "--input", hostile.events, "--no-activate"],
-        ["init", "--input", hostile.events],
+        ["init", "--input", hostile.events, "-o", "-"],
         *(["tap", "--verdict", topic, "--last", "20", "--n", "1", "--format", form]
           for topic in ("anomaly", "dead_letter") for form in ("json", "text")),
     ]  # fmt: skip
