@@ -8,6 +8,7 @@ file grows with the logarithm of the stream.
 from __future__ import annotations
 
 import os
+import secrets
 from array import array
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -63,7 +64,8 @@ class RowLog:
         self._entry = _entry(width)
         self._width = width
         self._begin()
-        self._generation = 0
+        # A random number: another stream may use the same directory between two runs of this one.
+        self._generation = secrets.randbits(40)
         while (file := self._locked(directory)) is None:
             pass
         self._file = file

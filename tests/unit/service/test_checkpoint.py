@@ -143,8 +143,9 @@ def test_what_counts_is_what_was_committed_each_batch_once(
     twin.close()
 
 
-# What differs between two directories: the files' names, how much is in them, and the time.
-APART = {"file", "written"}
+# What differs between two directories: the files' names and numbers, how much is in them, and the
+# time.
+APART = {"file", "generation", "written"}
 
 
 def comparable(state):
