@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from detectd import __version__
 from detectd.pipeline.encode import VERDICTS
 from detectd.pipeline.records import Reason, Topic
-from detectd.telemetry.state import HINDRANCES, OUTCOMES
+from detectd.telemetry.state import NOT_READY_STATES, OUTCOMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -33,7 +33,7 @@ def readings(state: State, now: float, epoch: float) -> dict[str, Values]:
         "detectd_config_last_reload_successful": {(): not state.reload_refused},
         "detectd_config_last_reload_success_timestamp_seconds": {(): epoch - (now - state.loaded)},
         "detectd_ready": {(): not hindering},
-        "detectd_not_ready": {(reason,): reason in hindering for reason in HINDRANCES},
+        "detectd_not_ready": {(reason,): reason in hindering for reason in NOT_READY_STATES},
         "detectd_consumer_lag_records": {
             (name,): p.lag for name, p in partitions.items() if p.lag is not None
         },

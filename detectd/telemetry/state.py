@@ -23,8 +23,8 @@ OUTCOMES = ("accepted", "held", "refused", "failed")
 
 NO_LOSSES = Losses()
 
-# The words for what may hinder the service, the most telling first; see `State._hindrances`.
-HINDRANCES = (
+# The reasons for not being ready, the most important first; see `State._reasons`.
+NOT_READY_STATES = (
     "stopping",
     "stalled",
     "interrupted",
@@ -135,7 +135,7 @@ class State:
 
     def not_ready_reasons(self, now: float) -> list[NotReadyReason]:
         """Return why the service is not ready, the most telling first; empty if it is."""
-        return list(self._hindrances(now))
+        return list(self._reasons(now))
 
     @property
     def instance(self) -> str:
@@ -149,10 +149,10 @@ class State:
 
     def word(self, now: float) -> str:
         """Return the state in one word."""
-        first = next(self._hindrances(now), None)
+        first = next(self._reasons(now), None)
         return first.state if first else "standby" if self.standby else "ready"
 
-    def _hindrances(self, now: float) -> Iterator[NotReadyReason]:
+    def _reasons(self, now: float) -> Iterator[NotReadyReason]:
         if self.stopping:
             yield NotReadyReason("stopping", "the service is stopping")
         if not self.healthy(now):
@@ -164,9 +164,9 @@ class State:
             )
         elif self.partitions is None:
             yield NotReadyReason("starting", "no source is assigned yet")
-        yield from self._hindrances_of_answers(now)
+        yield from self._reasons_of_the_stream(now)
 
-    def _hindrances_of_answers(self, now: float) -> Iterator[NotReadyReason]:
+    def _reasons_of_the_stream(self, now: float) -> Iterator[NotReadyReason]:
         if self.refused:
             yield NotReadyReason("refused", self.refused)
         if self.absent:

@@ -14,7 +14,7 @@ from detectd.report.figures import figures
 from detectd.sources import Losses, Partition
 from detectd.telemetry.health import Health
 from detectd.telemetry.metrics import METRICS, Metrics, stages
-from detectd.telemetry.state import HINDRANCES, OUTCOMES
+from detectd.telemetry.state import NOT_READY_STATES, OUTCOMES
 from detectd.telemetry.warmup_progress import Progress
 from tests.support.exposition import families, problems
 from tests.support.key_figures import KEYS
@@ -268,10 +268,14 @@ def test_readiness_and_its_troubles_are_shown(metrics, health, answer, clock):
 
 
 def test_what_hinders_the_service_is_named_and_only_that(metrics, health, answer, clock):
-    reasons = {reason: value(metrics, "detectd_not_ready", reason=reason) for reason in HINDRANCES}
+    reasons = {
+        reason: value(metrics, "detectd_not_ready", reason=reason) for reason in NOT_READY_STATES
+    }
     assert {reason for reason, found in reasons.items() if found} == {"starting"}
     answer()
-    assert not any(value(metrics, "detectd_not_ready", reason=reason) for reason in HINDRANCES)
+    assert not any(
+        value(metrics, "detectd_not_ready", reason=reason) for reason in NOT_READY_STATES
+    )
     health.stopping()
     health.interrupted("away")
     health.refused("no")
@@ -283,7 +287,7 @@ def test_what_hinders_the_service_is_named_and_only_that(metrics, health, answer
     hindering = {
         not_ready_reason.state for not_ready_reason in health.state.not_ready_reasons(clock())
     }
-    assert hindering == set(HINDRANCES) - {"warming_up", "stale"}
+    assert hindering == set(NOT_READY_STATES) - {"warming_up", "stale"}
     health.assigned({"events/0": Partition(1, 2, 31.0)})
     health.warming_up(Progress(1, 10, None))
     for reason in ("warming_up", "stale"):
