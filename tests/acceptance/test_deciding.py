@@ -40,7 +40,7 @@ def test_the_default_threshold_leaves_most_anomalies_and_all_commands_say_so(fit
     assert report["model"]["T"] == T
     assert report["model"]["T_set_by"] == "default"
     assert report["zone"]["reach"] == reach(held, contamination) >= 0.75
-    said = f"leaves {reach(held, contamination):.1%} of the expected anomalies"
+    said = f"lets {reach(held, contamination):.1%} of the expected anomalies be called anomaly"
     assert said in fitted.run("report").stdout
     assert said in fitted.run("check").stdout
     assert said in fitted.fit().stdout
@@ -67,7 +67,7 @@ def test_check_says_what_the_warm_up_will_leave(world):
     world.write(training={"warmup": 400}, rejector={"T": None, "cost_rejection": 0.6})
     said = world.run("check").stdout
     T = default_T(200, 0.05)
-    assert f"n = 200 calibration scores, T = {T:.6g}: leaves " in said
+    assert f"n = 200 calibration scores, T = {T:.6g}: lets " in said
     assert "abstaining never pays" in said
     world.write(rejector={"T": 32.0, "cost_rejection": 0.001})
     said = world.run("check").stdout
