@@ -39,7 +39,7 @@ class ConfigError(DetectdError):
 class BrokerUnavailableError(DetectdError):
     """The other side is temporarily unavailable. The service resumes from the last commit.
 
-    With `rival` it is available, but another process uses our name.
+    With `rival` it is available, but another process uses the same name.
     """
 
     rival = False

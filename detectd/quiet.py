@@ -90,7 +90,7 @@ _FILTER = ("ignore", _WhileQuiet(), Warning, None, 0)
 
 
 def _filter_first() -> None:
-    """Move our filter to the front: others insert theirs before it, and restore lists without
+    """Move the filter to the front: others insert theirs before it, and restore lists without
     it."""
     filters = cast("list[Any]", warnings.filters)
     if not filters or filters[0] is not _FILTER:

@@ -31,7 +31,7 @@ WORDS = {
     r"hindrances?": "reason",
     r"incumbents?|contenders?": "champion, challenger",
     r"answerers?": "engine",
-    r"we|us|ours": "detectd, or the process that acts",
+    r"we|us|ours?": "detectd, or the process that acts",
     r"(?:goes|go|going) on(?! to)": "continue",
     r"scor(?:es?|ing) along": "run in shadow mode",
     r"for ever": "indefinitely, or never ends",

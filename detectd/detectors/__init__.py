@@ -4,10 +4,10 @@ The guarantee: a row's score does not depend on the other rows in its batch. Beg
 
 catalogue   the detectors on offer, and why others are refused
 scorer      fitting, and one score a row, independent of the batch, by PyOD
-tail_sum    a detector of our own, for columns that are surprises already
+tail_sum    a detector of the project, for columns that are surprises already
 scaling     columns in units of their spread, for detectors that measure distances
 tails       ECOD and COPOD, which PyOD scores against their batch, computed directly
-kernels     the same scores by kernels of our own
+kernels     the same scores by compiled kernels
 selection   which of these scores, compared with PyOD
 outward     rows far outside, that must not rank as normal
 """

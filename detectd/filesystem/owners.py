@@ -18,8 +18,8 @@ EVERYBODY = 1 << 32  # the size of a map of users that leaves none out
 def trusted() -> frozenset[int]:
     """Return the users who control this process anyway.
 
-    Root, our own user, and the owners of the root directory and of this program: in containers and
-    user namespaces those may be neither.
+    Root, the user of this process, and the owners of the root directory and of this program: in
+    containers and user namespaces those may be neither.
     """
     places = (Path("/"), Path(__file__))
     return frozenset({ROOT, os.geteuid(), *(place.stat().st_uid for place in places)})

@@ -113,7 +113,8 @@ def _parsed(registered: Registered, levels: Levels) -> Any:
 def _rewritten(
     schema: Any, names: set[str], guard: Levels | None, counter: Levels | None = None
 ) -> Any:
-    """Return the schema with our logical types in place of Avro's, and without unneeded attributes.
+    """Return the schema with detectd's logical types instead of Avro's, and without unneeded
+    attributes.
 
     Add the types that are referenced by name to `names`. With a `counter`, items are counted.
     """

@@ -29,7 +29,7 @@ WRAPPED = re.compile(r"\[Error (-?\d+)\]")
 
 
 class FencedError(BrokerUnavailableError):
-    """The brokers aborted our transaction: it timed out, or another process has our name.
+    """The brokers aborted the transaction: it timed out, or another process has the same id.
 
     With `rival` another process certainly has it.
     """

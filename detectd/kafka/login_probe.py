@@ -150,8 +150,8 @@ def _alert(server: str, refused: ssl.SSLError, options: Mapping[str, Any]) -> Ex
         )
     if "alert" in reason:
         return RefusedError(
-            f"kafka.ssl_certificate_file: {server} rejects our certificate: {reason}; have it "
-            "signed by an authority that the brokers trust"
+            f"kafka.ssl_certificate_file: {server} rejects the client certificate: {reason}; have "
+            "it signed by an authority that the brokers trust"
         )
     return ConfigError(
         f"kafka.security_protocol: {server} does not speak TLS ({reason}); correct the port or "

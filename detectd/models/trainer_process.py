@@ -253,8 +253,8 @@ def _new_directory(parent: Path) -> tuple[Path, int]:
 
 
 def _start(home: Path, stderr: int) -> subprocess.Popen[bytes]:
-    """Return a trainer with our search path, none of our files, and a process group of its own, so
-    that a terminal's interrupt is left to the service."""
+    """Return a trainer with this process's search path, none of its files, and a process group of
+    its own, so that a terminal's interrupt is left to the service."""
     environment = {
         name: value
         for name, value in os.environ.items()

@@ -121,8 +121,8 @@ def _judged(
 
 
 def poll(refit: TrainerProcess[Finished], now: float) -> Failed | Trained[Finished] | None:
-    """Return the outcome of the training, None while it runs; an exception of our code on the model
-    is a failure."""
+    """Return the outcome of the training, None while it runs; an exception of detectd's code on the
+    model is a failure."""
     try:
         with During(Stage.SCORE):
             return refit.poll(now)

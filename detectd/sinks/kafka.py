@@ -6,7 +6,7 @@ hold only these beside records:
 
     source   offsets of                       metadata of each offset
     Kafka    the source's group, as they are  the service's state
-    other    a group of our own, one          the source's position and the service's state
+    other    a group of its own, one          the source's position and the service's state
              partition (`own_place`)
 
 Without a transactional id it writes at least once: the source commits its position to the group
@@ -127,7 +127,7 @@ class KafkaSink(Sink):
         return self._committed
 
     def _connect(self) -> None:
-        """Create a producer and fence all others with our transactional id."""
+        """Create a producer and fence all others with this transactional id."""
         self._producer = self._client.transport.Producer(self._client, self._id, self._batch_bytes)
         if self._id is not None:
             self._producer.take_over()
@@ -217,7 +217,7 @@ class KafkaSink(Sink):
             raise
 
     def _whose(self, fenced: FencedError, began: tuple[float, float]) -> DetectdError:
-        """Return the error: another process has our transactional id, or our transaction timed out.
+        """Return the error: another process has this id, or the transaction timed out.
 
         Brokers abort a transaction that exceeds its timeout. One aborted sooner was fenced by
         another process. The monotonic clock may stop while a machine sleeps, so both clocks are

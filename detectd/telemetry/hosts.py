@@ -1,9 +1,9 @@
 """The host names under which the service responds, as protection against DNS rebinding.
 
-A page in a browser may point its own name at our address, and then read our responses. Its requests
-carry that name in their Host header, and no token. So a client that sends the token may use any
-name; others may use an IP address, which cannot be a page's own name, and our names: localhost,
-this host's, that of `server.listen`, `server.allowed_hosts`.
+A page in a browser may point its own name at this address, and then read the responses. Its
+requests carry that name in their Host header, and no token. So a client that sends the token may
+use any name; others may use an IP address, which cannot be a page's own name, and these names:
+localhost, this host's, that of `server.listen`, `server.allowed_hosts`.
 """
 
 from __future__ import annotations

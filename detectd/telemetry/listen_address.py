@@ -201,8 +201,8 @@ def _on_unix(path: Path) -> Listener:
 def _alone_in(directory: Path) -> Iterator[None]:
     """Prevent two processes from both replacing an abandoned socket.
 
-    A user who can read the directory can hold its lock. Our processes hold it only for a moment: a
-    longer wait means another user, and is given up.
+    A user who can read the directory can hold its lock. Processes of detectd hold it only for a
+    moment: a longer wait means another user, and is given up.
     """
     held = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

@@ -41,7 +41,7 @@ def tag(name: str, /, *inside: Inside, **attributes: str | float | None) -> Elem
 def render(root: Element) -> str:
     """Return the document, in ASCII: whatever it is printed or written to can hold it.
 
-    Text in `style` is not escaped, so nothing but our own may go there.
+    Text in `style` is not escaped, so only text of detectd may go there.
     """
     document: bytes = tostring(root, encoding="us-ascii", method="html")
     return "<!doctype html>\n" + document.decode("ascii")
