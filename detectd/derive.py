@@ -153,7 +153,7 @@ def terms(settings: Settings, model: Model | None = None) -> Terms:
     plausible: tuple[float, ...] = ()
     if contamination == "estimate":
         if model is None:
-            raise ConfigError('detector.contamination: "estimate" takes a model; give a number')
+            raise ConfigError('detector.contamination: "estimate" needs a model; give a number')
         contamination, plausible = model.contamination.mean, model.contamination.points
     rejection = contamination if asked.cost_rejection is None else asked.cost_rejection
     method = settings.calibration.method if model is None else model.recipe.method

@@ -151,7 +151,9 @@ class _Standing(NamedTuple):
 def _standing(observed: Mapping[str, Any], promise: Promise, raised: int) -> _Standing:
     exact = promise.exact
     if not observed["events"]:
-        return _Standing("open", "○", "Nothing observed yet. ", "The promise is made beforehand.")
+        return _Standing(
+            "open", "○", "Nothing observed yet. ", "The promise is stated before the first event."
+        )
     rate = percent(observed["rejection_rate"])
     events = f"{observed['events']:,} events{since(observed)}"
     seen = f"{observed['abstain']:,} of {events} were abstained from, {rate}."

@@ -38,7 +38,9 @@ def reloaded(
     except DetectdError as refused:
         fresh = settings
         reporter.health.reload_refused(str(refused))
-        log.warning("config.refused", reason=str(refused), hint="the old one stays in force")
+        log.warning(
+            "config.refused", reason=str(refused), hint="the previous configuration stays in effect"
+        )
     else:
         gatherer.go_on_under(batch_limits(fresh))
         if any(key.startswith("log.") for key in keys):

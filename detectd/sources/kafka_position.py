@@ -34,7 +34,7 @@ def recognised(position: Mapping[str, Any], topics: Sequence[str]) -> Offsets:
     offsets = offsets_in(position)
     if "group" not in position or (offsets and not {t for t, _ in offsets} & {*topics}):
         raise ConfigError(
-            "source: the last commit is of another source; go back to it, or give the sink "
+            "source: the last commit belongs to another source; go back to it, or give the sink "
             "another place (sink.directory, kafka.transactional_id)"
         )
     return offsets

@@ -142,7 +142,7 @@ def _anomalies(
         "anomalies",
         "Rate of anomalies over the stream",
         f"After {course.ends[-1]:,.0f} events the rate is {percent(course.so_far[-1])}; "
-        f"{percent(expected)} were to be expected.",
+        f"{percent(expected)} were expected.",
     )
     return plot.plot(words, axes, layers, SMALL_HEIGHT, x_labels=True)
 
