@@ -62,10 +62,10 @@ def _max_missing(asked: float | None, features: int) -> int | None:
     return asked
 
 
-def feature_state(settings: Settings, *, told: bool = False) -> FeatureState:
+def feature_state(settings: Settings, *, serving: bool = False) -> FeatureState:
     """Return the calculator of features with a memory, without any key.
 
-    With `told` it also detects silent keys.
+    If it is `serving`, it also detects silent keys, and keeps the routine of keys.
     """
     from detectd.features.program import compiled_program
     from detectd.features.state import FeatureState, KeyBounds
@@ -74,9 +74,10 @@ def feature_state(settings: Settings, *, told: bool = False) -> FeatureState:
     bounds = KeyBounds(
         max_keys=keys.max,
         idle_ms=keys.idle_ms,
-        silent_ms=keys.silent_ms if told else None,
+        silent_ms=keys.silent_ms if serving else None,
         min_events=keys.min_events,
         late=keys.late,
+        routine=keys.routine and serving,
     )
     return FeatureState(compiled_program(settings.event.declared), bounds)
 
@@ -241,8 +242,9 @@ def output_topics(settings: Settings) -> dict[Topic, str]:
 
 
 def keeps_keys(settings: Settings) -> bool:
-    """Return whether there is state of keys: for features, or to detect silence."""
-    return remembers(settings.event.declared) or settings.keys.silent_after is not None
+    """Return whether there is state of keys: for features, to detect silence, or for routine."""
+    keys = settings.keys
+    return remembers(settings.event.declared) or keys.silent_after is not None or keys.routine
 
 
 def keys_topic(settings: Settings) -> str | None:
@@ -254,11 +256,12 @@ def keys_topic(settings: Settings) -> str | None:
 
 def key_record_bytes(settings: Settings) -> int:
     """Return the maximum bytes of a key's state as a record of `keys_topic`."""
-    from detectd.features.key_rows import HEADER_WORDS
-    from detectd.features.program import compiled_program
+    return key_row_bytes(settings) + memory_budget.KEY_RECORD_BYTES
 
-    row = 8 * (HEADER_WORDS + compiled_program(settings.event.declared).words)
-    return row + memory_budget.KEY_RECORD_BYTES
+
+def key_row_bytes(settings: Settings) -> int:
+    """Return the bytes of a key's state in memory, beside its name."""
+    return 8 * feature_state(settings, serving=True).tables.of("").width
 
 
 def delivery(settings: Settings) -> str:

@@ -171,8 +171,7 @@ def _memory(settings: Settings) -> Iterator[str]:
         rows = settings.training.window + settings.training.quarantine
         most += rows * memory_budget.row_bytes(len(settings.event.columns))
     if derive.keeps_keys(settings):
-        state = derive.feature_state(settings)
-        most += settings.keys.max * state.tables.of("").width * 8
+        most += settings.keys.max * derive.key_row_bytes(settings)
     yield f"memory    at most {most >> 20:,} MiB in addition to libraries and model"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from detectd import derive
-from detectd.features import Declared, History
+from detectd.features import Declared, History, routine
 from detectd.features.declaring import is_surprise
 from detectd.features.description import describe, slowest
 
@@ -52,6 +52,8 @@ def _keys(settings: Settings) -> Iterator[str]:
                     f"WARNING   keys.{key} has no effect, because events have no time; set "
                     "event.timestamp to the field that holds it"
                 )
+    if keys.routine:
+        yield f"feature   keys.routine: {routine.MEANING}; {routine.KEY_BYTES:,} bytes a key"
 
 
 def _added_up(event: EventSettings) -> Iterator[str]:

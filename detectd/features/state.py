@@ -18,6 +18,7 @@ from detectd.features.key_rows import HEADER_WORDS
 from detectd.features.key_table import KeyTable
 from detectd.features.key_tables import KeyTables
 from detectd.features.lateness import Late
+from detectd.features.routine import OP, BatchRoutine, TableEvents
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +44,7 @@ class KeyBounds:
     At most `max_keys` are remembered per partition; one without an event for `idle_ms` of event
     time is restarted, and one without for `silent_ms` is silent, see `silence`. An event is young
     if fewer than `min_events` of its key came before it. `late` is the policy for an event earlier
-    than its key's latest.
+    than its key's latest. With `routine` the scores of a key's last week are kept, see `routine`.
     """
 
     max_keys: int = 100_000
@@ -51,17 +52,20 @@ class KeyBounds:
     silent_ms: float | None = None
     min_events: int = 0
     late: LatePolicy = "accept"
+    routine: bool = False
 
 
 class FeatureRows(NamedTuple):
     """The rows (k, d) of events, and which of them (k,) no model may judge: refused ones are NaN.
 
-    `young` events have a key with too little history, `refused` ones came too late.
+    `young` events have a key with too little history, `refused` ones came too late. `routine` takes
+    their scores, None if those are not kept.
     """
 
     rows: Floats
     young: Flags
     refused: Flags
+    routine: BatchRoutine | None = None
 
 
 class FeatureState:
@@ -70,6 +74,8 @@ class FeatureState:
     def __init__(self, program: Program, bounds: KeyBounds) -> None:
         self.program = program
         self.bounds = bounds
+        # What the words of a key's row are, in order; the last are not of a feature.
+        self.ops = (*program.ops, OP) if bounds.routine else program.ops
         self.tables = KeyTables(self._new_table)
         # The most recent late events, even if their batch was rolled back.
         self.late: deque[Late] = deque(maxlen=LATE_KEPT)
@@ -78,7 +84,7 @@ class FeatureState:
 
     def _new_table(self) -> KeyTable:
         return KeyTable(
-            self.program.words,
+            sum(size for _, size in self.ops),
             max_keys=self.bounds.max_keys,
             idle_ms=self.bounds.idle_ms,
             silent_ms=self.bounds.silent_ms,
@@ -106,21 +112,26 @@ class FeatureState:
         """
         names = dict.fromkeys(partitions)
         if len(names) == 1:
-            return self._rows(partitions[0], keys, times_ms, values, moments)
+            rows, part = self._rows(partitions[0], keys, times_ms, values, moments)
+            return rows._replace(routine=self._routine(len(keys), [part]))
         whole = FeatureRows(
             np.empty((len(keys), len(self.program.columns))),
             np.empty(len(keys), dtype=bool),
             np.empty(len(keys), dtype=bool),
         )
+        parts = []
         for name in names:
-            places = [i for i, partition in enumerate(partitions) if partition == name]
+            places = np.array([i for i, partition in enumerate(partitions) if partition == name])
+            mine = [keys[i] for i in places.tolist()]
             ours = None if moments is None else moments[places]
-            part = self._rows(
-                name, [keys[i] for i in places], times_ms[places], values[places], ours
-            )
-            for all_of_them, some in zip(whole, part, strict=True):
-                all_of_them[places] = some
-        return whole
+            some, part = self._rows(name, mine, times_ms[places], values[places], ours)
+            for all_of_them, found in zip(whole[:3], some[:3], strict=True):
+                all_of_them[places] = found
+            parts.append(part._replace(places=places))
+        return whole._replace(routine=self._routine(len(keys), parts))
+
+    def _routine(self, count: int, parts: Sequence[TableEvents]) -> BatchRoutine | None:
+        return BatchRoutine(count, parts) if self.bounds.routine else None
 
     def _rows(
         self,
@@ -129,7 +140,7 @@ class FeatureState:
         times_ms: Floats,
         values: Floats,
         moments: Moments | None,
-    ) -> FeatureRows:
+    ) -> tuple[FeatureRows, TableEvents]:
         table = self.tables.of(partition)
         slots = table.slots_of(keys, times_ms, moments)
         rows = values
@@ -141,4 +152,5 @@ class FeatureState:
             self.late.append(Late(times_ms[i].item(), slots.lag_ms[i].item()))
         refused = slots.slot < 0
         young = ~refused & (slots.earlier < self.bounds.min_events)
-        return FeatureRows(rows, young, refused)
+        events = TableEvents(np.arange(len(keys)), table, slots, times_ms)
+        return FeatureRows(rows, young, refused), events

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from detectd.detectors import choose_scaled, find
 from detectd.errors import ConfigError, DetectdError
-from detectd.features import columns, in_words
+from detectd.features import as_data, columns, in_words
 from detectd.models import training
 from detectd.models.sanity import why_backwards, why_scoreless
 from detectd.pipeline.scoring import ModelScorer
@@ -74,8 +76,22 @@ def serve(model: Model, options: ServingOptions) -> Serving:
         rejector=promised.rejector,
         medians=model.medians,
         explains=options.explains,
+        unit=unit_of(model),
     )
     return Serving(model, promised, judge)
+
+
+def unit_of(model: Model) -> float:
+    """Return a number, not 0, that only models share which score any row alike.
+
+    TailSum learns nothing from its rows, so refits of it do; other models have a unit of their
+    own.
+    """
+    what: Any = model.version
+    if model.recipe.detector == "TailSum" and model.scaling is None:
+        what = as_data(model.declared or model.features), model.recipe.params
+    digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).digest()
+    return 1.0 + int.from_bytes(digest[:6])
 
 
 def serve_new(model: Model, options: ServingOptions) -> Serving:

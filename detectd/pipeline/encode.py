@@ -23,6 +23,14 @@ if TYPE_CHECKING:
 
 # In the order of the rejector's verdict codes.
 VERDICTS = (Topic.NORMAL, Topic.ANOMALY, Topic.ABSTAIN)
+# One code more, for what is normal whatever the model's verdict.
+ROUTINE = len(VERDICTS)
+ANSWERS = (
+    (Topic.NORMAL, None),
+    (Topic.ANOMALY, None),
+    (Topic.ABSTAIN, Reason.UNSTABLE),
+    (Topic.NORMAL, Reason.ROUTINE),
+)
 
 Header = tuple[str, bytes]
 EVENT = b',"event":'
@@ -64,7 +72,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Answers(dict[tuple[int, int, int], Answer]):
-    """A model's answers by verdict code, rank and count of scores below, built on first use.
+    """A model's answers by code (`ANSWERS`), rank and count of scores below, built on first use.
 
     With n continuous scores there are n+1; the cache is cleared at `MOST` entries.
     """
@@ -79,8 +87,7 @@ class Answers(dict[tuple[int, int, int], Answer]):
     def __missing__(self, place: tuple[int, int, int]) -> Answer:
         if len(self) >= self.MOST:
             self.clear()
-        topic = VERDICTS[place[0]]
-        reason = Reason.UNSTABLE if topic is Topic.ABSTAIN else None
+        topic, reason = ANSWERS[place[0]]
         found = self[place] = _answer(self._rejector, self._model, topic, reason, *place[1:])
         return found
 

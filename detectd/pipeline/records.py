@@ -31,15 +31,17 @@ OUTCOMES = (Topic.NORMAL, Topic.ANOMALY, Topic.ABSTAIN, Topic.DEAD_LETTER)
 
 
 class Reason(StrEnum):
-    """Why the service abstained, or gave a verdict without a rank of its own.
+    """Why the service abstained, or gave a verdict that the score's rank does not give.
 
-    An anomaly whose score is not finite is farther outside than the detector can compute.
+    An anomaly whose score is not finite is farther outside than the detector can compute. A routine
+    score is normal, as its key reaches it at this time of day.
     """
 
     UNSTABLE = "unstable"
     WARMING_UP = "warming_up"
     LATE = "late"
     SCORE_NOT_FINITE = "score_not_finite"
+    ROUTINE = "routine"
 
 
 class Stage(StrEnum):

@@ -10,6 +10,7 @@ holds.
     impute   features that are missing, where the configuration allows it
     score    each row as if it were alone
     judge    the score's rank among the calibration scores -> normal, anomaly or abstain
+    routine  what its key reaches at this time of day on other days, too -> normal
     encode   verdict and original event -> the bytes that a sink writes, as far as they fit
 """
 
@@ -26,6 +27,7 @@ import numpy as np
 from detectd.errors import DetectdError
 from detectd.pipeline.dead_letters import dead_letter, size, too_large
 from detectd.pipeline.encode import (
+    ROUTINE,
     Answers,
     envelopes,
     explained,
@@ -37,6 +39,7 @@ from detectd.pipeline.explain import explanations
 from detectd.pipeline.nonfinite_scores import joined, judge_scores
 from detectd.pipeline.records import Stage, Topic
 from detectd.pipeline.unexpected_errors import During, Unforeseen, defect
+from detectd.rejection import NORMAL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,6 +58,7 @@ class ModelScorer:
     """A model as a scorer of feature vectors. `medians` (d,) are imputed for missing features.
 
     With `explains`, outputs of anomalies and abstentions name the features that drove their score.
+    Scores of models with the same `unit`, a number but 0, can be compared.
     """
 
     version: str
@@ -62,6 +66,7 @@ class ModelScorer:
     rejector: Rejector
     medians: NDArray[np.float64]
     explains: bool = False
+    unit: float = 1.0
 
     @cached_property
     def answers(self) -> Answers:
@@ -76,7 +81,8 @@ class ScoredBatch:
 
     `rows` (k, d) are those of the scored events, as they came: NaN if a feature is missing.
     `scores` (k,) are theirs, infinite if the detector's score is not finite, and `found` the
-    verdicts. `places[i]` is the index of the record of row i.
+    model's verdicts. `places[i]` is the index of the record of row i. `routine` are the indices of
+    the records that are normal whatever the model's verdict.
     """
 
     outgoing: list[Outgoing]
@@ -84,6 +90,7 @@ class ScoredBatch:
     scores: NDArray[np.float64]
     found: Verdicts
     places: Sequence[int]
+    routine: Sequence[int] = ()
 
 
 class Unjudged(NamedTuple):
@@ -115,6 +122,8 @@ def judge_vectors(
         judged = _judge_together(records, batch, schema, judge, original=original)
     except Unforeseen:
         judged = _judge_one_by_one(records, batch, schema, judge, original=original)
+    if batch.routine:
+        batch.routine.finish()
     outgoing = _in_order(judged.outgoing, records, batch, original=original)
     return replace(judged, outgoing=outgoing)
 
@@ -132,8 +141,10 @@ def _judge_together(
         rows, imputed = _impute(batch.rows, judge.medians, schema.labels)
     with During(Stage.SCORE):
         scores, found = judge_scores(_scores(rows, judge), judge.rejector)
+        routine = _routine(batch, scores, found, judge)
     with During(Stage.ENCODE):
-        places = zip(found.verdict.tolist(), found.rank.tolist(), found.below.tolist(), strict=True)
+        codes = np.where(routine, ROUTINE, found.verdict)
+        places = zip(codes.tolist(), found.rank.tolist(), found.below.tolist(), strict=True)
         answers = list(map(judge.answers.__getitem__, places))
         wild = np.flatnonzero(np.isinf(scores)).tolist()
         for place in wild:
@@ -143,8 +154,21 @@ def _judge_together(
         for place in wild:
             living[place] = without_score(living[place])
         if judge.explains:
-            _explain(living, rows, scores, found, judge, schema, original=original)
-        return ScoredBatch(living, batch.rows, scores, found, batch.places)
+            answered = replace(found, verdict=np.where(routine, NORMAL, found.verdict))
+            _explain(living, rows, scores, answered, judge, schema, original=original)
+        usual = [batch.places[row] for row in np.flatnonzero(routine).tolist()]
+        return ScoredBatch(living, batch.rows, scores, found, batch.places, usual)
+
+
+def _routine(
+    batch: Vectors, scores: NDArray[np.float64], found: Verdicts, judge: ModelScorer
+) -> NDArray[np.bool_]:
+    """Return which of the scores (k,) their keys reach at this time of day on other days, too; they
+    are added to what is known of that."""
+    if batch.routine is None:
+        return np.zeros(len(scores), dtype=np.bool_)
+    doubtful = (found.verdict != NORMAL) & np.isfinite(scores)
+    return batch.routine.judge(scores, doubtful, judge.unit)
 
 
 def _judge_one_by_one(
@@ -167,7 +191,8 @@ def _judge_one_by_one(
             outgoing.append(dead_letter(record, defect(failed.stage, failed.cause)))
         else:
             outgoing += alone.outgoing
-            sound.append(replace(alone, places=[batch.places[row]]))
+            place = [batch.places[row]]
+            sound.append(replace(alone, places=place, routine=place if alone.routine else ()))
     if failed and not sound:
         _require_working(judge, failed)
     return _joined(outgoing, sound, judge)
@@ -192,7 +217,10 @@ def _joined(
     scores = [np.empty(0), *(part.scores for part in parts)]
     found = joined([part.found for part in parts], judge.rejector)
     places = [place for part in parts for place in part.places]
-    return ScoredBatch(outgoing, np.concatenate(rows), np.concatenate(scores), found, places)
+    usual = [place for part in parts for place in part.routine]
+    return ScoredBatch(
+        outgoing, np.concatenate(rows), np.concatenate(scores), found, places, usual
+    )
 
 
 def _explain(
@@ -243,6 +271,8 @@ def collect_vectors(
             sound.append(row)
         except Unforeseen as failed:
             outgoing.append(dead_letter(record, defect(failed.stage, failed.cause)))
+    if batch.routine:
+        batch.routine.finish()
     answered = _in_order(outgoing, records, batch, original=original, verdict=verdict)
     if len(sound) == len(living):
         return Unjudged(answered, batch.rows, batch.events, living)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from detectd.features.routine import RoutineOfRows
 from detectd.pipeline.decode import Decoded, decode, times_of
 from detectd.pipeline.records import Reason, RecordError, Stage
 from detectd.pipeline.unexpected_errors import During, Unforeseen, defect
@@ -39,7 +40,8 @@ class Vectors:
 
     `places[i]` is the index in the batch of the record behind row i; `unscored` and `dead` map the
     other indices to an event without a score, or to stage and error. `first` is the number of the
-    first record in the order of the stream, see `Silence.moment`.
+    first record in the order of the stream, see `Silence.moment`. `routine` takes the rows' scores,
+    None if they are not kept.
     """
 
     rows: NDArray[np.float64]
@@ -48,6 +50,7 @@ class Vectors:
     unscored: dict[int, Unscored]
     dead: dict[int, RecordError]
     first: int = 0
+    routine: RoutineOfRows | None = None
 
     @property
     def whole(self) -> bool:
@@ -60,7 +63,9 @@ class Vectors:
 
     def only(self, row: int) -> Vectors:
         """Return one row, as a batch of its record alone."""
-        return Vectors(self.rows[row : row + 1], [self.events[row]], [0], {}, {})
+        routine = self.routine and self.routine.only(row)
+        alone = self.rows[row : row + 1], [self.events[row]], [0]
+        return Vectors(*alone, {}, {}, routine=routine)
 
 
 def vectors(
@@ -80,8 +85,9 @@ def vectors(
     moments = first + np.fromiter(decoded.sound, np.int64, len(decoded.sound))
     found = state.rows(partitions, keys, times_of(decoded.events), decoded.rows, moments)
     judged = ~(found.young | found.refused)
+    routine = found.routine and RoutineOfRows(found.routine, np.flatnonzero(judged))
     if judged.all():
-        return Vectors(found.rows, decoded.events, decoded.sound, {}, decoded.dead, first)
+        return Vectors(found.rows, decoded.events, decoded.sound, {}, decoded.dead, first, routine)
     unscored, late = _without_a_score(decoded, found.refused, ~judged, dies=state.late_dies)
     kept = judged.tolist()
     return Vectors(
@@ -91,6 +97,7 @@ def vectors(
         unscored,
         decoded.dead | late,
         first,
+        routine,
     )
 
 

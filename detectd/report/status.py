@@ -116,8 +116,9 @@ def _keys(keys: dict[str, Any] | None) -> Iterator[tuple[str, str]]:
         yield "SILENT", f"{keys['silent']:,} keys; topics.alerts names them"
     unscored = ", ".join(f"{n:,} {reason}" for reason, n in keys["unscored"].items() if n)
     late = f"{keys['late']:,} late" if keys["late"] else ""
-    if unscored or late:
-        yield "events", "; ".join(filter(None, (late, unscored and f"not judged: {unscored}")))
+    routine = f"{keys['routine']:,} routine" if keys.get("routine") else ""
+    if told := [*filter(None, (late, routine, unscored and f"not judged: {unscored}"))]:
+        yield "events", "; ".join(told)
 
 
 def _stream(told: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -42,10 +42,10 @@ class Champion:
         self.drift_monitor = DriftMonitor(serving, average_run_length)
         self._observations = Observations(serving.promise.rejector.scores)
         self._scores: list[NDArray[np.float64]] = []
-        # How many records were answered since the last commit, and the places of those that no
-        # model may judge.
+        # How many records were answered since the last commit, and the places of those whose verdict
+        # the model did not decide.
         self._answered = 0
-        self._unscored: list[int] = []
+        self._undecided: list[int] = []
         self._outcome: tuple[Counter[str], Sequence[Outgoing]] = (Counter(), ())
         self._reported: dict[str, Any] = {}
         self._since: int | None = int(time.time())
@@ -110,17 +110,17 @@ class Champion:
         judge = self.serving.judge
         scored = judge_vectors(records, batch, self._schema, judge, original=self._original)
         self._scores.append(scored.scores)
-        self._unscored += [self._answered + place for place in batch.unscored]
+        undecided = (*batch.unscored, *scored.routine)
+        self._undecided += [self._answered + place for place in undecided]
         self._answered += len(records)
         return scored, self.drift_monitor.see(scored.found, scored.places, batch.first)
 
     def settle(self, counts: Counter[str], outgoing: Sequence[Outgoing]) -> None:
         """Count the outputs of the next commit; call it again if they are replaced."""
-        # The promise covers only abstentions that the model decided. The others may have become
-        # dead letters, and outputs that another model gave may precede ours.
+        # The promise covers only what the model decided. Some of the rest may have become dead
+        # letters, and outputs that another model gave may precede ours.
         first = len(outgoing) - self._answered
-        topics = (outgoing[first + place].topic for place in self._unscored)
-        judged = counts - Counter(topic for topic in topics if topic is Topic.ABSTAIN)
+        judged = counts - Counter(outgoing[first + place].topic for place in self._undecided)
         self._outcome = judged, outgoing
 
     def snapshot(self) -> dict[str, Any]:
@@ -153,7 +153,7 @@ class Champion:
 
     def _forget_batch(self) -> None:
         self._scores.clear()
-        self._answered, self._unscored = 0, []
+        self._answered, self._undecided = 0, []
         self._outcome = Counter(), ()
 
     def figures(self) -> ChampionFigures:

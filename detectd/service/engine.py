@@ -105,9 +105,10 @@ class ScoringEngine:
     def answer(self, records: Sequence[Record]) -> list[Outgoing]:
         """Return one output for each record, in order."""
         batch = vectors(records, self._schema, self._keys.features if self._keys else None)
+        answered = self.phases.current.answer(records, batch)
         if self._watch:
             self._watch.see(batch)
-        return self._shown(self.phases.current.answer(records, batch))
+        return self._shown(answered)
 
     def alerts(self) -> list[Outgoing]:
         """Return the alert records for this commit: on the promise or on keys, not on single

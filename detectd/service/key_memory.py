@@ -102,7 +102,7 @@ def key_memory(settings: Settings) -> KeyMemory | None:
     """Return the memory of keys; None if no feature has a memory, and silence is not reported."""
     if not derive.keeps_keys(settings):
         return None
-    features = derive.feature_state(settings, told=True)
+    features = derive.feature_state(settings, serving=True)
     event = settings.event
     identity = hashlib.sha256(repr((event.key, event.timestamp)).encode()).hexdigest()[:16]
     topic = derive.keys_topic(settings)
@@ -117,7 +117,7 @@ def key_memory(settings: Settings) -> KeyMemory | None:
         "models.directory",
         store.directory,
         features.tables,
-        features.program.ops,
+        features.ops,
         stream=stream_names.keys_stream(settings),
         sync=settings.sink.fsync,
     )

@@ -33,6 +33,7 @@ AGAIN_SECONDS = 3600.0
 MANY_LATE, LATE_SHARE, RECENT = 100, 0.1, 10_000
 
 EVENTS, EVICTED, EXPIRED, LATE = "events", "evicted", "expired", "late"
+ROUTINE = "routine"
 
 
 class KeyWatch:
@@ -56,6 +57,7 @@ class KeyWatch:
         self._silent_after = silent_after
         self._quiet = quiet
         self._unscored: Counter[str] = Counter()
+        self._routine = 0
         self._counts: Counter[str] = Counter()
         self._reasons: Counter[str] = Counter()
         # When each line was last logged, and what the next one will contain.
@@ -64,8 +66,10 @@ class KeyWatch:
         self._recent: Counter[str] = Counter()
 
     def see(self, batch: Vectors) -> None:
-        """Add the feature vectors of a batch."""
+        """Add the feature vectors of a batch, after it was answered."""
         self._unscored.update(each.reason.value for each in batch.unscored.values())
+        if batch.routine:
+            self._routine += batch.routine.count
 
     def look(
         self,
@@ -108,12 +112,14 @@ class KeyWatch:
             self._recent.update(counted)
             self._untold += counted[EVICTED]
         self._reasons.update(self._unscored)
+        self._counts[ROUTINE] += self._routine
         self.rollback()
         self._tell(time.monotonic())
 
     def rollback(self) -> None:
         """Discard what was seen since the last commit."""
         self._unscored.clear()
+        self._routine = 0
 
     def figures(self) -> KeyFigures:
         """Return the current figures."""
@@ -126,6 +132,7 @@ class KeyWatch:
             expired=self._counts[EXPIRED],
             late=self._counts[LATE],
             unscored=dict(self._reasons),
+            routine=self._counts[ROUTINE],
         )
 
     def _tell(self, now: float) -> None:

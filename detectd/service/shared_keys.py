@@ -69,7 +69,7 @@ class SharedKeys:
     ) -> None:
         self.features = features
         self._tables = features.tables
-        self._ops = features.program.ops
+        self._ops = features.ops
         self._topic = topic
         self._names = Names(group)
         self._identity = identity

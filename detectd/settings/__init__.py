@@ -112,6 +112,21 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _routine_can_be_known(self) -> Self:
+        if not self.keys.routine or self.source.kind == "kafka":
+            return self
+        for key, what in (
+            (
+                "key",
+                "each key has a routine of its own; set event.key to the field that is the key",
+            ),
+            ("timestamp", "routine goes by the time of day; set event.timestamp to its field"),
+        ):
+            if getattr(self.event, key) is None:
+                raise ValueError(f"keys.routine: {what}")
+        return self
+
+    @model_validator(mode="after")
     def _columns_hold_the_features(self) -> Self:
         columns = self.source.csv.columns
         lacks = next((name for name in self.event.fields if name not in columns), None)

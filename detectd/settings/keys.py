@@ -44,6 +44,7 @@ class KeysSettings(Section):
     min_events: int = Field(default=0, ge=0, le=1_000_000)
     late: Literal["accept", "dead_letter", "abstain"] = "accept"
     silent_after: Span = None
+    routine: bool = False
 
     @property
     def idle_ms(self) -> int | None:

@@ -83,6 +83,7 @@ def _of_keys(keys: KeyFigures) -> dict[str, Values]:
         "detectd_keys_evicted_total": {(): keys.evicted},
         "detectd_keys_expired_total": {(): keys.expired},
         "detectd_late_events_total": {(): keys.late},
+        "detectd_routine_events_total": {(): keys.routine},
         "detectd_unscored_events_total": {(r,): keys.unscored.get(r, 0) for r in UNSCORED},
     }
 

@@ -167,6 +167,10 @@ METRICS = (
     Declared("detectd_keys_expired_total", "Keys that came back after keys.idle, and began again."),
     Declared("detectd_late_events_total", "Events that came after a later one of their key."),
     Declared(
+        "detectd_routine_events_total",
+        "Events that are normal by keys.routine alone: their key scores so at this time of day.",
+    ),
+    Declared(
         "detectd_unscored_events_total",
         "Events that no model judged: their key is too young (keys.min_events), or they were late.",
         ("reason",),

@@ -49,7 +49,7 @@ class KeyFigures:
     """The remembered keys, at most `most` in all assigned partitions, and the silent ones.
 
     It also counts, for this process, evicted keys, keys restarted after `keys.idle`, late events,
-    and events that no model judged, by reason.
+    events that no model judged, by reason, and `routine` ones: normal whatever the model's verdict.
     """
 
     remembered: int
@@ -59,6 +59,7 @@ class KeyFigures:
     expired: int
     late: int
     unscored: Mapping[str, int]
+    routine: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,4 +12,5 @@ KEYS = KeyFigures(
     expired=4,
     late=50,
     unscored={"warming_up": 60},
+    routine=7,
 )

@@ -65,7 +65,7 @@ class Member:
         self.topic = topic
         self.claims: dict[str, int] = {}
         self.tables = KeyTables(lambda: KeyTable(words, max_keys=max_keys, idle_ms=30.0))
-        features: Any = SimpleNamespace(tables=self.tables, program=SimpleNamespace(ops=ops))
+        features: Any = SimpleNamespace(tables=self.tables, ops=ops)
         self.keys = SharedKeys(features, "detectd.keys", group, identity, rewinds=rewinds)
         self.keys.restore({})
 

@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 from detectd.errors import ConfigError, PartitionsRevokedError
 from detectd.features.key_rows import HEADER_WORDS
 from detectd.features.key_table import KeyTable
+from detectd.features.program import compiled_program
+from detectd.features.state import FeatureState, KeyBounds
 from detectd.pipeline.records import KeyRecord
 from detectd.service import key_records, shared_keys
+from detectd.service.shared_keys import SharedKeys
 from tests.support.key_tables import EVENTS, WORDS, contents, score
 from tests.support.shared_keys import OPS, Member, Topic, record
 
@@ -349,3 +352,22 @@ def test_rows_without_a_layout_are_let_go():
         again.answer(0, 1, [(b"b", 1.0, 2.0)])
     assert "its layout is unknown" in [line.get("reason") for line in told]
     assert KeyRecord(0, b"readers/events/=a", None) in again.commit(0, 2)
+
+
+def test_what_is_routine_of_a_key_goes_along_with_its_partition():
+    """Each night another process answers, one of which did not ask for routine."""
+    topic = Topic()
+    found = []
+    for night, routine in enumerate([True, True, True, False, True, True, True]):
+        features = FeatureState(compiled_program(["a"]), KeyBounds(routine=routine))
+        keys = SharedKeys(features, "detectd.keys", "readers", "host", rewinds=False)
+        source = SimpleNamespace(claims=lambda: {"events/0": 1})
+        assert keys.know([record(0, night)], source, topic, lambda _: False)
+        times = np.array([night * 86_400_000.0])
+        batch = features.rows(["events/0"], [b"db"], times, np.zeros((1, 1))).routine
+        if batch is not None:
+            asked = np.array([True])
+            found.append(batch.judge(np.array([0]), np.array([9.0]), asked, 1.0).item())
+        topic.records += keys.records({"offsets": {"events": {"0": night + 1}}})
+        keys.on_commit()
+    assert found == [False, False, True, False, False, True]

@@ -66,6 +66,7 @@ CONTRACT = {
     "detectd_keys_evicted_total": (),
     "detectd_keys_expired_total": (),
     "detectd_late_events_total": (),
+    "detectd_routine_events_total": (),
     "detectd_unscored_events_total": ("reason",),
 }
 
@@ -188,6 +189,7 @@ def test_keys_are_shown_if_any_are_remembered_and_none_by_name(metrics, health):
     assert value(metrics, "detectd_keys_evicted_total") == 30
     assert value(metrics, "detectd_keys_expired_total") == 4
     assert value(metrics, "detectd_late_events_total") == 50
+    assert value(metrics, "detectd_routine_events_total") == 7
     assert value(metrics, "detectd_unscored_events_total", reason="warming_up") == 60
     assert value(metrics, "detectd_unscored_events_total", reason="late") == 0
 

@@ -120,10 +120,10 @@ def test_what_is_remembered_of_keys_is_shown_if_anything_is(health):
     for words in (
         "keys        90 of at most 100; 30 evicted to make room",
         "SILENT      2 keys; topics.alerts names them",
-        "events      50 late; not judged: 60 warming_up",
+        "events      50 late; 7 routine; not judged: 60 warming_up",
     ):
         assert words in text
-    calm = dataclasses.replace(KEYS, silent=0, evicted=0, late=0, unscored={})
+    calm = dataclasses.replace(KEYS, silent=0, evicted=0, late=0, unscored={}, routine=0)
     health.remembering(calm)
     text = screen(health)
     assert "keys        90 of at most 100\n" in text
