@@ -126,7 +126,7 @@ def _series(given: Given) -> tuple[Call, ...]:
             part.params,
             part.of,
             part.at,
-            (None,) * part.width if part.weight is None else (part.name,),
+            (None if part.weight is None else part.name, *(None,) * (part.width - 1)),
             1.0 if part.weight is None else part.weight,
         )
         for part in series_parts(light=light, exact=exact)
@@ -254,7 +254,9 @@ CATALOGUE = {
     ),
     "frozen": Entry(
         "surprise at how long {of} has not changed, among the last {memory} runs",
-        lambda given: (Call("frozen", (float(given["memory"]),), weight=MAXIMUM),),
+        lambda given: (
+            Call("frozen", (float(given["memory"]),), shown=("", None, None), weight=MAXIMUM),
+        ),
         (MEMORY,),
         lambda given: 20,  # noqa: ARG005
     ),

@@ -152,7 +152,7 @@ def _calls(fn: str, asked: Mapping[str, Any]) -> tuple[Call, ...]:
     judge = "surprise_exact" if surprise == "exact" else "surprise"
     hidden = tuple(call._replace(shown=(None,) * len(call.shown)) for call in plain)
     return hidden + tuple(
-        Call(judge, (MEMORY, 0.0, 0.0), place, at, (ending,), call.weight)
+        Call(judge, (MEMORY, 0.0, 0.0), place, at, (ending, None), call.weight)
         for place, call in enumerate(plain)
         for at, ending in enumerate(call.shown)
         if ending is not None

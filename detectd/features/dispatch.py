@@ -222,7 +222,21 @@ def run(
     fresh: Bools | None = None,
     first: int = 0,
 ) -> Floats:
-    """Return the rows (k, d) of k events, in order, and update their keys' rows of the `table`.
+    """Return the rows (k, d) of k events, in order; see `calculated`."""
+    return program.rows(calculated(program, table, slots, times_ms, values, fresh, first))
+
+
+def calculated(
+    program: Program,
+    table: Floats,
+    slots: Ints,
+    times_ms: Floats,
+    values: Floats,
+    fresh: Bools | None = None,
+    first: int = 0,
+) -> Floats:
+    """Return the scratch vectors (scratch, k) of k events, in order, and update their keys' rows of
+    the `table`.
 
     `table` is (slots, first + program.words), zeros for a key without a history; its first `first`
     words belong to the caller. `slots` (k,) are the events' rows in it, -1 for an event that uses
@@ -255,4 +269,4 @@ def run(
             np.array(op.params, dtype=np.float64),
             scratch[op.dest : op.dest + op.width],
         )
-    return np.ascontiguousarray(scratch[program.columns].T)
+    return scratch

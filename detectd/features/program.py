@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Ints = NDArray[np.int64]
+    Floats = NDArray[np.float64]
 
 
 class Op(NamedTuple):
@@ -43,11 +44,24 @@ class Op(NamedTuple):
     signature: str
 
 
+class Origin(NamedTuple):
+    """What a column judges: where the scratch vector has it, and what was `expected` of it.
+
+    Without an expectation of the key's own, `expected` is None: the training median will do. With a
+    `base`, the value is the distance of what stands there from what was expected.
+    """
+
+    value: int
+    expected: int | None = None
+    base: int | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Program:
     """The program that calculates the feature vectors (d,) of events.
 
-    `columns` (d,) are the feature vector's indices in the scratch vector.
+    `columns` (d,) are the feature vector's indices in the scratch vector, `origins` (d,) what each
+    of them judges.
     """
 
     fields: tuple[str, ...]
@@ -55,6 +69,7 @@ class Program:
     clocks: tuple[Function, ...]
     steps: tuple[Op, ...]
     columns: Ints
+    origins: tuple[Origin, ...]
     scratch: int
     words: int
 
@@ -67,6 +82,10 @@ class Program:
     def key_bytes(self) -> int:
         """Return the bytes of state per key."""
         return 8 * self.words
+
+    def rows(self, scratch: Floats) -> Floats:
+        """Return the feature vectors (k, d) in the scratch vectors (scratch, k)."""
+        return np.ascontiguousarray(scratch[self.columns].T)
 
 
 def compiled_program(declared: Sequence[Declared]) -> Program:
@@ -81,10 +100,13 @@ class _Compiler:
         self.clocks = tuple(each for each in declared if isinstance(each, Function))
         self.ops: list[Op] = []
         self.known: dict[str, Op] = {}
+        # Distances from a season, and what is that far from it.
+        self.seasons: dict[int, int] = {}
         self.scratch = len(self.fields) + len(self.categories) + 2 * len(self.clocks)
 
     def program(self) -> Program:
         columns: list[int] = []
+        origins: list[Origin] = []
         clock = len(self.fields) + len(self.categories)
         for each in self.declared:
             if isinstance(each, str):
@@ -93,20 +115,25 @@ class _Compiler:
                 columns += (clock, clock + 1)
                 clock += 2
             else:
-                columns += self._history(each)
+                shown = self._history(each)
+                columns += [column for column, _ in shown]
+                origins += [origin for _, origin in shown]
+                continue
+            origins += map(Origin, columns[len(origins) :])
         return Program(
             fields=self.fields,
             categories=self.categories,
             clocks=self.clocks,
             steps=tuple(self.ops),
             columns=np.array(columns, dtype=np.int64),
+            origins=tuple(origins),
             scratch=self.scratch,
             words=sum(op.size for op in self.ops),
         )
 
-    def _history(self, feature: History) -> list[int]:
+    def _history(self, feature: History) -> list[tuple[int, Origin]]:
         """Add the ops of a feature that are not there already; return its columns."""
-        shown: list[int] = []
+        shown: list[tuple[int, Origin]] = []
         done: list[Op] = []
         for call in calls(feature):
             if call.of is None:
@@ -116,8 +143,20 @@ class _Compiler:
                 source, read = before.dest + call.at, f"{before.signature}[{call.at}]"
             op = self._op(call.step, call.params, len(call.shown), source, read)
             done.append(op)
-            shown += [op.dest + i for i, ending in enumerate(call.shown) if ending is not None]
+            shown += [
+                (op.dest + i, self._origin(call.step, op, op.dest + i))
+                for i, ending in enumerate(call.shown)
+                if ending is not None
+            ]
         return shown
+
+    def _origin(self, step: str, op: Op, column: int) -> Origin:
+        """Return what a column of the op judges; see the steps for what they give beside it."""
+        if step == "frozen":
+            return Origin(op.dest + 1, op.dest + 2)
+        if step in {"surprise", "surprise_exact"}:
+            return Origin(op.source, op.dest + 1, self.seasons.get(op.source))
+        return Origin(column, None, self.seasons.get(column))
 
     def _read(self, feature: History) -> tuple[int, str]:
         """Return the index of the feature's field in the scratch vector, and its name in
@@ -137,6 +176,8 @@ class _Compiler:
         code, words = STEPS[step]
         offset = sum(op.size for op in self.ops)
         op = Op(code, source, self.scratch, width, offset, words(params), params, signature)
+        if step == "season":
+            self.seasons[op.dest] = source
         self.scratch += width
         self.ops.append(op)
         self.known[signature] = op

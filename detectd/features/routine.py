@@ -7,7 +7,7 @@ leaves a `BatchRoutine`, which takes the scores and adds them to their keys' row
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from detectd.features.key_headers import Slots
     from detectd.features.key_rows import Op
-    from detectd.features.key_table import KeyTable
+    from detectd.features.table_events import TableEvents
 
     Floats = NDArray[np.float64]
     Flags = NDArray[np.bool_]
@@ -33,15 +32,6 @@ MEANING = (
     "a score that its key reaches at this time of day on two of the last seven days is normal; "
     "whole after 1w of a key"
 )
-
-
-class TableEvents(NamedTuple):
-    """The events of one table: their `places` in the batch, ascending, and their rows."""
-
-    places: Places
-    table: KeyTable
-    slots: Slots
-    times_ms: Floats
 
 
 class BatchRoutine:

@@ -14,6 +14,8 @@ MEMORY = 5_000.0
 
 # A column of this weight is not added to the sum of the others; the larger of the two counts.
 MAXIMUM = "max"
+# What a surprise gives, and that of a run: itself first, then what explanations say.
+JUDGED, FROZEN = 2, 3
 Weight = float | str
 
 
@@ -43,7 +45,7 @@ def series_parts(*, light: bool = False, exact: bool = False) -> tuple[Part, ...
 
     def judge(name: str, of: int, weight: Weight, at: int = 0) -> None:
         step = "surprise_exact" if exact else "surprise"
-        parts.append(Part(name, step, (MEMORY, 0.0, 0.0), of, at, weight=weight))
+        parts.append(Part(name, step, (MEMORY, 0.0, 0.0), of, at, JUDGED, weight))
 
     judge("level", add("mean of 5", "level", 5.0), 1.0)
     judge("trend", add("mean of 60 less mean of 500", "series_trend", 60.0, 500.0), 1.0)
@@ -54,5 +56,5 @@ def series_parts(*, light: bool = False, exact: bool = False) -> tuple[Part, ...
     bits = add("bits", "code", width=3)
     judge("code20", bits, 0.25, at=1)
     judge("code60", bits, 0.25, at=2)
-    parts.append(Part("frozen", "frozen", (MEMORY,), weight=MAXIMUM))
+    parts.append(Part("frozen", "frozen", (MEMORY,), width=FROZEN, weight=MAXIMUM))
     return tuple(parts)

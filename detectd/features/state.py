@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from detectd.features.dispatch import run
+from detectd.features.dispatch import calculated
 from detectd.features.key_rows import HEADER_WORDS
 from detectd.features.key_table import KeyTable
 from detectd.features.key_tables import KeyTables
 from detectd.features.lateness import Late
-from detectd.features.routine import OP, BatchRoutine, TableEvents
+from detectd.features.routine import OP, BatchRoutine
+from detectd.features.table_events import Background, TableEvents
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,13 +60,14 @@ class FeatureRows(NamedTuple):
     """The rows (k, d) of events, and which of them (k,) no model may judge: refused ones are NaN.
 
     `young` events have a key with too little history, `refused` ones came too late. `routine` takes
-    their scores, None if those are not kept.
+    their scores, None if those are not kept; `background` is None if no feature has a memory.
     """
 
     rows: Floats
     young: Flags
     refused: Flags
     routine: BatchRoutine | None = None
+    background: Background | None = None
 
 
 class FeatureState:
@@ -113,7 +115,7 @@ class FeatureState:
         names = dict.fromkeys(partitions)
         if len(names) == 1:
             rows, part = self._rows(partitions[0], keys, times_ms, values, moments)
-            return rows._replace(routine=self._routine(len(keys), [part]))
+            return self._with(rows, [part])
         whole = FeatureRows(
             np.empty((len(keys), len(self.program.columns))),
             np.empty(len(keys), dtype=bool),
@@ -128,10 +130,16 @@ class FeatureState:
             for all_of_them, found in zip(whole[:3], some[:3], strict=True):
                 all_of_them[places] = found
             parts.append(part._replace(places=places))
-        return whole._replace(routine=self._routine(len(keys), parts))
+        return self._with(whole, parts)
 
-    def _routine(self, count: int, parts: Sequence[TableEvents]) -> BatchRoutine | None:
-        return BatchRoutine(count, parts) if self.bounds.routine else None
+    def _with(self, found: FeatureRows, parts: Sequence[TableEvents]) -> FeatureRows:
+        """Return the rows with what else is known of their events."""
+        return found._replace(
+            routine=BatchRoutine(len(found.rows), parts) if self.bounds.routine else None,
+            background=Background(self.program, parts, np.arange(len(found.rows)))
+            if self.program.steps
+            else None,
+        )
 
     def _rows(
         self,
@@ -143,14 +151,15 @@ class FeatureState:
     ) -> tuple[FeatureRows, TableEvents]:
         table = self.tables.of(partition)
         slots = table.slots_of(keys, times_ms, moments)
-        rows = values
+        rows, scratch = values, None
         if self.program.steps:
-            rows = run(
+            scratch = calculated(
                 self.program, table.rows, slots.slot, times_ms, values, slots.fresh, HEADER_WORDS
             )
+            rows = self.program.rows(scratch)
         for i in np.flatnonzero(slots.lag_ms)[-LATE_KEPT:].tolist():
             self.late.append(Late(times_ms[i].item(), slots.lag_ms[i].item()))
         refused = slots.slot < 0
         young = ~refused & (slots.earlier < self.bounds.min_events)
-        events = TableEvents(np.arange(len(keys)), table, slots, times_ms)
+        events = TableEvents(np.arange(len(keys)), table, slots, times_ms, scratch)
         return FeatureRows(rows, young, refused), events

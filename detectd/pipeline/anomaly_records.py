@@ -38,11 +38,14 @@ class Feature(msgspec.Struct, frozen=True):
     """A feature of an anomaly: its value in the event, and its share of what drove the score.
 
     `share` is in [0, 1], of all parts that raised the score; None if the output has no explanation.
+    If that says how the feature was off, `way` is high or low; what was `expected` may be unknown.
     """
 
     name: str
     value: Value = None
     share: float | None = None
+    way: str | None = None
+    expected: float | None = None
 
 
 class Anomaly(msgspec.Struct, frozen=True):
@@ -74,8 +77,15 @@ class Anomaly(msgspec.Struct, frozen=True):
         return -p_value, math.inf if self.score is None else self.score
 
 
+class _Off(msgspec.Struct):
+    way: str
+    value: float
+    expected: float | None = None
+
+
 class _Explanation(msgspec.Struct):
     features: dict[str, float | None]
+    off: dict[str, _Off] = {}
 
 
 class _Written(msgspec.Struct):
@@ -178,7 +188,7 @@ def _features(written: _Written, names: Sequence[str], most: int | None) -> tupl
     fields = _fields(bytes(written.event))
     if written.explanation is None:
         return tuple(Feature(name, _value(fields, name)) for name in names[:most])
-    parts = written.explanation.features
+    parts, ways = written.explanation.features, written.explanation.off
     raised = {name: part for name, part in parts.items() if part is not None and part > 0}
     largest = max(raised.values(), default=1.0)
     total = sum(part / largest for part in raised.values())  # at most the number of parts
@@ -186,7 +196,15 @@ def _features(written: _Written, names: Sequence[str], most: int | None) -> tupl
     def share(name: str) -> float | None:
         return raised.get(name, 0.0) / largest / total if total else None
 
-    return tuple(Feature(name, _value(fields, name), share(name)) for name in [*parts][:most])
+    def told(name: str) -> Feature:
+        value, off = _value(fields, name), ways.get(name)
+        if off is None:
+            return Feature(name, value, share(name))
+        return Feature(
+            name, off.value if value is None else value, share(name), off.way, off.expected
+        )
+
+    return tuple(told(name) for name in [*parts][:most])
 
 
 def _fields(event: bytes) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""Which features drove a score, and between which calibration scores it lies.
+"""Which features drove a score, how they were off, and between which calibration scores it lies.
 
 By occlusion: a feature's part is how much the score falls if its value is replaced by the training
 median (M. Zeiler and R. Fergus, "Visualizing and Understanding Convolutional Networks", ECCV 2014).
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from detectd.detectors import Scorer
+    from detectd.pipeline.expectations import Expectations
     from detectd.rejection import Verdicts
 
     Floats = NDArray[np.float64]
@@ -57,12 +58,14 @@ def explanations(
     labels: Sequence[str],
     found: Verdicts,
     calibration: Floats,
+    expected: Expectations | None = None,
 ) -> Iterator[tuple[int, bytes]]:
     """Yield index and explanation, as JSON, for each of the k scores that is not judged normal.
 
     `rows` (k, d) are complete, `calibration` (n,) ascends. `labels` (d) name the feature behind
-    each column; features come with the largest part first; `nearest` are the calibration scores
-    around, with their ranks, null beyond the ends.
+    each column; features come with the largest part first; `off` is how those that raised the score
+    were off, if `expected` is given; `nearest` are the calibration scores around, with their ranks,
+    null beyond the ends.
     """
     places = np.flatnonzero(found.verdict != NORMAL)
     if not len(places):
@@ -82,6 +85,13 @@ def explanations(
         order = np.argsort(-np.nan_to_num(part), kind="stable").tolist()
         told: dict[str, Any] = {
             "features": {features[j]: _or_null(part[j]) for j in order},
+            "off": {
+                features[j]: off
+                for j in order
+                if expected is not None
+                and not part[j] <= 0
+                and (off := expected.off(place, features[j]))
+            },
             "nearest": {
                 "below": _neighbour(calibration, int(found.below[place])),
                 "above": _neighbour(calibration, int(found.rank[place]) + 1),

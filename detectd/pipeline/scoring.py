@@ -35,6 +35,7 @@ from detectd.pipeline.encode import (
     unscored,
     without_score,
 )
+from detectd.pipeline.expectations import Expectations
 from detectd.pipeline.explain import explanations
 from detectd.pipeline.nonfinite_scores import joined, judge_scores
 from detectd.pipeline.records import Stage, Topic
@@ -155,7 +156,8 @@ def _judge_together(
             living[place] = without_score(living[place])
         if judge.explains:
             answered = replace(found, verdict=np.where(routine, NORMAL, found.verdict))
-            _explain(living, rows, scores, answered, judge, schema, original=original)
+            expected = Expectations(schema, rows, judge.medians, batch.background)
+            _explain(living, rows, scores, answered, judge, expected, original=original)
         usual = [batch.places[row] for row in np.flatnonzero(routine).tolist()]
         return ScoredBatch(living, batch.rows, scores, found, batch.places, usual)
 
@@ -229,13 +231,13 @@ def _explain(
     scores: NDArray[np.float64],
     found: Verdicts,
     judge: ModelScorer,
-    schema: Schema,
+    expected: Expectations,
     *,
     original: bool,
 ) -> None:
-    calibration = judge.rejector.scores
+    labels, calibration = expected.schema.labels, judge.rejector.scores
     for place, why in explanations(
-        judge.scorer, rows, scores, judge.medians, schema.labels, found, calibration
+        judge.scorer, rows, scores, judge.medians, labels, found, calibration, expected
     ):
         living[place] = explained(living[place], why, original=original)
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from detectd.features.state import FeatureState
+    from detectd.features.table_events import Background
     from detectd.pipeline.records import Event, Record
     from detectd.pipeline.schema import Schema
 
@@ -41,7 +42,7 @@ class Vectors:
     `places[i]` is the index in the batch of the record behind row i; `unscored` and `dead` map the
     other indices to an event without a score, or to stage and error. `first` is the number of the
     first record in the order of the stream, see `Silence.moment`. `routine` takes the rows' scores,
-    None if they are not kept.
+    None if they are not kept; `background` is what they were made from, if from a past.
     """
 
     rows: NDArray[np.float64]
@@ -51,6 +52,7 @@ class Vectors:
     dead: dict[int, RecordError]
     first: int = 0
     routine: RoutineOfRows | None = None
+    background: Background | None = None
 
     @property
     def whole(self) -> bool:
@@ -64,8 +66,9 @@ class Vectors:
     def only(self, row: int) -> Vectors:
         """Return one row, as a batch of its record alone."""
         routine = self.routine and self.routine.only(row)
+        background = self.background and self.background.of(slice(row, row + 1))
         alone = self.rows[row : row + 1], [self.events[row]], [0]
-        return Vectors(*alone, {}, {}, routine=routine)
+        return Vectors(*alone, {}, {}, routine=routine, background=background)
 
 
 def vectors(
@@ -85,9 +88,12 @@ def vectors(
     moments = first + np.fromiter(decoded.sound, np.int64, len(decoded.sound))
     found = state.rows(partitions, keys, times_of(decoded.events), decoded.rows, moments)
     judged = ~(found.young | found.refused)
-    routine = found.routine and RoutineOfRows(found.routine, np.flatnonzero(judged))
+    places = np.flatnonzero(judged)
+    routine = None if found.routine is None else RoutineOfRows(found.routine, places)
+    background = found.background and found.background.of(places)
     if judged.all():
-        return Vectors(found.rows, decoded.events, decoded.sound, {}, decoded.dead, first, routine)
+        whole = found.rows, decoded.events, decoded.sound
+        return Vectors(*whole, {}, decoded.dead, first, routine, background)
     unscored, late = _without_a_score(decoded, found.refused, ~judged, dies=state.late_dies)
     kept = judged.tolist()
     return Vectors(
@@ -98,6 +104,7 @@ def vectors(
         decoded.dead | late,
         first,
         routine,
+        background,
     )
 
 

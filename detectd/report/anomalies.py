@@ -154,16 +154,24 @@ def features_text(features: Sequence[Mapping[str, Any]]) -> str:
 
 
 def feature_text(feature: Mapping[str, Any]) -> str:
-    """Return a feature in a few words: `latency_ms 812.4 (74%)`, or `latency_ms_mean_5 (74%)`.
+    """Return a feature in a few words: `latency_ms 812.4, expected 103 (74%)`, or `status (74%)`.
 
-    A feature with a share but no value in the event was calculated or imputed.
+    A feature with a share but no value was imputed, or it has no direction.
     """
     name, value, share = one_line(feature["name"], WIDTH), feature["value"], feature["share"]
     if value is None and share is not None:
         return f"{name} ({share:.0%})"
     shown = _number(value) if isinstance(value, float) else "missing" if value is None else value
-    words = f"{name} {one_line(str(shown), WIDTH)}"
+    words = f"{name} {one_line(str(shown), WIDTH)}{_than(feature)}"
     return words if share is None else f"{words} ({share:.0%})"
+
+
+def _than(feature: Mapping[str, Any]) -> str:
+    """Return what would have been expected, or at least on which side of it the value is."""
+    way, expected = feature.get("way"), feature.get("expected")
+    if expected is not None:
+        return f", expected {_number(expected)}"
+    return f", {one_line(way, WIDTH)}" if way else ""
 
 
 def iso_time(time_ms: int | None) -> str | None:

@@ -1,6 +1,7 @@
 """Features of a key's past through the real command: what a person declares, and is told."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -64,8 +65,27 @@ def test_explanations_name_calculated_features_without_calling_them_missing(worl
     assert world.run("fit", "--input", world.events).returncode == 0
     assert world.run("run").returncode == 0
     listed = world.run("anomalies").stdout
-    assert "v_lag (" in listed
     assert "missing" not in listed
+    assert re.search(
+        r"\bv_lag \d[\d.]*, expected 4\d[\d.]* \(|\bv_lag \d[\d.]*, expected 5\d", listed
+    )
+    assert re.search(r"\bv 500, expected (49|50)[\d.]* \(", listed)
+
+
+def test_a_surprise_is_explained_by_what_its_key_usually_has(world):
+    level = {"of": "v", "fn": "mean", "window": 2, "surprise": True, "name": "level"}
+    world.write(event={"features": [level, {"of": "v", "fn": "series"}]}, output={"explain": True})
+    world.write(detector={"name": "TailSum"})
+    assert world.run("fit", "--input", world.events).returncode == 0
+    assert world.run("run").returncode == 0
+    (last,) = [each for each in world.outputs()["anomaly"] if each["event"]["v"] == 500]
+    off = last["explanation"]["off"]
+    assert off["level"]["way"] == "high"
+    assert off["level"]["value"] == pytest.approx(275, abs=3)
+    assert off["level"]["expected"] == pytest.approx(50, abs=1)
+    assert off["v_series"]["way"] == "high"
+    assert off["v_series"]["column"].startswith("v_series_")
+    assert "level 27" in world.run("anomalies").stdout
 
 
 def warnings(world):

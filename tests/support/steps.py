@@ -4,14 +4,17 @@ import math
 
 import numpy as np
 
+MOST = 3
+
 
 def run_step(step, words, params, values, times=None, width=1):
     """What the step gives (n, width) for a key's events, from an empty state on."""
     params = np.array(params, dtype=float)
-    state, out = np.zeros(words(params)), np.empty((len(values), width))
+    # Steps write what they give, whether it is asked for or not.
+    state, out = np.zeros(words(params)), np.empty((len(values), max(width, MOST)))
     for i, x in enumerate(values):
         step(state, float(x), math.nan if times is None else float(times[i]), params, out[i])
-    return out
+    return out[:, :width]
 
 
 def run_parts(parts, steps, values, times):

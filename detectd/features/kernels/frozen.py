@@ -2,7 +2,8 @@
 
 The length of a run, in events, is judged while the run lasts, and is added to the memory when it
 ends. Only long runs are surprising, and the mean excess of the tail is at least one event. A key
-with fewer than 20 finished runs has a surprise of 0.
+with fewer than 20 finished runs has a surprise of 0. The step also gives the length of the
+run, and the median of earlier ones; NaN if there are too few.
 
 params: memory (runs).
 """
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from detectd.features.kernels import _sketch as sketch
-from detectd.features.kernels.surprise import by_sketch
+from detectd.features.kernels.surprise import by_sketch, expected
 from detectd.jit import compiled
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def words(params: Sequence[float]) -> int:  # noqa: ARG001 - the same for all
 def step(state: Row, x: float, t_ms: float, params: Row, out: Row) -> None:  # noqa: ARG001
     """Compute the surprise of the run that x continues or begins."""
     if not np.isfinite(x):
-        out[0] = np.nan
+        out[:] = np.nan
         return
     runs = state[SKETCH:]
     if state[LENGTH] > 0.0 and x != state[VALUE]:
@@ -47,4 +48,5 @@ def step(state: Row, x: float, t_ms: float, params: Row, out: Row) -> None:  # n
         state[LENGTH] = 0.0
     state[VALUE] = x
     state[LENGTH] += 1.0
+    out[1], out[2] = state[LENGTH], expected(runs)
     out[0] = by_sketch(runs, state[LENGTH], params[MEMORY], ONLY_LONG, LEAST_EXCESS)

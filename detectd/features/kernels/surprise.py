@@ -4,7 +4,9 @@ A value is compared with the earlier ones, if there are at least 20 (0 otherwise
 them, however surprising it was. 0 is the median, 1 a value that one in ten reaches on either side,
 4 one in ten thousand; for tails see `_tails`.
 
-It uses the aged sketch (`_sketch`), or exactly all of the last values.
+It uses the aged sketch (`_sketch`), or exactly all of the last values. Beside it stands what was
+expected: the median of the earlier values in the sketch, NaN if there are too few; of exact values
+no median is known, only whether it is lower (−∞) or higher (∞).
 
 params: memory (events), side (0 both, 1 only high values, −1 only low ones), the smallest mean
 excess of a tail, in the units of the value.
@@ -39,10 +41,26 @@ def words(params: Sequence[float]) -> int:  # noqa: ARG001 - the same for all
 def step(state: Row, x: float, t_ms: float, params: Row, out: Row) -> None:  # noqa: ARG001
     """Compute the surprise of x by the sketch, and add x to it."""
     if not np.isfinite(x):
-        out[0] = np.nan
+        out[:] = np.nan
         return
+    out[1] = expected(state)
     out[0] = by_sketch(state, x, params[MEMORY], params[SIDE], params[LEAST_EXCESS])
     sketch.join(state, x, params[MEMORY])
+
+
+@compiled
+def expected(state: Row) -> float:
+    """Return the median of the values in a sketch, NaN if there are too few.
+
+    It follows slowly; what it says is not beyond the tails, which follow at once.
+    """
+    if state[sketch.SEEN] < FEWEST:
+        return np.nan
+    median = state[sketch.MEDIAN]
+    if state[sketch.LENGTH] == sketch.TAIL and state[sketch.LENGTH + 1] == sketch.TAIL:
+        median = min(median, np.float64(sketch.tail(state, 0)[sketch.TAIL - 1]))
+        median = max(median, -np.float64(sketch.tail(state, 1)[sketch.TAIL - 1]))
+    return float(state[sketch.ANCHOR] + median)
 
 
 @compiled
@@ -95,18 +113,20 @@ def words_exact(params: Sequence[float]) -> int:
 def step_exact(state: Row, x: float, t_ms: float, params: Row, out: Row) -> None:  # noqa: ARG001
     """Compute the surprise of x among all stored values, and add x."""
     if not np.isfinite(x):
-        out[0] = np.nan
+        out[:] = np.nan
         return
     memory = int(params[MEMORY])
     values = state[RING : RING + min(int(state[SEEN]), memory)]
-    out[0] = _among(values, x, params) if len(values) >= FEWEST else 0.0
+    out[0], out[1] = 0.0, np.nan
+    if len(values) >= FEWEST:
+        _among(values, x, params, out)
     state[RING + int(state[SEEN]) % memory] = x
     state[SEEN] += 1
 
 
 @compiled
-def _among(values: Row, x: float, params: Row) -> float:
-    """Return the surprise of x among values (m,)."""
+def _among(values: Row, x: float, params: Row, out: Row) -> None:
+    """Write the surprise of x among values (m,), and on which side of it most of them are."""
     upper = lower = 0
     for v in values:
         upper += v >= x
@@ -116,7 +136,9 @@ def _among(values: Row, x: float, params: Row) -> float:
         most = max(most, _exactly(values, 1.0, x, upper, params))
     if params[SIDE] <= 0.0:
         most = max(most, _exactly(values, -1.0, x, lower, params))
-    return max(most - LOG10_2, 0.0) if params[SIDE] == 0.0 else most
+    out[0] = max(most - LOG10_2, 0.0) if params[SIDE] == 0.0 else most
+    if upper != lower:
+        out[1] = -np.inf if upper < lower else np.inf
 
 
 @compiled

@@ -78,7 +78,7 @@ def test_an_event_without_a_time_has_no_season_and_teaches_none():
 
 @given(few)
 def test_frozen_is_the_surprise_of_a_run_among_those_that_have_ended(values):
-    found = run_step(frozen.step, frozen.words, (5000,), values)[:, 0]
+    found = run_step(frozen.step, frozen.words, (5000,), values, width=3)[:, 0]
     ended, run = [], 0
     for i, x in enumerate(values):
         if i > 0 and x != values[i - 1]:
@@ -90,10 +90,26 @@ def test_frozen_is_the_surprise_of_a_run_among_those_that_have_ended(values):
             assert found[i] == pytest.approx(theirs, rel=1e-6, abs=1e-9)
 
 
+@given(few)
+def test_beside_a_run_stand_its_length_and_what_was_usual(values):
+    found = run_step(frozen.step, frozen.words, (5000,), values, width=3)
+    ended, run = [], 0
+    for i, x in enumerate(values):
+        if i > 0 and x != values[i - 1]:
+            ended.append(run)
+            run = 0
+        run += 1
+        assert found[i, 1] == run
+        if len(ended) < 20:
+            assert math.isnan(found[i, 2])
+        elif len(ended) <= 64:
+            assert found[i, 2] == sorted(ended, reverse=True)[len(ended) // 2]
+
+
 def test_a_value_that_stands_still_grows_more_surprising():
     rng = np.random.default_rng(0)
     values = np.concatenate([rng.normal(size=500), np.full(30, 0.5), rng.normal(size=20)])
-    found = run_step(frozen.step, frozen.words, (5000,), values)[:, 0]
+    found = run_step(frozen.step, frozen.words, (5000,), values, width=3)[:, 0]
     assert found[:500].max() == 0
     assert (np.diff(found[500:530]) > 0).all()
     assert found[529] > 10

@@ -7,7 +7,7 @@ import pytest
 
 from detectd.features.program import compiled_program
 from detectd.features.state import FeatureState, KeyBounds
-from detectd.pipeline import scoring
+from detectd.pipeline import encode, scoring
 from detectd.pipeline.records import Record, Topic
 from detectd.pipeline.schema import Schema
 from detectd.pipeline.scoring import ModelScorer, collect_vectors, judge_vectors
@@ -133,7 +133,7 @@ def test_a_record_that_breaks_changes_no_other(judge, stage, monkeypatch):
     nights.insert(2, record(9, EVIL if stage == "score" else 777, day=1))
     whole = judged([night for night in nights if night.id != "t:9"], judge)
     if stage == "encode":
-        inner = scoring.envelopes
+        inner = encode.envelopes
 
         def envelopes(answers, scores, records, events, imputed):
             if any(b"777" in event.json for event in events):
