@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 
 from detectd.pipeline import memory_budget
+from detectd.pipeline.encode import explained
 from detectd.rejection import NORMAL
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
     from detectd.detectors import Scorer
     from detectd.pipeline.expectations import Expectations
+    from detectd.pipeline.records import Outgoing
+    from detectd.pipeline.scoring import ModelScorer
     from detectd.rejection import Verdicts
 
     Floats = NDArray[np.float64]
@@ -48,6 +51,24 @@ def occlusion(
     with np.errstate(over="ignore", invalid="ignore"):
         parts = np.clip(scores[:, None] - without, -LARGEST, LARGEST)
     return np.where(np.isfinite(without), parts, np.nan)
+
+
+def explain(
+    living: list[Outgoing],
+    rows: Floats,
+    scores: Floats,
+    found: Verdicts,
+    judge: ModelScorer,
+    expected: Expectations,
+    *,
+    original: bool,
+) -> None:
+    """Add explanations to the outputs (k,) of scores that are not judged normal."""
+    labels, calibration = expected.schema.labels, judge.rejector.scores
+    for place, why in explanations(
+        judge.scorer, rows, scores, judge.medians, labels, found, calibration, expected
+    ):
+        living[place] = explained(living[place], why, original=original)
 
 
 def explanations(

@@ -30,13 +30,12 @@ from detectd.pipeline.encode import (
     ROUTINE,
     Answers,
     envelopes,
-    explained,
     originals,
     unscored,
     without_score,
 )
 from detectd.pipeline.expectations import Expectations
-from detectd.pipeline.explain import explanations
+from detectd.pipeline.explain import explain
 from detectd.pipeline.nonfinite_scores import joined, judge_scores
 from detectd.pipeline.records import Stage, Topic
 from detectd.pipeline.unexpected_errors import During, Unforeseen, defect
@@ -142,7 +141,8 @@ def _judge_together(
         rows, imputed = _impute(batch.rows, judge.medians, schema.labels)
     with During(Stage.SCORE):
         scores, found = judge_scores(_scores(rows, judge), judge.rejector)
-        routine = _routine(batch, scores, found, judge)
+        doubtful = (found.verdict != NORMAL) & np.isfinite(scores)
+        routine = batch.routine_of(scores, doubtful, judge.unit)
     with During(Stage.ENCODE):
         codes = np.where(routine, ROUTINE, found.verdict)
         places = zip(codes.tolist(), found.rank.tolist(), found.below.tolist(), strict=True)
@@ -157,20 +157,9 @@ def _judge_together(
         if judge.explains:
             answered = replace(found, verdict=np.where(routine, NORMAL, found.verdict))
             expected = Expectations(schema, rows, judge.medians, batch.background)
-            _explain(living, rows, scores, answered, judge, expected, original=original)
+            explain(living, rows, scores, answered, judge, expected, original=original)
         usual = [batch.places[row] for row in np.flatnonzero(routine).tolist()]
         return ScoredBatch(living, batch.rows, scores, found, batch.places, usual)
-
-
-def _routine(
-    batch: Vectors, scores: NDArray[np.float64], found: Verdicts, judge: ModelScorer
-) -> NDArray[np.bool_]:
-    """Return which of the scores (k,) their keys reach at this time of day on other days, too; they
-    are added to what is known of that."""
-    if batch.routine is None:
-        return np.zeros(len(scores), dtype=np.bool_)
-    doubtful = (found.verdict != NORMAL) & np.isfinite(scores)
-    return batch.routine.judge(scores, doubtful, judge.unit)
 
 
 def _judge_one_by_one(
@@ -220,26 +209,7 @@ def _joined(
     found = joined([part.found for part in parts], judge.rejector)
     places = [place for part in parts for place in part.places]
     usual = [place for part in parts for place in part.routine]
-    return ScoredBatch(
-        outgoing, np.concatenate(rows), np.concatenate(scores), found, places, usual
-    )
-
-
-def _explain(
-    living: list[Outgoing],
-    rows: NDArray[np.float64],
-    scores: NDArray[np.float64],
-    found: Verdicts,
-    judge: ModelScorer,
-    expected: Expectations,
-    *,
-    original: bool,
-) -> None:
-    labels, calibration = expected.schema.labels, judge.rejector.scores
-    for place, why in explanations(
-        judge.scorer, rows, scores, judge.medians, labels, found, calibration, expected
-    ):
-        living[place] = explained(living[place], why, original=original)
+    return ScoredBatch(outgoing, np.concatenate(rows), np.concatenate(scores), found, places, usual)
 
 
 def judge_rows(

@@ -63,6 +63,17 @@ class Vectors:
         """Return the batch's records that are behind the rows."""
         return records if self.whole else [records[place] for place in self.places]
 
+    def routine_of(
+        self, scores: NDArray[np.float64], asked: NDArray[np.bool_], unit: float
+    ) -> NDArray[np.bool_]:
+        """Return which of the `asked` scores (k,) are routine; all of them are remembered.
+
+        `unit` is the same for scores that can be compared.
+        """
+        if self.routine is None:
+            return np.zeros(len(scores), dtype=np.bool_)
+        return self.routine.judge(scores, asked, unit)
+
     def only(self, row: int) -> Vectors:
         """Return one row, as a batch of its record alone."""
         routine = self.routine and self.routine.only(row)

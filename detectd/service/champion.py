@@ -42,8 +42,8 @@ class Champion:
         self.drift_monitor = DriftMonitor(serving, average_run_length)
         self._observations = Observations(serving.promise.rejector.scores)
         self._scores: list[NDArray[np.float64]] = []
-        # How many records were answered since the last commit, and the places of those whose verdict
-        # the model did not decide.
+        # How many records were answered since the last commit, and the places of those that the
+        # model did not decide.
         self._answered = 0
         self._undecided: list[int] = []
         self._outcome: tuple[Counter[str], Sequence[Outgoing]] = (Counter(), ())

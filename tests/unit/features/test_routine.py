@@ -106,6 +106,7 @@ EVENTS = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(EVENTS, st.booleans(), st.integers(1, 3))
 def test_it_is_the_rule_said_plainly(events, sort, max_keys):
@@ -115,6 +116,7 @@ def test_it_is_the_rule_said_plainly(events, sort, max_keys):
     assert judge(state(max_keys), events) == [plain.judge(*event) for event in events]
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(EVENTS, st.lists(st.integers(0, 60), max_size=6), st.integers(1, 4))
 def test_it_depends_neither_on_batches_nor_on_what_comes_later(events, cuts, max_keys):
@@ -130,6 +132,7 @@ def test_it_depends_neither_on_batches_nor_on_what_comes_later(events, cuts, max
     assert judge(state(max_keys), events[:middle]) == whole[:middle]
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(EVENTS, EVENTS)
 def test_a_rollback_takes_back_what_was_scored(events, lost):

@@ -37,7 +37,7 @@ def usual(i):
     return 50 + 10 * math.sin(i * STEP / DAY * 2 * math.pi)
 
 
-def stream(*last, days=12):
+def stream(*last, days=5):
     """A key's values over days, and the last of them as given."""
     noise = np.random.default_rng(0).normal(0, 0.5, days * DAY // STEP)
     values = [usual(i) + x for i, x in enumerate(noise.tolist())]

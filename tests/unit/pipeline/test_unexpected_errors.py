@@ -132,7 +132,7 @@ def test_what_breaks_an_explanation_or_an_output_is_of_stage_encode(monkeypatch)
             raise IndexError("parts")
         return whole(scorer, rows, *rest)
 
-    monkeypatch.setattr(scoring, "explanations", explanations)
+    monkeypatch.setattr(explain, "explanations", explanations)
     scorer = Fragile(TypeError())
     scorer.score = lambda rows: rows.sum(axis=1)
     scored = judge_records(records(1, EVIL, 5000), SCHEMA, judge_of(scorer, explains=True))
