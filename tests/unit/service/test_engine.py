@@ -77,7 +77,7 @@ def look(engine, monkeypatch):
 def until(engine, monkeypatch, wanted):
     """Look again and again; what is prepared beside the loop ends by itself."""
     pause = threading.Event()
-    for _ in range(3000):
+    for _ in range(10_000):  # a trainer gives way: on a busy machine it gets little of a processor
         look(engine, monkeypatch)
         if wanted():
             return
