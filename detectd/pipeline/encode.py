@@ -14,12 +14,13 @@ import msgspec
 
 from detectd.pipeline.json_pieces import end, to_json
 from detectd.pipeline.records import Outgoing, Reason, Topic
+from detectd.rejection import rank_figures
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from detectd.pipeline.records import Event, Record
-    from detectd.rejection import Rejector
+    from detectd.rejection import Stability
 
 # In the order of the rejector's verdict codes.
 VERDICTS = (Topic.NORMAL, Topic.ANOMALY, Topic.ABSTAIN)
@@ -79,30 +80,56 @@ class Answers(dict[tuple[int, int, int], Answer]):
 
     MOST = 16_384
 
-    def __init__(self, rejector: Rejector, model: str) -> None:
+    def __init__(self, stability: Stability, model: str) -> None:
         super().__init__()
-        self._rejector = rejector
+        self._stability = stability
         self._model = model
 
     def __missing__(self, place: tuple[int, int, int]) -> Answer:
         if len(self) >= self.MOST:
             self.clear()
         topic, reason = ANSWERS[place[0]]
-        found = self[place] = _answer(self._rejector, self._model, topic, reason, *place[1:])
+        found = self[place] = _answer(self._stability, self._model, topic, reason, *place[1:])
         return found
 
     @cached_property
     def not_finite(self) -> Answer:
         """Return the answer to rows so far outside that their score is not a finite number."""
-        n, reason = self._rejector.zone.n, Reason.SCORE_NOT_FINITE
-        return _answer(self._rejector, self._model, Topic.ANOMALY, reason, n, n)
+        n, reason = self._stability.n, Reason.SCORE_NOT_FINITE
+        return _answer(self._stability, self._model, Topic.ANOMALY, reason, n, n)
+
+
+class AnswersByKey(dict[tuple[int, int, int, int], Answer]):
+    """A model's answers by number of calibration scores, verdict code, rank and count of scores
+    below, for zones of single keys. Two zones of equal size share them.
+
+    `tables` are the stabilities by size; the cache is cleared at `Answers.MOST` entries.
+    """
+
+    def __init__(self, tables: Mapping[int, Stability], model: str) -> None:
+        super().__init__()
+        self._tables = tables
+        self._model = model
+
+    def __missing__(self, place: tuple[int, int, int, int]) -> Answer:
+        if len(self) >= Answers.MOST:
+            self.clear()
+        topic, reason = ANSWERS[place[1]]
+        found = _answer(self._tables[place[0]], self._model, topic, reason, *place[2:])
+        self[place] = found
+        return found
+
+    def not_finite(self, n: int) -> Answer:
+        """Return the answer to rows whose score is not a finite number, in a zone of n scores."""
+        reason = Reason.SCORE_NOT_FINITE
+        return _answer(self._tables[n], self._model, Topic.ANOMALY, reason, n, n)
 
 
 def _answer(
-    rejector: Rejector, model: str, topic: Topic, reason: Reason | None, rank: int, below: int
+    stability: Stability, model: str, topic: Topic, reason: Reason | None, rank: int, below: int
 ) -> Answer:
     """Return the answer to scores with that verdict, rank and count of scores below."""
-    p_value, confidence, log_p_anomaly, log_p_normal = rejector.figures(rank, below)
+    p_value, confidence, log_p_anomaly, log_p_normal = rank_figures(stability, rank, below)
     frame = Envelope(
         verdict=topic,
         reason=reason,

@@ -15,6 +15,8 @@ finite                      what the promise allows in a history of N events
 confidence_sequence         what the stream says about it, valid at every moment
 drift                       evidence that the stream's ranks no longer follow the promise
 ties, tie_breaking          the effect of tied scores, and how ties are broken
+key_zones                   a zone for each key with enough calibration scores
+key_promise                 the promises of such keys, and evidence that one is not kept
 budget                      the T that an abstention rate allows, and the n that a T needs
 reach                       the share of expected anomalies beyond the zone, and the T for a share
 cost_warnings               whether the costs make the decision trivial
@@ -54,9 +56,11 @@ from detectd.rejection.zone import (
     ABSTAIN,
     ANOMALY,
     NORMAL,
+    KeyVerdicts,
     Rejector,
     Verdicts,
     Zone,
+    rank_figures,
     rejector,
     zone,
 )
@@ -68,6 +72,7 @@ __all__ = [
     "Costs",
     "ExactPromise",
     "FiniteHistory",
+    "KeyVerdicts",
     "PaperPromise",
     "Rejector",
     "Stability",
@@ -88,6 +93,7 @@ __all__ = [
     "paper_promise",
     "promise_kept",
     "quick_stability",
+    "rank_figures",
     "rate_interval",
     "reach",
     "reach_warnings",

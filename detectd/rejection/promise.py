@@ -30,6 +30,7 @@ from detectd.rejection import (
     uncertain_promise,
     zone,
 )
+from detectd.rejection.exact import rate_upper
 from detectd.rejection.stability import QUICK_T
 
 if TYPE_CHECKING:
@@ -66,11 +67,22 @@ class Terms:
 
 
 @dataclass(frozen=True)
+class Mixture:
+    """The rates that several zones promise together, and the bound on the first of them."""
+
+    rejection_rate: float
+    rejection_rate_upper: float
+    anomaly_rate: float
+
+
+@dataclass(frozen=True)
 class Promise:
     """The zone, the two sets of figures, and the warnings for the operator.
 
     `exact` is None if the calibration has no exact law. `tied` says that ties at an edge of the
-    zone matter: the law needs scores without.
+    zone matter: the law needs scores without. If keys have zones of their own, `mixture` holds the
+    rates of all zones together, and `shared` is the promise to the other keys; `exact` is then that
+    of the mixture, while the zone and the paper's figures are the shared ones.
     """
 
     terms: Terms
@@ -79,18 +91,32 @@ class Promise:
     paper: PaperPromise
     tied: bool
     warnings: list[str]
+    mixture: Mixture | None = None
+    shared: Promise | None = None
 
     @property
     def expected_rejection_rate(self) -> float:
         """Return the share of ranks in the zone: with a law, the expected abstention rate."""
+        if self.mixture is not None:
+            return self.mixture.rejection_rate
         zone = self.rejector.zone
         return zone.width / (zone.n + 1)
 
     @property
     def expected_anomaly_rate(self) -> float:
         """Return the share of ranks above the zone: with a law, the expected share of anomalies."""
+        if self.mixture is not None:
+            return self.mixture.anomaly_rate
         zone = self.rejector.zone
         return (zone.n - zone.rank_high) / (zone.n + 1)
+
+    @property
+    def rejection_rate_upper(self) -> float:
+        """Return the upper bound on the abstention rate that there would be with a law."""
+        if self.mixture is not None:
+            return self.mixture.rejection_rate_upper
+        zone = self.rejector.zone
+        return rate_upper(zone.n, zone.width, self.terms.delta)
 
     @property
     def reach(self) -> float:
@@ -110,8 +136,11 @@ class Promise:
 
     def kept(self, events: int, abstained: int) -> bool | None:
         """Return whether `abstained` of `events` leave the promise standing, however often one
-        looks; None if nothing is promised, or nothing was seen."""
-        if self.exact is None or not events:
+        looks; None if nothing is promised, or nothing was seen.
+
+        Also None for a mixture: that takes the counts of each zone, see `KeyPromises.kept`.
+        """
+        if self.exact is None or self.mixture is not None or not events:
             return None
         return promise_kept(self.rejector.zone, events, abstained, self.terms.delta)
 
@@ -122,7 +151,7 @@ def promise(calibration: NDArray[np.float64], terms: Terms) -> Promise:
     Raise ConfigError if the terms cannot be met by n scores.
     """
     judge = rejector(calibration, terms.contamination, threshold(len(calibration), terms))
-    tied = ties_matter(judge)
+    tied = ties_matter(judge.scores, judge.zone, (judge.score_low, judge.score_high))
     return Promise(
         terms=terms,
         rejector=judge,

@@ -164,3 +164,39 @@ def rank_and_verdict(
         out[1, i] = first[low - 1] if low > 0 and scores[low - 1] == s else low
         verdict[i] = 0 if s < score_low else (1 if s > score_high else 2)
     return sound
+
+
+@compiled
+def rank_in_zones(
+    fresh: Floats,
+    places: npt.NDArray[np.intp],
+    scores: Floats,
+    starts: Ints,
+    lows: Floats,
+    highs: Floats,
+    out: Ints,
+    verdict: npt.NDArray[np.int8],
+) -> None:
+    """Do the same with each score in the zone at its place in `places` (k,): among the ascending
+    scores[starts[place]:starts[place+1]]. Infinity is above all of them."""
+    for i in range(fresh.shape[0]):
+        s, place = fresh[i], places[i]
+        begin, end = starts[place], starts[place + 1]
+        low, high = begin, end
+        while low < high:
+            middle = (low + high) >> 1
+            if scores[middle] <= s:
+                low = middle + 1
+            else:
+                high = middle
+        out[0, i] = low - begin
+        high = low
+        low = begin
+        while low < high:
+            middle = (low + high) >> 1
+            if scores[middle] < s:
+                low = middle + 1
+            else:
+                high = middle
+        out[1, i] = low - begin
+        verdict[i] = 0 if s < lows[place] else (1 if s > highs[place] else 2)

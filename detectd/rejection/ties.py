@@ -15,23 +15,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from detectd.rejection.zone import Rejector
+    import numpy.typing as npt
+
+    from detectd.rejection.zone import Zone
+
+    Floats = npt.NDArray[np.float64]
 
 HARMLESS = 0.05
 
 
-def ties_matter(judge: Rejector) -> bool:
-    """Return whether ties at an edge of the zone let its mass exceed the upper bound more often
-    than promised."""
-    edges = [edge for edge in (judge.score_low, judge.score_high) if math.isfinite(edge)]
-    excess = sum((_atom(judge, edge) - 1.0) / 2.0 for edge in edges)
-    return excess > HARMLESS * math.sqrt(max(1, judge.zone.width))
+def ties_matter(scores: Floats, zone: Zone, edges: tuple[float, float]) -> bool:
+    """Return whether ties at the edges of a zone among ascending scores (n,) let its mass exceed
+    the upper bound more often than promised. The lowest and highest score it rejects are `edges`,
+    infinite if it has no end there."""
+    excess = sum((_atom(scores, edge) - 1.0) / 2.0 for edge in edges if math.isfinite(edge))
+    return excess > HARMLESS * math.sqrt(max(1, zone.width))
 
 
-def _atom(judge: Rejector, edge: float) -> float:
+def _atom(scores: Floats, edge: float) -> float:
     """Return how many calibration scores share a value at the edge, or around it if that is more:
     an atom may have only one of them."""
-    scores = judge.scores
     first, last = np.searchsorted(scores, edge, "left"), np.searchsorted(scores, edge, "right")
     reach = max(10, math.isqrt(len(scores)))
     around = scores[max(0, first - reach) : last + reach]

@@ -116,6 +116,19 @@ class Verdicts:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class KeyVerdicts:
+    """The verdicts on k scores; every array is (k,).
+
+    As `Verdicts`, but rank and count are those among the scores of zone `places`.
+    """
+
+    verdict: npt.NDArray[np.int8]
+    rank: npt.NDArray[np.int64]
+    below: npt.NDArray[np.int64]
+    places: npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Rejector:
     """Everything needed to judge a fresh score; built by `rejector`.
 
@@ -134,14 +147,6 @@ class Rejector:
         scores = np.ascontiguousarray(scores, dtype=np.float64)
         verdict, ranks = self.ranking.judge(scores, self.score_low, self.score_high)
         return Verdicts(verdict, ranks[0], ranks[1], self.stability)
-
-    def figures(self, rank: int, below: int) -> tuple[float, float, float, float]:
-        """Return the p-value, confidence, log P(anomaly) and log P(normal) of a score that has
-        `below` calibration scores under it and `rank` that are not above it."""
-        anomaly = self.stability.log_p_anomaly[rank]
-        normal = self.stability.log_p_normal[rank]
-        p_value = _p_value(below, self.stability.n)
-        return float(p_value), float(_confidence(anomaly, normal)), float(anomaly), float(normal)
 
     @property
     def plug_in_rejection_rate(self) -> float:
@@ -179,12 +184,20 @@ def rejector(
         scores=scores,
         stability=tables,
         zone=ranks,
-        score_low=_order_statistic(scores, ranks.rank_low),
-        score_high=_order_statistic(scores, ranks.rank_high + 1),
+        score_low=order_statistic(scores, ranks.rank_low),
+        score_high=order_statistic(scores, ranks.rank_high + 1),
         ranking=index,
     )
     judge.judge(np.zeros(1))  # Compiles: the first event is not to wait for it.
     return judge
+
+
+def rank_figures(stability: Stability, rank: int, below: int) -> tuple[float, float, float, float]:
+    """Return the p-value, confidence, log P(anomaly) and log P(normal) of a score that has `below`
+    calibration scores under it and `rank` that are not above it."""
+    anomaly, normal = stability.log_p_anomaly[rank], stability.log_p_normal[rank]
+    p_value = _p_value(below, stability.n)
+    return float(p_value), float(_confidence(anomaly, normal)), float(anomaly), float(normal)
 
 
 def _p_value(below: Any, n: int) -> Any:
@@ -195,7 +208,8 @@ def _confidence(log_p_anomaly: Any, log_p_normal: Any) -> Any:
     return np.exp(np.maximum(log_p_anomaly, log_p_normal))
 
 
-def _order_statistic(ascending: npt.NDArray[np.float64], k: int) -> float:
+def order_statistic(ascending: npt.NDArray[np.float64], k: int) -> float:
+    """Return the k-th smallest score; −∞ for k = 0, and ∞ beyond the largest."""
     if k == 0:
         return -math.inf
     return float(ascending[k - 1]) if k <= ascending.shape[0] else math.inf

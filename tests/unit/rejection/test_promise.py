@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from detectd.models.serving import Serving
-from detectd.pipeline.scoring import ModelScorer
+from detectd.pipeline.judging import ModelScorer
 from detectd.rejection import Costs, ties_matter
 from detectd.rejection.promise import Terms, promise
 from detectd.report.figures import figures
@@ -101,7 +101,9 @@ def test_an_atom_at_an_edge_matters_and_one_far_from_it_does_not():
     for first, matters in ((low - 5, True), (high - 4, True), (100, False), (700, False)):
         tied = scores.copy()
         tied[first : first + 10] = scores[first]
-        assert ties_matter(promise(tied, TERMS).rejector) == matters
+        judge = promise(tied, TERMS).rejector
+        edges = judge.score_low, judge.score_high
+        assert ties_matter(judge.scores, judge.zone, edges) == matters
 
 
 def test_the_bound_is_exceeded_no_more_often_where_no_ties_are_warned_of():

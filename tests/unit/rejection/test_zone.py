@@ -15,6 +15,7 @@ from detectd.rejection import (
     NORMAL,
     Zone,
     expected_anomalies,
+    rank_figures,
     rejector,
     stability,
     zone,
@@ -158,7 +159,7 @@ def test_a_judgement_gives_ranks_p_values_and_confidence():
     assert scored.below.tolist() == [0, 1, 9, 10]
     for i, (rank, below) in enumerate(zip(scored.rank, scored.below, strict=True)):
         figures = (scored.p_value, scored.confidence, scored.log_p_anomaly, scored.log_p_normal)
-        assert fit.figures(rank, below) == tuple(column[i] for column in figures)
+        assert rank_figures(fit.stability, rank, below) == tuple(column[i] for column in figures)
 
 
 @pytest.mark.parametrize(
