@@ -37,7 +37,7 @@ from detectd import derive, wiring
 from detectd.errors import DetectdError
 from detectd.models import serving, training
 from detectd.models.trainer_process import Failed, Trained
-from detectd.pipeline.scoring import judge_rows
+from detectd.pipeline.judging import judge_rows
 from detectd.rejection import ANOMALY, NORMAL
 from detectd.service import challenger_training
 from detectd.service.drift_monitor import DriftMonitor
@@ -136,9 +136,10 @@ class Stream:
     def add(self, rows: np.ndarray) -> bool:
         """Judge the rows and learn from them. True if another model answers now."""
         scores, finite, found = judge_rows(rows, self.serving.judge)
-        alarms = self.drift_monitor.see(found, range(len(rows)))
+        batch = cast("Any", ScoredBatch(rows[finite], scores[finite], found, range(len(rows))))
+        alarms = self.drift_monitor.see(batch)
         self.alarms += len(alarms)
-        self.retrainer.see(cast("Any", ScoredBatch(rows[finite], scores[finite], found)), alarms)
+        self.retrainer.see(batch, alarms)
         self.drift_monitor.on_commit()
         self.retrainer.on_commit()
         ready = self.retrainer.advance(lambda: None)
@@ -158,11 +159,12 @@ class Stream:
 
 
 class ScoredBatch(NamedTuple):
-    """What `Retrainer.see` reads of a batch."""
+    """What the drift monitor and the retrainer read of a batch."""
 
     rows: np.ndarray
     scores: np.ndarray
     found: Any
+    places: range
 
 
 def at(stream: Stream, distance: float, count: int) -> np.ndarray:

@@ -202,6 +202,7 @@ def serving_options(settings: Settings) -> ServingOptions:
         terms=partial(terms, settings),
         kernels=settings.detector.compiled,
         explains=settings.output.explain,
+        by_key=settings.calibration.by_key,
     )
 
 

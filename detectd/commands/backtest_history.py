@@ -143,7 +143,8 @@ def _warmed_up(path: Path, reading: _Reading, settings: Settings) -> Model:
     most = training.bound_per_key(order.keys, asked, recipe, columns)
     train = order.order(most, by_time=recipe.order == "time")
     rows = np.array([row for _, row, _ in kept])[train]
-    return training.train(rows, recipe, features, datetime.now(UTC))
+    keys = order.keys[train] if settings.calibration.by_key else None
+    return training.train(rows, recipe, features, datetime.now(UTC), keys)
 
 
 def _lacking(collection: Collection, events: int, settings: Settings) -> str:
@@ -160,7 +161,7 @@ def _answers(
     """Return the verdicts on the remaining events, and how many of their rows the model was trained
     on."""
     known = {row.tobytes() for row in serving.model.rows}
-    answered = BacktestData(serving.promise.rejector.zone.n)
+    answered = BacktestData(serving.pooled)
     familiar = 0
     while not reading.ended:
         batch = reading.file.read()

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 
 from detectd import derive
 from detectd.errors import ConfigError, UsageError
+from detectd.models.serving import promises
 from detectd.nearest import nearest
-from detectd.rejection.promise import promise
 from detectd.report.backtest import backtest_figures
 
 if TYPE_CHECKING:
@@ -129,12 +129,13 @@ def _under(variant: Variant, tested: Backtest, costs: Costs) -> Swept:
     serving = tested.serving
     terms = replace(derive.terms(variant.settings, serving.model), costs=costs)
     try:
-        promised = promise(serving.model.calibration, terms)
+        by_key = variant.settings.calibration.by_key
+        promised, keys = promises(serving.model, terms, by_key=by_key)
     except ConfigError as impossible:
         return Swept(variant, None, str(impossible))
-    judge = replace(serving.judge, rejector=promised.rejector)
+    judge = replace(serving.judge, rejector=promised.rejector, keys=keys)
     under = replace(serving, promise=promised, judge=judge)
-    answered = tested.answered.judged_by(promised.rejector)
+    answered = tested.answered.judged_by(judge)
     return Swept(variant, replace(tested, serving=under, answered=answered))
 
 

@@ -12,6 +12,7 @@ from stat import S_ISVTX, S_IWOTH
 from typing import TYPE_CHECKING
 
 from detectd import derive, wiring
+from detectd.commands.check_by_key import what_a_key_needs
 from detectd.commands.check_features import what_features_are
 from detectd.commands.check_training import what_is_learnt
 from detectd.commands.first_events import first_events_hint
@@ -72,6 +73,7 @@ def _without_brokers(settings: Settings) -> list[str]:
         _server,
         _memory,
         _model,
+        what_a_key_needs,
         _learning,
         _cache,
     )
@@ -169,7 +171,8 @@ def _memory(settings: Settings) -> Iterator[str]:
     most = memory_budget.budget(source.batch_bytes, source.max_record_bytes, in_flight)
     if settings.training.refit != "never":
         rows = settings.training.window + settings.training.quarantine
-        most += rows * memory_budget.row_bytes(len(settings.event.columns))
+        keyed = settings.calibration.by_key
+        most += rows * memory_budget.row_bytes(len(settings.event.columns), keyed=keyed)
     if derive.keeps_keys(settings):
         most += settings.keys.max * derive.key_row_bytes(settings)
     yield f"memory    at most {most >> 20:,} MiB in addition to libraries and model"
@@ -200,18 +203,22 @@ def _model(settings: Settings) -> Iterator[str]:
         yield from _zone_after_warmup(settings)
         return
     from detectd.models.serving import load_active, other_settings, serve
+    from detectd.report.by_key import key_figures, own_sentence
     from detectd.report.figures import exact_figures
     from detectd.report.wording import abstention_sentence, reach_sentence
 
     model = load_active(store, datetime.now(UTC))
     assert model
     options = derive.serving_options(settings)
-    promise = serve(model, options).promise
+    ready = serve(model, options)
+    promise, by_key = ready.promise, key_figures(ready, None)
     yield f"model     {model.version}, {model.recipe.detector}"
     yield f"zone      {reach_sentence(promise.reach)}"
     if hint := first_events_hint(settings, promise.rejector.zone.n, promise.terms):
         yield f"zone      {hint}"
     yield f"promise   {abstention_sentence(exact_figures(promise))}"
+    if by_key:
+        yield f"by key    {own_sentence(by_key)}"
     for changed in other_settings(model, options):
         yield (
             f"WARNING   the model was fitted with other settings: {changed}; "

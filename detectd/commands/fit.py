@@ -99,12 +99,14 @@ def fit_inputs(
     from detectd.models import serving, training
 
     found = _read(inputs, settings, advance)
-    rows = np.concatenate(found.parts)
+    rows, keys = np.concatenate(found.parts), None
     if found.order is not None:
         recipe, columns = derive.recipe(settings), settings.event.columns
         asked = settings.training.max_per_key
         most = training.bound_per_key(found.order.keys, asked, recipe, columns)
-        rows = rows[found.order.order(most, by_time=recipe.order == "time")]
+        chosen = found.order.order(most, by_time=recipe.order == "time")
+        rows = rows[chosen]
+        keys = found.order.keys[chosen] if settings.calibration.by_key else None
     hours = None if found.covered is None else round(found.covered.hours, 1)
     log.info("training.started", rows=len(rows), dead_letters=found.left_out, hours_covered=hours)
     if not len(rows) and found.left_out:
@@ -113,7 +115,7 @@ def fit_inputs(
             f"error: {found.first_error}; check [event]"
         )
     now = datetime.now(UTC)
-    model = training.train(rows, derive.recipe(settings), settings.event.declared, now)
+    model = training.train(rows, derive.recipe(settings), settings.event.declared, now, keys)
     ready = serving.serve_new(model, derive.serving_options(settings))
     store = wiring.store(settings)
     before = store.active()
@@ -150,8 +152,8 @@ def _read(inputs: Inputs, settings: Settings, advance: Advance) -> _Rows:
     schema = derive.schema(settings)
     state = derive.feature_state(settings) if derive.keeps_keys(settings) else None
     by_time = derive.recipe(settings).order == "time"
-    ordered = by_time or settings.training.max_per_key is not None
-    found = _Rows([np.empty((0, len(schema.columns)))], RowOrder() if ordered else None)
+    keyed = settings.calibration.by_key or settings.training.max_per_key is not None
+    found = _Rows([np.empty((0, len(schema.columns)))], RowOrder() if by_time or keyed else None)
     rows_of: Counter[str] = Counter({str(place): 0 for place in inputs.places})
     for place, records, share in inputs.chunks():
         batch = vectors(records, schema, state)

@@ -53,10 +53,8 @@ def active_page(settings: Settings) -> str:
 
 def _active(settings: Settings) -> tuple[Serving, dict[str, Any]]:
     serving = wiring.serve_active(settings, datetime.now(UTC))
-    zone = serving.promise.rejector.zone
-    ranks = [zone.rank_low, zone.rank_high]
-    stream = stream_names.stream(settings)
-    return serving, wiring.store(settings).observed(serving.model.version, ranks, stream)
+    store, stream = wiring.store(settings), stream_names.stream(settings)
+    return serving, store.observed(serving.model.version, serving.zone_id, stream)
 
 
 def _candidate(settings: Settings, observed: dict[str, Any]) -> dict[str, Any] | None:

@@ -83,8 +83,9 @@ def _against_promise(summary: Summary) -> list[str]:
     if promise.exact is None or not promise.rate_bounded:
         standing = "" if kept is None else f": {'kept' if kept else 'NOT KEPT'}"
         return [f"{seen}the model {abstention_sentence(exact_figures(promise))}{standing}"]
+    judged = {True: ": kept", False: ": NOT KEPT", None: "; `detectd report` holds keys to theirs"}
     return [
         f"{seen}promised {promise.exact.expected_rejection_rate:.3%} on average, at most "
-        f"{promise.exact.rejection_rate_upper:.3%} with probability {1 - promise.exact.delta:g}: "
-        f"{'kept' if kept else 'NOT KEPT'}"
+        f"{promise.exact.rejection_rate_upper:.3%} with probability {1 - promise.exact.delta:g}"
+        f"{judged[kept]}"
     ]

@@ -15,7 +15,7 @@ from detectd.features import as_data, from_data
 from detectd.filesystem import atomic_files
 from detectd.models.environment import libraries
 from detectd.models.integrity import damaged, sha256, verified
-from detectd.models.model import Contamination, Model, Recipe
+from detectd.models.model import Contamination, Model, Recipe, RowKeys
 from detectd.pipeline.unexpected_errors import in_words
 
 if TYPE_CHECKING:
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 ARRAYS = ("calibration", "medians", "rows")
 MANIFEST, DETECTOR = "manifest.json", "detector.pkl"
 SCALING = "scaling.npy"  # only of models whose columns are scaled
-FILES = frozenset({MANIFEST, DETECTOR, SCALING, *(f"{name}.npy" for name in ARRAYS)})
+KEYS = {"rows": "row_keys.npy", "calibration": "calibration_keys.npy"}  # only of rows with keys
+OTHERS = {MANIFEST, DETECTOR, SCALING, *KEYS.values()}
+FILES = frozenset({*OTHERS, *(f"{name}.npy" for name in ARRAYS)})
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ def write_model(model: Model, home: Path) -> None:
     files[DETECTOR] = pickle.dumps(model.detector, protocol=5)
     if model.scaling is not None:
         files[SCALING] = _npy(np.stack([model.scaling.center, model.scaling.spread]))
+    if model.keys is not None:
+        files |= {file: _npy(getattr(model.keys, name)) for name, file in KEYS.items()}
     manifest = _manifest(model) | {"files": {name: sha256(c) for name, c in files.items()}}
     for name, content in files.items():
         atomic_files.write(home / name, content, mode=0o600)
@@ -77,6 +81,7 @@ def read_model(home: Path, manifest: dict[str, Any]) -> Loaded:
             detector=detector,
             declared=from_data(manifest["declared"]) if "declared" in manifest else None,
             scaling=_scaling(files),
+            keys=_keys(files),
             **arrays,
         )
         _require_shapes(model)
@@ -92,6 +97,12 @@ def _scaling(files: dict[str, bytes]) -> Scaling | None:
         return None
     center, spread = np.load(io.BytesIO(files[SCALING]))
     return Scaling(center, spread)
+
+
+def _keys(files: dict[str, bytes]) -> RowKeys | None:
+    if not files.keys() & set(KEYS.values()):
+        return None
+    return RowKeys(**{name: np.load(io.BytesIO(files[file])) for name, file in KEYS.items()})
 
 
 def _require_shapes(model: Model) -> None:
@@ -112,6 +123,13 @@ def _require_shapes(model: Model) -> None:
         raise ValueError("the scaling has the wrong shape, type or values")
     if not all(isinstance(name, str) for name in model.features):
         raise ValueError("the name of a feature is not valid")
+    if model.keys is not None and not _are_keys(model.keys, model):
+        raise ValueError("the keys have the wrong shape or type")
+
+
+def _are_keys(keys: RowKeys, model: Model) -> bool:
+    sizes = (keys.rows, len(model.rows)), (keys.calibration, len(model.calibration))
+    return all(each.shape == (n,) and each.dtype == np.uint64 for each, n in sizes)
 
 
 def _can_scale(scaling: Scaling, width: int) -> bool:

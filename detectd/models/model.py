@@ -61,6 +61,17 @@ class Recipe:
 
 
 @dataclass(frozen=True)
+class RowKeys:
+    """The digests of the keys of the training rows (N,), and of the calibration scores (n,).
+
+    Digests are 64 bits, 0 for a row without a key: no name of a key is in a model.
+    """
+
+    rows: NDArray[np.uint64]
+    calibration: NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
 class Model:
     """Immutable. `rows` (N, d) are the training rows as they came, NaN where a feature was missing.
 
@@ -68,7 +79,8 @@ class Model:
     medians, `libraries` the versions under which the detector was fitted, `created` ISO 8601 UTC.
     `contamination` is what the recipe set, or what the rows were estimated to hold. `features` (d,)
     are the names of the columns, `declared` what they come from; None if an earlier version made
-    the model. `scaling` is applied before the detector sees a row; None if nothing is.
+    the model. `scaling` is applied before the detector sees a row; None if nothing is. `keys` are
+    those of the rows and scores, in their order; None if the rows came without.
     """
 
     version: str
@@ -83,3 +95,4 @@ class Model:
     rows: NDArray[np.float64]
     declared: tuple[Declared, ...] | None = None
     scaling: Scaling | None = None
+    keys: RowKeys | None = None

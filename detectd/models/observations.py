@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import numpy as np
 
+from detectd.models.key_observations import added_up
 from detectd.models.recent_anomalies import together
 from detectd.models.score_grid import BINS, grid
 
@@ -154,6 +155,8 @@ def combined(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     found["since"] = _earliest(parts)
     found["alarms"] = _alarms_of_all(parts, history)
     found["anomalies"] = together([part.get("anomalies") for part in parts])
+    if by_key := added_up(parts):
+        found["by_key"] = by_key
     if shadow := _shadows_of_all(parts):
         found["shadow"] = shadow
     return found

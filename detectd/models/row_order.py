@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from array import array
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from detectd.pipeline.key_digest import NO_KEY, Digests
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from numpy.typing import NDArray
-
-
-# The key of an event without one.
-NO_KEY = 0
 
 
 class RowOrder:
@@ -24,17 +23,17 @@ class RowOrder:
     """
 
     def __init__(self) -> None:
-        self._numbers: dict[bytes | None, int] = {None: NO_KEY}
-        self._keys: list[int] = []
+        self._digests = Digests()
+        self._keys = array("Q")
+
+    @property
+    def keys(self) -> NDArray[np.uint64]:
+        """Return the digests of the keys of those taken."""
+        return np.array(self._keys, dtype=np.uint64)
 
     def add(self, keys: Iterable[bytes | None]) -> None:
         """Add the keys of further rows, in the order in which they were read."""
-        self._keys += [self._numbers.setdefault(key, len(self._numbers)) for key in keys]
-
-    @property
-    def keys(self) -> NDArray[np.intp]:
-        """Return a number for the key of each row, `NO_KEY` for none."""
-        return np.array(self._keys, dtype=np.intp)
+        self._keys.extend(map(self._digests.__getitem__, keys))
 
     def order(self, most: int | None, *, by_time: bool) -> NDArray[np.intp]:
         """Return `training_rows` of those taken."""

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from detectd.detectors import far_outside
-from detectd.pipeline.scoring import judge_rows
+from detectd.pipeline.judging import judge_rows
 from detectd.rejection import NORMAL
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from detectd.pipeline.scoring import ModelScorer
+    from detectd.pipeline.judging import ModelScorer
 
 # Fewer than this share of rows far outside may be called normal: detectors that use one feature at
 # a time miss some.

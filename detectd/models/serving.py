@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zlib
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -14,7 +16,9 @@ from detectd.errors import ConfigError, DetectdError
 from detectd.features import as_data, columns, in_words
 from detectd.models import training
 from detectd.models.sanity import why_backwards, why_scoreless
-from detectd.pipeline.scoring import ModelScorer
+from detectd.pipeline.judging import ModelScorer
+from detectd.rejection.key_promise import KeyPromises
+from detectd.rejection.key_zones import promises_by_key
 from detectd.rejection.promise import Promise, promise
 
 if TYPE_CHECKING:
@@ -25,9 +29,16 @@ if TYPE_CHECKING:
     from detectd.models.files import Loaded
     from detectd.models.model import Model, Recipe
     from detectd.models.store import Store
+    from detectd.rejection import Rejector
+    from detectd.rejection.key_zones import KeyZones
     from detectd.rejection.promise import Terms
 
 log = structlog.get_logger()
+
+NO_KEYS = (
+    "calibration.by_key: the model does not know the keys of its rows, as it was fitted without "
+    "by_key; until the next fit all keys share one zone: run `detectd fit`"
+)
 
 
 @dataclass(frozen=True)
@@ -36,7 +47,7 @@ class ServingOptions:
 
     `features` are those of the events, `recipe` is that of the next model. `terms` returns the
     terms of a model. With `kernels` it may be scored without PyOD; with `explains` anomalies are
-    explained.
+    explained; with `by_key` a key with enough calibration scores is judged among its own.
     """
 
     features: tuple[Declared, ...]
@@ -44,15 +55,39 @@ class ServingOptions:
     terms: Callable[[Model], Terms]
     kernels: bool
     explains: bool
+    by_key: bool = False
 
 
 @dataclass(frozen=True)
 class Serving:
-    """A model, its promise under the configured terms, and its scorer."""
+    """A model, its promise under the configured terms, and its scorer.
+
+    If keys have zones of their own, those are `judge.keys`.
+    """
 
     model: Model
     promise: Promise
     judge: ModelScorer
+
+    @property
+    def pooled(self) -> Rejector:
+        """Return the rejector of the calibration scores of all keys together."""
+        return self.judge.pooled
+
+    @cached_property
+    def key_promises(self) -> KeyPromises | None:
+        """Return the promises of the zones of single keys, and last that of the shared zone."""
+        return KeyPromises(self.judge.keys.zones) if self.judge.keys else None
+
+    @property
+    def zone_id(self) -> list[int]:
+        """Return numbers that change whenever a zone does: observations belong to zones."""
+        zone, keys = self.promise.rejector.zone, self.judge.keys
+        ends = [zone.rank_low, zone.rank_high]
+        if keys is None:
+            return ends
+        parts = (keys.digests, keys.starts, keys.low, keys.high)
+        return [*ends, zlib.crc32(b"".join(part.tobytes() for part in parts))]
 
 
 def serve(model: Model, options: ServingOptions) -> Serving:
@@ -65,7 +100,7 @@ def serve(model: Model, options: ServingOptions) -> Serving:
         find(model.recipe.detector)
     except ConfigError as refused:
         raise ConfigError(f"model {model.version}: {refused}, and fit another model") from None
-    promised = _promised(model, options)
+    promised, keys = _promised(model, options)
     rows = training.complete_rows(model)
     scorer = choose_scaled(model.detector, rows, model.scaling, kernels=options.kernels)
     if scorer.doubt is not None:
@@ -77,6 +112,7 @@ def serve(model: Model, options: ServingOptions) -> Serving:
         medians=model.medians,
         explains=options.explains,
         unit=unit_of(model),
+        keys=keys,
     )
     return Serving(model, promised, judge)
 
@@ -120,17 +156,31 @@ def under_other_terms(serving: Serving, options: ServingOptions) -> Serving:
     _require_features(serving.model, options)
     if options.terms(serving.model) == serving.promise.terms:
         return serving
-    promised = _promised(serving.model, options)
-    judge = replace(serving.judge, rejector=promised.rejector)
+    promised, keys = _promised(serving.model, options)
+    judge = replace(serving.judge, rejector=promised.rejector, keys=keys)
     return replace(serving, promise=promised, judge=judge)
 
 
-def _promised(model: Model, options: ServingOptions) -> Promise:
+def _promised(model: Model, options: ServingOptions) -> tuple[Promise, KeyZones | None]:
+    """Return the promise, and the zones of single keys if they are to have any."""
     _require_features(model, options)
     try:
-        return promise(model.calibration, options.terms(model))
+        return promises(model, options.terms(model), by_key=options.by_key)
     except ConfigError as impossible:
         raise ConfigError(f"rejector: {impossible}") from None
+
+
+def promises(model: Model, terms: Terms, *, by_key: bool) -> tuple[Promise, KeyZones | None]:
+    """Return the promise of a model, and with `by_key` the zones of its keys, if it knows them.
+
+    Raise ConfigError if its calibration scores cannot meet the terms.
+    """
+    if not by_key:
+        return promise(model.calibration, terms), None
+    if model.keys is None:
+        told = promise(model.calibration, terms)
+        return replace(told, warnings=[*told.warnings, NO_KEYS]), None
+    return promises_by_key(model.calibration, model.keys.calibration, terms)
 
 
 def _require_features(model: Model, options: ServingOptions) -> None:
@@ -210,6 +260,7 @@ def log_serving(ready: Serving) -> None:
         T=promise.rejector.zone.T,
         reach=promise.reach,
         expected_rejection_rate=promise.expected_rejection_rate,
+        **({"own_zones": keys.own} if (keys := ready.judge.keys) else {}),
         **bound,
     )
 

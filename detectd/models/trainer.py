@@ -21,7 +21,7 @@ from detectd import quiet
 from detectd.errors import DetectdError
 from detectd.filesystem import atomic_files
 
-ROWS, TASK, MODELS, REASON = "rows.npy", "task.json", "models", "reason.json"
+ROWS, KEYS, TASK, MODELS, REASON = "rows.npy", "keys.npy", "task.json", "models", "reason.json"
 
 PR_SET_PDEATHSIG = 1
 
@@ -66,6 +66,7 @@ def _train(directory: Path, task: dict[str, Any]) -> None:
         Recipe(**task["recipe"]),
         from_data(task["features"]),
         datetime.fromisoformat(task["created"]),
+        np.load(directory / KEYS) if task["keyed"] else None,
     )
     Store(directory / MODELS, check_owners=False).save(model)
 

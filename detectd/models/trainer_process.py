@@ -37,7 +37,7 @@ from detectd.filesystem import atomic_files
 from detectd.filesystem.os_errors import explained
 from detectd.models import locks
 from detectd.models.store import Store
-from detectd.models.trainer import MODELS, REASON, ROWS, TASK
+from detectd.models.trainer import KEYS, MODELS, REASON, ROWS, TASK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -75,6 +75,7 @@ class Task:
     recipe: Recipe
     features: tuple[Declared, ...]
     created: datetime
+    keys: NDArray[np.uint64] | None = None
 
 
 @dataclass(frozen=True)
@@ -190,7 +191,11 @@ class TrainerProcess(Generic[T]):
 
     def _write_task(self, home: Path) -> None:
         np.save(home / ROWS, self._task.rows, allow_pickle=False)
+        keys = self._task.keys
+        if keys is not None:
+            np.save(home / KEYS, keys, allow_pickle=False)
         task = {
+            "keyed": keys is not None,
             "recipe": asdict(self._task.recipe),
             "features": as_data(self._task.features),
             "created": self._task.created.isoformat(),

@@ -18,7 +18,7 @@ from detectd.errors import ConfigError, DetectdError
 from detectd.features import as_data, columns
 from detectd.models import contamination
 from detectd.models.environment import libraries
-from detectd.models.model import ESTIMATE, Contamination, Model, Recipe
+from detectd.models.model import ESTIMATE, Contamination, Model, Recipe, RowKeys
 from detectd.models.row_order import even_per_key
 from detectd.rejection import expected_anomalies
 
@@ -35,12 +35,19 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 
-def train(rows: Rows, recipe: Recipe, declared: Sequence[Declared], created: datetime) -> Model:
+def train(
+    rows: Rows,
+    recipe: Recipe,
+    declared: Sequence[Declared],
+    created: datetime,
+    keys: NDArray[np.uint64] | None = None,
+) -> Model:
     """Fit and calibrate on `rows` (N, d) of the declared features, NaN where one is missing.
 
-    A calibration score that is not finite is that of a row far outside, and counts as the largest
-    double. Raise DetectdError if the rows cannot train a model: too few, all equal, a feature
-    without any value, or more non-finite scores than expected anomalies.
+    `keys` (N,) are the digests of their keys, for zones of single keys. A calibration score that is
+    not finite is that of a row far outside, and counts as the largest double. Raise DetectdError if
+    the rows cannot train a model: too few, all equal, a feature without any value, or more
+    non-finite scores than expected anomalies.
     """
     features = columns(declared)
     require_rows(len(rows), recipe, features)
@@ -62,9 +69,11 @@ def train(rows: Rows, recipe: Recipe, declared: Sequence[Declared], created: dat
             "calibration scores; use other features or another detector.name"
         )
     finite = np.isfinite(calibration)
-    calibration = np.sort(np.where(finite, calibration, np.finfo(np.float64).max))
+    calibration = np.where(finite, calibration, np.finfo(np.float64).max)
+    order = np.argsort(calibration, kind="stable")
+    calibration = calibration[order]
     return Model(
-        version=_name(created, rows, calibration, recipe, declared),
+        version=_name(created, rows, calibration, recipe, declared, keys),
         created=created.isoformat(timespec="seconds"),
         recipe=recipe,
         contamination=expected,
@@ -76,6 +85,7 @@ def train(rows: Rows, recipe: Recipe, declared: Sequence[Declared], created: dat
         rows=rows,
         declared=tuple(declared),
         scaling=fitted.scaling,
+        keys=None if keys is None else RowKeys(keys, keys[_calibrating(len(rows), settled)][order]),
     )
 
 
@@ -86,7 +96,8 @@ def complete_rows(model: Model) -> Rows:
 
 def refit(model: Model, created: datetime) -> Model:
     """Return a model from the same rows, recipe and seed, fitted by the present libraries."""
-    fitted = train(model.rows, model.recipe, model.declared or model.features, created)
+    keys = model.keys.rows if model.keys else None
+    fitted = train(model.rows, model.recipe, model.declared or model.features, created, keys)
     return replace(fitted, declared=model.declared)
 
 
@@ -193,21 +204,26 @@ def _contamination(rows: Rows, recipe: Recipe) -> Contamination:
     if recipe.contamination != ESTIMATE:
         return Contamination.known(recipe.contamination)
     if _holds_out(recipe):
-        rows = rows[_split(rows, recipe)[1]]
+        rows = rows[_split(len(rows), recipe)[1]]
     return contamination.estimate(rows, recipe.seed)
 
 
-def _split(rows: Rows, recipe: Recipe) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _calibrating(total: int, recipe: Recipe) -> NDArray[np.int64]:
+    """Return the index of the row behind each calibration score, before these are sorted."""
+    return _split(total, recipe)[0] if _holds_out(recipe) else np.arange(total)
+
+
+def _split(total: int, recipe: Recipe) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the indices of the calibration rows, and of the fitted rows.
 
     With `time` the last rows are for calibration. A feature with a memory makes a row depend on
     earlier ones: the detector would have seen the neighbours of randomly held-out rows.
     """
-    held_out = calibration_size(len(rows), recipe)
+    held_out = calibration_size(total, recipe)
     if recipe.order == "time":
-        order = np.arange(len(rows))[::-1]
+        order = np.arange(total)[::-1]
         return order[:held_out][::-1], order[held_out:][::-1]
-    order = np.random.default_rng(recipe.seed).permutation(len(rows))
+    order = np.random.default_rng(recipe.seed).permutation(total)
     return order[:held_out], order[held_out:]
 
 
@@ -246,7 +262,7 @@ def _holdout(rows: Rows, recipe: Recipe) -> tuple[_Fitted, Rows]:
     if not _holds_out(recipe):
         fitted = _fitted(rows, recipe)
         return fitted, fitted.scorer.score(rows)
-    held_out, others = _split(rows, recipe)
+    held_out, others = _split(len(rows), recipe)
     if len(others) < 2:
         raise ConfigError(
             f"calibration.fraction: {recipe.fraction} of {len(rows)} rows leaves fewer than two "
@@ -294,10 +310,17 @@ CALIBRATIONS: dict[str, Callable[[Rows, Recipe], tuple[_Fitted, Rows]]] = {
 
 
 def _name(
-    created: datetime, rows: Rows, calibration: Rows, recipe: Recipe, declared: Sequence[Declared]
+    created: datetime,
+    rows: Rows,
+    calibration: Rows,
+    recipe: Recipe,
+    declared: Sequence[Declared],
+    keys: NDArray[np.uint64] | None,
 ) -> str:
     """Return the model's name: its creation time, and six digits of a hash of its content."""
     content = hashlib.sha256(rows.tobytes())
     content.update(calibration.tobytes())
+    if keys is not None:
+        content.update(keys.tobytes())
     content.update(json.dumps([asdict(recipe), as_data(declared)], sort_keys=True).encode())
     return f"{created.astimezone(UTC):%Y%m%dT%H%M%SZ}-{content.hexdigest()[:6]}"

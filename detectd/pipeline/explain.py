@@ -9,6 +9,7 @@ are unusual only in combination share their contribution.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -19,15 +20,15 @@ from detectd.pipeline.encode import explained
 from detectd.rejection import NORMAL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from detectd.detectors import Scorer
     from detectd.pipeline.expectations import Expectations
+    from detectd.pipeline.judging import ModelScorer
     from detectd.pipeline.records import Outgoing
-    from detectd.pipeline.scoring import ModelScorer
-    from detectd.rejection import Verdicts
+    from detectd.rejection import KeyVerdicts, Verdicts
 
     Floats = NDArray[np.float64]
 
@@ -57,14 +58,14 @@ def explain(
     living: list[Outgoing],
     rows: Floats,
     scores: Floats,
-    found: Verdicts,
+    found: Verdicts | KeyVerdicts,
     judge: ModelScorer,
     expected: Expectations,
     *,
     original: bool,
 ) -> None:
     """Add explanations to the outputs (k,) of scores that are not judged normal."""
-    labels, calibration = expected.schema.labels, judge.rejector.scores
+    labels, calibration = expected.schema.labels, partial(judge.calibration, found)
     for place, why in explanations(
         judge.scorer, rows, scores, judge.medians, labels, found, calibration, expected
     ):
@@ -77,16 +78,16 @@ def explanations(
     scores: Floats,
     medians: Floats,
     labels: Sequence[str],
-    found: Verdicts,
-    calibration: Floats,
+    found: Verdicts | KeyVerdicts,
+    calibration: Callable[[int], Floats],
     expected: Expectations | None = None,
 ) -> Iterator[tuple[int, bytes]]:
     """Yield index and explanation, as JSON, for each of the k scores that is not judged normal.
 
-    `rows` (k, d) are complete, `calibration` (n,) ascends. `labels` (d) name the feature behind
-    each column; features come with the largest part first; `off` is how those that raised the score
-    were off, if `expected` is given; `nearest` are the calibration scores around, with their ranks,
-    null beyond the ends.
+    `rows` (k, d) are complete; `calibration` returns the ascending calibration scores of a row's
+    zone. `labels` (d) name the feature behind each column; features come with the largest part
+    first; `off` is how those that raised the score were off, if `expected` is given; `nearest` are
+    the calibration scores around, with their ranks, null beyond the ends.
     """
     places = np.flatnonzero(found.verdict != NORMAL)
     if not len(places):
@@ -114,8 +115,8 @@ def explanations(
                 and (off := expected.off(place, features[j]))
             },
             "nearest": {
-                "below": _neighbour(calibration, int(found.below[place])),
-                "above": _neighbour(calibration, int(found.rank[place]) + 1),
+                "below": _neighbour(calibration(place), int(found.below[place])),
+                "above": _neighbour(calibration(place), int(found.rank[place]) + 1),
             },
         }
         yield place, to_json(told)

@@ -159,9 +159,10 @@ def longest_line(max_record_bytes: int) -> int:
     return max(max_record_bytes, min(16 * max_record_bytes, LINE_BYTES))
 
 
-def row_bytes(columns: int) -> int:
-    """Return the bytes of a training row in the window or in quarantine."""
-    return 8 * columns + 9
+def row_bytes(columns: int, *, keyed: bool = False) -> int:
+    """Return the bytes of a training row in the window or in quarantine, with its key's digest if
+    it is `keyed`."""
+    return 8 * columns + (17 if keyed else 9)
 
 
 def budget(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from detectd.rejection import ANOMALY, Verdicts
+from detectd.rejection import ANOMALY, KeyVerdicts, Verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from detectd.rejection import Rejector
+    from detectd.rejection.key_zones import KeyZones
 
     Floats = NDArray[np.float64]
 
@@ -36,7 +37,30 @@ def judge_scores(scores: Floats, rejector: Rejector) -> tuple[Floats, Verdicts]:
     return np.where(finite, scores, math.inf), Verdicts(verdict, rank, below, known.stability)
 
 
-def joined(parts: Sequence[Verdicts], rejector: Rejector) -> Verdicts:
+def judge_by_key(
+    scores: Floats, zones: KeyZones, places: NDArray[np.intp]
+) -> tuple[Floats, KeyVerdicts]:
+    """Do the same with each score in the zone at its index in `places` (k,)."""
+    finite = np.isfinite(scores)
+    if finite.all():
+        return scores, zones.judge(scores, places)
+    scores = np.where(finite, scores, math.inf)
+    found = zones.judge(scores, places)
+    found.verdict[~finite] = ANOMALY
+    return scores, found
+
+
+def joined_by_key(parts: Sequence[KeyVerdicts]) -> KeyVerdicts:
+    """Return the verdicts on several batches, at least one, as those on one batch."""
+    return KeyVerdicts(
+        np.concatenate([part.verdict for part in parts]),
+        np.concatenate([part.rank for part in parts]),
+        np.concatenate([part.below for part in parts]),
+        np.concatenate([part.places for part in parts]),
+    )
+
+
+def joined_verdicts(parts: Sequence[Verdicts], rejector: Rejector) -> Verdicts:
     """Return the verdicts on several batches of one rejector as those on one batch."""
     nothing = rejector.judge(np.empty(0))
     parts = [nothing, *parts]

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import cached_property
 from itertools import compress
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -28,7 +27,6 @@ from detectd.errors import DetectdError
 from detectd.pipeline.dead_letters import dead_letter, size, too_large
 from detectd.pipeline.encode import (
     ROUTINE,
-    Answers,
     envelopes,
     originals,
     unscored,
@@ -36,7 +34,15 @@ from detectd.pipeline.encode import (
 )
 from detectd.pipeline.expectations import Expectations
 from detectd.pipeline.explain import explain
-from detectd.pipeline.nonfinite_scores import joined, judge_scores
+from detectd.pipeline.judging import (
+    answers_to,
+    joined,
+    judge_rows,
+    judged,
+    not_finite,
+    scores_of,
+)
+from detectd.pipeline.key_digest import digest
 from detectd.pipeline.records import Stage, Topic
 from detectd.pipeline.unexpected_errors import During, Unforeseen, defect
 from detectd.rejection import NORMAL
@@ -46,32 +52,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from detectd.detectors import Scorer
+    from detectd.pipeline.judging import ModelScorer
     from detectd.pipeline.records import Event, Outgoing, Reason, Record
     from detectd.pipeline.schema import Schema
     from detectd.pipeline.vectors import Vectors
-    from detectd.rejection import Rejector, Verdicts
-
-
-@dataclass(frozen=True)
-class ModelScorer:
-    """A model as a scorer of feature vectors. `medians` (d,) are imputed for missing features.
-
-    With `explains`, outputs of anomalies and abstentions name the features that drove their score.
-    Scores of models with the same `unit`, a number but 0, can be compared.
-    """
-
-    version: str
-    scorer: Scorer
-    rejector: Rejector
-    medians: NDArray[np.float64]
-    explains: bool = False
-    unit: float = 1.0
-
-    @cached_property
-    def answers(self) -> Answers:
-        """Return the outputs' constant parts, by rank."""
-        return Answers(self.rejector, self.version)
+    from detectd.rejection import KeyVerdicts, Verdicts
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,16 +66,22 @@ class ScoredBatch:
 
     `rows` (k, d) are those of the scored events, as they came: NaN if a feature is missing.
     `scores` (k,) are theirs, infinite if the detector's score is not finite, and `found` the
-    model's verdicts. `places[i]` is the index of the record of row i. `routine` are the indices of
-    the records that are normal whatever the model's verdict.
+    model's verdicts. `places[i]` is the index of the record of row i, and `events[i]` its event.
+    `routine` are the indices of the records that are normal whatever the model's verdict.
     """
 
     outgoing: list[Outgoing]
     rows: NDArray[np.float64]
     scores: NDArray[np.float64]
-    found: Verdicts
+    found: Verdicts | KeyVerdicts
     places: Sequence[int]
+    events: Sequence[Event]
     routine: Sequence[int] = ()
+
+    @property
+    def keys(self) -> NDArray[np.uint64]:
+        """Return the digests (k,) of the keys of the scored events."""
+        return np.fromiter((digest(event.key) for event in self.events), dtype=np.uint64)
 
 
 class Unjudged(NamedTuple):
@@ -119,13 +110,13 @@ def judge_vectors(
     DetectdError if the model itself fails, whatever the record.
     """
     try:
-        judged = _judge_together(records, batch, schema, judge, original=original)
+        scored = _judge_together(records, batch, schema, judge, original=original)
     except Unforeseen:
-        judged = _judge_one_by_one(records, batch, schema, judge, original=original)
+        scored = _judge_one_by_one(records, batch, schema, judge, original=original)
     if batch.routine:
         batch.routine.finish()
-    outgoing = _in_order(judged.outgoing, records, batch, original=original)
-    return replace(judged, outgoing=outgoing)
+    outgoing = _in_order(scored.outgoing, records, batch, original=original)
+    return replace(scored, outgoing=outgoing)
 
 
 def _judge_together(
@@ -140,16 +131,14 @@ def _judge_together(
     with During(Stage.FEATURES):
         rows, imputed = _impute(batch.rows, judge.medians, schema.labels)
     with During(Stage.SCORE):
-        scores, found = judge_scores(_scores(rows, judge), judge.rejector)
+        scores, found = judged(scores_of(rows, judge), batch.events, judge)
         doubtful = (found.verdict != NORMAL) & np.isfinite(scores)
         routine = batch.routine_of(scores, doubtful, judge.unit)
     with During(Stage.ENCODE):
-        codes = np.where(routine, ROUTINE, found.verdict)
-        places = zip(codes.tolist(), found.rank.tolist(), found.below.tolist(), strict=True)
-        answers = list(map(judge.answers.__getitem__, places))
+        answers = answers_to(found, np.where(routine, ROUTINE, found.verdict), judge)
         wild = np.flatnonzero(np.isinf(scores)).tolist()
         for place in wild:
-            answers[place] = judge.answers.not_finite
+            answers[place] = not_finite(found, place, judge)
         parts = (answers, scores.tolist(), batch.records_of(records), batch.events)
         living = originals(*parts) if original else envelopes(*parts, imputed)
         for place in wild:
@@ -159,7 +148,7 @@ def _judge_together(
             expected = Expectations(schema, rows, judge.medians, batch.background)
             explain(living, rows, scores, answered, judge, expected, original=original)
         usual = [batch.places[row] for row in np.flatnonzero(routine).tolist()]
-        return ScoredBatch(living, batch.rows, scores, found, batch.places, usual)
+        return ScoredBatch(living, batch.rows, scores, found, batch.places, batch.events, usual)
 
 
 def _judge_one_by_one(
@@ -206,23 +195,16 @@ def _joined(
 ) -> ScoredBatch:
     rows = [np.empty((0, len(judge.medians))), *(part.rows for part in parts)]
     scores = [np.empty(0), *(part.scores for part in parts)]
-    found = joined([part.found for part in parts], judge.rejector)
-    places = [place for part in parts for place in part.places]
-    usual = [place for part in parts for place in part.routine]
-    return ScoredBatch(outgoing, np.concatenate(rows), np.concatenate(scores), found, places, usual)
-
-
-def judge_rows(
-    rows: NDArray[np.float64], judge: ModelScorer
-) -> tuple[NDArray[np.float64], NDArray[np.bool_], Verdicts]:
-    """Return the scores (k,) of rows (k, d), which of them are finite, and the verdicts."""
-    scores = _scores(np.where(np.isnan(rows), judge.medians, rows), judge)
-    finite = np.isfinite(scores)
-    return scores, finite, judge.rejector.judge(scores[finite])
-
-
-def _scores(rows: NDArray[np.float64], judge: ModelScorer) -> NDArray[np.float64]:
-    return judge.scorer.score(rows) if len(rows) else np.empty(0)
+    found = joined([part.found for part in parts], judge)
+    return ScoredBatch(
+        outgoing,
+        np.concatenate(rows),
+        np.concatenate(scores),
+        found,
+        [place for part in parts for place in part.places],
+        [event for part in parts for event in part.events],
+        [place for part in parts for place in part.routine],
+    )
 
 
 def collect_vectors(

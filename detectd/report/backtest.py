@@ -63,17 +63,18 @@ def backtest_figures(tested: Backtest) -> dict[str, Any]:
         },
         "rates": _rates(counted, promise, allowed)
         | {"doubt": rate_doubt(report["exact"]), "cost_doubt": cost_doubt(report["exact"])},
-        "cost": _cost(counted, answered, promise, allowed),
-        "risk_coverage": _curve(answered, promise.rejector.stability),
+        "cost": _cost(tested, counted, allowed),
+        "risk_coverage": _curve(answered, tested.serving.pooled.stability),
         "auroc": auroc(answered.scores, answered.anomalous),
         "warnings": [*promise.warnings, *_warnings(tested, counted)],
     }
 
 
 def _allowed(counted: Tally, promise: Promise) -> FiniteHistory | None:
-    """Return the bounds for a history of this length; None if the calibration has no law."""
+    """Return the bounds for a history of this length; None if there is no law, or there are zones
+    of single keys: their bounds depend on how many events each key has."""
     terms = promise.terms
-    if promise.exact is None:
+    if promise.exact is None or promise.mixture is not None:
         return None
     shares = terms.plausible or (terms.contamination,)
     return finite_history(promise.rejector.zone, shares, counted.events, terms.delta, terms.costs)
@@ -83,15 +84,16 @@ def _rates(counted: Tally, promise: Promise, allowed: FiniteHistory | None) -> d
     """Return the rates. `upper` bounds the long-run rate; `kept` is judged by the law of a history
     of that many events, which allows `history_upper`."""
     exact, events, delta = promise.exact, counted.events, promise.terms.delta
-    kept = None
-    if exact is not None:
+    kept = most = None
+    if allowed is not None:
         kept = observed_inside(promise.rejector.zone, events, counted.abstain, delta)
+        most = most_inside(promise.rejector.zone, events, delta) / events
     return {
         "abstention": {
             "observed": counted.abstain / events,
             "expected": promise.expected_rejection_rate,
             "upper": exact and exact.rejection_rate_upper,
-            "history_upper": exact and most_inside(promise.rejector.zone, events, delta) / events,
+            "history_upper": most,
             "kept": kept,
         },
         "false_positive": _rate(
@@ -121,16 +123,15 @@ def _rate(seen: int, events: int, upper: float | None, most: int | None) -> dict
 
 def _upper(promise: Promise, costs: Costs) -> float | None:
     """Return the upper bound on the cost; with one cost alone, it bounds the rate of that one."""
-    if promise.exact is None:
+    if promise.exact is None or promise.mixture is not None:
         return None
     return exact_terms(promise.rejector.zone, promise.terms, costs).cost_upper
 
 
-def _cost(
-    counted: Tally, answered: BacktestData, promise: Promise, allowed: FiniteHistory | None
-) -> dict[str, Any]:
+def _cost(tested: Backtest, counted: Tally, allowed: FiniteHistory | None) -> dict[str, Any]:
+    promise = tested.serving.promise
     costs, exact = promise.terms.costs, promise.exact
-    without = tally_of(_forced(answered, promise.rejector.stability))
+    without = tally_of(_forced(tested.answered, tested.serving.pooled.stability))
     total = counted.total_cost(costs)
     return {
         "observed": counted.cost(costs),
@@ -177,6 +178,12 @@ def _spread(curve: RiskCoverage) -> np.ndarray[Any, np.dtype[np.intp]]:
 
 def _warnings(tested: Backtest, counted: Tally) -> Iterator[str]:
     terms = tested.serving.promise.terms
+    if tested.serving.promise.mixture is not None:
+        yield (
+            "keys have zones of their own (calibration.by_key), so no bound for a history of this "
+            "length is stated; the risk by confidence and the cost without abstaining are by ranks "
+            "among the scores of all keys"
+        )
     least, _ = rate_interval(counted.events, counted.anomalies, terms.delta)
     if least > terms.contamination:
         yield (

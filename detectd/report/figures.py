@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from detectd.rejection import rate_interval
+from detectd.report.by_key import key_figures
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,9 +21,11 @@ if TYPE_CHECKING:
 def figures(serving: Serving, observed: Mapping[str, Any]) -> dict[str, Any]:
     """Return the whole report. Scores at which the zone has no end are null.
 
-    `observed` counts the verdicts of a run of the stream, `since` when (Unix time, if known).
+    `observed` counts the verdicts of a run of the stream, `since` when (Unix time, if known), and
+    `by_key` those of keys with zones of their own. With such keys the zone is that of the others.
     """
     promise, zone = serving.promise, serving.promise.rejector.zone
+    by_key = key_figures(serving, observed.get("by_key"))
     return {
         "model": {
             "version": serving.model.version,
@@ -53,9 +56,10 @@ def figures(serving: Serving, observed: Mapping[str, Any]) -> dict[str, Any]:
             "expected_rejection_rate": promise.paper.expected_rejection_rate,
             "rejection_rate_upper": promise.paper.rejection_rate_upper,
             "cost_upper": promise.paper.cost_upper,
-            "valid": promise.paper.valid and promise.rate_bounded,
+            "valid": promise.paper.valid and promise.rate_bounded and promise.shared is None,
         },
-        "observed": _observed(promise, observed),
+        "observed": _observed(promise, observed, by_key),
+        "by_key": by_key,
         "warnings": promise.warnings,
     }
 
@@ -92,7 +96,9 @@ def exact_figures(promise: Promise) -> dict[str, Any]:
     }
 
 
-def _observed(promise: Promise, observed: Mapping[str, Any]) -> dict[str, Any]:
+def _observed(
+    promise: Promise, observed: Mapping[str, Any], by_key: Mapping[str, Any] | None
+) -> dict[str, Any]:
     counts = {name: observed.get(name, 0) for name in ("normal", "anomaly", "abstain")}
     events = sum(counts.values())
     low = high = None
@@ -104,7 +110,9 @@ def _observed(promise: Promise, observed: Mapping[str, Any]) -> dict[str, Any]:
         **counts,
         "rejection_rate": counts["abstain"] / events if events else None,
         # False for a sound model with probability delta at most, however often one looks.
-        "inside_promise": promise.kept(events, counts["abstain"]),
+        "inside_promise": by_key["inside_promise"]
+        if by_key
+        else promise.kept(events, counts["abstain"]),
         # Where the rate lies in the long run, with probability 1 - delta at all times at once.
         "rate_low": low,
         "rate_high": high,

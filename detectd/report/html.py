@@ -39,16 +39,18 @@ def page(serving: Serving, observed: Mapping[str, Any], written: datetime) -> st
     alone; under "alarms" a list of alarms as dicts, see `detectd.report.alarms`; and under
     "anomalies" what `RecentAnomalies.as_dict` gave.
     """
-    seen = Observations(serving.promise.rejector.scores)
+    seen = Observations(serving.pooled.scores)
     seen.resume(observed)
     raised = alarms.believed(observed.get("alarms"))
-    report = figures(serving, {**seen.counts, "since": observed.get("since")})
+    told = {name: observed.get(name) for name in ("since", "by_key")}
+    report = figures(serving, {**seen.counts, **told})
     promise = serving.promise
+    shared = promise.shared or promise
     drawn = [
-        scores_figure(promise.rejector, seen.grid, seen.histogram),
+        scores_figure(serving.pooled, seen.grid, seen.histogram),
         history_figure(seen.history, promise, raised[-alarms.SHOWN :]),
         stability_figure(promise.rejector),
-        thresholds_figure(promise, what_if(promise)),
+        thresholds_figure(shared, what_if(shared)),
     ]
     body = tag(
         "body",
@@ -63,6 +65,7 @@ def page(serving: Serving, observed: Mapping[str, Any], written: datetime) -> st
                 _card("What was observed", tables.verdict_table(serving, report["observed"])),
                 class_="pair",
             ),
+            *_keys(report["by_key"]),
             _card("Anomalies", anomaly_section(remembered(observed.get("anomalies")))),
             _card("Alarms", alarms.alarm_list(raised)),
             _card("The model", tables.particulars(serving)),
@@ -159,6 +162,8 @@ def _standing(observed: Mapping[str, Any], promise: Promise, raised: int) -> _St
     seen = f"{observed['abstain']:,} of {events} were abstained from, {rate}."
     if exact is None:
         return _Standing("open", "○", "Nothing promised. ", seen)
+    if observed["inside_promise"] is None:
+        return _Standing("open", "○", "Not judged yet. ", seen)
     if not observed["inside_promise"]:
         over = f" That is more than {percent(exact.rejection_rate_upper)} allows."
         return _Standing("broken", "✕", "Not kept. ", seen + over)
@@ -166,6 +171,11 @@ def _standing(observed: Mapping[str, Any], promise: Promise, raised: int) -> _St
         doubt = " But events no longer arrive as in calibration: see the alarms."
         return _Standing("doubted", "!", "Kept, with alarms. ", seen + doubt)
     return _Standing("kept", "✓", "Kept so far. ", seen)
+
+
+def _keys(by_key: Mapping[str, Any] | None) -> list[Element]:
+    """Return what is known of keys with zones of their own, if they may have any."""
+    return [] if by_key is None else [_card("Promises of single keys", tables.key_table(by_key))]
 
 
 def _card(heading: str, inside: Element) -> Element:

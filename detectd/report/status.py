@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from detectd.pipeline.time_coverage import portion
+from detectd.report.by_key import key_lines
 from detectd.report.terminal import one_line
 from detectd.report.wording import abstention_sentence, reach_sentence, since, standing
 
@@ -78,6 +79,7 @@ def _model(told: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "zone", reach_sentence(reach)
     yield "promise", abstention_sentence(exact)
     yield "observed", _observed(seen)
+    yield from key_lines(told.get("by_key"))  # older services know none
     yield from _anomalies(told.get("anomalies"), seen)
     for warning in told["promise"]["warnings"]:
         yield "WARNING", warning

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from detectd.report.by_key import own_sentence
 from detectd.report.figures import set_by
 from detectd.report.svg.markup import tag
 from detectd.report.svg.number_format import percent, score
-from detectd.report.wording import cost_doubt, rate_doubt
+from detectd.report.wording import cost_doubt, rate_doubt, standing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -52,24 +53,43 @@ def promise_table(report: Mapping[str, Any]) -> Element:
 
 def verdict_table(serving: Serving, observed: Mapping[str, int]) -> Element:
     """Return what share of events each verdict was expected to have, and has."""
-    zone, events = serving.promise.rejector.zone, observed["events"]
-    gaps = {
-        "normal": zone.rank_low,
-        "abstain": zone.width,
-        "anomaly": zone.n - zone.rank_high,
-    }
+    promise, events = serving.promise, observed["events"]
+    abstain, anomaly = promise.expected_rejection_rate, promise.expected_anomaly_rate
+    expected = {"normal": 1.0 - abstain - anomaly, "abstain": abstain, "anomaly": anomaly}
     return _table(
         ["verdict", "expected", "observed", "events"],
         [
             [
                 tag("span", side, class_=f"verdict {side}"),
-                percent(gaps[side] / (zone.n + 1)),
+                percent(expected[side]),
                 percent(observed[side] / events) if events else "–",
                 f"{observed[side]:,}",
             ]
             for side in SIDES
         ],
         f"{events:,} events judged under this model.",
+    )
+
+
+def key_table(by_key: Mapping[str, Any]) -> Element:
+    """Return the keys that keep their own promise least, and how many have one."""
+    return _table(
+        ["key", "abstained", "promised", "at most", "events", ""],
+        [
+            [
+                tag("bdi", key["key"]),
+                percent(key["rejection_rate"]),
+                percent(key["expected_rejection_rate"]),
+                "–"
+                if key["rejection_rate_upper"] is None
+                else percent(key["rejection_rate_upper"]),
+                f"{key['events']:,}",
+                standing(key["inside_promise"]),
+            ]
+            for key in by_key["worst"]
+        ],
+        f"{own_sentence(by_key)}. Listed are those farthest above their own promise. Of the "
+        "figures, that of scores has the zone of all keys together, the last two the shared zone.",
     )
 
 

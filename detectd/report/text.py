@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from detectd.report.anomalies import NO_DETAIL, WIDTH, table
+from detectd.report.by_key import key_lines
 from detectd.report.terminal import one_line
 from detectd.report.wording import (
     abstention_sentence,
@@ -29,13 +30,14 @@ def text(report: dict[str, Any]) -> str:
         f"          n = {model['n']:,} calibration scores ({model['calibration']}), "
         f"contamination {_contamination(model)}, m = {model['m']:,}, {_threshold(model)}",
         f"          scored by {_scoring(model['scoring'])}",
-        f"zone      {_zone(zone)}",
+        f"zone      {_zone(zone)}{_of_others(report['by_key'])}",
         f"          {reach_sentence(zone['reach'])}",
         f"promise   {abstention_sentence(exact)}",
         "",
         *_table(exact, report["paper"]),
         "",
         *_observed(report["observed"]),
+        *(f"{name:10}{line}" for name, line in key_lines(report["by_key"])),
         *_anomalies(report.get("anomalies")),
         *_candidate(report.get("candidate")),
         *(f"WARNING   {warning}" for warning in report["warnings"]),
@@ -58,6 +60,10 @@ def _contamination(model: dict[str, Any]) -> str:
 def _threshold(model: dict[str, Any]) -> str:
     by = {"T": "", "max_abstain_rate": " by max_abstain_rate", "default": " by default"}
     return f"T = {model['T']:.6g}{by[model['T_set_by']]}"
+
+
+def _of_others(by_key: dict[str, Any] | None) -> str:
+    return ", of the keys without a zone of their own" if by_key and by_key["own"] else ""
 
 
 def _zone(zone: dict[str, Any]) -> str:

@@ -10,8 +10,9 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import structlog
 
 from detectd.models import serving
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from detectd.models.serving import Serving, ServingOptions
     from detectd.models.store import Store
     from detectd.models.trainer_process import Limits, Trained
-    from detectd.service.training_window import Rows, Window
+    from detectd.service.training_window import Digests, Rows, Window
 
 log = structlog.get_logger()
 
@@ -52,6 +53,14 @@ class Finished:
 
     ready: Serving
     refused: list[Reason]
+
+
+class HeldOut(NamedTuple):
+    """Rows (k, d) that neither model was trained on, and the digests of their keys (k,), if
+    known."""
+
+    rows: Rows
+    keys: Digests | None
 
 
 def comparable(window: Window, warmup: int) -> bool:
@@ -82,18 +91,26 @@ def begin(
     The training takes at least `fewest` rows, and if it is `strict`, those that `old` called
     normal. An accepted successor is stored. `after_alarm` is for the log.
     """
-    rows = window.rows(NORMAL if strict else None)
+    rows, keys = window.rows(NORMAL if strict else None), window.keys(NORMAL if strict else None)
     kept = held_out(len(rows), fewest)
     if not kept and max_changed < 1.0:
         return NOT_COMPARED
-    compared, training = rows[len(rows) - kept :], rows[: len(rows) - kept]
+    first = len(rows) - kept  # of those that are held out
+    compared, training = HeldOut(rows[first:], None if keys is None else keys[first:]), rows[:first]
+    keys = None if keys is None else keys[:first]
     if strict:
-        training = with_tail(training, old.model.rows, suspicious(old.judge, old.model.rows))
+        before = old.model.keys.rows if old.model.keys else None
+        tail = suspicious(old.judge, old.model.rows, before)
+        training = with_tail(training, old.model.rows, tail)
+        if keys is not None:
+            unknown = np.zeros(len(old.model.rows), dtype=np.uint64)
+            keys = with_tail(keys, unknown if before is None else before, tail)
     task = Task(
         rows=training,
         recipe=options.recipe,
         features=options.features,
         created=datetime.now(UTC),
+        keys=keys,
     )
 
     finish = partial(_judged, store, old, options, compared, max_changed)
@@ -105,13 +122,13 @@ def _judged(
     store: Store,
     old: Serving,
     options: ServingOptions,
-    compared: Rows,
+    compared: HeldOut,
     max_changed: float,
     model: Model,
 ) -> Finished:
     """Return the model, ready to serve, and the reasons against it; store it if there are none."""
     ready = serving.serve(model, options)
-    agreed = agreement(old.judge, ready.judge, compared)
+    agreed = agreement(old.judge, ready.judge, compared.rows, compared.keys)
     refused = refusals(_challenger(old), _challenger(ready), agreed, max_changed)
     trained_on = complete_rows(model)
     refused += scoreless(ready.judge, trained_on) + backwards(ready.judge, trained_on)

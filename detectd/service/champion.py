@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import structlog
 
+from detectd.models.key_observations import KeyObservations
 from detectd.models.observations import Observations
 from detectd.models.recent_anomalies import RecentAnomalies
 from detectd.pipeline.alerts import in_words
@@ -40,7 +41,8 @@ class Champion:
     ) -> None:
         self.serving = serving
         self.drift_monitor = DriftMonitor(serving, average_run_length)
-        self._observations = Observations(serving.promise.rejector.scores)
+        self._observations = Observations(serving.pooled.scores)
+        self._keys = _key_observations(serving)
         self._scores: list[NDArray[np.float64]] = []
         # How many records were answered since the last commit, and the places of those that the
         # model did not decide.
@@ -71,7 +73,8 @@ class Champion:
 
     def begin_again(self) -> None:
         """Reset the counts: they belong to an earlier run of the stream."""
-        self._observations = Observations(self.serving.promise.rejector.scores)
+        self._observations = Observations(self.serving.pooled.scores)
+        self._keys = _key_observations(self.serving)
         self._since = int(time.time())
         self.drift_monitor.restore({})
         self.drift_monitor.recall(())
@@ -89,6 +92,8 @@ class Champion:
             past = self._terms() | {"observed": reported, "since": reported.get("since")}
         same = all(past.get(key) == value for key, value in self._terms().items())
         self._observations.resume(reported if same else {}, past["observed"] if same else {})
+        if self._keys:
+            self._keys.resume(reported.get("by_key") if same and past["observed"] else None)
         self.drift_monitor.restore(past.get("watch", {}) if same else {})
         self.drift_monitor.recall(reported.get("alarms", ()) if same else ())
         self.anomalies.resume(reported.get("anomalies", {}) if same else {})
@@ -113,7 +118,9 @@ class Champion:
         undecided = (*batch.unscored, *scored.routine)
         self._undecided += [self._answered + place for place in undecided]
         self._answered += len(records)
-        return scored, self.drift_monitor.see(scored.found, scored.places, batch.first)
+        if self._keys:
+            self._keys.see(scored)
+        return scored, self.drift_monitor.see(scored, batch.first)
 
     def settle(self, counts: Counter[str], outgoing: Sequence[Outgoing]) -> None:
         """Count the outputs of the next commit; call it again if they are replaced."""
@@ -144,11 +151,15 @@ class Champion:
             why = in_words(alarm)
             log.warning("promise.alarm", model=self.version, number=alarm.number, reason=why)
         self.drift_monitor.on_commit()
+        if self._keys:
+            self._keys.on_commit()
         self._forget_batch()
 
     def rollback(self) -> None:
         """Discard what was seen since the last commit."""
         self.drift_monitor.rollback()
+        if self._keys:
+            self._keys.rollback()
         self._forget_batch()
 
     def _forget_batch(self) -> None:
@@ -164,6 +175,7 @@ class Champion:
             since=self._since,
             keys=self.anomalies.top(KEYS_SHOWN),
             drift=self.drift_monitor.figures(),
+            by_key=self._keys,
         )
 
     def report(self) -> dict[str, Any]:
@@ -174,12 +186,17 @@ class Champion:
             "zone": self._terms()["zone"],
             "since": self._since,
         }
+        if self._keys:
+            told["by_key"] = self._keys.as_dict()
         return self._observations.as_dict() | told
 
     def _terms(self) -> dict[str, Any]:
         """Return what identifies a state as this model's under this zone."""
-        zone = self.serving.promise.rejector.zone
-        return {"model": self.version, "zone": [zone.rank_low, zone.rank_high]}
+        return {"model": self.version, "zone": self.serving.zone_id}
+
+
+def _key_observations(serving: Serving) -> KeyObservations | None:
+    return KeyObservations(serving.judge.keys) if serving.judge.keys else None
 
 
 def _moment(given: object) -> int | None:

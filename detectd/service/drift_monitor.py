@@ -7,6 +7,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from detectd.pipeline.alerts import alert
+from detectd.pipeline.nonfinite_scores import judge_scores
+from detectd.rejection import KeyVerdicts
 from detectd.rejection.drift import EDetector
 from detectd.telemetry.snapshot import DriftFigures
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
     from detectd.models.serving import Serving
     from detectd.pipeline.records import Outgoing
-    from detectd.rejection import Verdicts
+    from detectd.pipeline.scoring import ScoredBatch
     from detectd.rejection.drift import Alarm
 
 # How many alarms are kept for the pages.
@@ -23,16 +25,22 @@ KEPT = 20
 
 
 class DriftMonitor:
-    """Watches one model under one zone; an alarm is expected once in `average_run_length` events.
+    """Watches one model under its zones; an alarm is expected once in `average_run_length` events.
 
     If a change lasts, the watch begins again after each alarm and soon raises the next. All are
     counted, but only the first, second, fourth, eighth and so on are worth telling.
+
+    Ranks are those among the calibration scores of all keys together, also if keys have zones of
+    their own: while events and calibration rows are exchangeable as a whole, keys included, these
+    follow one urn. Ranks within the zones do not, as each key's scores are a small sample with an
+    error of its own, which stays. So a change in how often which key comes is drift, too.
     """
 
     def __init__(self, serving: Serving, average_run_length: float) -> None:
         self.average_run_length = average_run_length
         self._version = serving.model.version
-        self._watch = EDetector(serving.promise.rejector, average_run_length)
+        self._pooled = serving.pooled
+        self._watch = EDetector(self._pooled, average_run_length)
         self._watched = self._seen = self._watch.begin()
         # Alarms since the last commit, each with the number of its record, see `Silence.moment`.
         self._raised: list[tuple[int, Alarm]] = []
@@ -51,18 +59,21 @@ class DriftMonitor:
         """Watch the same model under other terms, with the evidence so far."""
         self.average_run_length = average_run_length
         watched, seen = self._watched.as_dict(), self._seen.as_dict()
-        self._watch = EDetector(serving.promise.rejector, average_run_length)
+        self._pooled = serving.pooled
+        self._watch = EDetector(self._pooled, average_run_length)
         self._watched, self._seen = self._watch.resume(watched), self._watch.resume(seen)
 
-    def see(self, found: Verdicts, places: Sequence[int], first: int = 0) -> list[int]:
+    def see(self, scored: ScoredBatch, first: int = 0) -> list[int]:
         """Add the verdicts of a batch; return for each alarm the number of verdicts up to it.
 
-        `places` (k,) are the indices of their records, and `first` is the number of the first one.
+        `first` is the number of its first record.
         """
-        before = self._seen.events
+        before, found = self._seen.events, scored.found
+        if isinstance(found, KeyVerdicts):
+            found = judge_scores(scored.scores, self._pooled)[1]
         self._seen, alarms = self._watch.advance(self._seen, found.below, found.rank)
         numbers = [alarm.event - before for alarm in alarms]
-        moments = (first + places[number - 1] for number in numbers)
+        moments = (first + scored.places[number - 1] for number in numbers)
         self._raised += zip(moments, alarms, strict=True)
         return numbers
 

@@ -89,7 +89,13 @@ class Preparation:
         model = loaded.model
         refit = TrainerProcess(
             self._store.directory,
-            Task(model.rows, model.recipe, model.declared or model.features, datetime.now(UTC)),
+            Task(
+                model.rows,
+                model.recipe,
+                model.declared or model.features,
+                datetime.now(UTC),
+                model.keys.rows if model.keys else None,
+            ),
             self._limits,
             lambda fitted: serving.serve_new(
                 replace(fitted, declared=model.declared), self._options

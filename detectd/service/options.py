@@ -62,6 +62,7 @@ def retraining_options(settings: Settings) -> RetrainingOptions | None:
             size=training.window,
             kind=training.sample,
             quarantine=training.quarantine,
+            keyed=settings.calibration.by_key,
         ),
         schedule=RefitSchedule(
             refit=training.refit,
@@ -103,4 +104,5 @@ def warmup_options(settings: Settings) -> WarmupOptions:
         shared=settings.source.kind == "kafka",
         original=settings.output.value == "original",
         max_per_key=settings.training.max_per_key,
+        by_key=settings.calibration.by_key,
     )

@@ -15,18 +15,19 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from detectd.models.sanity import why_backwards, why_scoreless
-from detectd.pipeline.scoring import judge_rows
+from detectd.pipeline.judging import judge_rows
 from detectd.rejection import ABSTAIN, ANOMALY, NORMAL
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from detectd.pipeline.scoring import ModelScorer
+    from detectd.pipeline.judging import ModelScorer
     from detectd.rejection.promise import Promise
 
     Rows = npt.NDArray[np.float64]
     Counts = npt.NDArray[np.int64]
     Codes = npt.NDArray[np.int8]
+    Digests = npt.NDArray[np.uint64]
 
 Code = Literal[
     "tied",
@@ -101,9 +102,11 @@ class Agreement:
         }
 
 
-def agreement(old: ModelScorer, new: ModelScorer, rows: Rows) -> Agreement:
-    """Return how both judge rows (k, d), NaN where a feature is missing."""
-    return compared(verdicts(old, rows), verdicts(new, rows))
+def agreement(
+    old: ModelScorer, new: ModelScorer, rows: Rows, keys: Digests | None = None
+) -> Agreement:
+    """Return how both judge rows (k, d), NaN where a feature is missing; `keys` as `verdicts`."""
+    return compared(verdicts(old, rows, keys), verdicts(new, rows, keys))
 
 
 def compared(old: Codes, new: Codes) -> Agreement:
@@ -112,17 +115,21 @@ def compared(old: Codes, new: Codes) -> Agreement:
     return Agreement(np.bincount(pairs, minlength=16).reshape(4, 4))
 
 
-def verdicts(judge: ModelScorer, rows: Rows) -> Codes:
-    """Return the codes (k,) of rows (k, d): the verdict's, or NOT_FINITE."""
-    _, finite, found = judge_rows(rows, judge)
+def verdicts(judge: ModelScorer, rows: Rows, keys: Digests | None = None) -> Codes:
+    """Return the codes (k,) of rows (k, d): the verdict's, or NOT_FINITE. `keys` (k,) are the
+    digests of their keys, if known."""
+    _, finite, found = judge_rows(rows, judge, keys)
     codes = np.full(len(rows), NOT_FINITE, dtype=np.int8)
     codes[finite] = found.verdict
     return codes
 
 
-def suspicious(judge: ModelScorer, rows: Rows) -> npt.NDArray[np.bool_]:
-    """Return which of the rows (k, d) the model calls anomalies or abstains from (k,)."""
-    return np.isin(verdicts(judge, rows), (ANOMALY, ABSTAIN))
+def suspicious(
+    judge: ModelScorer, rows: Rows, keys: Digests | None = None
+) -> npt.NDArray[np.bool_]:
+    """Return which of the rows (k, d) the model calls anomalies or abstains from (k,); `keys` as
+    `verdicts`."""
+    return np.isin(verdicts(judge, rows, keys), (ANOMALY, ABSTAIN))
 
 
 def backwards(judge: ModelScorer, rows: Rows) -> list[Reason]:

@@ -35,7 +35,8 @@ class Shadow:
     def see(self, scored: ScoredBatch) -> None:
         """Score the rows of a batch with the candidate."""
         ours = np.where(np.isfinite(scored.scores), scored.found.verdict, NOT_FINITE)
-        theirs = verdicts(self.candidate.judge, scored.rows)
+        judge = self.candidate.judge
+        theirs = verdicts(judge, scored.rows, scored.keys if judge.keys else None)
         self._seen = self._seen + compared(ours, theirs).counts
 
     def snapshot(self) -> dict[str, Any]:

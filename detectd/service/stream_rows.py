@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from detectd.models.locks import DirectoryLockedError
-from detectd.rejection.exact import rate_upper
 from detectd.service.training_rows import TrainingRows
 from detectd.service.training_window import Guard, Window, guard
 
@@ -24,12 +23,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class RowsOptions:
-    """A window of `size` rows of `width` columns, and the number of rows in quarantine."""
+    """A window of `size` rows of `width` columns, and the number of rows in quarantine.
+
+    With `keyed` the rows keep the digests of their keys.
+    """
 
     width: int
     size: int
     kind: Kind
     quarantine: int
+    keyed: bool = False
 
 
 class StreamRows:
@@ -54,7 +57,7 @@ class StreamRows:
         if self.kept:
             return True
         asked = self._options
-        window = Window(asked.width, asked.size, asked.kind, self._guard)
+        window = Window(asked.width, asked.size, asked.kind, self._guard, keyed=asked.keyed)
         try:
             self._store.make()
             self.kept = TrainingRows(self._store.directory, window, asked.quarantine)
@@ -64,9 +67,8 @@ class StreamRows:
 
     def guard_by(self, promise: Promise, guarded: Guarded) -> None:
         """Set the guard of the window under that promise."""
-        zone, terms = promise.rejector.zone, promise.terms
-        upper = rate_upper(zone.n, zone.width, terms.delta)  # the guard needs only this bound
-        self._guard = guard(guarded, terms.contamination, upper)
+        upper = promise.rejection_rate_upper
+        self._guard = guard(guarded, promise.terms.contamination, upper)
         if self.kept:
             self.kept.window.guard = self._guard
 
@@ -77,7 +79,8 @@ class StreamRows:
         """
         if self.kept:
             finite = np.isfinite(scored.scores[part])
-            self.kept.add(scored.rows[part][finite], scored.found.verdict[part][finite])
+            keys = scored.keys[part][finite] if self._options.keyed else None
+            self.kept.add(scored.rows[part][finite], scored.found.verdict[part][finite], keys)
 
     def drop_waiting(self) -> None:
         """Drop the rows in quarantine."""

@@ -10,18 +10,19 @@ or the warm-up collected. A training set never grows beyond the first.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    Rows = npt.NDArray[np.float64]
+    Array = TypeVar("Array", npt.NDArray[np.float64], npt.NDArray[np.uint64])
 
 
-def with_tail(normal: Rows, before: Rows, suspicious: npt.NDArray[np.bool_]) -> Rows:
-    """Return the newest of the rows `normal` (k, d), mixed with suspicious ones of `before` (N, d).
+def with_tail(normal: Array, before: Array, suspicious: npt.NDArray[np.bool_]) -> Array:
+    """Return the newest of the rows or keys `normal` (k, …), mixed with suspicious ones of `before`
+    (N, …).
 
     `suspicious` (N,) marks those. The tail is spread evenly, since the later rows may be used for
     calibration.

@@ -16,7 +16,7 @@ from detectd.service.window_log import WindowFile
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from detectd.service.training_window import Rows, Verdicts
+    from detectd.service.training_window import Digests, Rows, Verdicts
 
 
 class TrainingRows:
@@ -32,7 +32,7 @@ class TrainingRows:
         self._waiting: WindowFile | None = None
         if quarantine:
             try:
-                rows = Window(window.width, quarantine)
+                rows = Window(window.width, quarantine, keyed=window.keyed)
                 self._waiting = WindowFile(directory, rows, sync=False, name="quarantine")
             except BaseException:
                 self._file.close()
@@ -56,13 +56,14 @@ class TrainingRows:
             whole = self._waiting.restore(past.get("waiting", {})) and whole
         return whole and (same or not state.get("window"))
 
-    def add(self, rows: Rows, verdicts: Verdicts) -> None:
-        """Add rows (k, width) with their verdicts (k,)."""
+    def add(self, rows: Rows, verdicts: Verdicts, keys: Digests | None = None) -> None:
+        """Add rows (k, width) with their verdicts (k,), and the digests of their keys (k,) if the
+        window is keyed."""
         if self._waiting is None:
-            self._file.add(rows, verdicts)
+            self._file.add(rows, verdicts, keys)
             return
-        self._file.add(*self._waiting.window.leaving(rows, verdicts))
-        self._waiting.add(rows, verdicts)
+        self._file.add(*self._waiting.window.leaving(rows, verdicts, keys))
+        self._waiting.add(rows, verdicts, keys)
 
     def drop_waiting(self) -> None:
         """Drop the rows in quarantine."""

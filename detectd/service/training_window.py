@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     Rows = npt.NDArray[np.float64]
     Ints = npt.NDArray[np.int64]
     Verdicts = npt.NDArray[np.int8]
+    Digests = npt.NDArray[np.uint64]
 
 Kind = Literal["sliding", "reservoir"]
 Guarded = Literal["none", "anomaly", "anomaly_and_abstain", "normal_only"]
@@ -74,14 +75,23 @@ def guard(guarded: Guarded, contamination: float, abstention: float) -> Guard:
 
 class Window:
     """Up to `size` rows of `width` features. All memory is allocated at once: size·(8·width + 9)
-    bytes.
+    bytes, and 8 more a row if it is `keyed`, with the digests of their keys.
 
     `guard` may be replaced when another model serves. `offered` counts the rows that the guard
     admitted; the next step depends only on it and on the held rows.
     """
 
-    def __init__(self, width: int, size: int, kind: Kind = "sliding", guard: Guard | None = None):
+    def __init__(
+        self,
+        width: int,
+        size: int,
+        kind: Kind = "sliding",
+        guard: Guard | None = None,
+        *,
+        keyed: bool = False,
+    ):
         self.size = size
+        self.keyed = keyed
         self.kind = kind
         self.guard = guard or Guard()
         self.offered = 0
@@ -89,6 +99,7 @@ class Window:
         self._verdicts = np.zeros(size, dtype=np.int8)
         self._numbers = np.full(size, -1, dtype=np.int64)
         self._held = np.zeros(3, dtype=np.int64)
+        self._keys = np.zeros(size if keyed else 0, dtype=np.uint64)
 
     @property
     def width(self) -> int:
@@ -106,8 +117,9 @@ class Window:
         codes = {"normal": NORMAL, "anomaly": ANOMALY, "abstain": ABSTAIN}
         return {name: int(self._held[code]) for name, code in codes.items()}
 
-    def add(self, rows: Rows, verdicts: Verdicts) -> Ints:
-        """Offer rows (k, width) with their verdicts (k,), codes of `rejection.zone`.
+    def add(self, rows: Rows, verdicts: Verdicts, keys: Digests | None = None) -> Ints:
+        """Offer rows (k, width) with their verdicts (k,), codes of `rejection.zone`, and if the
+        window is keyed, the digests of their keys (k,).
 
         Return the index (k,) of each in the window, −1 if it did not enter. A later row may have
         replaced an earlier one.
@@ -127,15 +139,28 @@ class Window:
             self._held,
             places,
         )
+        if self.keyed:
+            assert keys is not None
+            entered = places >= 0
+            self._keys[places[entered]] = keys[entered]  # Of several at one index, the last.
         return places
 
     def rows(self, scored: int | None = None) -> Rows:
         """Return a copy of the rows (k, width), oldest first: all, or those `scored` with that
         verdict."""
-        order = np.argsort(self._numbers[: self.filled])
-        return self._rows[order if scored is None else order[self._verdicts[order] == scored]]
+        return self._rows[self._order(scored)]
 
-    def leaving(self, rows: Rows, verdicts: Verdicts) -> tuple[Rows, Verdicts]:
+    def keys(self, scored: int | None = None) -> Digests | None:
+        """Return the digests (k,) of the keys of `rows`; None if the window is not keyed."""
+        return self._keys[self._order(scored)] if self.keyed else None
+
+    def _order(self, scored: int | None) -> Ints:
+        order = np.argsort(self._numbers[: self.filled])
+        return order if scored is None else order[self._verdicts[order] == scored]
+
+    def leaving(
+        self, rows: Rows, verdicts: Verdicts, keys: Digests | None = None
+    ) -> tuple[Rows, Verdicts, Digests | None]:
         """Return the rows that leave a sliding window without a guard when these are added, oldest
         first.
 
@@ -149,14 +174,17 @@ class Window:
         return (
             np.concatenate([self._rows[places], rows[:through]]),
             np.concatenate([self._verdicts[places], verdicts[:through]]),
+            None if keys is None else np.concatenate([self._keys[places], keys[:through]]),
         )
 
     def entries(self, places: Ints) -> npt.NDArray[np.void]:
         """Return the entries at the indices (k,), oldest first, for `restore`."""
         places = places[np.argsort(self._numbers[places])]
-        found = np.empty(len(places), dtype=entry(self.width))
+        found = np.empty(len(places), dtype=entry(self.width, keyed=self.keyed))
         found["number"], found["place"] = self._numbers[places], places
         found["verdict"], found["row"] = self._verdicts[places], self._rows[places]
+        if self.keyed:
+            found["key"] = self._keys[places]
         return found
 
     def restore(self, entries: npt.NDArray[np.void], offered: int) -> None:
@@ -166,6 +194,8 @@ class Window:
         self._rows[entries["place"]] = entries["row"]
         self._verdicts[entries["place"]] = entries["verdict"]
         self._numbers[entries["place"]] = entries["number"]
+        if self.keyed:
+            self._keys[entries["place"]] = entries["key"]
         self._held[:] = np.bincount(self._verdicts[: self.filled], minlength=3)
 
     def clear(self) -> None:
@@ -175,10 +205,11 @@ class Window:
         self._held.fill(0)
 
 
-def entry(width: int) -> np.dtype[np.void]:
-    """Return the dtype of a row: its number in the stream, its index, its verdict, its values."""
+def entry(width: int, *, keyed: bool = False) -> np.dtype[np.void]:
+    """Return the dtype of a row: its number in the stream, its index, its verdict, its values, and
+    if it is `keyed` the digest of its key."""
     fields = [("number", "<i8"), ("place", "<i4"), ("verdict", "<i4"), ("row", "<f8", (width,))]
-    return np.dtype(fields)
+    return np.dtype([*fields, ("key", "<u8")] if keyed else fields)
 
 
 @compiled

@@ -19,11 +19,12 @@ from detectd.errors import DetectdError
 from detectd.models import training
 from detectd.models.awaited_partitions import Awaited, delivers
 from detectd.models.locks import DirectoryLockedError
-from detectd.models.row_order import NO_KEY, training_rows
+from detectd.models.row_order import training_rows
+from detectd.pipeline.key_digest import NO_KEY, digest
 from detectd.pipeline.records import Topic
 from detectd.pipeline.scoring import collect_vectors
 from detectd.pipeline.time_coverage import HOUR_MS
-from detectd.service.warmup_log import Origin, RowLog, digest
+from detectd.service.warmup_log import Origin, RowLog
 from detectd.telemetry.warmup_progress import Progress
 
 if TYPE_CHECKING:
@@ -52,8 +53,8 @@ class WarmupOptions:
     """What to collect, how to train on it, and what events get meanwhile.
 
     `shared` is whether several processes read the stream, `original` whether outputs keep the bytes
-    of the record. At most `max_per_key` rows of each key are used for training, if that
-    leaves enough.
+    of the record. At most `max_per_key` rows of each key are used for training, if that leaves
+    enough; with `by_key` the model keeps the keys of its rows.
     """
 
     goal: Goal
@@ -62,6 +63,7 @@ class WarmupOptions:
     shared: bool
     original: bool
     max_per_key: int | None = None
+    by_key: bool = False
 
 
 class WarmupPhase:
@@ -199,11 +201,13 @@ class WarmupPhase:
         collected, recipe = self._rows.collected(), self._options.recipe
         columns, keys = self._schema.columns, collected.keys
         most = training.bound_per_key(keys, self._options.max_per_key, recipe, columns)
-        rows = collected.rows[training_rows(keys, most, by_time=recipe.order == "time")]
+        chosen = training_rows(keys, most, by_time=recipe.order == "time")
+        rows, keys = collected.rows[chosen], keys[chosen]
         _log_training(collected, len(rows))
         with ThreadPoolExecutor(1, "training") as aside:
             features = self._schema.features
-            trained = aside.submit(training.train, rows, recipe, features, datetime.now(UTC))
+            keyed, now = keys if self._options.by_key else None, datetime.now(UTC)
+            trained = aside.submit(training.train, rows, recipe, features, now, keyed)
             while not wait([trained], 0.1).done:
                 hold()
         try:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import secrets
 from array import array
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -19,6 +18,7 @@ from detectd.filesystem.os_errors import explained
 from detectd.models.collection import NO_TIME, Collection
 from detectd.models.even_sample import LEFT_OUT, Entry
 from detectd.models.locks import locked_file
+from detectd.pipeline.key_digest import digest
 from detectd.pipeline.time_coverage import TimeCovered
 
 if TYPE_CHECKING:
@@ -222,8 +222,3 @@ def _entry(width: int) -> np.dtype[np.void]:
             ("row", "<f8", (width,)),
         ]
     )
-
-
-def digest(name: bytes | None) -> int:
-    """Return a hash of a name; 0 for None."""
-    return 0 if name is None else int.from_bytes(blake2b(name, digest_size=8).digest()) or 1

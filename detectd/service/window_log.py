@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from detectd.service.training_window import Window
+    from detectd.service.training_window import Digests, Rows, Verdicts, Window
 
     Entries = npt.NDArray[np.void]
 
@@ -82,10 +82,10 @@ class WindowFile:
         )
         return True
 
-    def add(self, rows: npt.NDArray[np.float64], verdicts: npt.NDArray[np.int8]) -> None:
-        """Offer rows (k, width) to the window; they are on disk before the commit that counts
-        them."""
-        places = self.window.add(rows, verdicts)
+    def add(self, rows: Rows, verdicts: Verdicts, keys: Digests | None = None) -> None:
+        """Offer rows (k, width) to the window, as `Window.add`; they are on disk before the commit
+        that counts them."""
+        places = self.window.add(rows, verdicts, keys)
         if self.trouble is not None and self.window.offered < self._retry_at:
             return
         # If several rows took one index, the last one is there.
@@ -128,7 +128,8 @@ class WindowFile:
             self._lock = -1
 
     def _shape(self) -> list[Any]:
-        return [self.window.kind, self.window.size, self.window.width]
+        shape = [self.window.kind, self.window.size, self.window.width]
+        return [*shape, "keyed"] if self.window.keyed else shape
 
     def _begin_file(self) -> None:
         """Write the window to a file that no commit has named yet."""
@@ -155,7 +156,7 @@ class WindowFile:
 
     def _read(self, state: dict[str, Any]) -> Entries | None:
         """Return the entries of the commit; None if they are missing or changed."""
-        kind, count = entry(self.window.width), state["written"]
+        kind, count = entry(self.window.width, keyed=self.window.keyed), state["written"]
         try:
             content = (self._directory / state["file"]).read_bytes()[: count * kind.itemsize]
         except FileNotFoundError:

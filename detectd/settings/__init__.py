@@ -91,6 +91,15 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _zones_have_keys(self) -> Self:
+        if self.calibration.by_key and self.event.key is None and self.source.kind != "kafka":
+            raise ValueError(
+                "calibration.by_key: it is keys that have a zone of their own; set event.key to "
+                "the field that holds them"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _silence_can_be_told(self) -> Self:
         if self.keys.silent_after is None:
             return self

@@ -66,3 +66,4 @@ class CalibrationSettings(Section):
     fraction: Share = 0.5
     order: Literal["auto", "random", "time"] = "auto"
     folds: int = Field(default=5, ge=2, le=100)
+    by_key: bool = False

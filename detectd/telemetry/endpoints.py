@@ -150,10 +150,12 @@ def _moment(epoch: float) -> str:
 
 def _promised(state: State) -> dict[str, Any]:
     if state.serving is None:
-        return {"model": None, "promise": None, "observed": None, "anomalies": None}
+        return dict.fromkeys(("model", "promise", "observed", "anomalies", "by_key"))
     from detectd.report.figures import figures
 
-    report = figures(state.serving, {**state.observed, "since": state.since})
+    by_key = state.by_key.as_dict() if state.by_key else None
+    observed = {**state.observed, "since": state.since, "by_key": by_key}
+    report = figures(state.serving, observed)
     promise = {name: report[name] for name in ("zone", "exact", "paper", "warnings")}
     anomalies = {
         "expected_ratio": state.serving.promise.expected_anomaly_rate,
@@ -164,6 +166,7 @@ def _promised(state: State) -> dict[str, Any]:
         "promise": promise,
         "observed": report["observed"],
         "anomalies": anomalies,
+        "by_key": report["by_key"],
     }
 
 

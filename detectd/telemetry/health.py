@@ -18,6 +18,7 @@ from detectd.telemetry.state import Interruption, State
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from detectd.models.key_observations import KeyObservations
     from detectd.models.serving import Serving
     from detectd.pipeline.top_keys import TopKey
     from detectd.sources import Gap, Partition
@@ -101,15 +102,23 @@ class Health:
         observed: Mapping[str, int],
         keys: Sequence[TopKey] = (),
         since: int | None = None,
+        by_key: KeyObservations | None = None,
     ) -> None:
-        """Record the active model, its verdicts, the keys with the most anomalies, and the start of
-        the counts."""
-        self._change(serving=serving, observed=dict(observed), keys=keys, since=since, warming=None)
+        """Record the active model, its verdicts, the keys with the most anomalies, the start of the
+        counts, and those of keys with zones of their own."""
+        self._change(
+            serving=serving,
+            observed=dict(observed),
+            keys=keys,
+            since=since,
+            by_key=by_key,
+            warming=None,
+        )
 
     def warming_up(self, progress: Progress | None) -> None:
         """Record that there is no model; its training rows are being collected, None if
         elsewhere."""
-        self._change(serving=None, observed={}, keys=(), warming=progress)
+        self._change(serving=None, observed={}, keys=(), by_key=None, warming=progress)
 
     def interrupted(self, why: str) -> None:
         """Record an interruption until `opened`; repeated calls count as one."""

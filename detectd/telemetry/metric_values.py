@@ -13,6 +13,7 @@ from detectd.telemetry.state import NOT_READY_STATES, OUTCOMES
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from detectd.models.key_observations import KeyObservations
     from detectd.models.serving import Serving
     from detectd.telemetry.snapshot import KeyFigures
     from detectd.telemetry.state import State
@@ -66,7 +67,8 @@ def readings(state: State, now: float, epoch: float) -> dict[str, Values]:
         if warming.seconds_left is not None:
             values["detectd_warmup_remaining_seconds"] = {(): warming.seconds_left}
     if state.serving:
-        values |= _of_model(state.serving, state.observed, epoch)
+        values |= _of_model(state.serving, epoch)
+        values |= _of_promises(state.serving, state.observed, state.by_key)
     return values | _of_watch(state)
 
 
@@ -88,7 +90,7 @@ def _of_keys(keys: KeyFigures) -> dict[str, Values]:
     }
 
 
-def _of_model(serving: Serving, observed: Mapping[str, int], epoch: float) -> dict[str, Values]:
+def _of_model(serving: Serving, epoch: float) -> dict[str, Values]:
     model, promise = serving.model, serving.promise
     # A clock that was set back must not make a model's age negative.
     age = max(0.0, epoch - datetime.fromisoformat(model.created).timestamp())
@@ -103,13 +105,27 @@ def _of_model(serving: Serving, observed: Mapping[str, int], epoch: float) -> di
     }
     if promise.exact is not None:
         values["detectd_rejection_ratio_upper"] = {(): promise.exact.rejection_rate_upper}
-    events = sum(observed.get(verdict, 0) for verdict in VERDICTS)
+    return values
+
+
+def _of_promises(
+    serving: Serving, observed: Mapping[str, int], by_key: KeyObservations | None
+) -> dict[str, Values]:
+    """Return what became of the promises. Of keys there may be many, so none has a label."""
+    values: dict[str, Values] = {}
+    promise, events = serving.promise, sum(observed.get(verdict, 0) for verdict in VERDICTS)
+    abstained = observed.get(Topic.ABSTAIN, 0)
+    kept = promise.kept(events, abstained)
     if events:
-        abstained = observed.get(Topic.ABSTAIN, 0)
         values["detectd_observed_rejection_ratio"] = {(): abstained / events}
-        kept = promise.kept(events, abstained)
-        if kept is not None:
-            values["detectd_promise_kept"] = {(): kept}
+    if by_key and serving.judge.keys and serving.key_promises:
+        promises, counts = serving.key_promises, by_key.counts
+        values["detectd_keys_own_promise"] = {(): serving.judge.keys.own}
+        if counts.events.any():
+            kept = promises.kept(counts, promise.terms.delta) if promise.exact else None
+            values["detectd_worst_key_excess_ratio"] = {(): promises.worst_excess(counts)}
+    if kept is not None:
+        values["detectd_promise_kept"] = {(): kept}
     return values
 
 

@@ -154,6 +154,14 @@ METRICS = (
         "1 if the abstentions so far are within the promise, however often one looks, else 0; "
         "absent if nothing is promised.",
     ),
+    Declared(
+        "detectd_keys_own_promise",
+        "Keys with a zone and a promise of their own, with calibration.by_key.",
+    ),
+    Declared(
+        "detectd_worst_key_excess_ratio",
+        "How far the abstention rate of the key that keeps its own promise least is above it.",
+    ),
     Declared("detectd_drift_evidence", "Evidence that the stream no longer matches calibration."),
     Declared(
         "detectd_drift_average_run_length",

@@ -100,7 +100,13 @@ class TelemetryReporter:
         health.assigned(source.partitions())
         health.unread(source.unread())
         if champion := snapshot.champion:
-            health.answering(champion.serving, champion.observed, champion.keys, champion.since)
+            health.answering(
+                champion.serving,
+                champion.observed,
+                champion.keys,
+                champion.since,
+                champion.by_key,
+            )
             health.watched(
                 champion.drift.evidence,
                 champion.drift.alarms,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from detectd.models.key_observations import KeyObservations
     from detectd.models.serving import Serving
     from detectd.pipeline.top_keys import TopKey
     from detectd.telemetry.warmup_progress import Progress
@@ -34,7 +35,8 @@ class ChampionFigures:
     """The active model, and its counts in this run of the stream.
 
     `observed` counts the verdicts by kind, `since` when (Unix time, if known). `keys` are those
-    with the most anomalies, `KEYS_SHOWN` at most.
+    with the most anomalies, `KEYS_SHOWN` at most; `by_key` the counts of keys with zones of their
+    own.
     """
 
     serving: Serving
@@ -42,6 +44,7 @@ class ChampionFigures:
     since: int | None
     keys: Sequence[TopKey]
     drift: DriftFigures
+    by_key: KeyObservations | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from detectd.sources import Losses
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from detectd.models.key_observations import KeyObservations
     from detectd.models.serving import Serving
     from detectd.pipeline.top_keys import TopKey
     from detectd.sources import Partition
@@ -59,7 +60,8 @@ class State:
     `partitions` is None while no source is assigned; a member of a group that owns none has joined
     all the same. `serving` and `warming` are both None if another process collects the rows.
     `observed` counts the verdicts of this run of the stream, `since` when (Unix time, if known).
-    `keys` are those with the most of the model's anomalies. `gap_records` and `resets` count by
+    `keys` are those with the most of the model's anomalies, `by_key` counts keys with zones of
+    their own. `gap_records` and `resets` count by
     partition what the source could not read, and how often its log was another one. `alarm_count`
     counts the alarms of the run, `alarms` are the latest; `refits` counts by `OUTCOMES`.
     `held` is the version that waits for an operator. `absent` says what a source waits for that has
@@ -91,6 +93,7 @@ class State:
     observed: Mapping[str, int] = field(default_factory=dict)
     since: int | None = None
     keys: Sequence[TopKey] = ()
+    by_key: KeyObservations | None = None
     warming: Progress | None = None
     interruption: Interruption | None = None
     interruptions: int = 0

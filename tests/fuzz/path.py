@@ -29,9 +29,10 @@ from detectd.models.model import Recipe
 from detectd.models.training import complete_rows, train
 from detectd.pipeline import anomaly_records, dead_letters
 from detectd.pipeline.field_watch import FieldWatch
+from detectd.pipeline.judging import ModelScorer
 from detectd.pipeline.records import Dialect, Record, Topic
 from detectd.pipeline.schema import Schema
-from detectd.pipeline.scoring import ModelScorer, collect_vectors
+from detectd.pipeline.scoring import collect_vectors
 from detectd.pipeline.vectors import vectors
 from detectd.rejection import rejector
 from detectd.report import sample

@@ -13,7 +13,7 @@ from detectd.models.model import Recipe
 from detectd.models.observations import Observations
 from detectd.models.serving import Serving
 from detectd.models.training import complete_rows, train
-from detectd.pipeline.scoring import ModelScorer
+from detectd.pipeline.judging import ModelScorer
 from detectd.rejection import ABSTAIN, ANOMALY, NORMAL, Costs
 from detectd.rejection.promise import Terms, promise
 from detectd.report.html import page

@@ -12,9 +12,9 @@ from detectd.detectors import choose
 from detectd.detectors.kernels import MODULES
 from detectd.models.model import Recipe
 from detectd.models.training import complete_rows, train
+from detectd.pipeline.judging import ModelScorer
 from detectd.pipeline.records import Record, Topic
 from detectd.pipeline.schema import Schema
-from detectd.pipeline.scoring import ModelScorer
 from detectd.rejection import rejector
 from tests.support.judging import judge_records
 

@@ -12,7 +12,7 @@ from detectd.detectors import build, choose, far_outside, fit
 from detectd.detectors.catalogue import CATALOGUE, REFUSED, Entry, find
 from detectd.errors import ConfigError
 from detectd.models.sanity import why_backwards
-from detectd.pipeline.scoring import ModelScorer
+from detectd.pipeline.judging import ModelScorer
 from detectd.rejection import rejector
 from detectd.service.promotion import backwards
 

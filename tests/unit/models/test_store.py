@@ -1,12 +1,14 @@
 import json
 import os
 import stat
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 
 from detectd.errors import ConfigError, DetectdError, UsageError
+from detectd.models import archive
 from detectd.models.integrity import sha256
 from detectd.models.model import Recipe
 from detectd.models.store import Store
@@ -231,3 +233,54 @@ def _manifest(store, saved):
 
 def _write(store, saved, manifest):
     (store.directory / saved.version / "manifest.json").write_text(json.dumps(manifest))
+
+
+def keyed(seed=0):
+    rows = np.random.default_rng(seed).normal(size=(400, 3))
+    keys = np.random.default_rng(seed).choice(np.array([0, 7, 2**63 + 5], dtype=np.uint64), 400)
+    return train(rows, Recipe("HBOS", 0.1, seed=seed), FEATURES, NOON, keys)
+
+
+def test_the_keys_of_the_rows_come_back_with_the_model(store):
+    saved = keyed()
+    store.save(saved)
+    loaded = store.load(saved.version).model
+    assert np.array_equal(loaded.keys.rows, saved.keys.rows)
+    assert np.array_equal(loaded.keys.calibration, saved.keys.calibration)
+    assert saved.version != model().version
+    again = refit(loaded, NOON)
+    assert np.array_equal(again.keys.calibration, saved.keys.calibration)
+
+
+def test_a_model_without_keys_has_no_files_of_them_and_loads(store):
+    saved = model()
+    store.save(saved)
+    names = {path.name for path in (store.directory / saved.version).iterdir()}
+    assert not any("keys" in name for name in names)
+    assert store.load(saved.version).model.keys is None
+
+
+@pytest.mark.parametrize("name", ["row_keys.npy", "calibration_keys.npy"])
+def test_damaged_keys_are_refused_by_name(store, name):
+    saved = keyed()
+    store.save(saved)
+    path = store.directory / saved.version / name
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=name):
+        store.load(saved.version)
+
+
+def test_keys_of_another_number_of_rows_are_refused(store):
+    saved = keyed()
+    store.save(replace(saved, keys=replace(saved.keys, rows=saved.keys.rows[1:])))
+    with pytest.raises(ConfigError, match="keys have the wrong shape"):
+        store.load(saved.version)
+
+
+def test_keys_travel_with_the_archive_of_a_model(store, tmp_path):
+    saved, other = keyed(), Store(tmp_path / "other")
+    store.save(saved)
+    archive.unpack(other, saved.version, archive.pack(store, saved.version))
+    assert np.array_equal(other.load(saved.version).model.keys.rows, saved.keys.rows)

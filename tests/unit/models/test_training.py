@@ -10,7 +10,7 @@ from detectd.models import training
 from detectd.models.model import Recipe
 from detectd.models.sanity import why_scoreless
 from detectd.models.training import complete_rows, constant_features, refit, train
-from detectd.pipeline.scoring import ModelScorer
+from detectd.pipeline.judging import ModelScorer
 from detectd.rejection import ABSTAIN, ANOMALY, NORMAL, rejector
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -215,3 +215,24 @@ def test_a_model_without_scores_for_rows_like_its_own_is_refused(share, sound):
     scorer = Scoreless(np.quantile(some[:, 0], 1 - share))
     judge = ModelScorer("v", scorer, rejector(np.sort(some[:, 0]), 0.1, 4.0), np.zeros(2))
     assert (why_scoreless(judge, some) is None) == sound
+
+
+@pytest.mark.parametrize("method", ["holdout", "cross", "in_sample"])
+@pytest.mark.parametrize("order", ["random", "time"])
+@pytest.mark.parametrize("detector", ["HBOS", "PCA"])
+def test_each_calibration_score_keeps_the_key_of_its_row(method, order, detector):
+    rows = np.random.default_rng(3).normal(size=(300, 2))
+    keys = np.arange(1, 301, dtype=np.uint64)  # Each row has a key of its own.
+    recipe = Recipe(detector, 0.1, method=method, order=order)
+    model = train(rows, recipe, ("a", "b"), NOON, keys)
+    assert model.keys.rows.tolist() == keys.tolist()
+    assert len(set(model.keys.calibration.tolist())) == len(model.calibration)
+    if method == "holdout":
+        complete = complete_rows(model)
+        scores = choose(model.detector, complete).score(
+            rows[model.keys.calibration.astype(int) - 1]
+        )
+        assert scores == pytest.approx(model.calibration)
+    plain = train(rows, recipe, ("a", "b"), NOON)
+    assert plain.keys is None
+    assert np.array_equal(plain.calibration, model.calibration)

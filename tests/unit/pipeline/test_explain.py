@@ -10,9 +10,9 @@ from pyod.models.iforest import IForest
 
 from detectd.detectors import choose
 from detectd.pipeline.explain import explanations, occlusion
+from detectd.pipeline.judging import ModelScorer
 from detectd.pipeline.records import Record, Topic
 from detectd.pipeline.schema import Schema
-from detectd.pipeline.scoring import ModelScorer
 from detectd.rejection import rejector
 from tests.support.judging import judge_records
 
@@ -119,7 +119,9 @@ def test_the_nearest_calibration_scores_are_those_around(judge):
     medians = np.zeros(3)
     near = [
         json.loads(why)["nearest"]
-        for _, why in explanations(judge.scorer, rows, ends, medians, FEATURES, found, calibration)
+        for _, why in explanations(
+            judge.scorer, rows, ends, medians, FEATURES, found, lambda _: calibration
+        )
     ]
     assert near[0] == {"below": {"rank": 600, "score": calibration[-1]}, "above": None}
     assert near[1]["above"] is None

@@ -180,7 +180,9 @@ def test_rows_are_explained_a_part_at_a_time(monkeypatch):
         scorer = Sums()
         scores = rows.sum(axis=1)
         labels = ("a", "b", "c", "d")
-        found = list(explain.explanations(scorer, rows, scores, medians, labels, Found(), scores))
+        found = list(
+            explain.explanations(scorer, rows, scores, medians, labels, Found(), lambda _: scores)
+        )
         return found, scorer.calls
 
     whole, once = explained()

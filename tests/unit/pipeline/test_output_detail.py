@@ -17,10 +17,11 @@ from detectd.models.recent_anomalies import RecentAnomalies
 from detectd.models.training import complete_rows, train
 from detectd.pipeline.alerts import alert
 from detectd.pipeline.encode import Envelope
+from detectd.pipeline.judging import ModelScorer
 from detectd.pipeline.output_detail import HEADERS, shown
 from detectd.pipeline.records import Record, Topic
 from detectd.pipeline.schema import Schema
-from detectd.pipeline.scoring import ModelScorer, collect_vectors
+from detectd.pipeline.scoring import collect_vectors
 from detectd.pipeline.vectors import vectors
 from detectd.rejection import rejector
 from detectd.rejection.drift import Alarm

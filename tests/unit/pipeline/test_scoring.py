@@ -14,9 +14,10 @@ from detectd.detectors import choose
 from detectd.models.model import Recipe
 from detectd.models.training import complete_rows, train
 from detectd.pipeline.encode import Envelope
+from detectd.pipeline.judging import ModelScorer
 from detectd.pipeline.records import Record, Topic
 from detectd.pipeline.schema import Schema
-from detectd.pipeline.scoring import ModelScorer, collect_vectors
+from detectd.pipeline.scoring import collect_vectors
 from detectd.pipeline.vectors import vectors
 from detectd.rejection import rejector
 from tests.support.judging import judge_records

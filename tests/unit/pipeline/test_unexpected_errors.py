@@ -10,9 +10,10 @@ from detectd.pipeline import decode as decoding
 from detectd.pipeline import encode, explain, scoring
 from detectd.pipeline.decode import decode
 from detectd.pipeline.formats import fields_of
+from detectd.pipeline.judging import ModelScorer
 from detectd.pipeline.records import Record, Stage, Topic
 from detectd.pipeline.schema import Schema
-from detectd.pipeline.scoring import ModelScorer, collect_vectors
+from detectd.pipeline.scoring import collect_vectors
 from detectd.pipeline.unexpected_errors import in_words
 from detectd.pipeline.vectors import vectors
 from detectd.rejection import rejector

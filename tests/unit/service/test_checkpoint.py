@@ -60,13 +60,15 @@ class Part:
 def judged(number, ready):
     rows = rows_of(number, 30)
     scores = ready.judge.scorer.score(rows)
-    return SimpleNamespace(rows=rows, scores=scores, found=ready.promise.rejector.judge(scores))
+    return SimpleNamespace(
+        rows=rows, scores=scores, found=ready.promise.rejector.judge(scores), places=range(30)
+    )
 
 
 def monitor(home, models):
     return Part(
         lambda: DriftMonitor(models[0], 100.0),
-        lambda part, number: part.see(judged(number, models[0]).found, range(30)),
+        lambda part, number: part.see(judged(number, models[0])),
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 from detectd.detectors import choose
 from detectd.models.model import Recipe
 from detectd.models.training import train
-from detectd.pipeline.scoring import ModelScorer
+from detectd.pipeline.judging import ModelScorer
 from detectd.rejection import Costs
 from detectd.rejection.promise import Terms, promise
 from detectd.service.promotion import Challenger, agreement, refusals

@@ -12,7 +12,7 @@ from detectd.detectors import choose
 from detectd.models.model import Recipe
 from detectd.models.serving import Serving
 from detectd.models.training import complete_rows, train
-from detectd.pipeline.scoring import ModelScorer
+from detectd.pipeline.judging import ModelScorer
 from detectd.rejection import Costs
 from detectd.rejection.promise import Terms, promise
 from detectd.sources import Partition

@@ -5,10 +5,12 @@ from __future__ import annotations
 import subprocess
 from collections import Counter
 
+import numpy as np
 import pytest
 
 from detectd import __version__
 from detectd.pipeline.dead_letters import dead_letter
+from detectd.pipeline.key_digest import digest
 from detectd.pipeline.records import Outgoing, Record, RecordError, Stage, Topic
 from detectd.report.figures import figures
 from detectd.sources import Losses, Partition
@@ -18,6 +20,7 @@ from detectd.telemetry.state import NOT_READY_STATES, OUTCOMES
 from detectd.telemetry.warmup_progress import Progress
 from tests.support.exposition import families, problems
 from tests.support.key_figures import KEYS
+from tests.support.zones_of_keys import keyed_serving, observations
 
 # What dashboards and alerts are written against.
 CONTRACT = {
@@ -62,7 +65,9 @@ CONTRACT = {
     "detectd_models_refused_total": (),
     "detectd_keys": (),
     "detectd_keys_limit": (),
+    "detectd_keys_own_promise": (),
     "detectd_keys_silent": (),
+    "detectd_worst_key_excess_ratio": (),
     "detectd_keys_evicted_total": (),
     "detectd_keys_expired_total": (),
     "detectd_late_events_total": (),
@@ -93,6 +98,9 @@ def test_the_exposition_has_what_is_declared_with_its_help_and_its_type(metrics,
     health.unread(0)
     health.watched(0.5, [], average_run_length=1e6)
     health.remembering(KEYS)
+    health.answering(
+        keyed_serving(), {"normal": 9, "abstain": 1}, by_key=observations(calm=[True, False])
+    )
     metrics.batch({"normal": 1}, {}, 0.1)
     seen = {n: f for n, f in scraped(metrics).items() if n.startswith("detectd_")}
     declared = {metric.name: (metric.help, metric.kind) for metric in METRICS}
@@ -134,6 +142,33 @@ def test_the_exposition_passes_promtool(metrics, answer, begun, promtool):
 )
 def test_the_linter_finds_what_promtool_would_find(text, problem):
     assert problem in problems(text)
+
+
+def test_keys_with_promises_of_their_own_have_one_figure_each_and_no_label(metrics, health, answer):
+    answer()
+    assert value(metrics, "detectd_keys_own_promise") is None
+    serving = keyed_serving()
+    health.answering(serving, {"normal": 150, "abstain": 50}, by_key=observations())
+    assert value(metrics, "detectd_keys_own_promise") == 2
+    assert value(metrics, "detectd_worst_key_excess_ratio") is None
+    assert value(metrics, "detectd_promise_kept") is None
+    sound = observations(calm=[False] * 100, wild=[False] * 100)
+    health.answering(serving, {"normal": 200}, by_key=sound)
+    assert value(metrics, "detectd_promise_kept") == 1
+    assert value(metrics, "detectd_worst_key_excess_ratio") == 0
+    astray = observations(calm=[False] * 100, wild=[True] * 50 + [False] * 50)
+    health.answering(serving, {"normal": 150, "abstain": 50}, by_key=astray)
+    zone = serving.judge.keys.zones[serving.judge.keys.places(digest_of(b"wild"))[0]]
+    excess = 0.5 - zone.width / (zone.n + 1)
+    assert value(metrics, "detectd_promise_kept") == 0
+    assert value(metrics, "detectd_worst_key_excess_ratio") == pytest.approx(excess)
+    assert value(metrics, "detectd_expected_rejection_ratio") == pytest.approx(
+        serving.promise.expected_rejection_rate
+    )
+
+
+def digest_of(key):
+    return np.array([digest(key)], dtype=np.uint64)
 
 
 def test_counters_are_there_before_anything_happens(metrics):

@@ -127,8 +127,7 @@ def _abstention(
 def _anomalies(
     history: Sequence[Period], across: Axis, promise: Promise, raised: Sequence[float]
 ) -> Element:
-    zone = promise.rejector.zone
-    expected = (zone.n - zone.rank_high) / (zone.n + 1)
+    expected = promise.expected_anomaly_rate
     course = _course(history, [p.anomalies for p in history])
     axes = plot.Axes(across, _shares(course, expected, at_most=3))
     layers = [
