@@ -255,7 +255,9 @@ def test_what_is_kept_of_a_history_is_a_few_bytes_an_event(fitted):
     """Events, outputs and rows are those of one batch at a time."""
     answered = backtested(fitted, history(3000, 2)).answered
     assert answered.scores.nbytes + answered.anomalous.nbytes == 9 * 3000
-    assert set(vars(answered)) == {"counts", "ranks", "_scores", "_anomalous"}
+    kept = {"counts", "ranks", "_pooled", "_keys", "_scores", "_anomalous"}
+    assert set(vars(answered)) == kept
+    assert answered._keys == []
     assert answered.counts.sum() == answered.ranks.sum() == 3000
 
 
