@@ -51,10 +51,12 @@ class KeyObservations:
         self.counts = self._seen = KeyCounts.none(zones.own + 1)
 
     def see(self, scored: ScoredBatch) -> None:
-        """Count a batch, until the commit provisionally."""
+        """Count a batch, until the commit provisionally; routine events do not count."""
         found = scored.found
         assert isinstance(found, KeyVerdicts)
-        self._seen = self._seen.plus(found.places, found.verdict == ABSTAIN)
+        counted = ~np.isin(scored.places, scored.routine)
+        held = found.verdict[counted] == ABSTAIN
+        self._seen = self._seen.plus(found.places[counted], held)
         places, first = np.unique(found.places, return_index=True)
         for place, row in zip(places.tolist(), first.tolist(), strict=True):
             if place < self._zones.own and place not in self._names:

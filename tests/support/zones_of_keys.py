@@ -49,6 +49,8 @@ def batch(**abstained):
     return SimpleNamespace(
         found=KeyVerdicts(verdict.astype(np.int8), zeros, zeros, zones.places(digests)),
         events=[Event(b"{}", host, None) for host in hosts],
+        places=range(len(hosts)),
+        routine=(),
     )
 
 

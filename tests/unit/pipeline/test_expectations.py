@@ -10,9 +10,10 @@ from detectd.features.declaring import declare
 from detectd.features.program import compiled_program
 from detectd.features.state import FeatureState, KeyBounds
 from detectd.pipeline.expectations import Expectations
+from detectd.pipeline.judging import ModelScorer
 from detectd.pipeline.records import Record
 from detectd.pipeline.schema import Schema
-from detectd.pipeline.scoring import ModelScorer, judge_vectors
+from detectd.pipeline.scoring import judge_vectors
 from detectd.pipeline.vectors import vectors
 from detectd.rejection import rejector
 

@@ -8,9 +8,10 @@ import pytest
 from detectd.features.program import compiled_program
 from detectd.features.state import FeatureState, KeyBounds
 from detectd.pipeline import encode, scoring
+from detectd.pipeline.judging import ModelScorer
 from detectd.pipeline.records import Record, Topic
 from detectd.pipeline.schema import Schema
-from detectd.pipeline.scoring import ModelScorer, collect_vectors, judge_vectors
+from detectd.pipeline.scoring import collect_vectors, judge_vectors
 from detectd.pipeline.vectors import vectors
 from detectd.rejection import rejector
 
