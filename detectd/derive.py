@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from detectd.detectors import find, measures, try_params
 from detectd.errors import ConfigError, DetectdError
-from detectd.features import remembers, weights
+from detectd.features import codings, remembers, weights
 from detectd.models.model import Recipe
 from detectd.pipeline import memory_budget
 from detectd.pipeline.records import Topic
@@ -139,6 +139,7 @@ def recipe(settings: Settings) -> Recipe:
         folds=calibration.folds,
         compiled=detector.compiled,
         scale=_scale(settings),
+        codings=codings(settings.event.declared),
     )
 
 
@@ -219,7 +220,7 @@ def require_detector(settings: Settings) -> None:
     find(detector.name)
     params = _detector_params(settings)
     if params:  # only this needs PyOD, which is slow to import
-        try_params(detector.name, params, len(settings.event.columns))
+        try_params(detector.name, params, settings.event.width)
 
 
 def require_trainable_warmup(settings: Settings) -> None:

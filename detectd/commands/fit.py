@@ -125,6 +125,7 @@ def fit_inputs(
     promise = ready.promise
     hint = first_events_hint(settings, promise.rejector.zone.n, promise.terms)
     notes += filter(None, (hint, keys_lost(settings)))
+    notes += training.categories_in_words(model)
     return FitResult(ready, notes, len(inputs.places), before)
 
 

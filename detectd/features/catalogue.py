@@ -264,6 +264,12 @@ CATALOGUE = {
         "−log10 of the share of this value of {of} among the key's last {window}",
         lambda given: (Call("rarity", (float(given["top"]), float(given["window"]))),),
         (
+            Parameter(
+                "by",
+                "its share among the key's own events, or among the training rows",
+                (one_of("key", "training"),),
+                "key",
+            ),
             Parameter("top", "the number of values that are kept apart", (whole(1, "values"),), 32),
             Parameter(
                 "window",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from detectd.features.catalogue import CATALOGUE, CATEGORY
-from detectd.features.declared import Declared, Function, History
+from detectd.features.declared import Category, Declared, Function, History
 from detectd.features.declaring import calls
 from detectd.features.reads import fields
 
@@ -114,6 +114,8 @@ class _Compiler:
             elif isinstance(each, Function):
                 columns += (clock, clock + 1)
                 clock += 2
+            elif isinstance(each, Category):
+                columns.append(len(self.fields) + self.categories.index(each.of))
             else:
                 shown = self._history(each)
                 columns += [column for column, _ in shown]

@@ -51,6 +51,7 @@ HEADERS = 1000
 CACHED_KEY_BYTES = 256
 CACHED_KEYS = 4096
 CACHED_PARTITIONS = 65_536
+CACHED_CATEGORIES = 65_536
 
 # The overhead of a key's state as a record: the key and the names before it.
 KEY_RECORD_BYTES = 2048

@@ -59,6 +59,7 @@ class ModelScorer:
 
     With `explains`, outputs of anomalies and abstentions name the features that drove their score.
     Scores of models with the same `unit`, a number but 0, can be compared.
+    `categories` are the columns that hold no numbers.
     """
 
     version: str
@@ -67,6 +68,7 @@ class ModelScorer:
     medians: NDArray[np.float64]
     explains: bool = False
     unit: float = 1.0
+    categories: tuple[int, ...] = ()
 
     @cached_property
     def answers(self) -> Answers:

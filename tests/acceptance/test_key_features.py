@@ -88,6 +88,30 @@ def test_a_surprise_is_explained_by_what_its_key_usually_has(world):
     assert "level 27" in world.run("anomalies").stdout
 
 
+def test_categories_by_the_training_rows(world):
+    """A status that no training row has, of a key like any other: the numbers are usual."""
+    strange = json.loads(reports()[-2]) | {"status": "on fire"}
+    world.lines(world.home / "training.jsonl", reports()[:-1])
+    world.lines(world.events, [*reports()[:-1], json.dumps(strange)])
+    world.write(
+        event={
+            "features": [
+                {"of": "status", "fn": "onehot", "top": 2},
+                "v",
+                {"of": "status", "fn": "rarity", "by": "training"},
+            ]
+        },
+        output={"explain": True},
+    )
+    done = world.run("fit", "--input", world.home / "training.jsonl")
+    assert done.returncode == 0, done.stderr
+    assert "detectd: status_onehot_2: ok 8" in done.stderr
+    assert "in units of: status_onehot_2=ok 1, status_onehot_2=slow 1, " in done.stderr
+    assert world.run("run").returncode == 0
+    (found,) = [each for each in world.outputs()["anomaly"] if each["event"]["status"] == "on fire"]
+    assert next(iter(found["explanation"]["features"])).startswith("status_")
+
+
 def warnings(world):
     done = world.run("check")
     assert done.returncode == 0, done.stderr

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from detectd.detectors import Coding
 from detectd.errors import ConfigError
-from detectd.features import as_data, columns, from_data, in_words, labels, weights
+from detectd.features import as_data, codings, columns, from_data, in_words, labels, weights
 from detectd.features.catalogue import CATALOGUE, EVENT
 from detectd.features.declaring import ELSEWHERE, MOST_BYTES, declare, functions, is_surprise
 from detectd.features.description import describe
@@ -71,6 +72,18 @@ def of_a(fn, **given):
             "function 'median' with window = 100000 takes 1,600,008 bytes per key, more than "
             "1,048,576; use smaller parameters",
         ),
+        (of_a("onehot", top=0), "top must be a whole number of values, from 1 to 256 (it is 0)"),
+        (of_a("onehot", top=257), "top must be a whole number of values, from 1 to 256"),
+        (of_a("onehot", surprise=True), "'onehot' takes no 'surprise'; it takes of, top, weight"),
+        (of_a("one_hot"), "unknown function 'one_hot'; did you mean 'onehot'?"),
+        (of_a("rarity", by="host"), 'by must be "key" or "training" (it is "host")'),
+        *(
+            (
+                of_a("rarity", by="training", **{name: value}),
+                f"takes no '{name}' with by = \"training\", which counts all of the training rows",
+            )
+            for name, value in (("top", 5), ("window", 50), ("surprise", True))
+        ),
         (of_a("season", slots=1_000_000), "with slots = 1000000 takes 10,000,016 bytes per key"),
     ],
     ids=lambda case: str(case["fn"]) if isinstance(case, dict) else "",
@@ -123,6 +136,7 @@ some = {
     "robust": st.booleans(),
     "top": st.integers(1, 40),
     "set": st.sampled_from(["full", "light"]),
+    "by": st.just("key"),
 }
 BY_TIME = {"mean", "std", "min", "max"}
 
@@ -211,6 +225,32 @@ def test_the_sum_of_bytes_counts_shared_steps_once():
     *_, alone = describe([judged], "time")
     assert alone.endswith("; 896 bytes per key")
     assert both == "896 bytes of state per key in all; steps that features share count once"
+
+
+def test_a_category_is_one_column_that_the_model_encodes():
+    declared = (
+        declare(of_a("onehot", top=3, weight=2)),
+        declare(of_a("mean", window=5)),
+        declare(of_a("rarity", by="training")),
+        declare(of_a("rarity")),
+    )
+    assert columns(declared) == ("a_onehot_3", "a_mean_5", "a_rarity_training", "a_rarity")
+    assert codings(declared) == (Coding(0, "onehot", 3), Coding(2, "share"))
+    assert weights(declared) == (2.0, 2.0, 2.0, 2.0, 1.0, 1.0, 1.0)
+    assert from_data(json.loads(json.dumps(as_data(declared)))) == declared
+    assert in_words(declared[2]) == (
+        '{of = "a", fn = "rarity", name = "a_rarity_training", by = "training"}'
+    )
+    onehot, _, rarity, *_ = describe(declared, "time")
+    assert onehot == (
+        "a_onehot_3: columns for each of the 3 values of a that are most frequent in the training "
+        "rows, and one for all others; part of the model"
+    )
+    assert rarity.endswith(
+        "−log10 of the share of this value of a in the training rows; part of the model"
+    )
+    assert is_surprise(declared[2])
+    assert not is_surprise(declared[0])
 
 
 def test_which_features_are_surprises():

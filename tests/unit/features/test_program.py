@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from detectd.features import columns
 from detectd.features.catalogue import CATALOGUE
 from detectd.features.declaring import declare
 from detectd.features.dispatch import run
+from detectd.features.learnt import LEARNT
 from detectd.features.program import compiled_program
 
 TABLES = [
@@ -30,6 +32,8 @@ TABLES = [
     {"of": "b", "fn": "code"},
     {"of": "b", "fn": "frozen"},
     {"of": "c", "fn": "rarity", "top": 2, "window": 9},
+    {"of": "c", "fn": "rarity", "by": "training"},
+    {"of": "c", "fn": "onehot"},
     {"of": "b", "fn": "series"},
     {"fn": "hour"},
 ]
@@ -63,7 +67,7 @@ def rows_of(table, slots, times, values):
 
 
 def test_it_is_a_program_of_all_functions():
-    assert {table["fn"] for table in TABLES} == {*CATALOGUE, "hour"}
+    assert {table["fn"] for table in TABLES} == {*CATALOGUE, *LEARNT, "hour"}
 
 
 @pytest.mark.slow
@@ -111,6 +115,16 @@ def test_no_value_is_infinite_and_none_lasts(drawn):
     """After values at the end of the range a key returns to figures of its size."""
     slots, times, values = batch(drawn)
     assert not np.isinf(rows_of(fresh(), slots, times, values)).any()
+
+
+@given(events)
+def test_what_the_model_calculates_is_handed_on_as_it_came(drawn):
+    """A category has no past, unless the event itself comes too late to count."""
+    slots, times, values = batch(drawn)
+    rows = rows_of(fresh(), slots, times, values)
+    for label in ("c_rarity_training", "c_onehot"):
+        place = columns(["a", *map(declare, TABLES)]).index(label)
+        np.testing.assert_array_equal(rows[:, place], values[:, 2])
 
 
 def test_a_slot_is_emptied_for_another_key():
