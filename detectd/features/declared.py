@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from detectd.features.zones import offsets_ms
+from detectd.features.zones import local_ms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -77,11 +77,7 @@ class Function:
 
     def values(self, times_ms: Floats) -> Floats:
         """Return its columns (k, 2) at `times_ms` (k,), epoch milliseconds; NaN gives NaN."""
-        local = times_ms
-        if self.zone is not None:
-            known = np.isfinite(times_ms)
-            local = times_ms.copy()
-            local[known] += offsets_ms(self.zone, times_ms[known])
+        local = times_ms if self.zone is None else local_ms(self.zone, times_ms)
         angle = 2 * np.pi * FUNCTIONS[self.fn].turn(local)
         return np.column_stack((np.sin(angle), np.cos(angle)))
 

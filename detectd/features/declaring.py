@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from detectd.features.catalogue import CATALOGUE, EVENT, SURPRISE, WEIGHT, Call
 from detectd.features.declared import FUNCTIONS, Category, Function, History, Part
 from detectd.features.learnt import LEARNT, category, is_learnt, require_learnable
-from detectd.features.parameters import TEXT, Parameter
+from detectd.features.parameters import TEXT, ZONE, Parameter
 from detectd.features.series import MAXIMUM, MEMORY
 from detectd.features.zones import doubt
 from detectd.nearest import nearest
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
 NAME = Parameter("name", "what its columns' names begin with", (TEXT,), optional=True)
 OF = Parameter("of", "the field that it reads", (TEXT,))
-ZONE = Parameter(
-    "zone", "local time there, with its daylight saving time; else UTC", (TEXT,), optional=True
-)
 
 # Names that other programs use for these functions.
 ELSEWHERE = {
@@ -104,9 +101,9 @@ def declare(table: Mapping[str, Any]) -> Function | History | Category:
     if not isinstance(fn, str) or fn not in functions():
         raise ValueError(f"unknown function {fn!r}; {_advice(fn)}")
     _require_known(fn, table)
+    if "zone" in table and (why := doubt(table["zone"])):
+        raise ValueError(why)
     if fn in FUNCTIONS:
-        if "zone" in table and (why := doubt(table["zone"])):
-            raise ValueError(why)
         return Function(fn, table.get("name", fn), table.get("zone"))
     if is_learnt(table):
         require_learnable(table)
@@ -192,7 +189,7 @@ def _weight(own: Weight, asked: Weight | None, *, alone: bool) -> Weight:
 
 def _in_name(param: tuple[str, Value]) -> str:
     name, value = param
-    if name == "weight":
+    if name in {"weight", "zone"}:
         return ""
     if name == "surprise":
         return "surprise" if value is True else "exact"

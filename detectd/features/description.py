@@ -46,6 +46,8 @@ def meaning(feature: History) -> str:
     words = CATALOGUE[feature.fn].meaning.format(
         of=feature.of, **{name: _amount(name, value) for name, value in asked.items()}
     )
+    if "zone" in asked:
+        words += f", by the clocks of {asked['zone']}"
     if asked["surprise"] and feature.fn != "series":
         return f"surprise at the {words}"
     return words

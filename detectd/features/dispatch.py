@@ -28,6 +28,7 @@ from detectd.features.kernels import (
     trend,
     windows,
 )
+from detectd.features.zones import local_ms
 from detectd.jit import compiled
 
 if TYPE_CHECKING:
@@ -254,17 +255,20 @@ def calculated(
         at += 2
     slots = np.ascontiguousarray(slots, dtype=np.int64)
     fresh = np.zeros(k, dtype=np.bool_) if fresh is None else fresh
-    times_ms, nothing = np.ascontiguousarray(times_ms, dtype=np.float64), np.zeros(k)
+    nothing = np.zeros(k)
+    clocks: dict[str | None, Floats] = {None: np.ascontiguousarray(times_ms, dtype=np.float64)}
     # A step reads only what earlier steps wrote for the same event, and its own words of the key,
     # so each step may process all events before the next begins.
     for op in program.steps:
+        if op.zone is not None and op.zone not in clocks:
+            clocks[op.zone] = local_ms(op.zone, clocks[None])
         _compiled_step(op.code)(
             table,
             first + op.offset,
             op.size,
             slots,
             fresh,
-            times_ms,
+            clocks[op.zone],
             nothing if op.source < 0 else scratch[op.source],
             np.array(op.params, dtype=np.float64),
             scratch[op.dest : op.dest + op.width],

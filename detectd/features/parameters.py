@@ -113,3 +113,7 @@ TEXT = Sort(
     {"type": "string", "minLength": 1},
     lambda value: isinstance(value, str) and bool(value),
 )
+
+ZONE = Parameter(
+    "zone", "local time there, with its daylight saving time; else UTC", (TEXT,), optional=True
+)

@@ -71,7 +71,9 @@ class Expectations:
     @cached_property
     def _columns(self) -> dict[str, list[int]]:
         """Return the columns of each feature, except categories and what goes round a circle."""
-        circles = {each.label for each in self.schema.features if isinstance(each, Function | Category)}
+        circles = {
+            each.label for each in self.schema.features if isinstance(each, Function | Category)
+        }
         found: dict[str, list[int]] = {}
         for column, label in enumerate(self.schema.labels):
             if label not in circles:

@@ -63,6 +63,8 @@ def of_a(fn, **given):
         (of_a("ewma", half_life=float("nan")), "half_life must be a number above 0"),
         (of_a("lag", steps="1"), 'steps must be a whole number of values, 1 or more (it is "1")'),
         (of_a("series", set="lite"), 'set must be "full" or "light" (it is "lite")'),
+        (of_a("series", zone="Europe/Berln"), "unknown zone 'Europe/Berln'; did you mean 'Europe"),
+        (of_a("season", zone=1), "function 'season': zone must be text, in quotes (it is 1)"),
         (of_a("lag", surprise="yes"), 'surprise must be true or false, or "exact" (it is "yes")'),
         (of_a("lag", weight=-1), 'weight must be a number above 0, 1,000,000 at most, or "max"'),
         (of_a("lag", name=""), "name must be text, in quotes"),
@@ -137,6 +139,7 @@ some = {
     "top": st.integers(1, 40),
     "set": st.sampled_from(["full", "light"]),
     "by": st.just("key"),
+    "zone": st.sampled_from(["Europe/Berlin", "America/New_York"]),
 }
 BY_TIME = {"mean", "std", "min", "max"}
 
@@ -208,6 +211,11 @@ def test_a_feature_is_described_in_a_line(table):
             "of a key; 840 bytes per key",
         ),
         (
+            of_a("season", zone="Europe/Berlin"),
+            "a_season: distance of a from what the key has at this time of each 1d, in 96 slots, "
+            "by the clocks of Europe/Berlin; whole after 1d of a key; 976 bytes a key",
+        ),
+        (
             of_a("series", set="light", name="cpu"),
             "cpu: surprises of a as a metric over time, the light set, in columns cpu_level, "
             "cpu_trend, cpu_day; complete after 1d of a key; 3,520 bytes per key",
@@ -216,6 +224,25 @@ def test_a_feature_is_described_in_a_line(table):
 )
 def test_descriptions(table, line):
     assert [*describe([declare(table)], "time")] == [line]
+
+
+def test_a_season_of_other_clocks_has_a_state_of_its_own():
+    """And one that names no zone keeps the signature, and so the state, of earlier versions."""
+    plain, berlin, tokyo = (
+        compiled_program([declare(of_a("series", set="light", **zone))])
+        for zone in ({}, {"zone": "Europe/Berlin"}, {"zone": "Asia/Tokyo"})
+    )
+    both = compiled_program(
+        [
+            declare(of_a("season")),
+            declare(of_a("season", zone="Europe/Berlin", name="b", surprise=True)),
+            declare(of_a("season", zone="Europe/Berlin", name="c")),
+        ]
+    )
+    assert [op.zone for op in both.steps] == [None, "Europe/Berlin", None]
+    assert plain.ops[4][0] == "season('a', 86400000.0, 96.0, 0.03, 0.0)"
+    assert berlin.ops[:4] == tokyo.ops[:4] == plain.ops[:4]
+    assert len({plain.ops[5], berlin.ops[5], tokyo.ops[5]}) == 3
 
 
 def test_the_sum_of_bytes_counts_shared_steps_once():

@@ -26,6 +26,7 @@ TABLES = [
     {"of": "a", "fn": "trend", "window": 5},
     {"of": "a", "fn": "zscore", "window": 5},
     {"of": "a", "fn": "season", "slots": 4},
+    {"of": "a", "fn": "season", "slots": 24, "zone": "Europe/Berlin", "name": "local"},
     {"of": "b", "fn": "shingle", "window": 3, "surprise": True},
     {"fn": "count", "window": "1m"},
     {"fn": "gap", "surprise": "exact"},
