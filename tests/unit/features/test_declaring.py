@@ -213,7 +213,7 @@ def test_a_feature_is_described_in_a_line(table):
         (
             of_a("season", zone="Europe/Berlin"),
             "a_season: distance of a from what the key has at this time of each 1d, in 96 slots, "
-            "by the clocks of Europe/Berlin; whole after 1d of a key; 976 bytes a key",
+            "by the clocks of Europe/Berlin; complete after 1d of a key; 976 bytes per key",
         ),
         (
             of_a("series", set="light", name="cpu"),
