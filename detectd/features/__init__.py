@@ -17,6 +17,7 @@ from detectd.features.declared import (
     Function,
     History,
     columns,
+    detector_weights,
     labels,
     weights,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "assemble",
     "codings",
     "columns",
+    "detector_weights",
     "fields",
     "from_data",
     "in_words",

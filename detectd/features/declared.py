@@ -132,10 +132,10 @@ class Category:
         return (self.label,)
 
     @property
-    def weights(self) -> tuple[Weight, ...]:
+    def weight(self) -> Weight:
         """Return the weight of each of the detector's columns in a weighted sum."""
         weight = dict(self.params).get("weight", 1.0)
-        return (weight if isinstance(weight, str) else float(weight),) * self.width
+        return weight if isinstance(weight, str) else float(weight)
 
     def as_dict(self) -> dict[str, Value]:
         """Return the declaration as the configuration has it."""
@@ -164,13 +164,23 @@ def labels(declared: Sequence[Declared]) -> tuple[str, ...]:
 
 
 def weights(declared: Sequence[Declared]) -> tuple[Weight, ...]:
-    """Return the weight of each of the detector's columns in a weighted sum."""
+    """Return the weight of each column in a weighted sum."""
     return tuple(weight for each in declared for weight in _weights(each))
+
+
+def detector_weights(declared: Sequence[Declared]) -> tuple[Weight, ...]:
+    """Return the weight of each of the detector's columns, into which the model encodes
+    categories."""
+    return tuple(
+        weight
+        for each in declared
+        for weight in _weights(each) * (each.width if isinstance(each, Category) else 1)
+    )
 
 
 def _weights(declared: Declared) -> tuple[Weight, ...]:
     if isinstance(declared, History):
         return tuple(part.weight for part in declared.parts)
     if isinstance(declared, Category):
-        return declared.weights
+        return (declared.weight,)
     return (1.0,) * len(columns([declared]))

@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 
 from detectd.detectors import Coding
 from detectd.errors import ConfigError
-from detectd.features import as_data, codings, columns, from_data, in_words, labels, weights
+from detectd.features import (
+    as_data,
+    codings,
+    columns,
+    detector_weights,
+    from_data,
+    in_words,
+    labels,
+    weights,
+)
 from detectd.features.catalogue import CATALOGUE, EVENT
 from detectd.features.declaring import ELSEWHERE, MOST_BYTES, declare, functions, is_surprise
 from detectd.features.description import describe
@@ -263,7 +272,8 @@ def test_a_category_is_one_column_that_the_model_encodes():
     )
     assert columns(declared) == ("a_onehot_3", "a_mean_5", "a_rarity_training", "a_rarity")
     assert codings(declared) == (Coding(0, "onehot", 3), Coding(2, "share"))
-    assert weights(declared) == (2.0, 2.0, 2.0, 2.0, 1.0, 1.0, 1.0)
+    assert weights(declared) == (2.0, 1.0, 1.0, 1.0)
+    assert detector_weights(declared) == (2.0, 2.0, 2.0, 2.0, 1.0, 1.0, 1.0)
     assert from_data(json.loads(json.dumps(as_data(declared)))) == declared
     assert in_words(declared[2]) == (
         '{of = "a", fn = "rarity", name = "a_rarity_training", by = "training"}'

@@ -33,9 +33,9 @@ TABLES = [
     {"of": "b", "fn": "code"},
     {"of": "b", "fn": "frozen"},
     {"of": "c", "fn": "rarity", "top": 2, "window": 9},
+    {"of": "b", "fn": "series"},
     {"of": "c", "fn": "rarity", "by": "training"},
     {"of": "c", "fn": "onehot"},
-    {"of": "b", "fn": "series"},
     {"fn": "hour"},
 ]
 PROGRAM = compiled_program(["a", *map(declare, TABLES)])
@@ -140,8 +140,9 @@ def test_an_event_without_a_slot_has_no_history_and_leaves_none():
     rows = rows_of(table, np.array([-1]), np.array([1.7e12]), np.array([[1.0, 2.0, 3.0]]))
     assert not table.any()
     assert rows[0, 0] == 1.0
-    assert np.isfinite(rows[0, -2:]).all(), "a function of time needs no key"
-    assert np.isnan(rows[0, 1:-2]).all()
+    assert rows[0, -4:-2].tolist() == [3.0, 3.0], "nor does a category, or a function of time"
+    assert np.isfinite(rows[0, -2:]).all()
+    assert np.isnan(rows[0, 1:-4]).all()
 
 
 def test_words_before_the_first_are_left_alone():
