@@ -3,7 +3,7 @@
 A category is a number that stands for a text: neither its size nor its order means anything. Its
 column becomes either one column for each of the most frequent values and one for all others, or
 −log10 of the value's share. The values and their counts are those of the rows that the detector is
-fitted on, and part of the model; another fit counts anew.
+fitted on, and part of the model; another fit counts again.
 """
 
 from __future__ import annotations

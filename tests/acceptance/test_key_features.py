@@ -112,6 +112,30 @@ def test_categories_by_the_training_rows(world):
     assert next(iter(found["explanation"]["features"])).startswith("status_")
 
 
+def memory(world):
+    done = world.run("check")
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("memory")]
+    return [int(number.replace(",", "")) for number in re.findall(r"([\d,]+) MiB", line)]
+
+
+def test_check_counts_the_keys_of_a_file_and_of_each_partition(world):
+    """A row of 56 bytes, an eighth more, and 512 for a name: 55 MiB for a hundred thousand."""
+    (many,) = memory(world)
+    world.write(keys={"max": 1})
+    (one,) = memory(world)
+    assert 54 <= many - one <= 56
+    world.write(
+        keys={"max": 100_000},
+        source={"kind": "kafka", "topics": ["events"], "path": None},
+        sink={"kind": "kafka", "directory": None},
+        kafka={"bootstrap_servers": ["localhost:9"], "group_id": "g"},
+        topics={name: name for name in ("normal", "anomaly", "abstain", "dead_letter", "keys")},
+    )
+    _, each_partition = memory(world)
+    assert each_partition in {54, 55}
+
+
 def warnings(world):
     done = world.run("check")
     assert done.returncode == 0, done.stderr

@@ -10,7 +10,8 @@ from detectd.features.declaring import declare
 from detectd.models import training
 from detectd.models.model import Recipe
 from detectd.models.sanity import why_scoreless
-from detectd.models.training import complete_rows, constant_features, refit, train
+from detectd.models.training import complete_rows, refit, train
+from detectd.models.training_notes import constant_features
 from detectd.pipeline.scoring import ModelScorer
 from detectd.rejection import ABSTAIN, ANOMALY, NORMAL, rejector
 
