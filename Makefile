@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 SITE := $(VENV)/.site
 FUZZING := $(VENV)/.fuzzing
 
-.PHONY: help demo demo-fleet test test-unit coverage check lint prose types imports format docs bench bench-memory bench-hostile-memory bench-kafka
+.PHONY: help demo demo-fleet test test-unit coverage check lint prose types imports format docs bench bench-memory bench-keys bench-hostile-memory bench-kafka
 .PHONY: bench-drift bench-poison bench-detectors bench-series bench-skab chaos parity soak fuzz schema lock audit wheel deb test-deb image clean
 
 $(RUNTIME): pyproject.toml requirements/runtime.txt
@@ -82,6 +82,9 @@ bench: $(READY) ## minutes: ratios against PyOD, River, PySAD and a pass-through
 
 bench-memory: $(READY) ## minutes: memory after ten million events
 	$(BIN)/python -m benchmarks --only memory
+
+bench-keys: $(READY) ## minutes: memory of 100,000 keys with eight features
+	$(BIN)/python -m benchmarks --only keys
 
 bench-hostile-memory: $(READY) ## minutes: peak memory with the worst records of each kind
 	$(BIN)/python -m benchmarks.hostile_memory

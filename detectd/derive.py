@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from detectd.detectors import find, measures, try_params
 from detectd.errors import ConfigError, DetectdError
-from detectd.features import remembers, weights
+from detectd.features import codings, detector_weights, remembers
 from detectd.models.model import Recipe
 from detectd.pipeline import memory_budget
 from detectd.pipeline.records import Topic
@@ -106,7 +106,7 @@ def _detector_params(settings: Settings) -> dict[str, Any]:
     params = settings.detector.params
     if settings.detector.name != "TailSum":
         return params
-    return {"weights": list(weights(settings.event.declared))} | params
+    return {"weights": list(detector_weights(settings.event.declared))} | params
 
 
 def _order(settings: Settings) -> Literal["random", "time"]:
@@ -139,6 +139,7 @@ def recipe(settings: Settings) -> Recipe:
         folds=calibration.folds,
         compiled=detector.compiled,
         scale=_scale(settings),
+        codings=codings(settings.event.declared),
     )
 
 
@@ -220,7 +221,7 @@ def require_detector(settings: Settings) -> None:
     find(detector.name)
     params = _detector_params(settings)
     if params:  # only this needs PyOD, which is slow to import
-        try_params(detector.name, params, len(settings.event.columns))
+        try_params(detector.name, params, settings.event.width)
 
 
 def require_trainable_warmup(settings: Settings) -> None:

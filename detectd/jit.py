@@ -40,13 +40,27 @@ COMPILES = "kernels are compiled at every start"
 
 def compiled(function: F) -> F:
     """Compile on the first call, cache the machine code on disk, and run without the GIL."""
+    # Said, since numba hands a caller's options on to what it calls.
+    return _compiled(function, _nrt=True)
+
+
+def compiled_in_place(function: F) -> F:
+    """Do the same for a function that creates no array: numba then counts no references.
+
+    Each array that a function is given, or slices, costs two atomic instructions otherwise; that is
+    more than all the arithmetic of a kernel for one event.
+    """
+    return _compiled(function, _nrt=False)
+
+
+def _compiled(function: F, **options: Any) -> F:
     try:
-        dispatcher = numba.njit(nogil=True, cache=True)(function)
+        dispatcher = numba.njit(nogil=True, cache=True, **options)(function)
     except RuntimeError:  # no writable directory
-        return cast("F", numba.njit(nogil=True)(function))
+        return cast("F", numba.njit(nogil=True, **options)(function))
     store: Any = getattr(dispatcher, "_cache", None)
     if store is not None and not _is_safe(store.cache_path):
-        return cast("F", numba.njit(nogil=True)(function))
+        return cast("F", numba.njit(nogil=True, **options)(function))
     _bear_a_full_disk(dispatcher)
     _stamp_with_imports(store, function)
     return cast("F", dispatcher)

@@ -173,9 +173,18 @@ def _memory(settings: Settings) -> Iterator[str]:
         rows = settings.training.window + settings.training.quarantine
         keyed = settings.calibration.by_key
         most += rows * memory_budget.row_bytes(len(settings.event.columns), keyed=keyed)
+    each = 0
     if derive.keeps_keys(settings):
-        most += settings.keys.max * derive.key_row_bytes(settings)
-    yield f"memory    at most {most >> 20:,} MiB in addition to libraries and model"
+        row_bytes = derive.key_row_bytes(settings)
+        # A commit to Kafka has the changed rows as records, and those as messages.
+        copies = 3 if derive.keys_topic(settings) is not None else 1
+        most += memory_budget.key_copies(source.batch_records, row_bytes, copies)
+        each = memory_budget.keys(settings.keys.max, row_bytes)
+    if source.kind == "kafka" and each:
+        more = f"; and {each >> 20:,} MiB for the keys of each partition that it reads"
+    else:
+        most, more = most + each, ""
+    yield f"memory    at most {most >> 20:,} MiB in addition to libraries and model{more}"
 
 
 def _sink(settings: Settings) -> Iterator[str]:

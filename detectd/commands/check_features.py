@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from detectd import derive
-from detectd.features import Declared, History, routine
+from detectd.features import Category, Declared, History, routine
 from detectd.features.declaring import is_surprise
 from detectd.features.description import describe, slowest
 
@@ -69,6 +69,6 @@ def _added_up(event: EventSettings) -> Iterator[str]:
 
 def _raw(declared: Declared) -> bool:
     """Return whether a feature has its own unit and no weight."""
-    if not isinstance(declared, History):
+    if not isinstance(declared, History | Category):
         return True
     return not is_surprise(declared) and "weight" not in dict(declared.params)

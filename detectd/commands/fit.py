@@ -96,7 +96,7 @@ def fit_inputs(
 
     Raise UsageError if an input cannot be read, DetectdError if the rows cannot train a model.
     """
-    from detectd.models import serving, training
+    from detectd.models import serving, training, training_notes
 
     found = _read(inputs, settings, advance)
     rows, keys = np.concatenate(found.parts), None
@@ -122,11 +122,12 @@ def fit_inputs(
     store.save(model)
     if activate:
         store.activate(model.version)
-    constant = training.constant_features(model)
-    notes = _notes(found, constant, training.scaling_in_words(model))
+    constant = training_notes.constant_features(model)
+    notes = _notes(found, constant, training_notes.scaling_in_words(model))
     promise = ready.promise
     hint = first_events_hint(settings, promise.rejector.zone.n, promise.terms)
     notes += filter(None, (hint, keys_lost(settings)))
+    notes += training_notes.categories_in_words(model)
     return FitResult(ready, notes, len(inputs.places), before)
 
 

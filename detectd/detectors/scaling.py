@@ -15,14 +15,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from detectd.detectors.selection import choose
-
 if TYPE_CHECKING:
-    from typing import Any
-
     from numpy.typing import NDArray
-
-    from detectd.detectors.scorer import Scorer
 
     Rows = NDArray[np.float64]
 
@@ -63,33 +57,3 @@ class Scaling:
         with np.errstate(over="ignore"):
             scaled = (rows - self.center) / self.spread
         return np.clip(scaled, -LARGEST, LARGEST)
-
-
-class ScaledScorer:
-    """A scorer with a scaling in front: it takes unscaled rows."""
-
-    def __init__(self, scorer: Scorer, scaling: Scaling) -> None:
-        self._scorer, self._scaling = scorer, scaling
-
-    @property
-    def how(self) -> str:
-        """See `Scorer`."""
-        return self._scorer.how
-
-    @property
-    def doubt(self) -> str | None:
-        """See `Scorer`."""
-        return self._scorer.doubt
-
-    def score(self, rows: Rows) -> Rows:
-        """See `Scorer`."""
-        return self._scorer.score(self._scaling(rows))
-
-
-def choose_scaled(
-    detector: Any, rows: Rows, scaling: Scaling | None, *, kernels: bool = True
-) -> Scorer:
-    """Return the scorer of a detector fitted to scaled rows; `rows` (N, d) are unscaled."""
-    if scaling is None:
-        return choose(detector, rows, kernels=kernels)
-    return ScaledScorer(choose(detector, scaling(rows), kernels=kernels), scaling)

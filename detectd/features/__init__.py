@@ -1,6 +1,7 @@
 """Features: the columns of the feature vector, read from events or calculated. Pure.
 
-`FUNCTIONS` are those of the event's time alone; `CATALOGUE` are those of a key's history.
+`FUNCTIONS` are those of the event's time alone; `CATALOGUE` are those of a key's history, and
+`LEARNT` those of the training rows, which the model calculates.
 """
 
 from __future__ import annotations
@@ -11,14 +12,17 @@ import numpy as np
 
 from detectd.features.declared import (
     FUNCTIONS,
+    Category,
     Declared,
     Function,
     History,
     columns,
+    detector_weights,
     labels,
     weights,
 )
-from detectd.features.declaring import history, toml
+from detectd.features.declaring import of_a_field, toml
+from detectd.features.learnt import codings
 from detectd.features.reads import fields, needs_time, remembers, source
 
 if TYPE_CHECKING:
@@ -30,12 +34,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FUNCTIONS",
+    "Category",
     "Declared",
     "Function",
     "History",
     "as_data",
     "assemble",
+    "codings",
     "columns",
+    "detector_weights",
     "fields",
     "from_data",
     "in_words",
@@ -70,17 +77,21 @@ def _from_data(each: Any) -> Declared:
         return each
     if each["fn"] in FUNCTIONS:
         return Function(each["fn"], each["name"], each.get("zone"))
-    return history(each)
+    return of_a_field(each)
 
 
 def assemble(declared: Sequence[Declared], read: Floats, times_ms: Floats) -> Floats:
-    """Return the rows (k, d): the fields from `read` (k, fields), and the calculated functions."""
+    """Return the rows (k, d) of features without a memory, from the fields as read (k, fields)."""
     rows = np.empty((len(read), len(columns(declared))))
-    column = field = 0
+    numbers, categories = fields(declared)
+    column = 0
     for each in declared:
         if isinstance(each, str):
-            rows[:, column] = read[:, field]
-            column, field = column + 1, field + 1
+            rows[:, column] = read[:, numbers.index(each)]
+            column += 1
+        elif isinstance(each, Category):
+            rows[:, column] = read[:, len(numbers) + categories.index(each.of)]
+            column += 1
         else:
             assert isinstance(each, Function)
             width = len(each.columns)

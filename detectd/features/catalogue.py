@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from detectd.features.parameters import (
     FLAG,
     SPAN,
+    ZONE,
     Parameter,
     between,
     one_of,
@@ -29,7 +30,8 @@ class Call(NamedTuple):
     """One step of a feature.
 
     It reads output `at` of an earlier call of the same feature, by index, or the feature's field.
-    Each output with a suffix in `shown` is a column of that name.
+    Each output with a suffix in `shown` is a column of that name. Its times are those of the clocks
+    in `zone`, if it has one.
     """
 
     step: str
@@ -38,6 +40,7 @@ class Call(NamedTuple):
     at: int = 0
     shown: tuple[str | None, ...] = ("",)
     weight: Weight = 1.0
+    zone: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +118,8 @@ def _shingle(given: Given) -> tuple[Call, ...]:
 
 def _season(given: Given) -> tuple[Call, ...]:
     period, slots = _ms(given["period"]), float(given["slots"])
-    return (Call("season", (period, slots, float(given["alpha"]), 0.0)),)
+    params = (period, slots, float(given["alpha"]), 0.0)
+    return (Call("season", params, zone=given.get("zone")),)
 
 
 def _series(given: Given) -> tuple[Call, ...]:
@@ -128,6 +132,7 @@ def _series(given: Given) -> tuple[Call, ...]:
             part.at,
             (None if part.weight is None else part.name, *(None,) * (part.width - 1)),
             1.0 if part.weight is None else part.weight,
+            given.get("zone") if part.step == "season" else None,
         )
         for part in series_parts(light=light, exact=exact)
     )
@@ -222,6 +227,7 @@ CATALOGUE = {
                 (between(0.0, 1.0),),
                 0.03,
             ),
+            ZONE,
         ),
         lambda given: given["period"],
         lambda given: True,  # noqa: ARG005
@@ -264,6 +270,12 @@ CATALOGUE = {
         "−log10 of the share of this value of {of} among the key's last {window}",
         lambda given: (Call("rarity", (float(given["top"]), float(given["window"]))),),
         (
+            Parameter(
+                "by",
+                "its share among the key's own events, or among the training rows",
+                (one_of("key", "training"),),
+                "key",
+            ),
             Parameter("top", "the number of values that are kept apart", (whole(1, "values"),), 32),
             Parameter(
                 "window",
@@ -285,6 +297,7 @@ CATALOGUE = {
                 (one_of("full", "light"),),
                 "full",
             ),
+            ZONE,
         ),
         lambda given: "1d" if given["set"] == "light" else "1w",
         lambda given: True,  # noqa: ARG005

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from detectd.features.zones import offsets_ms
+from detectd.features.zones import local_ms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -77,11 +77,7 @@ class Function:
 
     def values(self, times_ms: Floats) -> Floats:
         """Return its columns (k, 2) at `times_ms` (k,), epoch milliseconds; NaN gives NaN."""
-        local = times_ms
-        if self.zone is not None:
-            known = np.isfinite(times_ms)
-            local = times_ms.copy()
-            local[known] += offsets_ms(self.zone, times_ms[known])
+        local = times_ms if self.zone is None else local_ms(self.zone, times_ms)
         angle = 2 * np.pi * FUNCTIONS[self.fn].turn(local)
         return np.column_stack((np.sin(angle), np.cos(angle)))
 
@@ -116,8 +112,39 @@ class History:
         return of | {"fn": self.fn, "name": self.label} | dict(self.params)
 
 
+@dataclass(frozen=True, slots=True)
+class Category:
+    """A function of a category and of its shares among the training rows, as declared.
+
+    `params` are those that differ from their defaults, by name. The model calculates it: the
+    feature vector has one column, with the category itself, of which the detector gets `width`.
+    """
+
+    fn: str
+    label: str
+    of: str
+    params: tuple[tuple[str, Value], ...] = ()
+    width: int = 1
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Return the name of its column."""
+        return (self.label,)
+
+    @property
+    def weight(self) -> Weight:
+        """Return the weight of each of the detector's columns in a weighted sum."""
+        weight = dict(self.params).get("weight", 1.0)
+        return weight if isinstance(weight, str) else float(weight)
+
+    def as_dict(self) -> dict[str, Value]:
+        """Return the declaration as the configuration has it."""
+        own: dict[str, Value] = {"of": self.of, "fn": self.fn, "name": self.label}
+        return own | dict(self.params)
+
+
 # A feature as declared: the name of a field, or a function.
-Declared = str | Function | History
+Declared = str | Function | History | Category
 
 
 def columns(declared: Sequence[Declared]) -> tuple[str, ...]:
@@ -138,12 +165,22 @@ def labels(declared: Sequence[Declared]) -> tuple[str, ...]:
 
 def weights(declared: Sequence[Declared]) -> tuple[Weight, ...]:
     """Return the weight of each column in a weighted sum."""
+    return tuple(weight for each in declared for weight in _weights(each))
+
+
+def detector_weights(declared: Sequence[Declared]) -> tuple[Weight, ...]:
+    """Return the weight of each of the detector's columns, into which the model encodes
+    categories."""
     return tuple(
         weight
         for each in declared
-        for weight in (
-            [part.weight for part in each.parts]
-            if isinstance(each, History)
-            else [1.0] * len(columns([each]))
-        )
+        for weight in _weights(each) * (each.width if isinstance(each, Category) else 1)
     )
+
+
+def _weights(declared: Declared) -> tuple[Weight, ...]:
+    if isinstance(declared, History):
+        return tuple(part.weight for part in declared.parts)
+    if isinstance(declared, Category):
+        return (declared.weight,)
+    return (1.0,) * len(columns([declared]))

@@ -6,8 +6,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from detectd.features.catalogue import CATALOGUE, EVENT, SURPRISE, WEIGHT, Call
-from detectd.features.declared import FUNCTIONS, Function, History, Part
-from detectd.features.parameters import TEXT, Parameter
+from detectd.features.declared import FUNCTIONS, Category, Function, History, Part
+from detectd.features.learnt import LEARNT, category, is_learnt, require_learnable
+from detectd.features.parameters import TEXT, ZONE, Parameter
 from detectd.features.series import MAXIMUM, MEMORY
 from detectd.features.zones import doubt
 from detectd.nearest import nearest
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 
 NAME = Parameter("name", "what its columns' names begin with", (TEXT,), optional=True)
 OF = Parameter("of", "the field that it reads", (TEXT,))
-ZONE = Parameter(
-    "zone", "local time there, with its daylight saving time; else UTC", (TEXT,), optional=True
-)
 
 # Names that other programs use for these functions.
 ELSEWHERE = {
@@ -55,13 +53,15 @@ MOST_BYTES = 1 << 20
 
 def functions() -> tuple[str, ...]:
     """Return the names of all functions."""
-    return (*FUNCTIONS, *CATALOGUE)
+    return (*FUNCTIONS, *CATALOGUE, *LEARNT)
 
 
 def parameters(fn: str) -> tuple[Parameter, ...]:
     """Return the parameters of a function."""
     if fn in FUNCTIONS:
         return NAME, ZONE
+    if fn in LEARNT:
+        return (OF, *LEARNT[fn].parameters, WEIGHT, NAME)
     entry = CATALOGUE[fn]
     of = () if entry.of == EVENT else (OF,)
     return (*of, *entry.parameters, SURPRISE, WEIGHT, NAME)
@@ -86,11 +86,11 @@ def description(fn: str) -> str:
     """Return a function's description, with the names of its parameters."""
     if fn in FUNCTIONS:
         return FUNCTIONS[fn].meaning.format(zone="zone")
-    meaning = CATALOGUE[fn].meaning
+    meaning = (CATALOGUE | LEARNT)[fn].meaning
     return meaning.replace("{", "").replace("}", "")
 
 
-def declare(table: Mapping[str, Any]) -> Function | History:
+def declare(table: Mapping[str, Any]) -> Function | History | Category:
     """Return the feature that a table declares.
 
     Raise ValueError with one line: what is wrong, and what may be meant.
@@ -101,25 +101,29 @@ def declare(table: Mapping[str, Any]) -> Function | History:
     if not isinstance(fn, str) or fn not in functions():
         raise ValueError(f"unknown function {fn!r}; {_advice(fn)}")
     _require_known(fn, table)
+    if "zone" in table and (why := doubt(table["zone"])):
+        raise ValueError(why)
     if fn in FUNCTIONS:
-        if "zone" in table and (why := doubt(table["zone"])):
-            raise ValueError(why)
         return Function(fn, table.get("name", fn), table.get("zone"))
-    feature = history(table)
-    _require_affordable(feature)
+    if is_learnt(table):
+        require_learnable(table)
+    feature = of_a_field(table)
+    if isinstance(feature, History):
+        _require_affordable(feature)
     return feature
 
 
-def history(table: Mapping[str, Any]) -> History:
+def of_a_field(table: Mapping[str, Any]) -> History | Category:
     """Return the feature that a valid table declares."""
     fn, of = table["fn"], table.get("of")
-    entry = CATALOGUE[fn]
     params = tuple(
         (each.name, table[each.name])
-        for each in (*entry.parameters, SURPRISE, WEIGHT)
-        if each.name in table and table[each.name] != each.default
+        for each in parameters(fn)
+        if each not in (OF, NAME) and each.name in table and table[each.name] != each.default
     )
     label = table.get("name") or "_".join(filter(None, (of, fn, *map(_in_name, params))))
+    if is_learnt(table):
+        return category(table, params, label)
     return History(fn, label, of, params, _parts(fn, dict(params)))
 
 
@@ -133,9 +137,11 @@ def given(feature: History) -> dict[str, Value]:
     return defaults | dict(feature.params)
 
 
-def is_surprise(feature: History) -> bool:
+def is_surprise(feature: History | Category) -> bool:
     """Return whether a feature's columns are surprises (−log10 probabilities), which have no
     unit."""
+    if isinstance(feature, Category):
+        return feature.fn in SURPRISES
     return feature.fn in SURPRISES or bool(given(feature)["surprise"])
 
 
@@ -183,7 +189,7 @@ def _weight(own: Weight, asked: Weight | None, *, alone: bool) -> Weight:
 
 def _in_name(param: tuple[str, Value]) -> str:
     name, value = param
-    if name == "weight":
+    if name in {"weight", "zone"}:
         return ""
     if name == "surprise":
         return "surprise" if value is True else "exact"

@@ -6,8 +6,9 @@ from __future__ import annotations
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
+from detectd.features import learnt
 from detectd.features.catalogue import CATALOGUE
-from detectd.features.declared import Declared, Function, History
+from detectd.features.declared import Category, Declared, Function, History
 from detectd.features.declaring import given
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ def describe(declared: Sequence[Declared], time: str) -> Iterator[str]:
     for each in declared:
         if isinstance(each, Function):
             yield f"{each.label}: {each.meaning}, from {time}, in columns {', '.join(each.columns)}"
+        elif isinstance(each, Category):
+            yield f"{each.label}: {learnt.meaning(each)}; part of the model"
         elif isinstance(each, History):
             size = compiled_program([each]).key_bytes
             said = f"{meaning(each)}{_columns(each)}; {needs(each)}; {size:,} bytes per key"
@@ -43,6 +46,8 @@ def meaning(feature: History) -> str:
     words = CATALOGUE[feature.fn].meaning.format(
         of=feature.of, **{name: _amount(name, value) for name, value in asked.items()}
     )
+    if "zone" in asked:
+        words += f", by the clocks of {asked['zone']}"
     if asked["surprise"] and feature.fn != "series":
         return f"surprise at the {words}"
     return words

@@ -28,7 +28,8 @@ from detectd.features.kernels import (
     trend,
     windows,
 )
-from detectd.jit import compiled
+from detectd.features.zones import local_ms
+from detectd.jit import compiled_in_place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -112,7 +113,7 @@ STEPS = {
 }
 
 
-@compiled
+@compiled_in_place
 def _take_step(  # noqa: C901 - a branch a step
     branch: tuple[int, ...],
     table: Floats,
@@ -123,14 +124,14 @@ def _take_step(  # noqa: C901 - a branch a step
     times_ms: Floats,
     x: Floats,
     params: Floats,
+    got: Floats,
     out: Floats,
 ) -> None:
-    """Run one step for each event, in order: x (k,) in, out (width, k).
+    """Run one step for each event, in order: x (k,) in, out (width, k), by way of got (width,).
 
     The length of `branch` is the step's code. It is part of the argument's type, so numba compiles
     that branch and no other.
     """
-    got = np.empty(out.shape[0])
     for event in range(slots.shape[0]):
         if slots[event] < 0:
             out[:, event] = math.nan
@@ -195,12 +196,13 @@ def _take_step(  # noqa: C901 - a branch a step
             surprise.step(state, value, t_ms, params, got)
         elif len(branch) == SURPRISE_EXACT:
             surprise.step_exact(state, value, t_ms, params, got)
-        out[:, event] = got
+        for column in range(out.shape[0]):
+            out[column, event] = got[column]
 
 
 FLOATS, MATRIX = numba.float64[::1], numba.float64[:, ::1]
 PLACES, FLAGS, WHOLE = numba.int64[::1], numba.boolean[::1], numba.int64
-ARGUMENTS = (MATRIX, WHOLE, WHOLE, PLACES, FLAGS, FLOATS, FLOATS, FLOATS, MATRIX)
+ARGUMENTS = (MATRIX, WHOLE, WHOLE, PLACES, FLAGS, FLOATS, FLOATS, FLOATS, FLOATS, MATRIX)
 
 
 @cache
@@ -254,19 +256,23 @@ def calculated(
         at += 2
     slots = np.ascontiguousarray(slots, dtype=np.int64)
     fresh = np.zeros(k, dtype=np.bool_) if fresh is None else fresh
-    times_ms, nothing = np.ascontiguousarray(times_ms, dtype=np.float64), np.zeros(k)
+    nothing = np.zeros(k)
+    clocks: dict[str | None, Floats] = {None: np.ascontiguousarray(times_ms, dtype=np.float64)}
     # A step reads only what earlier steps wrote for the same event, and its own words of the key,
     # so each step may process all events before the next begins.
     for op in program.steps:
+        if op.zone is not None and op.zone not in clocks:
+            clocks[op.zone] = local_ms(op.zone, clocks[None])
         _compiled_step(op.code)(
             table,
             first + op.offset,
             op.size,
             slots,
             fresh,
-            times_ms,
+            clocks[op.zone],
             nothing if op.source < 0 else scratch[op.source],
             np.array(op.params, dtype=np.float64),
+            np.empty(op.width),
             scratch[op.dest : op.dest + op.width],
         )
     return scratch

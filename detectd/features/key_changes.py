@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from detectd.features.key_rows import HEADER_WORDS, NUMBER
+from detectd.features.key_rows import HEADER_WORDS, NUMBER, with_room
 from detectd.jit import compiled
 
 if TYPE_CHECKING:
@@ -113,6 +113,23 @@ def scatter(
         first += counts[i]
 
 
+@compiled
+def reorder(rows: Floats, order: Places) -> None:
+    """Move row order[i] to row i, for each of `rows` (n, width), in place; `order` (n,) is a
+    permutation."""
+    moved = np.zeros(len(order), dtype=np.bool_)
+    for first in range(len(order)):
+        if moved[first]:
+            continue
+        kept, place = rows[first].copy(), first
+        while order[place] != first:
+            rows[place] = rows[order[place]]
+            moved[place] = True
+            place = order[place]
+        rows[place] = kept
+        moved[place] = True
+
+
 class RowsByName:
     """Rebuild a table from its changes."""
 
@@ -154,11 +171,18 @@ class RowsByName:
             place = self._placed(name)  # may reallocate the rows
             self._rows[place] = row
 
-    def by_recency(self) -> tuple[list[bytes], Floats]:
-        """Return the names of the keys and their rows (k, width), least recently seen first."""
+    def taken_by_recency(self) -> tuple[list[bytes], Floats]:
+        """Return the names of the keys and their rows (k, width), least recently seen first.
+
+        They are taken out: a copy of the rows would take as much memory again.
+        """
         names, places = [*self._place], np.fromiter(self._place.values(), np.intp)
-        order = np.argsort(self._rows[places, NUMBER], kind="stable")
-        return [names[i] for i in order.tolist()], self._rows[places[order]]
+        recency = np.argsort(self._rows[places, NUMBER], kind="stable")
+        rows, order = self._rows, places[recency]
+        reorder(rows, np.append(order, np.setdiff1d(np.arange(len(rows)), order)))
+        self._rows, self._place, self._free = np.zeros((0, self._width)), {}, []
+        rows.resize((len(order), self._width), refcheck=False)
+        return [names[i] for i in recency.tolist()], rows
 
     def remapped(self, remap: Remap) -> RowsByName:
         """Return the same keys with rows of other ops."""
@@ -172,9 +196,6 @@ class RowsByName:
         if place is None:
             place = self._free.pop() if self._free else len(self._place)
             if place >= len(self._rows):
-                # Fresh zero memory costs nothing until it is written.
-                grown = np.zeros((max(64, 2 * place), self._width))
-                grown[:place] = self._rows
-                self._rows = grown
+                self._rows = with_room(self._rows, place)
             self._place[name] = place
         return place

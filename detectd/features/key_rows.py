@@ -5,6 +5,7 @@ A word is a float64. Op words that are all zero are those of an unseen key.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
 # not), and the table's clock at the latest event that was not late (see `silence`).
 NUMBER, COUNT, LATEST, SILENT, SEEN = range(5)
 HEADER_WORDS = 5
+
+# A table begins with room for so many rows.
+SMALLEST = 16
+
+# Rows that are compared and encoded at once; that takes five times their bytes.
+CHUNK, CHUNK_COPIES = 256, 6
 
 # A longer key is stored as its beginning and a digest: there may be many keys of a megabyte.
 LONGEST_KEY = 255
@@ -66,6 +73,19 @@ def key_of(name: bytes) -> Key:
 def in_words(key: Key) -> str | None:
     """Return the key as text, for display."""
     return key.decode(errors="backslashreplace") if isinstance(key, bytes) else key
+
+
+def with_room(rows: Floats, slots: int, most: float = math.inf) -> Floats:
+    """Return the same rows and room for one more, and for an eighth more, `most` in all.
+
+    The argument must not be used afterwards: its memory is grown, since for a moment a copy would
+    take as much again. New rows are zero.
+    """
+    room = int(min(max(SMALLEST, slots + slots // 8 + 1), most))
+    if not rows.flags.owndata:
+        rows = rows.copy()
+    rows.resize((room, rows.shape[1]), refcheck=False)
+    return rows
 
 
 class Remap(NamedTuple):

@@ -22,7 +22,17 @@ import numpy as np
 
 from detectd.features.key_changes import Changes, Counters, RowsByName, differing
 from detectd.features.key_headers import Bounds, Clock, Slots, advance
-from detectd.features.key_rows import HEADER_WORDS, NUMBER, SILENT, kept, key_of, name_of
+from detectd.features.key_rows import (
+    CHUNK,
+    HEADER_WORDS,
+    NUMBER,
+    SILENT,
+    SMALLEST,
+    kept,
+    key_of,
+    name_of,
+    with_room,
+)
 from detectd.features.key_undo import RowCopies
 from detectd.features.recency import LeastRecent
 from detectd.features.silence import Silence, Silences, noted
@@ -36,10 +46,6 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
     Moments = NDArray[np.int64]
-
-FIRST_ROWS = 16
-# Rows compared at once for a snapshot.
-CHUNK = 1024
 
 
 class KeyTable:
@@ -68,7 +74,7 @@ class KeyTable:
         self._forget()
 
     def _forget(self) -> None:
-        self.rows: Floats = np.zeros((min(FIRST_ROWS, self._max_keys), self.width))
+        self.rows: Floats = np.zeros((min(SMALLEST, self._max_keys), self.width))
         self.counters = self._committed = Counters()
         self._keys: list[Key] = []
         self._slot_of: dict[Key, int] = {}
@@ -196,18 +202,18 @@ class KeyTable:
         self._least_recent.reset()
 
     def restore(self, state: RowsByName) -> None:
-        """Restore the table of a commit. If the cap is lower now, the least recently seen keys are
-        evicted.
+        """Restore the table of a commit, and take its rows over. If the cap is lower now, the least
+        recently seen keys are evicted.
 
         Raise ValueError if a name is not that of a key.
         """
         self._forget()
-        names, rows = state.by_recency()
+        names, rows = state.taken_by_recency()
         excess = max(0, len(names) - self._max_keys)
         self._keys = [key_of(name) for name in names[excess:]]
         self._slot_of = {key: slot for slot, key in enumerate(self._keys)}
         if self._keys:
-            self.rows = rows[excess:]
+            self.rows = rows[excess:].copy() if excess else rows
         self._shed = [key_of(name) for name in names[:excess]]
         self._silences.restore(zip(self._shed, rows[:excess], strict=True))
         self._known = len(self._keys)
@@ -256,10 +262,7 @@ class KeyTable:
     def _append(self, key: Key) -> int:
         slot = len(self._keys)
         if slot == len(self.rows):
-            more = min(2 * slot, self._max_keys)
-            grown = np.zeros((more, self.width))
-            grown[:slot] = self.rows
-            self.rows = grown
+            self.rows = with_room(self.rows, slot, self._max_keys)
         # A rollback may have left data here.
         self.rows[slot, :HEADER_WORDS] = 0.0
         self._keys.append(key)

@@ -67,6 +67,15 @@ def whole(low: int, what: str) -> Sort:
     )
 
 
+def at_most(high: int, what: str) -> Sort:
+    """Return the type of integers from 1 to `high`; `what` is what they count."""
+    return Sort(
+        f"a whole number of {what}, from 1 to {high:,}",
+        {"type": "integer", "minimum": 1, "maximum": high},
+        lambda value: type(value) is int and 1 <= value <= high,
+    )
+
+
 def between(low: float, high: float) -> Sort:
     """Return the type of numbers above `low` and up to `high`."""
     return Sort(
@@ -103,4 +112,8 @@ TEXT = Sort(
     "text, in quotes",
     {"type": "string", "minLength": 1},
     lambda value: isinstance(value, str) and bool(value),
+)
+
+ZONE = Parameter(
+    "zone", "local time there, with its daylight saving time; else UTC", (TEXT,), optional=True
 )

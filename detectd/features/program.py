@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from detectd.features.catalogue import CATALOGUE, CATEGORY
-from detectd.features.declared import Declared, Function, History
+from detectd.features.declared import Category, Declared, Function, History
 from detectd.features.declaring import calls
 from detectd.features.reads import fields
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+    from detectd.features.catalogue import Call
 
     Ints = NDArray[np.int64]
     Floats = NDArray[np.float64]
@@ -30,8 +32,9 @@ class Op(NamedTuple):
     """One step of a program.
 
     `source` is the index in the scratch vector that it reads (-1: none), `dest` and `width` the
-    range it writes, `offset` and `size` its part of a key's row. `signature` identifies the
-    calculation: an op can take over the state of an op with the same signature.
+    range it writes, `offset` and `size` its part of a key's row. Its times are those of the clocks
+    in `zone` (None: UTC). `signature` identifies the calculation: an op can take over the state of
+    an op with the same signature.
     """
 
     code: int
@@ -42,6 +45,7 @@ class Op(NamedTuple):
     size: int
     params: tuple[float, ...]
     signature: str
+    zone: str | None = None
 
 
 class Origin(NamedTuple):
@@ -114,6 +118,8 @@ class _Compiler:
             elif isinstance(each, Function):
                 columns += (clock, clock + 1)
                 clock += 2
+            elif isinstance(each, Category):
+                columns.append(len(self.fields) + self.categories.index(each.of))
             else:
                 shown = self._history(each)
                 columns += [column for column, _ in shown]
@@ -141,7 +147,7 @@ class _Compiler:
             else:
                 before = done[call.of]
                 source, read = before.dest + call.at, f"{before.signature}[{call.at}]"
-            op = self._op(call.step, call.params, len(call.shown), source, read)
+            op = self._op(call, source, read)
             done.append(op)
             shown += [
                 (op.dest + i, self._origin(call.step, op, op.dest + i))
@@ -167,16 +173,18 @@ class _Compiler:
             return len(self.fields) + self.categories.index(feature.of), f"category {feature.of!r}"
         return self.fields.index(feature.of), repr(feature.of)
 
-    def _op(self, step: str, params: tuple[float, ...], width: int, source: int, read: str) -> Op:
+    def _op(self, call: Call, source: int, read: str) -> Op:
         from detectd.features.dispatch import STEPS
 
-        signature = f"{step}({', '.join((read, *map(repr, params)))})"
+        zone = () if call.zone is None else (call.zone,)
+        signature = f"{call.step}({', '.join((read, *map(repr, call.params), *zone))})"
         if signature in self.known:
             return self.known[signature]
-        code, words = STEPS[step]
+        code, words = STEPS[call.step]
+        width, size = len(call.shown), words(call.params)
         offset = sum(op.size for op in self.ops)
-        op = Op(code, source, self.scratch, width, offset, words(params), params, signature)
-        if step == "season":
+        op = Op(code, source, self.scratch, width, offset, size, call.params, signature, call.zone)
+        if call.step == "season":
             self.seasons[op.dest] = source
         self.scratch += width
         self.ops.append(op)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from detectd.features.catalogue import CATALOGUE, CATEGORY
-from detectd.features.declared import Declared, Function, History
+from detectd.features.declared import Category, Declared, Function, History
 from detectd.features.declaring import given
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ def fields(declared: Sequence[Declared]) -> Reads:
     for each in declared:
         if isinstance(each, str):
             read[False][each] = None
+        elif isinstance(each, Category):
+            read[True][each.of] = None
         elif isinstance(each, History) and each.of is not None:
             read[CATALOGUE[each.fn].of == CATEGORY][each.of] = None
     return Reads(tuple(read[False]), tuple(read[True]))
@@ -34,7 +36,7 @@ def source(declared: Declared) -> tuple[str, str | None]:
     """Return a feature's label, and its field, if any."""
     if isinstance(declared, str):
         return declared, declared
-    return declared.label, declared.of if isinstance(declared, History) else None
+    return declared.label, None if isinstance(declared, Function) else declared.of
 
 
 def needs_time(declared: Declared) -> bool:

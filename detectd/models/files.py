@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from detectd.detectors import Scaling
+from detectd.detectors import Encoding, Scaling, encoded_width
 from detectd.features import as_data, from_data
 from detectd.filesystem import atomic_files
 from detectd.models.environment import libraries
@@ -25,7 +25,8 @@ ARRAYS = ("calibration", "medians", "rows")
 MANIFEST, DETECTOR = "manifest.json", "detector.pkl"
 SCALING = "scaling.npy"  # only of models whose columns are scaled
 KEYS = {"rows": "row_keys.npy", "calibration": "calibration_keys.npy"}  # only of rows with keys
-OTHERS = {MANIFEST, DETECTOR, SCALING, *KEYS.values()}
+ENCODING = "encoding.json"  # only of models with categories
+OTHERS = {MANIFEST, DETECTOR, SCALING, ENCODING, *KEYS.values()}
 FILES = frozenset({*OTHERS, *(f"{name}.npy" for name in ARRAYS)})
 
 
@@ -48,6 +49,8 @@ def write_model(model: Model, home: Path) -> None:
         files[SCALING] = _npy(np.stack([model.scaling.center, model.scaling.spread]))
     if model.keys is not None:
         files |= {file: _npy(getattr(model.keys, name)) for name, file in KEYS.items()}
+    if model.encoding is not None:
+        files[ENCODING] = as_json(model.encoding.as_data())
     manifest = _manifest(model) | {"files": {name: sha256(c) for name, c in files.items()}}
     for name, content in files.items():
         atomic_files.write(home / name, content, mode=0o600)
@@ -82,6 +85,7 @@ def read_model(home: Path, manifest: dict[str, Any]) -> Loaded:
             declared=from_data(manifest["declared"]) if "declared" in manifest else None,
             scaling=_scaling(files),
             keys=_keys(files),
+            encoding=_encoding(files),
             **arrays,
         )
         _require_shapes(model)
@@ -105,6 +109,10 @@ def _keys(files: dict[str, bytes]) -> RowKeys | None:
     return RowKeys(**{name: np.load(io.BytesIO(files[file])) for name, file in KEYS.items()})
 
 
+def _encoding(files: dict[str, bytes]) -> Encoding | None:
+    return Encoding.from_data(json.loads(files[ENCODING])) if ENCODING in files else None
+
+
 def _require_shapes(model: Model) -> None:
     """Raise ValueError unless the arrays are those of one model."""
     width = len(model.features)
@@ -119,7 +127,12 @@ def _require_shapes(model: Model) -> None:
         raise ValueError("a calibration score or a median is not finite")
     if (model.scaling is None) != (model.recipe.scale == "none"):
         raise ValueError("the recipe's scale contradicts the scaling")
-    if model.scaling is not None and not _can_scale(model.scaling, width):
+    if (model.encoding.codings if model.encoding else ()) != model.recipe.codings:
+        raise ValueError("the recipe's categories contradict the encoding")
+    if not all(0 <= each.column < width for each in model.recipe.codings):
+        raise ValueError("the encoding names columns that the model does not have")
+    inputs = encoded_width(width, model.recipe.codings)
+    if model.scaling is not None and not _can_scale(model.scaling, inputs):
         raise ValueError("the scaling has the wrong shape, type or values")
     if not all(isinstance(name, str) for name in model.features):
         raise ValueError("the name of a feature is not valid")

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from detectd.detectors import Coding
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from detectd.detectors import Scale, Scaling
+    from detectd.detectors import Encoding, Scale, Scaling
     from detectd.features import Declared
 
 ESTIMATE: Literal["estimate"] = "estimate"
@@ -45,7 +47,7 @@ class Recipe:
     rows held out for calibration (`holdout`), `folds` the number of parts (`cross`), `compiled`
     whether kernels may score instead of PyOD. `order` selects the held-out rows: a random sample,
     or the last ones (`time`), for rows that depend on earlier ones. `scale` selects the units of
-    the detector's columns.
+    the detector's columns, `codings` are the columns that hold categories.
     """
 
     detector: str
@@ -58,6 +60,11 @@ class Recipe:
     folds: int = 5
     compiled: bool = True
     scale: Scale = "none"
+    codings: tuple[Coding, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Restore the types that JSON does not keep."""
+        object.__setattr__(self, "codings", tuple(Coding(*each) for each in self.codings))
 
 
 @dataclass(frozen=True)
@@ -79,8 +86,9 @@ class Model:
     medians, `libraries` the versions under which the detector was fitted, `created` ISO 8601 UTC.
     `contamination` is what the recipe set, or what the rows were estimated to hold. `features` (d,)
     are the names of the columns, `declared` what they come from; None if an earlier version made
-    the model. `scaling` is applied before the detector sees a row; None if nothing is. `keys` are
-    those of the rows and scores, in their order; None if the rows came without.
+    the model. `encoding` and then `scaling` are applied before the detector sees a row; None if
+    nothing is. `keys` are those of the rows and scores, in their order; None if the rows came
+    without.
     """
 
     version: str
@@ -96,3 +104,4 @@ class Model:
     declared: tuple[Declared, ...] | None = None
     scaling: Scaling | None = None
     keys: RowKeys | None = None
+    encoding: Encoding | None = None

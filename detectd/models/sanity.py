@@ -43,8 +43,14 @@ def why_backwards(judge: ModelScorer, rows: NDArray[np.float64]) -> str | None:
     """Return why the model must not serve: at least half of the rows far outside are called normal.
 
     Return None if it is sound. `rows` (N, d) are its complete training rows. A row without a finite
-    score does not count as normal.
+    score does not count as normal. A category is nowhere far outside, so it is the most frequent.
     """
+    kept = list(judge.categories)
+    if len(kept) == rows.shape[1]:
+        return None
+    if kept:
+        rows = rows.copy()
+        rows[:, kept] = judge.medians[kept]
     far = far_outside(rows)
     _, _, found = judge_rows(far, judge)
     share = np.count_nonzero(found.verdict == NORMAL) / max(1, len(far))

@@ -102,7 +102,9 @@ def serve(model: Model, options: ServingOptions) -> Serving:
         raise ConfigError(f"model {model.version}: {refused}, and fit another model") from None
     promised, keys = _promised(model, options)
     rows = training.complete_rows(model)
-    scorer = choose_scaled(model.detector, rows, model.scaling, kernels=options.kernels)
+    scorer = choose_scaled(
+        model.detector, rows, model.scaling, model.encoding, kernels=options.kernels
+    )
     if scorer.doubt is not None:
         log.warning("detector.not_compiled", detector=model.recipe.detector, reason=scorer.doubt)
     judge = ModelScorer(
@@ -113,6 +115,7 @@ def serve(model: Model, options: ServingOptions) -> Serving:
         explains=options.explains,
         unit=unit_of(model),
         keys=keys,
+        categories=tuple(each.column for each in model.recipe.codings),
     )
     return Serving(model, promised, judge)
 

@@ -38,6 +38,7 @@ from detectd.filesystem.os_errors import explained
 from detectd.models import locks
 from detectd.models.store import Store
 from detectd.models.trainer import KEYS, MODELS, REASON, ROWS, TASK
+from detectd.models.training import with_texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -185,7 +186,7 @@ class TrainerProcess(Generic[T]):
         try:
             store = Store(home / MODELS, check_owners=False)  # it is new, and ours
             (version,) = store.versions()
-            return Trained(self._finish(store.load(version).model))
+            return Trained(self._finish(with_texts(store.load(version).model)))
         except DetectdError as unfit:
             return Failed("unfit", str(unfit))
 

@@ -13,13 +13,24 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import structlog
 
-from detectd.detectors import Scaling, build, choose_scaled, find, fit, training_scores
+from detectd.detectors import (
+    Encoding,
+    Scaling,
+    Vocabulary,
+    build,
+    choose_scaled,
+    encoded_width,
+    find,
+    fit,
+    training_scores,
+)
 from detectd.errors import ConfigError, DetectdError
 from detectd.features import as_data, columns
 from detectd.models import contamination
 from detectd.models.environment import libraries
 from detectd.models.model import ESTIMATE, Contamination, Model, Recipe, RowKeys
 from detectd.models.row_order import even_per_key
+from detectd.pipeline.fields import category_texts
 from detectd.rejection import expected_anomalies
 
 if TYPE_CHECKING:
@@ -51,7 +62,7 @@ def train(
     """
     features = columns(declared)
     require_rows(len(rows), recipe, features)
-    medians = _medians(rows, features)
+    medians = _medians(rows, features, [each.column for each in recipe.codings])
     complete = np.where(np.isnan(rows), medians, rows)
     if (complete == complete[0]).all():
         raise DetectdError(
@@ -72,6 +83,7 @@ def train(
     calibration = np.where(finite, calibration, np.finfo(np.float64).max)
     order = np.argsort(calibration, kind="stable")
     calibration = calibration[order]
+    encoding = fitted.encoding and fitted.encoding.named(category_texts())
     return Model(
         version=_name(created, rows, calibration, recipe, declared, keys),
         created=created.isoformat(timespec="seconds"),
@@ -86,11 +98,19 @@ def train(
         declared=tuple(declared),
         scaling=fitted.scaling,
         keys=None if keys is None else RowKeys(keys, keys[_calibrating(len(rows), settled)][order]),
+        encoding=encoding,
     )
 
 
+def with_texts(model: Model) -> Model:
+    """Return a model of another process with the texts of categories that this process has read."""
+    if model.encoding is None:
+        return model
+    return replace(model, encoding=model.encoding.named(category_texts()))
+
+
 def complete_rows(model: Model) -> Rows:
-    """Return the training rows (N, d) as the detector saw them, missing features imputed."""
+    """Return the training rows (N, d), missing features imputed."""
     return np.where(np.isnan(model.rows), model.medians, model.rows)
 
 
@@ -103,10 +123,10 @@ def refit(model: Model, created: datetime) -> Model:
 
 def require_rows(total: int, recipe: Recipe, features: Sequence[str]) -> None:
     """Raise DetectdError if there are too few rows for a promise, with the number needed."""
-    if total < max(len(features), 2):
+    width = encoded_width(len(features), recipe.codings)
+    if total < max(width, 2):
         raise DetectdError(
-            f"training: {total} rows for {len(features)} features; "
-            f"give at least {max(len(features), 2)} rows"
+            f"training: {total} rows for {width} features; give at least {max(width, 2)} rows"
         )
     if recipe.contamination == ESTIMATE:
         contamination.require_rows(_fitting_size(total, recipe))
@@ -168,29 +188,16 @@ def bound_per_key(
     return most
 
 
-def constant_features(model: Model) -> list[str]:
-    """Return the features that never changed in training: the detector learnt nothing from them."""
-    still = np.nanmin(model.rows, axis=0) == np.nanmax(model.rows, axis=0)
-    return [name for name, constant in zip(model.features, still, strict=True) if constant]
-
-
-def scaling_in_words(model: Model) -> str | None:
-    """Return the divisor of each feature, in words; None if there was no scaling."""
-    if model.scaling is None:
-        return None
-    spreads = zip(model.features, model.scaling.spread.tolist(), strict=True)
-    units = ", ".join(f"{name} {spread:.3g}" for name, spread in spreads)
-    return f"scaled for {model.recipe.detector} ({model.recipe.scale}), in units of: {units}"
-
-
 def calibration_size(total: int, recipe: Recipe) -> int:
     """Return n, the number of calibration scores that N training rows leave."""
     return round(total * recipe.fraction) if _holds_out(recipe) else total
 
 
 def _holds_out(recipe: Recipe) -> bool:
-    """Return whether rows are held out. A detector that does not learn needs none."""
-    return recipe.method == "holdout" and find(recipe.detector).learns
+    """Return whether rows are held out. A detector that does not learn needs none, unless it gets
+    shares of the training rows."""
+    learns = find(recipe.detector).learns or bool(recipe.codings)
+    return recipe.method == "holdout" and learns
 
 
 def _fitting_size(total: int, recipe: Recipe) -> int:
@@ -205,6 +212,8 @@ def _contamination(rows: Rows, recipe: Recipe) -> Contamination:
         return Contamination.known(recipe.contamination)
     if _holds_out(recipe):
         rows = rows[_split(len(rows), recipe)[1]]
+    encoding = Encoding.of(rows, recipe.codings)
+    rows = rows if encoding is None else encoding(rows)
     return contamination.estimate(rows, recipe.seed)
 
 
@@ -227,7 +236,9 @@ def _split(total: int, recipe: Recipe) -> tuple[NDArray[np.int64], NDArray[np.in
     return order[:held_out], order[held_out:]
 
 
-def _medians(rows: Rows, features: Sequence[str]) -> Rows:
+def _medians(rows: Rows, features: Sequence[str], categories: Sequence[int]) -> Rows:
+    """Return what takes the place of a missing value (d,): the median; of `categories` the most
+    frequent value."""
     empty = np.isnan(rows).all(axis=0)
     if empty.any():
         name = features[int(np.flatnonzero(empty)[0])]
@@ -236,24 +247,30 @@ def _medians(rows: Rows, features: Sequence[str]) -> Rows:
         medians: Rows = np.nanmedian(rows, axis=0)
     if not np.isfinite(medians).all():  # the sum of the two middle values overflows a double
         medians = np.where(np.isfinite(medians), medians, 2.0 * np.nanmedian(rows / 2.0, axis=0))
+    for column in categories:
+        known = rows[:, column]
+        medians[column] = Vocabulary.of(known[~np.isnan(known)], 1).values[0]
     return medians
 
 
 class _Fitted(NamedTuple):
-    """A detector, the scaling of its columns, and a scorer of unscaled rows by both."""
+    """A detector, what its columns come from, and a scorer of rows as they came by all of them."""
 
     detector: Any
     scaling: Scaling | None
+    encoding: Encoding | None
     scorer: Scorer
 
 
 def _fitted(rows: Rows, recipe: Recipe) -> _Fitted:
     assert recipe.contamination != ESTIMATE
     detector = build(recipe.detector, recipe.contamination, recipe.seed, recipe.params)
-    scaling = Scaling.of(rows, recipe.scale)
-    fit(detector, rows if scaling is None else scaling(rows))
-    scorer = choose_scaled(detector, rows, scaling, kernels=recipe.compiled)
-    return _Fitted(detector, scaling, scorer)
+    encoding = Encoding.of(rows, recipe.codings)
+    encoded = rows if encoding is None else encoding(rows)
+    scaling = Scaling.of(encoded, recipe.scale)
+    fit(detector, encoded if scaling is None else scaling(encoded))
+    scorer = choose_scaled(detector, rows, scaling, encoding, kernels=recipe.compiled)
+    return _Fitted(detector, scaling, encoding, scorer)
 
 
 def _holdout(rows: Rows, recipe: Recipe) -> tuple[_Fitted, Rows]:

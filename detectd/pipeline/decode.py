@@ -71,7 +71,7 @@ def decode(records: Sequence[Record], schema: Schema) -> Decoded:
     events = [event for event in known if event is not None]
     read = (each for each in figures if each is not None)
     rows = _matrix(read, len(events), len(schema.reads))
-    if schema.timed and not schema.remembers:
+    if schema.assembled and not schema.remembers:
         rows = features.assemble(schema.features, rows, times_of(events))
     return Decoded(rows, events, [i for i in places if i not in dead] if dead else places, dead)
 

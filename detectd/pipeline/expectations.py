@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from detectd.features import Function, columns, weights
+from detectd.features import Category, Function, columns, weights
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,8 +70,10 @@ class Expectations:
 
     @cached_property
     def _columns(self) -> dict[str, list[int]]:
-        """Return the columns of each feature but those that go round a circle."""
-        circles = {each.label for each in self.schema.features if isinstance(each, Function)}
+        """Return the columns of each feature, except categories and what goes round a circle."""
+        circles = {
+            each.label for each in self.schema.features if isinstance(each, Function | Category)
+        }
         found: dict[str, list[int]] = {}
         for column, label in enumerate(self.schema.labels):
             if label not in circles:

@@ -1,4 +1,4 @@
-"""A fast path for JSON events with plain numeric features, read straight into the row.
+"""A fast path for JSON events whose features are fields, read straight into the row.
 
 A decoder built for the schema extracts the features and builds no other object. What it cannot
 handle (a path, a number written as text, any error) goes to the general decoder, which also
@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from detectd.pipeline.fields import joined_key, key_bytes, milliseconds
+from detectd.pipeline.fields import (
+    category_hash,
+    joined_key,
+    key_bytes,
+    milliseconds,
+    to_json,
+)
+from detectd.pipeline.memory_budget import CACHED_CATEGORIES, CACHED_KEY_BYTES
 from detectd.pipeline.nesting import any_deeper
 from detectd.pipeline.records import Event
 from detectd.pipeline.unexpected_errors import NOT_THE_RECORDS
@@ -147,33 +154,68 @@ def _figures(schema: Schema) -> Callable[[list[Any]], list[Figures]]:
 
     It raises ValueError if too many features of one row are missing.
     """
-    width, others = len(schema.fields), bool(schema.key or schema.timestamp)
-    imputes = schema.missing == "median" and width > 0
+    width, read = len(schema.fields), len(schema.reads)
+    others = bool(schema.key or schema.timestamp)
+    imputes = schema.missing == "median" and read > 0
     # One field may have several features.
-    imputable = 0 if schema.remembers else min(schema.imputable, width - 1)
+    several = schema.remembers or bool(schema.categories)
+    imputable = 0 if several else min(schema.imputable, width - 1)
+    number_of = _CategoryNumbers(schema.missing_values).of
 
     def figures(rows: list[Any]) -> list[Figures]:
         found = list(map(msgspec.structs.astuple, rows))
         if others:
-            found = [row[:width] for row in found]
+            found = [row[:read] for row in found]
         if imputes:
             for place in [place for place, row in enumerate(found) if None in row]:
                 if found[place].count(None) > imputable:
                     raise ValueError
                 found[place] = tuple(math.nan if x is None else x for x in found[place])
+        if read > width:
+            found = [(*row[:width], *map(number_of, row[width:])) for row in found]
         return found
 
     return figures
 
 
+class _CategoryNumbers(dict[bytes | str, float]):
+    """The numbers of categories, by their text, or by the JSON of what is no text.
+
+    A look-up raises ValueError for one that is missing.
+    """
+
+    def __init__(self, missing_values: frozenset[str]) -> None:
+        self._missing_values = missing_values
+
+    def __missing__(self, category: bytes | str) -> float:
+        text = category.encode() if isinstance(category, str) else category
+        if text.decode().strip().lower() in self._missing_values:
+            raise ValueError
+        number = category_hash(text)
+        if len(text) <= CACHED_KEY_BYTES:
+            if len(self) >= CACHED_CATEGORIES:
+                self.clear()
+            self[category] = number
+        return number
+
+    def of(self, value: Any) -> float:
+        """Return the number of a field's value."""
+        if type(value) is str:
+            return self[value]
+        if value is None:
+            raise ValueError
+        # Not by the value: 1, 1.0 and true are equal, but not the same category.
+        return self[to_json(value)]
+
+
 def _decoder(schema: Schema) -> msgspec.json.Decoder[Any] | None:
-    own = [(f"key{i}", name) for i, name in enumerate(schema.key)]
+    own = [(f"category{i}", name) for i, name in enumerate(schema.categories)]
+    own += [(f"key{i}", name) for i, name in enumerate(schema.key)]
     if schema.timestamp is not None:
         own.append(("time", schema.timestamp))
     names = (*schema.fields, *(name for _, name in own))
     flat = not any(c in name for name in names for c in ".[")
-    plain = schema.read is None and not schema.categories
-    if not (plain and flat and len(set(names)) == len(names)):
+    if not (schema.read is None and flat and len(set(names)) == len(names)):
         return None
     figure: Any = (float | None, None) if schema.missing == "median" else (float,)
     fields = [(f"f{column}", *figure) for column in range(len(schema.fields))]

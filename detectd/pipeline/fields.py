@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from decimal import Decimal
-from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from detectd.features.spans import span_ms
+from detectd.pipeline.memory_budget import CACHED_CATEGORIES, CACHED_KEY_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,10 +51,26 @@ def joined_key(values: Sequence[Any]) -> bytes | None:
     return None if all(value is None for value in values) else to_json(values)
 
 
-@lru_cache(65_536)
+# The numbers of recent categories; texts that are longer than a cached key are not kept.
+_numbers: dict[bytes, float] = {}
+
+
 def category_hash(text: bytes) -> float:
     """Return the number that stands for a category: 53 bits of a hash, the same everywhere."""
-    return float(int.from_bytes(blake2b(text, digest_size=8).digest()) >> 11)
+    number = _numbers.get(text)
+    if number is None:
+        number = float(int.from_bytes(blake2b(text, digest_size=8).digest()) >> 11)
+        if len(text) <= CACHED_KEY_BYTES:
+            if len(_numbers) >= CACHED_CATEGORIES:
+                _numbers.clear()
+            _numbers[text] = number
+    return number
+
+
+def category_texts() -> dict[float, str]:
+    """Return recent categories' texts by their number, for display; frequent ones are among
+    them."""
+    return {number: text.decode() for text, number in _numbers.copy().items()}
 
 
 def milliseconds(value: Any) -> int | None:

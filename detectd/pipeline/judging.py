@@ -36,7 +36,8 @@ class ModelScorer:
 
     With `explains`, outputs of anomalies and abstentions name the features that drove their score.
     Scores of models with the same `unit`, a number but 0, can be compared. With `keys` an event is
-    judged in the zone of its key, else by `rejector`.
+    judged in the zone of its key, else by `rejector`. `categories` are the columns that hold no
+    numbers.
     """
 
     version: str
@@ -46,6 +47,7 @@ class ModelScorer:
     explains: bool = False
     unit: float = 1.0
     keys: KeyZones | None = None
+    categories: tuple[int, ...] = ()
 
     @cached_property
     def answers(self) -> Answers:

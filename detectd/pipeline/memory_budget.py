@@ -10,6 +10,8 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
+from detectd.features.key_rows import CHUNK, CHUNK_COPIES
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -51,6 +53,10 @@ HEADERS = 1000
 CACHED_KEY_BYTES = 256
 CACHED_KEYS = 4096
 CACHED_PARTITIONS = 65_536
+CACHED_CATEGORIES = 65_536
+
+# A key's name, of at most 255 bytes, and its place in an index.
+KEY_BYTES = 512
 
 # The overhead of a key's state as a record: the key and the names before it.
 KEY_RECORD_BYTES = 2048
@@ -163,6 +169,18 @@ def row_bytes(columns: int, *, keyed: bool = False) -> int:
     """Return the bytes of a training row in the window or in quarantine, with its key's digest if
     it is `keyed`."""
     return 8 * columns + (17 if keyed else 9)
+
+
+def keys(max_keys: int, row_bytes: int) -> int:
+    """Return the most bytes that the keys of one partition occupy: their names, their rows and room
+    for an eighth more."""
+    return max_keys * (row_bytes + row_bytes // 8 + KEY_BYTES)
+
+
+def key_copies(most_events: int, row_bytes: int, copies: int) -> int:
+    """Return the most bytes of rows that are copied for a commit: once for a rollback, and as
+    records, if the sink writes them."""
+    return (copies * most_events + CHUNK_COPIES * CHUNK) * row_bytes
 
 
 def budget(

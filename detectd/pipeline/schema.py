@@ -25,12 +25,13 @@ class Schema:
     `read` is for values that are not JSON: it returns an event's fields and the same as one line of
     JSON, or raises Defect.
 
-    A feature may also be a function with columns of its own: of the event's time, or of earlier
-    events with the same key. `columns` are those of the feature vector, `labels` the feature behind
-    each. The fields read from an event are `fields`, numbers, and `categories`, as hashes of their
-    text; `sources` are all features with the field of each. Features in `timed` are missing from an
-    event without a time. If a feature `remembers`, feature vectors need a `FeatureState`. A `key`
-    of several fields is the JSON array of their values.
+    A feature may also be a function with columns of its own: of the event's time, of earlier events
+    with the same key, or of a category. `columns` are those of the feature vector, `labels` the
+    feature behind each. The fields read from an event are `fields`, numbers, and `categories`, as
+    hashes of their text; `sources` are all features with the field of each. Features in `timed` are
+    missing from an event without a time. If a feature `remembers`, feature vectors need a
+    `FeatureState`; otherwise they are `assembled` unless the fields are the vector. A `key` of
+    several fields is the JSON array of their values.
     """
 
     features: tuple[features.Declared, ...]
@@ -50,6 +51,7 @@ class Schema:
     sources: tuple[tuple[str, str | None], ...] = field(init=False, repr=False, compare=False)
     timed: tuple[str, ...] = field(init=False, repr=False, compare=False)
     remembers: bool = field(init=False, repr=False, compare=False)
+    assembled: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         declared = self.features
@@ -62,6 +64,7 @@ class Schema:
             ("sources", tuple(map(features.source, declared))),
             ("timed", tuple(features.source(x)[0] for x in declared if features.needs_time(x))),
             ("remembers", features.remembers(declared)),
+            ("assembled", not all(isinstance(each, str) for each in declared)),
         ):
             object.__setattr__(self, name, value)
 

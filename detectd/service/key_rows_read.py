@@ -99,7 +99,7 @@ class RowsRead:
         for mark in dict.fromkeys(self._mark_of.values()):
             if mark == ours:
                 continue
-            names, rows = self._rows[mark].by_recency()
+            names, rows = self._rows[mark].taken_by_recency()
             if mark not in known:
                 stale += names
                 continue

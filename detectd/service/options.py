@@ -83,7 +83,7 @@ def retraining_options(settings: Settings) -> RetrainingOptions | None:
 def batch_limits(settings: Settings) -> BatchLimits:
     """Return the limits of a batch: a part of the memory, and of the consumer's poll interval."""
     source = settings.source
-    most = memory_budget.most_events(source.batch_bytes, len(settings.event.columns))
+    most = memory_budget.most_events(source.batch_bytes, settings.event.width)
     return BatchLimits(
         most_records=min(most, source.batch_records),
         answer_seconds=settings.kafka.max_poll_interval_seconds / 4,

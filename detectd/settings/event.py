@@ -15,7 +15,8 @@ from pydantic import (
     model_validator,
 )
 
-from detectd.features import Declared, Function, History, needs_time
+from detectd.detectors import encoded_width
+from detectd.features import Category, Declared, Function, History, codings, needs_time
 from detectd.features import columns as columns_of
 from detectd.features import fields as fields_of
 from detectd.features import labels as labels_of
@@ -27,7 +28,7 @@ from detectd.settings.types import Name, Section
 def _feature(given: Any) -> Declared:
     if isinstance(given, dict):
         return declare(given)
-    if not isinstance(given, (str, Function, History)):
+    if not isinstance(given, (str, Function, History, Category)):
         raise ValueError('must be text, in quotes, or a table like {fn = "hour"}')  # noqa: TRY004
     if not given:
         raise ValueError("must not be empty")
@@ -137,6 +138,11 @@ class EventSettings(Section):
     def columns(self) -> tuple[str, ...]:
         """Return the names of the columns of the feature vector."""
         return columns_of(self.declared)
+
+    @property
+    def width(self) -> int:
+        """Return the number of columns that the detector gets."""
+        return encoded_width(len(self.columns), codings(self.declared))
 
     @model_validator(mode="after")
     def _caps_what_is_imputed(self) -> Self:

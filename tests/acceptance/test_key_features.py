@@ -88,6 +88,54 @@ def test_a_surprise_is_explained_by_what_its_key_usually_has(world):
     assert "level 27" in world.run("anomalies").stdout
 
 
+def test_categories_by_the_training_rows(world):
+    """A status that no training row has, of a key like any other: the numbers are usual."""
+    strange = json.loads(reports()[-2]) | {"status": "on fire"}
+    world.lines(world.home / "training.jsonl", reports()[:-1])
+    world.lines(world.events, [*reports()[:-1], json.dumps(strange)])
+    world.write(
+        event={
+            "features": [
+                {"of": "status", "fn": "onehot", "top": 2},
+                "v",
+                {"of": "status", "fn": "rarity", "by": "training"},
+            ]
+        },
+        output={"explain": True},
+    )
+    done = world.run("fit", "--input", world.home / "training.jsonl")
+    assert done.returncode == 0, done.stderr
+    assert "detectd: status_onehot_2: ok 8" in done.stderr
+    assert "in units of: status_onehot_2=ok 1, status_onehot_2=slow 1, " in done.stderr
+    assert world.run("run").returncode == 0
+    (found,) = [each for each in world.outputs()["anomaly"] if each["event"]["status"] == "on fire"]
+    assert next(iter(found["explanation"]["features"])).startswith("status_")
+
+
+def memory(world):
+    done = world.run("check")
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("memory")]
+    return [int(number.replace(",", "")) for number in re.findall(r"([\d,]+) MiB", line)]
+
+
+def test_check_counts_the_keys_of_a_file_and_of_each_partition(world):
+    """A row of 56 bytes, an eighth more, and 512 for a name: 55 MiB for a hundred thousand."""
+    (many,) = memory(world)
+    world.write(keys={"max": 1})
+    (one,) = memory(world)
+    assert 54 <= many - one <= 56
+    world.write(
+        keys={"max": 100_000},
+        source={"kind": "kafka", "topics": ["events"], "path": None},
+        sink={"kind": "kafka", "directory": None},
+        kafka={"bootstrap_servers": ["localhost:9"], "group_id": "g"},
+        topics={name: name for name in ("normal", "anomaly", "abstain", "dead_letter", "keys")},
+    )
+    _, each_partition = memory(world)
+    assert each_partition in {54, 55}
+
+
 def warnings(world):
     done = world.run("check")
     assert done.returncode == 0, done.stderr

@@ -15,6 +15,7 @@ from detectd.detectors.kernels import MODULES
 from detectd.features.catalogue import CATALOGUE
 from detectd.features.declaring import declare
 from detectd.features.description import describe
+from detectd.features.learnt import LEARNT
 from detectd.settings import Settings
 from detectd.settings.loader import settle
 from detectd.sinks import delivery
@@ -207,6 +208,7 @@ def test_the_functions_of_a_key_are_those_that_there_are():
         assert named == taken or (not parameters and feature.fn in shown), example
         shown.add(feature.fn)
     assert shown == set(CATALOGUE)
+    assert all(f'fn = "{fn}"' in page for fn in LEARNT)
 
 
 def test_the_readme_is_short_and_its_figures_are_those_of_the_benchmarks():

@@ -130,10 +130,12 @@ def rarity(frame):
     return -np.log10((same + 0.5) / (all_of_them + 0.5 * (values + 1)))
 
 
-def season(frame, period="1d", slots=96, alpha=0.03):
+def season(frame, period="1d", slots=96, alpha=0.03, zone="UTC"):
     """By slot, while the mean of a slot's values has more weight than alpha; see `means`."""
     own, length = timed(frame), span_ms(period)
-    slot = np.floor(own["t"] % length / length * slots)
+    clock = pd.to_datetime(own["t"], unit="ms", utc=True).dt.tz_convert(zone).dt.tz_localize(None)
+    local = (clock - pd.Timestamp(0)) / pd.Timedelta("1ms")
+    slot = np.floor(local % length / length * slots)
     usual = means(by_key(own.assign(key=own["key"].astype(str) + slot.astype(str))), alpha)
     last = by_key(own).shift()
     return (own["x"] - usual.fillna(last)).fillna(0.0)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from detectd.features.kernels._tails import FEWEST
-from detectd.jit import compiled
+from detectd.jit import compiled, compiled_in_place
 
 if TYPE_CHECKING:
     from typing import Any
@@ -41,38 +41,26 @@ SLOWEST = 1_000.0
 LARGEST = 3e38
 
 
-@compiled
+@compiled_in_place
 def relative(state: State, x: float) -> float:
     """Return x as stored: relative to the anchor, rounded to 32 bits."""
     return np.float64(np.float32(min(max(x - state[ANCHOR], -LARGEST), LARGEST)))
 
 
-@compiled
-def tail(state: State, side: int) -> Any:
-    """Return the ordered values (TAIL,) of one side: 0 upper, 1 lower."""
-    return state[VALUES:NUMBERS].view(np.float32)[side * TAIL : (side + 1) * TAIL]
-
-
-@compiled
-def numbers(state: State, side: int) -> Any:
-    """Return the event numbers (TAIL,) of a tail's values."""
-    return state[NUMBERS:WORDS].view(np.uint16)[side * TAIL : (side + 1) * TAIL]
-
-
-@compiled
-def reaching(values: Any, length: int, v: float) -> int:
-    """Return how many of a tail's values are at least v."""
-    low, high = 0, length
+@compiled_in_place
+def reaching(values: Any, side: int, length: int, v: float) -> int:
+    """Return how many of a side's values are at least v."""
+    low, high = side * TAIL, side * TAIL + length
     while low < high:
         middle = (low + high) // 2
         if values[middle] >= v:
             low = middle + 1
         else:
             high = middle
-    return low
+    return low - side * TAIL
 
 
-@compiled
+@compiled_in_place
 def join(state: State, x: float, memory: float) -> None:
     """Add a value to the memory of the last `memory` values, from FEWEST to LONGEST.
 
@@ -85,64 +73,72 @@ def join(state: State, x: float, memory: float) -> None:
     state[VALUES + seen] = x
     state[SEEN] += 1.0
     if seen + 1 == FEWEST:
-        waiting = state[VALUES : VALUES + FEWEST].copy()
-        state[ANCHOR] = np.sort(waiting)[FEWEST // 2]
-        for i in range(FEWEST):
-            state[SEEN] = i
-            _take(state, waiting[i], memory)
+        _begin(state, memory)
 
 
 @compiled
+def _begin(state: State, memory: float) -> None:
+    """Choose the anchor, and add the first values again."""
+    waiting = state[VALUES : VALUES + FEWEST].copy()
+    state[ANCHOR] = np.sort(waiting)[FEWEST // 2]
+    for i in range(FEWEST):
+        state[SEEN] = i
+        _take(state, waiting[i], memory)
+
+
+@compiled_in_place
 def _take(state: State, x: float, memory: float) -> None:
     v = relative(state, x)
+    values, marks = state[VALUES:NUMBERS].view(np.float32), state[NUMBERS:WORDS].view(np.uint16)
     for side in range(2):
         if state[LENGTH + side] > 0.0 and state[SEEN] - state[OLDEST + side] >= memory:
-            _drop(state, side, memory)
-        _insert(state, side, v if side == 0 else -v)
+            _drop(state, values, marks, side, memory)
+        _insert(state, values, marks, side, v if side == 0 else -v)
     state[SEEN] += 1.0
-    _move_median(state, v)
+    _move_median(state, values, v)
 
 
-@compiled
-def _drop(state: State, side: int, memory: float) -> None:
+@compiled_in_place
+def _drop(state: State, values: Any, marks: Any, side: int, memory: float) -> None:
     """Drop values that are too old, and find the oldest of the others."""
-    values, marks = tail(state, side), numbers(state, side)
-    kept, most = 0, 0
-    for i in range(int(state[LENGTH + side])):
+    first = side * TAIL
+    kept, most = first, 0
+    for i in range(first, first + int(state[LENGTH + side])):
         age = (int(state[SEEN]) - int(marks[i])) & 0xFFFF
         if age < memory:
             values[kept], marks[kept] = values[i], marks[i]
             kept, most = kept + 1, max(most, age)
-    state[LENGTH + side], state[OLDEST + side] = kept, state[SEEN] - most
+    state[LENGTH + side], state[OLDEST + side] = kept - first, state[SEEN] - most
 
 
-@compiled
-def _insert(state: State, side: int, v: float) -> None:
-    values, marks, length = tail(state, side), numbers(state, side), int(state[LENGTH + side])
+@compiled_in_place
+def _insert(state: State, values: Any, marks: Any, side: int, v: float) -> None:
+    first, length = side * TAIL, int(state[LENGTH + side])
     if length == TAIL:
-        if v <= values[TAIL - 1]:
+        if v <= values[first + TAIL - 1]:
             return
         length -= 1
     elif length == 0:
         state[OLDEST + side] = state[SEEN]
-    place = length
-    while place > 0 and values[place - 1] < v:
+    place = first + length
+    while place > first and values[place - 1] < v:
         values[place], marks[place] = values[place - 1], marks[place - 1]
         place -= 1
     values[place], marks[place] = v, int(state[SEEN]) & 0xFFFF
     state[LENGTH + side] = length + 1
 
 
-@compiled
-def _move_median(state: State, v: float) -> None:
+@compiled_in_place
+def _move_median(state: State, values: Any, v: float) -> None:
     """Update the median: exact while one tail holds all values, then by steps (Robbins–Monro)."""
-    seen, upper = state[SEEN], tail(state, 0)
+    seen = state[SEEN]
     if seen <= TAIL:
-        state[MEDIAN] = upper[int(seen) // 2]
+        state[MEDIAN] = values[int(seen) // 2]
         return
-    if state[LENGTH] == 0 or state[LENGTH + 1] == 0:
+    upper, lower = int(state[LENGTH]), int(state[LENGTH + 1])
+    if upper == 0 or lower == 0:
         return
-    top, bottom = upper[int(state[LENGTH]) - 1], -tail(state, 1)[int(state[LENGTH + 1]) - 1]
+    top, bottom = values[upper - 1], -values[TAIL + lower - 1]
     step = max(top - bottom, 0.0) / (2.0 * min(seen, SLOWEST))
     if v > state[MEDIAN]:
         state[MEDIAN] += step

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 
-from detectd.jit import compiled
+from detectd.jit import compiled_in_place
 
 # With fewer earlier values than this the surprise is 0.
 FEWEST = 20
@@ -22,19 +22,19 @@ LOG10_2 = math.log10(2.0)
 LN_10 = math.log(10.0)
 
 
-@compiled
+@compiled_in_place
 def extremes(m: float) -> int:
     """Return how many of m values form the tail."""
     return int(min(EXTREMES, m // SHARE))
 
 
-@compiled
+@compiled_in_place
 def by_rank(above: float, m: float) -> float:
     """Return the surprise of a value when `above` of m earlier ones are at least as large."""
     return -math.log10((above + 1.0) / (m + 1.0))
 
 
-@compiled
+@compiled_in_place
 def beyond(excess: float, mean: float, count: int, m: float) -> float:
     """Return the surprise of a value `excess` > 0 beyond the edge of a tail of `count` values.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from detectd.jit import compiled
+from detectd.jit import compiled_in_place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +22,7 @@ def rarity_words(params: Sequence[float]) -> int:
     return 1 + 2 * int(params[0])
 
 
-@compiled
+@compiled_in_place
 def rarity(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:  # noqa: ARG001
     """Compute −log10 of the share of x among the key's earlier events.
 
@@ -46,7 +46,7 @@ def rarity(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) ->
             numbers[i] /= 2.0
 
 
-@compiled
+@compiled_in_place
 def _find(values: Floats, numbers: Floats, k: int, x: float) -> tuple[int, int]:
     """Return the index of x, or the one that it would get, and the number of known values."""
     least, known, found = 0, 0, -1

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from detectd.jit import compiled
+from detectd.jit import compiled_in_place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +54,7 @@ def words(params: Sequence[float]) -> int:  # noqa: ARG001 - the same for all
     return WORDS
 
 
-@compiled
+@compiled_in_place
 def step(state: Row, x: float, t_ms: float, params: Row, out: Row) -> None:  # noqa: ARG001
     """Compute the bits of x and their means, then learn from x."""
     if not np.isfinite(x):
@@ -72,7 +72,7 @@ def step(state: Row, x: float, t_ms: float, params: Row, out: Row) -> None:  # n
     _move_quantiles(state, x)
 
 
-@compiled
+@compiled_in_place
 def _classify(state: Row, x: float) -> int:
     symbol = 0
     for i in range(CLASSES - 1):
@@ -80,7 +80,7 @@ def _classify(state: Row, x: float) -> int:
     return symbol
 
 
-@compiled
+@compiled_in_place
 def _encode(state: Row, symbol: int) -> float:
     """Return the bits of a class under the mixture of the three models, and count it in each."""
     counts = state[COUNTS:].view(np.uint16)
@@ -92,35 +92,37 @@ def _encode(state: Row, symbol: int) -> float:
     prior = 4.0
     for order in range(ORDERS):
         context = counts[contexts[order] * CLASSES : (contexts[order] + 1) * CLASSES]
-        p = (context[symbol] + prior * p) / (context.sum() + prior)
+        seen = int(context.sum())
+        p = (context[symbol] + prior * p) / (seen + prior)
         prior = 2.0
         weight = math.exp(state[DONE + order] - best)
         mixed += weight * p
         total += weight
         state[DONE + order] = FORGET * state[DONE + order] + math.log(p)
-        _count(context, symbol)
+        _count(context, symbol, seen)
     state[BEFORE], state[BEFORE + 1] = symbol, a
     return -math.log2(mixed / total)
 
 
-@compiled
-def _count(context: Any, symbol: int) -> None:
+@compiled_in_place
+def _count(context: Any, symbol: int, seen: int) -> None:
     context[symbol] += 1
-    if context.sum() >= MOST:
+    if seen + 1 >= MOST:
         for i in range(CLASSES):
             context[i] //= 2
 
 
-@compiled
+@compiled_in_place
 def _mean_of_last(last: Any, seen: int, window: int) -> float:
-    count = min(seen, window)
+    count, place = min(seen, window), (seen - 1) % LONG
     total = 0.0
-    for i in range(count):
-        total += last[(seen - 1 - i) % LONG]
+    for _ in range(count):
+        total += last[place]
+        place = place - 1 if place > 0 else LONG - 1
     return total / count
 
 
-@compiled
+@compiled_in_place
 def _move_quantiles(state: Row, x: float) -> None:
     """Move each quantile up or down for x, so that it stays above its share of values."""
     seen = state[SEEN]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from detectd.jit import compiled
+from detectd.jit import compiled_in_place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,7 @@ def rate_words(params: Sequence[float]) -> int:  # noqa: ARG001
     return 4
 
 
-@compiled
+@compiled_in_place
 def rate(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:  # noqa: ARG001
     """Compute the increase of a counter per second since the previous event; NaN until there is
     one.
@@ -56,7 +56,7 @@ def gap_words(params: Sequence[float]) -> int:  # noqa: ARG001
     return 3
 
 
-@compiled
+@compiled_in_place
 def gap(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:  # noqa: ARG001
     """Compute the seconds from the key's latest event to this one; NaN for the first, 0 for a late
     one.

@@ -16,7 +16,7 @@ import numpy as np
 
 from detectd.features.kernels import _sketch as sketch
 from detectd.features.kernels.surprise import by_sketch, expected
-from detectd.jit import compiled
+from detectd.jit import compiled_in_place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +36,7 @@ def words(params: Sequence[float]) -> int:  # noqa: ARG001 - the same for all
     return SKETCH + sketch.WORDS
 
 
-@compiled
+@compiled_in_place
 def step(state: Row, x: float, t_ms: float, params: Row, out: Row) -> None:  # noqa: ARG001
     """Compute the surprise of the run that x continues or begins."""
     if not np.isfinite(x):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from detectd.jit import compiled
+from detectd.jit import compiled_in_place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +28,7 @@ def words(params: Sequence[float]) -> int:
     return RING + int(params[WINDOW])
 
 
-@compiled
+@compiled_in_place
 def step(state: Row, x: float, t_ms: float, params: Row, out: Row) -> None:  # noqa: ARG001
     """Compute the mean of the last values, from the first in the ring on."""
     if not np.isfinite(x):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from detectd.jit import compiled
+from detectd.jit import compiled_in_place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +22,7 @@ def sorted_words(params: Sequence[float]) -> int:
     return 1 + 2 * int(params[0])
 
 
-@compiled
+@compiled_in_place
 def place_of(ordered: Floats, n: int, x: float) -> int:
     """Return how many of the first n sorted values are smaller than x."""
     low, high = 0, n
@@ -35,7 +35,7 @@ def place_of(ordered: Floats, n: int, x: float) -> int:
     return low
 
 
-@compiled
+@compiled_in_place
 def put_sorted(state: Floats, x: float, k: int) -> int:
     """Add x to a window of k values that is also kept sorted; return the number of values."""
     n = int(state[0])
@@ -55,7 +55,7 @@ def put_sorted(state: Floats, x: float, k: int) -> int:
     return held + 1
 
 
-@compiled
+@compiled_in_place
 def quantile_of(ordered: Floats, n: int, q: float) -> float:
     """Return the quantile q of the first n sorted values, interpolated linearly."""
     at = q * (n - 1)
@@ -66,7 +66,7 @@ def quantile_of(ordered: Floats, n: int, q: float) -> float:
     return float(ordered[low] + part * (ordered[low + 1] - ordered[low]))
 
 
-@compiled
+@compiled_in_place
 def quantile(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:  # noqa: ARG001
     """Compute the quantile q = params[1] of the last k = params[0] values, interpolated
     linearly."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from detectd.jit import compiled
+from detectd.jit import compiled_in_place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +34,7 @@ def words(params: Sequence[float]) -> int:
     return MEANS + int(params[SLOTS]) + -(-int(params[SLOTS]) // 4)
 
 
-@compiled
+@compiled_in_place
 def step(state: Row, x: float, t_ms: float, params: Row, out: Row) -> None:
     """Compute the deviation of x from its slot's mean, and update that mean."""
     if not (np.isfinite(x) and np.isfinite(t_ms)):

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from detectd.features.kernels.windows import block_size, put
-from detectd.jit import compiled
+from detectd.jit import compiled_in_place
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 
-@compiled
+@compiled_in_place
 def slope(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:  # noqa: ARG001
     """Compute the slope of the least-squares line through the last k = params[0] values, per value.
 
@@ -40,7 +40,7 @@ def slope(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> 
         out[0] = products / (held * (held * held - 1.0) / 12.0)
 
 
-@compiled
+@compiled_in_place
 def _moments(values: Floats, first: int, end: int) -> tuple[float, float]:
     """Return the mean of values first to end, and the sum of index times deviation from it."""
     average = 0.0
@@ -53,7 +53,7 @@ def _moments(values: Floats, first: int, end: int) -> tuple[float, float]:
     return average, cross
 
 
-@compiled
+@compiled_in_place
 def _products(values: Floats, means: Floats, crosses: Floats, size: int, newest: int) -> float:
     """Return the sum of (age − mean age) times (value − mean value), over all values in the ring.
 

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from detectd.features.kernels.quantiles import place_of, put_sorted, quantile_of
-from detectd.jit import compiled
+from detectd.jit import compiled_in_place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +29,7 @@ def ewma_words(params: Sequence[float]) -> int:  # noqa: ARG001
     return 3
 
 
-@compiled
+@compiled_in_place
 def ewma(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:  # noqa: ARG001
     """Compute the exponential average of all values, with a half-life of params[0] values."""
     out[0] = math.nan
@@ -39,7 +39,7 @@ def ewma(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> N
     out[0] = state[1]
 
 
-@compiled
+@compiled_in_place
 def ewma_by_time(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:
     """Compute the exponential average of all values, with a half-life of params[0] ms.
 
@@ -53,7 +53,7 @@ def ewma_by_time(state: Floats, x: float, t_ms: float, params: Floats, out: Floa
     out[0] = state[1]
 
 
-@compiled
+@compiled_in_place
 def _average(state: Floats, x: float, kept: float) -> None:
     state[0] = state[0] * kept + 1.0
     state[1] += (x - state[1]) / state[0]
@@ -64,7 +64,7 @@ def zscore_words(params: Sequence[float]) -> int:
     return 1 + 2 * int(params[0])
 
 
-@compiled
+@compiled_in_place
 def zscore(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:  # noqa: ARG001
     """Compute how many standard deviations x is from the centre of the k = params[0] previous
     values.
@@ -88,7 +88,7 @@ def zscore(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) ->
     put_sorted(state, x, k)
 
 
-@compiled
+@compiled_in_place
 def _standardised(x: float, centre: float, scale: float) -> float:
     apart, rounding = x - centre, ROUNDING * abs(centre)
     if abs(apart) <= rounding:
@@ -98,7 +98,7 @@ def _standardised(x: float, centre: float, scale: float) -> float:
     return max(-LARGEST_Z, min(LARGEST_Z, apart / scale))
 
 
-@compiled
+@compiled_in_place
 def _median_deviation(ordered: Floats, n: int, centre: float) -> float:
     """Return the median distance from the centre of sorted values, taken from the inside
     outwards."""
@@ -117,7 +117,7 @@ def _median_deviation(ordered: Floats, n: int, centre: float) -> float:
     return here if n % 2 else (before + here) / 2.0
 
 
-@compiled
+@compiled_in_place
 def _moments(ordered: Floats, n: int) -> tuple[float, float]:
     """Return the mean and the sample standard deviation (n − 1) of the first n values."""
     total = 0.0

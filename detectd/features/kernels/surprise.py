@@ -20,10 +20,11 @@ import numpy as np
 
 from detectd.features.kernels import _sketch as sketch
 from detectd.features.kernels._tails import FEWEST, LOG10_2, beyond, by_rank, extremes
-from detectd.jit import compiled
+from detectd.jit import compiled, compiled_in_place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
     from numpy.typing import NDArray
 
@@ -37,7 +38,7 @@ def words(params: Sequence[float]) -> int:  # noqa: ARG001 - the same for all
     return sketch.WORDS
 
 
-@compiled
+@compiled_in_place
 def step(state: Row, x: float, t_ms: float, params: Row, out: Row) -> None:  # noqa: ARG001
     """Compute the surprise of x by the sketch, and add x to it."""
     if not np.isfinite(x):
@@ -48,7 +49,7 @@ def step(state: Row, x: float, t_ms: float, params: Row, out: Row) -> None:  # n
     sketch.join(state, x, params[MEMORY])
 
 
-@compiled
+@compiled_in_place
 def expected(state: Row) -> float:
     """Return the median of the values in a sketch, NaN if there are too few.
 
@@ -58,41 +59,42 @@ def expected(state: Row) -> float:
         return np.nan
     median = state[sketch.MEDIAN]
     if state[sketch.LENGTH] == sketch.TAIL and state[sketch.LENGTH + 1] == sketch.TAIL:
-        median = min(median, np.float64(sketch.tail(state, 0)[sketch.TAIL - 1]))
-        median = max(median, -np.float64(sketch.tail(state, 1)[sketch.TAIL - 1]))
+        values = state[sketch.VALUES : sketch.NUMBERS].view(np.float32)
+        median = min(median, np.float64(values[sketch.TAIL - 1]))
+        median = max(median, -np.float64(values[2 * sketch.TAIL - 1]))
     return float(state[sketch.ANCHOR] + median)
 
 
-@compiled
+@compiled_in_place
 def by_sketch(state: Row, x: float, memory: float, side: float, least: float) -> float:
     """Return the surprise of x among the last `memory` values in a sketch."""
     m = min(state[sketch.SEEN], memory)
     if m < FEWEST:
         return 0.0
-    v = sketch.relative(state, x)
+    v, values = sketch.relative(state, x), state[sketch.VALUES : sketch.NUMBERS].view(np.float32)
     most = 0.0
     if side >= 0.0:
-        most = max(most, _one_sided(state, 0, v, m, least))
+        most = max(most, _one_sided(state, values, 0, v, m, least))
     if side <= 0.0:
-        most = max(most, _one_sided(state, 1, -v, m, least))
+        most = max(most, _one_sided(state, values, 1, -v, m, least))
     return max(most - LOG10_2, 0.0) if side == 0.0 else most
 
 
-@compiled
-def _one_sided(state: Row, side: int, v: float, m: float, least: float) -> float:
-    values, length = sketch.tail(state, side), int(state[sketch.LENGTH + side])
+@compiled_in_place
+def _one_sided(state: Row, values: Any, side: int, v: float, m: float, least: float) -> float:
+    first, length = side * sketch.TAIL, int(state[sketch.LENGTH + side])
     count = min(extremes(m), length)
     if count == 0:  # all were too old
         return 0.0
-    edge = float(values[count - 1])
+    edge = float(values[first + count - 1])
     if v > edge:
         total = 0.0
-        for i in range(count):
+        for i in range(first, first + count):
             total += values[i] - edge
         mean = max(total / count, least)
         return beyond(v - edge, mean, count, m)
     if m == length:
-        return by_rank(sketch.reaching(values, length, v), m)
+        return by_rank(sketch.reaching(values, side, length, v), m)
     median = float(state[sketch.MEDIAN] if side == 0 else -state[sketch.MEDIAN])
     if v <= median:
         return 0.0
@@ -109,7 +111,7 @@ def words_exact(params: Sequence[float]) -> int:
     return RING + int(params[MEMORY])
 
 
-@compiled
+@compiled_in_place
 def step_exact(state: Row, x: float, t_ms: float, params: Row, out: Row) -> None:  # noqa: ARG001
     """Compute the surprise of x among all stored values, and add x."""
     if not np.isfinite(x):
@@ -124,7 +126,7 @@ def step_exact(state: Row, x: float, t_ms: float, params: Row, out: Row) -> None
     state[SEEN] += 1
 
 
-@compiled
+@compiled_in_place
 def _among(values: Row, x: float, params: Row, out: Row) -> None:
     """Write the surprise of x among values (m,), and on which side of it most of them are."""
     upper = lower = 0

@@ -12,7 +12,7 @@ import math
 from typing import TYPE_CHECKING
 
 from detectd.features.kernels.windows import merged
-from detectd.jit import compiled
+from detectd.jit import compiled_in_place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +46,7 @@ def std_words(params: Sequence[float]) -> int:  # noqa: ARG001
     return 4 * SLICES
 
 
-@compiled
+@compiled_in_place
 def _slice(state: Floats, t_ms: float, window_ms: float) -> tuple[int, float, bool]:
     """Return the slice of the time, its stamp (zero: empty), and whether it was just emptied."""
     stamp = math.floor(t_ms / (window_ms / SLICES)) + 1.0
@@ -59,13 +59,13 @@ def _slice(state: Floats, t_ms: float, window_ms: float) -> tuple[int, float, bo
     return place, stamp, False
 
 
-@compiled
+@compiled_in_place
 def _inside(state: Floats, i: int, stamp: float) -> bool:
     """Return whether slice i is one of the last 60 up to that of the stamp, and not empty."""
     return bool(state[i] > 0.0 and stamp - SLICES < state[i] <= stamp)
 
 
-@compiled
+@compiled_in_place
 def count(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:  # noqa: ARG001
     """Compute the number of the key's events in the last params[0] ms, the present one included."""
     out[0] = math.nan
@@ -80,7 +80,7 @@ def count(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> 
     out[0] = total
 
 
-@compiled
+@compiled_in_place
 def mean(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:
     """Compute the mean of the values of the last params[0] ms."""
     out[0] = math.nan
@@ -97,7 +97,7 @@ def mean(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> N
     out[0] = total / n
 
 
-@compiled
+@compiled_in_place
 def std(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:
     """Compute the sample standard deviation (n − 1) of the values of the last params[0] ms; NaN
     for one."""
@@ -119,7 +119,7 @@ def std(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> No
         out[0] = math.sqrt(deviation / (n - 1.0))
 
 
-@compiled
+@compiled_in_place
 def _smallest(state: Floats, x: float, t_ms: float, window_ms: float, sign: float) -> float:
     """Return the smallest of the values of the window times sign."""
     place, stamp, fresh = _slice(state, t_ms, window_ms)
@@ -132,7 +132,7 @@ def _smallest(state: Floats, x: float, t_ms: float, window_ms: float, sign: floa
     return found
 
 
-@compiled
+@compiled_in_place
 def lowest(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:
     """Compute the smallest of the values of the last params[0] ms."""
     out[0] = math.nan
@@ -140,7 +140,7 @@ def lowest(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) ->
         out[0] = _smallest(state, x, t_ms, params[0], 1.0)
 
 
-@compiled
+@compiled_in_place
 def highest(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:
     """Compute the largest of the values of the last params[0] ms."""
     out[0] = math.nan

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from detectd.jit import compiled
+from detectd.jit import compiled_in_place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,13 +39,13 @@ def two_blocks_words(params: Sequence[float]) -> int:
     return 1 + k + 2 * -(-k // block_size(k))
 
 
-@compiled
+@compiled_in_place
 def block_size(k: int) -> int:
     """Return the block size for which a block and the list of blocks are about equally long."""
     return max(1, int(math.sqrt(k)))
 
 
-@compiled
+@compiled_in_place
 def lag(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:  # noqa: ARG001
     """Compute the value k = params[0] values ago, in the unit of x; NaN until there is one."""
     out[0] = math.nan
@@ -59,7 +59,7 @@ def lag(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> No
     state[0] = n + 1
 
 
-@compiled
+@compiled_in_place
 def diff(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:
     """Compute x minus the value k = params[0] values ago, in the unit of x; NaN until there is
     one."""
@@ -67,7 +67,7 @@ def diff(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> N
     out[0] = x - out[0]
 
 
-@compiled
+@compiled_in_place
 def shingle(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:  # noqa: ARG001
     """Compute the last k = params[0] values, oldest first; NaN until there are k."""
     out[:] = math.nan
@@ -81,7 +81,7 @@ def shingle(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -
             out[i] = state[1 + (n + 1 + i) % k]
 
 
-@compiled
+@compiled_in_place
 def put(state: Floats, x: float, k: int) -> tuple[int, int, int, int]:
     """Add x to the ring; return its block, the block's start and end, and the number of values
     held."""
@@ -94,7 +94,7 @@ def put(state: Floats, x: float, k: int) -> tuple[int, int, int, int]:
     return block, block * size, min(block * size + size, held), held
 
 
-@compiled
+@compiled_in_place
 def mean(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:  # noqa: ARG001
     """Compute the mean of the last k = params[0] values, or of all if there are fewer."""
     out[0] = math.nan
@@ -114,7 +114,7 @@ def mean(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> N
     out[0] = total / held
 
 
-@compiled
+@compiled_in_place
 def merged(
     n: float, average: float, squares: float, m: float, other: float, more: float
 ) -> tuple[float, float, float]:
@@ -130,7 +130,7 @@ def merged(
     return both, average + apart * (m / both), squares + more + apart * apart * (n * m / both)
 
 
-@compiled
+@compiled_in_place
 def std(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:  # noqa: ARG001
     """Compute the sample standard deviation (n − 1) of the last k = params[0] values; NaN for
     one."""
@@ -162,7 +162,7 @@ def std(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> No
         out[0] = math.sqrt(deviation / (n - 1.0))
 
 
-@compiled
+@compiled_in_place
 def _smallest(state: Floats, x: float, k: int, sign: float) -> float:
     """Return the smallest of the last k values times sign."""
     block, first, end, held = put(state, x, k)
@@ -177,13 +177,13 @@ def _smallest(state: Floats, x: float, k: int, sign: float) -> float:
     return found
 
 
-@compiled
+@compiled_in_place
 def lowest(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:  # noqa: ARG001
     """Compute the smallest of the last k = params[0] values."""
     out[0] = math.nan if math.isnan(x) else _smallest(state, x, int(params[0]), 1.0)
 
 
-@compiled
+@compiled_in_place
 def highest(state: Floats, x: float, t_ms: float, params: Floats, out: Floats) -> None:  # noqa: ARG001
     """Compute the largest of the last k = params[0] values."""
     out[0] = math.nan if math.isnan(x) else -_smallest(state, x, int(params[0]), -1.0)

@@ -16,6 +16,8 @@ from tests.support.pandas_reference import FUNCTIONS, SLICES
 # What pandas knows nothing of; see test_series_steps.py.
 ELSEWHERE = {"code", "frozen", "series"}
 
+BERLIN, LORD_HOWE = "Europe/Berlin", "Australia/Lord_Howe"
+
 BY_VALUES = [
     {"of": "x", "fn": "lag"},
     {"of": "x", "fn": "lag", "steps": 4},
@@ -32,6 +34,8 @@ BY_VALUES = [
     {"of": "x", "fn": "zscore"},
     {"of": "x", "fn": "zscore", "window": 5, "robust": False},
     *({"of": "x", "fn": "season", "period": "1h", "slots": 12, "alpha": a} for a in (1e-4, 0.5)),
+    *({"of": "x", "fn": "season", "slots": 24, "alpha": a, "zone": BERLIN} for a in (1e-4, 0.5)),
+    {"of": "x", "fn": "season", "period": "7d", "slots": 168, "alpha": 0.5, "zone": LORD_HOWE},
     {"of": "x", "fn": "shingle", "window": 3},
     {"of": "x", "fn": "rate"},
     {"of": "c", "fn": "rarity"},
@@ -69,6 +73,12 @@ def stream(*, keys=5, n=600, gaps=0.1, steps_back=0.0, seed=0):
     return frame
 
 
+def around(day):
+    """A fortnight of events around a day on which clocks are changed."""
+    first = pd.Timestamp(day, tz="UTC").timestamp() * 1000 - 7 * 86_400_000
+    return stream().assign(t=first + 2_016_000.0 * np.arange(600))
+
+
 STREAMS = {
     "as usual": stream(),
     "many gaps": stream(gaps=1.2),
@@ -78,6 +88,9 @@ STREAMS = {
     "each second": stream(keys=1).assign(t=1.7e12 + 1000 * np.arange(600)),
     "one time": stream().assign(t=1.7e12),
     "one value": stream().assign(x=3.0),
+    "into summer time": around("2026-03-29"),
+    "out of summer time": around("2026-10-25"),
+    "southern autumn": around("2026-04-05"),
 }
 STEPS_BACK = {f"clock steps {seed}": stream(steps_back=0.1, seed=seed) for seed in range(3)}
 
@@ -113,6 +126,20 @@ def test_no_function_is_forgotten():
 )
 def test_windows_of_values(table, frame):
     require_same(declare(table), frame)
+
+
+@pytest.mark.parametrize("name", ["into summer time", "out of summer time"])
+def test_a_rhythm_by_the_clock_is_one_in_local_time_only(name):
+    """What happens at eight each morning stays usual when the clocks are changed."""
+    frame = STREAMS[name].assign(key=0)
+    clock = pd.to_datetime(frame["t"], unit="ms", utc=True).dt.tz_convert(BERLIN)
+    frame["x"] = np.where(clock.dt.hour == 8, 50.0, 0.0)
+    table = {"of": "x", "fn": "season", "slots": 24}
+    by_utc, by_clock = (
+        calculated(declare(table | zone), frame)[200:, 0] for zone in ({}, {"zone": BERLIN})
+    )
+    assert not by_clock.any()
+    assert np.abs(by_utc).max() > 40
 
 
 @pytest.mark.slow

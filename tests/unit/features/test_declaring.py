@@ -7,8 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from detectd.detectors import Coding
 from detectd.errors import ConfigError
-from detectd.features import as_data, columns, from_data, in_words, labels, weights
+from detectd.features import (
+    as_data,
+    codings,
+    columns,
+    detector_weights,
+    from_data,
+    in_words,
+    labels,
+    weights,
+)
 from detectd.features.catalogue import CATALOGUE, EVENT
 from detectd.features.declaring import ELSEWHERE, MOST_BYTES, declare, functions, is_surprise
 from detectd.features.description import describe
@@ -62,6 +72,8 @@ def of_a(fn, **given):
         (of_a("ewma", half_life=float("nan")), "half_life must be a number above 0"),
         (of_a("lag", steps="1"), 'steps must be a whole number of values, 1 or more (it is "1")'),
         (of_a("series", set="lite"), 'set must be "full" or "light" (it is "lite")'),
+        (of_a("series", zone="Europe/Berln"), "unknown zone 'Europe/Berln'; did you mean 'Europe"),
+        (of_a("season", zone=1), "function 'season': zone must be text, in quotes (it is 1)"),
         (of_a("lag", surprise="yes"), 'surprise must be true or false, or "exact" (it is "yes")'),
         (of_a("lag", weight=-1), 'weight must be a number above 0, 1,000,000 at most, or "max"'),
         (of_a("lag", name=""), "name must be text, in quotes"),
@@ -70,6 +82,18 @@ def of_a(fn, **given):
             of_a("median", window=100_000),
             "function 'median' with window = 100000 takes 1,600,008 bytes per key, more than "
             "1,048,576; use smaller parameters",
+        ),
+        (of_a("onehot", top=0), "top must be a whole number of values, from 1 to 256 (it is 0)"),
+        (of_a("onehot", top=257), "top must be a whole number of values, from 1 to 256"),
+        (of_a("onehot", surprise=True), "'onehot' takes no 'surprise'; it takes of, top, weight"),
+        (of_a("one_hot"), "unknown function 'one_hot'; did you mean 'onehot'?"),
+        (of_a("rarity", by="host"), 'by must be "key" or "training" (it is "host")'),
+        *(
+            (
+                of_a("rarity", by="training", **{name: value}),
+                f"takes no '{name}' with by = \"training\", which counts all of the training rows",
+            )
+            for name, value in (("top", 5), ("window", 50), ("surprise", True))
         ),
         (of_a("season", slots=1_000_000), "with slots = 1000000 takes 10,000,016 bytes per key"),
     ],
@@ -123,6 +147,8 @@ some = {
     "robust": st.booleans(),
     "top": st.integers(1, 40),
     "set": st.sampled_from(["full", "light"]),
+    "by": st.just("key"),
+    "zone": st.sampled_from(["Europe/Berlin", "America/New_York"]),
 }
 BY_TIME = {"mean", "std", "min", "max"}
 
@@ -174,7 +200,7 @@ def test_a_feature_is_described_in_a_line(table):
     size = compiled_program([feature]).key_bytes
     assert line.startswith(f"{feature.label}: ")
     assert line.endswith(f" of a key; {size:,} bytes per key")
-    assert "{" not in line.removeprefix(feature.label)
+    assert "{" not in line.replace(feature.label, "")
     assert size <= MOST_BYTES
     assert len(weights([feature])) == len(feature.columns) >= 1
 
@@ -194,6 +220,11 @@ def test_a_feature_is_described_in_a_line(table):
             "of a key; 840 bytes per key",
         ),
         (
+            of_a("season", zone="Europe/Berlin"),
+            "a_season: distance of a from the key's usual value at this time of each 1d, in 96 "
+            "slots, by the clocks of Europe/Berlin; complete after 1d of a key; 976 bytes per key",
+        ),
+        (
             of_a("series", set="light", name="cpu"),
             "cpu: surprises of a as a metric over time, the light set, in columns cpu_level, "
             "cpu_trend, cpu_day; complete after 1d of a key; 3,520 bytes per key",
@@ -204,6 +235,25 @@ def test_descriptions(table, line):
     assert [*describe([declare(table)], "time")] == [line]
 
 
+def test_a_season_of_other_clocks_has_a_state_of_its_own():
+    """And one that names no zone keeps the signature, and so the state, of earlier versions."""
+    plain, berlin, tokyo = (
+        compiled_program([declare(of_a("series", set="light", **zone))])
+        for zone in ({}, {"zone": "Europe/Berlin"}, {"zone": "Asia/Tokyo"})
+    )
+    both = compiled_program(
+        [
+            declare(of_a("season")),
+            declare(of_a("season", zone="Europe/Berlin", name="b", surprise=True)),
+            declare(of_a("season", zone="Europe/Berlin", name="c")),
+        ]
+    )
+    assert [op.zone for op in both.steps] == [None, "Europe/Berlin", None]
+    assert plain.ops[4][0] == "season('a', 86400000.0, 96.0, 0.03, 0.0)"
+    assert berlin.ops[:4] == tokyo.ops[:4] == plain.ops[:4]
+    assert len({plain.ops[5], berlin.ops[5], tokyo.ops[5]}) == 3
+
+
 def test_the_sum_of_bytes_counts_shared_steps_once():
     mean = declare(of_a("mean", window=5))
     judged = declare(of_a("mean", window=5, surprise=True))
@@ -211,6 +261,33 @@ def test_the_sum_of_bytes_counts_shared_steps_once():
     *_, alone = describe([judged], "time")
     assert alone.endswith("; 896 bytes per key")
     assert both == "896 bytes of state per key in all; steps that features share count once"
+
+
+def test_a_category_is_one_column_that_the_model_encodes():
+    declared = (
+        declare(of_a("onehot", top=3, weight=2)),
+        declare(of_a("mean", window=5)),
+        declare(of_a("rarity", by="training")),
+        declare(of_a("rarity")),
+    )
+    assert columns(declared) == ("a_onehot_3", "a_mean_5", "a_rarity_training", "a_rarity")
+    assert codings(declared) == (Coding(0, "onehot", 3), Coding(2, "share"))
+    assert weights(declared) == (2.0, 1.0, 1.0, 1.0)
+    assert detector_weights(declared) == (2.0, 2.0, 2.0, 2.0, 1.0, 1.0, 1.0)
+    assert from_data(json.loads(json.dumps(as_data(declared)))) == declared
+    assert in_words(declared[2]) == (
+        '{of = "a", fn = "rarity", name = "a_rarity_training", by = "training"}'
+    )
+    onehot, _, rarity, *_ = describe(declared, "time")
+    assert onehot == (
+        "a_onehot_3: columns for each of the 3 values of a that are most frequent in the training "
+        "rows, and one for all others; part of the model"
+    )
+    assert rarity.endswith(
+        "−log10 of the share of this value of a in the training rows; part of the model"
+    )
+    assert is_surprise(declared[2])
+    assert not is_surprise(declared[0])
 
 
 def test_which_features_are_surprises():

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from detectd.errors import ConfigError
 from detectd.features import FUNCTIONS, Function, as_data, from_data, in_words
-from detectd.features.zones import offsets_ms
+from detectd.features.zones import local_ms
 from detectd.pipeline.decode import decode
 from detectd.pipeline.fast_json import typed_reader
 from detectd.pipeline.records import Record, Stage
@@ -71,7 +71,7 @@ def test_local_time_is_that_of_the_calendar_there(ms, zone):
 def test_the_second_at_which_clocks_are_changed(zone, change):
     at = datetime.fromisoformat(change).timestamp()
     seconds = [at - 3600, at - 1, at, at + 1, at + 3600]
-    together = offsets_ms(zone, np.array(seconds) * 1000)
+    together = local_ms(zone, np.array(seconds) * 1000) - np.array(seconds) * 1000
     for second, found in zip(seconds, together.tolist(), strict=True):
         passed = datetime.fromtimestamp(second, ZoneInfo(zone)).utcoffset()
         assert found == passed.total_seconds() * 1000

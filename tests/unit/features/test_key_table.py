@@ -7,8 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detectd.features.key_changes import RowsByName
-from detectd.features.key_rows import HEADER_WORDS, LATEST, kept, key_of, name_of, remap
+from detectd.features.key_changes import RowsByName, reorder
+from detectd.features.key_rows import (
+    HEADER_WORDS,
+    LATEST,
+    kept,
+    key_of,
+    name_of,
+    remap,
+    with_room,
+)
 from detectd.features.key_table import KeyTable
 from tests.support.key_tables import EVENTS, LATE, LIMITS, NAN, WORDS, PlainTable, contents, score
 
@@ -83,7 +91,7 @@ def test_what_was_not_committed_is_taken_back_and_what_was_comes_back(limits, st
             table.rollback()
         elif step == "restart":
             table = KeyTable(WORDS, **limits)
-            table.restore(log)
+            table.restore(copy.deepcopy(log))
         else:
             if step == "quiet":
                 table.silence_all()
@@ -110,15 +118,33 @@ def test_a_lower_cap_lets_the_least_recent_go_once(limits, batches, lower):
         log.apply(changes)
     recent = sorted(contents(table).items(), key=lambda item: -np.frombuffer(item[1])[0])
     small = KeyTable(WORDS, **limits | {"max_keys": lower})
-    small.restore(log)
+    small.restore(copy.deepcopy(log))
     assert contents(small) == dict(recent[:lower])
     lost = {name for name, _ in recent[lower:]}
     assert small.counters.evicted == table.counters.evicted * bool(recent) + len(lost)
     assert {name for name, row in small.changed_rows() if row is None} == lost
     for changes in small.changes():
         log.apply(changes)
-    names, _ = log.by_recency()
+    names, _ = log.taken_by_recency()
     assert set(names) == set(contents(small))
+
+
+@given(st.permutations(range(9)))
+def test_rows_are_brought_into_an_order_where_they_are(order):
+    rows = np.arange(27.0).reshape(9, 3)
+    sorted_ones = rows[order]
+    reorder(rows, np.array(order))
+    assert np.array_equal(rows, sorted_ones)
+
+
+@given(st.integers(0, 300), st.integers(1, 400), st.booleans())
+def test_room_for_more_rows_is_an_eighth_and_empty(slots, most, owned):
+    rows = np.arange(3.0 * slots).reshape(slots, 3)
+    rows = rows.copy() if owned else np.vstack([rows, rows])[:slots]
+    room = with_room(rows, slots, slots + most)
+    assert np.array_equal(room[:slots], np.arange(3.0 * slots).reshape(slots, 3))
+    assert not room[slots:].any()
+    assert slots < len(room) <= min(slots + most, max(16, slots * 9 / 8 + 1))
 
 
 def test_rows_grow_to_the_cap_and_no_further():

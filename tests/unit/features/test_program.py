@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from detectd.features import columns
 from detectd.features.catalogue import CATALOGUE
 from detectd.features.declaring import declare
 from detectd.features.dispatch import run
+from detectd.features.learnt import LEARNT
 from detectd.features.program import compiled_program
 
 TABLES = [
@@ -24,6 +26,7 @@ TABLES = [
     {"of": "a", "fn": "trend", "window": 5},
     {"of": "a", "fn": "zscore", "window": 5},
     {"of": "a", "fn": "season", "slots": 4},
+    {"of": "a", "fn": "season", "slots": 24, "zone": "Europe/Berlin", "name": "local"},
     {"of": "b", "fn": "shingle", "window": 3, "surprise": True},
     {"fn": "count", "window": "1m"},
     {"fn": "gap", "surprise": "exact"},
@@ -31,6 +34,8 @@ TABLES = [
     {"of": "b", "fn": "frozen"},
     {"of": "c", "fn": "rarity", "top": 2, "window": 9},
     {"of": "b", "fn": "series"},
+    {"of": "c", "fn": "rarity", "by": "training"},
+    {"of": "c", "fn": "onehot"},
     {"fn": "hour"},
 ]
 PROGRAM = compiled_program(["a", *map(declare, TABLES)])
@@ -63,7 +68,7 @@ def rows_of(table, slots, times, values):
 
 
 def test_it_is_a_program_of_all_functions():
-    assert {table["fn"] for table in TABLES} == {*CATALOGUE, "hour"}
+    assert {table["fn"] for table in TABLES} == {*CATALOGUE, *LEARNT, "hour"}
 
 
 @pytest.mark.slow
@@ -113,6 +118,16 @@ def test_no_value_is_infinite_and_none_lasts(drawn):
     assert not np.isinf(rows_of(fresh(), slots, times, values)).any()
 
 
+@given(events)
+def test_what_the_model_calculates_is_handed_on_as_it_came(drawn):
+    """A category has no past, unless the event itself comes too late to count."""
+    slots, times, values = batch(drawn)
+    rows = rows_of(fresh(), slots, times, values)
+    for label in ("c_rarity_training", "c_onehot"):
+        place = columns(["a", *map(declare, TABLES)]).index(label)
+        np.testing.assert_array_equal(rows[:, place], values[:, 2])
+
+
 def test_a_slot_is_emptied_for_another_key():
     slots, times, values = batch([(0, 1.0, x, 2.0, 3.0) for x in range(12)])
     again = run(PROGRAM, fresh(), slots, times, values, np.arange(12) == 6)
@@ -125,8 +140,9 @@ def test_an_event_without_a_slot_has_no_history_and_leaves_none():
     rows = rows_of(table, np.array([-1]), np.array([1.7e12]), np.array([[1.0, 2.0, 3.0]]))
     assert not table.any()
     assert rows[0, 0] == 1.0
-    assert np.isfinite(rows[0, -2:]).all(), "a function of time needs no key"
-    assert np.isnan(rows[0, 1:-2]).all()
+    assert rows[0, -4:-2].tolist() == [3.0, 3.0], "nor does a category, or a function of time"
+    assert np.isfinite(rows[0, -2:]).all()
+    assert np.isnan(rows[0, 1:-4]).all()
 
 
 def test_words_before_the_first_are_left_alone():

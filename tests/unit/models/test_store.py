@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
+from detectd.detectors import Coding
 from detectd.errors import ConfigError, DetectdError, UsageError
+from detectd.features.declaring import declare
 from detectd.models import archive
 from detectd.models.integrity import sha256
 from detectd.models.model import Recipe
@@ -190,6 +192,34 @@ def test_a_scaling_is_kept_with_the_model(store, scaled):
     again = refit(loaded, NOON)
     assert again.recipe.scale == "robust"
     assert np.array_equal(again.calibration, scaled.calibration)
+
+
+@pytest.fixture
+def coded():
+    """A model of a number and a category, of 5, 6 and 7."""
+    rng = np.random.default_rng(0)
+    rows = np.column_stack((rng.normal(size=400), rng.choice([5.0, 6.0, 7.0], 400)))
+    declared = ("a", declare({"of": "s", "fn": "onehot", "top": 2}))
+    recipe = Recipe("KNN", 0.1, scale="robust", codings=(Coding(1, "onehot", 2),))
+    return train(rows, recipe, declared, NOON)
+
+
+def test_categories_are_kept_with_the_model_and_a_refit_of_its_rows_counts_the_same(store, coded):
+    store.save(coded)
+    loaded = store.load(coded.version).model
+    assert (loaded.recipe, loaded.declared) == (coded.recipe, coded.declared)
+    assert np.array_equal(loaded.encoding(coded.rows), coded.encoding(coded.rows))
+    assert np.array_equal(refit(loaded, NOON).calibration, coded.calibration)
+
+
+@pytest.mark.parametrize("codings", [[], [[1, "onehot", 3]]])
+def test_a_model_without_the_categories_of_its_recipe_is_refused(store, coded, codings):
+    store.save(coded)
+    manifest = _manifest(store, coded)
+    manifest["recipe"]["codings"] = codings
+    _write(store, coded, manifest)
+    with pytest.raises(ConfigError, match="the recipe's categories contradict the encoding"):
+        store.load(coded.version)
 
 
 def test_a_model_of_before_scales_nothing(store):

@@ -4,12 +4,14 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from detectd.detectors import build, choose, fit
+from detectd.detectors import Coding, build, choose, fit
 from detectd.errors import ConfigError, DetectdError
+from detectd.features.declaring import declare
 from detectd.models import training
 from detectd.models.model import Recipe
 from detectd.models.sanity import why_scoreless
-from detectd.models.training import complete_rows, constant_features, refit, train
+from detectd.models.training import complete_rows, refit, train
+from detectd.models.training_notes import constant_features
 from detectd.pipeline.judging import ModelScorer
 from detectd.rejection import ABSTAIN, ANOMALY, NORMAL, rejector
 
@@ -236,3 +238,56 @@ def test_each_calibration_score_keeps_the_key_of_its_row(method, order, detector
     plain = train(rows, recipe, ("a", "b"), NOON)
     assert plain.keys is None
     assert np.array_equal(plain.calibration, model.calibration)
+
+
+CODED = ("a", declare({"of": "s", "fn": "onehot", "top": 2}))
+ONEHOT = (Coding(1, "onehot", 2),)
+
+
+def coded(n=600, seed=0):
+    """A number, and a category of the values 5, 6 and 7; here and there it is missing."""
+    rng = np.random.default_rng(seed)
+    status = rng.choice([5.0, 6.0, 7.0, np.nan], n, p=[0.2, 0.6, 0.1, 0.1])
+    return np.column_stack((rng.normal(size=n), status))
+
+
+def test_categories_are_counted_in_the_rows_that_are_fitted():
+    recipe = Recipe("KNN", 0.1, fraction=0.25, order="time", codings=ONEHOT)
+    late = coded()
+    late[450:, 1] = 9.0
+    model = train(late, recipe, CODED, NOON)
+    (vocabulary,) = model.encoding.vocabularies
+    assert vocabulary.values.tolist() == [6.0, 5.0]
+    assert vocabulary.total == 450
+    assert model.features == ("a", "s_onehot_2")
+    assert model.detector.tree_.data.shape == (450, 1 + 3)
+    scores = choose(model.detector, model.encoding(complete_rows(model)[:450])).score(
+        model.encoding(complete_rows(model)[450:])
+    )
+    assert np.array_equal(np.sort(scores), model.calibration)
+
+
+def test_the_most_frequent_category_takes_the_place_of_a_missing_one():
+    model = train(coded(), Recipe("HBOS", 0.1, codings=ONEHOT), CODED, NOON)
+    assert model.medians[1] == 6.0
+    assert model.medians[0] == np.median(coded()[:, 0])
+
+
+def test_a_refit_counts_anew():
+    first = train(coded(), Recipe("HBOS", 0.1, codings=ONEHOT), CODED, NOON)
+    second = train(np.add(coded(), [0.0, 100.0]), first.recipe, first.declared, NOON)
+    assert second.encoding.vocabularies[0].values.tolist() == [106.0, 105.0]
+    assert np.array_equal(second.calibration, first.calibration)
+
+
+def test_shares_are_learnt_so_their_calibration_rows_are_held_out():
+    """A value that the detector has counted would be more usual there than in the stream."""
+    declared = ("a", declare({"of": "s", "fn": "rarity", "by": "training"}))
+    recipe = Recipe("TailSum", 0.1, fraction=0.25, codings=(Coding(1, "share"),))
+    assert len(train(coded(), recipe, declared, NOON).calibration) == 150
+
+
+def test_fewer_rows_than_columns_of_categories_are_refused():
+    recipe = Recipe("HBOS", 0.5, codings=(Coding(1, "onehot", 100),))
+    with pytest.raises(DetectdError, match="60 rows for 102 features; give at least 102 rows"):
+        train(coded(60), recipe, CODED, NOON)

@@ -6,7 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from detectd.features import Function
+from detectd.features.declaring import declare
 from detectd.pipeline.decode import decode
+from detectd.pipeline.fields import category_hash, category_texts
 from detectd.pipeline.records import Record, Stage
 from detectd.pipeline.schema import Schema
 
@@ -289,3 +292,38 @@ def test_any_bytes_under_a_csv_header_end_as_a_row_or_as_a_defect(value):
     for event in decoded.events:
         assert b"\n" not in event.json
         assert set(json.loads(event.json)) == {"a", "b"}
+
+
+CATEGORIES = (
+    declare({"of": "s", "fn": "onehot"}),
+    "b",
+    Function("hour", "hour"),
+    declare({"of": "s", "fn": "rarity", "by": "training"}),
+    "a",
+)
+
+
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        ('"ok"', b"ok"),
+        ("200", b"200"),
+        ("true", b"true"),
+        ('["x", 1.5]', b'["x",1.5]'),
+        ("{}", b"{}"),
+    ],
+)
+def test_a_category_is_the_hash_of_its_text_wherever_it_is_declared(written, text):
+    value = f'{{"a": 1, "s": {written}, "b": 2, "at": 21600}}'.encode()
+    row = one(value, features=CATEGORIES, timestamp="at")
+    number = category_hash(text)
+    assert row == [number, 2.0, pytest.approx(1.0), pytest.approx(0.0), number, 1.0]
+    assert category_texts()[number] == text.decode()
+
+
+@pytest.mark.parametrize("written", ["null", '""', '" nan "'])
+def test_a_category_may_be_missing(written):
+    value = f'{{"a": 1, "s": {written}, "b": 2}}'.encode()
+    only = CATEGORIES[:2]
+    assert "feature 's' is missing" in one(value, features=only).error
+    assert np.isnan(one(value, features=only, missing="median")[0])

@@ -9,11 +9,16 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from detectd.features import Function
+from detectd.features.declaring import declare
 from detectd.pipeline import decode as general
 from detectd.pipeline.decode import decode
 from detectd.pipeline.fast_json import typed_reader
+from detectd.pipeline.fields import category_hash
 from detectd.pipeline.records import Record
 from detectd.pipeline.schema import Schema
+
+ONEHOT = declare({"of": "other", "fn": "onehot"})
+RARITY = declare({"of": "other", "fn": "rarity"})
 
 SCHEMAS = [
     Schema(("a", "é b"), max_record_bytes=300),
@@ -22,6 +27,8 @@ SCHEMAS = [
     Schema(("a", "é b"), numeric_strings=True, timestamp="at", missing="median"),
     Schema(("a", Function("hour", "hour"), "é b"), timestamp="at"),
     Schema((Function("weekday", "day"), "a"), timestamp="at", missing="median"),
+    Schema(("a", ONEHOT, RARITY), missing_values=frozenset({"", "x"})),
+    Schema((ONEHOT, "a"), key=("host",), timestamp="at", missing="median"),
 ]
 names = st.sampled_from(["a", "é b", "host", "at", "other", "a.b"])
 scalars = (
@@ -43,6 +50,7 @@ texts = objects.flatmap(
             json.dumps(event, ensure_ascii=False).encode("utf-8", "surrogatepass"),
             json.dumps(event, indent=1).encode(),
             json.dumps({"a": 1, "é b": 2.5} | event).encode(),
+            json.dumps({"a": 1, "é b": 2.5, "other": "x "} | event).encode(),
         ]
     )
 )
@@ -84,6 +92,10 @@ def typed(schema, value):
 @example(value=b'{"a":1,"a":2,"\xc3\xa9 b":9007199254740993}')
 @example(value=b'{"a":-0,"\xc3\xa9 b":1e-400,"at":"2026-01-01T00:00:00Z"}')
 @example(value=b'{"a":1,"\xc3\xa9 b":2}\r\n')
+@example(value=b'{"a":1,"other":"\\ud800"}')
+@example(value=b'{"a":1,"other":100000000000000000000000000000000000000001}')
+@example(value=b'{"a":1,"other":[1.0, {"b":null}]}')
+@example(value=b'{"a":1,"other":" X"}')
 def test_it_gives_what_the_general_decoder_gives(schema, value):
     with pytest.MonkeyPatch.context() as patch:
         record = Record("t:1", value, timestamp_ms=7)
@@ -103,6 +115,8 @@ def test_a_number_too_large_for_a_double_matters_only_where_it_is_asked_for():
     )
     assert good.rows.tolist() == [[1.0]]
     assert "too large for a double" in str(bad.dead[0])
+    category = decode([Record("t:1", b'{"a":1,"other":1e999}')], SCHEMAS[6])
+    assert "too large for a double" in str(category.dead[0])
 
 
 @pytest.mark.parametrize(
@@ -114,12 +128,26 @@ def test_there_is_none_for_paths_and_for_features_that_are_keys(schema):
 
 def test_it_does_take_ordinary_events():
     """Else the tests above would compare the general decoder with itself."""
-    for schema in SCHEMAS:
+    for schema in SCHEMAS[:6]:
         event, figures = typed(schema, '{"a":1,"é b":2.5,"at":5}'.encode())
         assert figures == (1.0, 2.5)[: len(schema.fields)]
         assert event.json == '{"a":1,"é b":2.5,"at":5}'.encode()
+    event, figures = typed(SCHEMAS[6], b'{"a":1,"other":"ok"}')
+    assert figures == (1.0, category_hash(b"ok"))
+    event, figures = typed(SCHEMAS[7], b'{"a":1,"other":true,"host":"h"}')
+    assert (event.key, figures) == (b"h", (1.0, category_hash(b"true")))
     event, figures = typed(SCHEMAS[1], b'{"a":null,"\xc3\xa9 b":2}')
     assert event
     assert math.isnan(figures[0])
     assert figures[1:] == (2.0,)
     assert typed(SCHEMAS[1], b'{"a":null}') == (None, None)
+
+
+def test_equal_values_of_different_types_are_different_categories():
+    """In Python 1 == 1.0 == True; of a number and of its text it is the JSON that counts."""
+    written = ["1", "1.0", "true", '"1"', '"true"', "10", "1e1"]
+    values = [f'{{"a":1,"other":{each}}}'.encode() for each in written]
+    rows = decode([Record("t:1", value) for value in values], SCHEMAS[6]).rows[:, 1].tolist()
+    assert rows[0] == rows[3]
+    assert rows[2] == rows[4]
+    assert len(set(rows)) == 5

@@ -10,6 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from detectd.features.key_changes import RowsByName
+from detectd.features.key_rows import HEADER_WORDS
+from detectd.features.key_table import KeyTable
 from detectd.kafka.headers import left_out, passed_on
 from detectd.pipeline import explain, json_pieces, memory_budget
 from detectd.pipeline.dead_letters import dead_letter
@@ -21,6 +24,7 @@ from detectd.pipeline.records import Record, RecordError, Stage
 from detectd.pipeline.schema import Schema
 from detectd.pipeline.scoring import collect_vectors
 from detectd.pipeline.vectors import vectors
+from detectd.service import key_frames
 from detectd.sources.header import CsvFormat, find_header
 from detectd.sources.kafka import KafkaSource
 from detectd.sources.reader import Reader
@@ -228,3 +232,40 @@ def test_of_kafka_no_more_is_asked_for_than_has_room_if_records_are_as_before(li
     asked = source._most(limit, room)
     assert 1 <= asked <= limit
     assert asked == 1 or asked * usual <= room
+
+
+def test_keys_take_what_is_said_of_them_however_they_come():
+    """Filled batch by batch, each with its commit, and read back from the log of all commits."""
+    words, total, batch = 500, 4_000, 400
+    width = HEADER_WORDS + words
+    table, log = KeyTable(words, max_keys=total), []
+
+    def seen(first):
+        names = [b"%0255d" % key for key in range(first, first + batch)]
+        slots = table.slots_of(names, np.full(batch, 1e12))
+        table.rows[slots.slot, HEADER_WORDS:] = 1.0
+        log.extend(key_frames.encode("t/0", changes, width) for changes in table.changes())
+        table.on_commit()
+
+    def filled():
+        for first in [*range(0, total, batch), 0]:
+            seen(first)
+        return table
+
+    def read_back():
+        rows, again = RowsByName(words), KeyTable(words, max_keys=total)
+        for payload in log:
+            rows.apply(key_frames.decode(payload, width)[1])
+        again.restore(rows)
+        return again
+
+    seen(0)  # so that everything is compiled
+    table.restore(RowsByName(words))
+    log.clear()
+    budget = memory_budget.keys(total, 8 * width) + memory_budget.key_copies(batch, 8 * width, 1)
+    _, _, peak = held(filled)
+    assert peak - sum(map(len, log)) <= budget
+    assert len(read_back().rows) == total
+    _, now, peak = held(read_back)
+    assert now <= memory_budget.keys(total, 8 * width)
+    assert peak <= budget

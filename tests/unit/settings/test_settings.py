@@ -8,6 +8,7 @@ from detectd import derive
 from detectd.errors import ConfigError
 from detectd.features.catalogue import CATALOGUE
 from detectd.features.declaring import declare
+from detectd.features.learnt import LEARNT
 from detectd.settings import Settings
 from detectd.settings.loader import load
 from tests.support.paths import ROOT
@@ -313,9 +314,10 @@ def test_the_reference_declares_every_function_of_a_key_as_one_may():
     text = (ROOT / "config" / "reference.toml").read_text(encoding="utf-8")
     shown = re.findall(r"^#   (\{.*?\})", text, re.MULTILINE)
     declared = {declare(tomllib.loads(f"it = {each}")["it"]).fn for each in shown}
-    assert declared | {"std", "min", "max", "trend", "shingle", "quantile", "diff"} == set(
-        CATALOGUE
-    )
+    assert declared | {"std", "min", "max", "trend", "shingle", "quantile", "diff"} == {
+        *CATALOGUE,
+        *LEARNT,
+    }
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.toml")), ids=lambda p: p.stem)
