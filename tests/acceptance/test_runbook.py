@@ -51,7 +51,7 @@ def test_commands_in_blocks_change_nothing_but_where_the_text_says_so():
         compared = "Do:** if the stream has truly changed" in RUNBOOK and command.startswith(
             ("fit --input FILE --no-activate", "models activate VERSION")
         )
-        decided = "let the model answer; else throw it away" in RUNBOOK and command.startswith(
+        decided = "activate the model; otherwise discard it" in RUNBOOK and command.startswith(
             ("models activate", "models discard")
         )
         assert reads or harmless or compared or decided, line
