@@ -23,7 +23,7 @@ def what_a_key_needs(settings: Settings) -> Iterator[str]:
     if settings.detector.contamination == "estimate" or settings.rejector.max_abstain_rate:
         yield f"by key    a key with enough calibration scores to reach anomaly {rest}"
         return
-    from detectd.models.training import calibration_size
+    from detectd.models.calibrating import calibration_size
     from detectd.rejection import smallest_n_reaching
 
     needed = smallest_n_reaching(settings.detector.contamination, settings.rejector.T)

@@ -8,25 +8,27 @@ import json
 import math
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import structlog
 
 from detectd.detectors import (
     Encoding,
-    Scaling,
     Vocabulary,
-    build,
-    choose_scaled,
     encoded_width,
-    find,
-    fit,
-    training_scores,
 )
 from detectd.errors import ConfigError, DetectdError
 from detectd.features import as_data, columns
 from detectd.models import contamination
+from detectd.models.calibrating import (
+    CALIBRATIONS,
+    calibrating,
+    calibration_size,
+    fitting_size,
+    holds_out,
+    split,
+)
 from detectd.models.environment import libraries
 from detectd.models.model import ESTIMATE, Contamination, Model, Recipe, RowKeys
 from detectd.models.row_order import even_per_key
@@ -34,11 +36,10 @@ from detectd.pipeline.fields import category_texts
 from detectd.rejection import expected_anomalies
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from detectd.detectors import Scorer
     from detectd.features import Declared
 
     Rows = NDArray[np.float64]
@@ -97,7 +98,7 @@ def train(
         rows=rows,
         declared=tuple(declared),
         scaling=fitted.scaling,
-        keys=None if keys is None else RowKeys(keys, keys[_calibrating(len(rows), settled)][order]),
+        keys=None if keys is None else RowKeys(keys, keys[calibrating(len(rows), settled)][order]),
         encoding=encoding,
     )
 
@@ -129,9 +130,9 @@ def require_rows(total: int, recipe: Recipe, features: Sequence[str]) -> None:
             f"training: {total} rows for {width} features; give at least {max(width, 2)} rows"
         )
     if recipe.contamination == ESTIMATE:
-        contamination.require_rows(_fitting_size(total, recipe))
+        contamination.require_rows(fitting_size(total, recipe))
     elif expected_anomalies(calibration_size(total, recipe), recipe.contamination) < 1:
-        share = recipe.fraction if _holds_out(recipe) else 1.0
+        share = recipe.fraction if holds_out(recipe) else 1.0
         needed = max(1, math.floor((1 / recipe.contamination - 1) / share))
         while expected_anomalies(calibration_size(needed, recipe), recipe.contamination) < 1:
             needed += 1  # a few steps, due only to rounding
@@ -188,52 +189,17 @@ def bound_per_key(
     return most
 
 
-def calibration_size(total: int, recipe: Recipe) -> int:
-    """Return n, the number of calibration scores that N training rows leave."""
-    return round(total * recipe.fraction) if _holds_out(recipe) else total
-
-
-def _holds_out(recipe: Recipe) -> bool:
-    """Return whether rows are held out. A detector that does not learn needs none, unless it gets
-    shares of the training rows."""
-    learns = find(recipe.detector).learns or bool(recipe.codings)
-    return recipe.method == "holdout" and learns
-
-
-def _fitting_size(total: int, recipe: Recipe) -> int:
-    return total - calibration_size(total, recipe) if _holds_out(recipe) else total
-
-
 def _contamination(rows: Rows, recipe: Recipe) -> Contamination:
     """Return the recipe's contamination, or an estimate from rows that are not used for
     calibration, if there are any: otherwise the zone would depend on the scores that it makes a
     promise on."""
     if recipe.contamination != ESTIMATE:
         return Contamination.known(recipe.contamination)
-    if _holds_out(recipe):
-        rows = rows[_split(len(rows), recipe)[1]]
+    if holds_out(recipe):
+        rows = rows[split(len(rows), recipe)[1]]
     encoding = Encoding.of(rows, recipe.codings)
     rows = rows if encoding is None else encoding(rows)
     return contamination.estimate(rows, recipe.seed)
-
-
-def _calibrating(total: int, recipe: Recipe) -> NDArray[np.int64]:
-    """Return the index of the row behind each calibration score, before these are sorted."""
-    return _split(total, recipe)[0] if _holds_out(recipe) else np.arange(total)
-
-
-def _split(total: int, recipe: Recipe) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the indices of the calibration rows, and of the fitted rows.
-
-    With `time` the last rows are for calibration. A feature with a memory makes a row depend on
-    earlier ones: the detector would have seen the neighbours of randomly held-out rows.
-    """
-    held_out = calibration_size(total, recipe)
-    if recipe.order == "time":
-        order = np.arange(total)[::-1]
-        return order[:held_out][::-1], order[held_out:][::-1]
-    order = np.random.default_rng(recipe.seed).permutation(total)
-    return order[:held_out], order[held_out:]
 
 
 def _medians(rows: Rows, features: Sequence[str], categories: Sequence[int]) -> Rows:
@@ -251,79 +217,6 @@ def _medians(rows: Rows, features: Sequence[str], categories: Sequence[int]) -> 
         known = rows[:, column]
         medians[column] = Vocabulary.of(known[~np.isnan(known)], 1).values[0]
     return medians
-
-
-class _Fitted(NamedTuple):
-    """A detector, what its columns come from, and a scorer of rows as they came by all of them."""
-
-    detector: Any
-    scaling: Scaling | None
-    encoding: Encoding | None
-    scorer: Scorer
-
-
-def _fitted(rows: Rows, recipe: Recipe) -> _Fitted:
-    assert recipe.contamination != ESTIMATE
-    detector = build(recipe.detector, recipe.contamination, recipe.seed, recipe.params)
-    encoding = Encoding.of(rows, recipe.codings)
-    encoded = rows if encoding is None else encoding(rows)
-    scaling = Scaling.of(encoded, recipe.scale)
-    fit(detector, encoded if scaling is None else scaling(encoded))
-    scorer = choose_scaled(detector, rows, scaling, encoding, kernels=recipe.compiled)
-    return _Fitted(detector, scaling, encoding, scorer)
-
-
-def _holdout(rows: Rows, recipe: Recipe) -> tuple[_Fitted, Rows]:
-    """Fit on one part, calibrate on the rest: the scores of both the rest and the stream are then
-    those of rows that the detector has not seen, so they are exchangeable."""
-    if not _holds_out(recipe):
-        fitted = _fitted(rows, recipe)
-        return fitted, fitted.scorer.score(rows)
-    held_out, others = _split(len(rows), recipe)
-    if len(others) < 2:
-        raise ConfigError(
-            f"calibration.fraction: {recipe.fraction} of {len(rows)} rows leaves fewer than two "
-            "to fit; lower it or give more rows"
-        )
-    fitted = _fitted(rows[others], recipe)
-    return fitted, fitted.scorer.score(rows[held_out])
-
-
-def _cross(rows: Rows, recipe: Recipe) -> tuple[_Fitted, Rows]:
-    """Return each row's score by a detector fitted on the other folds, and a detector fitted on
-    all."""
-    if recipe.folds > len(rows) // 2:
-        raise ConfigError(
-            f"calibration.folds: {recipe.folds} folds of {len(rows)} rows are too small; lower it"
-        )
-    order = np.random.default_rng(recipe.seed).permutation(len(rows))
-    if recipe.order == "time":
-        order = np.arange(len(rows))  # The neighbours of a row are in its own fold.
-    scores = np.empty(len(rows))
-    for fold in np.array_split(order, recipe.folds):
-        others = np.setdiff1d(order, fold)
-        scores[fold] = _fitted(rows[others], recipe).scorer.score(rows[fold])
-    return _fitted(rows, recipe), scores
-
-
-def _in_sample(rows: Rows, recipe: Recipe) -> tuple[_Fitted, Rows]:
-    """Return the training scores, as the paper and PyOD use them. Not exchangeable with the
-    stream's.
-
-    They are computed by the scorer if it gives the same values, so that a repeated row ties.
-    """
-    fitted = _fitted(rows, recipe)
-    seen, again = training_scores(fitted.detector), fitted.scorer.score(rows)
-    with np.errstate(over="ignore", invalid="ignore"):
-        same = np.isclose(seen, again, rtol=1e-9, atol=0)
-    return fitted, np.where(same, again, seen)
-
-
-CALIBRATIONS: dict[str, Callable[[Rows, Recipe], tuple[_Fitted, Rows]]] = {
-    "holdout": _holdout,
-    "cross": _cross,
-    "in_sample": _in_sample,
-}
 
 
 def _name(

@@ -122,10 +122,6 @@ def judge_rows(
     return scores, finite, judge.keys.judge(scores[finite], judge.keys.places(keys[finite]))
 
 
-def _scores(rows: NDArray[np.float64], judge: ModelScorer) -> NDArray[np.float64]:
-    return judge.scorer.score(rows) if len(rows) else np.empty(0)
-
-
 def scores_of(rows: NDArray[np.float64], judge: ModelScorer) -> NDArray[np.float64]:
     """Return the scores (k,) of complete rows (k, d)."""
     return judge.scorer.score(rows) if len(rows) else np.empty(0)
