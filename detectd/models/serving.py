@@ -123,11 +123,12 @@ def serve(model: Model, options: ServingOptions) -> Serving:
 def unit_of(model: Model) -> float:
     """Return a number, not 0, that only models share which score any row alike.
 
-    TailSum learns nothing from its rows, so refits of it do; other models have a unit of their
-    own.
+    TailSum learns nothing from its rows, unless their columns are scaled or its categories are
+    counted, so refits of it do; other models have a unit of their own.
     """
     what: Any = model.version
-    if model.recipe.detector == "TailSum" and model.scaling is None:
+    learns = model.scaling is not None or model.encoding is not None
+    if model.recipe.detector == "TailSum" and not learns:
         what = as_data(model.declared or model.features), model.recipe.params
     digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).digest()
     return 1.0 + int.from_bytes(digest[:6])

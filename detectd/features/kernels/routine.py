@@ -94,7 +94,8 @@ def run(
     mark: float,
     found: Flags,
 ) -> None:
-    """Add the scores (k,) of events to their keys' weeks, in order; NaN for an event without one.
+    """Add the scores (k,) of events to their keys' weeks, in order, unless they are not finite; NaN
+    is for an event without one.
 
     `table` holds the state of a key from word `start` of row `slots[i]` on, -1 for none; that of
     `fresh` events is zeroed first. For the `asked` events, write into `found` whether their key
@@ -106,7 +107,8 @@ def run(
         state = table[slots[i], start : start + WORDS]
         if fresh[i]:
             state[:] = 0.0
-        if math.isnan(scores[i]) or not math.isfinite(times_ms[i]):
+        # A score without a number says only that an event was far outside, not how far.
+        if not math.isfinite(scores[i]) or not math.isfinite(times_ms[i]):
             continue
         slot = math.floor(times_ms[i] / SLOT_MS) + 0.0
         if not advanced(state, slot, mark):

@@ -31,7 +31,7 @@ class Plain:
         if key not in self.keys and len(self.keys) == self.max_keys:
             self._forget(self.keys.pop(0))
         self.keys = [*(each for each in self.keys if each != key), key]
-        if math.isnan(score) or math.isnan(time):
+        if not math.isfinite(score) or math.isnan(time):
             return False
         slot, what = math.floor(time / HALF), (key, mark)
         if what not in self.latest:
