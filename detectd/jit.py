@@ -20,12 +20,16 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numba
+from numba.core.options import DefaultOptions
 
 from detectd.errors import ConfigError
 from detectd.filesystem import owners, private_directories
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+# Not public: a numba without it counts references, which costs time and nothing else.
+HAS_THE_OPTION = hasattr(DefaultOptions, "_nrt")
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -41,7 +45,7 @@ COMPILES = "kernels are compiled at every start"
 def compiled(function: F) -> F:
     """Compile on the first call, cache the machine code on disk, and run without the GIL."""
     # Said, since numba hands a caller's options on to what it calls.
-    return _compiled(function, _nrt=True)
+    return _compiled(function, counts_references=True)
 
 
 def compiled_in_place(function: F) -> F:
@@ -50,10 +54,11 @@ def compiled_in_place(function: F) -> F:
     Each array that a function is given, or slices, costs two atomic instructions otherwise; that is
     more than all the arithmetic of a kernel for one event.
     """
-    return _compiled(function, _nrt=False)
+    return _compiled(function, counts_references=False)
 
 
-def _compiled(function: F, **options: Any) -> F:
+def _compiled(function: F, *, counts_references: bool) -> F:
+    options: dict[str, Any] = {"_nrt": counts_references} if HAS_THE_OPTION else {}
     try:
         dispatcher = numba.njit(nogil=True, cache=True, **options)(function)
     except RuntimeError:  # no writable directory
@@ -62,17 +67,18 @@ def _compiled(function: F, **options: Any) -> F:
     if store is not None and not _is_safe(store.cache_path):
         return cast("F", numba.njit(nogil=True, **options)(function))
     _bear_a_full_disk(dispatcher)
-    _stamp_with_imports(store, function)
+    _stamp(store, function, options)
     return cast("F", dispatcher)
 
 
-def _stamp_with_imports(store: Any, function: Any) -> None:
-    """Invalidate machine code if anything that the function's file imports has changed."""
+def _stamp(store: Any, function: Any, options: dict[str, Any]) -> None:
+    """Invalidate machine code of other options, or if anything that the function's file imports has
+    changed."""
     kept: Any = getattr(store, "_cache_file", None)
     if hasattr(kept, "_source_stamp"):
         package = function.__module__.partition(".")[0]
         imported = "\n".join(sorted(set(_stamps(function.__globals__, package))))
-        digest = hashlib.sha256(imported.encode()).hexdigest()
+        digest = hashlib.sha256(f"{options}\n{imported}".encode()).hexdigest()
         kept._source_stamp = (kept._source_stamp, digest)  # noqa: SLF001 - numba has no setting
 
 

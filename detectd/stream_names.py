@@ -27,6 +27,8 @@ def commit_stream(settings: Settings, client: KafkaClient | None) -> str:
 
 def keys_stream(settings: Settings) -> str:
     """Return a name for the stream whose commits name the state of keys: see `KeyLog`."""
+    if settings.sink.kind == "kafka":
+        return f"kafka {settings.kafka.transactional_id or settings.kafka.group_id}"
     return commit_stream(settings, None) if settings.sink.kind == "file" else stream(settings)
 
 

@@ -51,6 +51,8 @@ def why_backwards(judge: ModelScorer, rows: NDArray[np.float64]) -> str | None:
     if kept:
         rows = rows.copy()
         rows[:, kept] = judge.medians[kept]
+        if (rows == rows[0]).all():  # No column is left to be far outside in.
+            return None
     far = far_outside(rows)
     _, _, found = judge_rows(far, judge)
     share = np.count_nonzero(found.verdict == NORMAL) / max(1, len(far))

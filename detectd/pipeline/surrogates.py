@@ -27,7 +27,8 @@ _ESCAPE = re.compile(
 def spelled_out(value: bytes) -> bytes:
     r"""Return the same JSON with each lone surrogate replaced by the six characters of its escape.
 
-    So `\ud83d` becomes `\\ud83d`, and different texts stay different. Whole pairs stay as they are.
+    So `\ud83d` becomes `\\ud83d`: two lone surrogates stay different, while one is the same as the
+    text of its escape. Whole pairs stay as they are.
     """
     return _ESCAPE.sub(lambda found: b"\\" + found[0] if found[1] else found[0], value)
 

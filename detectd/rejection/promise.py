@@ -181,15 +181,16 @@ def planned_zone(n: int, terms: Terms) -> Zone:
     Raises as `threshold`.
     """
     m = require_anomalies(n, terms.contamination)
-    quick = _zone_by(quick_stability(n, m), terms)
-    return quick if quick.T <= QUICK_T else _zone_by(stability(n, m), terms)
+    table = quick_stability(n, m)
+    if _threshold_by(table, terms) > QUICK_T:
+        table = stability(n, m)
+    return zone(table, _threshold_by(table, terms))
 
 
-def _zone_by(table: Stability, terms: Terms) -> Zone:
+def _threshold_by(table: Stability, terms: Terms) -> float:
     if terms.max_abstain_rate is not None:
-        return zone(table, largest_T(table, terms.max_abstain_rate, terms.delta))
-    T = default_T(table.n, terms.contamination, table) if terms.T is None else terms.T
-    return zone(table, T)
+        return largest_T(table, terms.max_abstain_rate, terms.delta)
+    return default_T(table.n, terms.contamination, table) if terms.T is None else terms.T
 
 
 def zone_warnings(ranks: Zone, terms: Terms) -> list[str]:

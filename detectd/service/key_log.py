@@ -129,7 +129,8 @@ class KeyLog:
 
     def snapshot(self) -> dict[str, Any]:
         """Write the changes for the next commit, and return the state that it must include."""
-        if not self.tables.changed:
+        foreign = self._state and self._file is None  # Its file may go with its own stream.
+        if not self.tables.changed and not foreign:
             return self._state
         self._discard_next()
         file = self._file

@@ -98,6 +98,14 @@ def test_rows_without_a_score_are_not_called_normal():
     assert why_backwards(judge, rows) is None
 
 
+def test_beside_a_category_a_column_that_never_moved_says_nothing():
+    """A category is nowhere far outside, so the one row there was would be the median of all."""
+    rows = np.column_stack((np.zeros(400), np.random.default_rng(1).choice(3, 400) + 0.0))
+    scorer = SimpleNamespace(score=lambda given: given[:, 1])
+    judge = ModelScorer("any", scorer, rejector(rows[:, 1], 0.1, 8.0), np.zeros(2), categories=(1,))
+    assert why_backwards(judge, rows) is None
+
+
 @pytest.mark.parametrize("width", [1, 2, 40])
 def test_rows_far_outside_lie_all_around(width):
     rows = rows_of("normal", 500, width)

@@ -23,7 +23,7 @@ from detectd.rejection import (
     stability,
     zone,
 )
-from detectd.rejection.promise import Terms, planned_zone
+from detectd.rejection.promise import Terms, planned_zone, threshold
 from detectd.rejection.reach import largest_T_reaching, smallest_contamination_reaching
 from detectd.rejection.stability import QUICK_T
 
@@ -151,3 +151,12 @@ def test_the_zone_of_the_quick_table_is_that_of_the_exact_one(n, contamination):
 def test_what_is_planned_is_what_will_be_held_for_every_t(T):
     planned = planned_zone(929, Terms(0.041, T, None, 0.1, Costs(1.0, 1.0, 0.5)))
     assert planned == zone_at(929, 0.041, T)
+
+
+@pytest.mark.parametrize("n", [60, 929, 5000])
+def test_what_is_planned_within_a_budget_is_what_will_be_held(n):
+    for budget in (0.01, 0.2, 0.9, 0.999, 1.0):
+        terms = Terms(0.041, None, budget, 0.1, Costs(1.0, 1.0, 0.5))
+        planned, held = planned_zone(n, terms), zone_at(n, 0.041, threshold(n, terms))
+        assert (planned.rank_low, planned.rank_high) == (held.rank_low, held.rank_high)
+        assert pytest.approx(held.T, rel=1e-9) == planned.T

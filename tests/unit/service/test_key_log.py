@@ -17,6 +17,7 @@ from detectd.models.locks import DirectoryLockedError
 from detectd.service import key_frames, key_log
 from detectd.service.key_log import KeyLog
 from detectd.service.key_memory import key_memory
+from detectd.stream_names import keys_stream
 from tests.support.engines import settings as settings_of
 from tests.support.key_tables import EVENTS, contents, score
 from tests.support.paths import ROOT
@@ -321,6 +322,38 @@ def test_a_copied_checkpoint_does_not_write_into_the_log_of_the_original(tmp_pat
     assert log.restore(state)
     assert everything(log) == committed
     log.close()
+
+
+def test_a_copied_checkpoint_is_written_anew_before_its_original_can_go(tmp_path):
+    log = opened(tmp_path)
+    see(log, batch(1))
+    state, committed = commit(log), everything(log)
+    log.close()
+    copy = opened(tmp_path, stream="copy")
+    assert copy.restore(state)
+    own = commit(copy)  # no key has changed
+    copy.close()
+    (tmp_path / state["file"]).unlink()
+    copy = opened(tmp_path, stream="copy")
+    assert copy.restore(own)
+    assert everything(copy) == committed
+    assert commit(copy) == own
+    copy.close()
+
+
+def test_on_the_way_to_kafka_the_stream_is_that_of_its_transactions(tmp_path):
+    names = [
+        keys_stream(
+            settings_of(
+                tmp_path,
+                source={"path": tmp_path / path},
+                sink={"kind": "kafka", "directory": None},
+                kafka={"bootstrap_servers": ["broker:9092"], "group_id": group},
+            )
+        )
+        for path, group in [("a", "one"), ("b", "one"), ("a", "two")]
+    ]
+    assert names[0] == names[1] != names[2]
 
 
 def test_the_stream_is_that_of_the_commits(tmp_path):
