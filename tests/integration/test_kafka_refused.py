@@ -34,6 +34,8 @@ def change(broker: Broker, topic: str, **configs: str) -> None:
     resource = ConfigResource(ConfigResourceType.TOPIC, topic, configs=configs)
     with closing(broker.client(KafkaAdminClient)) as admin:
         admin.alter_configs([resource])
+    for _ in range(2):  # Brokers learn of a topic only when they have applied what came before.
+        broker.create_topics("later")
 
 
 def outputs(count: int, bad: set[int], **fault: Any) -> list[Outgoing]:
