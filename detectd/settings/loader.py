@@ -157,7 +157,8 @@ def _explain(errors: Iterable[ErrorDetails], origin: str, names: Names) -> Itera
         key = f"{_dotted(error['loc'])}: " if location else ""
         variable = _variable(location, names)
         where = f"${variable}" if variable else origin
-        yield f"{where}: {key}{_sentence(error, location)}"
+        # Rules between sections report all of their mistakes in one error.
+        yield from (f"{where}: {key}{line}" for line in _sentence(error, location).split("\n"))
 
 
 def _dotted(location: Iterable[str | int]) -> str:

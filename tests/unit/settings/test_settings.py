@@ -180,6 +180,27 @@ def test_a_warm_up_may_last_a_span(write, monkeypatch, text):
     assert load(write(timed)).training.warmup == 500
 
 
+def test_every_rule_between_sections_gets_its_line(write):
+    asked = '[keys]\nsilent_after = "5m"\nroutine = true\n[calibration]\nby_key = true\n'
+    path = write(GOOD + asked + '[output]\nvalue = "original"\n[training]\nwarmup = "7d"')
+    lines = mistakes(path)
+    assert all(line.startswith(f"{path}: ") for line in lines)
+    field = "to the field that holds it"
+    assert [line.removeprefix(f"{path}: ") for line in lines] == [
+        'output.value: "original" puts the verdict in headers, and a stdout sink has none; set '
+        '"envelope"',
+        f'training.warmup: "7d" is a span of event time; set event.timestamp {field}, or give a '
+        "number of events",
+        f"keys.silent_after: needs the event's time; set event.timestamp {field}",
+        f"keys.routine: needs the event's time; set event.timestamp {field}",
+        f"calibration.by_key: needs a key; set event.key {field}",
+        f"keys.silent_after: needs a key; set event.key {field}",
+        f"keys.routine: needs a key; set event.key {field}",
+        "keys.silent_after: silences are written as alerts; set topics.alerts to a topic (with "
+        "files any name: they go to alerts.jsonl)",
+    ]
+
+
 def test_every_mistake_gets_its_line(write):
     lines = mistakes(write(GOOD + "[log]\nlevel = 3\ncolour = 1\n[training]\nwarmup = 0"))
     assert len(lines) == 3
