@@ -53,7 +53,7 @@ def _keys(settings: Settings) -> Iterator[str]:
                     "event.timestamp to the field that holds it"
                 )
     if keys.routine:
-        yield f"feature   keys.routine: {routine.MEANING}; {routine.KEY_BYTES:,} bytes a key"
+        yield f"feature   keys.routine: {routine.MEANING}; {routine.KEY_BYTES:,} bytes per key"
 
 
 def _added_up(event: EventSettings) -> Iterator[str]:
