@@ -178,11 +178,26 @@ def _memory(settings: Settings) -> Iterator[str]:
         copies = 3 if derive.keys_topic(settings) is not None else 1
         most += memory_budget.key_copies(source.batch_records, row_bytes, copies)
         each = memory_budget.keys(settings.keys.max, row_bytes)
+    whole = most + each
     if source.kind == "kafka" and each:
         more = f"; and {each >> 20:,} MiB for the keys of each partition that it reads"
     else:
-        most, more = most + each, ""
+        most, more = whole, ""
     yield f"memory    at most {most >> 20:,} MiB in addition to libraries and model{more}"
+    if whole > _physical_memory():
+        fix = (
+            "a smaller keys.max, or fewer or smaller features"
+            if 2 * each > whole
+            else "a smaller source.batch_records, source.batch_bytes or training.window"
+        )
+        yield (
+            f"WARNING   memory: {whole >> 20:,} MiB are more than the {_physical_memory() >> 20:,} "
+            f"MiB of this host; set {fix}"
+        )
+
+
+def _physical_memory() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _sink(settings: Settings) -> Iterator[str]:

@@ -19,7 +19,8 @@ def what_a_key_needs(settings: Settings) -> Iterator[str]:
     """
     if not settings.calibration.by_key:
         return
-    rest = "has a zone and a promise of its own; all others share one"
+    own = "a zone and a promise" if settings.calibration.method == "holdout" else "a zone"
+    rest = f"has {own} of its own; all others share one"
     if settings.detector.contamination == "estimate" or settings.rejector.max_abstain_rate:
         yield f"by key    a key with enough calibration scores to reach anomaly {rest}"
         return

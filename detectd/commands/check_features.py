@@ -12,6 +12,7 @@ from detectd.features.description import describe, slowest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from detectd.features.parameters import Value
     from detectd.settings import Settings
     from detectd.settings.event import EventSettings
 
@@ -31,6 +32,11 @@ def what_features_are(settings: Settings) -> Iterator[str]:
         )
     if settings.detector.name == "TailSum":
         yield from _added_up(event)
+    elif weighed := [label for label, each in _declared(event) if _weight_of(each) is not None]:
+        yield (
+            f"WARNING   event.features: weight of {', '.join(weighed)} has no effect: only "
+            'detector.name = "TailSum" adds up columns by weight; remove it'
+        )
 
 
 def _keys(settings: Settings) -> Iterator[str]:
@@ -53,22 +59,36 @@ def _keys(settings: Settings) -> Iterator[str]:
                     "event.timestamp to the field that holds it"
                 )
     if keys.routine:
-        yield f"feature   keys.routine: {routine.MEANING}; {routine.KEY_BYTES:,} bytes a key"
+        yield f"feature   keys.routine: {routine.MEANING}; {routine.KEY_BYTES:,} bytes per key"
 
 
 def _added_up(event: EventSettings) -> Iterator[str]:
     """Warn about columns that TailSum would add to surprises in spite of their units."""
-    odd = [label for label, each in zip(event.labels, event.declared, strict=True) if _raw(each)]
-    if odd:
-        yield (
-            f"WARNING   detector.name: TailSum adds up surprises, and {', '.join(odd)} "
-            f"{'is not one' if len(odd) == 1 else 'are not'}; use a function with surprise = true, "
-            "or another detector"
-        )
+    odd = [(label, isinstance(each, Category)) for label, each in _declared(event) if _raw(each)]
+    for of_category, instead in (
+        (False, "a function with surprise = true"),
+        (True, 'fn = "rarity" instead of "onehot"'),
+    ):
+        labels = [label for label, is_category in odd if is_category == of_category]
+        if labels:
+            yield (
+                f"WARNING   detector.name: TailSum adds up surprises, and {', '.join(labels)} "
+                f"{'is not one' if len(labels) == 1 else 'are not'}; use {instead}, or another "
+                "detector"
+            )
 
 
 def _raw(declared: Declared) -> bool:
     """Return whether a feature has its own unit and no weight."""
     if not isinstance(declared, History | Category):
         return True
-    return not is_surprise(declared) and "weight" not in dict(declared.params)
+    return not is_surprise(declared) and _weight_of(declared) is None
+
+
+def _weight_of(declared: Declared) -> Value | None:
+    """Return the declared weight of a feature; None if it has none."""
+    return dict(declared.params).get("weight") if isinstance(declared, History | Category) else None
+
+
+def _declared(event: EventSettings) -> Iterator[tuple[str, Declared]]:
+    return zip(event.labels, event.declared, strict=True)

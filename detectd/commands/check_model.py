@@ -28,6 +28,7 @@ def what_answers(settings: Settings) -> Iterator[str]:
         yield f"model     none yet: {_first_rows(settings)} train one"
         yield from _rows_of_keys(settings)
         yield from _zone_after_warmup(settings)
+        yield from _law_after_warmup(settings)
         return
     from detectd.models.serving import load_active, other_settings, serve
     from detectd.report.by_key import key_figures, own_sentence
@@ -79,6 +80,15 @@ def _zone_after_warmup(settings: Settings) -> Iterator[str]:
         yield f"zone      {hint}"
     warnings = [*zone_warnings(zone, terms), *cost_warnings(terms.contamination, terms.costs)]
     yield from (f"WARNING   {warning}" for warning in warnings)
+
+
+def _law_after_warmup(settings: Settings) -> Iterator[str]:
+    """Warn if the model of the warm-up will have no exact law; an active model says so itself."""
+    from detectd.rejection.promise import law_warnings
+
+    budget = settings.rejector.max_abstain_rate is not None
+    for warning in law_warnings(settings.calibration.method, budget=budget):
+        yield f"WARNING   {warning}"
 
 
 def _rows_of_keys(settings: Settings) -> Iterator[str]:

@@ -61,7 +61,7 @@ class Parameter(NamedTuple):
 def whole(low: int, what: str) -> Sort:
     """Return the type of integers from `low`; `what` is what they count."""
     return Sort(
-        f"a whole number of {what}, {low} or more",
+        f"a whole number of {what}, from {low} to {MOST_EVENTS:,}",
         {"type": "integer", "minimum": low, "maximum": MOST_EVENTS},
         lambda value: type(value) is int and low <= value <= MOST_EVENTS,
     )

@@ -30,7 +30,7 @@ OP: Op = (f"routine({ENOUGH} of {DAYS}, {SLOTS}, {REACH})", WORDS)
 KEY_BYTES = 8 * WORDS
 MEANING = (
     "a score that its key reaches at this time of day on two of the last seven days is normal; "
-    "whole after 1w of a key"
+    "complete after 1w of a key"
 )
 
 

@@ -20,7 +20,9 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def alert(model: str, alarm: Alarm) -> Outgoing:
     """Return an alarm as a record for the alerts topic."""
-    body = {"alert": "drift", "model": model} | alarm.as_dict() | {"why": in_words(alarm)}
+    # All alerts have a kind; `alert` is what earlier releases have in its place.
+    body = {"alert": "drift", "kind": "drift", "model": model}
+    body |= alarm.as_dict() | {"why": in_words(alarm)}
     return Outgoing(Topic.ALERTS, to_json(body), key=model.encode())
 
 

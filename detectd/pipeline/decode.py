@@ -102,15 +102,17 @@ def _event(
         _require_enough(fields, figures, timeless, schema)
     elif timeless:
         raise RecordError(
-            Stage.FEATURES, f"feature {timeless[0]!r} needs a time, {_no_time(schema)}"
+            Stage.FEATURES, f"feature {timeless[0]!r} needs a time, {_no_time(fields, schema)}"
         )
     return event, figures
 
 
-def _no_time(schema: Schema) -> str:
+def _no_time(fields: Mapping[str, Any], schema: Schema) -> str:
     if schema.timestamp is None:
         return "and the record has none; set event.timestamp"
-    return f"and {schema.timestamp!r} (event.timestamp) holds none"
+    there = what_is_there(schema.timestamp, fields)
+    wrong = "is missing" if there else "holds none"
+    return f"and {schema.timestamp!r} (event.timestamp) {wrong}{there}"
 
 
 def _require_enough(
@@ -124,7 +126,7 @@ def _require_enough(
     # A time of day alone does not describe an event without any other field.
     if len(missing) == width or (unread and len(unread) == len(schema.reads)):
         names = ", ".join(unread or missing)
-        hint = what_is_there(unread[0], fields) if unread else f": {_no_time(schema)}"
+        hint = what_is_there(unread[0], fields) if unread else f": {_no_time(fields, schema)}"
         raise RecordError(Stage.FEATURES, f"every feature is missing: {names!r}{hint}")
     if len(missing) > schema.imputable:
         raise RecordError(

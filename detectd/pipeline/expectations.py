@@ -71,11 +71,11 @@ class Expectations:
     @cached_property
     def _columns(self) -> dict[str, list[int]]:
         """Return the columns of each feature, except categories and what goes round a circle."""
-        circles = {
+        without_direction = {
             each.label for each in self.schema.features if isinstance(each, Function | Category)
         }
         found: dict[str, list[int]] = {}
         for column, label in enumerate(self.schema.labels):
-            if label not in circles:
+            if label not in without_direction:
                 found.setdefault(label, []).append(column)
         return found

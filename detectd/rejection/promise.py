@@ -161,7 +161,7 @@ def promise(calibration: NDArray[np.float64], terms: Terms) -> Promise:
         warnings=[
             *zone_warnings(judge.zone, terms),
             *cost_warnings(terms.contamination, terms.costs),
-            *_law_warnings(terms),
+            *law_warnings(terms.calibration, budget=terms.max_abstain_rate is not None),
             *_tie_warnings(judge, tied=tied),
         ],
     )
@@ -217,15 +217,15 @@ WHY_NO_LAW = {
 }
 
 
-def _law_warnings(terms: Terms) -> list[str]:
-    if terms.lawful:
+def law_warnings(calibration: Calibration, *, budget: bool) -> list[str]:
+    """Return the warning on a calibration without an exact law, if it is one; `budget` is whether
+    the operator limits the abstention rate."""
+    if calibration not in WHY_NO_LAW:
         return []
-    budget = (
-        "" if terms.max_abstain_rate is None else ", and rejector.max_abstain_rate limits nothing"
-    )
+    limit = ", and rejector.max_abstain_rate limits nothing" if budget else ""
     return [
-        f"calibration.method = {terms.calibration!r} has no exact law, as "
-        f"{WHY_NO_LAW[terms.calibration]}: no bound holds with any stated probability{budget}; "
+        f"calibration.method = {calibration!r} has no exact law, as "
+        f"{WHY_NO_LAW[calibration]}: no bound holds with any stated probability{limit}; "
         "use 'holdout' for a promise"
     ]
 

@@ -54,6 +54,22 @@ PLAIN_WORDS = {
     "path_type": 'must be a path, in quotes: "…"',
 }
 
+# The same, of those where it helps to see the value.
+WITH_VALUE = {
+    "bool_parsing": "must be true or false, without quotes",
+    "int_parsing": "must be a whole number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a finite number",
+}
+
+# The limits of a number: pydantic's name, ours, and where pydantic has the limit.
+LIMITS = {
+    "greater_than": ("greater than", "gt"),
+    "greater_than_equal": ("at least", "ge"),
+    "less_than": ("less than", "lt"),
+    "less_than_equal": ("at most", "le"),
+}
+
 
 class Loaded(NamedTuple):
     """A configuration, and its warnings, one line each."""
@@ -157,7 +173,8 @@ def _explain(errors: Iterable[ErrorDetails], origin: str, names: Names) -> Itera
         key = f"{_dotted(error['loc'])}: " if location else ""
         variable = _variable(location, names)
         where = f"${variable}" if variable else origin
-        yield f"{where}: {key}{_sentence(error, location)}"
+        # Rules between sections report all of their mistakes in one error.
+        yield from (f"{where}: {key}{line}" for line in _sentence(error, location).split("\n"))
 
 
 def _dotted(location: Iterable[str | int]) -> str:
@@ -180,8 +197,18 @@ def _sentence(error: ErrorDetails, location: list[str]) -> str:
         return str(error["ctx"]["error"])
     if kind in PLAIN_WORDS:
         return PLAIN_WORDS[kind]
-    message = error["msg"].removeprefix("Input ").removeprefix("should ")
-    return f"must {message} (it is {json.dumps(value, default=str)})"
+    if kind in LIMITS:
+        words, limit = LIMITS[kind]
+        message = f"must be {words} {_shown(error['ctx'][limit])}"
+    else:
+        said = error["msg"].removeprefix("Input ").removeprefix("should ")
+        message = WITH_VALUE.get(kind, f"must {said}")
+    return f"{message} (it is {_shown(value)})"
+
+
+def _shown(value: Any) -> str:
+    """Return a value as in the file, large numbers with commas."""
+    return f"{value:,}" if type(value) is int else json.dumps(value, default=str)
 
 
 def _nearest(location: list[str]) -> str:

@@ -19,7 +19,7 @@ SHORTEST_MS, LONGEST_MS = 60_000, 3_650 * 86_400_000
 def _warmup(given: Any) -> int | str:
     if isinstance(given, int) and not isinstance(given, bool):
         if not 2 <= given <= MOST_ROWS:
-            bound = "greater than or equal to 2" if given < 2 else f"at most {MOST_ROWS:,}"
+            bound = "at least 2" if given < 2 else f"at most {MOST_ROWS:,}"
             raise ValueError(f"must be {bound} events (it is {given})")
         return given
     span = span_ms(given) if isinstance(given, str) else None

@@ -15,7 +15,7 @@ from tests.support.command import ENVIRONMENT, detectd
 
 PAGE = read(DOCS / "getting-started.md").partition("## Run it as a service")[0]
 # What depends on the reader: where it stands, and which port was free.
-THEIRS = re.compile(r"^(source|sink|server) ")
+THEIRS = re.compile(r"^(config|source|sink|server) ")
 CHOOSING = read(DOCS / "explanation/choosing.md")
 
 

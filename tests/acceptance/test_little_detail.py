@@ -34,7 +34,7 @@ def test_no_output_has_a_figure(ran):
     assert sum(map(len, outputs.values())) == 1600
     alerts = [json.loads(line) for line in (ran.out / "alerts.jsonl").read_text().splitlines()]
     assert alerts
-    wanted = {"alert", "model", "number", "event", "after", "moved"}
+    wanted = {"alert", "kind", "model", "number", "event", "after", "moved"}
     assert all(alarm.keys() == wanted for alarm in alerts)
 
 

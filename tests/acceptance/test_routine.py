@@ -120,7 +120,7 @@ def test_check_says_what_it_costs_and_what_it_lacks(world):
     (line,) = [line for line in told.stdout.splitlines() if "keys.routine" in line]
     assert line == (
         "feature   keys.routine: a score that its key reaches at this time of day on two of the "
-        "last seven days is normal; whole after 1w of a key; 1,384 bytes a key"
+        "last seven days is normal; complete after 1w of a key; 1,384 bytes per key"
     )
     world.write(event={"key": None})
     one_line(world.run("check"), 78, "keys.routine", "set event.key")

@@ -119,9 +119,9 @@ def test_if_nothing_comes_at_all_the_clock_tells_and_tells_once(watching):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"event": {"key": None}}, "keys.silent_after: only keys fall silent; set event.key"),
-        ({"event": {"timestamp": None}}, "keys.silent_after: silence is a span of event time; set"),
-        ({"topics": {"alerts": None}}, "keys.silent_after: silences are reported as"),
+        ({"event": {"key": None}}, "keys.silent_after: needs a key; set event.key"),
+        ({"event": {"timestamp": None}}, "keys.silent_after: needs the event's time; set"),
+        ({"topics": {"alerts": None}}, "keys.silent_after: silences are written as"),
         ({"keys": {"silent_after": "soon"}}, "keys.silent_after: must be a span of event time"),
         ({"keys": {"silent_after": "0s"}}, "keys.silent_after: must be a span of event time"),
     ],

@@ -57,20 +57,26 @@ def of_a(fn, **given):
         (of_a("quantile", window=5), "needs q: the share of values below it"),
         (
             of_a("mean", window=0),
-            "function 'mean': window must be a whole number of values, 1 or more, or a span of "
-            'event time such as "5m", from "1s" to "366d" (it is 0)',
+            "function 'mean': window must be a whole number of values, from 1 to 10,000,000, or a "
+            'span of event time such as "5m", from "1s" to "366d" (it is 0)',
         ),
         *(
             (of_a("mean", window=window), f"(it is {json.dumps(window)})")
             for window in (-3, 5.5, True, "5", "5min", "500ms", "367d", [5], 10_000_001)
         ),
-        (of_a("median", window="5m"), "window must be a whole number of values, 1 or more (it"),
+        (
+            of_a("median", window="5m"),
+            "window must be a whole number of values, from 1 to 10,000,000 (it",
+        ),
         ({"fn": "count", "window": 5}, 'window must be a span of event time such as "5m"'),
         (of_a("quantile", q=95, window=5), "q must be a number above 0, 1 at most (it is 95)"),
         (of_a("quantile", q=0, window=5), "q must be a number above 0, 1 at most (it is 0)"),
         (of_a("ewma", half_life=0), "half_life must be a number above 0, 10,000,000 at most, or"),
         (of_a("ewma", half_life=float("nan")), "half_life must be a number above 0"),
-        (of_a("lag", steps="1"), 'steps must be a whole number of values, 1 or more (it is "1")'),
+        (
+            of_a("lag", steps="1"),
+            'steps must be a whole number of values, from 1 to 10,000,000 (it is "1")',
+        ),
         (of_a("series", set="lite"), 'set must be "full" or "light" (it is "lite")'),
         (of_a("series", zone="Europe/Berln"), "unknown zone 'Europe/Berln'; did you mean 'Europe"),
         (of_a("season", zone=1), "function 'season': zone must be text, in quotes (it is 1)"),

@@ -98,11 +98,19 @@ def test_columns_stand_where_the_feature_is_declared():
     np.testing.assert_allclose(row, [1, 1, 0, 2, 0, 1], atol=1e-12)
 
 
-@pytest.mark.parametrize("event", [b'{"a": 1}', b'{"a": 1, "at": "soon"}'])
-def test_an_event_without_a_time_is_a_dead_letter_or_gets_medians(event):
+@pytest.mark.parametrize(
+    ("event", "why"),
+    [
+        (b'{"a": 1, "at": "soon"}', "holds none"),
+        (b'{"a": 1, "at": null}', "holds none"),
+        (b'{"a": 1, "a_t": 5}', "is missing; did you mean 'a_t'? the fields are a, a_t"),
+        (b'{"a": 1, "when": 5}', "is missing; did you mean 'a'? the fields are a, when"),
+    ],
+)
+def test_an_event_without_a_time_is_a_dead_letter_or_gets_medians(event, why):
     dead = decode([Record("t:1", event)], Schema(("a", HOUR), timestamp="at")).dead
     assert dead[0].stage is Stage.FEATURES
-    assert dead[0].error == "feature 'hour' needs a time, and 'at' (event.timestamp) holds none"
+    assert dead[0].error == f"feature 'hour' needs a time, and 'at' (event.timestamp) {why}"
     imputed = decode([Record("t:1", event)], Schema(("a", HOUR), timestamp="at", missing="median"))
     np.testing.assert_array_equal(imputed.rows, [[1, np.nan, np.nan]])
 

@@ -109,6 +109,7 @@ def test_an_alarm_says_what_moved_and_no_shares():
     (less,) = shown([out], "verdict", original=False)
     assert json.loads(less.value) == {
         "alert": "drift",
+        "kind": "drift",
         "model": "m",
         "number": 3,
         "event": 100,
@@ -116,6 +117,8 @@ def test_an_alarm_says_what_moved_and_no_shares():
         "moved": "more anomalies",
     }
     assert (less.topic, less.key) == (out.topic, out.key)
+    figures = {"recent", "expected", "why"}
+    assert json.loads(out.value).keys() == json.loads(less.value).keys() | figures
 
 
 @pytest.mark.parametrize("original", [False, True])

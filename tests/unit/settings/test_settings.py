@@ -94,25 +94,28 @@ def test_a_mistake_names_file_key_and_mend(write, old, new, key, mend):
     ("added", "key", "mend"),
     [
         ("[rejector]\nT = 0.69", "rejector.T", "greater than"),
-        ("[rejector]\nT = inf", "rejector.T", "finite"),
+        ("[rejector]\nT = inf", "rejector.T", "must be a finite number (it is Infinity)"),
         ('[rejector]\nT = "32"', "rejector.T", "without quotes"),
         ("[rejector]\nT = 32\nmax_abstain_rate = 0.1", "rejector", "both set"),
         ("[rejector]\nmax_abstain_rate = 1.0", "rejector.max_abstain_rate", "less than 1"),
         ("[rejector]\ndelta = 0", "rejector.delta", "greater than 0"),
+        ("[rejector]\ncost_rejection = -1", "rejector.cost_rejection", "must be at least 0"),
+        ("[keys]\nmax = 50000000", "keys.max", "must be at most 10,000,000 (it is 50,000,000)"),
+        ("[keys]\nmax = -5", "keys.max", "must be at least"),
         (
-            "[rejector]\ncost_rejection = -1",
-            "rejector.cost_rejection",
-            "greater than or equal to 0",
+            '[output]\nexplain = "maybe"',
+            "output.explain",
+            'must be true or false, without quotes (it is "maybe")',
         ),
         ("[detector]\ncontamination = 0.6", "detector.contamination", "a number in (0, 0.5]"),
         ("[detector]\ncontamination = 0.0", "detector.contamination", "a number in (0, 0.5]"),
         ("[detector]\ncontamination = nan", "detector.contamination", "it is NaN"),
         ('[detector]\nseed = "7"', "detector.seed", "without quotes"),
         ("[detector]\nseed = true", "detector.seed", "whole number"),
-        ("[detector]\nseed = -1", "detector.seed", "greater than or equal to 0"),
+        ("[detector]\nseed = -1", "detector.seed", "must be at least 0 (it is -1)"),
         ("[detector]\nparams = 3", "detector.params", "table"),
         ('[topics]\nnormal = "x"\nanomaly = "x"', "topics", "different names"),
-        ("[training]\nwarmup = 1", "training.warmup", "greater than or equal to 2"),
+        ("[training]\nwarmup = 1", "training.warmup", "must be at least 2 events (it is 1)"),
         ("[training]\nwarmup = 10.5", "training.warmup", "whole number"),
         ('[calibration]\nmethod = "split"', "calibration.method", "'holdout', 'cross'"),
         ("[calibration]\nfraction = 1", "calibration.fraction", "less than 1"),
@@ -178,6 +181,27 @@ def test_a_warm_up_may_last_a_span(write, monkeypatch, text):
     assert load(write(timed)).training.warmup == text
     monkeypatch.setenv("DETECTD_TRAINING__WARMUP", "500")
     assert load(write(timed)).training.warmup == 500
+
+
+def test_every_rule_between_sections_gets_its_line(write):
+    asked = '[keys]\nsilent_after = "5m"\nroutine = true\n[calibration]\nby_key = true\n'
+    path = write(GOOD + asked + '[output]\nvalue = "original"\n[training]\nwarmup = "7d"')
+    lines = mistakes(path)
+    assert all(line.startswith(f"{path}: ") for line in lines)
+    field = "to the field that holds it"
+    assert [line.removeprefix(f"{path}: ") for line in lines] == [
+        'output.value: "original" puts the verdict in headers, and a stdout sink has none; set '
+        '"envelope"',
+        f'training.warmup: "7d" is a span of event time; set event.timestamp {field}, or give a '
+        "number of events",
+        f"keys.silent_after: needs the event's time; set event.timestamp {field}",
+        f"keys.routine: needs the event's time; set event.timestamp {field}",
+        f"calibration.by_key: needs a key; set event.key {field}",
+        f"keys.silent_after: needs a key; set event.key {field}",
+        f"keys.routine: needs a key; set event.key {field}",
+        "keys.silent_after: silences are written as alerts; set topics.alerts to a topic (with "
+        "files any name: they go to alerts.jsonl)",
+    ]
 
 
 def test_every_mistake_gets_its_line(write):
@@ -246,7 +270,7 @@ def test_the_environment_overrides_the_file(write, monkeypatch):
 @pytest.mark.parametrize(
     ("variable", "value", "words"),
     [
-        ("DETECTD_REJECTOR__T", "x", "rejector.T: must be a valid number"),
+        ("DETECTD_REJECTOR__T", "x", 'rejector.T: must be a number (it is "x")'),
         ("DETECTD_EVENT__FEATURES", "a,b", "written as JSON"),
         ("DETECTD_EVENT__FEATURES", '"a"', "written as JSON"),
         ("DETECTD_EVENT__FEATURES", '["a", 1]', "event.features[1]: must be text"),
@@ -254,7 +278,7 @@ def test_the_environment_overrides_the_file(write, monkeypatch):
         ("DETECTD_LOG", "debug", "better set its keys"),
         ("DETECTD_DETECTOR__CONTAMINATION", "0.7", "a number in (0, 0.5]"),
         ("DETECTD_DETECTOR__CONTAMINATION", "guess", '(it is "guess")'),
-        ("detectd_rejector__t", "x", "rejector.T: must be a valid number"),
+        ("detectd_rejector__t", "x", 'rejector.T: must be a number (it is "x")'),
     ],
 )
 def test_a_mistake_in_the_environment_names_the_variable(
