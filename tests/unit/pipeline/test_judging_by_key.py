@@ -135,7 +135,8 @@ def test_the_digests_of_long_names_are_not_remembered():
     for long in (b"x" * (CACHED_KEY_BYTES + 1), b"y" * 1_000_000):
         assert digests[long] == digest(long)
     assert not digests
-    assert digests[b"x" * CACHED_KEY_BYTES] and len(digests) == 1
+    assert digests[b"x" * CACHED_KEY_BYTES]
+    assert len(digests) == 1
 
 
 def test_a_score_that_is_not_finite_is_an_anomaly_even_where_no_finite_one_can_be():
