@@ -51,12 +51,14 @@ class KeyObservations:
         self.counts = self._seen = KeyCounts.none(zones.own + 1)
 
     def see(self, scored: ScoredBatch) -> None:
-        """Count a batch, until the commit provisionally; routine events do not count."""
+        """Count a batch, until the commit provisionally, by the model's verdicts.
+
+        Routine events count as what the model said of them: only anomalies and abstentions can be
+        routine, and without them the rest would not be exchangeable with the calibration scores.
+        """
         found = scored.found
         assert isinstance(found, KeyVerdicts)
-        counted = ~np.isin(scored.places, scored.routine)
-        held = found.verdict[counted] == ABSTAIN
-        self._seen = self._seen.plus(found.places[counted], held)
+        self._seen = self._seen.plus(found.places, found.verdict == ABSTAIN)
         places, first = np.unique(found.places, return_index=True)
         for place, row in zip(places.tolist(), first.tolist(), strict=True):
             if place < self._zones.own and place not in self._names:

@@ -31,12 +31,13 @@ def test_what_is_committed_counts_and_what_is_rolled_back_does_not():
     assert counted(seen) == ({"calm": (1, 0)}, (2, 0))
 
 
-def test_routine_events_do_not_count():
+def test_routine_events_count_as_what_the_model_said_of_them():
+    """Only anomalies and abstentions can be routine: leaving them out selects by the outcome."""
     seen, scored = KeyObservations(zones()), batch(calm=YES * 2 + NO, wild=YES)
     scored.places, scored.routine = [4, 7, 8, 9], [7, 9]
     seen.see(scored)
     seen.on_commit()
-    assert counted(seen) == ({"calm": (2, 1)}, (0, 0))
+    assert counted(seen) == ({"calm": (3, 2), "wild": (1, 1)}, (0, 0))
 
 
 def test_a_restart_goes_on_with_the_counts_and_the_names():
