@@ -8,6 +8,10 @@ that of a zone has the variance p·(1−p)/(n_z+2) with p = w_z/(n_z+1). So with
 events, mean + σ·√((1−δ)/δ) bounds the mixture's rate with probability 1−δ (Cantelli's inequality),
 where σ² = Σ s_z²·p(1−p)/(n_z+2). For a single zone it is the exact quantile.
 
+If too few scores are left for the other keys, their zone is that of all scores. Its mass depends on
+those of the keys then, so the deviations are added instead of the variances; and events of the
+others are not exchangeable with all scores, so they are no evidence.
+
 Whether the promises are kept is judged by their likelihood. While the events of a key are
 exchangeable with its calibration scores, they fall into the zone as the draws of a Pólya urn do:
 the next one with probability (w_z + A_z)/(n_z + 1 + N_z), whatever other keys did in between, and
@@ -72,13 +76,14 @@ class KeyCounts:
 
 
 class KeyPromises:
-    """The promises of K zones."""
+    """The promises of K zones. With `mixed` the last is that of the scores of all of them."""
 
-    def __init__(self, zones: Sequence[Zone]) -> None:
+    def __init__(self, zones: Sequence[Zone], *, mixed: bool = False) -> None:
         self.n: Ints = np.array([zone.n for zone in zones], dtype=np.int64)
         self.width: Ints = np.array([zone.width for zone in zones], dtype=np.int64)
         self.above: Ints = np.array([zone.n - zone.rank_high for zone in zones], dtype=np.int64)
         self._zones = zones
+        self._mixed = mixed
 
     @property
     def expected(self) -> Floats:
@@ -96,7 +101,7 @@ class KeyPromises:
         if len(answering) == 1:
             upper = self.upper(int(answering[0]), delta)
         else:
-            variance = float(np.sum(shares**2 * p * (1.0 - p) / (self.n + 2)))
+            variance = self._variance(shares, p * (1.0 - p))
             upper = min(1.0, rate + _cantelli(variance, delta))
         return Mixture(rate, upper, float(shares @ (self.above / (self.n + 1))))
 
@@ -111,7 +116,7 @@ class KeyPromises:
         a, r = self.above / (self.n + 1), self.expected
         fp, c = costs.false_positive, costs.rejection
         spread = fp**2 * a * (1 - a) + c**2 * r * (1 - r) - 2.0 * fp * c * a * r
-        variance = float(np.sum(shares**2 * np.maximum(spread, 0.0) / (self.n + 2)))
+        variance = self._variance(shares, np.maximum(spread, 0.0))
         mean = costs.false_negative * terms.contamination + float(shares @ (fp * a + c * r))
         each = {zone: expected_cost(zone, terms.contamination, costs) for zone in set(self._zones)}
         expected = np.array([each[zone] for zone in self._zones])
@@ -122,6 +127,12 @@ class KeyPromises:
             expected_cost_bound=float(shares @ expected),
             cost_upper=mean + _cantelli(variance, delta),
         )
+
+    def _variance(self, shares: Floats, spread: Floats) -> float:
+        """Return the variance of a sum over the zones by `shares`, if that of zone z is
+        spread/(n_z+2); an upper bound on it, if they are not independent."""
+        deviations = shares * np.sqrt(spread / (self.n + 2))
+        return float(deviations.sum() ** 2 if self._mixed else deviations @ deviations)
 
     def upper(self, place: int, delta: float) -> float:
         """Return the exact bound on the abstention rate of one zone."""
@@ -165,7 +176,7 @@ class KeyPromises:
     def _log_evidence(self, counts: KeyCounts) -> Floats:
         """Return the log likelihood ratio of each zone and of each of the odds, (K, len(ODDS)).
 
-        A zone that holds no gap, or all, is no evidence.
+        A zone that holds no gap, or all, is no evidence; nor is one of the scores of all.
         """
         total = (self.n + 1.0)[:, None]
         p = np.clip(self.expected, 0.5 / (self.n + 1), 1.0 - 0.5 / (self.n + 1))[:, None]
@@ -178,6 +189,7 @@ class KeyPromises:
 
         ratios = log_marginal(tilted) - log_marginal(p)
         informative = (self.width > 0) & (self.width <= self.n)
+        informative[-1] &= not self._mixed
         return np.where(informative[:, None], ratios, 0.0)
 
 

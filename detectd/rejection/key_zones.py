@@ -71,6 +71,12 @@ class KeyZones:
         return len(self.digests)
 
     @property
+    def mixed(self) -> bool:
+        """Return whether the shared zone has the scores of keys with a zone of their own as
+        well."""
+        return self.own > 0 and len(self.scores_of(self.own)) == len(self.pooled.scores)
+
+    @property
     def sizes(self) -> Ints:
         """Return the number of scores of each zone, (K+1,)."""
         return np.diff(self.starts)
@@ -131,7 +137,7 @@ def promises_by_key(scores: Floats, keys: Digests, terms: Terms) -> tuple[Promis
     enough = len(own) and _earns(len(scores), terms)(len(others))
     shared = promise(others if enough else scores, terms)
     zones = key_zones(scores, keys, own, shared.rejector, terms)
-    promises, tied = KeyPromises(zones.zones), _tied(zones)
+    promises, tied = KeyPromises(zones.zones, mixed=zones.mixed), _tied(zones)
     whole = replace(
         shared,
         tied=shared.tied or tied > 0,

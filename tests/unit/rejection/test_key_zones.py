@@ -45,6 +45,7 @@ def test_each_key_is_judged_as_by_a_model_of_its_scores_alone(terms, own):
     scores, keys = drawn()
     shared, zones = promises_by_key(scores, keys, terms)
     assert zones.digests.tolist() == [*own]
+    assert not zones.mixed
     fresh = np.random.default_rng(1).gamma(3.0, 12.0, 2000)
     fresh[:30] = scores[::50][:30]  # ties
     alone = {key: promise(of(scores, keys, key), terms).rejector for key in own}
@@ -109,6 +110,7 @@ def test_with_too_few_others_they_share_the_zone_of_all_scores():
     scores, keys = drawn({11: 400, 12: 300, 13: 20})
     shared, zones = promises_by_key(scores, keys, TERMS)
     assert zones.own == 2
+    assert zones.mixed
     assert np.array_equal(shared.rejector.scores, scores)
     assert zones.pooled is shared.rejector
 
@@ -117,6 +119,7 @@ def test_without_a_key_of_enough_scores_all_share_one_zone():
     scores, keys = drawn({11: 20, 12: 20, 13: 20})
     shared, zones = promises_by_key(scores, keys, TERMS)
     assert zones.own == 0
+    assert not zones.mixed
     places = zones.places(np.array([11, 12, 5], dtype=np.uint64))
     assert places.tolist() == [0, 0, 0]
     assert np.array_equal(
