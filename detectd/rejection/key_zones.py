@@ -200,7 +200,7 @@ def key_zones(
         pooled = rejector(scores, terms.contamination, threshold(len(scores), terms))
     low = [order_statistic(part, each.rank_low) for part, each in pairs]
     high = [order_statistic(part, each.rank_high + 1) for part, each in pairs]
-    return KeyZones(
+    judge = KeyZones(
         digests=own,
         zones=(*zones, shared.zone),
         scores=np.concatenate([*parts, shared.scores]) + 0.0,
@@ -211,3 +211,5 @@ def key_zones(
         shares=np.array([*sizes, len(scores) - sum(sizes)]) / len(scores),
         pooled=pooled,
     )
+    judge.judge(np.zeros(1), np.zeros(1, dtype=np.intp))  # Compiles, as in `rejector`.
+    return judge
