@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from detectd.rejection.exact import Costs
     from detectd.rejection.promise import Terms
     from detectd.rejection.zone import Zone
 
@@ -84,6 +85,7 @@ class KeyPromises:
         self.above: Ints = np.array([zone.n - zone.rank_high for zone in zones], dtype=np.int64)
         self._zones = zones
         self._mixed = mixed
+        self._last: tuple[KeyCounts, float, bool] | None = None  # of `kept`
 
     @property
     def expected(self) -> Floats:
@@ -106,10 +108,10 @@ class KeyPromises:
         return Mixture(rate, upper, float(shares @ (self.above / (self.n + 1))))
 
     def exact(self, weights: Floats, terms: Terms) -> ExactPromise:
-        """Return the exact figures of such events.
+        """Return the exact figures of such events, over all contaminations that are plausible.
 
-        A cost is at most c_fn·γ + c_fp·A + c_r·R, which is linear in the masses, so its bound is
-        Cantelli's as well. With one zone alone they are those of that zone.
+        A cost is at most c_fn·γ + c_fp·A + c_r·R, which is linear in γ and the masses, so its bound
+        is Cantelli's as well. With one zone alone they are those of that zone.
         """
         delta, costs, shares = terms.delta, terms.costs, weights / weights.sum()
         rates = self.mixture(weights, delta)
@@ -117,8 +119,10 @@ class KeyPromises:
         fp, c = costs.false_positive, costs.rejection
         spread = fp**2 * a * (1 - a) + c**2 * r * (1 - r) - 2.0 * fp * c * a * r
         variance = self._variance(shares, np.maximum(spread, 0.0))
-        mean = costs.false_negative * terms.contamination + float(shares @ (fp * a + c * r))
-        each = {zone: expected_cost(zone, terms.contamination, costs) for zone in set(self._zones)}
+        gammas = np.array(terms.plausible or [terms.contamination])
+        variance += costs.false_negative**2 * float(gammas.var())
+        mean = costs.false_negative * float(gammas.mean()) + float(shares @ (fp * a + c * r))
+        each = {zone: _mean_cost(zone, gammas, costs) for zone in set(self._zones)}
         expected = np.array([each[zone] for zone in self._zones])
         return ExactPromise(
             expected_rejection_rate=rates.rejection_rate,
@@ -139,12 +143,19 @@ class KeyPromises:
         return rate_upper(int(self.n[place]), int(self.width[place]), delta)
 
     def kept(self, counts: KeyCounts, delta: float) -> bool:
-        """Return whether the counts are consistent with all promises, however often one looks."""
+        """Return whether the counts are consistent with all promises, however often one looks.
+
+        The last answer is remembered: of many keys it takes a while, and metrics ask again.
+        """
         require_delta(delta)
-        each = self._log_evidence(counts)
-        whole = special.logsumexp(each.sum(axis=0)) - math.log(each.shape[1])
-        single = special.logsumexp(each) - math.log(each.size)
-        return bool(np.logaddexp(whole, single) - math.log(2.0) < -math.log(delta))
+        last = self._last
+        if last is None or last[0] is not counts or last[1] != delta:
+            each = self._log_evidence(counts)
+            whole = special.logsumexp(each.sum(axis=0)) - math.log(each.shape[1])
+            single = special.logsumexp(each) - math.log(each.size)
+            sound = np.logaddexp(whole, single) - math.log(2.0) < -math.log(delta)
+            last = self._last = counts, delta, bool(sound)
+        return last[2]
 
     def kept_by(self, place: int, counts: KeyCounts, delta: float) -> bool:
         """Return whether the counts of one zone are consistent with its own promise."""
@@ -191,6 +202,11 @@ class KeyPromises:
         informative = (self.width > 0) & (self.width <= self.n)
         informative[-1] &= not self._mixed
         return np.where(informative[:, None], ratios, 0.0)
+
+
+def _mean_cost(zone: Zone, gammas: Floats, costs: Costs) -> float:
+    """Return the expected cost of a zone over equally likely contaminations (k,)."""
+    return float(np.mean([expected_cost(zone, each, costs) for each in gammas.tolist()]))
 
 
 def _cantelli(variance: float, delta: float) -> float:

@@ -169,3 +169,35 @@ def test_the_bound_holds_where_the_last_zone_has_the_scores_of_a_key_as_well():
         mass = key[own.rank_high] - key[own.rank_low - 1]
         over += (mass + both[shared.rank_high] - both[shared.rank_low - 1]) / 2 > upper
     assert over / 3000 <= DELTA
+
+
+def test_an_estimated_contamination_is_averaged_over_all_that_are_plausible():
+    rng, costs, plausible = np.random.default_rng(9), Costs(1.0, 10.0, 0.05), (0.01, 0.05, 0.12)
+    weights, promises = np.array([0.4, 0.3, 0.2, 0.1]), KeyPromises(ZONES)
+    terms = Terms(0.06, 8.0, None, DELTA, costs, plausible)
+    found = promises.exact(weights, terms)
+    alone = [promises.exact(weights, Terms(g, 8.0, None, DELTA, costs)) for g in plausible]
+    mean = np.mean([each.expected_cost_bound for each in alone])
+    assert found.expected_cost_bound == pytest.approx(mean)
+    gamma, cost = rng.choice(plausible, 4000), np.zeros(4000)
+    for share, each in zip(weights, ZONES, strict=True):
+        gaps = (each.rank_low, each.width, each.n - each.rank_high)
+        normal, rejected, anomaly = rng.dirichlet(gaps, 4000).T
+        cost += share * (
+            costs.false_negative * np.minimum(gamma, normal)
+            + costs.false_positive * np.minimum(anomaly, 1 - gamma)
+            + costs.rejection * rejected
+        )
+    assert (cost > found.cost_upper).mean() <= DELTA
+
+
+def test_the_same_counts_are_judged_once(monkeypatch):
+    promises, looked = KeyPromises(ZONES), []
+    counts = KeyCounts(np.array([9, 9, 9, 9]), np.array([1, 1, 0, 0]))
+    evidence = promises._log_evidence
+    monkeypatch.setattr(promises, "_log_evidence", lambda c: looked.append(1) or evidence(c))
+    assert promises.kept(counts, DELTA) == promises.kept(counts, DELTA)
+    assert len(looked) == 1
+    promises.kept(counts, DELTA / 2)
+    promises.kept(KeyCounts.none(4), DELTA / 2)
+    assert len(looked) == 3
