@@ -7,8 +7,8 @@ key (V. Vovk, "Conditional validity of inductive conformal predictors", 2013: a 
 whose categories are the keys).
 
 A key earns a zone of its own if that zone would leave at least half of the expected anomalies to be
-called anomaly under the configured terms, or as many as the zone of all scores leaves. All other
-keys, those that calibration has never seen included, are one category with a zone among their
+called anomaly under the configured terms, and so would one of any larger number of scores; under a
+budget, if it would leave half, or as many as the zone of all scores leaves. All other keys, those that calibration has never seen included, are one category with a zone among their
 scores; if these are too few as well, among all scores.
 """
 
@@ -25,7 +25,7 @@ from detectd.rejection import KeyVerdicts, reach, rejector, stability, ties_matt
 from detectd.rejection.key_promise import KeyPromises
 from detectd.rejection.promise import promise, threshold
 from detectd.rejection.ranking import rank_in_zones
-from detectd.rejection.reach import ENOUGH
+from detectd.rejection.reach import ENOUGH, smallest_n_reaching
 from detectd.rejection.stability import require_anomalies
 from detectd.rejection.zone import order_statistic
 
@@ -169,10 +169,16 @@ def _tie_warnings(zones: KeyZones, tied: int) -> list[str]:
 
 def _earns(total: int, terms: Terms) -> Callable[[int], bool]:
     """Return whether so many of `total` calibration scores are enough for a zone of their own."""
-    least = min(float(ENOUGH), planned_reach(total, terms))
+    fewest, least = 0, 0.0
+    if terms.max_abstain_rate is None:
+        fewest = smallest_n_reaching(terms.contamination, terms.T)
+    else:
+        least = min(float(ENOUGH), planned_reach(total, terms))
 
     @functools.cache
     def earns(n: int) -> bool:
+        if n < fewest:
+            return False
         found = planned_reach(n, terms)
         return found > 0.0 and found >= least
 

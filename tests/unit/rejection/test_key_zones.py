@@ -97,6 +97,14 @@ def test_enough_is_what_lets_a_key_reach_half_of_its_anomalies(contamination, T)
     assert promise(np.arange(float(enough)), terms).reach >= 0.5
 
 
+def test_a_key_does_not_lose_its_zone_by_one_score_more_whatever_all_scores_leave():
+    """At T = 8 and γ = 0.05, 660 to 679 scores leave half in reach, and 680 to 699 do not."""
+    terms = Terms(0.05, 8.0, None, 0.1, COSTS)
+    assert smallest_n_reaching(0.05, 8.0) == 700
+    for n in (400, 679, 680, 699, 700, 701, 720):
+        assert (own_keys(np.full(n, 7, dtype=np.uint64), terms).tolist() == [7]) == (n >= 700)
+
+
 def test_under_a_budget_that_leaves_little_in_reach_a_key_needs_as_much_as_all_scores_leave():
     terms = Terms(0.1, None, 0.2, 0.1, COSTS)
     scores, keys = drawn()
