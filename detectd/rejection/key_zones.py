@@ -8,8 +8,9 @@ whose categories are the keys).
 
 A key earns a zone of its own if that zone would leave at least half of the expected anomalies to be
 called anomaly under the configured terms, and so would one of any larger number of scores; under a
-budget, if it would leave half, or as many as the zone of all scores leaves. All other keys, those that calibration has never seen included, are one category with a zone among their
-scores; if these are too few as well, among all scores.
+budget, if it would leave half, or as many as the zone of all scores leaves. All other keys, those
+that calibration has never seen included, are one category with a zone among their scores; if these
+are too few as well, among all scores.
 """
 
 from __future__ import annotations

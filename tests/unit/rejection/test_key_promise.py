@@ -195,7 +195,12 @@ def test_the_same_counts_are_judged_once(monkeypatch):
     promises, looked = KeyPromises(ZONES), []
     counts = KeyCounts(np.array([9, 9, 9, 9]), np.array([1, 1, 0, 0]))
     evidence = promises._log_evidence
-    monkeypatch.setattr(promises, "_log_evidence", lambda c: looked.append(1) or evidence(c))
+
+    def look(counts):
+        looked.append(counts)
+        return evidence(counts)
+
+    monkeypatch.setattr(promises, "_log_evidence", look)
     assert promises.kept(counts, DELTA) == promises.kept(counts, DELTA)
     assert len(looked) == 1
     promises.kept(counts, DELTA / 2)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectd.errors import ConfigError
-from detectd.rejection import ABSTAIN, ANOMALY, Costs, key_zones
+from detectd.rejection import ABSTAIN, ANOMALY, Costs
 from detectd.rejection.key_zones import MOST_KEYS, own_keys, promises_by_key
 from detectd.rejection.promise import Terms, promise
 from detectd.rejection.reach import smallest_n_reaching
@@ -205,13 +205,16 @@ def test_keys_of_different_scales_each_keep_their_promise_where_the_pooled_one_d
 
 
 def test_the_first_event_does_not_wait_for_the_compiler(monkeypatch):
-    called, compiled = [], key_zones.rank_in_zones
-    monkeypatch.setattr(
-        key_zones, "rank_in_zones", lambda *given: called.append(1) or compiled(*given)
-    )
-    _, zones = promises_by_key(*drawn(), TERMS)
-    assert called
-    before = list(compiled.signatures)
-    places = zones.places(np.array([11, 99], dtype=np.uint64))
-    zones.judge(np.array([1.0, 2.0]), places)
-    assert list(compiled.signatures) == before
+    """A call with arrays of the same types comes before it."""
+    kinds = []
+
+    def compiled(*given):
+        kinds.append([(each.dtype, each.ndim, each.flags.writeable) for each in given])
+
+    monkeypatch.setattr("detectd.rejection.key_zones.rank_in_zones", compiled)
+    scores, keys = drawn()
+    _, zones = promises_by_key(scores, keys, TERMS)
+    assert kinds
+    before = list(kinds)
+    zones.judge(np.array([1.0, 2.0]), zones.places(np.array([11, 99], dtype=np.uint64)))
+    assert kinds[-1] in before
