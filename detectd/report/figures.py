@@ -22,8 +22,8 @@ def figures(serving: Serving, observed: Mapping[str, Any]) -> dict[str, Any]:
     """Return the whole report. Scores at which the zone has no end are null.
 
     `observed` counts the verdicts of a run of the stream, `since` when (Unix time, if known), and
-    `by_key` those of keys with zones of their own. With such keys the zone is that of the others, while n, m and T of the model are those of
-    all its calibration scores.
+    `by_key` those of keys with zones of their own. With such keys the zone is that of the others,
+    while n, m and T of the model are those of all its calibration scores.
     """
     promise, zone = serving.promise, serving.promise.rejector.zone
     whole = serving.pooled.zone
