@@ -2,7 +2,8 @@
 
 They are written periodically with the other observations: a crash loses the latest of them, which
 does not bias what is left. Only keys with a zone of their own are counted one by one, so there are
-at most as many as the model has zones.
+at most as many as the model has zones: 10,000 take about 300 kB. The names are written of those
+alone that are farthest above their promise, as reports name no others.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 
 from detectd.pipeline.anomaly_records import key_text
 from detectd.rejection import ABSTAIN, KeyVerdicts
-from detectd.rejection.key_promise import KeyCounts
+from detectd.rejection.key_promise import KeyCounts, KeyPromises
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,11 +24,15 @@ if TYPE_CHECKING:
     from detectd.pipeline.scoring import ScoredBatch
     from detectd.rejection.key_zones import KeyZones
 
+# The names of so many keys are written.
+NAMED = 100
+
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
 class Seen(msgspec.Struct, frozen=True, array_like=True):
-    """Events of a key, and those of them that were abstained from; `digest` in hexadecimal."""
+    """Events of a key, and those of them that were abstained from; `digest` in hexadecimal. The
+    name is empty if it is not written."""
 
     digest: str
     name: str
@@ -47,16 +52,19 @@ class KeyObservations:
 
     def __init__(self, zones: KeyZones) -> None:
         self._zones = zones
+        self._promises = KeyPromises(zones.zones, mixed=zones.mixed)
         self._names: dict[int, str] = {}
         self.counts = self._seen = KeyCounts.none(zones.own + 1)
 
     def see(self, scored: ScoredBatch) -> None:
-        """Count a batch, until the commit provisionally; routine events do not count."""
+        """Count a batch, until the commit provisionally, by the model's verdicts.
+
+        Routine events count as what the model said of them: only anomalies and abstentions can be
+        routine, and without them the rest would not be exchangeable with the calibration scores.
+        """
         found = scored.found
         assert isinstance(found, KeyVerdicts)
-        counted = ~np.isin(scored.places, scored.routine)
-        held = found.verdict[counted] == ABSTAIN
-        self._seen = self._seen.plus(found.places[counted], held)
+        self._seen = self._seen.plus(found.places, found.verdict == ABSTAIN)
         places, first = np.unique(found.places, return_index=True)
         for place, row in zip(places.tolist(), first.tolist(), strict=True):
             if place < self._zones.own and place not in self._names:
@@ -71,8 +79,11 @@ class KeyObservations:
         self._seen = self.counts
 
     def record(self) -> KeyRecord:
-        """Return the committed counts by key, with the names of the keys."""
-        digests, names, counts = self._zones.digests.tolist(), self._names, self.counts
+        """Return the committed counts by key, with the names of those with the largest excess."""
+        digests, counts = self._zones.digests.tolist(), self.counts
+        excess = self._promises.excess(counts)[:-1]
+        worst = np.argsort(-excess, kind="stable")[:NAMED].tolist()
+        names = {place: self._names.get(place, "") for place in worst}
         events, abstained = counts.events.tolist(), counts.abstained.tolist()
         return KeyRecord(
             [
@@ -112,7 +123,8 @@ def by_place(kept: KeyRecord, zones: KeyZones) -> tuple[dict[int, str], KeyCount
     for seen in kept.keys:
         place = index.get(seen.digest)
         if place is not None:
-            names[place] = seen.name
+            if seen.name:
+                names[place] = seen.name
             counts.events[place] += seen.events
             counts.abstained[place] += min(seen.events, seen.abstained)
     counts.events[-1], counts.abstained[-1] = kept.others[0], min(kept.others)
@@ -125,10 +137,12 @@ def added_up(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     kept = [recorded(part["by_key"]) for part in parts if "by_key" in part]
     if not kept:
         return None
-    totals: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
+    totals: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    names: dict[str, str] = {}
     for seen in (seen for each in kept for seen in each.keys):
-        total = totals[seen.digest, seen.name]
+        total = totals[seen.digest]
         total[0], total[1] = total[0] + seen.events, total[1] + seen.abstained
+        names[seen.digest] = seen.name or names.get(seen.digest, "")
     others = [sum(column) for column in zip(*(each.others for each in kept), strict=True)]
-    keys = [[digest, name, *total] for (digest, name), total in totals.items()]
+    keys = [[digest, names[digest], *total] for digest, total in totals.items()]
     return {"keys": keys, "others": others}

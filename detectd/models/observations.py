@@ -1,4 +1,5 @@
-"""Observations on the promise, in a few kilobytes however long the stream is.
+"""Observations on the promise, in a few kilobytes however long the stream is, beside what
+`key_observations` adds for keys with zones of their own.
 
 counts      verdicts of each kind: exact, as they ride in every commit
 histogram   how the scores are distributed, on a grid that the calibration scores fix

@@ -77,7 +77,8 @@ class Serving:
     @cached_property
     def key_promises(self) -> KeyPromises | None:
         """Return the promises of the zones of single keys, and last that of the shared zone."""
-        return KeyPromises(self.judge.keys.zones) if self.judge.keys else None
+        keys = self.judge.keys
+        return KeyPromises(keys.zones, mixed=keys.mixed) if keys else None
 
     @property
     def zone_id(self) -> list[int]:

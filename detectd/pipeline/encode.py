@@ -110,6 +110,7 @@ class AnswersByKey(dict[tuple[int, int, int, int], Answer]):
         super().__init__()
         self._tables = tables
         self._model = model
+        self._not_finite: dict[int, Answer] = {}
 
     def __missing__(self, place: tuple[int, int, int, int]) -> Answer:
         if len(self) >= Answers.MOST:
@@ -121,8 +122,11 @@ class AnswersByKey(dict[tuple[int, int, int, int], Answer]):
 
     def not_finite(self, n: int) -> Answer:
         """Return the answer to rows whose score is not a finite number, in a zone of n scores."""
-        reason = Reason.SCORE_NOT_FINITE
-        return _answer(self._tables[n], self._model, Topic.ANOMALY, reason, n, n)
+        if n not in self._not_finite:
+            table, reason = self._tables[n], Reason.SCORE_NOT_FINITE
+            found = _answer(table, self._model, Topic.ANOMALY, reason, n, n)
+            self._not_finite[n] = found
+        return self._not_finite[n]
 
 
 def _answer(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from hashlib import blake2b
 
+from detectd.pipeline.memory_budget import CACHED_KEY_BYTES
+
 # The digest of an event without a key.
 NO_KEY = 0
 
@@ -16,12 +18,15 @@ def digest(name: bytes | None) -> int:
 
 
 class Digests(dict[bytes | None, int]):
-    """The digests of names, remembered; the memory is cleared at `MOST` names."""
+    """The digests of names, remembered, except of long ones; the memory is cleared at `MOST`
+    names."""
 
     MOST = 65_536
 
     def __missing__(self, name: bytes | None) -> int:
-        if len(self) >= self.MOST:
-            self.clear()
-        found = self[name] = digest(name)
+        found = digest(name)
+        if name is None or len(name) <= CACHED_KEY_BYTES:
+            if len(self) >= self.MOST:
+                self.clear()
+            self[name] = found
         return found

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import compress
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -59,7 +60,7 @@ if TYPE_CHECKING:
     from detectd.rejection import KeyVerdicts, Verdicts
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class ScoredBatch:
     """The outputs of a batch, one per record, in order, with the data for retraining and
     monitoring.
@@ -78,7 +79,7 @@ class ScoredBatch:
     events: Sequence[Event]
     routine: Sequence[int] = ()
 
-    @property
+    @cached_property
     def keys(self) -> NDArray[np.uint64]:
         """Return the digests (k,) of the keys of the scored events."""
         return np.fromiter((digest(event.key) for event in self.events), dtype=np.uint64)

@@ -8,6 +8,10 @@ that of a zone has the variance p·(1−p)/(n_z+2) with p = w_z/(n_z+1). So with
 events, mean + σ·√((1−δ)/δ) bounds the mixture's rate with probability 1−δ (Cantelli's inequality),
 where σ² = Σ s_z²·p(1−p)/(n_z+2). For a single zone it is the exact quantile.
 
+If too few scores are left for the other keys, their zone is that of all scores. Its mass depends on
+those of the keys then, so the deviations are added instead of the variances; and events of the
+others are not exchangeable with all scores, so they are no evidence.
+
 Whether the promises are kept is judged by their likelihood. While the events of a key are
 exchangeable with its calibration scores, they fall into the zone as the draws of a Pólya urn do:
 the next one with probability (w_z + A_z)/(n_z + 1 + N_z), whatever other keys did in between, and
@@ -40,6 +44,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from detectd.rejection.exact import Costs
     from detectd.rejection.promise import Terms
     from detectd.rejection.zone import Zone
 
@@ -72,13 +77,15 @@ class KeyCounts:
 
 
 class KeyPromises:
-    """The promises of K zones."""
+    """The promises of K zones. With `mixed` the last is that of the scores of all of them."""
 
-    def __init__(self, zones: Sequence[Zone]) -> None:
+    def __init__(self, zones: Sequence[Zone], *, mixed: bool = False) -> None:
         self.n: Ints = np.array([zone.n for zone in zones], dtype=np.int64)
         self.width: Ints = np.array([zone.width for zone in zones], dtype=np.int64)
         self.above: Ints = np.array([zone.n - zone.rank_high for zone in zones], dtype=np.int64)
         self._zones = zones
+        self._mixed = mixed
+        self._last: tuple[KeyCounts, float, bool] | None = None  # of `kept`
 
     @property
     def expected(self) -> Floats:
@@ -96,24 +103,26 @@ class KeyPromises:
         if len(answering) == 1:
             upper = self.upper(int(answering[0]), delta)
         else:
-            variance = float(np.sum(shares**2 * p * (1.0 - p) / (self.n + 2)))
+            variance = self._variance(shares, p * (1.0 - p))
             upper = min(1.0, rate + _cantelli(variance, delta))
         return Mixture(rate, upper, float(shares @ (self.above / (self.n + 1))))
 
     def exact(self, weights: Floats, terms: Terms) -> ExactPromise:
-        """Return the exact figures of such events.
+        """Return the exact figures of such events, over all contaminations that are plausible.
 
-        A cost is at most c_fn·γ + c_fp·A + c_r·R, which is linear in the masses, so its bound is
-        Cantelli's as well. With one zone alone they are those of that zone.
+        A cost is at most c_fn·γ + c_fp·A + c_r·R, which is linear in γ and the masses, so its bound
+        is Cantelli's as well. With one zone alone they are those of that zone.
         """
         delta, costs, shares = terms.delta, terms.costs, weights / weights.sum()
         rates = self.mixture(weights, delta)
         a, r = self.above / (self.n + 1), self.expected
         fp, c = costs.false_positive, costs.rejection
         spread = fp**2 * a * (1 - a) + c**2 * r * (1 - r) - 2.0 * fp * c * a * r
-        variance = float(np.sum(shares**2 * np.maximum(spread, 0.0) / (self.n + 2)))
-        mean = costs.false_negative * terms.contamination + float(shares @ (fp * a + c * r))
-        each = {zone: expected_cost(zone, terms.contamination, costs) for zone in set(self._zones)}
+        variance = self._variance(shares, np.maximum(spread, 0.0))
+        gammas = np.array(terms.plausible or [terms.contamination])
+        variance += costs.false_negative**2 * float(gammas.var())
+        mean = costs.false_negative * float(gammas.mean()) + float(shares @ (fp * a + c * r))
+        each = {zone: _mean_cost(zone, gammas, costs) for zone in set(self._zones)}
         expected = np.array([each[zone] for zone in self._zones])
         return ExactPromise(
             expected_rejection_rate=rates.rejection_rate,
@@ -123,17 +132,30 @@ class KeyPromises:
             cost_upper=mean + _cantelli(variance, delta),
         )
 
+    def _variance(self, shares: Floats, spread: Floats) -> float:
+        """Return the variance of a sum over the zones by `shares`, if that of zone z is
+        spread/(n_z+2); an upper bound on it, if they are not independent."""
+        deviations = shares * np.sqrt(spread / (self.n + 2))
+        return float(deviations.sum() ** 2 if self._mixed else deviations @ deviations)
+
     def upper(self, place: int, delta: float) -> float:
         """Return the exact bound on the abstention rate of one zone."""
         return rate_upper(int(self.n[place]), int(self.width[place]), delta)
 
     def kept(self, counts: KeyCounts, delta: float) -> bool:
-        """Return whether the counts are consistent with all promises, however often one looks."""
+        """Return whether the counts are consistent with all promises, however often one looks.
+
+        The last answer is remembered: of many keys it takes a while, and metrics ask again.
+        """
         require_delta(delta)
-        each = self._log_evidence(counts)
-        whole = special.logsumexp(each.sum(axis=0)) - math.log(each.shape[1])
-        single = special.logsumexp(each) - math.log(each.size)
-        return bool(np.logaddexp(whole, single) - math.log(2.0) < -math.log(delta))
+        last = self._last
+        if last is None or last[0] is not counts or last[1] != delta:
+            each = self._log_evidence(counts)
+            whole = special.logsumexp(each.sum(axis=0)) - math.log(each.shape[1])
+            single = special.logsumexp(each) - math.log(each.size)
+            sound = np.logaddexp(whole, single) - math.log(2.0) < -math.log(delta)
+            last = self._last = counts, delta, bool(sound)
+        return last[2]
 
     def kept_by(self, place: int, counts: KeyCounts, delta: float) -> bool:
         """Return whether the counts of one zone are consistent with its own promise."""
@@ -165,7 +187,7 @@ class KeyPromises:
     def _log_evidence(self, counts: KeyCounts) -> Floats:
         """Return the log likelihood ratio of each zone and of each of the odds, (K, len(ODDS)).
 
-        A zone that holds no gap, or all, is no evidence.
+        A zone that holds no gap, or all, is no evidence; nor is one of the scores of all.
         """
         total = (self.n + 1.0)[:, None]
         p = np.clip(self.expected, 0.5 / (self.n + 1), 1.0 - 0.5 / (self.n + 1))[:, None]
@@ -178,7 +200,13 @@ class KeyPromises:
 
         ratios = log_marginal(tilted) - log_marginal(p)
         informative = (self.width > 0) & (self.width <= self.n)
+        informative[-1] &= not self._mixed
         return np.where(informative[:, None], ratios, 0.0)
+
+
+def _mean_cost(zone: Zone, gammas: Floats, costs: Costs) -> float:
+    """Return the expected cost of a zone over equally likely contaminations (k,)."""
+    return float(np.mean([expected_cost(zone, each, costs) for each in gammas.tolist()]))
 
 
 def _cantelli(variance: float, delta: float) -> float:

@@ -7,9 +7,10 @@ key (V. Vovk, "Conditional validity of inductive conformal predictors", 2013: a 
 whose categories are the keys).
 
 A key earns a zone of its own if that zone would leave at least half of the expected anomalies to be
-called anomaly under the configured terms, or as many as the zone of all scores leaves. All other
-keys, those that calibration has never seen included, are one category with a zone among their
-scores; if these are too few as well, among all scores.
+called anomaly under the configured terms, and so would one of any larger number of scores; under a
+budget, if it would leave half, or as many as the zone of all scores leaves. All other keys, those
+that calibration has never seen included, are one category with a zone among their scores; if these
+are too few as well, among all scores.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from detectd.rejection import KeyVerdicts, reach, rejector, stability, ties_matt
 from detectd.rejection.key_promise import KeyPromises
 from detectd.rejection.promise import promise, threshold
 from detectd.rejection.ranking import rank_in_zones
-from detectd.rejection.reach import ENOUGH
+from detectd.rejection.reach import ENOUGH, smallest_n_reaching
 from detectd.rejection.stability import require_anomalies
 from detectd.rejection.zone import order_statistic
 
@@ -69,6 +70,12 @@ class KeyZones:
     def own(self) -> int:
         """Return K, the number of keys with a zone of their own."""
         return len(self.digests)
+
+    @property
+    def mixed(self) -> bool:
+        """Return whether the shared zone has the scores of keys with a zone of their own as
+        well."""
+        return self.own > 0 and len(self.scores_of(self.own)) == len(self.pooled.scores)
 
     @property
     def sizes(self) -> Ints:
@@ -131,7 +138,7 @@ def promises_by_key(scores: Floats, keys: Digests, terms: Terms) -> tuple[Promis
     enough = len(own) and _earns(len(scores), terms)(len(others))
     shared = promise(others if enough else scores, terms)
     zones = key_zones(scores, keys, own, shared.rejector, terms)
-    promises, tied = KeyPromises(zones.zones), _tied(zones)
+    promises, tied = KeyPromises(zones.zones, mixed=zones.mixed), _tied(zones)
     whole = replace(
         shared,
         tied=shared.tied or tied > 0,
@@ -163,10 +170,16 @@ def _tie_warnings(zones: KeyZones, tied: int) -> list[str]:
 
 def _earns(total: int, terms: Terms) -> Callable[[int], bool]:
     """Return whether so many of `total` calibration scores are enough for a zone of their own."""
-    least = min(float(ENOUGH), planned_reach(total, terms))
+    fewest, least = 0, 0.0
+    if terms.max_abstain_rate is None:
+        fewest = smallest_n_reaching(terms.contamination, terms.T)
+    else:
+        least = min(float(ENOUGH), planned_reach(total, terms))
 
     @functools.cache
     def earns(n: int) -> bool:
+        if n < fewest:
+            return False
         found = planned_reach(n, terms)
         return found > 0.0 and found >= least
 
@@ -194,7 +207,7 @@ def key_zones(
         pooled = rejector(scores, terms.contamination, threshold(len(scores), terms))
     low = [order_statistic(part, each.rank_low) for part, each in pairs]
     high = [order_statistic(part, each.rank_high + 1) for part, each in pairs]
-    return KeyZones(
+    judge = KeyZones(
         digests=own,
         zones=(*zones, shared.zone),
         scores=np.concatenate([*parts, shared.scores]) + 0.0,
@@ -205,3 +218,5 @@ def key_zones(
         shares=np.array([*sizes, len(scores) - sum(sizes)]) / len(scores),
         pooled=pooled,
     )
+    judge.judge(np.zeros(1), np.zeros(1, dtype=np.intp))  # Compiles, as in `rejector`.
+    return judge

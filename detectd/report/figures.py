@@ -22,9 +22,11 @@ def figures(serving: Serving, observed: Mapping[str, Any]) -> dict[str, Any]:
     """Return the whole report. Scores at which the zone has no end are null.
 
     `observed` counts the verdicts of a run of the stream, `since` when (Unix time, if known), and
-    `by_key` those of keys with zones of their own. With such keys the zone is that of the others.
+    `by_key` those of keys with zones of their own. With such keys the zone is that of the others,
+    while n, m and T of the model are those of all its calibration scores.
     """
     promise, zone = serving.promise, serving.promise.rejector.zone
+    whole = serving.pooled.zone
     by_key = key_figures(serving, observed.get("by_key"))
     return {
         "model": {
@@ -33,15 +35,16 @@ def figures(serving: Serving, observed: Mapping[str, Any]) -> dict[str, Any]:
             "detector": serving.model.recipe.detector,
             "scoring": serving.judge.scorer.how,
             "features": list(serving.model.features),
-            "n": zone.n,
+            "n": whole.n,
             "contamination": promise.terms.contamination,
             "contamination_interval": interval(promise.terms),
-            "m": zone.m,
-            "T": zone.T,
+            "m": whole.m,
+            "T": whole.T,
             "T_set_by": set_by(promise.terms),
             "calibration": serving.model.recipe.method,
         },
         "zone": {
+            "n": zone.n,
             "rank_low": None if zone.empty else zone.rank_low,
             "rank_high": None if zone.empty else zone.rank_high,
             "score_low": _finite(promise.rejector.score_low),

@@ -97,7 +97,8 @@ def particulars(serving: Serving) -> Element:
     """Return all that makes the model what it is."""
     model, promise = serving.model, serving.promise
     zone, terms, recipe = promise.rejector.zone, promise.terms, model.recipe
-    ranks = "none" if zone.empty else f"{zone.rank_low:,} to {zone.rank_high:,}"
+    whole = serving.pooled.zone
+    ranks = "none" if zone.empty else f"{zone.rank_low:,} to {zone.rank_high:,} of {zone.n:,}"
     low, high = promise.rejector.score_low, promise.rejector.score_high
     how = serving.judge.scorer.how
     costs = terms.costs
@@ -109,10 +110,10 @@ def particulars(serving: Serving) -> Element:
         "scale": recipe.scale,
         "scored by": "detectd's own kernel" if how == "compiled" else how,
         "training rows": f"{len(model.rows):,}",
-        "calibration scores n": f"{zone.n:,} ({recipe.method})",
+        "calibration scores n": f"{whole.n:,} ({recipe.method})",
         "contamination γ": f"{terms.contamination:g}",
-        "expected anomalies m": f"{zone.m:,}",
-        "threshold T": f"{zone.T:.6g}{' by default' if set_by(terms) == 'default' else ''}",
+        "expected anomalies m": f"{whole.m:,}",
+        "threshold T": f"{whole.T:.6g}{' by default' if set_by(terms) == 'default' else ''}",
         "zone, ranks": ranks,
         "zone, scores": f"{score(low)} to {score(high)}",
         "expected anomalies in reach": f"{percent(min(promise.reach, 1.0))} can be called anomaly",

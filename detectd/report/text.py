@@ -30,7 +30,7 @@ def text(report: dict[str, Any]) -> str:
         f"          n = {model['n']:,} calibration scores ({model['calibration']}), "
         f"contamination {_contamination(model)}, m = {model['m']:,}, {_threshold(model)}",
         f"          scored by {_scoring(model['scoring'])}",
-        f"zone      {_zone(zone)}{_of_others(report['by_key'])}",
+        f"zone      {_zone(zone)}{_of_others(report)}",
         f"          {reach_sentence(zone['reach'])}",
         f"promise   {abstention_sentence(exact)}",
         "",
@@ -62,8 +62,11 @@ def _threshold(model: dict[str, Any]) -> str:
     return f"T = {model['T']:.6g}{by[model['T_set_by']]}"
 
 
-def _of_others(by_key: dict[str, Any] | None) -> str:
-    return ", of the keys without a zone of their own" if by_key and by_key["own"] else ""
+def _of_others(report: dict[str, Any]) -> str:
+    by_key, n = report["by_key"], report["zone"]["n"]
+    if not by_key or not by_key["own"]:
+        return ""
+    return f", of the keys without a zone of their own ({n:,} scores)"
 
 
 def _zone(zone: dict[str, Any]) -> str:

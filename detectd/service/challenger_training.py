@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
 import structlog
 
 from detectd.models import serving
@@ -102,9 +101,8 @@ def begin(
         before = old.model.keys.rows if old.model.keys else None
         tail = suspicious(old.judge, old.model.rows, before)
         training = with_tail(training, old.model.rows, tail)
-        if keys is not None:
-            unknown = np.zeros(len(old.model.rows), dtype=np.uint64)
-            keys = with_tail(keys, unknown if before is None else before, tail)
+        # If the tail's keys are unknown, no key would have one: its zone would lie far too low.
+        keys = None if keys is None or before is None else with_tail(keys, before, tail)
     task = Task(
         rows=training,
         recipe=options.recipe,

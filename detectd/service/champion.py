@@ -87,10 +87,15 @@ class Champion:
 
     def restore(self, past: dict[str, Any]) -> None:
         """Resume from a `snapshot`, or from the beginning if it is of another model or zone."""
-        reported = self._reported
+        terms, reported = self._terms(), self._reported
+        if reported.get("zone", terms["zone"]) != terms["zone"]:
+            reported = {}
         if not past:  # The commits hold no state: use the reported counts.
-            past = self._terms() | {"observed": reported, "since": reported.get("since")}
-        same = all(past.get(key) == value for key, value in self._terms().items())
+            past = terms | {"observed": reported, "since": reported.get("since")}
+        # A crash may have kept the report of a run that ended before the last commit.
+        elif reported.get("since") != past.get("since"):
+            reported = {}
+        same = all(past.get(key) == value for key, value in terms.items())
         self._observations.resume(reported if same else {}, past["observed"] if same else {})
         if self._keys:
             self._keys.resume(reported.get("by_key") if same and past["observed"] else None)

@@ -157,7 +157,7 @@ def refusals(
     def refuse(code: Code, sentence: str) -> None:
         reasons.append(Reason(code, sentence))
 
-    scores = new.promise.rejector.scores
+    scores = new.judge.pooled.scores  # those of all keys, whatever is left to the shared zone
     if scores[0] == scores[-1]:
         refuse("tied", f"all of its {len(scores):,} calibration scores are {scores[0]:g}")
     exact = asdict(new.promise.exact) if new.promise.exact else {}

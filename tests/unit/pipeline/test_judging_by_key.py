@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from detectd.pipeline.judging import ModelScorer, judge_rows
 from detectd.pipeline.key_digest import NO_KEY, Digests, digest
+from detectd.pipeline.memory_budget import CACHED_KEY_BYTES
 from detectd.pipeline.records import Record, Topic
 from detectd.pipeline.schema import Schema
 from detectd.rejection import ABSTAIN, ANOMALY, Costs
@@ -127,6 +128,15 @@ def test_digests_are_remembered_and_the_memory_is_bounded(monkeypatch):
     assert [digests[name] for name in names] == [digest(name) for name in names]
     assert len(digests) <= 3
     assert digest(None) == NO_KEY != digest(b"")
+
+
+def test_the_digests_of_long_names_are_not_remembered():
+    digests = Digests()
+    for long in (b"x" * (CACHED_KEY_BYTES + 1), b"y" * 1_000_000):
+        assert digests[long] == digest(long)
+    assert not digests
+    assert digests[b"x" * CACHED_KEY_BYTES]
+    assert len(digests) == 1
 
 
 def test_a_score_that_is_not_finite_is_an_anomaly_even_where_no_finite_one_can_be():

@@ -137,3 +137,72 @@ def test_zones_without_a_gap_or_with_all_of_them_tell_nothing():
     assert promises.kept(counts, DELTA)
     assert np.isfinite(promises._log_evidence(counts)).all()
     assert special.logsumexp(promises._log_evidence(counts)) < 4.0
+
+
+def test_a_last_zone_of_the_scores_of_all_is_no_evidence_and_adds_its_deviation():
+    zones = [*ZONES[:2], zone(600, 520, 580)]
+    apart, mixed = KeyPromises(zones), KeyPromises(zones, mixed=True)
+    strange = KeyCounts(np.array([100, 100, 500]), np.array([9, 8, 500]))
+    assert not apart.kept(strange, DELTA)
+    assert mixed.kept(strange, DELTA)
+    astray = KeyCounts(np.array([900, 100, 0]), np.array([600, 8, 0]))
+    assert not mixed.kept(astray, DELTA)
+    weights = np.array([2.0, 3.0, 5.0])
+    p = np.array([z.width / (z.n + 1) for z in zones])
+    n = np.array([z.n for z in zones])
+    deviation = float(weights @ np.sqrt(p * (1 - p) / (n + 2))) / 10
+    found = mixed.mixture(weights, DELTA)
+    cantelli = deviation * np.sqrt((1 - DELTA) / DELTA)
+    assert found.rejection_rate_upper == pytest.approx(found.rejection_rate + cantelli)
+    assert found.rejection_rate_upper > apart.mixture(weights, DELTA).rejection_rate_upper
+
+
+def test_the_bound_holds_where_the_last_zone_has_the_scores_of_a_key_as_well():
+    """One key of 400 scores; the others share the zone of its scores and of 20 of their own."""
+    rng, own, weights = np.random.default_rng(6), zone(400, 350, 385), np.array([1.0, 1.0])
+    shared = zone(420, 368, 404)
+    upper = KeyPromises([own, shared], mixed=True).mixture(weights, DELTA).rejection_rate_upper
+    over = 0
+    for _ in range(3000):
+        key = np.sort(rng.random(400))
+        both = np.sort(np.concatenate([key, rng.random(20)]))
+        mass = key[own.rank_high] - key[own.rank_low - 1]
+        over += (mass + both[shared.rank_high] - both[shared.rank_low - 1]) / 2 > upper
+    assert over / 3000 <= DELTA
+
+
+def test_an_estimated_contamination_is_averaged_over_all_that_are_plausible():
+    rng, costs, plausible = np.random.default_rng(9), Costs(1.0, 10.0, 0.05), (0.01, 0.05, 0.12)
+    weights, promises = np.array([0.4, 0.3, 0.2, 0.1]), KeyPromises(ZONES)
+    terms = Terms(0.06, 8.0, None, DELTA, costs, plausible)
+    found = promises.exact(weights, terms)
+    alone = [promises.exact(weights, Terms(g, 8.0, None, DELTA, costs)) for g in plausible]
+    mean = np.mean([each.expected_cost_bound for each in alone])
+    assert found.expected_cost_bound == pytest.approx(mean)
+    gamma, cost = rng.choice(plausible, 4000), np.zeros(4000)
+    for share, each in zip(weights, ZONES, strict=True):
+        gaps = (each.rank_low, each.width, each.n - each.rank_high)
+        normal, rejected, anomaly = rng.dirichlet(gaps, 4000).T
+        cost += share * (
+            costs.false_negative * np.minimum(gamma, normal)
+            + costs.false_positive * np.minimum(anomaly, 1 - gamma)
+            + costs.rejection * rejected
+        )
+    assert (cost > found.cost_upper).mean() <= DELTA
+
+
+def test_the_same_counts_are_judged_once(monkeypatch):
+    promises, looked = KeyPromises(ZONES), []
+    counts = KeyCounts(np.array([9, 9, 9, 9]), np.array([1, 1, 0, 0]))
+    evidence = promises._log_evidence
+
+    def look(counts):
+        looked.append(counts)
+        return evidence(counts)
+
+    monkeypatch.setattr(promises, "_log_evidence", look)
+    assert promises.kept(counts, DELTA) == promises.kept(counts, DELTA)
+    assert len(looked) == 1
+    promises.kept(counts, DELTA / 2)
+    promises.kept(KeyCounts.none(4), DELTA / 2)
+    assert len(looked) == 3

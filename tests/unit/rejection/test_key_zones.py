@@ -45,6 +45,7 @@ def test_each_key_is_judged_as_by_a_model_of_its_scores_alone(terms, own):
     scores, keys = drawn()
     shared, zones = promises_by_key(scores, keys, terms)
     assert zones.digests.tolist() == [*own]
+    assert not zones.mixed
     fresh = np.random.default_rng(1).gamma(3.0, 12.0, 2000)
     fresh[:30] = scores[::50][:30]  # ties
     alone = {key: promise(of(scores, keys, key), terms).rejector for key in own}
@@ -96,6 +97,14 @@ def test_enough_is_what_lets_a_key_reach_half_of_its_anomalies(contamination, T)
     assert promise(np.arange(float(enough)), terms).reach >= 0.5
 
 
+def test_a_key_does_not_lose_its_zone_by_one_score_more_whatever_all_scores_leave():
+    """At T = 8 and γ = 0.05, 660 to 679 scores leave half in reach, and 680 to 699 do not."""
+    terms = Terms(0.05, 8.0, None, 0.1, COSTS)
+    assert smallest_n_reaching(0.05, 8.0) == 700
+    for n in (400, 679, 680, 699, 700, 701, 720):
+        assert (own_keys(np.full(n, 7, dtype=np.uint64), terms).tolist() == [7]) == (n >= 700)
+
+
 def test_under_a_budget_that_leaves_little_in_reach_a_key_needs_as_much_as_all_scores_leave():
     terms = Terms(0.1, None, 0.2, 0.1, COSTS)
     scores, keys = drawn()
@@ -109,6 +118,7 @@ def test_with_too_few_others_they_share_the_zone_of_all_scores():
     scores, keys = drawn({11: 400, 12: 300, 13: 20})
     shared, zones = promises_by_key(scores, keys, TERMS)
     assert zones.own == 2
+    assert zones.mixed
     assert np.array_equal(shared.rejector.scores, scores)
     assert zones.pooled is shared.rejector
 
@@ -117,6 +127,7 @@ def test_without_a_key_of_enough_scores_all_share_one_zone():
     scores, keys = drawn({11: 20, 12: 20, 13: 20})
     shared, zones = promises_by_key(scores, keys, TERMS)
     assert zones.own == 0
+    assert not zones.mixed
     places = zones.places(np.array([11, 12, 5], dtype=np.uint64))
     assert places.tolist() == [0, 0, 0]
     assert np.array_equal(
@@ -191,3 +202,19 @@ def test_keys_of_different_scales_each_keep_their_promise_where_the_pooled_one_d
         assert abs(own.mean() - p) < margin(p, n)
         far += abs(together.mean() - p_pooled) > margin(p_pooled, len(calibration))
     assert far >= 6
+
+
+def test_the_first_event_does_not_wait_for_the_compiler(monkeypatch):
+    """A call with arrays of the same types comes before it."""
+    kinds = []
+
+    def compiled(*given):
+        kinds.append([(each.dtype, each.ndim, each.flags.writeable) for each in given])
+
+    monkeypatch.setattr("detectd.rejection.key_zones.rank_in_zones", compiled)
+    scores, keys = drawn()
+    _, zones = promises_by_key(scores, keys, TERMS)
+    assert kinds
+    before = list(kinds)
+    zones.judge(np.array([1.0, 2.0]), zones.places(np.array([11, 99], dtype=np.uint64)))
+    assert kinds[-1] in before

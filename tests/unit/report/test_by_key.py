@@ -1,15 +1,19 @@
 """The report on keys with zones of their own: as data, as text, as a page."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
+import numpy as np
 import pytest
 
+from detectd.models.serving import Serving, promises
+from detectd.pipeline.key_digest import NO_KEY, digest
 from detectd.report.by_key import WORST, key_figures, own_sentence
 from detectd.report.figures import figures
 from detectd.report.html import page
 from detectd.report.text import text
 from tests.support.worlds import WORLDS
-from tests.support.zones_of_keys import keyed_serving, observations
+from tests.support.zones_of_keys import TERMS, keyed_serving, observations
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SOUND = {"calm": [False] * 300 + [True] * 8, "wild": [False] * 300 + [True] * 2, "rare": [False]}
@@ -38,6 +42,20 @@ def test_before_an_event_there_are_only_the_zones():
     assert (found["fewest_scores"], found["most_scores"]) == (sizes.min(), sizes.max())
     assert report["observed"]["inside_promise"] is None
     assert "2 keys have zones of their own" in text(report)
+
+
+def test_n_and_m_are_those_of_all_calibration_scores_and_the_zone_has_its_own_n():
+    serving = keyed_serving()
+    keys = serving.model.keys.calibration
+    keys = np.where(keys == digest(b"calm"), keys, np.uint64(NO_KEY))
+    model = replace(serving.model, keys=replace(serving.model.keys, calibration=keys))
+    promised, zones = promises(model, TERMS, by_key=True)
+    judge = replace(serving.judge, rejector=promised.rejector, keys=zones)
+    report, n = figures(Serving(serving.model, promised, judge), {}), promised.rejector.zone.n
+    whole = len(serving.model.calibration)
+    assert report["zone"]["n"] == n < whole
+    assert (report["model"]["n"], report["model"]["m"]) == (whole, whole // 20)
+    assert f"({n:,} scores)" in text(report)
 
 
 def test_the_promise_is_that_of_the_zones_that_answered():

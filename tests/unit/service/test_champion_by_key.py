@@ -26,6 +26,14 @@ def serving(*, by_key):
     return Serving(ready.model, promised, judge)
 
 
+def under(terms):
+    """The same model with zones of single keys, under other terms."""
+    ready = keyed_serving()
+    promised, keys = promises(ready.model, terms, by_key=True)
+    judge = replace(ready.judge, rejector=promised.rejector, keys=keys)
+    return Serving(ready.model, promised, judge)
+
+
 def records(count, seed):
     rng = np.random.default_rng(seed)
     hosts = rng.choice([*SCALES], count, p=[0.5, 0.47, 0.03]).tolist()
@@ -87,3 +95,34 @@ def test_counts_under_other_zones_do_not_go_on(by_key):
     second.restore(state)
     assert sum(second.observed.values()) == 0
     assert second.figures().by_key is None or not second.figures().by_key.counts.events.any()
+
+
+def test_a_crash_after_the_first_commit_under_other_zones_does_not_bring_the_old_counts_back():
+    """The last report on disk is then of the old zones, while the commit is of the new ones."""
+    first = champion()
+    answered(first, records(300, 1))
+    first.on_commit()
+    report = json.loads(json.dumps(first.report()))
+    first.go_on_under(under(replace(TERMS, T=3.0)), 1e7)
+    answered(first, records(400, 2))
+    state = json.loads(json.dumps(first.snapshot()))
+    first.on_commit()
+    second = Champion(first.serving, SCHEMA, 1e7, original=False)
+    second.recall(report)
+    second.restore(state)
+    assert dict(second.observed) == dict(first.observed)
+    assert not second.figures().by_key.counts.events.any()
+
+
+def test_counts_of_an_earlier_run_of_the_stream_are_not_those_of_this_one(monkeypatch):
+    first = champion()
+    answered(first, records(300, 1))
+    first.on_commit()
+    report = json.loads(json.dumps(first.report()))
+    monkeypatch.setattr("time.time", lambda: float(report["since"] + 60))
+    first.begin_again()
+    answered(first, records(400, 2))
+    second = champion()
+    second.recall(report)
+    second.restore(json.loads(json.dumps(first.snapshot())))
+    assert not second.figures().by_key.counts.events.any()

@@ -1,16 +1,21 @@
 """Rows that keep the digests of their keys, through quarantine, window, crash and refit."""
 
 import json
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from detectd.pipeline.key_digest import digest
 from detectd.rejection import ANOMALY, NORMAL
+from detectd.service import challenger_training
 from detectd.service.suspicious_tail import with_tail
 from detectd.service.training_rows import TrainingRows
 from detectd.service.training_window import Guard, Window
+from tests.support.zones_of_keys import keyed_serving
 
 WIDTH, SIZE = 2, 40
 
@@ -82,3 +87,32 @@ def test_the_suspicious_tail_brings_its_keys_along():
     keys = with_tail(normal[:, 0].astype(np.uint64), before[:, 0].astype(np.uint64), tail)
     assert keys.tolist() == rows.astype(int).tolist()
     assert (rows < 50).any()
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_strict_refit_has_no_keys_if_the_champion_knows_none(tmp_path, monkeypatch, known):
+    """Else no key would have its share of the tail: each zone would lie far too low."""
+    old = keyed_serving()
+    if not known:
+        old = replace(old, model=replace(old.model, keys=None))
+    window = Window(WIDTH, 1000, "sliding", Guard(0.1), keyed=True)
+    calm = np.full(1000, digest(b"calm"), dtype=np.uint64)
+    rows = np.random.default_rng(1).normal(size=(1000, WIDTH))
+    window.add(rows, np.full(1000, NORMAL, dtype=np.int8), calm)
+    monkeypatch.setattr(challenger_training, "TrainerProcess", lambda _, task, *more: task)
+    task = challenger_training.begin(
+        window,
+        SimpleNamespace(directory=tmp_path),
+        old,
+        SimpleNamespace(recipe=old.model.recipe, features=()),
+        None,
+        fewest=500,
+        strict=True,
+        max_changed=0.1,
+        after_alarm=False,
+    )
+    if known:
+        assert len(task.keys) == len(task.rows)
+        assert set(np.unique(task.keys)) > {digest(b"calm")}
+    else:
+        assert task.keys is None

@@ -12,6 +12,7 @@ from detectd.models.model import Recipe
 from detectd.models.training import train
 from detectd.pipeline.judging import ModelScorer
 from detectd.rejection import Costs
+from detectd.rejection.key_zones import promises_by_key
 from detectd.rejection.promise import Terms, promise
 from detectd.service.promotion import Challenger, agreement, refusals
 
@@ -114,6 +115,16 @@ def test_a_verdict_that_can_no_longer_be_given_is_a_reason():
 def test_scores_that_are_all_the_same_are_a_reason():
     old, tied = own(np.arange(1000.0)), own(np.ones(1000))
     assert codes(old, tied, np.empty((0, 1))) == ["tied"]
+
+
+def test_tied_scores_of_the_keys_that_share_a_zone_are_none():
+    """Say a sensor that is switched off: the other keys have scores enough."""
+    scores = np.concatenate([np.zeros(800), np.arange(1.0, 1001.0)])
+    keys = np.repeat(np.array([0, 7], dtype=np.uint64), [800, 1000])
+    promised, zones = promises_by_key(scores, keys, TERMS)
+    judge = ModelScorer("own", OwnScore(), promised.rejector, np.zeros(1), keys=zones)
+    assert np.ptp(promised.rejector.scores) == 0.0
+    assert codes(own(np.arange(1000.0)), Challenger(judge, promised), np.empty((0, 1))) == []
 
 
 def test_rows_that_would_become_dead_letters_are_a_reason():
