@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from detectd.features.kernels.routine import DAYS, ENOUGH, REACH, SLOTS, WORDS, run
+from detectd.features.routine_layout import DAYS, ENOUGH, REACH, SLOTS, WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,6 +65,9 @@ class BatchRoutine:
         self._pass(count, np.full(count, np.nan), np.zeros(count, dtype=np.bool_), 0.0)
 
     def _pass(self, end: int, scores: Floats, asked: Flags, mark: float) -> None:
+        # Loads the compiler, which a check has no use for.
+        from detectd.features.kernels.routine import run
+
         for part in self._parts:
             first, last = np.searchsorted(part.places, (self._done, end))
             if first == last:

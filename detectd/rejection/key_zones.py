@@ -25,7 +25,6 @@ from detectd.errors import ConfigError
 from detectd.rejection import KeyVerdicts, reach, rejector, stability, ties_matter, zone
 from detectd.rejection.key_promise import KeyPromises
 from detectd.rejection.promise import promise, threshold
-from detectd.rejection.ranking import rank_in_zones
 from detectd.rejection.reach import ENOUGH, smallest_n_reaching
 from detectd.rejection.stability import require_anomalies
 from detectd.rejection.zone import order_statistic
@@ -96,6 +95,9 @@ class KeyZones:
 
     def judge(self, scores: Floats, places: npt.NDArray[np.intp]) -> KeyVerdicts:
         """Judge scores (k,), each in the zone at `places` (k,); infinity is above all scores."""
+        # Loads the compiler, which a check has no use for.
+        from detectd.rejection.ranking import rank_in_zones
+
         ranks = np.empty((2, len(scores)), dtype=np.int64)
         verdict = np.empty(len(scores), dtype=np.int8)
         scores = np.ascontiguousarray(scores, dtype=np.float64)

@@ -16,6 +16,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from detectd.features.routine_layout import (
+    DAYS,
+    ENOUGH,
+    LATEST,
+    MARK,
+    MOST_STRAYED,
+    PEAKS,
+    REACH,
+    RING,
+    SLOT_MS,
+    SLOTS,
+    STRAYED,
+    WORDS,
+)
 from detectd.jit import compiled
 
 if TYPE_CHECKING:
@@ -25,16 +39,6 @@ if TYPE_CHECKING:
     Table = NDArray[np.float64]
     Places = NDArray[np.intp]
     Flags = NDArray[np.bool_]
-
-DAYS, SLOTS, REACH, ENOUGH = 7, 48, 2, 2
-SLOT_MS = 86_400_000.0 / SLOTS
-RING = DAYS * SLOTS + REACH + 1
-MOST_STRAYED = 100.0
-
-# The state: the mark, never zero unless there is nothing; the latest slot; how many events in a row
-# were too old; then a peak for each slot in 32 bits, zero if there was no event.
-MARK, LATEST, STRAYED, PEAKS = 0, 1, 2, 3
-WORDS = PEAKS + -(-RING // 2)
 
 LARGEST = 3e38
 

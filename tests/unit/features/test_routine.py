@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detectd.features.kernels.routine import MOST_STRAYED, RING, ordered
+from detectd.features.kernels.routine import ordered
 from detectd.features.program import compiled_program
 from detectd.features.routine import RoutineOfRows
+from detectd.features.routine_layout import MOST_STRAYED, RING
 from detectd.features.state import FeatureState, KeyBounds
 
 NAN, HOUR, DAY = math.nan, 3_600_000.0, 86_400_000.0
