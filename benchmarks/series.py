@@ -22,6 +22,7 @@ import numpy as np
 from benchmarks import nab
 from benchmarks.stream_peers import PEERS
 from detectd.features.kernels import routine
+from detectd.features.routine_layout import WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -146,7 +147,7 @@ def without_routine(series: Sequence[nab.Series], scores: Sequence[Numbers]) -> 
     left = []
     for one, score in zip(series, scores, strict=True):
         k, found = len(score), np.zeros(len(score), dtype=np.bool_)
-        table, slots, asked = np.zeros((1, routine.WORDS)), np.zeros(k, np.intp), ~found
+        table, slots, asked = np.zeros((1, WORDS)), np.zeros(k, np.intp), ~found
         times = one.times.astype(np.float64)
         routine.run(table, 0, slots, found.copy(), times, score, asked, 1.0, found)
         left.append(np.where(found, -np.inf, score))

@@ -113,8 +113,8 @@ def test_a_reload_of_the_log_alone_changes_nothing_that_is_answered(fitted):
 def compared(world):
     """How many events the report counts of those that the candidate scored too."""
     report = json.loads(world.run("report", "--format", "json").stdout)
-    candidate = report["candidate"] or {"agreement": {}}
-    return sum(sum(row.values()) for row in candidate["agreement"].values())
+    agreement = (report["candidate"] or {}).get("agreement") or {}  # none before it is noted
+    return sum(sum(row.values()) for row in agreement.values())
 
 
 def test_logs_go_on_after_a_refit_and_a_reload(fitted):

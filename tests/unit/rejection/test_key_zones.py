@@ -211,7 +211,7 @@ def test_the_first_event_does_not_wait_for_the_compiler(monkeypatch):
     def compiled(*given):
         kinds.append([(each.dtype, each.ndim, each.flags.writeable) for each in given])
 
-    monkeypatch.setattr("detectd.rejection.key_zones.rank_in_zones", compiled)
+    monkeypatch.setattr("detectd.rejection.ranking.rank_in_zones", compiled)
     scores, keys = drawn()
     _, zones = promises_by_key(scores, keys, TERMS)
     assert kinds
