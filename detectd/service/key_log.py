@@ -82,6 +82,8 @@ class KeyLog:
         self._file: LogFile | None = None
         self._next: LogFile | None = None
         self._state: dict[str, Any] = {}
+        # Whether its file is another stream's, which may remove it at any time.
+        self._foreign = False
         self._others = True
         self._lock = locked_file(
             directory / "keys.lock",
@@ -100,6 +102,7 @@ class KeyLog:
         self._let_go()
         self.tables.restore({})
         self._state = {}
+        self._foreign = False
         if not state:
             return True
         # A snapshot may come from a Kafka group's offsets: it names a file of ours, or none.
@@ -129,8 +132,7 @@ class KeyLog:
 
     def snapshot(self) -> dict[str, Any]:
         """Write the changes for the next commit, and return the state that it must include."""
-        foreign = self._state and self._file is None  # Its file may go with its own stream.
-        if not self.tables.changed and not foreign:
+        if not self.tables.changed and not self._foreign:
             return self._state
         self._discard_next()
         file = self._file
@@ -150,7 +152,7 @@ class KeyLog:
             return
         if self._file and self._file.descriptor != self._next.descriptor:
             os.close(self._file.descriptor)
-        former = self._state.get("file", "")
+        former, self._foreign = self._state.get("file", ""), False
         self._file, self._next = self._next, None
         self._state = {
             "file": self._file.name,
@@ -217,6 +219,7 @@ class KeyLog:
         names. Otherwise anything that a crash left after it is truncated.
         """
         ours = self._owner(file.name) in (None, self._stream)
+        self._foreign = not ours
         try:
             if os.fstat(file.descriptor).st_size < file.size:
                 size = os.fstat(file.descriptor).st_size
