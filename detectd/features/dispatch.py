@@ -215,19 +215,6 @@ def _compiled_step(code: int) -> Callable[..., None]:
     return partial(step, (0,) * code)
 
 
-def run(
-    program: Program,
-    table: Floats,
-    slots: Ints,
-    times_ms: Floats,
-    values: Floats,
-    fresh: Bools | None = None,
-    first: int = 0,
-) -> Floats:
-    """Return the rows (k, d) of k events, in order; see `calculated`."""
-    return program.rows(calculated(program, table, slots, times_ms, values, fresh, first))
-
-
 def calculated(
     program: Program,
     table: Floats,

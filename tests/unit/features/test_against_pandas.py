@@ -8,9 +8,9 @@ import pytest
 
 from detectd.features.catalogue import CATALOGUE
 from detectd.features.declaring import declare
-from detectd.features.dispatch import run
 from detectd.features.program import compiled_program
 from detectd.features.state import FeatureState, KeyBounds
+from tests.support.feature_rows import run
 from tests.support.pandas_reference import FUNCTIONS, SLICES
 
 # What pandas knows nothing of; see test_series_steps.py.

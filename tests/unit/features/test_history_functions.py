@@ -7,9 +7,9 @@ import pytest
 
 from detectd.features.catalogue import CATALOGUE
 from detectd.features.declaring import declare
-from detectd.features.dispatch import run
 from detectd.features.program import compiled_program
 from tests.support.feature_reference import FUNCTIONS
+from tests.support.feature_rows import run
 
 # Those of the preset `series` have tests of their own.
 ELSEWHERE = {"season", "code", "frozen", "series"}

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from detectd.features import columns
 from detectd.features.catalogue import CATALOGUE
 from detectd.features.declaring import declare
-from detectd.features.dispatch import run
 from detectd.features.learnt import LEARNT
 from detectd.features.program import compiled_program
+from tests.support.feature_rows import run
 
 TABLES = [
     {"of": "a", "fn": "lag"},
