@@ -14,12 +14,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import sys
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numba
+from numba.core.caching import NullCache
+from numba.core.dispatcher import Dispatcher
 from numba.core.options import DefaultOptions
 
 from detectd.errors import ConfigError
@@ -69,6 +72,32 @@ def _compiled(function: F, *, counts_references: bool) -> F:
     _bear_a_full_disk(dispatcher)
     _stamp(store, function, options)
     return cast("F", dispatcher)
+
+
+def keep_machine_code(package: str) -> None:
+    """Cache on disk what the imported modules of a library compile, too.
+
+    PyOD compiles in each process anew: an HBOS takes seconds more to fit, and to load. Each of its
+    compiled functions calls only those of its own file, which numba checks.
+    """
+    inner = f"{package}."
+    for name, module in list(sys.modules.items()):
+        if name == package or name.startswith(inner):
+            for value in list(vars(module).values()):
+                if isinstance(value, Dispatcher):
+                    _keep(value)
+
+
+def _keep(dispatcher: Any) -> None:
+    before: Any = getattr(dispatcher, "_cache", None)
+    if not isinstance(before, NullCache):
+        return
+    with contextlib.suppress(RuntimeError):  # no writable directory
+        dispatcher.enable_caching()
+        if _is_safe(dispatcher._cache.cache_path):  # noqa: SLF001 - numba does not tell otherwise
+            _bear_a_full_disk(dispatcher)
+        else:
+            dispatcher._cache = before  # noqa: SLF001
 
 
 def _stamp(store: Any, function: Any, options: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from detectd.detectors.catalogue import build
 from detectd.errors import ConfigError, DetectdError
+from detectd.jit import keep_machine_code
 from detectd.quiet import quiet
 
 if TYPE_CHECKING:
@@ -93,8 +94,8 @@ def fit(detector: Any, rows: Rows) -> None:
     same rows and seed would give another model in each run.
     """
     try:
-        with quiet(), threadpool_limits(1, user_api="openmp"):
-            detector.fit(rows)
+        with threadpool_limits(1, user_api="openmp"):
+            _fit(detector, rows)
     except Exception as failed:
         name = type(detector).__name__
         reason = " ".join(str(failed).split())
@@ -112,13 +113,18 @@ def try_params(name: str, params: Mapping[str, Any], width: int) -> None:
     detector = build(name, 0.1, 0, params)
     rows = np.random.default_rng(0).normal(size=(TRIAL_ROWS, width))
     try:
-        with quiet():
-            detector.fit(rows)
+        _fit(detector, rows)
     except TypeError as refused:  # scikit-learn's InvalidParameterError is one
         reason = " ".join(str(refused).split())
         raise ConfigError(f"detector.params: {name} rejects them: {reason}") from None
     except Exception:  # noqa: BLE001, S110 - see above
         pass
+
+
+def _fit(detector: Any, rows: Rows) -> None:
+    keep_machine_code("pyod")
+    with quiet():
+        detector.fit(rows)
 
 
 def training_scores(detector: Any) -> Rows:

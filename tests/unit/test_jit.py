@@ -1,5 +1,6 @@
 """Kernels run wherever the service does: with a cache, without one, and with a full one."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -11,8 +12,9 @@ from numba.core import event
 from numba.core.errors import NumbaError
 
 from detectd import derive
+from detectd.detectors import build, fit
 from detectd.detectors.kernels import MODULES
-from detectd.jit import compiled_in_place
+from detectd.jit import compiled_in_place, keep_machine_code
 from detectd.models import serving
 from detectd.models.model import Recipe
 from detectd.models.training import train
@@ -99,6 +101,49 @@ def test_machine_code_is_made_again_if_what_it_calls_has_changed(tmp_path):
         )
         found.append((done.stdout, done.stderr))
     assert found == [("101\n", ""), ("201\n", ""), ("202\n", "")]
+
+
+THEIRS = "from numba import njit\n@njit\ndef twice(x):\n    return 2 * x\n"
+
+
+@pytest.fixture
+def library(tmp_path, monkeypatch):
+    """A package that compiles without a cache, as PyOD does; gives its function."""
+    name = f"library_{tmp_path.name.replace('-', '_')}"
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "__init__.py").write_text(THEIRS)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield importlib.import_module(name)
+    del sys.modules[name]
+
+
+def kept(directory):
+    return sorted(path.suffix for path in directory.rglob("*.nb*"))
+
+
+def test_what_a_library_compiles_is_kept_too(library, tmp_path):
+    keep_machine_code(library.__name__)
+    keep_machine_code(library.__name__)
+    assert library.twice(3) == 6
+    assert kept(tmp_path) == [".nbc", ".nbi"]
+    keep_machine_code("another")
+    assert library.twice(1.5) == 3.0
+    assert kept(tmp_path) == [".nbc", ".nbc", ".nbi"]
+
+
+def test_where_others_could_write_nothing_of_a_library_is_kept(library, tmp_path):
+    directory = tmp_path / library.__name__ / "__pycache__"
+    directory.mkdir(exist_ok=True)
+    directory.chmod(0o777)
+    keep_machine_code(library.__name__)
+    assert library.twice(3) == 6
+    assert kept(tmp_path) == []
+
+
+def test_a_fit_leaves_pyods_functions_with_a_cache():
+    fit(build("ECOD", 0.1, 0, {}), np.random.default_rng(0).normal(size=(50, 2)))
+    theirs = importlib.import_module("pyod.utils.stat_models")
+    assert theirs.ecdf_terminate_equals_inplace._cache.cache_path
 
 
 STREAM = {
