@@ -2,8 +2,10 @@
 
 Imports take nine tenths of the time of a start, and the tests start the command hundreds of times.
 So one process of each test worker imports the libraries and every module of detectd, runs none of
-it, and forks for each start. What comes of it is a process like any other, with its own arguments,
-environment, directory, descriptors, signals and exit code, and a child of whoever asked for it.
+it, and forks for each start. Machine code that some process has compiled and left on disk is loaded
+before the next fork, which takes half of what is left. What comes of it is a process like any
+other, with its own arguments, environment, directory, descriptors, signals and exit code, and a
+child of whoever asked for it.
 
 With another `subprocess` than is known here, without Linux, or with variables that are read during
 imports, each start is an ordinary one. Tests of what a start imports start Python themselves.
@@ -79,6 +81,29 @@ class Popen(subprocess.Popen):
         self.pid = server.fork(words, given)
         self._child_created = True
         self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
+
+
+class Kernels:
+    """The machine code of all compiled functions of detectd, loaded as it comes to be on disk."""
+
+    def __init__(self):
+        dispatcher = importlib.import_module("numba.core.dispatcher").Dispatcher
+        modules = [module for name, module in sys.modules.items() if name.startswith("detectd.")]
+        values = (value for module in modules for value in vars(module).values())
+        found = {id(value): value for value in values if isinstance(value, dispatcher)}
+        stores = ((each, getattr(each._cache, "_cache_file", None)) for each in found.values())
+        self._stores = [(each, store) for each, store in stores if store is not None]
+        self._seen = {}
+
+    def load(self):
+        """Load what is there and has not been loaded; to compile it again is to find it."""
+        for kernel, store in self._stores:
+            with contextlib.suppress(OSError):
+                changed = Path(store._index_path).stat().st_mtime_ns
+                if self._seen.get(id(kernel)) != changed:
+                    self._seen[id(kernel)] = changed
+                    for signature, *_ in store._load_index():
+                        kernel.compile(signature)
 
 
 class Server:
@@ -163,12 +188,14 @@ def serve(channel):
         if module.name != "detectd.__main__":
             importlib.import_module(module.name)
     importlib.import_module("numba.core.registry").cpu_target.target_context.refresh()
-    gc.freeze()  # else each fork would copy what its collector looks at
+    kernels = Kernels()
     channel.sendall(READY)
     while True:
         head, descriptors, *_ = socket.recv_fds(channel, 8, 3)
         if not head:
             sys.exit()
+        kernels.load()
+        gc.freeze()  # else each fork would copy what its collector looks at
         words = json.loads(_exactly(channel, int.from_bytes(head, "big")))
         pid = _orphan()
         if not pid:
