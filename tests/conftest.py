@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import shutil
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +14,8 @@ from hypothesis import HealthCheck, settings
 if TYPE_CHECKING:
     from tests.support.broker import Broker
 
+# Each has a gigabyte, with the processes that it starts.
+MOST_WORKERS = 8
 UNIT = Path(__file__).parent / "unit"
 
 # How long an example takes depends on what else the machine does.
@@ -36,20 +36,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: is_quick(item, slow))
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Return one worker more than cores: tests of services wait a third of their time."""
+    return min(1 + (os.cpu_count() or 1), MOST_WORKERS)
+
+
 def is_quick(item: pytest.Item, slow: set[Path]) -> bool:
     """Return whether it is a unit test in a file without slow ones."""
     return UNIT in item.path.parents and item.path not in slow
 
 
 def _keep_bytecode() -> None:
-    """Let the processes that tests start compile each module once, if not beside its source.
+    """Let each module be compiled once, beside its source, by all workers and what they start.
 
-    Workers of this one inherit the directory.
+    A directory of its own for bytecode would have none of the libraries'.
     """
-    if sys.dont_write_bytecode and os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
-        directory = tempfile.mkdtemp(prefix="detectd-bytecode-")
-        atexit.register(shutil.rmtree, directory, ignore_errors=True)
-        os.environ["PYTHONPYCACHEPREFIX"] = directory
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
 
 
 def _share_a_kafka() -> None:
