@@ -492,10 +492,10 @@ def test_alerts_come_in_the_order_of_their_events_wherever_batches_are_cut(home)
             alerts += [json.loads(out.value) for out in made.alerts()]
             made.on_commit()
         made.close()
-        told.append([(each.get("id"), each.get("state"), each.get("event")) for each in alerts])
+        told.append([(each["id"], each["state"], each.get("event")) for each in alerts])
     assert told[0] == told[2]
     assert told[1] == told[2]
-    kinds = "".join("s" if each[0] else "d" for each in told[0])
+    kinds = "".join(name[0] for name, _, _ in told[0])
     assert "sds" in kinds
     assert kinds.count("d") >= 3
 
