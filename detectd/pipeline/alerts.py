@@ -1,4 +1,4 @@
-"""Alarms and silences as JSON for the alerts topic, and in words."""
+"""Alarms, silences and gaps as JSON for the alerts topic, and in words."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from detectd.features.key_rows import in_words as key_in_words
 from detectd.features.key_rows import name_of
 from detectd.pipeline.json_pieces import to_json
-from detectd.pipeline.records import Outgoing, Topic
+from detectd.pipeline.records import LostPart, Outgoing, Topic
 
 if TYPE_CHECKING:
     from detectd.features.silence import Silence
+    from detectd.pipeline.records import Gap
     from detectd.rejection.drift import Alarm
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -65,7 +66,26 @@ def silence_alert(partition: str, silence: Silence, span: str) -> Outgoing:
     return Outgoing(Topic.ALERTS, to_json(body), key=None if key is None else name[1:])
 
 
-def _frame(kind: str, seen: bytes, state: str, summary: str) -> dict[str, Any]:
+def gap_alert(gap: Gap | LostPart) -> Outgoing:
+    """Return what was lost of the source as a record for the alerts topic."""
+    body: dict[str, Any]
+    if isinstance(gap, LostPart):
+        who, lost = gap.file, "a part" if gap.size is None else f"{gap.size:,} bytes or more"
+        lost += f" after line {gap.line} lost before it was read"
+        body = {"partition": None, "records": None, "file": who, "line": gap.line}
+        body |= {"bytes": gap.size}
+    else:
+        who, lost = gap.partition, f"{gap.records:,} records lost before they were read"
+        lost = "its log was replaced" if gap.reset and not gap.records else lost
+        body = {"partition": who, "records": gap.records, "from": gap.begin, "to": gap.end}
+        body |= {"reset": gap.reset}
+    frame = _frame("gap", gap.seen.encode(), "open", f"{who}: {lost}; {gap.reason}", "critical")
+    return Outgoing(Topic.ALERTS, to_json(frame | body | {"reason": gap.reason}), key=who.encode())
+
+
+def _frame(
+    kind: str, seen: bytes, state: str, summary: str, severity: str = "warning"
+) -> dict[str, Any]:
     """Return the fields that all alerts have, in their order; `seen` is what no other alert of this
     kind has."""
     return {
@@ -75,7 +95,7 @@ def _frame(kind: str, seen: bytes, state: str, summary: str) -> dict[str, Any]:
         "key": None,
         "since": None,
         "until": None,
-        "severity": "warning",
+        "severity": severity,
         "summary": summary,
     }
 
