@@ -38,6 +38,7 @@ from detectd.errors import DetectdError
 from detectd.models import serving, training
 from detectd.models.trainer_process import Failed, Trained
 from detectd.pipeline.judging import judge_rows
+from detectd.pipeline.records import Record
 from detectd.rejection import ANOMALY, NORMAL
 from detectd.service import challenger_training
 from detectd.service.drift_monitor import DriftMonitor
@@ -137,7 +138,8 @@ class Stream:
         """Judge the rows and learn from them. True if another model answers now."""
         scores, finite, found = judge_rows(rows, self.serving.judge)
         batch = cast("Any", ScoredBatch(rows[finite], scores[finite], found, range(len(rows))))
-        alarms = self.drift_monitor.see(batch)
+        nameless = [Record(id="", value=None)] * len(rows)
+        alarms = self.drift_monitor.see(nameless, batch)
         self.alarms += len(alarms)
         self.retrainer.see(batch, alarms)
         self.drift_monitor.on_commit()

@@ -57,14 +57,15 @@ class Membership:
     The source writes `member` and the sink reads it; its content is private to the transport.
     `admitted` is whether any broker has accepted the login. `topic_ids` are those of the topics
     that are read, and `crowded` is when another member was first seen in a group that must be
-    this process's alone. `displaced` is also private to the transport: partitions without records
-    at their offset.
+    this process's alone. `recreated` are the partitions of recreated topics of which nothing is
+    committed yet. The transport writes `displaced`: partitions without records at their offset.
     """
 
     member: Any = None
     admitted: bool = False
     topic_ids: dict[str, str] = field(default_factory=dict)
     crowded: float | None = None
+    recreated: set[Place] = field(default_factory=set)
     displaced: dict[Place, Any] = field(default_factory=dict)
 
 

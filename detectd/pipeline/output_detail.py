@@ -24,7 +24,8 @@ HEADERS = {f"detectd-{name}" for name in ("score", "rank", "p-value", "confidenc
 FIRST, BEHIND = b',"score":', b',"model":'
 
 # The fields of an alarm that are kept, see `alerts.alert`.
-OF_ALARMS = ("alert", "kind", "model", "number", "event", "after", "moved")
+FRAME = ("id", "kind", "state", "key", "since", "until", "severity", "summary")
+OF_ALARMS = (*FRAME, "alert", "model", "number", "event", "after", "moved")
 
 
 def shown(outgoing: list[Outgoing], detail: Detail, *, original: bool) -> list[Outgoing]:
@@ -53,6 +54,6 @@ def _without_figures(envelope: bytes) -> bytes:
 
 def _of_alarm(value: bytes) -> bytes:
     told = msgspec.json.decode(value)
-    if told["kind"] != "drift":  # A silence has no figures of a model.
+    if told["kind"] != "drift":  # Only drift has figures of a model.
         return value
     return msgspec.json.encode({name: told[name] for name in OF_ALARMS if name in told})

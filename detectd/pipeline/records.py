@@ -89,6 +89,36 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     dialect: Dialect = Dialect()
 
 
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Records of a partition that were lost before they were read; `reset` if its log was replaced.
+
+    It was to continue at offset `begin` and continues at `end`. `records` is a difference of
+    offsets, so it may include offsets without a record. `seen` is what no other gap has; a process
+    that finds the same gap again after a crash has the same.
+    """
+
+    partition: str
+    records: int
+    reset: bool
+    reason: str
+    begin: int
+    end: int
+    seen: str
+
+
+@dataclass(frozen=True, slots=True)
+class LostPart:
+    """A part of a file that was lost before it was read: `size` bytes or more, None if unknown,
+    after a line. `file` is its name in the ids of its records; `seen` is that of a `Gap`."""
+
+    file: str
+    line: int
+    size: int | None
+    reason: str
+    seen: str
+
+
 class Event(msgspec.Struct, frozen=True, gc=False):
     """A decoded record: the original value as one line of JSON, its key and its timestamp."""
 

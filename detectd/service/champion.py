@@ -125,7 +125,7 @@ class Champion:
         self._answered += len(records)
         if self._keys:
             self._keys.see(scored)
-        return scored, self.drift_monitor.see(scored, batch.first)
+        return scored, self.drift_monitor.see(records, scored, batch.first)
 
     def settle(self, counts: Counter[str], outgoing: Sequence[Outgoing]) -> None:
         """Count the outputs of the next commit; call it again if they are replaced."""

@@ -69,7 +69,7 @@ class Committer:
 
     def commit(self, passed: list[Outgoing], batch: Batch) -> tuple[list[Outgoing], Counter[str]]:
         """Commit the outputs with the position; return the committed outputs and their counts."""
-        alerts = self._engine.alerts()
+        alerts = self._engine.alerts(batch.gaps)
         while True:
             counts = Counter[str](map(TOPIC, passed))
             self._engine.settle(counts, passed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from detectd.pipeline.alerts import alert
 from detectd.pipeline.nonfinite_scores import judge_scores
@@ -16,12 +16,20 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from detectd.models.serving import Serving
-    from detectd.pipeline.records import Outgoing
+    from detectd.pipeline.records import Outgoing, Record
     from detectd.pipeline.scoring import ScoredBatch
     from detectd.rejection.drift import Alarm
 
 # How many alarms are kept for the pages.
 KEPT = 20
+
+
+class Raised(NamedTuple):
+    """An alarm, the number of the record that raised it (see `Silence.moment`) and its id."""
+
+    moment: float
+    record: str
+    alarm: Alarm
 
 
 class DriftMonitor:
@@ -42,8 +50,8 @@ class DriftMonitor:
         self._pooled = serving.pooled
         self._watch = EDetector(self._pooled, average_run_length)
         self._watched = self._seen = self._watch.begin()
-        # Alarms since the last commit, each with the number of its record, see `Silence.moment`.
-        self._raised: list[tuple[int, Alarm]] = []
+        # Alarms since the last commit.
+        self._raised: list[Raised] = []
         self.told: deque[dict[str, Any]] = deque(maxlen=KEPT)
 
     def recall(self, told: Sequence[dict[str, Any]]) -> None:
@@ -63,31 +71,37 @@ class DriftMonitor:
         self._watch = EDetector(self._pooled, average_run_length)
         self._watched, self._seen = self._watch.resume(watched), self._watch.resume(seen)
 
-    def see(self, scored: ScoredBatch, first: int = 0) -> list[int]:
+    def see(self, records: Sequence[Record], scored: ScoredBatch, first: int = 0) -> list[int]:
         """Add the verdicts of a batch; return for each alarm the number of verdicts up to it.
 
-        `first` is the number of its first record.
+        `records` are those of the batch, and `first` is the number of the first one.
         """
         before, found = self._seen.events, scored.found
         if isinstance(found, KeyVerdicts):
             found = judge_scores(scored.scores, self._pooled)[1]
         self._seen, alarms = self._watch.advance(self._seen, found.below, found.rank)
         numbers = [alarm.event - before for alarm in alarms]
-        moments = (first + scored.places[number - 1] for number in numbers)
-        self._raised += zip(moments, alarms, strict=True)
+        places = [scored.places[number - 1] for number in numbers]
+        self._raised += [
+            Raised(first + place, records[place].id, alarm)
+            for place, alarm in zip(places, alarms, strict=True)
+        ]
         return numbers
 
     def alerts(self) -> list[tuple[float, Outgoing]]:
         """Return the alarms worth telling since the last commit as records for it, each with the
         number of the record that raised it."""
-        return [(moment, alert(self._version, alarm)) for moment, alarm in self._worth_telling()]
+        return [
+            (raised.moment, alert(self._version, raised.alarm, raised.record))
+            for raised in self._worth_telling()
+        ]
 
     def publish(self, now: float) -> list[Alarm]:
         """Keep the alarms worth telling, for those who ask, and return them; `now` is Unix time.
 
         Call it when their commit has succeeded, before `on_commit`.
         """
-        told = [alarm for _, alarm in self._worth_telling()]
+        told = [raised.alarm for raised in self._worth_telling()]
         self.told += [asdict(alarm) | {"time": int(now)} for alarm in told]
         return told
 
@@ -122,5 +136,5 @@ class DriftMonitor:
             average_run_length=self.average_run_length,
         )
 
-    def _worth_telling(self) -> list[tuple[int, Alarm]]:
-        return [each for each in self._raised if each[1].number.bit_count() == 1]
+    def _worth_telling(self) -> list[Raised]:
+        return [each for each in self._raised if each.alarm.number.bit_count() == 1]

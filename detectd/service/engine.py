@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from detectd import derive
+from detectd.pipeline.alerts import gap_alert
 from detectd.pipeline.output_detail import shown
 from detectd.pipeline.vectors import vectors
 from detectd.service.key_memory import key_memory
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable, Mapping, Sequence
 
-    from detectd.pipeline.records import KeyRecord, Outgoing, Record
+    from detectd.pipeline.records import Gap, KeyRecord, LostPart, Outgoing, Record
     from detectd.pipeline.schema import Schema
     from detectd.service.champion import Champion
     from detectd.service.warmup import WarmupPhase
@@ -110,13 +112,16 @@ class ScoringEngine:
             self._watch.see(batch)
         return self._shown(answered)
 
-    def alerts(self) -> list[Outgoing]:
-        """Return the alert records for this commit: on the promise or on keys, not on single
-        events.
+    def alerts(self, gaps: Sequence[Gap | LostPart] = ()) -> list[Outgoing]:
+        """Return the alert records for this commit: on the source, the promise or on keys, not on
+        single events.
 
-        They are in the order of the events that raised them, wherever batches are cut.
+        First come the `gaps` before the events, then the others in the order of the events that
+        raised them, wherever batches are cut.
         """
-        alerts = self._watch.alerts() if self._watch else []
+        told = gaps if self.settings.topics.alerts is not None else ()
+        alerts = [(-math.inf, gap_alert(each)) for each in told]
+        alerts += self._watch.alerts() if self._watch else []
         alerts += self.phases.serving.alerts() if self.phases.serving else []
         return self._shown([out for _, out in sorted(alerts, key=itemgetter(0))])
 

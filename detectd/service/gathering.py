@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from detectd.pipeline import memory_budget
 from detectd.service.batching import AdaptiveBatchSize
-from detectd.sources import Batch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from detectd.pipeline.records import Record
-    from detectd.sources import Source
+    from detectd.sources import Batch, Source
 
 # The longest that a stop waits for a silent source.
 SLICE_SECONDS = 0.5
@@ -73,7 +72,7 @@ class Gatherer:
             full = full or self._heavy(records)
             if full or batch.ended or interrupted():
                 self.gathered = time.monotonic()
-                return Batch(records, batch.position, batch.ended)
+                return replace(batch, records=records)
 
     def _heavy(self, records: list[Record]) -> bool:
         return memory_budget.weight(records, self.limits.copies) >= self.limits.enough_bytes

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
-    from detectd.pipeline.records import Record
+    from detectd.pipeline.records import Gap, LostPart, Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +22,14 @@ class Batch:
     """Records in order, and the position after them.
 
     `ended` is whether a bounded source has yielded its last record; the batch may still hold some.
+    `gaps` are what was lost before the position and after the last committed one: a commit of the
+    position makes them permanent, and until then each batch has them again.
     """
 
     records: list[Record]
     position: dict[str, Any]
     ended: bool = False
+    gaps: Sequence[Gap | LostPart] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +42,6 @@ class Partition:
     lag: int | None
     timestamp_ms: int | None
     silent: float
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """Records of a partition that were lost before they were read; `reset` if its log was replaced.
-
-    `records` is a difference of offsets, so it may include offsets without a record.
-    """
-
-    partition: str
-    records: int
-    reset: bool = False
 
 
 class Losses(NamedTuple):
@@ -137,7 +128,8 @@ class Source(Protocol):
         return None
 
     def gaps(self) -> list[Gap]:
-        """Return the gaps that have been committed since the last call."""
+        """Return the gaps between records of partitions that have been committed since the last
+        call."""
         return []
 
     def progress(self) -> float | None:

@@ -3,8 +3,8 @@
     offset               brokers have        begin at
     none, group is new   low .. high         low or high, as `auto_offset_reset` says
     none, group is old   low .. high         low: the partition was added since; 0 .. low is lost
+    none, or > high      a new topic         low: the topic was deleted and created again
     at < low             low .. high         low: retention has passed; at .. low is lost
-    at > high            another topic       low: the topic was deleted and created again
     at > high            the same topic      high, or where the logs part if that is known: a broker
                                              that lacked the last records was made leader
 
@@ -46,12 +46,12 @@ def beginning(
     offset that the brokers have and the one after the last; `parted` is where the log diverged from
     the one that was read, if known.
     """
+    if recreated:
+        return Beginning(low, low, reset=True, reason=RECREATED)
     if at is None:
         if new_group:
             return Beginning(high if latest else low)
         return Beginning(low, low, reason="retention deleted records of a partition not read yet")
-    if recreated:
-        return Beginning(low, low, reset=True, reason="the topic was deleted and created again")
     if parted is not None and low <= parted < at:
         return Beginning(parted, reset=True, reason=CUT_BACK)
     if at < low:
@@ -61,4 +61,5 @@ def beginning(
     return Beginning(at)
 
 
+RECREATED = "the topic was deleted and created again"
 CUT_BACK = "the brokers lost the end of the log, and may have written other records there since"

@@ -84,6 +84,7 @@ class FileSource(Source):
 
     def start(self, position: dict[str, Any] | None) -> None:
         """See `Source`. A followed file may be created later."""
+        self._losses.begin()
         with readable(self.path, resuming=position is not None):
             require_regular(self.path, missing_ok=self.follow)
             if position is None:
@@ -118,11 +119,12 @@ class FileSource(Source):
                 if left <= 0:
                     break
                 time.sleep(min(left, POLL_SECONDS))
-        return Batch(records, self._position(), ended)
+        return Batch(records, self._position(), ended, self._losses.offer())
 
     def acknowledge(self, position: dict[str, Any]) -> None:
         """Store the position for a `rewind`; the sink stores it for a restart."""
         self._acknowledged = position
+        self._losses.on_commit()
         self._chain.acknowledge(position["generation"])
 
     def origin(self) -> dict[str, Any] | None:
@@ -162,7 +164,7 @@ class FileSource(Source):
         self._generation = file.generation
         self._read_from(file, offset, position["line"])
         if file.cut:
-            self._losses.lost(position["line"], losses.UNANSWERED, file.end - offset)
+            self._lost(position["line"], losses.UNANSWERED, file.end - offset)
 
     def progress(self) -> float | None:
         """See `Source`; for a compressed file, the share of its compressed bytes."""
@@ -234,14 +236,14 @@ class FileSource(Source):
     def _resume_behind(self, position: dict[str, Any], past: Identity) -> None:
         """Resume after a file that is gone, with what was written since then."""
         left = max(0, position.get("size", 0) - position["offset"])
-        self._losses.lost(position["line"], losses.GONE, left or None)
+        self._lost(position["line"], losses.GONE, left or None)
         file = self._chain.begin_after(past.modified, files_after(position), self._generation + 1)
         self._generation += 1
         self._read_from(file, 0, 0)
 
     def _expect(self, position: dict[str, Any]) -> None:
-        for _ in range(self._chain.expect(files_after(position))):
-            self._losses.lost(position["line"], losses.NEXT_GONE, None)
+        for number in range(self._chain.expect(files_after(position))):
+            self._lost(position["line"], losses.NEXT_GONE, None, -1 - number)
 
     def _begin(self) -> None:
         """Begin the file at its start; if it is followed and does not exist yet, do nothing for
@@ -251,6 +253,9 @@ class FileSource(Source):
         self._chain.begin(file, self._generation)
         self._read_from(file, 0, 0)
 
+    def _lost(self, line: int, why: losses.Loss, size: int | None, number: int = 0) -> None:
+        self._losses.lost(self._generation, line, why, size, number)
+
     def _read_from(self, file: OpenFile | None, offset: int, line: int) -> None:
         self._reading = self._readers.reader(file, offset, line, self._generation)
 
@@ -259,7 +264,7 @@ class FileSource(Source):
         self._readers.note_header(self._reading)
         chain = self._chain
         if late := chain.written_too_late():
-            self._losses.lost(self._reading.line, losses.TOO_LATE, late)
+            self._lost(self._reading.line, losses.TOO_LATE, late, chain.behind[-1].end)
         if chain.current is None:
             file = chain.place.open()
             chain.begin(file, self._generation)
@@ -298,5 +303,5 @@ class FileSource(Source):
         chain.current.end = reader.end
         unread, blind = reader.size - reader.end, self._clock() - reader.looked
         if unread > 0 or blind > BLIND_SECONDS:
-            self._losses.lost(reader.line, losses.TRUNCATED, max(0, unread) or None)
+            self._lost(reader.line, losses.TRUNCATED, max(0, unread) or None)
         return True

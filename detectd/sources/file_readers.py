@@ -10,6 +10,7 @@ import structlog
 from detectd.sources.file_reader import BLOCK, FileReader
 from detectd.sources.header import kept_header
 from detectd.sources.holes import NUL
+from detectd.sources.losses import name_of
 from detectd.sources.reader import Reader
 
 if TYPE_CHECKING:
@@ -53,9 +54,8 @@ class FileReaders:
         how = self._how
         if file and offset and how.rows and not file.cut and self._former is None:
             self._former = self._header(file)
-        number = f"#{generation}" if generation else ""
         reader = Reader(
-            f"{self._path.name}{number}",
+            name_of(self._path, generation),
             how.max_record_bytes,
             rows=how.rows,
             csv=how.csv,

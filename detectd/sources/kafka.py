@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from detectd.kafka import KafkaClient, Place
     from detectd.kafka.rebalances import Displaced
     from detectd.kafka.topics import NewTopicConfig
-    from detectd.pipeline.records import Record
-    from detectd.sources import Gap
+    from detectd.pipeline.records import Gap, Record
 
 HOLD_SECONDS = 0.1
 
@@ -90,7 +89,7 @@ class KafkaSource(Source):
         # The sink's offsets of topics whose group offsets have expired.
         self._remembered: Offsets = {}
         self._counts: dict[str, int] = {}
-        self._gaps = GapLog()
+        self._gaps = GapLog(client.group_id, lambda: self._ids.known)
         self._heard = 0.0
         self._seen: dict[Place, tuple[float, int | None]] = {}
 
@@ -106,12 +105,13 @@ class KafkaSource(Source):
         self._counts = broker_topics.require(self._client, "source.topics", names, self._creation)
         if self._guard:
             self._guard.await_empty()
-        recreated = self._ids.renew((position or {}).get("topic_ids", {}))
-        known = {topic for topic, _ in (*self._resume, *groups.committed(self._client))} | recreated
+        self._begin_again(self._ids.renew((position or {}).get("topic_ids", {})))
+        recreated = self._client.membership.recreated
+        read = (*self._resume, *groups.committed(self._client), *recreated)
+        known = {topic for topic, _ in read}
         kept = offsets_in(position or {}, "remembered")
         self._remembered = {place: at for place, at in kept.items() if place[0] not in known}
         self._known = known | {topic for topic, _ in self._remembered}
-        self._begin_again(recreated)
         self._consumer = self._client.transport.Consumer(self._client, self._topics, self)
         self._heard = time.monotonic()
 
@@ -155,7 +155,8 @@ class KafkaSource(Source):
                     f"{_names(self._taken or self._unanswered)} went to another member of the "
                     "group before the records read were committed"
                 )
-            return Batch(records, self._position())
+            position = self._position()
+            return Batch(records, position, gaps=self._gaps.offer(offsets_in(position)))
 
     def _most(self, limit: int, room: int) -> int:
         """Return how many records to request: as many as fit the room at the last mean size."""
@@ -168,6 +169,8 @@ class KafkaSource(Source):
             self._unanswered.clear()
             self._taken.clear()
             self._gaps.on_commit()
+            if self._client.membership.recreated:
+                self._client.membership.recreated -= offsets_in(position).keys()
         if self._acknowledges:
             self._resume |= offsets_in(position)
             self._consumer.commit(self._committable(), wait=False)
@@ -185,7 +188,9 @@ class KafkaSource(Source):
             for place, offset in self._unanswered.items():
                 self._consumer.seek(place, offset)
                 self._next[place] = offset
-            self._unanswered.clear()
+            # Their offsets are to be committed, whether or not records come.
+            again = self._gaps.places & self._next.keys()
+            self._unanswered = {place: self._next[place] or 0 for place in again}
             self._taken.clear()
 
     def hold(self) -> None:
@@ -256,6 +261,7 @@ class KafkaSource(Source):
             self._guard.rebalanced()
         with self._lock:
             self._taken |= self._unanswered.keys() & set(places)
+            self._gaps.revoked(places)
             for place in places:
                 self._next.pop(place, None)
                 self._claims.pop(place, None)
@@ -273,32 +279,41 @@ class KafkaSource(Source):
                     continue  # revoked meanwhile
                 at = self._next[place] if stood.at is None else stood.at
                 at = self._remembered.pop(place, None) if at is None else at
+                if at is not None and at > high:
+                    self._ids.require_same()
+                anew = place in self._client.membership.recreated and (at is None or at > high)
                 begin = beginning(
                     at,
                     low,
                     high,
                     new_group=place[0] not in self._known and place[1] < self._counts[place[0]],
                     latest=self._client.auto_offset_reset == "latest",
-                    recreated=bool(at and at > high and self._ids.changed()),
+                    recreated=anew,
                     parted=stood.parted,
                 )
                 self._consumer.seek(place, begin.offset)
                 self._next[place] = begin.offset
-                if begin.offset:
+                if begin.offset or begin.reset:
                     # Commit it, whether or not records come: the next start must neither find the
                     # same gap nor treat the partition as new.
                     self._unanswered.setdefault(place, begin.offset)
                 self._gaps.begins(place, at, begin)
 
     def _begin_again(self, topics: Collection[str]) -> None:
-        """Discard the offsets of topics that were recreated since the last commit."""
+        """Discard what is known of topics that were recreated, and of those of which nothing has
+        been committed since."""
+        membership = self._client.membership
         for topic in topics:
-            every = [(topic, partition) for partition in range(self._counts[topic])]
-            self._gaps.recreated(topic, range(self._counts[topic]))
-            self._resume = {place: at for place, at in self._resume.items() if place[0] != topic}
+            self._gaps.recreated(topic)
+            membership.recreated |= {(topic, number) for number in range(self._counts[topic])}
+        former = self._resume
+        self._resume = {place: at for place, at in former.items() if place[0] not in topics}
+        for place in sorted(membership.recreated):
+            membership.displaced.pop(place, None)
             if self._acknowledges and not self._group_decides:
                 # The brokers delete the group's offsets with the topic, but not immediately.
-                self._resume |= dict.fromkeys(every, 0)
+                self._resume[place] = 0
+                self._gaps.begins_again(place, former.get(place, 0))
 
     def _listen(self, records: Sequence[Record]) -> None:
         """Raise BrokerUnavailableError if the silence is due to unavailable brokers."""

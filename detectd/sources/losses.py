@@ -1,4 +1,4 @@
-"""Losses of a file: each is logged with its reason, and counted."""
+"""Losses of a file: each is logged with its reason, counted, and an alert."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
+from detectd.pipeline.records import LostPart
 from detectd.sources import Losses
 
 if TYPE_CHECKING:
@@ -33,17 +34,38 @@ TOO_LATE = Loss(
 )
 
 
+def name_of(path: Path, generation: int) -> str:
+    """Return the name of a file in the ids of its records, without their lines."""
+    return f"{path.name}#{generation}" if generation else path.name
+
+
 class LossLog:
-    """The losses of one path since they were last taken."""
+    """The losses of one path: those since they were last taken, and those since the last commit."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._since = Losses()
+        self._found: list[LostPart] = []
+        self._offered: list[LostPart] = []
 
-    def lost(self, line: int, why: Loss, size: int | None) -> None:
-        """Log the loss of what came after `line`: at least `size` bytes, None if unknown."""
+    def begin(self) -> None:
+        """Discard the lost parts: a source that resumes from its last commit finds them again."""
+        self._found, self._offered = [], []
+
+    def lost(
+        self, generation: int, line: int, why: Loss, size: int | None, number: int = 0
+    ) -> None:
+        """Log the loss of what came after `line`: at least `size` bytes, None if unknown.
+
+        `number` is for several losses after the same line.
+        """
         known = "unknown" if size is None else size
         log.error("source.lost", path=str(self._path), line=line, bytes=known, **why._asdict())
+        name = name_of(self._path, generation)
+        # A loss that is found again after a crash may have another reason, and another size.
+        seen = f"{self._path.absolute()}\n{name}\n{line} {number}"
+        if seen not in (part.seen for part in self._found):
+            self._found.append(LostPart(name, line, size, why.reason, seen))
         times, lost_bytes, nul_bytes = self._since
         self._since = Losses(times + 1, lost_bytes + (size or 0), nul_bytes)
 
@@ -57,6 +79,16 @@ class LossLog:
             hint="let the writer open the file for appending if it is truncated under it",
         )
         self._since = self._since._replace(nul_bytes=self._since.nul_bytes + size)
+
+    def offer(self) -> list[LostPart]:
+        """Return the lost parts that a commit of the current position makes permanent."""
+        self._offered = list(self._found)
+        return self._offered
+
+    def on_commit(self) -> None:
+        """Remove the parts that were last offered: they are committed."""
+        self._found = [part for part in self._found if part not in self._offered]
+        self._offered = []
 
     def take(self) -> Losses:
         """Return the losses, and reset them."""

@@ -43,17 +43,15 @@ class TopicIds:
         self._client.membership.topic_ids = now
         return changed
 
-    def changed(self) -> set[str]:
-        """Return the topics that were recreated since the last `renew`."""
-        return _changed(self.known, groups.topic_ids(self._client, self._topics))
-
     def check(self) -> None:
-        """Raise BrokerUnavailableError if a topic was recreated; query the brokers once a
-        minute."""
-        if time.monotonic() - self._checked < CHECK_SECONDS:
-            return
+        """Do as `require_same`, once a minute."""
+        if time.monotonic() - self._checked >= CHECK_SECONDS:
+            self.require_same()
+
+    def require_same(self) -> None:
+        """Raise BrokerUnavailableError if a topic was recreated: the next start begins it again."""
         self._checked = time.monotonic()
-        if changed := self.changed():
+        if changed := _changed(self.known, groups.topic_ids(self._client, self._topics)):
             names = ", ".join(sorted(changed))
             raise BrokerUnavailableError(
                 f"{names}: deleted and created again; reading it from its start"

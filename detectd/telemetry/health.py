@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
     from detectd.models.key_observations import KeyObservations
     from detectd.models.serving import Serving
+    from detectd.pipeline.records import Gap
     from detectd.pipeline.top_keys import TopKey
-    from detectd.sources import Gap, Partition
+    from detectd.sources import Partition
     from detectd.telemetry.snapshot import KeyFigures
     from detectd.telemetry.warmup_progress import Progress
 

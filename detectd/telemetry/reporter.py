@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
-    from detectd.pipeline.records import Outgoing
-    from detectd.sources import Gap, Losses, Source
+    from detectd.pipeline.records import Gap, Outgoing
+    from detectd.sources import Losses, Source
     from detectd.telemetry.health import Health
     from detectd.telemetry.snapshot import Snapshot
 

@@ -35,6 +35,7 @@ def test_no_output_has_a_figure(ran):
     alerts = [json.loads(line) for line in (ran.out / "alerts.jsonl").read_text().splitlines()]
     assert alerts
     wanted = {"alert", "kind", "model", "number", "event", "after", "moved"}
+    wanted |= {"id", "state", "key", "since", "until", "severity", "summary"}
     assert all(alarm.keys() == wanted for alarm in alerts)
 
 

@@ -284,6 +284,7 @@ def test_alarms_are_told_in_words_and_as_records(fitted):
     assert alerts[0]["moved"] == "more anomalies"
     assert 600 < alerts[0]["event"] < 1000
     assert "depend on each other" in alerts[0]["why"]
+    assert len({alert["id"] for alert in alerts}) == len(alerts)
     assert "promise.alarm" in done.stderr
     assert sum(map(len, fitted.outputs().values())) == 2100
 

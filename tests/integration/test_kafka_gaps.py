@@ -13,7 +13,7 @@ import structlog
 
 from detectd.errors import BrokerUnavailableError, ConfigError
 from detectd.kafka import Membership
-from detectd.sources import Gap, topic_ids
+from detectd.sources import topic_ids
 from detectd.sources.beginnings import beginning
 from detectd.sources.kafka import KafkaSource
 from tests.support.kafka_clients import another, read, source_client, started
@@ -21,10 +21,11 @@ from tests.support.kafka_topics import add_partitions, create_again, delete_reco
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from detectd.kafka import KafkaClient
-    from detectd.pipeline.records import Record
+    from detectd.pipeline.records import Gap, Record
+    from detectd.sources import Batch
     from tests.support.broker import Broker
 
 
@@ -47,7 +48,11 @@ def turn(source: KafkaSource) -> list[str]:
 
 @contextmanager
 def again(
-    client: KafkaClient, topic: str, offsets: dict[str, int] | None = None
+    client: KafkaClient,
+    topic: str,
+    offsets: dict[str, int] | None = None,
+    *,
+    acknowledges: bool = True,
 ) -> Iterator[Iterator[KafkaSource]]:
     """Give a source each time, and close the one before, as the service does when interrupted."""
     with ExitStack() as stack:
@@ -56,9 +61,28 @@ def again(
             while True:
                 stack.close()
                 position = {"group": "g", "offsets": {topic: offsets}} if offsets else None
-                yield stack.enter_context(started(client, topic, position=position))
+                yield stack.enter_context(
+                    started(client, topic, position=position, acknowledges=acknowledges)
+                )
 
         yield sources()
+
+
+def with_gap(sources: Iterator[KafkaSource]) -> tuple[KafkaSource, Batch]:
+    """Read until a batch has a gap, from the next source if one is interrupted."""
+    batches = []
+
+    def read_one() -> bool:
+        batches.append(source.read(10, wait=0.1))
+        return bool(batches[-1].gaps)
+
+    source = next(sources)
+    try:
+        until(read_one)
+    except BrokerUnavailableError:
+        source = next(sources)
+        until(read_one)
+    return source, batches[-1]
 
 
 def read_on(
@@ -86,6 +110,10 @@ def gaps_in(log: list[Any]) -> list[tuple[Any, ...]]:
     ]
 
 
+def bounds(gaps: Iterable[Gap]) -> list[tuple[Any, ...]]:
+    return [(gap.partition, gap.begin, gap.end, gap.records, gap.reset) for gap in gaps]
+
+
 @pytest.mark.parametrize("reset", ["earliest", "latest"])
 def test_records_that_retention_deleted_while_down_are_counted(
     kafka_broker: Broker, library: str, reset: str, log: list[Any]
@@ -101,7 +129,7 @@ def test_records_that_retention_deleted_while_down_are_counted(
         source, records, position = read_on(next(sources), sources, 3)
         assert [record.id for record in records] == [f"{topic}/0/{n}" for n in (7, 8, 9)]
         source.acknowledge(position)
-        assert source.gaps() == [Gap(f"{topic}/0", 3)]
+        assert bounds(source.gaps()) == [(f"{topic}/0", 4, 7, 3, False)]
         assert source.gaps() == []
     assert gaps_in(log) == [(f"{topic}/0", 4, 7, 3)]
 
@@ -122,7 +150,7 @@ def test_records_that_retention_deleted_before_a_slow_reader_are_counted(
         assert [record.id for record in records] == [f"{topic}/0/{n}" for n in range(6, 10)]
         assert source.gaps() == []  # It is not committed yet.
         source.acknowledge(position)
-        assert source.gaps() == [Gap(f"{topic}/0", 6)]
+        assert bounds(source.gaps()) == [(f"{topic}/0", 0, 6, 6, False)]
     assert gaps_in(log) == [(f"{topic}/0", 0, 6, 6)]
 
 
@@ -147,6 +175,31 @@ def test_a_gap_is_committed_even_if_no_record_is_left(
         assert take(source, 1) == [f"{topic}/0/10"]
         assert source.gaps() == []
     assert gaps_in(log) == [(f"{topic}/0", 4, 10, 6)]
+
+
+@pytest.mark.parametrize("acknowledges", [True, False])
+def test_a_gap_belongs_to_each_batch_until_one_is_committed(
+    kafka_broker: Broker, library: str, acknowledges: bool
+) -> None:
+    (topic,) = kafka_broker.create_topics("emptied")
+    client = source_client(kafka_broker, library)
+    fill(kafka_broker, topic, 0)
+    with started(client, topic) as source:
+        take(source, 4)
+    delete_records(kafka_broker, topic, 10)
+    found = []
+    for _ in range(2):  # As if the first process had died before its commit.
+        client = another(client)
+        with again(client, topic, acknowledges=acknowledges) as sources:
+            source, batch = with_gap(sources)
+            source.rewind()
+            found += [batch, source.read(10, wait=0.1)]
+    (gap,) = found[0].gaps
+    assert bounds([gap]) == [(f"{topic}/0", 4, 10, 6, False)]
+    assert [list(batch.gaps) for batch in found] == [[gap]] * 4
+    # No record came, and yet its position names the partition: the next process begins behind it.
+    assert all(batch.position["offsets"] == {topic: {"0": 10}} for batch in found)
+    assert not any(batch.records for batch in found)
 
 
 @pytest.mark.parametrize("acknowledges", [True, False])
@@ -210,7 +263,7 @@ def test_a_topic_that_was_created_again_is_read_from_its_beginning(
         client = another(client)
     with started(client, topic, position=position) as source:
         assert take(source, 9) == [f"{topic}/0/{n}" for n in range(9)]
-        assert source.gaps() == [Gap(f"{topic}/0", 0, reset=True)]
+        assert bounds(source.gaps()) == [(f"{topic}/0", 8, 0, 0, True)]
     assert [line["topic"] for line in log if line["event"] == "source.topic_recreated"] == [topic]
 
 
@@ -228,7 +281,37 @@ def test_a_topic_that_is_created_again_in_mid_run_is_noticed(
             until(lambda: source.read(1, wait=0.1) and False)
     with started(client, topic, acknowledges=False) as source:
         assert take(source, 3) == [f"{topic}/0/{n}" for n in range(3)]
-        assert source.gaps() == [Gap(f"{topic}/0", 0, reset=True)]
+        assert bounds(source.gaps()) == [(f"{topic}/0", 0, 0, 0, True)]
+
+
+def test_a_topic_that_is_created_again_and_is_shorter_is_read_once(
+    kafka_broker: Broker, library: str, log: list[Any]
+) -> None:
+    (topic,) = kafka_broker.create_topics("recreated")
+    client = source_client(kafka_broker, library, metadata_age=0.5)
+    fill(kafka_broker, topic, 0)
+    with started(client, topic, position={"group": "g", "offsets": {topic: {"0": 0}}}) as source:
+        records, position = read(source, 10)
+        source.acknowledge(position)
+        create_again(kafka_broker, topic)
+        fill(kafka_broker, topic, 0, count=3)
+        with pytest.raises(BrokerUnavailableError):
+            until(lambda: source.read(1, wait=0.1).records)
+    # An interruption before the next commit changes nothing.
+    with started(client, topic, position=position):
+        pass
+    with started(client, topic, position=position) as source:
+        records, position = read(source, 3)
+        assert [record.id for record in records] == [f"{topic}/0/{n}" for n in range(3)]
+        source.acknowledge(position)
+        assert bounds(source.gaps()) == [(f"{topic}/0", 10, 0, 0, True)]
+        source._ids.require_same()
+    with started(client, topic, position=position) as source:
+        fill(kafka_broker, topic, 0, count=1)
+        assert take(source, 1) == [f"{topic}/0/3"]
+        assert source.gaps() == []
+    assert [line["topic"] for line in log if line["event"] == "source.topic_recreated"] == [topic]
+    assert gaps_in(log) == []
 
 
 def test_an_offset_beyond_the_end_goes_on_at_the_end(
@@ -246,7 +329,7 @@ def test_an_offset_beyond_the_end_goes_on_at_the_end(
         until(lambda: source.read(1, wait=0.1).position["offsets"] == {topic: {"0": 5}})
         fill(kafka_broker, topic, 0, count=1)
         assert take(source, 1) == [f"{topic}/0/5"]
-        assert source.gaps() == [Gap(f"{topic}/0", 0, reset=True)]
+        assert bounds(source.gaps()) == [(f"{topic}/0", 8, 5, 0, True)]
     assert gaps_in(log) == [(f"{topic}/0", 8, 5, 0)]
 
 
@@ -266,6 +349,7 @@ def test_an_offset_beyond_the_end_goes_on_at_the_end(
         (15, {"parted": 4}, 15, 0, False),
         (21, {"recreated": True}, 10, 10, True),
         (15, {"recreated": True}, 10, 10, True),
+        (None, {"recreated": True}, 10, 10, True),
     ],
 )
 def test_where_a_partition_begins(

@@ -105,11 +105,18 @@ def test_with_full_detail_nothing_changes(judge):
 
 
 def test_an_alarm_says_what_moved_and_no_shares():
-    out = alert("m", Alarm(3, 100, 40, "more anomalies", (0.5, 0.2, 0.3), (0.8, 0.1, 0.1)))
+    out = alert("m", Alarm(3, 100, 40, "more anomalies", (0.5, 0.2, 0.3), (0.8, 0.1, 0.1)), "t/0/7")
     (less,) = shown([out], "verdict", original=False)
     assert json.loads(less.value) == {
-        "alert": "drift",
+        "id": json.loads(out.value)["id"],
         "kind": "drift",
+        "state": "open",
+        "key": None,
+        "since": None,
+        "until": None,
+        "severity": "warning",
+        "summary": "drift alarm 3 of model m: more anomalies",
+        "alert": "drift",
         "model": "m",
         "number": 3,
         "event": 100,
@@ -119,6 +126,13 @@ def test_an_alarm_says_what_moved_and_no_shares():
     assert (less.topic, less.key) == (out.topic, out.key)
     figures = {"recent", "expected", "why"}
     assert json.loads(out.value).keys() == json.loads(less.value).keys() | figures
+
+
+def test_no_byte_of_what_is_left_of_an_alarm_depends_on_its_shares():
+    shares = [((0.5, 0.2, 0.3), (0.8, 0.1, 0.1)), ((0.1, 0.2, 0.7), (0.9, 0.05, 0.05))]
+    full = [alert("m", Alarm(3, 100, 40, "more anomalies", *both), "t/0/7") for both in shares]
+    assert len({out.value for out in full}) == 2
+    assert len({out.value for out in shown(full, "verdict", original=False)}) == 1
 
 
 @pytest.mark.parametrize("original", [False, True])

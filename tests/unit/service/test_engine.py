@@ -14,7 +14,7 @@ from detectd.errors import ConfigError, DetectdError
 from detectd.models import serving, trainer_process, training
 from detectd.models.collection import Goal
 from detectd.models.store import Store
-from detectd.pipeline.records import Record, Topic
+from detectd.pipeline.records import Gap, Record, Topic
 from detectd.service import activation, stream_rows
 from detectd.service.engine import ScoringEngine
 from detectd.service.warmup_log import Origin, RowLog
@@ -492,12 +492,25 @@ def test_alerts_come_in_the_order_of_their_events_wherever_batches_are_cut(home)
             alerts += [json.loads(out.value) for out in made.alerts()]
             made.on_commit()
         made.close()
-        told.append([(each.get("id"), each.get("state"), each.get("event")) for each in alerts])
+        told.append([(each["id"], each["state"], each.get("event")) for each in alerts])
     assert told[0] == told[2]
     assert told[1] == told[2]
-    kinds = "".join("s" if each[0] else "d" for each in told[0])
+    kinds = "".join(name[0] for name, _, _ in told[0])
     assert "sds" in kinds
     assert kinds.count("d") >= 3
+
+
+def test_gaps_come_before_the_events_and_only_if_alerts_are_asked_for(home):
+    gap = Gap("t/0", 3, False, "retention", 4, 7, "t/0 4 7")
+    for topics in ({"alerts": "alerts"}, {}):
+        asked = settings(home, topics=topics, drift={"average_run_length": 100})
+        made = ScoringEngine(asked, wiring.stream_schema(asked), "test")
+        made.load()
+        made.restore({})
+        made.answer([Record(id=str(i), value=b'{"a": 9, "b": 9}') for i in range(300)])
+        told = [json.loads(out.value)["kind"] for out in made.alerts([gap])]
+        made.close()
+        assert told[:2] == (["gap", "drift"] if topics else [])
 
 
 def test_what_no_model_decided_and_did_not_go_out_is_not_taken_from_its_abstentions(home):

@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from detectd.errors import ConfigError
 from detectd.sources.file import FileSource
+from detectd.sources.losses import TRUNCATED, UNANSWERED
 
 
 @pytest.fixture
@@ -161,6 +162,76 @@ def test_what_cannot_be_found_is_said_with_its_bytes(path, opened, end):
     (lost,) = [entry for entry in logs if entry["event"] == "source.lost"]
     assert (lost["line"], lost["bytes"], lost["log_level"]) == (2, 2, "error")
     assert tuple(again.take_losses()) == (1, 2, 0)
+
+
+@pytest.mark.parametrize("end", ENDINGS.values(), ids=ENDINGS)
+def test_what_was_lost_belongs_to_each_batch_until_one_is_committed(path, opened, end):
+    path.write_bytes(b"1\n2\n3\n")
+    source = opened()
+    position = source.read(2, 0).position
+    source.close()
+    end(path)
+    found = []
+    for _ in range(2):  # As if the first process had died before its commit.
+        again = opened(position)
+        batch = again.read(10, 0)
+        again.rewind()
+        found += [batch.gaps, again.read(10, 0).gaps]
+    (lost,) = found[0]
+    assert (lost.file, lost.line, lost.size) == ("events.jsonl", 2, 2)
+    assert found == [[lost]] * 4
+    again.acknowledge(batch.position)
+    assert again.read(10, 0).gaps == []
+    assert opened(batch.position).read(10, 0).gaps == []
+
+
+def test_reading_again_what_was_truncated_finds_no_other_gap(path, opened):
+    path.write_bytes(b"1\n" * 200_000)
+    source = opened(batch_bytes=1 << 30)
+    source.acknowledge(source.read(2, 0).position)
+    source.read(1, 0)
+    path.write_bytes(b"new\n")
+    source.read(1_000_000, 0)
+    found = []
+    for _ in range(2):
+        source.rewind()
+        found.append([(part.line, part.reason) for part in source.read(10, 0).gaps])
+    assert found[0] == found[1]
+    assert {reason for _, reason in found[0]} == {TRUNCATED.reason, UNANSWERED.reason}
+    assert len(found[0]) == 2
+
+
+def test_files_that_came_next_and_are_gone_are_a_gap_each(path, opened):
+    clock = Clock()
+    path.write_bytes(b"1\n")
+    source = opened(rotate_wait_seconds=5, clock=clock, wall=clock.wall)
+    values(source)
+    for n in range(2, 5):
+        path.rename(path.with_name("events.jsonl.1" if n == 2 else "gone"))
+        path.write_bytes(b"%d\n" % n)
+        position = source.read(10, 0).position
+    path.with_name("gone").unlink()
+    source.close()
+    gone = opened(position, rotate_wait_seconds=5, clock=clock, wall=clock.wall).read(10, 0).gaps
+    assert [(part.line, part.size) for part in gone] == [(1, None)] * 2
+    assert len({part.seen for part in gone}) == 2
+
+
+def test_what_comes_too_late_twice_is_two_gaps(path, opened):
+    path.write_bytes(b"1\n")
+    source = opened()
+    values(source)
+    old = path.rename(path.with_name("events.jsonl.1"))
+    path.write_bytes(b"2\n")
+    values(source)
+    late = []
+    for _ in range(2):
+        append(old, b"too late\n")
+        batch = source.read(10, 0)
+        source.acknowledge(batch.position)
+        late += batch.gaps
+    assert [(part.line, part.size) for part in late] == [(1, 9)] * 2
+    assert late[0].seen != late[1].seen
 
 
 def test_of_what_a_running_reader_lost_it_says_what_it_saw(path, opened):
