@@ -17,11 +17,10 @@ class Stranger(subprocess.Popen):
         raise NotImplementedError
 
 
-@pytest.fixture(autouse=True)
-def no_server_is_known():
-    forkserver._server.cache_clear()
-    yield
-    forkserver._server.cache_clear()
+@pytest.fixture
+def no_server_yet(monkeypatch):
+    """The server of this process is put aside: its imports took seconds."""
+    monkeypatch.setattr(forkserver, "_server", forkserver._server.__wrapped__)
 
 
 def assert_the_command_runs():
@@ -30,12 +29,14 @@ def assert_the_command_runs():
     assert done.stdout.startswith("detectd ")
 
 
+@pytest.mark.usefixtures("no_server_yet")
 def test_a_server_that_does_not_come_up_is_done_without(monkeypatch):
     monkeypatch.setattr(forkserver, "SERVER", [sys.executable, "-c", "raise SystemExit(1)"])
     assert forkserver._server() is None
     assert_the_command_runs()
 
 
+@pytest.mark.usefixtures("no_server_yet")
 def test_an_unknown_python_starts_each_process_itself(monkeypatch):
     assert forkserver._knows(subprocess.Popen)
     assert not forkserver._knows(Stranger)
@@ -52,8 +53,7 @@ def test_a_forked_process_runs_as_a_started_one():
 @pytest.mark.parametrize("arguments", [["--version"], ["--nonsense"], ["report", "-c", "nowhere"]])
 def test_a_forked_process_ends_as_a_started_one(monkeypatch, arguments):
     forked = ends(*arguments)
-    monkeypatch.setattr(forkserver, "_knows", lambda popen: False)
-    forkserver._server.cache_clear()
+    monkeypatch.setattr(forkserver, "_server", lambda: None)
     assert ends(*arguments) == forked
 
 
