@@ -14,7 +14,7 @@ import tempfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -39,7 +39,7 @@ directory = "{home}/out-{name}"
 features = ["a", "b"]
 key = "k"
 [detector]
-name = "HBOS"
+name = "{detector}"
 [models]
 directory = "{home}/models"
 [output]
@@ -181,6 +181,8 @@ KINDS = {
 class Command:
     """The real command in a directory of its own, with a model that fits the ordinary stream."""
 
+    detector: ClassVar[str] = "HBOS"
+
     def __init__(self, home: Path) -> None:
         self.home = home
         training = home / "training.jsonl"
@@ -204,6 +206,7 @@ class Command:
             path=path,
             home=self.home,
             name=name,
+            detector=self.detector,
             batch_records=kind.batch_records,
             max_record_bytes=kind.record_bytes,
         )
@@ -212,8 +215,11 @@ class Command:
         return config
 
     def _run(self, *arguments: object, config: Path) -> int:
-        """The most that the process had in memory, in bytes."""
         command = [sys.executable, "-m", "detectd", *map(str, arguments), "--config", str(config)]
+        return self.resident(command)
+
+    def resident(self, command: list[str]) -> int:
+        """Run a process to its end; return the most that it had in memory, in bytes."""
         done = subprocess.run(
             [sys.executable, "-c", SMALL, *command], capture_output=True, check=False
         )

@@ -87,6 +87,7 @@ def test_a_warm_up_knows_the_keys_and_a_second_run_goes_on_counting(world):
 
 def test_a_refit_keeps_the_keys_of_its_rows(world):
     fitted(world)
+    world.lines(world.events, of_hosts(1500, 1))
     world.write(
         training={
             "refit": "every",

@@ -1,11 +1,15 @@
 """Killed, or out of disk, at any moment: what is there in the end is what should be there."""
 
-import resource
-
 import pytest
 
 from tests.support.command import events
-from tests.support.crashes import assert_same_after_kills, kill_at, outputs, undisturbed
+from tests.support.crashes import (
+    assert_same_after_kills,
+    kill_at,
+    outputs,
+    undisturbed,
+    with_little_space,
+)
 
 EVENTS = 12_000
 WELL_INTO_THE_WARMUP = 300_000  # bytes, of about 1,000,000
@@ -40,12 +44,9 @@ def versions(world, name):
 
 
 def test_a_full_disk_ends_the_run_and_a_rerun_completes_it(world):
-    """The limit on a file's size fails writes half-way, as a full disk does."""
     expected = undisturbed(world)
     limit = len(expected["normal.jsonl"]) // 2
-    done = world.run(
-        "run", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-    )
+    done = with_little_space(world, "run", limit=limit)
     assert done.returncode == 1, done.stderr
     complaint = [line for line in done.stderr.splitlines() if line.startswith("detectd: ")]
     assert len(complaint) == 1

@@ -3,7 +3,9 @@
 import pytest
 
 from benchmarks.fleet import compare, table
+from benchmarks.fleet_runs import Runs
 from benchmarks.fleet_stream import KINDS, SILENT, Fleet, Plan
+from tests.support.forkserver import Popen
 
 pytestmark = pytest.mark.slow
 
@@ -14,6 +16,7 @@ SMALL = Plan(hosts=20, quiet_days=5, days=2, faults=2, seed=16)
 def compared(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DETECTD_SOURCE__BATCH_RECORDS", "500")  # commits before the kill and after it
+        patch.setattr(Runs, "popen", Popen)
         return compare(Fleet(SMALL), tmp_path_factory.mktemp("fleet"), print)
 
 

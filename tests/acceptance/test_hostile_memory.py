@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from itertools import chain
 
 import pytest
 
 from benchmarks.hostile_memory import KINDS, MANY, MIB, ORDINARY, Command, Kind
 from detectd.pipeline import memory_budget
+from tests.support.forkserver import Popen
 
 SIZES = {
     "newlines": MIB // 16,
@@ -23,12 +26,30 @@ WORST = Kind(
     lambda _: chain.from_iterable(KINDS[name].pieces(size) for name, size in SIZES.items()),
     batch_records=MANY,
 )
+
+
+class Forked(Command):
+    """Each process begins with the memory of the one it was forked from, the ordinary one too.
+
+    PyOD's HBOS would be compiled in each of them.
+    """
+
+    detector = "KNN"
+
+    def resident(self, command):
+        with Popen(command, stdout=subprocess.DEVNULL) as process:
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+        assert process.returncode == 0
+        return usage.ru_maxrss * 1024
+
+
 ROWS = "rows of commas, 5,000 columns"
 
 
 @pytest.fixture(scope="module")
 def command(tmp_path_factory):
-    return Command(tmp_path_factory.mktemp("hostile"))
+    return Forked(tmp_path_factory.mktemp("hostile"))
 
 
 @pytest.fixture(scope="module")

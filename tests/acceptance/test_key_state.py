@@ -3,14 +3,18 @@ a run that nobody interferes with."""
 
 import json
 import random
-import resource
 import shutil
 
 import pytest
 
 from tests.support.command import World
 from tests.support.complaints import one_line
-from tests.support.crashes import assert_same_after_kills, outputs, undisturbed
+from tests.support.crashes import (
+    assert_same_after_kills,
+    outputs,
+    undisturbed,
+    with_little_space,
+)
 from tests.support.fleet_events import fleet_events
 
 TURNS = 1000
@@ -175,12 +179,9 @@ def test_a_damaged_log_is_refused_in_a_line_and_nothing_is_touched(remembering):
 
 
 def test_a_full_disk_ends_the_run_and_a_rerun_completes_it(remembering):
-    """The limit on a file's size fails writes half-way, as a full disk does."""
     expected = undisturbed(remembering)
     limit = len(expected["normal.jsonl"]) // 3
-    done = remembering.run(
-        "run", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-    )
+    done = with_little_space(remembering, "run", limit=limit)
     one_line(done, 1, "cannot be written")
     assert outputs(remembering) != expected
     assert remembering.run("run").returncode == 0

@@ -133,7 +133,7 @@ def test_logs_go_on_after_a_refit_and_a_reload(fitted):
         models={"keep": 1},
     )
     with running(fitted) as live:
-        for seed in range(3):
+        for seed in range(2):
             live.feed(events(750, seed=seed + 3))
             live.until("refit.started")
             live.feed(events(200, seed=seed + 30))

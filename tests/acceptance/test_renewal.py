@@ -114,8 +114,8 @@ def test_an_accepted_model_can_stay_in_the_shadow(fitted):
 
 
 def test_a_contamination_that_nobody_knows_is_estimated_and_shown(fitted):
-    fitted.write(detector={"contamination": "estimate", "name": "HBOS"}, rejector=QUICK)
-    assert fitted.fit(count=2000, seed=4).returncode == 0
+    fitted.write(detector={"contamination": "estimate"}, rejector=QUICK)
+    assert fitted.fit(seed=4).returncode == 0
     report = json.loads(fitted.run("report", "--format", "json").stdout)["model"]
     low, high = report["contamination_interval"]
     assert 0 <= low < report["contamination"] < high < 0.15

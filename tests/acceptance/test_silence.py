@@ -60,7 +60,7 @@ def test_a_host_that_stops_and_one_that_comes_back(watching):
 
 def test_outputs_do_not_depend_on_batches_nor_on_a_stop_in_the_middle(watching):
     silent = [(host, 10 * host, 10 * host + 17) for host in range(6)]
-    lines = fleet_events(100, silent=silent)
+    lines = fleet_events(70, silent=silent)
     watching.lines(watching.events, lines)
     assert watching.run("run").returncode == 0
     whole = (watching.out / "alerts.jsonl").read_bytes()

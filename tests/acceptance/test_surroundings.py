@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command import ENVIRONMENT, events, start
+from tests.support.command import ENVIRONMENT, World, events, start
 from tests.support.live import running
 from tests.support.waiting import until
 
@@ -96,7 +96,8 @@ def test_a_reader_of_the_log_that_goes_away_stops_nothing(fitted):
 
 
 def test_a_full_disk_under_stdout_is_said_in_one_line(fitted):
-    done = shell(fitted, ">/dev/full", "report")
+    with Path("/dev/full").open("w") as full:
+        done = fitted.run("report", stdout=full)
     assert done.returncode == 1
     assert done.stderr == (
         "detectd: stdout cannot be written: No space left on device; free space and run again\n"
@@ -106,9 +107,10 @@ def test_a_full_disk_under_stdout_is_said_in_one_line(fitted):
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
 
-def test_in_an_ascii_locale_everything_is_utf_8_all_the_same(world):
-    home = world.home / "Größe"
+def test_in_an_ascii_locale_everything_is_utf_8_all_the_same(tmp_path):
+    home = tmp_path / "Größe"
     home.mkdir()
+    world = World(home)
     world.write(
         source={"path": str(home / "ereignisse-日本.jsonl")},
         sink={"directory": str(home / "aus-ø")},
@@ -139,10 +141,10 @@ def test_in_an_ascii_locale_everything_is_utf_8_all_the_same(world):
     assert done.returncode == 0, done.stderr
     written = (home / "aus-ø" / "normal.jsonl").read_text(encoding="utf-8").splitlines()
     assert json.loads(written[-1])["event"]["größe"] is not None
-    assert "aus-ø" in run("check").stdout
     world.write(source={"path": str(home / "fehlt-ü")})
-    gone = run("run")
+    gone = run("check")
     assert gone.returncode == 78
+    assert str(world.path) in gone.stdout
     assert "fehlt-ü" in gone.stderr
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import resource
 import signal
 import subprocess
 import time
@@ -31,6 +33,20 @@ def kill_at(world, size):
                 process.send_signal(signal.SIGKILL)
             time.sleep(0.001)
     return process.returncode == -signal.SIGKILL
+
+
+def with_little_space(world, *command, limit):
+    """Run a command that can write `limit` bytes of each file, as if the disk were full then.
+
+    It reads its configuration from a pipe, which is empty until the limit is set.
+    """
+    pipe = world.home / "configuration"
+    os.mkfifo(pipe)
+    with start(*command, "--config", pipe) as process:
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (limit, limit))
+        pipe.write_bytes(world.path.read_bytes())
+        out, err = process.communicate(timeout=120)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
 def assert_same_after_kills(world, expected, seed):
