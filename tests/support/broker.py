@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import shutil
 import subprocess
@@ -11,30 +10,20 @@ import time
 import uuid
 import xml.etree.ElementTree as ET
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import RetriableError
 
-from tests.support.node import (
-    HOST,
-    START_SECONDS,
-    STOP_SECONDS,
-    Node,
-    free_ports,
-    java,
-    listens,
-    spawn,
-    tail,
-)
+from tests.support.node import HOST, START_SECONDS, STOP_SECONDS, Node, await_listening
+from tests.support.node_files import PLAIN, make, ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 POM = Path(__file__).with_name("pom.xml")
-CLUSTER = base64.urlsafe_b64encode(b"detectd-tests-01")[:22].decode()
 READ_SECONDS = 20.0
 
 
@@ -47,13 +36,19 @@ class Broker:
     """A running Kafka, and what tests do with one.
 
     `nodes` are its brokers if this process started them, `pids` their processes if it was one of
-    this test run; `options` is what its clients need to get in.
+    this test run; `options` is what its clients need to get in. `guarded` has where its other
+    listeners are.
     """
 
     servers: tuple[str, ...]
     nodes: tuple[Node, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     pids: tuple[int, ...] = ()
+    guarded: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def behind(self, guard: str, options: Mapping[str, Any]) -> Broker:
+        """The same brokers, by another listener and with what its clients need to get in."""
+        return replace(self, servers=self.guarded[guard], options=options)
 
     def create_topics(self, *names: str, partitions: int = 1) -> list[str]:
         """Create a topic for each name, made unique, and wait until each has its leaders."""
@@ -167,14 +162,12 @@ def cluster(
     jars: Path,
     directory: Path,
     nodes: int = 1,
-    protocol: str = "PLAINTEXT",
     properties: Mapping[str, object] | None = None,
-    options: Mapping[str, Any] | None = None,
 ) -> Iterator[Broker]:
     """Start brokers as `start` does, and kill them at the end."""
     started: list[Node] = []
     try:
-        yield start(jars, directory, started, nodes, protocol, properties, options)
+        yield start(jars, directory, started, nodes, properties)
     finally:
         _kill(started)
 
@@ -184,31 +177,25 @@ def start(
     directory: Path,
     started: list[Node],
     nodes: int = 1,
-    protocol: str = "PLAINTEXT",
     properties: Mapping[str, object] | None = None,
-    options: Mapping[str, Any] | None = None,
+    guards: Mapping[str, str] | None = None,
 ) -> Broker:
     """Start `nodes` brokers, each its own controller too, and add them to `started`.
 
-    `protocol` is what clients speak, with what it takes on either side: `properties` of the
-    brokers (which may set anything else as well) and `options` of the clients.
+    `properties` may set anything else. `guards` are more listeners and what they speak; see
+    `Broker.behind`.
     """
-    ports = free_ports(3 * nodes)
-    listeners = list(zip(ports[:nodes], ports[nodes : 2 * nodes], ports[2 * nodes :], strict=True))
+    protocols = PLAIN | dict(guards or {})
+    listeners = ports(protocols, nodes)
     for number in range(1, nodes + 1):
         home = directory / f"node-{number}"
-        home.mkdir(parents=True)
-        config = home / "server.properties"
-        lines = _properties(number, listeners, home, protocol) | dict(properties or {})
-        config.write_text("".join(f"{key}={value}\n" for key, value in lines.items()))
-        storage = java(jars, "kafka.tools.StorageTool", "format", "-t", CLUSTER, "-c", config)
-        spawn(storage, home).wait()
-        command = java(jars, "kafka.Kafka", config)
-        server = f"{HOST}:{listeners[number - 1][0]}"
-        started.append(Node(server, home, command, spawn(command, home)))
+        started.append(make(jars, home, number, listeners, protocols, properties))
     pids = tuple(node.process.pid for node in started)
-    broker = Broker(tuple(node.server for node in started), tuple(started), options or {}, pids)
-    _await_ready(broker)
+    guarded = {name: tuple(f"{HOST}:{those[name]}" for those in listeners) for name in guards or {}}
+    servers = tuple(node.server for node in started)
+    broker = Broker(servers, tuple(started), pids=pids, guarded=guarded)
+    await_listening(started)
+    _await_each_other(broker)
     return broker
 
 
@@ -218,46 +205,9 @@ def _version() -> str:
     return version
 
 
-def _properties(
-    number: int, listeners: list[tuple[int, int, int]], home: Path, protocol: str
-) -> dict[str, object]:
-    """The configuration of one node."""
-    client, internal, controller = listeners[number - 1]
-    replicas = min(3, len(listeners))
-    return {
-        "process.roles": "broker,controller",
-        "node.id": number,
-        "controller.quorum.voters": ",".join(
-            f"{voter}@{HOST}:{port}" for voter, (_, _, port) in enumerate(listeners, 1)
-        ),
-        "listeners": f"CLIENT://{HOST}:{client},INTERNAL://{HOST}:{internal},"
-        f"CONTROLLER://{HOST}:{controller}",
-        "listener.security.protocol.map": f"CLIENT:{protocol},INTERNAL:PLAINTEXT,"
-        "CONTROLLER:PLAINTEXT",
-        "inter.broker.listener.name": "INTERNAL",
-        "controller.listener.names": "CONTROLLER",
-        "log.dirs": home / "data",
-        "default.replication.factor": replicas,
-        "auto.create.topics.enable": "false",
-        "offsets.topic.replication.factor": replicas,
-        "offsets.topic.num.partitions": 3,
-        "transaction.state.log.replication.factor": replicas,
-        "transaction.state.log.min.isr": min(2, replicas),
-        "transaction.state.log.num.partitions": 3,
-        "group.initial.rebalance.delay.ms": 0,
-        # Brokers look every ten seconds for transactions of the dead; tests can wait for less.
-        "transaction.abort.timed.out.transaction.cleanup.interval.ms": 1000,
-    }
-
-
-def _await_ready(broker: Broker) -> None:
-    """Return when every node answers and knows of all the others."""
+def _await_each_other(broker: Broker) -> None:
+    """Return when every node knows of all the others."""
     deadline = time.monotonic() + START_SECONDS
-    while not all(map(listens, broker.servers)):
-        if not all(node.running for node in broker.nodes) or time.monotonic() > deadline:
-            logs = "".join(tail(node.home) for node in broker.nodes)
-            raise RuntimeError(f"Kafka does not start:\n{logs}")
-        time.sleep(0.05)
     with closing(broker.client(KafkaAdminClient)) as admin:
         while len(admin.describe_cluster()["brokers"]) < len(broker.nodes):
             assert time.monotonic() < deadline, "the brokers do not find each other"
