@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import subprocess
@@ -37,7 +38,7 @@ class Broker:
 
     `nodes` are its brokers if this process started them, `pids` their processes if it was one of
     this test run; `options` is what its clients need to get in. `guarded` has where its other
-    listeners are.
+    listeners are, `kept` the clients that are used again.
     """
 
     servers: tuple[str, ...]
@@ -45,29 +46,33 @@ class Broker:
     options: Mapping[str, Any] = field(default_factory=dict)
     pids: tuple[int, ...] = ()
     guarded: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    kept: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def behind(self, guard: str, options: Mapping[str, Any]) -> Broker:
         """The same brokers, by another listener and with what its clients need to get in."""
-        return replace(self, servers=self.guarded[guard], options=options)
+        return replace(self, servers=self.guarded[guard], options=options, kept={})
 
     def create_topics(self, *names: str, partitions: int = 1) -> list[str]:
         """Create a topic for each name, made unique, and wait until each has its leaders."""
         topics = [f"{name}-{uuid.uuid4().hex[:8]}" for name in names]
         wanted = {topic: {"num_partitions": partitions} for topic in topics}
-        with closing(self.client(KafkaAdminClient)) as admin:
-            admin.create_topics(wanted)
-            admin.wait_for_topics(topics)
+        admin = self._keep(KafkaAdminClient)
+        admin.create_topics(wanted)
+        admin.wait_for_topics(topics)
         return topics
 
     def produce(self, topic: str, *records: bytes | Mapping[str, Any]) -> None:
         """Write records: a value each, or the arguments of `KafkaProducer.send`."""
-        with closing(self.client(KafkaProducer)) as producer:
-            sent = [
-                producer.send(topic, **({"value": record} if isinstance(record, bytes) else record))
-                for record in records
-            ]
-            for future in sent:
-                future.get(timeout=READ_SECONDS)
+        # A topic may be another one of the same name by now: no sequence numbers go on from there.
+        # A first look at a topic takes a tenth of a second, whatever client it is.
+        in_order = {"enable_idempotence": False, "max_in_flight_requests_per_connection": 1}
+        producer = self._keep(KafkaProducer, acks="all", **in_order)
+        sent = [
+            producer.send(topic, **({"value": record} if isinstance(record, bytes) else record))
+            for record in records
+        ]
+        for future in sent:
+            future.get(timeout=READ_SECONDS)
 
     def read_committed(self, *topics: str) -> dict[str, list[Any]]:
         """All that a reader of committed records sees now, per topic, by partition and offset."""
@@ -95,20 +100,33 @@ class Broker:
     def committed_offsets(self, group: str) -> dict[TopicPartition, Any]:
         """The offsets of a group, each with its metadata."""
         deadline = time.monotonic() + READ_SECONDS
-        with closing(self.client(KafkaAdminClient)) as admin:
-            while True:
-                try:
-                    offsets: dict[TopicPartition, Any] = admin.list_group_offsets([group])[group]
-                except RetriableError:
-                    # The first question makes a new Kafka create the topic of the offsets.
-                    assert time.monotonic() < deadline, f"no coordinator for {group}"
-                    time.sleep(0.05)
-                else:
-                    return offsets
+        admin = self._keep(KafkaAdminClient)
+        while True:
+            try:
+                offsets: dict[TopicPartition, Any] = admin.list_group_offsets([group])[group]
+            except RetriableError:
+                # The first question makes a new Kafka create the topic of the offsets.
+                assert time.monotonic() < deadline, f"no coordinator for {group}"
+                time.sleep(0.05)
+            else:
+                return offsets
 
     def client(self, kind: Callable[..., Any], **options: object) -> Any:
         """A client of kafka-python for what is not offered here. Close it."""
         return kind(bootstrap_servers=list(self.servers), **self.options, **options)
+
+    def _keep(self, kind: Callable[..., Any], **options: object) -> Any:
+        """A client that is made once: what tests look at again and again costs a tenth then."""
+        if kind not in self.kept:
+            # Brokers may have been away since the last look.
+            self.kept[kind] = self.client(kind, reconnect_backoff_max_ms=200, **options)
+            atexit.register(self.close)
+        return self.kept[kind]
+
+    def close(self) -> None:
+        """Close the clients that are kept."""
+        while self.kept:
+            self.kept.popitem()[1].close()
 
 
 @contextmanager
@@ -167,7 +185,8 @@ def cluster(
     """Start brokers as `start` does, and kill them at the end."""
     started: list[Node] = []
     try:
-        yield start(jars, directory, started, nodes, properties)
+        with closing(start(jars, directory, started, nodes, properties)) as broker:
+            yield broker
     finally:
         _kill(started)
 
