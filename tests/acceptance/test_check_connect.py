@@ -6,38 +6,22 @@ import pytest
 from kafka import KafkaAdminClient
 from kafka.admin import ACL, ACLOperation, ACLPermissionType, ResourcePattern, ResourceType
 
-from tests.support.broker import cluster, fetch
 from tests.support.command import TOPICS
+from tests.support.guarded import behind_login
 from tests.support.kafka_service import settle
 
-LOGIN = {
-    "security_protocol": "SASL_PLAINTEXT",
-    "sasl_mechanism": "PLAIN",
-    "sasl_plain_username": "admin",
-    "sasl_plain_password": "admin",
-}
+USER = "granted"
 
 
 @pytest.fixture(scope="module")
-def guarded(kafka_broker, tmp_path_factory):
-    """A broker that lets `detectd` do only what it is granted."""
-    if not kafka_broker.pids:
-        pytest.skip("only a broker of our own may have other rules")
-    properties = {
-        "listener.name.client.sasl.enabled.mechanisms": "PLAIN",
-        "listener.name.client.plain.sasl.jaas.config": "org.apache.kafka.common.security.plain."
-        'PlainLoginModule required user_admin="admin" user_detectd="secret";',
-        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-        "super.users": "User:admin;User:ANONYMOUS",
-    }
-    home = tmp_path_factory.mktemp("granting")
-    with cluster(fetch(), home, 1, "SASL_PLAINTEXT", properties, LOGIN) as broker:
-        yield broker
+def guarded(kafka_broker):
+    """A broker that lets USER do only what it is granted."""
+    return behind_login(kafka_broker)
 
 
 def grant(broker, *rights):
     acls = [
-        ACL("User:detectd", "*", operation, ACLPermissionType.ALLOW, ResourcePattern(kind, name))
+        ACL(f"User:{USER}", "*", operation, ACLPermissionType.ALLOW, ResourcePattern(kind, name))
         for kind, name, operation in rights
     ]
     with closing(broker.client(KafkaAdminClient)) as admin:
@@ -78,7 +62,7 @@ def test_rights_that_lack_are_named_and_gain_77(fitted, guarded):
         kafka={
             "security_protocol": "SASL_PLAINTEXT",
             "sasl_mechanism": "PLAIN",
-            "sasl_username": "detectd",
+            "sasl_username": USER,
             "sasl_password_file": str(password),
         }
     )

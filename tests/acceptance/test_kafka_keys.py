@@ -27,7 +27,7 @@ FEATURES = [
     {"of": "b", "fn": "ewma", "half_life": 10, "surprise": True},
 ]
 HASTE = {
-    "session_timeout_seconds": 6,
+    "session_timeout_seconds": 3,
     "transaction_timeout_seconds": 8,
     "max_poll_interval_seconds": 20,
 }
@@ -266,7 +266,7 @@ def test_a_partition_that_nothing_comes_from_is_told_once_whoever_dies(make):
     """By the clock, in a transaction that names the partition; and the closing ends by events."""
     world = make()
     (topic,) = world.broker.create_topics("alerts")
-    world.write(keys={"silent_after": "3s"}, topics={"alerts": topic})
+    world.write(keys={"silent_after": "1s"}, topics={"alerts": topic})
     produce(world, HOSTS)
 
     def told():

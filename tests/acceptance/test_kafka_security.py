@@ -7,47 +7,33 @@ import json
 import shutil
 import threading
 import time
-from contextlib import closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from kafka import KafkaAdminClient
-from kafka.admin import UserScramCredentialUpsertion
 
 from detectd.errors import BrokerUnavailableError, ConfigError, RefusedError
 from detectd.kafka.tokens import Tokens
 from detectd.settings.kafka import KafkaSettings
-from tests.support.broker import Broker, cluster, fetch
-from tests.support.certificates import PASSWORD, Authority, authority
+from tests.support import shared_broker
+from tests.support.certificates import PASSWORD
 from tests.support.command import TOPICS, detectd, events, start
 from tests.support.examples import CONFIG, COUNT, answered_from, elsewhere, json_lines, stop_when
+from tests.support.guarded import SECRET, behind_certificate, behind_seal
 from tests.support.kafka_service import committed, service, stop
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-SECRET = "correct-horse-battery-staple"
-MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER")
+    from tests.support.broker import Broker
+    from tests.support.certificates import Authority
 
 
 @pytest.fixture(scope="module")
-def trusted(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return authority(tmp_path_factory.mktemp("tls") / "ca")
-
-
-def tls(trusted: Authority, **more: object) -> dict[str, object]:
-    store = {
-        "ssl.keystore.type": "PKCS12",
-        "ssl.keystore.location": trusted.store("broker"),
-        "ssl.keystore.password": PASSWORD,
-        "ssl.key.password": PASSWORD,
-        "ssl.truststore.type": "PEM",
-        "ssl.truststore.location": trusted.certificate,
-    }
-    return {f"listener.name.client.{key}": value for key, value in (store | more).items()}
+def trusted() -> Authority:
+    """Who has signed the broker's certificate."""
+    return shared_broker.trusted()
 
 
 def unsecured_token(name: str) -> str:
@@ -59,40 +45,9 @@ def unsecured_token(name: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def guarded(
-    kafka_broker: Broker, trusted: Authority, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Broker]:
+def guarded(kafka_broker: Broker, trusted: Authority) -> Broker:
     """A broker behind TLS that takes every login there is."""
-    if not kafka_broker.pids:
-        pytest.skip("only a broker of our own may have other rules")
-    login = "org.apache.kafka.common.security"
-    jaas = {
-        "plain": f'{login}.plain.PlainLoginModule required user_admin="admin" '
-        f'user_detectd="{SECRET}";',
-        "scram-sha-256": f"{login}.scram.ScramLoginModule required;",
-        "scram-sha-512": f"{login}.scram.ScramLoginModule required;",
-        "oauthbearer": f"{login}.oauthbearer.OAuthBearerLoginModule required "
-        'unsecuredLoginStringClaim_sub="broker";',
-    }
-    properties: dict[str, object] = tls(trusted)
-    properties["listener.name.client.sasl.enabled.mechanisms"] = ",".join(MECHANISMS)
-    for mechanism, how in jaas.items():
-        properties[f"listener.name.client.{mechanism}.sasl.jaas.config"] = how
-    admin = {
-        "security_protocol": "SASL_SSL",
-        "ssl_cafile": str(trusted.certificate),
-        "sasl_mechanism": "PLAIN",
-        "sasl_plain_username": "admin",
-        "sasl_plain_password": "admin",
-    }
-    home = tmp_path_factory.mktemp("guarded")
-    with cluster(fetch(), home, 1, "SASL_SSL", properties, admin) as broker:
-        with closing(broker.client(KafkaAdminClient)) as client:
-            for mechanism in MECHANISMS[1:3]:
-                client.alter_user_scram_credentials(
-                    [UserScramCredentialUpsertion("detectd", mechanism, SECRET)]
-                )
-        yield broker
+    return behind_seal(kafka_broker, trusted)
 
 
 @pytest.fixture
@@ -215,24 +170,9 @@ def test_plain_text_to_tls_and_tls_to_plain_text_are_told_apart(
 
 
 @pytest.fixture(scope="module")
-def mutual(
-    kafka_broker: Broker, trusted: Authority, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Broker]:
+def mutual(kafka_broker: Broker, trusted: Authority) -> Broker:
     """A broker that knows its clients by their certificates."""
-    if not kafka_broker.pids:
-        pytest.skip("only a broker of our own may have other rules")
-    pem, key = trusted.signed("admin")
-    ours = {
-        "security_protocol": "SSL",
-        "ssl_cafile": str(trusted.certificate),
-        "ssl_certfile": str(pem),
-        "ssl_keyfile": str(key),
-        "ssl_password": PASSWORD,
-    }
-    properties = tls(trusted, **{"ssl.client.auth": "required"})
-    home = tmp_path_factory.mktemp("mutual")
-    with cluster(fetch(), home, 1, "SSL", properties, ours) as broker:
-        yield broker
+    return behind_certificate(kafka_broker, trusted)
 
 
 @pytest.mark.parametrize("library", ["kafka-python", "confluent"])

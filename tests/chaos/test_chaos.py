@@ -80,8 +80,8 @@ def test_the_same_seed_draws_the_same_faults_and_each_kind_of_them():
 
 
 def test_the_stream_repeats_itself_and_a_hundredth_of_it_is_poison():
-    stream = Stream(20_000, 4)
-    assert [stream.record(n) for n in range(50)] == [Stream(20_000, 4).record(n) for n in range(50)]
+    stream, again = Stream(20_000, 4), Stream(20_000, 4)
+    assert [stream.record(n) for n in range(50)] == [again.record(n) for n in range(50)]
     assert 150 < len(stream.poison) < 250
     assert stream.record(min(stream.poison)) != replace(stream, seed=5).record(min(stream.poison))
 

@@ -14,10 +14,10 @@ from detectd.kafka import KafkaClient
 from detectd.pipeline.records import Topic
 from detectd.sinks.kafka import KafkaSink
 from detectd.sources.kafka import KafkaSource
-from tests.support.broker import Broker, cluster, fetch
+from tests.support.guarded import behind_login
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from tests.support.broker import Broker
 
 
 def login(user: str, password: str) -> dict[str, str]:
@@ -30,22 +30,9 @@ def login(user: str, password: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def guarded(kafka_broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+def guarded(kafka_broker: Broker) -> Broker:
     """A broker that lets nobody but its admin do anything; skipped where Kafka cannot be had."""
-    if not kafka_broker.pids:
-        pytest.skip("only a broker of our own may have other rules")
-    properties = {
-        "listener.name.client.sasl.enabled.mechanisms": "PLAIN",
-        "listener.name.client.plain.sasl.jaas.config": "org.apache.kafka.common.security.plain."
-        'PlainLoginModule required user_admin="admin" user_detectd="secret" '
-        'user_looker="secret";',
-        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-        "super.users": "User:admin;User:ANONYMOUS",
-    }
-    home = tmp_path_factory.mktemp("guarded")
-    admin = login("admin", "admin")
-    with cluster(fetch(), home, 1, "SASL_PLAINTEXT", properties, admin) as broker:
-        yield broker
+    return behind_login(kafka_broker)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +41,7 @@ def topics(guarded: Broker) -> dict[Topic, str]:
 
 
 def test_the_source_says_what_it_may_not_do(guarded: Broker, topics: dict[Topic, str]) -> None:
-    client = KafkaClient(guarded.servers, extra=login("detectd", "secret"))
+    client = KafkaClient(guarded.servers, extra=login("stranger", "secret"))
     source = KafkaSource(client, [topics[Topic.NORMAL]], acknowledges=True)
     with pytest.raises(RefusedError, match="TopicAuthorizationFailedError") as told:
         source.start(None)
@@ -65,7 +52,7 @@ def test_the_source_says_what_it_may_not_do(guarded: Broker, topics: dict[Topic,
 
 
 def test_the_sink_says_what_it_may_not_do(guarded: Broker, topics: dict[Topic, str]) -> None:
-    sink = KafkaSink(KafkaClient(guarded.servers, extra=login("detectd", "secret")), topics)
+    sink = KafkaSink(KafkaClient(guarded.servers, extra=login("stranger", "secret")), topics)
     with pytest.raises(RefusedError, match="TopicAuthorizationFailedError"):
         sink.open()
     sink.close()
@@ -90,7 +77,7 @@ def test_a_right_that_is_lacking_after_the_start_is_named(
 
 
 def test_a_wrong_password_is_refused_at_once(guarded: Broker) -> None:
-    client = KafkaClient(guarded.servers, extra=login("detectd", "wrong"))
+    client = KafkaClient(guarded.servers, extra=login("stranger", "wrong"))
     source = KafkaSource(client, ["events"], acknowledges=True)
     with pytest.raises(RefusedError, match="rejects the login by PLAIN") as told:
         source.start(None)

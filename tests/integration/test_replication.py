@@ -255,20 +255,19 @@ def test_a_failure_that_passes_is_tried_again_and_reported_once(
     assert "No space left" in interrupted["reason"]
 
 
-@pytest.mark.parametrize(
-    "version", ["../elsewhere", "./../elsewhere", "/tmp/elsewhere", ".hidden", "a/b", "", "."]
-)
 def test_a_version_is_a_name_and_no_path(
-    kafka_broker: Broker, store: Store, tmp_path: Path, version: str
+    kafka_broker: Broker, store: Store, tmp_path: Path
 ) -> None:
+    versions = ["../elsewhere", "./../elsewhere", "/tmp/elsewhere", ".hidden", "a/b", "", "."]
     client = sink_client(kafka_broker)
     topic = models_topic(kafka_broker, client)
     good = model_in(store, 1)
     packed = archive.pack(store, good)
-    kafka_broker.produce(topic, {"key": f"{version}/0".encode(), "value": packed})
     digest = hashlib.sha256(packed).hexdigest()
-    announced = {"version": version, "pieces": 1, "sha256": digest}
-    announce(kafka_broker, topic, json.dumps(announced).encode())
+    for version in versions:
+        kafka_broker.produce(topic, {"key": f"{version}/0".encode(), "value": packed})
+        announced = {"version": version, "pieces": 1, "sha256": digest}
+        announce(kafka_broker, topic, json.dumps(announced).encode())
     publish(client, topic, store, good, None)
     before = {*tmp_path.rglob("*")}
     there = tmp_path / "in" / "theirs"
@@ -279,7 +278,7 @@ def test_a_version_is_a_name_and_no_path(
         tmp_path / "in"
     }
     refused = [line for line in lines if line["event"] == "models.refused"]
-    assert [line["model"] for line in refused if "model" in line] == [version]
+    assert [line["model"] for line in refused if "model" in line] == versions
 
 
 def test_odd_headers_and_records_of_others_do_not_stop_the_feed(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import base64
+import atexit
 import os
 import shutil
 import subprocess
@@ -11,30 +11,20 @@ import time
 import uuid
 import xml.etree.ElementTree as ET
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import RetriableError
 
-from tests.support.node import (
-    HOST,
-    START_SECONDS,
-    STOP_SECONDS,
-    Node,
-    free_ports,
-    java,
-    listens,
-    spawn,
-    tail,
-)
+from tests.support.node import HOST, START_SECONDS, STOP_SECONDS, Node, await_listening
+from tests.support.node_files import PLAIN, make, ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 POM = Path(__file__).with_name("pom.xml")
-CLUSTER = base64.urlsafe_b64encode(b"detectd-tests-01")[:22].decode()
 READ_SECONDS = 20.0
 
 
@@ -47,32 +37,42 @@ class Broker:
     """A running Kafka, and what tests do with one.
 
     `nodes` are its brokers if this process started them, `pids` their processes if it was one of
-    this test run; `options` is what its clients need to get in.
+    this test run; `options` is what its clients need to get in. `guarded` has where its other
+    listeners are, `kept` the clients that are used again.
     """
 
     servers: tuple[str, ...]
     nodes: tuple[Node, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     pids: tuple[int, ...] = ()
+    guarded: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    kept: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def behind(self, guard: str, options: Mapping[str, Any]) -> Broker:
+        """The same brokers, by another listener and with what its clients need to get in."""
+        return replace(self, servers=self.guarded[guard], options=options, kept={})
 
     def create_topics(self, *names: str, partitions: int = 1) -> list[str]:
         """Create a topic for each name, made unique, and wait until each has its leaders."""
         topics = [f"{name}-{uuid.uuid4().hex[:8]}" for name in names]
         wanted = {topic: {"num_partitions": partitions} for topic in topics}
-        with closing(self.client(KafkaAdminClient)) as admin:
-            admin.create_topics(wanted)
-            admin.wait_for_topics(topics)
+        admin = self._keep(KafkaAdminClient)
+        admin.create_topics(wanted)
+        admin.wait_for_topics(topics)
         return topics
 
     def produce(self, topic: str, *records: bytes | Mapping[str, Any]) -> None:
         """Write records: a value each, or the arguments of `KafkaProducer.send`."""
-        with closing(self.client(KafkaProducer)) as producer:
-            sent = [
-                producer.send(topic, **({"value": record} if isinstance(record, bytes) else record))
-                for record in records
-            ]
-            for future in sent:
-                future.get(timeout=READ_SECONDS)
+        # A topic may be another one of the same name by now: no sequence numbers go on from there.
+        # A first look at a topic takes a tenth of a second, whatever client it is.
+        in_order = {"enable_idempotence": False, "max_in_flight_requests_per_connection": 1}
+        producer = self._keep(KafkaProducer, acks="all", **in_order)
+        sent = [
+            producer.send(topic, **({"value": record} if isinstance(record, bytes) else record))
+            for record in records
+        ]
+        for future in sent:
+            future.get(timeout=READ_SECONDS)
 
     def read_committed(self, *topics: str) -> dict[str, list[Any]]:
         """All that a reader of committed records sees now, per topic, by partition and offset."""
@@ -100,20 +100,33 @@ class Broker:
     def committed_offsets(self, group: str) -> dict[TopicPartition, Any]:
         """The offsets of a group, each with its metadata."""
         deadline = time.monotonic() + READ_SECONDS
-        with closing(self.client(KafkaAdminClient)) as admin:
-            while True:
-                try:
-                    offsets: dict[TopicPartition, Any] = admin.list_group_offsets([group])[group]
-                except RetriableError:
-                    # The first question makes a new Kafka create the topic of the offsets.
-                    assert time.monotonic() < deadline, f"no coordinator for {group}"
-                    time.sleep(0.05)
-                else:
-                    return offsets
+        admin = self._keep(KafkaAdminClient)
+        while True:
+            try:
+                offsets: dict[TopicPartition, Any] = admin.list_group_offsets([group])[group]
+            except RetriableError:
+                # The first question makes a new Kafka create the topic of the offsets.
+                assert time.monotonic() < deadline, f"no coordinator for {group}"
+                time.sleep(0.05)
+            else:
+                return offsets
 
     def client(self, kind: Callable[..., Any], **options: object) -> Any:
         """A client of kafka-python for what is not offered here. Close it."""
         return kind(bootstrap_servers=list(self.servers), **self.options, **options)
+
+    def _keep(self, kind: Callable[..., Any], **options: object) -> Any:
+        """A client that is made once: what tests look at again and again costs a tenth then."""
+        if kind not in self.kept:
+            # Brokers may have been away since the last look.
+            self.kept[kind] = self.client(kind, reconnect_backoff_max_ms=200, **options)
+            atexit.register(self.close)
+        return self.kept[kind]
+
+    def close(self) -> None:
+        """Close the clients that are kept."""
+        while self.kept:
+            self.kept.popitem()[1].close()
 
 
 @contextmanager
@@ -167,14 +180,13 @@ def cluster(
     jars: Path,
     directory: Path,
     nodes: int = 1,
-    protocol: str = "PLAINTEXT",
     properties: Mapping[str, object] | None = None,
-    options: Mapping[str, Any] | None = None,
 ) -> Iterator[Broker]:
     """Start brokers as `start` does, and kill them at the end."""
     started: list[Node] = []
     try:
-        yield start(jars, directory, started, nodes, protocol, properties, options)
+        with closing(start(jars, directory, started, nodes, properties)) as broker:
+            yield broker
     finally:
         _kill(started)
 
@@ -184,31 +196,25 @@ def start(
     directory: Path,
     started: list[Node],
     nodes: int = 1,
-    protocol: str = "PLAINTEXT",
     properties: Mapping[str, object] | None = None,
-    options: Mapping[str, Any] | None = None,
+    guards: Mapping[str, str] | None = None,
 ) -> Broker:
     """Start `nodes` brokers, each its own controller too, and add them to `started`.
 
-    `protocol` is what clients speak, with what it takes on either side: `properties` of the
-    brokers (which may set anything else as well) and `options` of the clients.
+    `properties` may set anything else. `guards` are more listeners and what they speak; see
+    `Broker.behind`.
     """
-    ports = free_ports(3 * nodes)
-    listeners = list(zip(ports[:nodes], ports[nodes : 2 * nodes], ports[2 * nodes :], strict=True))
+    protocols = PLAIN | dict(guards or {})
+    listeners = ports(protocols, nodes)
     for number in range(1, nodes + 1):
         home = directory / f"node-{number}"
-        home.mkdir(parents=True)
-        config = home / "server.properties"
-        lines = _properties(number, listeners, home, protocol) | dict(properties or {})
-        config.write_text("".join(f"{key}={value}\n" for key, value in lines.items()))
-        storage = java(jars, "kafka.tools.StorageTool", "format", "-t", CLUSTER, "-c", config)
-        spawn(storage, home).wait()
-        command = java(jars, "kafka.Kafka", config)
-        server = f"{HOST}:{listeners[number - 1][0]}"
-        started.append(Node(server, home, command, spawn(command, home)))
+        started.append(make(jars, home, number, listeners, protocols, properties))
     pids = tuple(node.process.pid for node in started)
-    broker = Broker(tuple(node.server for node in started), tuple(started), options or {}, pids)
-    _await_ready(broker)
+    guarded = {name: tuple(f"{HOST}:{those[name]}" for those in listeners) for name in guards or {}}
+    servers = tuple(node.server for node in started)
+    broker = Broker(servers, tuple(started), pids=pids, guarded=guarded)
+    await_listening(started)
+    _await_each_other(broker)
     return broker
 
 
@@ -218,46 +224,9 @@ def _version() -> str:
     return version
 
 
-def _properties(
-    number: int, listeners: list[tuple[int, int, int]], home: Path, protocol: str
-) -> dict[str, object]:
-    """The configuration of one node."""
-    client, internal, controller = listeners[number - 1]
-    replicas = min(3, len(listeners))
-    return {
-        "process.roles": "broker,controller",
-        "node.id": number,
-        "controller.quorum.voters": ",".join(
-            f"{voter}@{HOST}:{port}" for voter, (_, _, port) in enumerate(listeners, 1)
-        ),
-        "listeners": f"CLIENT://{HOST}:{client},INTERNAL://{HOST}:{internal},"
-        f"CONTROLLER://{HOST}:{controller}",
-        "listener.security.protocol.map": f"CLIENT:{protocol},INTERNAL:PLAINTEXT,"
-        "CONTROLLER:PLAINTEXT",
-        "inter.broker.listener.name": "INTERNAL",
-        "controller.listener.names": "CONTROLLER",
-        "log.dirs": home / "data",
-        "default.replication.factor": replicas,
-        "auto.create.topics.enable": "false",
-        "offsets.topic.replication.factor": replicas,
-        "offsets.topic.num.partitions": 3,
-        "transaction.state.log.replication.factor": replicas,
-        "transaction.state.log.min.isr": min(2, replicas),
-        "transaction.state.log.num.partitions": 3,
-        "group.initial.rebalance.delay.ms": 0,
-        # Brokers look every ten seconds for transactions of the dead; tests can wait for less.
-        "transaction.abort.timed.out.transaction.cleanup.interval.ms": 1000,
-    }
-
-
-def _await_ready(broker: Broker) -> None:
-    """Return when every node answers and knows of all the others."""
+def _await_each_other(broker: Broker) -> None:
+    """Return when every node knows of all the others."""
     deadline = time.monotonic() + START_SECONDS
-    while not all(map(listens, broker.servers)):
-        if not all(node.running for node in broker.nodes) or time.monotonic() > deadline:
-            logs = "".join(tail(node.home) for node in broker.nodes)
-            raise RuntimeError(f"Kafka does not start:\n{logs}")
-        time.sleep(0.05)
     with closing(broker.client(KafkaAdminClient)) as admin:
         while len(admin.describe_cluster()["brokers"]) < len(broker.nodes):
             assert time.monotonic() < deadline, "the brokers do not find each other"

@@ -33,6 +33,7 @@ def add_partitions(broker: Broker, topic: str, count: int) -> None:
     with closing(broker.client(KafkaAdminClient)) as admin:
         admin.create_partitions({topic: count})
         admin.wait_for_topics([topic])
+    broker.close()  # what it keeps would learn of the partitions only in minutes
 
 
 def delete_records(broker: Broker, topic: str, before: int, partition: int = 0) -> None:
@@ -48,3 +49,4 @@ def create_again(broker: Broker, topic: str) -> None:
         until(lambda: not admin.describe_topics([topic])[0]["partitions"])
         admin.create_topics({topic: {"num_partitions": 1}})
         admin.wait_for_topics([topic])
+    broker.close()  # what it keeps knows the other one

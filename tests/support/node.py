@@ -59,11 +59,17 @@ class Node:
     def start(self) -> None:
         """Start it again, on its ports and its data, and wait until it answers."""
         self.process = spawn(self.command, self.home)
-        deadline = time.monotonic() + START_SECONDS
-        while not listens(self.server):
-            if not self.running or time.monotonic() > deadline:
-                raise RuntimeError(f"Kafka does not start:\n{tail(self.home)}")
-            time.sleep(0.05)
+        await_listening([self])
+
+
+def await_listening(nodes: Sequence[Node]) -> None:
+    """Return when every node answers. Raise RuntimeError if one ends, or takes too long."""
+    deadline = time.monotonic() + START_SECONDS
+    while not all(listens(node.server) for node in nodes):
+        if not all(node.running for node in nodes) or time.monotonic() > deadline:
+            logs = "".join(tail(node.home) for node in nodes)
+            raise RuntimeError(f"Kafka does not start:\n{logs}")
+        time.sleep(0.05)
 
 
 def free_ports(count: int) -> list[int]:
@@ -79,9 +85,11 @@ def free_ports(count: int) -> list[int]:
         return ports
 
 
-def java(jars: Path, main: str, *arguments: object) -> list[str]:
-    """Return the command that runs a class of Kafka's."""
-    return ["java", *JVM, "-cp", f"{jars}/*", main, *map(str, arguments)]
+def java(jars: Path, main: str, *arguments: object, using: str = "-Xshare:auto") -> list[str]:
+    """Return the command that runs a class of Kafka's, with one more option of Java's."""
+    # An archive of classes is good only for the same jars in the same order.
+    path = ":".join(map(str, sorted(jars.glob("*.jar"))))
+    return ["java", *JVM, using, "-cp", path, main, *map(str, arguments)]
 
 
 def spawn(command: Sequence[str], home: Path) -> subprocess.Popen[bytes]:

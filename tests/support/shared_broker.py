@@ -13,7 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.support import guarded
 from tests.support.broker import Broker, fetch, named, start
+from tests.support.certificates import Authority, authority
 
 if TYPE_CHECKING:
     from tests.support.node import Node
@@ -43,20 +45,30 @@ def shared() -> Broker:
         fcntl.flock(lock, fcntl.LOCK_EX)
         known = directory / KNOWN
         if not known.exists():
-            broker = _start(fetch(), directory / "kafka")
-            known.write_text(json.dumps({"servers": broker.servers, "pids": broker.pids}))
+            broker = _start(fetch(), directory)
+            told = {name: getattr(broker, name) for name in ("servers", "pids", "guarded")}
+            known.write_text(json.dumps(told))
         told = json.loads(known.read_text())
-        return Broker(tuple(told["servers"]), pids=tuple(told["pids"]))
+        doors = {name: tuple(servers) for name, servers in told["guarded"].items()}
+        return Broker(tuple(told["servers"]), pids=tuple(told["pids"]), guarded=doors)
 
 
-def _start(jars: Path, home: Path) -> Broker:
+def trusted() -> Authority:
+    """Return who signs the certificates of this test run's Kafka, and of its clients."""
+    return Authority(Path(os.environ[DIRECTORY]) / "trusted")
+
+
+def _start(jars: Path, directory: Path) -> Broker:
+    home = directory / "kafka"
     started: list[Node] = []
     try:
-        broker = start(jars, home, started)
+        properties = guarded.properties(authority(trusted().home))
+        broker = start(jars, home, started, properties=properties, guards=guarded.GUARDS)
     except BaseException:
         for node in started:
             node.process.kill()
         shutil.rmtree(home, ignore_errors=True)
+        shutil.rmtree(trusted().home, ignore_errors=True)
         raise
     for node in started:
         node.process.returncode = 0  # not waited for here: it outlives this worker
