@@ -104,7 +104,7 @@ COMPARED = sorted(
 def test_units_matter_to_those_that_are_said_to_measure(name):
     """The ranks of fresh rows, with one column in another unit."""
     rng = np.random.default_rng(3)
-    training, fresh = rng.normal(size=(300, 3)), 2.0 * rng.normal(size=(200, 3))
+    training, fresh = rng.normal(size=(300, 3)), 2.0 * rng.normal(size=(100, 3))
     ranks = []
     for unit in (1.0, 1024.0):
         detector = build(name, 0.1, 0, FEWER.get(name, {}))

@@ -67,7 +67,8 @@ def test_each_key_is_judged_as_by_a_model_of_its_scores_alone(terms, own):
 @pytest.fixture(scope="module")
 def zones():
     """Those of the keys that are drawn."""
-    return promises_by_key(*drawn(), TERMS)[1]
+    scores, keys = drawn()
+    return promises_by_key(scores, keys, TERMS)[1]
 
 
 @given(st.integers(0, 400), st.integers(0, 2**32 - 1))
