@@ -22,7 +22,7 @@ COLUMNS = ("a", "b", "c")
 SCHEMA = Schema(COLUMNS)
 ENDS = [sign * size for size in (1e160, 1e300, 1.7e308) for sign in (1, -1)]
 # PyOD takes half a millisecond for each of INNE's samples and rows.
-PARAMS = {"INNE": {"n_estimators": 10}, "IForest": {"n_estimators": 20}}
+PARAMS = {"INNE": {"n_estimators": 3}, "IForest": {"n_estimators": 20}}
 # Those that measure distances, whose squares are more than a double holds, and one that adds up.
 OVERFLOW = {"ABOD", "CBLOF", "GMM", "HDBSCAN", "KDE", "KNN", "LOF", "MCD", "PCA", "Sampling"}
 OVERFLOW |= {"TailSum"}

@@ -38,7 +38,7 @@ def test_a_mixture_scores_as_pyod_does(shape, components, width):
     rows = sample(width)
     detector = fitted(rows, shape, components)
     far = 1e6 * np.random.default_rng(2).normal(size=(9, width))
-    check(detector, np.vstack([rows, rows[:50] + 1, far, np.full(width, 5e-324)]))
+    check(detector, np.vstack([rows[::5], rows[:20] + 1, far, np.full(width, 5e-324)]))
 
 
 @pytest.mark.slow

@@ -20,8 +20,8 @@ TORCH = importlib.util.find_spec("torch") is not None
 OFFERED = [name for name, entry in CATALOGUE.items() if TORCH or not entry.torch]
 UNIVARIATE = {"MAD"}
 # A call for each row, and of these detectors a slow one.
-FEWER = {"KPCA": 300, "INNE": 300}
-SMALLER = {"INNE": {"n_estimators": 10}}
+FEWER = {"KPCA": 200, "INNE": 200}
+SMALLER = {"INNE": {"n_estimators": 5}, "IForest": {"n_estimators": 20}}
 
 
 def rows_of(kind, count, width):

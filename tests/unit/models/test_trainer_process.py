@@ -15,7 +15,10 @@ import numpy as np
 import pytest
 
 from detectd.errors import ConfigError
+from detectd.models import trainer_process
 from detectd.models.model import Recipe
+from detectd.models.store import Store
+from detectd.models.trainer import MODELS
 from detectd.models.trainer_process import (
     PREFIX,
     Failed,
@@ -64,7 +67,26 @@ def test_rows_that_carry_no_model_say_why(tmp_path, rows, recipe, why):
     assert why in found.reason
 
 
-@pytest.mark.slow
+class Stored:
+    """In the place of a trainer's process: it has left its model, and ended."""
+
+    pid = 0
+
+    def __init__(self, home):
+        rows = np.random.default_rng(0).normal(size=(400, 2))
+        made = train(rows, Recipe("PCA", 0.1, compiled=False), ("a", "b"), NOON)
+        Store(home / MODELS, check_owners=False).save(made)
+
+    def wait(self):
+        return 0
+
+
+@pytest.fixture
+def quick_trainer(monkeypatch):
+    monkeypatch.setattr(trainer_process, "_start", lambda home, _stderr: Stored(home))
+
+
+@pytest.mark.usefixtures("quick_trainer")
 def test_a_model_that_cannot_be_made_ready_says_why(tmp_path):
     def refuse(_model):
         raise ConfigError("rejector: no")
@@ -99,7 +121,7 @@ def test_memory_has_a_limit(tmp_path):
 @pytest.mark.slow
 def test_time_has_a_limit_and_polling_does_not_wait(tmp_path):
     refit = begin(tmp_path, endless(), Limits(seconds=60.0, gives_way=False))
-    with running(refit) as pid:
+    with running(refit, arrived="libc") as pid:
         assert refit.poll(59.9) is None
         found = refit.poll(60.0)
     assert found == Failed("too_slow", "training took longer than 60 seconds")
@@ -202,13 +224,17 @@ def test_the_trainer_dies_with_the_service_and_the_next_one_sweeps(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("quick_trainer")
 def test_polls_never_wait_and_a_mistake_of_ours_is_not_hidden(tmp_path):
-    hold = threading.Event()
-    refit = begin(tmp_path, task(), finish=lambda _model: 1 // (not hold.wait()))
-    while refit.pid is None or alive(refit.pid):
+    arrived, hold = threading.Event(), threading.Event()
+
+    def mistaken(_model):
+        arrived.set()
+        return 1 // (not hold.wait())
+
+    refit = begin(tmp_path, task(), finish=mistaken)
+    while not arrived.wait(0.01):
         assert refit.poll(0.0) is None
-        time.sleep(0.01)
     assert refit.poll(0.0) is None
     hold.set()
     with pytest.raises(ZeroDivisionError):

@@ -64,10 +64,15 @@ def test_each_key_is_judged_as_by_a_model_of_its_scores_alone(terms, own):
     assert zones.shares == pytest.approx(np.array([*sizes, 1855 - sum(sizes)]) / 1855)
 
 
-@given(st.integers(0, 400), st.integers(0, 2**32 - 1))
-def test_where_a_batch_is_cut_does_not_matter(cut, seed):
+@pytest.fixture(scope="module")
+def zones():
+    """Those of the keys that are drawn."""
     scores, keys = drawn()
-    _, zones = promises_by_key(scores, keys, TERMS)
+    return promises_by_key(scores, keys, TERMS)[1]
+
+
+@given(st.integers(0, 400), st.integers(0, 2**32 - 1))
+def test_where_a_batch_is_cut_does_not_matter(zones, cut, seed):
     rng = np.random.default_rng(seed)
     fresh = rng.gamma(3.0, 12.0, 400)
     places = zones.places(rng.choice(np.array([0, 11, 12, 13, 77], dtype=np.uint64), 400))
@@ -78,9 +83,7 @@ def test_where_a_batch_is_cut_does_not_matter(cut, seed):
         assert np.array_equal(getattr(whole, name), joined)
 
 
-def test_infinity_is_above_all_scores():
-    scores, keys = drawn()
-    _, zones = promises_by_key(scores, keys, TERMS)
+def test_infinity_is_above_all_scores(zones):
     found = zones.judge(np.array([np.inf, np.inf]), np.array([0, 2]))
     assert found.rank.tolist() == [400, 555]
     assert found.verdict.tolist() == [ANOMALY, ANOMALY]

@@ -15,10 +15,11 @@ from detectd.models import serving, trainer_process, training
 from detectd.models.collection import Goal
 from detectd.models.store import Store
 from detectd.pipeline.records import Gap, Record, Topic
-from detectd.service import activation, stream_rows
+from detectd.service import activation, model_loading, stream_rows
 from detectd.service.engine import ScoringEngine
 from detectd.service.warmup_log import Origin, RowLog
 from tests.support.engines import model, settings
+from tests.support.trainers import InThisProcess
 
 
 @pytest.fixture(scope="module")
@@ -177,10 +178,10 @@ def test_a_model_of_older_libraries_is_fitted_again_in_a_process_of_its_own(
     assert not store.load(fresh).drift
 
 
-@pytest.mark.slow
 def test_a_model_fitted_again_does_not_replace_what_was_activated_meanwhile(
     engine, store, versions, monkeypatch
 ):
+    monkeypatch.setattr(model_loading, "TrainerProcess", InThisProcess)
     older(store, versions[1])
     store.activate(versions[1])
     look(engine, monkeypatch)
@@ -191,10 +192,10 @@ def test_a_model_fitted_again_does_not_replace_what_was_activated_meanwhile(
     assert store.active() == versions[2]
 
 
-@pytest.mark.slow
 def test_a_candidate_of_older_libraries_is_fitted_once_and_scores_along(
     engine, store, versions, monkeypatch
 ):
+    monkeypatch.setattr(model_loading, "TrainerProcess", InThisProcess)
     older(store, versions[1])
     store.nominate(versions[1])
     until(engine, monkeypatch, lambda: parts(engine).shadow is not None)

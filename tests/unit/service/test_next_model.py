@@ -20,6 +20,7 @@ from detectd.service.retraining import Retrainer
 from detectd.service.training_window import Guard
 from detectd.sinks import commit_metadata
 from tests.support.engines import model, settings
+from tests.support.trainers import InThisProcess
 
 QUARANTINE = 50
 
@@ -27,6 +28,17 @@ QUARANTINE = 50
 @pytest.fixture(scope="module")
 def first():
     return model(0)
+
+
+@pytest.fixture(autouse=True)
+def _trained_here(request, monkeypatch):
+    if "real_trainer" not in request.fixturenames:
+        monkeypatch.setattr(challenger_training, "TrainerProcess", InThisProcess)
+
+
+@pytest.fixture
+def real_trainer():
+    """Trains in a process of its own."""
 
 
 def training(refit, **more):
@@ -154,7 +166,6 @@ def real(count, seed, shift=0.0):
 ONE = {"every_events": 500, "cooldown_events": 0}
 
 
-@pytest.mark.slow
 def test_a_refused_model_takes_its_rows_and_those_that_wait_with_it(tmp_path, first):
     retrainer = begun(tmp_path, first, **training("every", **ONE, max_changed=0.0))
     retrainer.see(real(1000, 7, shift=1.0), [])
@@ -165,7 +176,6 @@ def test_a_refused_model_takes_its_rows_and_those_that_wait_with_it(tmp_path, fi
     retrainer.close()
 
 
-@pytest.mark.slow
 def test_without_a_quarantine_a_refused_model_leaves_the_window(tmp_path, first):
     retrainer = begun(tmp_path, first, **training("every", **ONE, quarantine=0, max_changed=0.0))
     retrainer.see(real(1000, 7, shift=1.0), [])
@@ -179,7 +189,6 @@ def test_without_a_quarantine_a_refused_model_leaves_the_window(tmp_path, first)
 HOLD = {"after_alarm": "hold", "cooldown_events": 0}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("refit", ["on_drift", "every"])
 def test_a_model_after_an_alarm_waits_for_an_operator_across_restarts(tmp_path, first, refit):
     keys = training(refit, **HOLD, max_changed=1.0) | (ONE if refit == "every" else {})
@@ -211,7 +220,6 @@ def test_a_model_after_an_alarm_waits_for_an_operator_across_restarts(tmp_path, 
     again.close()
 
 
-@pytest.mark.slow
 def test_an_alarm_of_the_release_before_holds_the_model_too(tmp_path, first):
     retrainer = begun(tmp_path, first, **training("on_drift", **HOLD, max_changed=1.0))
     retrainer.see(real(1000, 7), [100])
@@ -238,7 +246,6 @@ def test_what_an_operator_discarded_once_is_not_told_of_at_each_start(tmp_path, 
     assert [line for line in log if line["event"] == "window.discarded"] == []
 
 
-@pytest.mark.slow
 def test_a_model_on_which_our_code_fails_does_not_end_the_stream(tmp_path, first, monkeypatch):
     monkeypatch.setattr(
         challenger_training, "agreement", lambda *_: (_ for _ in ()).throw(TypeError("a defect"))
@@ -252,6 +259,7 @@ def test_a_model_on_which_our_code_fails_does_not_end_the_stream(tmp_path, first
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("real_trainer")
 def test_without_an_alarm_nothing_is_held(tmp_path, first):
     retrainer = begun(tmp_path, first, **training("every", **(HOLD | ONE), max_changed=1.0))
     retrainer.see(real(1000, 7), [])
@@ -261,7 +269,6 @@ def test_without_an_alarm_nothing_is_held(tmp_path, first):
     retrainer.close()
 
 
-@pytest.mark.slow
 def test_a_store_that_cannot_hold_a_model_does_not_let_it_answer(tmp_path, first, monkeypatch):
     retrainer = begun(tmp_path, first, **training("on_drift", **HOLD))
     retrainer.see(real(1000, 7), [100])
@@ -276,7 +283,6 @@ def test_a_store_that_cannot_hold_a_model_does_not_let_it_answer(tmp_path, first
     retrainer.close()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("how", ["held", "discarded"])
 def test_the_guard_that_an_alarm_has_lifted_comes_back(tmp_path, first, how):
     retrainer = begun(tmp_path, first, **training("on_drift", **HOLD, guard="anomaly"))
@@ -294,7 +300,6 @@ def test_the_guard_that_an_alarm_has_lifted_comes_back(tmp_path, first, how):
     retrainer.close()
 
 
-@pytest.mark.slow
 def test_discard_ends_the_waiting(tmp_path, first):
     retrainer = begun(tmp_path, first, **training("on_drift", **HOLD))
     retrainer.see(real(1000, 7), [100])
@@ -307,7 +312,6 @@ def test_discard_ends_the_waiting(tmp_path, first):
     retrainer.close()
 
 
-@pytest.mark.slow
 def test_nothing_suspicious_trains_under_normal_only_not_even_after_an_alarm(tmp_path, first):
     """Rows that the guard let in before it was set do not either."""
     keys = training("on_drift", quarantine=0, cooldown_events=0, max_changed=1.0)

@@ -12,15 +12,16 @@ from hypothesis import strategies as st
 from detectd.errors import ConfigError
 from detectd.sinks import commit_metadata
 
+text = st.text(max_size=9)
 json = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=20,
+    st.none() | st.booleans() | st.integers() | text,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(text, inner, max_size=4),
+    max_leaves=9,
 )
 
 
 @pytest.mark.slow
-@given(st.dictionaries(st.text(), json))
+@given(st.dictionaries(text, json, max_size=5))
 def test_a_mark_comes_back_as_it_was(mark: dict[str, object]) -> None:
     assert commit_metadata.read(commit_metadata.write(mark)) == mark
 
