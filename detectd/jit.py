@@ -77,7 +77,7 @@ def _compiled(function: F, *, counts_references: bool) -> F:
 def keep_machine_code(package: str) -> None:
     """Cache on disk what the imported modules of a library compile, too.
 
-    PyOD compiles in each process anew: an HBOS takes seconds more to fit, and to load. Each of its
+    PyOD compiles in each process again: HBOS takes seconds longer to fit, and to load. Each of its
     compiled functions calls only those of its own file, which numba checks.
     """
     inner = f"{package}."
