@@ -157,7 +157,7 @@ class Runs:
         """Each alert that a key is silent: the key, and the time in ms of its last event."""
         path = self.out / "alerts.jsonl"
         alerts = map(json.loads, path.read_bytes().splitlines()) if path.exists() else ()
-        opened = (each for each in alerts if each.get("state") == "open")
+        opened = (each for each in alerts if (each["kind"], each["state"]) == ("silence", "open"))
         found = [(each["key"], _ms(each["since"])) for each in opened]
         return [(key, since) for key, since in found if since >= since_ms]
 

@@ -8,6 +8,7 @@ some round differently in a batch, because BLAS does; two score it relative to i
 from __future__ import annotations
 
 import contextlib
+import importlib
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -15,7 +16,6 @@ from threadpoolctl import threadpool_limits
 
 from detectd.detectors.catalogue import build
 from detectd.errors import ConfigError, DetectdError
-from detectd.jit import keep_machine_code
 from detectd.quiet import quiet
 
 if TYPE_CHECKING:
@@ -122,9 +122,15 @@ def try_params(name: str, params: Mapping[str, Any], width: int) -> None:
 
 
 def _fit(detector: Any, rows: Rows) -> None:
-    keep_machine_code("pyod")
+    keep_compiled_pyod()
     with quiet():
         detector.fit(rows)
+
+
+def keep_compiled_pyod() -> None:
+    """Cache what the imported detectors compile, see `jit.keep_machine_code`."""
+    # Not imported above: quick commands do without a compiler.
+    importlib.import_module("detectd.jit").keep_machine_code("pyod")
 
 
 def training_scores(detector: Any) -> Rows:

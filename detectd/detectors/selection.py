@@ -12,9 +12,8 @@ import numpy as np
 
 from detectd.detectors.catalogue import CATALOGUE, Scoring
 from detectd.detectors.kernels import Unsupported, compiled
-from detectd.detectors.scorer import BatchScorer, RowScorer
+from detectd.detectors.scorer import BatchScorer, RowScorer, keep_compiled_pyod
 from detectd.detectors.tails import TailScorer
-from detectd.jit import keep_machine_code
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,7 +39,7 @@ def choose(detector: Any, rows: Rows, *, kernels: bool = True) -> Scorer:
 
     `rows` (N, d) are training rows, on which kernels and batches are tested.
     """
-    keep_machine_code("pyod")
+    keep_compiled_pyod()
     doubt = None
     if kernels:
         try:
