@@ -25,9 +25,15 @@ def open_source(path, position=None, follow=True, row_format="json", limit=1000,
     return source
 
 
-def values(source, wait=0.2):
-    """Everything that is there, and the last position."""
-    batch = source.read(1000, wait)
+# How long to wait for what is there, in seconds; a read ends when it has it.
+PATIENCE = 10.0
+# How long to look for what is not there.
+A_WHILE = 0.2
+
+
+def values(source, count):
+    """So many values that are there, and the position behind them."""
+    batch = source.read(count or 1, PATIENCE if count else A_WHILE)
     return [record.value for record in batch.records], batch.position
 
 
@@ -38,30 +44,30 @@ def ids(batch):
 def test_a_followed_file_gives_what_is_appended_and_waits_for_line_ends(path):
     path.write_bytes(b"1\n2")
     source = open_source(path)
-    assert values(source)[0] == [b"1"]
+    assert values(source, 1)[0] == [b"1"]
     with path.open("ab") as file:
         file.write(b"2\n3\n")
-    assert values(source)[0] == [b"22", b"3"]
+    assert values(source, 2)[0] == [b"22", b"3"]
     source.close()
 
 
 def test_a_followed_file_may_come_into_being_later(path):
     source = open_source(path)
-    assert values(source)[0] == []
+    assert values(source, 0)[0] == []
     path.write_bytes(b"1\n")
-    assert values(source)[0] == [b"1"]
+    assert values(source, 1)[0] == [b"1"]
     source.close()
 
 
 def test_a_rotated_file_is_finished_and_the_new_one_begun(path):
     path.write_bytes(b"1\n2")
     source = open_source(path)
-    values(source)
+    values(source, 1)
     path.rename(path.with_name("events.jsonl.1"))
     with path.with_name("events.jsonl.1").open("ab") as late:
         late.write(b"2\nlast")
     path.write_bytes(b"new\n")
-    batch = source.read(1000, 0.5)
+    batch = source.read(3, PATIENCE)
     assert [record.value for record in batch.records] == [b"22", b"last", b"new"]
     assert ids(batch) == ["events.jsonl:2", "events.jsonl:3", "events.jsonl#1:1"]
     source.close()
@@ -71,9 +77,9 @@ def test_a_rotated_file_is_finished_and_the_new_one_begun(path):
 def test_a_truncated_file_is_begun_anew(path, content):
     path.write_bytes(b"1\n2\n")
     source = open_source(path)
-    values(source)
+    values(source, 2)
     path.write_bytes(content)  # The same inode, as copytruncate leaves it.
-    batch = source.read(1000, 0.5)
+    batch = source.read(content.count(b"\n"), PATIENCE)
     assert b"".join(record.value + b"\n" for record in batch.records) == content
     assert batch.records[0].id == "events.jsonl#1:1"
     source.close()
@@ -82,47 +88,47 @@ def test_a_truncated_file_is_begun_anew(path, content):
 def test_a_restart_finds_the_rotated_file_finishes_it_and_goes_on(path):
     path.write_bytes(b"1\n2\n")
     source = open_source(path)
-    _, position = values(source)
+    _, position = values(source, 2)
     source.close()
     with path.open("ab") as file:
         file.write(b"3\n")
     path.rename(path.with_name("events.jsonl.1"))
     path.write_bytes(b"new\n")
     again = open_source(path, position)
-    batch = again.read(1000, 0.5)
+    batch = again.read(2, PATIENCE)
     assert ids(batch) == ["events.jsonl:3", "events.jsonl#1:1"]
     again.close()
     once_more = open_source(path, batch.position)
-    assert values(once_more)[0] == []
+    assert values(once_more, 0)[0] == []
     once_more.close()
 
 
 def test_a_restart_after_the_old_file_is_gone_begins_the_new_one(path):
     path.write_bytes(b"1\n2\n")
     source = open_source(path)
-    _, position = values(source)
+    _, position = values(source, 2)
     source.close()
     path.unlink()
     path.write_bytes(b"other\n")
     again = open_source(path, position)
-    assert ids(again.read(10, 0.2)) == ["events.jsonl#1:1"]
+    assert ids(again.read(1, PATIENCE)) == ["events.jsonl#1:1"]
     again.close()
 
 
 def test_a_restart_before_the_file_is_there_waits_for_it(path):
     source = open_source(path)
-    _, position = values(source)
+    _, position = values(source, 0)
     source.close()
     path.write_bytes(b"1\n")
     again = open_source(path, position)
-    assert ids(again.read(10, 0.2)) == ["events.jsonl:1"]
+    assert ids(again.read(1, PATIENCE)) == ["events.jsonl:1"]
     again.close()
 
 
 def test_another_file_or_another_content_is_refused_where_it_is_not_followed(path):
     path.write_bytes(b"1\n2\n")
     source = open_source(path, follow=False)
-    _, position = values(source)
+    _, position = values(source, 2)
     source.close()
     other = path.with_name("other.jsonl")
     other.write_bytes(b"1\n2\n")
@@ -185,14 +191,14 @@ def test_a_header_outlives_the_file_that_had_it(path, move, stops, names):
 
     path.write_bytes(";".join(names).encode() + b"\n" + row("40") + b"\n" + row("41") + b"\n")
     source = open_source(path, row_format="csv", csv=CPU)
-    first = source.read(1000, 0.2)
+    first = source.read(2, PATIENCE)
     assert cpu_rows(first) == [b"40", b"41"]
     if stops:
         source.close()
     move(path, row("42") + b"\n")
     if stops:
         source = open_source(path, first.position, row_format="csv", csv=CPU)
-    second = source.read(1000, 0.5)
+    second = source.read(1, PATIENCE)
     assert cpu_rows(second) == [b"42"]
     assert ids(second) == ["events.jsonl#1:1"]
     if stops:  # Once more, in the middle of the file without a header.
@@ -200,9 +206,9 @@ def test_a_header_outlives_the_file_that_had_it(path, move, stops, names):
         with path.open("ab") as file:
             file.write(row("43") + b"\n")
         source = open_source(path, second.position, row_format="csv", csv=CPU)
-        assert cpu_rows(source.read(1000, 0.2)) == [b"43"]
+        assert cpu_rows(source.read(1, PATIENCE)) == [b"43"]
     move(path, b"new;cpu\n5;44\n")
-    assert cpu_rows(source.read(1000, 0.5)) == [b"44"]
+    assert cpu_rows(source.read(1, PATIENCE)) == [b"44"]
     source.close()
 
 
@@ -336,35 +342,35 @@ def test_after_several_rotations_no_file_is_left_out(path, suffixes):
 def test_a_file_that_was_empty_at_the_stop_is_found_after_its_rotation(path):
     path.touch()
     source = open_source(path)
-    _, position = values(source)
+    _, position = values(source, 0)
     source.close()
     path.write_bytes(b"old\n")
     path.rename(path.with_name("events.jsonl.1"))
     path.write_bytes(b"new\n")
     again = open_source(path, position)
-    assert values(again, 0.5)[0] == [b"old", b"new"]
+    assert values(again, 2)[0] == [b"old", b"new"]
     again.close()
 
 
 def test_a_truncation_is_seen_where_only_a_partial_line_was_read(path):
     path.write_bytes(b"half a li")
     source = open_source(path)
-    assert values(source)[0] == []
+    assert values(source, 0)[0] == []
     path.write_bytes(b"another line, and longer\n")
-    assert values(source, 0.5)[0] == [b"half a li", b"another line, and longer"]
+    assert values(source, 2)[0] == [b"half a li", b"another line, and longer"]
     source.close()
 
 
 def test_a_path_that_holds_no_file_for_now_does_not_end_the_reading(path):
     path.write_bytes(b"1\n")
     source = open_source(path)
-    values(source)
+    values(source, 1)
     path.rename(path.with_name("events.jsonl.1"))
     path.mkdir()  # As little readable as a file that is not handed over yet, for root too.
-    assert values(source)[0] == []
+    assert values(source, 0)[0] == []
     path.rmdir()
     path.write_bytes(b"new\n")
-    assert values(source, 0.5)[0] == [b"new"]
+    assert values(source, 1)[0] == [b"new"]
     source.close()
 
 
