@@ -55,6 +55,15 @@ def _keep_bytecode() -> None:
     sys.dont_write_bytecode = False
 
 
+def _keep_to_one_thread() -> None:
+    """Let linear algebra run in one thread, here and in what is started.
+
+    There are more workers than cores, and threads that wait for each other keep a core busy.
+    """
+    for library in ("OMP", "OPENBLAS", "MKL"):
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+
+
 def _share_a_kafka() -> None:
     from tests.support import shared_broker
 
@@ -62,6 +71,7 @@ def _share_a_kafka() -> None:
 
 
 _keep_bytecode()
+_keep_to_one_thread()
 _share_a_kafka()
 
 
