@@ -174,7 +174,7 @@ class Runs:
 
     def bytes_a_key(self) -> int:
         """How much is remembered of a host, as `detectd check` says it; 0 for nothing."""
-        found = re.search(r"([\d,]+) bytes of state a key in all", self._ran("check").said)
+        found = re.search(r"([\d,]+) bytes of state per key in all", self._ran("check").said)
         return int(found[1].replace(",", "")) if found else 0
 
     def keep(self, copy: Path) -> None:

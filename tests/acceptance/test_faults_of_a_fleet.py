@@ -47,3 +47,7 @@ def test_the_table_has_both_side_by_side(compared):
     lines = table(compared).splitlines()
     assert {line.count("|") for line in lines} == {4}
     assert "untimely: found" in table(compared)
+
+
+def test_only_history_is_remembered(compared):
+    assert compared.history.bytes_a_key > compared.raw.bytes_a_key == 0
