@@ -113,14 +113,15 @@ class ScoringEngine:
         return self._shown(answered)
 
     def alerts(self, gaps: Sequence[Gap | LostPart] = ()) -> list[Outgoing]:
-        """Return the alert records for this commit: on the source, the promise or on keys, not on
-        single events.
+        """Return the alert records for this commit, none without a topic for them: on the source,
+        the promise or on keys, not on single events.
 
         First come the `gaps` before the events, then the others in the order of the events that
         raised them, wherever batches are cut.
         """
-        told = gaps if self.settings.topics.alerts is not None else ()
-        alerts = [(-math.inf, gap_alert(each)) for each in told]
+        if self.settings.topics.alerts is None:
+            return []
+        alerts = [(-math.inf, gap_alert(each)) for each in gaps]
         alerts += self._watch.alerts() if self._watch else []
         alerts += self.phases.serving.alerts() if self.phases.serving else []
         return self._shown([out for _, out in sorted(alerts, key=itemgetter(0))])

@@ -25,14 +25,13 @@ class PhaseOptions:
     """The options for serving and for retraining; None for no retraining.
 
     `limits` apply to fitting a stored model again. `original` is whether outputs keep the bytes of
-    the record, `alerts` whether alarms are written to a topic.
+    the record.
     """
 
     serving: ServingOptions
     limits: Limits
     average_run_length: float
     original: bool
-    alerts: bool
     retraining: RetrainingOptions | None
 
 
@@ -43,7 +42,6 @@ def phase_options(settings: Settings) -> PhaseOptions:
         limits=derive.trainer_limits(settings),
         average_run_length=settings.drift.average_run_length,
         original=settings.output.value == "original",
-        alerts=settings.topics.alerts is not None,
         retraining=retraining_options(settings),
     )
 

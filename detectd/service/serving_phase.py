@@ -121,7 +121,7 @@ class ServingPhase:
     def alerts(self) -> list[tuple[float, Outgoing]]:
         """Return the alert records, which report on the promise rather than on an event, each with
         the number of the record that raised it."""
-        return self.champion.drift_monitor.alerts() if self._options.alerts else []
+        return self.champion.drift_monitor.alerts()
 
     def settle(self, counts: Counter[str], outgoing: Sequence[Outgoing]) -> None:
         """Count the outputs that the next commit will contain."""

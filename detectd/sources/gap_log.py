@@ -8,6 +8,7 @@ import structlog
 
 from detectd.pipeline.records import Gap
 from detectd.sources.beginnings import RECREATED, Beginning
+from detectd.sources.uncommitted import Uncommitted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -36,8 +37,7 @@ class GapLog:
     def __init__(self, group: str, topic_ids: Callable[[], Mapping[str, str]]) -> None:
         self._group = group
         self._topic_ids = topic_ids
-        self._found: list[Found] = []
-        self._offered: list[Found] = []
+        self._found = Uncommitted[Found]()
         self._committed: list[Gap] = []
 
     @property
@@ -51,7 +51,7 @@ class GapLog:
         if not begin.lost and not begin.reset:
             log.info("source.begins", partition=name, offset=begin.offset)
             return
-        self._found.append(Found(place, self._gap(place, at or 0, begin)))
+        self._found.add(Found(place, self._gap(place, at or 0, begin)))
         bounds = {"from": at or 0, "to": begin.offset}
         reset, kept = "produce the missing records again", "raise the topic's retention.ms"
         hint = reset if begin.reset else kept
@@ -67,22 +67,19 @@ class GapLog:
     def begins_again(self, place: Place, at: int) -> None:
         """Add the reset of a partition that was `at` an offset and is read from 0 again."""
         begin = Beginning(0, reset=True, reason=RECREATED)
-        self._found.append(Found(place, self._gap(place, at, begin), once=True))
+        self._found.add(Found(place, self._gap(place, at, begin), once=True))
 
     def offer(self, places: Collection[Place]) -> list[Gap]:
         """Return the gaps that a commit of these partitions makes permanent."""
-        self._offered = [found for found in self._found if found.place in places]
-        return [found.gap for found in self._offered]
+        return [found.gap for found in self._found.offer(lambda found: found.place in places)]
 
     def on_commit(self) -> None:
         """Make the gaps that were last offered permanent."""
-        self._found = [found for found in self._found if found not in self._offered]
-        self._committed += [found.gap for found in self._offered]
-        self._offered = []
+        self._committed += [found.gap for found in self._found.on_commit()]
 
     def revoked(self, places: Collection[Place]) -> None:
         """Remove the gaps that the next owner of these partitions will find."""
-        self._found = [found for found in self._found if found.once or found.place not in places]
+        self._found.keep(lambda found: found.once or found.place not in places)
 
     def take(self) -> list[Gap]:
         """Return the committed gaps, once."""

@@ -8,6 +8,7 @@ import structlog
 
 from detectd.pipeline.records import LostPart
 from detectd.sources import Losses
+from detectd.sources.uncommitted import Uncommitted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,12 +46,11 @@ class LossLog:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._since = Losses()
-        self._found: list[LostPart] = []
-        self._offered: list[LostPart] = []
+        self._found = Uncommitted[LostPart]()
 
     def begin(self) -> None:
         """Discard the lost parts: a source that resumes from its last commit finds them again."""
-        self._found, self._offered = [], []
+        self._found = Uncommitted()
 
     def lost(
         self, generation: int, line: int, why: Loss, size: int | None, number: int = 0
@@ -65,7 +65,7 @@ class LossLog:
         # A loss that is found again after a crash may have another reason, and another size.
         seen = f"{self._path.absolute()}\n{name}\n{line} {number}"
         if seen not in (part.seen for part in self._found):
-            self._found.append(LostPart(name, line, size, why.reason, seen))
+            self._found.add(LostPart(name, line, size, why.reason, seen))
         times, lost_bytes, nul_bytes = self._since
         self._since = Losses(times + 1, lost_bytes + (size or 0), nul_bytes)
 
@@ -82,13 +82,11 @@ class LossLog:
 
     def offer(self) -> list[LostPart]:
         """Return the lost parts that a commit of the current position makes permanent."""
-        self._offered = list(self._found)
-        return self._offered
+        return self._found.offer()
 
     def on_commit(self) -> None:
         """Remove the parts that were last offered: they are committed."""
-        self._found = [part for part in self._found if part not in self._offered]
-        self._offered = []
+        self._found.on_commit()
 
     def take(self) -> Losses:
         """Return the losses, and reset them."""

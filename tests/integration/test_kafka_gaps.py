@@ -110,6 +110,17 @@ def gaps_in(log: list[Any]) -> list[tuple[Any, ...]]:
     ]
 
 
+def emptied(broker: Broker, library: str) -> tuple[str, KafkaClient]:
+    """A topic whose ten records are gone, four of them read; and the client that read them."""
+    (topic,) = broker.create_topics("emptied")
+    client = source_client(broker, library)
+    fill(broker, topic, 0)
+    with started(client, topic) as source:
+        take(source, 4)
+    delete_records(broker, topic, 10)
+    return topic, client
+
+
 def bounds(gaps: Iterable[Gap]) -> list[tuple[Any, ...]]:
     return [(gap.partition, gap.begin, gap.end, gap.records, gap.reset) for gap in gaps]
 
@@ -157,12 +168,7 @@ def test_records_that_retention_deleted_before_a_slow_reader_are_counted(
 def test_a_gap_is_committed_even_if_no_record_is_left(
     kafka_broker: Broker, library: str, log: list[Any]
 ) -> None:
-    (topic,) = kafka_broker.create_topics("emptied")
-    client = source_client(kafka_broker, library)
-    fill(kafka_broker, topic, 0)
-    with started(client, topic) as source:
-        take(source, 4)
-    delete_records(kafka_broker, topic, 10)
+    topic, client = emptied(kafka_broker, library)
     with again(client, topic) as sources:
         source = next(sources)
         try:
@@ -181,12 +187,7 @@ def test_a_gap_is_committed_even_if_no_record_is_left(
 def test_a_gap_belongs_to_each_batch_until_one_is_committed(
     kafka_broker: Broker, library: str, acknowledges: bool
 ) -> None:
-    (topic,) = kafka_broker.create_topics("emptied")
-    client = source_client(kafka_broker, library)
-    fill(kafka_broker, topic, 0)
-    with started(client, topic) as source:
-        take(source, 4)
-    delete_records(kafka_broker, topic, 10)
+    topic, client = emptied(kafka_broker, library)
     found = []
     for _ in range(2):  # As if the first process had died before its commit.
         client = another(client)

@@ -3,7 +3,7 @@
 Imports take nine tenths of the time of a start, and the tests start the command hundreds of times.
 So one process of each test worker imports the libraries and every module of detectd, runs none of
 it, and forks for each start. Machine code that some process has compiled and left on disk is loaded
-before the next fork, which takes half of what is left. What comes of it is a process like any
+before the next fork, which saves a quarter of what is left. What comes of it is a process like any
 other, with its own arguments, environment, directory, descriptors, signals and exit code, and a
 child of whoever asked for it.
 

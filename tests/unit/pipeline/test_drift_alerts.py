@@ -5,9 +5,7 @@ from dataclasses import replace
 
 from detectd.features.silence import Silence
 from detectd.pipeline.alerts import alert, in_words, silence_alert
-from detectd.rejection.drift import Alarm
-
-ALARM = Alarm(3, 100, 40, "more anomalies", (0.5, 0.2, 0.3), (0.8, 0.1, 0.1))
+from tests.support.drift_alerts import ALARM, FRAME, MOVED
 
 
 def read(alarm=ALARM, model="m", record="t/0/7"):
@@ -19,22 +17,8 @@ def test_it_has_the_frame_of_all_alerts_and_all_that_it_had_before():
     opened = Silence("open", b"web-3", 0.0, 7, float("nan"))
     frame = list(json.loads(silence_alert("t/0", opened, "10m").value))[:8]
     assert list(told)[:8] == frame
-    assert {name: told[name] for name in frame[1:]} == {
-        "kind": "drift",
-        "state": "open",
-        "key": None,
-        "since": None,
-        "until": None,
-        "severity": "warning",
-        "summary": "drift alarm 3 of model m: more anomalies",
-    }
-    assert {name: each for name, each in told.items() if name not in frame} == {
-        "alert": "drift",
-        "model": "m",
-        "number": 3,
-        "event": 100,
-        "after": 40,
-        "moved": "more anomalies",
+    assert {name: told[name] for name in frame[1:]} == FRAME
+    assert {name: each for name, each in told.items() if name not in frame} == MOVED | {
         "recent": {"normal": 0.5, "abstain": 0.2, "anomaly": 0.3},
         "expected": {"normal": 0.8, "abstain": 0.1, "anomaly": 0.1},
         "why": in_words(ALARM),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import msgspec
@@ -24,11 +25,11 @@ from detectd.pipeline.schema import Schema
 from detectd.pipeline.scoring import collect_vectors
 from detectd.pipeline.vectors import vectors
 from detectd.rejection import rejector
-from detectd.rejection.drift import Alarm
 from detectd.report.anomalies import NO_DETAIL
 from detectd.report.anomaly_cards import anomaly_section
 from detectd.report.sample import as_json, as_text
 from detectd.report.text import _anomalies
+from tests.support.drift_alerts import ALARM, FRAME, MOVED
 from tests.support.judging import judge_records
 
 SCHEMA = Schema(("a", "b"), missing="median", key=("k",))
@@ -105,32 +106,17 @@ def test_with_full_detail_nothing_changes(judge):
 
 
 def test_an_alarm_says_what_moved_and_no_shares():
-    out = alert("m", Alarm(3, 100, 40, "more anomalies", (0.5, 0.2, 0.3), (0.8, 0.1, 0.1)), "t/0/7")
+    out = alert("m", ALARM, "t/0/7")
     (less,) = shown([out], "verdict", original=False)
-    assert json.loads(less.value) == {
-        "id": json.loads(out.value)["id"],
-        "kind": "drift",
-        "state": "open",
-        "key": None,
-        "since": None,
-        "until": None,
-        "severity": "warning",
-        "summary": "drift alarm 3 of model m: more anomalies",
-        "alert": "drift",
-        "model": "m",
-        "number": 3,
-        "event": 100,
-        "after": 40,
-        "moved": "more anomalies",
-    }
+    assert json.loads(less.value) == {"id": json.loads(out.value)["id"]} | FRAME | MOVED
     assert (less.topic, less.key) == (out.topic, out.key)
     figures = {"recent", "expected", "why"}
     assert json.loads(out.value).keys() == json.loads(less.value).keys() | figures
 
 
 def test_no_byte_of_what_is_left_of_an_alarm_depends_on_its_shares():
-    shares = [((0.5, 0.2, 0.3), (0.8, 0.1, 0.1)), ((0.1, 0.2, 0.7), (0.9, 0.05, 0.05))]
-    full = [alert("m", Alarm(3, 100, 40, "more anomalies", *both), "t/0/7") for both in shares]
+    other = replace(ALARM, recent=(0.1, 0.2, 0.7), expected=(0.9, 0.05, 0.05))
+    full = [alert("m", alarm, "t/0/7") for alarm in (ALARM, other)]
     assert len({out.value for out in full}) == 2
     assert len({out.value for out in shown(full, "verdict", original=False)}) == 1
 
